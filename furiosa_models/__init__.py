@@ -1,0 +1,1 @@
+"""A vision model zoo that needs nothing but pip."""

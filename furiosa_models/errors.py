@@ -1,0 +1,89 @@
+"""Every exception that this package raises on purpose.
+
+```
+FuriosaModelsError
+├── ArtifactError
+│   ├── ArtifactNotFound      the catalogue has no such artifact
+│   ├── ArtifactCorrupted     the bytes are not the ones that were published
+│   └── ArtifactUnavailable   no source could deliver it
+├── DescriptorError           a descriptor (artifacts.yaml) is malformed
+├── WeightsError              a weights file cannot be read, or does not fit the network
+├── ModelNotFound             no model of that name (also a LookupError)
+├── ImageError                an image cannot be read (also a ValueError)
+├── ShapeError                a tensor of the wrong count, shape or dtype (also a ValueError)
+├── BackendUnavailable        the requested runtime or native module is missing
+└── ExtraRequired             an optional dependency is missing (also an ImportError)
+```
+
+Every message says what is wrong, what was expected and what was got, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArtifactCorrupted",
+    "ArtifactError",
+    "ArtifactNotFound",
+    "ArtifactUnavailable",
+    "BackendUnavailable",
+    "DescriptorError",
+    "ExtraRequired",
+    "FuriosaModelsError",
+    "ImageError",
+    "ModelNotFound",
+    "ShapeError",
+    "WeightsError",
+    "WeightsFallbackWarning",
+]
+
+
+class FuriosaModelsError(Exception):
+    """Base of every error of this package."""
+
+
+class ArtifactError(FuriosaModelsError):
+    """An artifact could not be had."""
+
+
+class ArtifactNotFound(ArtifactError):
+    """The catalogue has no such artifact, or no such set of weights."""
+
+
+class ArtifactCorrupted(ArtifactError):
+    """Bytes that were delivered or stored are not the ones that were published."""
+
+
+class ArtifactUnavailable(ArtifactError):
+    """None of an artifact's sources could deliver it."""
+
+
+class DescriptorError(FuriosaModelsError):
+    """A descriptor (artifacts.yaml) is malformed."""
+
+
+class WeightsError(FuriosaModelsError):
+    """A weights file cannot be read, or does not fit the network."""
+
+
+class ModelNotFound(FuriosaModelsError, LookupError):
+    """No model has that name."""
+
+
+class ImageError(FuriosaModelsError, ValueError):
+    """An image cannot be read."""
+
+
+class ShapeError(FuriosaModelsError, ValueError):
+    """A tensor, or a list of them, has the wrong count, shape or dtype."""
+
+
+class BackendUnavailable(FuriosaModelsError):
+    """The runtime or native module that was asked for is not available."""
+
+
+class ExtraRequired(FuriosaModelsError, ImportError):
+    """An optional dependency is missing; the message holds the pip command."""
+
+
+class WeightsFallbackWarning(UserWarning):
+    """The published weights are out of reach and another named set is in use."""

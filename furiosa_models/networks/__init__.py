@@ -1,0 +1,1 @@
+"""Networks as code: ONNX graphs built from named weights."""

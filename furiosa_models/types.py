@@ -1,0 +1,65 @@
+"""Vocabulary of the package: enumerations and metadata."""
+
+from __future__ import annotations
+
+import datetime
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Format", "Metadata", "ModelTaskType", "Platform", "Publication", "Tags"]
+
+
+class Platform(str, Enum):
+    """What a pre- or postprocessor is written in."""
+
+    PYTHON = "PYTHON"
+    C = "C"
+    CPP = "CPP"
+    RUST = "RUST"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Platform | None:
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
+
+class ModelTaskType(str, Enum):
+    """What a model is for."""
+
+    OBJECT_DETECTION = "OBJECT_DETECTION"
+    IMAGE_CLASSIFICATION = "IMAGE_CLASSIFICATION"
+    POSE_ESTIMATION = "POSE_ESTIMATION"
+
+
+class Format(str, Enum):
+    """Format of a model's binary."""
+
+    ONNX = "ONNX"
+    TFLite = "TFLITE"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Publication(_Record):
+    """Where a network was published."""
+
+    authors: list[str] | None = None
+    title: str | None = None
+    publisher: str | None = None
+    date: datetime.date | None = None
+    url: str | None = None
+
+
+class Metadata(_Record):
+    """What a model is, in words."""
+
+    description: str | None = None
+    publication: Publication | None = None
+
+
+class Tags(_Record):
+    """Tags of a model."""
+
+    content_type: str | None = None
