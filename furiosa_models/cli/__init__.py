@@ -1,0 +1,70 @@
+"""The command `furiosa-models`, one file per subcommand."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+
+import click
+
+from ..errors import FuriosaModelsError
+
+__all__ = ["main"]
+
+COMMANDS = ("list", "desc", "predict", "fetch")
+
+EXAMPLES = """
+\b
+Examples:
+  furiosa-models list detect                        models that find objects
+  furiosa-models desc SSDMobileNet                  what a model is, and its weights
+  furiosa-models predict ssd-mobilenet *.jpg --output out/
+  furiosa-models fetch --all                        weights for work without a network
+"""
+
+
+class _LazyGroup(click.Group):
+    """Imports a subcommand's file when that subcommand is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(f".{name}_", __name__).command
+        return command if isinstance(command, click.Command) else None
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"furiosa-models {version('furiosa-model-zoo')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """A vision model zoo: trained networks, on a FuriosaAI NPU or a plain CPU."""
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1 (something failed) or 2 (wrong usage)."""
+    warnings.showwarning = lambda message, *_args, **_kw: click.echo(f"Note: {message}", err=True)
+    try:
+        cli(prog_name="furiosa-models")
+    except (FuriosaModelsError, ValueError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -1,1 +1,36 @@
-"""Vision models."""
+"""Vision models: `from furiosa_models.vision import SSDMobileNet`.
+
+Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .models.efficientnet_b0 import EfficientNetB0
+    from .models.efficientnet_lite import EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
+    from .models.ssd_mobilenet import SSDMobileNet
+    from .models.ssd_mobilenet_v2 import SSDMobileNetV2
+
+__all__ = [
+    "EfficientNetB0",
+    "EfficientNetLite0",
+    "EfficientNetLite1",
+    "EfficientNetLite2",
+    "SSDMobileNet",
+    "SSDMobileNetV2",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from .. import catalog
+
+    if name in __all__ or name in catalog.OLD_NAMES:
+        return catalog.model_class(name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return __all__

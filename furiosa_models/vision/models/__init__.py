@@ -1,0 +1,1 @@
+"""One file of data per network; `furiosa_models.catalog` finds them."""

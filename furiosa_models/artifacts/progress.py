@@ -1,0 +1,49 @@
+"""Progress bars of long work: on a terminal or in a notebook, silent elsewhere or when told so."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from .settings import shows_progress
+
+__all__ = ["Bar", "progress_bar"]
+
+
+class Bar(Protocol):
+    """What a worker tells of its progress."""
+
+    def update(self, n: int = 1) -> object:
+        """Say that `n` more units are done."""
+
+
+class _Silent:
+    def update(self, n: int = 1) -> None:
+        pass
+
+
+@contextmanager
+def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Iterator[Bar]:
+    """A bar that counts bytes (or another unit) up to `total`.
+
+    Args:
+        description: What is being done.
+        total: Units in all, or None where that is not known.
+        unit: Name of the unit; `B` is shown in multiples of 1024.
+    """
+    if not (shows_progress() and (sys.stderr.isatty() or _in_notebook())):
+        yield _Silent()
+        return
+    from tqdm.auto import tqdm
+
+    scaled = unit == "B"
+    with tqdm(
+        desc=description, total=total, unit=unit, unit_scale=scaled, unit_divisor=1024
+    ) as bar:
+        yield bar
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules

@@ -1,0 +1,60 @@
+"""What the user can set through the environment, read when it is needed.
+
+| variable | meaning | default |
+|---|---|---|
+| `FURIOSA_MODELS_CACHE_HOME` | folder of the artifact cache | the platform's cache folder |
+| `FURIOSA_MODELS_OFFLINE` | `1`: never touch the network | `0` |
+| `FURIOSA_MODELS_MIRROR` | folder or URL prefix that is asked before every other source | none |
+| `FURIOSA_MODELS_PROGRESS` | `0`: no progress bars | `1` |
+| `FURIOSA_MODELS_STRICT` | `1`: no other weights in place of published ones out of reach | `0` |
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+__all__ = ["cache_home", "is_offline", "is_strict", "mirror", "shows_progress"]
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def cache_home() -> Path:
+    """Folder of the artifact cache (`FURIOSA_MODELS_CACHE_HOME`)."""
+    home = os.environ.get("FURIOSA_MODELS_CACHE_HOME")
+    return Path(home).expanduser() if home else user_cache_path("furiosa-models", appauthor=False)
+
+
+def is_offline() -> bool:
+    """Whether the network must not be touched (`FURIOSA_MODELS_OFFLINE`)."""
+    return _flag("FURIOSA_MODELS_OFFLINE", default=False)
+
+
+def is_strict() -> bool:
+    """Whether published weights may not be replaced (`FURIOSA_MODELS_STRICT`)."""
+    return _flag("FURIOSA_MODELS_STRICT", default=False)
+
+
+def shows_progress() -> bool:
+    """Whether long work shows a progress bar (`FURIOSA_MODELS_PROGRESS`)."""
+    return _flag("FURIOSA_MODELS_PROGRESS", default=True)
+
+
+def mirror() -> str | None:
+    """Folder or URL prefix asked before every other source (`FURIOSA_MODELS_MIRROR`)."""
+    return os.environ.get("FURIOSA_MODELS_MIRROR", "").rstrip("/") or None
+
+
+def _flag(name: str, *, default: bool) -> bool:
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    if value.strip().lower() in _TRUE:
+        return True
+    if value.strip().lower() in _FALSE:
+        return False
+    msg = f"{name}={value!r} is neither on nor off: set it to 1 or 0"
+    raise ValueError(msg)

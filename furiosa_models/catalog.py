@@ -1,0 +1,104 @@
+"""The catalogue: every model by name."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import ModelNotFound
+from .types import ModelTaskType
+
+if TYPE_CHECKING:
+    from .vision.tasks import ImageModel
+
+__all__ = ["get_model", "list_models", "model_class", "task_type"]
+
+_PACKAGE = "furiosa_models.vision.models"
+
+MODULES = {
+    "EfficientNetB0": "efficientnet_b0",
+    "EfficientNetLite0": "efficientnet_lite",
+    "EfficientNetLite1": "efficientnet_lite",
+    "EfficientNetLite2": "efficientnet_lite",
+    "SSDMobileNet": "ssd_mobilenet",
+    "SSDMobileNetV2": "ssd_mobilenet_v2",
+}
+"""Module of each model's class."""
+
+OLD_NAMES = {"MLCommonsSSDMobileNet": "SSDMobileNet"}
+"""Names of furiosa-artifacts, and what they are called here."""
+
+_TASK_STEMS = {
+    "detect": ModelTaskType.OBJECT_DETECTION,
+    "classif": ModelTaskType.IMAGE_CLASSIFICATION,
+    "pose": ModelTaskType.POSE_ESTIMATION,
+}
+
+
+def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) -> list[str]:
+    """Names of the models, in alphabetical order; nothing is fetched.
+
+    Args:
+        pattern: A glob that the name matches, case-insensitively.
+        task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`.
+
+    Raises:
+        ValueError: There is no such task.
+    """
+    names = [name for name in MODULES if fnmatch.fnmatch(name.lower(), pattern.lower())]
+    if task is None:
+        return names
+    wanted = task_type(task)
+    return [name for name in names if model_class(name)().task_type is wanted]
+
+
+def model_class(name: str) -> type[ImageModel[Any]]:
+    """Class of the model of that name; capitals, dashes and underscores do not matter.
+
+    Raises:
+        ModelNotFound: There is none; the message names the close ones.
+    """
+    known = {_normalized(full): full for full in MODULES}
+    known |= {_normalized(old): new for old, new in OLD_NAMES.items()}
+    full = known.get(_normalized(name))
+    if full is None:
+        close = difflib.get_close_matches(_normalized(name), known, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(dict.fromkeys(known[c] for c in close))}?" if close else ""
+        msg = f"there is no model {name!r}; {hint or 'there are ' + ', '.join(MODULES)}"
+        raise ModelNotFound(msg)
+    module = importlib.import_module(f"{_PACKAGE}.{MODULES[full]}")
+    found: type[ImageModel[Any]] = getattr(module, full)
+    return found
+
+
+def get_model(name: str, **options: Any) -> ImageModel[Any]:
+    """The model of that name.
+
+    Args:
+        name: See `model_class`.
+        options: Arguments of its constructor.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
+    return model_class(name)(**options)
+
+
+def task_type(name: str | ModelTaskType) -> ModelTaskType:
+    """The task that is meant: `"detect"`, `"classify"`, `"pose"`, or its full name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    text = str(getattr(name, "value", name)).casefold()
+    for stem, task in _TASK_STEMS.items():
+        if stem in text:
+            return task
+    msg = f"there is no task {name!r}; there are {', '.join(_TASK_STEMS)}"
+    raise ValueError(msg)
+
+
+def _normalized(name: str) -> str:
+    return "".join(c for c in name if c.isalnum()).casefold()

@@ -1,0 +1,34 @@
+"""`furiosa-models fetch`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..catalog import get_model, list_models
+from ..errors import ArtifactError
+
+__all__ = ["command"]
+
+
+@click.command("fetch")
+@click.argument("models", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every model of the zoo.")
+@click.option("--weights", help="A set of weights by name, instead of the default.")
+def command(models: tuple[str, ...], everything: bool, weights: str | None) -> None:
+    """Fetch the weights of MODELS into the cache, for work without a network."""
+    if bool(models) == everything:
+        msg = "name the models to fetch, or give --all"
+        raise click.UsageError(msg)
+    failed = False
+    for name in models or list_models():
+        model = get_model(name, weights=weights)
+        try:
+            model.resolve_all()
+        except ArtifactError as error:
+            click.echo(f"{type(model).__name__}: {error}", err=True)
+            failed = True
+        else:
+            click.echo(f"{type(model).__name__}: {model.weights}")
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,43 @@
+"""`furiosa-models list`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..catalog import list_models, model_class
+from .table import print_json, print_table
+
+__all__ = ["command"]
+
+
+@click.command("list")
+@click.argument("filter_type", metavar="[TASK]", required=False)
+@click.option("-t", "--task", help="Only models for a task: detect, classify, pose.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
+    """List the models, or those for a TASK: detect, classify, pose."""
+    try:
+        names = list_models(task=task or filter_type)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    rows = [_describe(name) for name in names]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["Model", "Task", "Description", "Weights"],
+        [[r["model"], r["task"], r["description"], ", ".join(r["weights"])] for r in rows],
+    )
+
+
+def _describe(name: str) -> dict[str, Any]:
+    model = model_class(name)()
+    return {
+        "model": name,
+        "task": model.task_type.value.lower(),
+        "description": (type(model).__doc__ or "").strip().splitlines()[0],
+        "postprocessors": [platform.name.lower() for platform in model.platforms],
+        "weights": model.available_weights(),
+    }

@@ -1,0 +1,295 @@
+"""A model: a network with its weights, its metadata and a runner."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+from typing_extensions import Self
+
+from . import networks
+from .artifacts import Artifact, Store, zoo
+from .errors import ArtifactNotFound
+from .runtime.sync import Runner, create_runner
+from .types import Format, Metadata, ModelTaskType, Platform, Tags
+from .vision.preprocess import ImageInput
+from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
+
+__all__ = ["Model"]
+
+
+class Model(BaseModel):
+    """Base of every model of the zoo.
+
+    The constructor does no I/O: artifacts are fetched when they are first used, and cached.
+
+    Attributes:
+        name: Name of the model.
+        task_type: What it is for.
+        format: Format of `origin`.
+        family: Family of networks.
+        version: Version of the model.
+        metadata: What it is, in words.
+        tags: Tags.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    name: str
+    task_type: ModelTaskType
+    format: Format = Format.ONNX
+    family: str | None = None
+    version: str | None = None
+    metadata: Metadata | None = None
+    tags: Tags | None = None
+
+    input: ClassVar[ImageInput]
+    network: ClassVar[NetworkSpec]
+    labels: ClassVar[str]
+    platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
+
+    _platform: Platform = PrivateAttr()
+    _source: WeightsSource = PrivateAttr()
+    _store: Store = PrivateAttr()
+    _resolved: WeightSet | None = PrivateAttr(default=None)
+    _runners: dict[str | None, Runner] = PrivateAttr(default_factory=dict)
+    _lock: Any = PrivateAttr(default_factory=threading.RLock)
+
+    def __init__(
+        self,
+        *,
+        postprocessor_type: str | Platform = Platform.RUST,
+        weights: WeightsSource = None,
+    ) -> None:
+        """Make a model; nothing is fetched.
+
+        Args:
+            postprocessor_type: What pre- and postprocessing run on: `Platform.RUST`, or
+                `Platform.PYTHON` (numpy). The results are the same.
+            weights: A named set (`available_weights()`), an ONNX file, its bytes, a
+                `ModelProto`, or `"random"`; the published set by default.
+
+        Raises:
+            ValueError: There is no such platform.
+        """
+        super().__init__()
+        platform = Platform(postprocessor_type)
+        if platform not in self.platforms:
+            names = ", ".join(p.name for p in self.platforms)
+            msg = f"{type(self).__name__} has no {platform.name} postprocessor; it has {names}"
+            raise ValueError(msg)
+        self._platform = platform
+        self._source = weights
+        self._store = Store()
+
+    @classmethod
+    def load(
+        cls,
+        use_native: bool | None = None,
+        *,
+        postprocessor_type: str | Platform = Platform.RUST,
+        weights: WeightsSource = None,
+    ) -> Self:
+        """A model whose weights are already there when this returns.
+
+        Args:
+            use_native: As in 0.8: False is `Platform.PYTHON`, True is `Platform.RUST`.
+            postprocessor_type: As in the constructor.
+            weights: As in the constructor.
+
+        Raises:
+            ArtifactError: The weights cannot be had.
+        """
+        if use_native is not None:
+            postprocessor_type = Platform.RUST if use_native else Platform.PYTHON
+        model = cls(postprocessor_type=postprocessor_type, weights=weights)
+        model._weights()
+        return model
+
+    @classmethod
+    async def load_async(
+        cls,
+        use_native: bool | None = None,
+        *,
+        postprocessor_type: str | Platform = Platform.RUST,
+        weights: WeightsSource = None,
+    ) -> Self:
+        """As `load`, without blocking the event loop."""
+        return await asyncio.to_thread(
+            cls.load, use_native, postprocessor_type=postprocessor_type, weights=weights
+        )
+
+    @classmethod
+    def available_weights(cls) -> list[str]:
+        """Names of the sets of weights in the catalogue, in order of preference."""
+        return list(cls.catalogue())
+
+    @classmethod
+    def catalogue(cls) -> dict[str, Artifact]:
+        """The model's sets of weights, by name, in order of preference."""
+        return zoo().get(cls.__name__, {})
+
+    @property
+    def platform(self) -> Platform:
+        """What pre- and postprocessing run on."""
+        return self._platform
+
+    @property
+    def weights(self) -> str:
+        """Name of the weights in use; before the first use, of those that are asked for."""
+        if self._resolved is not None:
+            return self._resolved.name
+        if self._source is None:
+            return next(iter(self.catalogue()), "random")
+        return self._source if isinstance(self._source, str) else type(self._source).__name__
+
+    @property
+    def origin(self) -> bytes:
+        """The network as float32 ONNX; takes `preprocess(..., with_scaling=True)`."""
+        return self._weights().origin
+
+    @property
+    def source(self) -> bytes:
+        """`origin` under its name in 0.8."""
+        return self.origin
+
+    @property
+    def tensor_name_to_range(self) -> dict[str, list[float]]:
+        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
+
+        Raises:
+            ArtifactNotFound: The weights in use have none.
+        """
+        import yaml
+
+        artifact = self._weights().artifact
+        if artifact is None or artifact.tensor_ranges is None:
+            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
+            raise ArtifactNotFound(msg)
+        (path,) = self._store.fetch([artifact.tensor_ranges]).values()
+        ranges: dict[str, list[float]] = yaml.safe_load(path.read_bytes())
+        return ranges
+
+    def model_source(self, num_pe: Literal[1, 2] = 2) -> bytes:
+        """A program that takes uint8, as `preprocess` gives it: ONNX with the scaling inside.
+
+        Args:
+            num_pe: Number of processing elements, for the NPU: 1 or 2.
+
+        Raises:
+            ValueError: `num_pe` is neither 1 nor 2.
+        """
+        _check_num_pe(num_pe)
+        return self.cpu_program().read_bytes()
+
+    def cpu_program(self) -> Path:
+        """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside."""
+        weights, spec = self._weights(), self._input_spec()
+        recipe = json.dumps([weights.digest, spec.mean, spec.std, networks.fingerprint()])
+        key = hashlib.sha256(recipe.encode()).hexdigest()
+        return self._store.derive(
+            key, lambda: networks.with_uint8_input(weights.origin, spec.mean, spec.std)
+        )
+
+    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
+        """The published NPU program.
+
+        Args:
+            num_pe: Number of processing elements: 1 or 2.
+            ir_version: Version of the compiler that made it; the newest by default.
+
+        Raises:
+            ArtifactNotFound: None was published for this model or version.
+        """
+        _check_num_pe(num_pe)
+        artifact = self.catalogue().get("published")
+        versions = artifact.enf if artifact else {}
+        version = ir_version or max(versions, default="")
+        file = versions.get(version, {}).get(f"{num_pe}pe")
+        if file is None:
+            msg = (
+                f"{self.name} has no ENF for {num_pe} PE and IR version {version or 'any'}; "
+                f"published: {', '.join(versions) or 'none'}"
+            )
+            raise ArtifactNotFound(msg)
+        return self._store.fetch([file])[file.name].read_bytes()
+
+    def resolve_all(self) -> None:
+        """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
+        self.cpu_program()
+        artifact = self._weights().artifact
+        if artifact is not None and artifact.tensor_ranges is not None:
+            self._store.fetch([artifact.tensor_ranges])
+
+    def close(self) -> None:
+        """Free the runners that `predict` keeps."""
+        with self._lock:
+            runners, self._runners = self._runners, {}
+        for runner in runners.values():
+            runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._platform, self._source)
+
+    def __repr__(self) -> str:
+        note = ", seeded random weights: results mean nothing" if self.weights == "random" else ""
+        return f"{type(self).__name__}(weights={self.weights!r}{note})"
+
+    def _weights(self) -> WeightSet:
+        with self._lock:
+            if self._resolved is None:
+                model = type(self).__name__
+                self._resolved = resolve(model, self._source, self.network, self._store)
+            return self._resolved
+
+    def _input_spec(self) -> ImageInput:
+        """The input specification of the weights in use (which are fetched)."""
+        return _specialised(self.input, self._weights().artifact)
+
+    def _geometry(self) -> ImageInput:
+        """The input specification without its scaling; fetches only if the sets disagree."""
+        specs = {_unscaled(_specialised(self.input, a)) for a in self.catalogue().values()}
+        if self._resolved is None and self._source is None and len(specs) == 1:
+            return specs.pop()
+        return self._input_spec()
+
+    def _runner(self, device: str | None) -> Runner:
+        with self._lock:
+            if device not in self._runners:
+                self._runners[device] = create_runner(self, device=device)
+            return self._runners[device]
+
+
+def _specialised(spec: ImageInput, artifact: Artifact | None) -> ImageInput:
+    """The specification with what the catalogue says of a set of weights."""
+    return replace(spec, **_tuples(artifact.input)) if artifact else spec
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+
+
+def _unscaled(spec: ImageInput) -> ImageInput:
+    return replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def _check_num_pe(num_pe: int) -> None:
+    if num_pe not in (1, 2):
+        msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
+        raise ValueError(msg)
+
+
+def _rebuild(cls: type[Model], platform: Platform, weights: WeightsSource) -> Model:
+    return cls(postprocessor_type=platform, weights=weights)

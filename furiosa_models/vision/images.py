@@ -1,0 +1,242 @@
+"""Image sources: whatever way a photo comes in, the same pixels come out."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = [
+    "MAX_PIXELS",
+    "Color",
+    "DecodedImage",
+    "ImageSource",
+    "expand_sources",
+    "is_single",
+    "read_image",
+    "remember",
+]
+
+Color: TypeAlias = Literal["bgr", "rgb"]
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | PILImage | npt.NDArray[Any]"
+
+MAX_PIXELS = 178_956_970
+"""Most pixels that are decoded: Pillow's own limit, half a gigabyte of RGB."""
+
+MAX_DOWNLOAD_BYTES = 256 << 20
+_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_TIMEOUT_S = (10.0, 60.0)
+
+
+class DecodedImage(NamedTuple):
+    """Pixels of a photo.
+
+    Attributes:
+        pixels: (height, width, 3) uint8.
+        bgr: Whether the channels are blue, green, red instead of red, green, blue.
+        name: What to call the photo in messages and file names.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    bgr: bool
+    name: str
+
+    @property
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """(height, width, 3) uint8, red first; a view."""
+        return self.pixels[:, :, ::-1] if self.bgr else self.pixels
+
+
+def is_single(source: object) -> bool:
+    """Whether `source` stands for one photo, rather than a sequence, folder or glob of them."""
+    if isinstance(source, np.ndarray):
+        return source.ndim < 4
+    if isinstance(source, (str, os.PathLike)):
+        return not (Path(source).is_dir() or _is_glob(source))
+    return not isinstance(source, Iterable) or _is_file_like(source) or isinstance(source, bytes)
+
+
+def expand_sources(source: ImageSource | Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """Every single photo that `source` stands for, in order (folders and globs by name).
+
+    Raises:
+        ImageError: A folder or glob holds no image.
+    """
+    if is_single(source):
+        yield cast("ImageSource", source)
+    elif isinstance(source, (str, os.PathLike)):
+        yield from _list_files(source)
+    else:
+        for item in cast("Iterable[ImageSource]", source):
+            yield from expand_sources(item)
+
+
+def remember(source: ImageSource, image: DecodedImage) -> DecodedImage | Path:
+    """What a result keeps to show its photo later: a file's name rather than its pixels."""
+    is_name = isinstance(source, (str, os.PathLike)) and not _is_url(os.fspath(source))
+    return Path(image.name) if is_name else image
+
+
+def read_image(source: ImageSource, *, color: Color = "bgr") -> DecodedImage:
+    """Decode one photo.
+
+    EXIF orientation is applied; grey, palette, CMYK and 16-bit images become 8-bit RGB; an alpha
+    channel is dropped, as OpenCV and Pillow drop it.
+
+    Args:
+        source: A file, an http(s) URL, encoded bytes, a binary file object, a PIL image, or an
+            array: (h, w, 3) uint8, or (h, w) or (h, w, 1) uint8 grey.
+        color: Channel order of an array; everything else says it itself.
+
+    Raises:
+        ImageError: The photo cannot be read; the message names it.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, color)
+    if isinstance(source, (str, os.PathLike)):
+        return _from_name(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode(io.BytesIO(source), f"<{len(source)} bytes>")
+    if _is_file_like(source):
+        return _decode(cast("BinaryIO", source), str(getattr(source, "name", "<file object>")))
+    return _from_pillow(source)
+
+
+def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
+    if color not in ("bgr", "rgb"):
+        msg = f"color={color!r} is no channel order: expected 'bgr' or 'rgb'"
+        raise ValueError(msg)
+    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if array.dtype != np.uint8 or 0 in array.shape or not (grey or array.shape[2:] == (3,)):
+        msg = (
+            f"an image array must be uint8 of shape (h, w, 3) or (h, w), not empty; got "
+            f"{array.dtype} of shape {array.shape}"
+        )
+        raise ImageError(msg)
+    if grey:
+        array = np.broadcast_to(array.reshape(*array.shape[:2], 1), (*array.shape[:2], 3))
+    return DecodedImage(array, color == "bgr", f"<array {array.shape[1]}x{array.shape[0]}>")
+
+
+def _from_name(source: str | os.PathLike[str]) -> DecodedImage:
+    name = os.fspath(source)
+    if _is_url(name):
+        return _decode(io.BytesIO(_download(name)), name)
+    try:
+        with open(name, "rb") as file:  # noqa: PTH123 - PathLike of any kind
+            return _decode(file, name)
+    except OSError as error:
+        msg = f"image {name!r} cannot be opened: {error.strerror or error}"
+        raise ImageError(msg) from error
+    except ValueError as error:  # a NUL in the name
+        if isinstance(error, ImageError):
+            raise
+        msg = f"image {name!r} cannot be opened: {error}"
+        raise ImageError(msg) from error
+
+
+def _download(url: str) -> bytes:
+    import requests
+
+    body = bytearray()
+    try:
+        with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response:
+            response.raise_for_status()
+            for chunk in response.iter_content(1 << 16):
+                body += chunk
+                if len(body) > MAX_DOWNLOAD_BYTES:
+                    msg = f"image {url} is larger than {MAX_DOWNLOAD_BYTES} bytes"
+                    raise ImageError(msg)
+    except requests.RequestException as error:
+        msg = f"image {url} cannot be fetched: {error}"
+        raise ImageError(msg) from error
+    return bytes(body)
+
+
+def _decode(file: BinaryIO, name: str) -> DecodedImage:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return DecodedImage(_pixels(image, name), bgr=False, name=name)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise whatever a hostile file provokes
+        msg = f"image {name!r} cannot be decoded: {error}"
+        raise ImageError(msg) from error
+
+
+def _from_pillow(source: object) -> DecodedImage:
+    from PIL import Image
+
+    if not isinstance(source, Image.Image):
+        msg = (
+            "expected an image (path, URL, bytes, file object, PIL image, numpy array, or a "
+            f"sequence of them), got {type(source).__name__}"
+        )
+        raise ImageError(msg)
+    name = str(getattr(source, "filename", "") or f"<PIL image {source.width}x{source.height}>")
+    try:
+        return DecodedImage(_pixels(source, name), bgr=False, name=name)
+    except OSError as error:  # opened lazily, and truncated
+        msg = f"image {name!r} cannot be decoded: {error}"
+        raise ImageError(msg) from error
+
+
+def _pixels(image: PILImage, name: str) -> npt.NDArray[np.uint8]:
+    from PIL import ImageOps
+
+    if image.width * image.height > MAX_PIXELS:
+        msg = f"image {name!r} has {image.width}x{image.height} pixels; at most {MAX_PIXELS}"
+        raise ImageError(msg)
+    return np.asarray(_to_rgb(ImageOps.exif_transpose(image), name))
+
+
+def _to_rgb(image: PILImage, name: str) -> PILImage:
+    if image.mode == "RGB":
+        return image
+    if image.mode == "F":
+        msg = f"image {name!r} has float pixels of unknown range: convert it to 8 bits first"
+        raise ImageError(msg)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scale
+        from PIL import Image
+
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("P", "PA"):  # by way of RGBA: Pillow warns of the direct one
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _list_files(source: str | os.PathLike[str]) -> Sequence[str]:
+    name = os.fspath(source)
+    pattern = name if _is_glob(name) else str(Path(glob.escape(name)) / "**" / "*")
+    found = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - a pattern of the user's
+    files = [path for path in found if Path(path).suffix.lower() in _SUFFIXES]
+    if not files:
+        msg = f"{name!r} holds no image (looked for {', '.join(sorted(_SUFFIXES))})"
+        raise ImageError(msg)
+    return files
+
+
+def _is_glob(source: str | os.PathLike[str]) -> bool:
+    name = os.fspath(source)
+    return not _is_url(name) and glob.has_magic(name) and not Path(name).exists()
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
+
+
+def _is_file_like(source: object) -> bool:
+    return hasattr(source, "read")

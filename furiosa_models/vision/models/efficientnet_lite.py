@@ -1,0 +1,77 @@
+"""EfficientNet-Lite0, 1 and 2."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...types import Metadata, Publication
+from ...weights import NetworkSpec
+from ..heads import ClassificationHead
+from ..preprocess import ImageInput
+from ..tasks import ImageClassificationModel
+
+__all__ = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
+
+_PUBLICATION = Publication(
+    title="Higher accuracy on vision models with EfficientNet-Lite",
+    publisher="TensorFlow Blog",
+)
+
+
+def _input(size: int, resize_to: int) -> ImageInput:
+    return ImageInput(
+        size=(size, size),
+        resize="crop",
+        interpolation="pillow_bicubic",
+        resize_to=resize_to,
+        mean=(127.0, 127.0, 127.0),
+        std=(128.0, 128.0, 128.0),
+    )
+
+
+class EfficientNetLite0(ImageClassificationModel):
+    """EfficientNet-Lite0: 1000 classes of ImageNet, 224x224; no swish and no squeeze-excite."""
+
+    name: str = "EfficientNetLite0"
+    family: str | None = "EfficientNet-Lite"
+    version: str | None = "lite0"
+    metadata: Metadata | None = Metadata(
+        description="EfficientNet-Lite0 ImageNet-1K", publication=_PUBLICATION
+    )
+
+    network: ClassVar = NetworkSpec("efficientnet_lite0", {})
+    input: ClassVar = _input(224, 256)
+    labels: ClassVar = "imagenet1k"
+    head: ClassVar = ClassificationHead()
+
+
+class EfficientNetLite1(ImageClassificationModel):
+    """EfficientNet-Lite1: 1000 classes of ImageNet, 240x240."""
+
+    name: str = "EfficientNetLite1"
+    family: str | None = "EfficientNet-Lite"
+    version: str | None = "lite1"
+    metadata: Metadata | None = Metadata(
+        description="EfficientNet-Lite1 ImageNet-1K", publication=_PUBLICATION
+    )
+
+    network: ClassVar = NetworkSpec("efficientnet_lite1", {})
+    input: ClassVar = _input(240, 274)
+    labels: ClassVar = "imagenet1k"
+    head: ClassVar = ClassificationHead()
+
+
+class EfficientNetLite2(ImageClassificationModel):
+    """EfficientNet-Lite2: 1000 classes of ImageNet, 260x260."""
+
+    name: str = "EfficientNetLite2"
+    family: str | None = "EfficientNet-Lite"
+    version: str | None = "lite2"
+    metadata: Metadata | None = Metadata(
+        description="EfficientNet-Lite2 ImageNet-1K", publication=_PUBLICATION
+    )
+
+    network: ClassVar = NetworkSpec("efficientnet_lite2", {})
+    input: ClassVar = _input(260, 297)
+    labels: ClassVar = "imagenet1k"
+    head: ClassVar = ClassificationHead()

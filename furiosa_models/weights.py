@@ -1,0 +1,214 @@
+"""Which weights a model runs with: a named set of the catalogue, the user's own, or random ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from . import networks
+from .artifacts import Artifact, File, Store, find, settings, zoo
+from .errors import (
+    ArtifactCorrupted,
+    ArtifactError,
+    ArtifactNotFound,
+    ArtifactUnavailable,
+    WeightsFallbackWarning,
+)
+
+__all__ = ["NetworkSpec", "WeightSet", "WeightsSource", "resolve"]
+
+
+class _ModelProto(Protocol):
+    def SerializeToString(self) -> bytes: ...
+
+
+WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | None"
+"""A set's name, `"random"`, an ONNX file, its bytes, a `ModelProto`, or None for the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network of `furiosa_models.networks`.
+
+    Attributes:
+        name: Its name there.
+        params: Its arguments.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """Weights that were found.
+
+    Attributes:
+        name: Name of the set, `random`, or what the user gave.
+        data: The network as float32 ONNX: a file of the store, which is named by its hash, or
+            bytes.
+        artifact: Its entry in the catalogue, where it has one.
+    """
+
+    name: str
+    data: Path | bytes
+    artifact: Artifact | None = None
+
+    @property
+    def origin(self) -> bytes:
+        """The network as float32 ONNX."""
+        return self.data if isinstance(self.data, bytes) else self.data.read_bytes()
+
+    @property
+    def digest(self) -> str:
+        """A hash that identifies `origin`, without reading it where the store did."""
+        return (
+            self.data.name if isinstance(self.data, Path) else hashlib.sha256(self.data).hexdigest()
+        )
+
+
+def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Store) -> WeightSet:
+    """The weights that `source` asks for.
+
+    Args:
+        model: Name of the model in the catalogue.
+        source: See `WeightsSource`. None is the first set of the catalogue that can be had, with
+            a warning if that is not the first one.
+        network: What random weights are poured into.
+        store: Where artifacts are kept.
+
+    Raises:
+        ArtifactNotFound: There is no set, and no file, of that name.
+        ArtifactUnavailable: The set is out of reach; names the sets that can be had.
+        ArtifactCorrupted: Its bytes are not the ones that were published.
+    """
+    if source is None:
+        return _default(model, store)
+    if isinstance(source, str) and source in zoo().get(model, {}):
+        return _named(find(model, source), store)
+    if source == "random":
+        return WeightSet("random", build_random(network))
+    if isinstance(source, (str, os.PathLike)):
+        return _from_file(model, os.fspath(source))
+    if isinstance(source, bytes):
+        return WeightSet(f"<{len(source)} bytes>", source)
+    if hasattr(source, "SerializeToString"):
+        return WeightSet("<ModelProto>", source.SerializeToString())
+    msg = f"weights must be a name, a path, bytes or a ModelProto, got {type(source).__name__}"
+    raise TypeError(msg)
+
+
+def build_random(network: NetworkSpec) -> bytes:
+    """The network with seeded random weights: the same bytes on every machine."""
+    proto = networks.build(network.name, networks.RandomWeights(), **network.params)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def fetch(artifact: Artifact, store: Store) -> Path:
+    """A catalogue entry's network as float32 ONNX, built once if it comes as code and weights.
+
+    Raises:
+        ArtifactError: It cannot be had.
+    """
+    if artifact.network is None:
+        (path,) = store.fetch(artifact.files).values()
+        return path
+    return store.derive(_recipe_key(artifact), lambda: _build(artifact, store))
+
+
+def _default(model: str, store: Store) -> WeightSet:
+    sets = list(zoo()[model].values())
+    problems: list[str] = []
+    for artifact in sets:
+        try:
+            path = _fetch_unless_unreachable(artifact, store)
+        except ArtifactUnavailable as error:
+            if settings.is_strict():
+                raise
+            problems.append(f"{artifact.title}: {error}")
+        else:
+            if problems:
+                _warn_of_fallback(sets[0], artifact, problems[0])
+            return WeightSet(artifact.weights, path, artifact)
+    details = "\n".join(problems)
+    msg = f"no set of weights of {model} can be had:\n{details}\n{_OFFLINE_WORK}"
+    raise ArtifactUnavailable(msg)
+
+
+_OFFLINE_WORK = "weights='random' needs no network: for tests, benchmarks and offline work."
+
+
+def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path:
+    missing = _missing(artifact, store)
+    if missing and not settings.mirror() and store.was_unreachable(missing):
+        msg = (
+            "out of reach within the last hour, so not asked again; "
+            f"weights={artifact.weights!r} asks"
+        )
+        raise ArtifactUnavailable(msg)
+    try:
+        return fetch(artifact, store)
+    except ArtifactUnavailable:
+        if not settings.is_offline():
+            store.note_unreachable(missing)
+        raise
+
+
+def _missing(artifact: Artifact, store: Store) -> list[File]:
+    if artifact.network is not None and store.derived(_recipe_key(artifact)) is not None:
+        return []
+    return [file for file in artifact.files if not store.has(file)]
+
+
+def _named(artifact: Artifact, store: Store) -> WeightSet:
+    try:
+        return WeightSet(artifact.weights, fetch(artifact, store), artifact)
+    except (ArtifactCorrupted, ArtifactUnavailable) as error:
+        others = [name for name in zoo()[artifact.name] if name != artifact.weights]
+        msg = f"{error}\nOther weights of {artifact.name}: {', '.join([*others, 'random'])}."
+        raise type(error)(msg) from error
+
+
+def _from_file(model: str, path: str) -> WeightSet:
+    if not Path(path).is_file():
+        names = ", ".join(map(repr, zoo().get(model, {}))) or "none"
+        msg = (
+            f"{path!r} is neither a file nor a set of weights of {model}; "
+            f"choose one of {names}, an ONNX file, bytes, or 'random'"
+        )
+        raise ArtifactNotFound(msg)
+    return WeightSet(path, Path(path).read_bytes())
+
+
+def _build(artifact: Artifact, store: Store) -> bytes:
+    if artifact.network is None:
+        msg = f"{artifact.title} has no network to build"
+        raise ArtifactError(msg)
+    paths = store.fetch(artifact.files)
+    files = {name: path.read_bytes() for name, path in paths.items()}
+    weights = networks.NamedWeights(networks.read_weights(artifact.network.reader, files))
+    proto = networks.build(artifact.network.name, weights, **artifact.network.params)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _recipe_key(artifact: Artifact) -> str:
+    """Digest over all that the built graph depends on: files, network code and its arguments."""
+    network = artifact.network.model_dump(mode="json") if artifact.network else None
+    digests = [file.digest for file in artifact.files]
+    recipe = json.dumps([networks.fingerprint(), network, digests], sort_keys=True)
+    return hashlib.sha256(recipe.encode()).hexdigest()
+
+
+def _warn_of_fallback(wanted: Artifact, used: Artifact, reason: str) -> None:
+    msg = (
+        f"{wanted.title} is out of reach, using {used.title} instead. "
+        f"weights={used.weights!r} chooses it without this warning; FURIOSA_MODELS_STRICT=1 makes "
+        f"this an error.\n  {reason}"
+    )
+    warnings.warn(msg, WeightsFallbackWarning, stacklevel=2)
