@@ -4,10 +4,39 @@ from __future__ import annotations
 
 import datetime
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Format", "Metadata", "ModelTaskType", "Platform", "Publication", "Tags"]
+if TYPE_CHECKING:
+    from .model import Model
+    from .vision.tasks import ImageClassificationModel, ObjectDetectionModel
+
+__all__ = [
+    "Format",
+    "ImageClassificationModel",
+    "Metadata",
+    "Model",
+    "ModelTaskType",
+    "ObjectDetectionModel",
+    "Platform",
+    "Publication",
+    "Tags",
+]
+
+
+def __getattr__(name: str) -> object:
+    # 0.10 has the model classes here; they are built on top of this module.
+    if name == "Model":
+        from .model import Model
+
+        return Model
+    if name in ("ImageClassificationModel", "ObjectDetectionModel"):
+        from .vision import tasks
+
+        return getattr(tasks, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
 
 
 class Platform(str, Enum):

@@ -1,0 +1,42 @@
+# Every target sets up what it needs: Python >= 3.10, a Rust toolchain and the package indexes.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready-$(shell cat pyproject.toml native/Cargo.toml native/Cargo.lock native/src/*.rs | cksum | cut -d' ' -f1)
+
+.PHONY: help setup demo test test-marked lint format clean
+
+help:  ## Show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+setup: $(READY)  ## Make .venv with the package, its native module and the tools
+
+$(READY):
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.10 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed"; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is not there: install a Rust toolchain (rustup)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a venv (on Debian: apt-get install python3-venv)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@rm -f $(VENV)/.ready-* && touch $@
+
+demo: setup  ## Find things in the example photos: prints results, draws them into out/
+	$(BIN)/python examples/demo.py
+
+test: setup  ## Run the tests (no network needed beyond the set-up)
+	$(BIN)/python -m pytest -m "not accuracy and not network and not slow"
+
+test-marked: setup  ## Run the tests that need package indexes, the labelled photos, or patience
+	$(BIN)/python -m pytest -m "accuracy or network or slow"
+
+lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module, Rust tests
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest furiosa_models._native
+	cd native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
+
+format: setup  ## Format Python and Rust
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && cd native && cargo fmt
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) out build dist native/target furiosa_models/*.so

@@ -1,0 +1,82 @@
+"""Make furiosa_models/artifacts/artifacts.yaml from sets.yaml and published.json.
+
+Run it from the repository's root: `python artifacts/generate.py`. A test holds that the committed
+descriptor is what this makes; `--check` says so with the exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+TARGET = HERE.parent / "furiosa_models" / "artifacts" / "artifacts.yaml"
+HEADER = "# Made by artifacts/generate.py; edit artifacts/sets.yaml instead.\n"
+
+Published = dict[str, Any]
+
+
+def generate() -> str:
+    """The descriptor's text."""
+    published = json.loads((HERE / "published.json").read_text())
+    sets = yaml.safe_load((HERE / "sets.yaml").read_text())["artifacts"]
+    artifacts = [expand(item, published) for item in sets]
+    text = yaml.safe_dump({"artifacts": artifacts}, sort_keys=False, width=1000)
+    return HEADER + text
+
+
+def expand(item: dict[str, Any], published: Published) -> dict[str, Any]:
+    """An entry of sets.yaml with the published files in place of their name."""
+    name = item.get("published")
+    if name is None:
+        return item
+    origin = published["origin"][name]
+    (onnx,) = [file for file in origin if file.endswith(".onnx")]
+    (ranges,) = [file for file in origin if file.endswith(".yaml")]
+    fields = {
+        "files": [describe(onnx, origin[onnx], published)],
+        "tensor_ranges": describe(ranges, origin[ranges], published),
+        "enf": programs(name, published),
+    }
+    return {key: value for key, value in item.items() if key != "published"} | fields
+
+
+def describe(name: str, facts: dict[str, Any], published: Published) -> dict[str, Any]:
+    """A published file: its identity, and where the bucket has it."""
+    md5, endpoint = facts["md5"], published["endpoint"]
+    paths = [f"{md5[:2]}/{md5[2:]}", f"files/md5/{md5[:2]}/{md5[2:]}"]
+    sources = [endpoint + path for path in paths]
+    return {"name": name, "size": facts["size"], "md5": md5, "sources": sources}
+
+
+def programs(name: str, published: Published) -> dict[str, dict[str, Any]]:
+    """A model's ENF files by version of the compiler and number of processing elements."""
+    found: dict[str, dict[str, Any]] = {}
+    pattern = re.compile(rf"{re.escape(name)}(?:_int8)?_warboy_([12]pe)\.enf")
+    for version, files in sorted(published["enf"].items()):
+        for file, facts in files.items():
+            if match := pattern.fullmatch(file):
+                entry = describe(file, facts, published)
+                found.setdefault(version, {})[match[1]] = entry
+    return found
+
+
+def main() -> int:
+    """Write the descriptor, or with `--check` compare it; the exit code."""
+    text = generate()
+    if "--check" in sys.argv[1:]:
+        same = TARGET.read_text() == text
+        print(f"{TARGET} is {'up to date' if same else 'out of date: run artifacts/generate.py'}")
+        return 0 if same else 1
+    TARGET.write_text(text)
+    print(f"wrote {TARGET}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

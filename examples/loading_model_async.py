@@ -1,0 +1,7 @@
+import asyncio
+
+from furiosa_models.types import Model
+from furiosa_models.vision import SSDMobileNet
+
+model: Model = asyncio.run(SSDMobileNet.load_async())  # leaves the event loop free
+print(model)

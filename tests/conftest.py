@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the user's settings, or writes into the user's cache."""
+    for name in [*os.environ]:
+        if name.startswith(("FURIOSA_", "NPU_")) and name != "FURIOSA_MODELS_TEST_DATA":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FURIOSA_MODELS_PROGRESS", "0")
+
+
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the tests that fetch real weights, so that each is fetched once a run."""
+    return Path(os.environ.get("FURIOSA_MODELS_TEST_CACHE") or tmp_path_factory.mktemp("warm"))
+
+
+@pytest.fixture
+def use_warm_cache(monkeypatch: pytest.MonkeyPatch, warm_cache: Path) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(warm_cache))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The labelled photos of the accuracy tests."""
+    path = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not path.is_dir():
+        pytest.skip(f"no labelled photos at {path} (FURIOSA_MODELS_TEST_DATA)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[Path]:
+    """The example photos."""
+    return sorted((ROOT / "examples" / "images").glob("*.[jp][pn]g"))
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], str]]:
+    """Serve a folder over HTTP; gives the URL."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def start(folder: Path) -> str:
+        handler = partial(_QuietHandler, directory=str(folder))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

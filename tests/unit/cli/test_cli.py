@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from furiosa_models.catalog import MODULES
+from furiosa_models.cli import COMMANDS, cli
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def test_help_lists_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in COMMANDS:
+        assert name in result.output
+        assert run(name, "--help").exit_code == 0
+
+
+def test_version() -> None:
+    assert run("--version").output.startswith("furiosa-models 0.")
+
+
+def test_list_for_people_and_for_programs() -> None:
+    assert all(name in run("list").output for name in MODULES)
+    models = json.loads(run("list", "--json").output)
+    assert [model["model"] for model in models] == list(MODULES)
+
+
+@pytest.mark.parametrize("arguments", [["detect"], ["-t", "detect"], ["--task", "detection"]])
+def test_list_takes_a_task_both_ways(arguments: list[str]) -> None:
+    models = json.loads(run("list", *arguments, "--json").output)
+    assert {model["task"] for model in models} == {"object_detection"}
+
+
+def test_an_unknown_task_is_wrong_usage() -> None:
+    assert run("list", "juggle").exit_code == 2
+
+
+def test_desc_fetches_nothing() -> None:
+    result = run("desc", "ssd-mobilenet")
+    assert result.exit_code == 0
+    assert "published" in result.output
+    described = json.loads(run("desc", "ssd-mobilenet", "--json").output)
+    assert described["model"] == "SSDMobileNet"
+    assert described["weights"][0]["cached"] == "no"
+
+
+def test_fetch_needs_models_or_all() -> None:
+    assert run("fetch").exit_code == 2
+    assert run("fetch", "SSDMobileNet", "--all").exit_code == 2

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from furiosa_models import get_model, list_models
+from furiosa_models.catalog import MODULES, OLD_NAMES, model_class
+from furiosa_models.errors import ModelNotFound
+from furiosa_models.types import ModelTaskType
+
+
+def test_models_are_listed_by_glob_and_task() -> None:
+    assert list_models() == sorted(MODULES)
+    assert list_models("ssd*") == ["SSDMobileNet", "SSDMobileNetV2"]
+    assert "SSDMobileNet" in list_models(task="detect")
+    assert "SSDMobileNet" not in list_models(task=ModelTaskType.IMAGE_CLASSIFICATION)
+    assert list_models(task="classify") == list_models(task="image_classification")
+
+
+def test_an_unknown_task() -> None:
+    with pytest.raises(ValueError, match="there is no task 'juggle'; there are detect, classif"):
+        list_models(task="juggle")
+
+
+@pytest.mark.parametrize("name", ["ssd-mobilenet", "SSD_MobileNet", "ssdmobilenet"])
+def test_spelling_does_not_matter(name: str) -> None:
+    assert model_class(name).__name__ == "SSDMobileNet"
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_old_names_resolve(old: str, new: str) -> None:
+    import furiosa_models.vision
+
+    assert getattr(furiosa_models.vision, old) is model_class(new) is model_class(old)
+
+
+def test_an_unknown_model_names_the_close_ones() -> None:
+    with pytest.raises(ModelNotFound, match="did you mean SSDMobileNet"):
+        get_model("SSDMobilNet")
+    with pytest.raises(LookupError, match="there are EfficientNetB0"):
+        get_model("zzzz")
