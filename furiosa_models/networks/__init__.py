@@ -1,1 +1,65 @@
-"""Networks as code: ONNX graphs built from named weights."""
+"""Networks as code: ONNX graphs built from named weights.
+
+```python
+arrays = read_weights("pytorch", {"lite0.pth": data})        # never executes what it reads
+model = build("efficientnet", NamedWeights(arrays), variant="lite0")
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from furiosa_models.networks.options import choose
+
+if TYPE_CHECKING:
+    import onnx
+
+    from furiosa_models.networks.weights import Weights
+
+__all__ = ["NETWORKS", "build", "fingerprint", "to_bytes"]
+
+_BUILDERS = {
+    "efficientnet": "furiosa_models.networks.efficientnet:build",
+    "mobilenet_ssd": "furiosa_models.networks.mobilenet_ssd:build",
+    "mobilenet_v2_ssd": "furiosa_models.networks.mobilenet_v2_ssd:build",
+}
+
+NETWORKS = tuple(_BUILDERS)
+
+
+def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
+    """The ONNX model of a network: float32, NCHW, opset 17.
+
+    Args:
+        network: A name of `NETWORKS`.
+        weights: Source of the parameters.
+        params: What the network's own `build` takes, such as `batch_size`.
+
+    Raises:
+        ModelNotFound: No network has that name.
+        WeightsError: A parameter is missing, or has the wrong shape.
+    """
+    module, _, function = choose(_BUILDERS, network, "network").partition(":")
+    model: onnx.ModelProto = getattr(importlib.import_module(module), function)(weights, **params)
+    return model
+
+
+def to_bytes(model: onnx.ModelProto) -> bytes:
+    """The model's bytes, the same for the same model in every process."""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def fingerprint() -> str:
+    """sha256 of this package's sources: changes whenever a built model might."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        source = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}:{len(source)}:".encode())
+        digest.update(source)
+    return digest.hexdigest()

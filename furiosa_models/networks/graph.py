@@ -1,0 +1,234 @@
+"""A builder of ONNX graphs: float32, NCHW, every shape known but the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from furiosa_models.networks.weights import FloatArray
+
+__all__ = ["Activation", "Graph", "Padding", "Value"]
+
+OPSET = 17
+IR_VERSION = 8
+
+Activation = Literal["relu", "relu6", "sigmoid", "swish"]
+Padding = Literal["same", "valid"] | int
+
+
+class Value(NamedTuple):
+    """A tensor in the graph.
+
+    Attributes:
+        name: Its name in the ONNX graph.
+        shape: Its shape without the batch dimension, which always comes first.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class Graph:
+    """An ONNX graph under construction.
+
+    Every method that adds an operation takes the name of what it computes: node, output and
+    initialisers are named after it, so names are stable and say where in the network one is.
+
+    Args:
+        name: Name of the graph.
+        batch_size: Size of the first dimension of every input and output, or None for a
+            symbolic one named `batch`.
+    """
+
+    def __init__(self, name: str, batch_size: int | None = None) -> None:
+        self._name = name
+        self._batch = "batch" if batch_size is None else batch_size
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+
+    def input(self, name: str, shape: tuple[int, ...]) -> Value:
+        """An input of the graph; `shape` is without the batch dimension."""
+        self._inputs.append(self._info(name, shape))
+        return Value(name, shape)
+
+    def output(self, value: Value, name: str) -> None:
+        """Makes `value` an output of the graph, renamed to `name`."""
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [name if other == value.name else other for other in names]
+        self._outputs.append(self._info(name, value.shape))
+
+    def model(self) -> onnx.ModelProto:
+        """The finished model."""
+        graph = helper.make_graph(
+            self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values())
+        )
+        opset = helper.make_opsetid("", OPSET)
+        return helper.make_model(
+            graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="furiosa_models"
+        )
+
+    def conv(
+        self,
+        x: Value,
+        kernel: FloatArray,
+        bias: FloatArray | None,
+        name: str,
+        *,
+        stride: int = 1,
+        padding: Padding = "same",
+        groups: int = 1,
+    ) -> Value:
+        """Convolution of `x` (C, H, W) with `kernel` (O, C / groups, kh, kw) and `bias` (O,)."""
+        size = kernel.shape[2:]
+        pads, spatial = _window(x.shape[1:], size, stride, padding)
+        inputs = [x.name, self._constant(f"{name}/kernel", kernel)]
+        if bias is not None:
+            inputs.append(self._constant(f"{name}/bias", bias))
+        shape = (kernel.shape[0], *spatial)
+        return self._add(
+            "Conv",
+            inputs,
+            name,
+            shape,
+            group=groups,
+            kernel_shape=size,
+            pads=pads,
+            strides=(stride, stride),
+        )
+
+    def gemm(self, x: Value, kernel: FloatArray, bias: FloatArray, name: str) -> Value:
+        """Fully connected layer on `x` (C,) with `kernel` (O, C) and `bias` (O,)."""
+        inputs = [
+            x.name,
+            self._constant(f"{name}/kernel", kernel),
+            self._constant(f"{name}/bias", bias),
+        ]
+        return self._add("Gemm", inputs, name, (kernel.shape[0],), transB=1)
+
+    def activate(self, x: Value, activation: Activation, name: str) -> Value:
+        """`x` through an activation; swish is `x * sigmoid(x)`."""
+        if activation == "swish":
+            return self.multiply(x, self.activate(x, "sigmoid", f"{name}/sigmoid"), name)
+        if activation == "relu6":
+            limits = [self._scalar("zero", 0.0), self._scalar("six", 6.0)]
+            return self._add("Clip", [x.name, *limits], name, x.shape)
+        return self._add(activation.capitalize(), [x.name], name, x.shape)
+
+    def add(self, x: Value, y: Value, name: str) -> Value:
+        """Sum of two values of the same shape."""
+        return self._add("Add", [x.name, y.name], name, x.shape)
+
+    def multiply(self, x: Value, y: Value, name: str) -> Value:
+        """Product of `x` and a `y` whose shape is the same, or 1 where it differs."""
+        return self._add("Mul", [x.name, y.name], name, x.shape)
+
+    def max_pool(
+        self, x: Value, size: int, name: str, *, stride: int, padding: Padding = "same"
+    ) -> Value:
+        """Maximum over windows of `x` (C, H, W); padding never wins."""
+        pads, spatial = _window(x.shape[1:], (size, size), stride, padding)
+        return self._add(
+            "MaxPool",
+            [x.name],
+            name,
+            (x.shape[0], *spatial),
+            kernel_shape=(size, size),
+            pads=pads,
+            strides=(stride, stride),
+        )
+
+    def global_average_pool(self, x: Value, name: str) -> Value:
+        """Mean of `x` (C, H, W) over its pixels, as (C, 1, 1)."""
+        return self._add("GlobalAveragePool", [x.name], name, (x.shape[0], 1, 1))
+
+    def resize_nearest(self, x: Value, scale: int, name: str) -> Value:
+        """`x` (C, H, W) with every pixel repeated `scale` times in both directions."""
+        factors = self._constant(f"{name}/scales", np.array([1, 1, scale, scale], np.float32))
+        channels, height, width = x.shape
+        return self._add(
+            "Resize",
+            [x.name, "", factors],
+            name,
+            (channels, scale * height, scale * width),
+            coordinate_transformation_mode="asymmetric",
+            mode="nearest",
+            nearest_mode="floor",
+        )
+
+    def concat(self, values: Sequence[Value], name: str, *, axis: int = 0) -> Value:
+        """Values side by side; `axis` does not count the batch dimension."""
+        shape = list(values[0].shape)
+        shape[axis] = sum(value.shape[axis] for value in values)
+        names = [value.name for value in values]
+        return self._add("Concat", names, name, tuple(shape), axis=axis + 1)
+
+    def reshape(self, x: Value, shape: tuple[int, ...], name: str) -> Value:
+        """`x` in another shape of as many elements, batch untouched."""
+        target = self._constant(f"{name}/shape", np.array([0, *shape], np.int64))
+        return self._add("Reshape", [x.name, target], name, shape)
+
+    def transpose(self, x: Value, order: tuple[int, ...], name: str) -> Value:
+        """`x` with its dimensions in another order, batch first and not counted."""
+        perm = (0, *(axis + 1 for axis in order))
+        return self._add(
+            "Transpose", [x.name], name, tuple(x.shape[axis] for axis in order), perm=perm
+        )
+
+    def softmax(self, x: Value, name: str) -> Value:
+        """Softmax over the last dimension."""
+        return self._add("Softmax", [x.name], name, x.shape, axis=-1)
+
+    def _add(
+        self,
+        op: str,
+        inputs: list[str],
+        name: str,
+        shape: tuple[int, ...],
+        **attributes: Any,
+    ) -> Value:
+        self._nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
+        return Value(name, shape)
+
+    def _constant(self, name: str, array: np.ndarray) -> str:
+        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def _scalar(self, name: str, value: float) -> str:
+        """A scalar that all its users share."""
+        return self._constant(f"constant/{name}", np.array(value, np.float32))
+
+    def _info(self, name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [self._batch, *shape])
+
+
+def _window(
+    shape: tuple[int, ...], size: tuple[int, ...], stride: int, padding: Padding
+) -> tuple[list[int], tuple[int, ...]]:
+    """Pads (begins, then ends) and output size of a sliding window over `shape` (H, W).
+
+    `"same"` is TensorFlow's: `ceil(size / stride)` outputs, the odd pixel of padding at the end.
+    """
+    if padding == "same":
+        outputs = [math.ceil(extent / stride) for extent in shape]
+        totals = [
+            max(0, (out - 1) * stride + window - extent)
+            for out, window, extent in zip(outputs, size, shape, strict=True)
+        ]
+    else:
+        totals = [0 if padding == "valid" else 2 * padding] * len(shape)
+        outputs = [
+            (extent + total - window) // stride + 1
+            for extent, total, window in zip(shape, totals, size, strict=True)
+        ]
+    begins = [total // 2 for total in totals]
+    return begins + [total - begin for total, begin in zip(totals, begins, strict=True)], (
+        *outputs,
+    )

@@ -1,0 +1,173 @@
+"""A pickle machine that builds nothing but plain containers and inert records.
+
+`pickle.Unpickler` can be kept from importing classes, but still hashes, resizes and calls at the
+file's will. This machine walks the opcodes itself: a class becomes its name, a call becomes a
+record of what would have been called. There is nothing in it that could execute.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from furiosa_models.errors import WeightsError
+
+__all__ = ["Call", "Name", "Persistent", "load"]
+
+
+@dataclass(frozen=True, eq=False)
+class Name:
+    """A class or function that the pickle refers to, as `module.name`."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Persistent:
+    """A reference to data outside the pickle."""
+
+    id: object
+
+
+@dataclass(eq=False)
+class Call:
+    """An object that unpickling would have built, by calling `name` with `args`."""
+
+    name: str
+    args: tuple[object, ...]
+    state: object = None
+    items: dict[object, object] = field(default_factory=dict)
+
+
+def load(stream: BinaryIO) -> object:
+    """The object that the pickle at `stream` describes; leaves the stream behind it."""
+    machine = _Machine()
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name == "STOP":
+            break
+        if opcode.name in _CONSTANTS:
+            machine.stack.append(_CONSTANTS[opcode.name])
+        elif opcode.name in _LITERALS:
+            machine.stack.append(argument)
+        elif opcode.name in _ACTIONS:
+            _ACTIONS[opcode.name](machine, argument)
+        else:
+            msg = f"the pickle uses opcode {opcode.name}, which no weights file needs"
+            raise WeightsError(msg)
+    return machine.stack.pop()
+
+
+class _Machine:
+    """Stack, marks and memo of a pickle being read."""
+
+    def __init__(self) -> None:
+        self.stack: list[object] = []
+        self.memo: dict[object, object] = {}
+        self._marks: list[int] = []
+
+    def skip(self, _: object) -> None:
+        """Does nothing: the opcode only helps other readers."""
+
+    def mark(self, _: object = None) -> None:
+        self._marks.append(len(self.stack))
+
+    def take(self, count: int) -> list[object]:
+        """The topmost `count` objects, removed from the stack."""
+        if count > len(self.stack):
+            msg = f"the pickle takes {count} objects from a stack of {len(self.stack)}"
+            raise WeightsError(msg)
+        start = len(self.stack) - count
+        taken = self.stack[start:]
+        del self.stack[start:]
+        return taken
+
+    def to_mark(self) -> list[object]:
+        """The objects above the topmost mark, removed from the stack with it."""
+        return self.take(len(self.stack) - self._marks.pop())
+
+    def update(self, pairs: list[object]) -> None:
+        """Puts alternating keys and values into the dict on top of the stack."""
+        target = self.stack[-1]
+        mapping = target.items if isinstance(target, Call) else target
+        if not isinstance(mapping, dict):
+            return
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            # Keys of weights are text or numbers; hashing anything else is the file's game.
+            if isinstance(key, str | int | float):
+                mapping[key] = value
+
+    def extend(self, values: list[object]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, list):
+            target.extend(values)
+
+    def call(self, count: int) -> None:
+        """Records the call of an object with the `count - 1` arguments above it."""
+        function, args, *_ = self.take(count)
+        name = function.name if isinstance(function, Name) else ""
+        self.stack.append(Call(name, args if isinstance(args, tuple) else ()))
+
+    def build(self, _: object) -> None:
+        (state,) = self.take(1)
+        target = self.stack[-1]
+        if isinstance(target, Call):
+            target.state = state
+
+    def stack_global(self, _: object) -> None:
+        self.stack.append(Name(".".join(map(str, self.take(2)))))
+
+    def put(self, index: object) -> None:
+        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
+
+
+_CONSTANTS: dict[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+
+_LITERALS = frozenset(
+    {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+    | {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"}
+    | {"BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+)
+
+_ACTIONS: dict[str, Callable[[_Machine, object], None]] = {
+    "PROTO": _Machine.skip,
+    "FRAME": _Machine.skip,
+    "MARK": _Machine.mark,
+    "POP": lambda m, _: _ignore(m.take(1)),
+    "POP_MARK": lambda m, _: _ignore(m.to_mark()),
+    "DUP": lambda m, _: m.stack.append(m.stack[-1]),
+    "EMPTY_LIST": lambda m, _: m.stack.append([]),
+    "EMPTY_TUPLE": lambda m, _: m.stack.append(()),
+    "EMPTY_SET": lambda m, _: m.stack.append([]),
+    "EMPTY_DICT": lambda m, _: m.stack.append({}),
+    "LIST": lambda m, _: m.stack.append(m.to_mark()),
+    "TUPLE": lambda m, _: m.stack.append(tuple(m.to_mark())),
+    "TUPLE1": lambda m, _: m.stack.append(tuple(m.take(1))),
+    "TUPLE2": lambda m, _: m.stack.append(tuple(m.take(2))),
+    "TUPLE3": lambda m, _: m.stack.append(tuple(m.take(3))),
+    "FROZENSET": lambda m, _: m.stack.append(m.to_mark()),
+    "APPEND": lambda m, _: m.extend(m.take(1)),
+    "APPENDS": lambda m, _: m.extend(m.to_mark()),
+    "ADDITEMS": lambda m, _: m.extend(m.to_mark()),
+    "SETITEM": lambda m, _: m.update(m.take(2)),
+    "SETITEMS": lambda m, _: m.update(m.to_mark()),
+    "GLOBAL": lambda m, name: m.stack.append(Name(str(name).replace(" ", "."))),
+    "STACK_GLOBAL": _Machine.stack_global,
+    "REDUCE": lambda m, _: m.call(2),
+    "NEWOBJ": lambda m, _: m.call(2),
+    "NEWOBJ_EX": lambda m, _: m.call(3),
+    "BUILD": _Machine.build,
+    "BINPERSID": lambda m, _: m.stack.append(Persistent(m.take(1)[0])),
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "PUT": _Machine.put,
+    "MEMOIZE": _Machine.put,
+    "BINGET": lambda m, index: m.stack.append(m.memo[index]),
+    "LONG_BINGET": lambda m, index: m.stack.append(m.memo[index]),
+    "GET": lambda m, index: m.stack.append(m.memo[index]),
+}
+
+
+def _ignore(_: object) -> None:
+    """Drops what was taken from the stack."""

@@ -1,0 +1,87 @@
+"""Raw bytes to arrays, with every length checked before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from furiosa_models.errors import WeightsError
+
+__all__ = ["Array", "Budget", "Buffer", "checked_shape", "decode", "single", "to_float32"]
+
+Array = npt.NDArray[Any]
+Buffer = bytes | memoryview
+
+_MAX_RANK = 16
+_SLACK = 1 << 20
+
+
+class Budget:
+    """How many bytes of arrays a file may still become.
+
+    One stored byte becomes at most four (int8 to float32), so the size of the files bounds what a
+    sound file needs. A file that points many tensors at the same bytes, or broadcasts one value
+    over a huge shape, runs out.
+    """
+
+    def __init__(self, files: Iterable[Buffer]) -> None:
+        self._left = 4 * sum(map(len, files)) + _SLACK
+
+    def take(self, nbytes: int, what: str) -> None:
+        """Spends `nbytes`, or raises WeightsError naming `what`."""
+        if nbytes > self._left:
+            msg = f"{what} would take {nbytes} bytes, more than a file of this size can hold"
+            raise WeightsError(msg)
+        self._left -= nbytes
+
+
+def single(files: Mapping[str, bytes]) -> bytes:
+    """The only file of a format that consists of one."""
+    if len(files) != 1:
+        msg = f"expected exactly one file, got {len(files)}: {', '.join(files) or 'none'}"
+        raise WeightsError(msg)
+    return next(iter(files.values()))
+
+
+def checked_shape(dims: Sequence[object], what: str) -> tuple[int, ...]:
+    """`dims` as a shape: at most 16 non-negative integers."""
+    shape = tuple(dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool))
+    if len(shape) != len(dims) or len(shape) > _MAX_RANK or any(dim < 0 for dim in shape):
+        msg = f"{what} has no sound shape: expected non-negative integers, got {list(dims)[:20]}"
+        raise WeightsError(msg)
+    return shape
+
+
+def decode(raw: Buffer, dtype: str, shape: tuple[int, ...], budget: Budget, what: str) -> Array:
+    """`raw` as an array of little-endian `dtype`; floating point becomes float32.
+
+    Args:
+        raw: Exactly the bytes of the tensor, in C order.
+        dtype: A numpy type name, or `"bfloat16"`.
+        shape: Shape of the tensor.
+        budget: Pays for the decoded array.
+        what: The tensor's name, for messages.
+    """
+    stored = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder("<")
+    expected = math.prod(shape) * stored.itemsize
+    if len(raw) != expected:
+        msg = f"{what}: expected {expected} bytes for {dtype} {list(shape)}, got {len(raw)}"
+        raise WeightsError(msg)
+    budget.take(max(expected, 4 * math.prod(shape)), what)
+    array = np.frombuffer(raw, stored).reshape(shape)
+    if dtype == "bfloat16":
+        widened: Array = array.astype(np.uint32) << np.uint32(16)
+        return widened.view(np.float32)
+    return to_float32(array)
+
+
+def to_float32(array: Array) -> Array:
+    """`array` with floating point as native float32 and anything else in native byte order."""
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            return array.astype(np.float32, copy=False)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,179 @@
+"""TensorFlow frozen graphs: the values of `Const` nodes, read from the protobuf wire form.
+
+The handful of fields that matter are read straight from the wire: no generated message classes,
+no copy of the tensors, and unknown fields cost nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from furiosa_models.errors import WeightsError
+from furiosa_models.networks.readers._raw import Array, Budget, checked_shape, decode, single
+
+__all__ = ["read"]
+
+# tensorflow/core/framework/types.proto
+_DTYPES = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    19: "float16",
+}
+_HALVES = ("bfloat16", "float16")
+
+_Field = tuple[int, "int | memoryview"]
+
+
+def read(files: Mapping[str, bytes]) -> dict[str, Array]:
+    """Constants of a frozen graph by node name; see `read_weights`."""
+    data = single(files)
+    budget = Budget([data])
+    arrays = {}
+    for number, node in _fields(memoryview(data)):
+        name, tensor = _constant(_view(node)) if number == 1 else ("", None)
+        array = None if tensor is None else _array(tensor, name, budget)
+        if array is not None:
+            arrays[name] = array
+    if not arrays:
+        msg = "no constants in the graph: expected a frozen TensorFlow GraphDef"
+        raise WeightsError(msg)
+    return arrays
+
+
+def _constant(node: memoryview) -> tuple[str, memoryview | None]:
+    """Name of a NodeDef and, if it is a constant, its TensorProto."""
+    name, op, tensor = "", b"", None
+    for number, value in _fields(node):
+        if number == 1:
+            name = bytes(_view(value)).decode()
+        elif number == 2:
+            op = bytes(_view(value))
+        elif number == 5:
+            entry = dict(_fields(_view(value)))
+            if bytes(_view(entry[1])) == b"value":
+                tensor = dict(_fields(_view(entry[2]))).get(8)
+    return name, None if op != b"Const" or tensor is None else _view(tensor)
+
+
+def _array(tensor: memoryview, name: str, budget: Budget) -> Array | None:
+    """The array of a TensorProto; None for strings and other types that are no weights."""
+    dtype = None
+    shape: tuple[int, ...] = ()
+    content = memoryview(b"")
+    listed: list[_Field] = []
+    for number, value in _fields(tensor):
+        if number == 1:
+            dtype = _DTYPES.get(_int(value))
+        elif number == 2:
+            shape = checked_shape(list(_dims(_view(value))), name)
+        elif number == 4:
+            content = _view(value)
+        elif number >= 5:
+            listed.append((number, value))
+    if dtype is None:
+        return None
+    if len(content):
+        return decode(content, dtype, shape, budget, name)
+    values = np.concatenate([np.zeros(0, dtype), *(_values(f, v, dtype) for f, v in listed)])
+    return _filled(values, shape, budget, name)
+
+
+def _dims(shape: memoryview) -> Iterator[int]:
+    """Sizes in a TensorShapeProto."""
+    for number, dim in _fields(shape):
+        if number == 2:
+            yield _int(dict(_fields(_view(dim))).get(1, 0))
+
+
+def _values(number: int, value: int | memoryview, dtype: str) -> Array:
+    """Values that a TensorProto lists one by one, packed or not."""
+    if number == 5:
+        return np.frombuffer(_view(value), "<f4")
+    if number == 6:
+        return np.frombuffer(_view(value), "<f8")
+    integers = [value] if isinstance(value, int) else list(_varints(value))
+    if dtype in _HALVES:
+        raw = np.array(integers, np.uint16).tobytes()
+        return decode(raw, dtype, (len(integers),), Budget([raw]), "half_val")
+    return np.array(integers).astype(dtype)
+
+
+def _filled(values: Array, shape: tuple[int, ...], budget: Budget, name: str) -> Array:
+    """`values` in `shape`; TensorFlow leaves out trailing repetitions of the last one."""
+    count = math.prod(shape)
+    budget.take(count * max(4, values.itemsize), name)
+    if len(values) > count:
+        msg = f"{name}: expected at most {count} values for {list(shape)}, got {len(values)}"
+        raise WeightsError(msg)
+    array = np.zeros(count, np.float32 if values.dtype.kind == "f" else values.dtype)
+    array[: len(values)] = values
+    if len(values):
+        array[len(values) :] = values[-1]
+    return array.reshape(shape)
+
+
+def _fields(message: memoryview) -> Iterator[_Field]:
+    """Field numbers and values of a protobuf message: integers, or the bytes of anything else."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        wire_type = key & 7
+        if wire_type == 0:
+            value, position = _varint(message, position)
+            yield key >> 3, value
+            continue
+        if wire_type == 2:
+            size, position = _varint(message, position)
+        else:
+            size = {1: 8, 5: 4}[wire_type]
+        if size > len(message) - position:
+            msg = f"a field of {size} bytes where the message has {len(message) - position} left"
+            raise WeightsError(msg)
+        yield key >> 3, message[position : position + size]
+        position += size
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """The variable-length integer at `position`, and the position behind it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, position
+    msg = "an integer of more than ten bytes"
+    raise WeightsError(msg)
+
+
+def _varints(packed: memoryview) -> Iterator[int]:
+    position = 0
+    while position < len(packed):
+        value, position = _varint(packed, position)
+        yield _int(value)
+
+
+def _int(value: int | memoryview) -> int:
+    """A signed 64-bit integer."""
+    if not isinstance(value, int):
+        msg = "bytes where the format has an integer"
+        raise WeightsError(msg)
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _view(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        msg = "an integer where the format has bytes"
+        raise WeightsError(msg)
+    return value

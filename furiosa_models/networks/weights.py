@@ -1,0 +1,160 @@
+"""Where a network's parameters come from: a checkpoint, or seeded random numbers."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from furiosa_models.errors import WeightsError
+
+__all__ = [
+    "FloatArray",
+    "Kind",
+    "NamedWeights",
+    "Parameter",
+    "RandomWeights",
+    "RecordedWeights",
+    "Weights",
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class Kind(str, Enum):
+    """What a parameter does, which decides its scale when it is made up."""
+
+    KERNEL = "kernel"
+    BIAS = "bias"
+    GAMMA = "gamma"
+    BETA = "beta"
+    MEAN = "mean"
+    VARIANCE = "variance"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter as a network asks for it.
+
+    Attributes:
+        name: The name that the public checkpoint gives it.
+        shape: Its shape in the layout of the public checkpoint.
+        kind: What it does.
+        fan_in: How many inputs a kernel sums up for one output; 1 for the other kinds.
+        gain: How much a kernel amplifies the mean square of its input, in random weights.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: Kind = Kind.KERNEL
+    fan_in: int = 1
+    gain: float = 2.0
+
+
+class Weights(Protocol):
+    """Source of a network's parameters."""
+
+    def get(self, parameter: Parameter) -> FloatArray:
+        """The parameter's values as float32 of exactly its shape, or WeightsError."""
+
+
+class NamedWeights:
+    """Weights from arrays by name."""
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._arrays = arrays
+
+    def get(self, parameter: Parameter) -> FloatArray:
+        """The array of that name; a WeightsError says what is missing or does not fit."""
+        array = self._arrays.get(parameter.name)
+        if array is None:
+            raise WeightsError(self._missing(parameter))
+        if array.shape != parameter.shape or array.dtype != np.float32:
+            msg = (
+                f"weights {parameter.name!r}: expected float32 {list(parameter.shape)}, "
+                f"got {array.dtype} {list(array.shape)}; are these weights of another network?"
+            )
+            raise WeightsError(msg)
+        return array
+
+    def _missing(self, parameter: Parameter) -> str:
+        close = difflib.get_close_matches(parameter.name, self._arrays, n=3)
+        hint = f"close names: {', '.join(close)}" if close else "no name comes close"
+        return (
+            f"weights {parameter.name!r} {list(parameter.shape)} are missing among "
+            f"{len(self._arrays)} arrays; {hint}"
+        )
+
+
+class RandomWeights:
+    """Made-up weights: the same on every machine, each tensor seeded by its own name.
+
+    Kernels are uniform with the variance `gain / fan_in`, normalisation is near the identity, so
+    that signals neither die out nor blow up on their way through a deep network.
+
+    Args:
+        seed: Another seed gives other weights.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    def get(self, parameter: Parameter) -> FloatArray:
+        """Random values of that shape, in a range that suits the parameter's kind."""
+        low, high = _interval(parameter)
+        unit = _uniform(f"{self._seed}:{parameter.name}", math.prod(parameter.shape))
+        values: FloatArray = np.float32(low) + unit * np.float32(high - low)
+        return values.reshape(parameter.shape)
+
+
+class RecordedWeights:
+    """Weights of another source, with a record of every parameter that was asked for.
+
+    Args:
+        weights: Where the values come from.
+
+    Attributes:
+        asked: The parameters by name, in the order in which the network asked for them.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self.asked: dict[str, Parameter] = {}
+
+    def get(self, parameter: Parameter) -> FloatArray:
+        """The other source's values."""
+        self.asked[parameter.name] = parameter
+        return self._weights.get(parameter)
+
+
+def _interval(parameter: Parameter) -> tuple[float, float]:
+    """Range of the uniform distribution of made-up values."""
+    if parameter.kind is Kind.KERNEL:
+        bound = math.sqrt(3.0 * parameter.gain / parameter.fan_in)
+        return -bound, bound
+    if parameter.kind in (Kind.GAMMA, Kind.VARIANCE):
+        return 0.75, 1.25
+    return -0.1, 0.1
+
+
+def _uniform(seed: str, count: int) -> FloatArray:
+    """`count` numbers in [0, 1), by splitmix64 from the sha256 of `seed`.
+
+    Integer arithmetic and one exact conversion: no library's choice of algorithm is involved.
+    """
+    start = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little")
+    z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(start)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    unit: FloatArray = (z >> np.uint64(40)).astype(np.float32)
+    unit *= np.float32(2.0**-24)
+    return unit
