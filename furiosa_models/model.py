@@ -193,9 +193,7 @@ class Model(BaseModel):
         weights, spec = self._weights(), self._input_spec()
         recipe = json.dumps([weights.digest, spec.mean, spec.std, networks.fingerprint()])
         key = hashlib.sha256(recipe.encode()).hexdigest()
-        return self._store.derive(
-            key, lambda: networks.with_uint8_input(weights.origin, spec.mean, spec.std)
-        )
+        return self._store.derive(key, lambda: _scaled_inside(weights.origin, spec))
 
     def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
         """The published NPU program.
@@ -283,6 +281,15 @@ def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _unscaled(spec: ImageInput) -> ImageInput:
     return replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def _scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
+    from .networks.edit import signature, with_uint8_input
+
+    inputs, _ = signature(origin)
+    if [tensor.dtype for tensor in inputs] == ["uint8"]:
+        return origin
+    return with_uint8_input(origin, spec.mean, spec.std)
 
 
 def _check_num_pe(num_pe: int) -> None:

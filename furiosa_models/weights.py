@@ -106,8 +106,9 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
 
 def build_random(network: NetworkSpec) -> bytes:
     """The network with seeded random weights: the same bytes on every machine."""
-    proto = networks.build(network.name, networks.RandomWeights(), **network.params)
-    return bytes(proto.SerializeToString(deterministic=True))
+    from .networks.weights import RandomWeights
+
+    return networks.to_bytes(networks.build(network.name, RandomWeights(), **network.params))
 
 
 def fetch(artifact: Artifact, store: Store) -> Path:
@@ -187,14 +188,18 @@ def _from_file(model: str, path: str) -> WeightSet:
 
 
 def _build(artifact: Artifact, store: Store) -> bytes:
-    if artifact.network is None:
+    from .networks.adapters import adapt
+    from .networks.readers import read_weights
+    from .networks.weights import NamedWeights
+
+    network = artifact.network
+    if network is None:
         msg = f"{artifact.title} has no network to build"
         raise ArtifactError(msg)
     paths = store.fetch(artifact.files)
     files = {name: path.read_bytes() for name, path in paths.items()}
-    weights = networks.NamedWeights(networks.read_weights(artifact.network.reader, files))
-    proto = networks.build(artifact.network.name, weights, **artifact.network.params)
-    return bytes(proto.SerializeToString(deterministic=True))
+    weights = NamedWeights(adapt(network.layout, read_weights(network.reader, files)))
+    return networks.to_bytes(networks.build(network.name, weights, **network.params))
 
 
 def _recipe_key(artifact: Artifact) -> str:

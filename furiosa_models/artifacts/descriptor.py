@@ -98,11 +98,13 @@ class Network(_Record):
     Attributes:
         name: Network of `furiosa_models.networks`.
         reader: Format of the weights, a reader of `furiosa_models.networks.readers`.
+        layout: Where the weights are from, a layout of `furiosa_models.networks.adapters`.
         params: Arguments of the network.
     """
 
     name: str
     reader: str
+    layout: str = "native"
     params: dict[str, Any] = Field(default_factory=dict)
 
 

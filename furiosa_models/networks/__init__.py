@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
     return data
 
 
+@cache
 def fingerprint() -> str:
     """sha256 of this package's sources: changes whenever a built model might."""
     root = Path(__file__).parent

@@ -24,7 +24,7 @@ class EfficientNetB0(ImageClassificationModel):
         publication=Publication(url="https://arxiv.org/abs/1905.11946"),
     )
 
-    network: ClassVar = NetworkSpec("efficientnet_b0", {})
+    network: ClassVar = NetworkSpec("efficientnet", {"variant": "b0"})
     input: ClassVar = ImageInput(
         size=(224, 224),
         resize="crop",

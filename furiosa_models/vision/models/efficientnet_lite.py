@@ -39,7 +39,7 @@ class EfficientNetLite0(ImageClassificationModel):
         description="EfficientNet-Lite0 ImageNet-1K", publication=_PUBLICATION
     )
 
-    network: ClassVar = NetworkSpec("efficientnet_lite0", {})
+    network: ClassVar = NetworkSpec("efficientnet", {"variant": "lite0"})
     input: ClassVar = _input(224, 256)
     labels: ClassVar = "imagenet1k"
     head: ClassVar = ClassificationHead()
@@ -55,7 +55,7 @@ class EfficientNetLite1(ImageClassificationModel):
         description="EfficientNet-Lite1 ImageNet-1K", publication=_PUBLICATION
     )
 
-    network: ClassVar = NetworkSpec("efficientnet_lite1", {})
+    network: ClassVar = NetworkSpec("efficientnet", {"variant": "lite1"})
     input: ClassVar = _input(240, 274)
     labels: ClassVar = "imagenet1k"
     head: ClassVar = ClassificationHead()
@@ -71,7 +71,7 @@ class EfficientNetLite2(ImageClassificationModel):
         description="EfficientNet-Lite2 ImageNet-1K", publication=_PUBLICATION
     )
 
-    network: ClassVar = NetworkSpec("efficientnet_lite2", {})
+    network: ClassVar = NetworkSpec("efficientnet", {"variant": "lite2"})
     input: ClassVar = _input(260, 297)
     labels: ClassVar = "imagenet1k"
     head: ClassVar = ClassificationHead()

@@ -24,7 +24,7 @@ class SSDMobileNet(ObjectDetectionModel):
         publication=Publication(url="https://arxiv.org/abs/1704.04861"),
     )
 
-    network: ClassVar = NetworkSpec("ssd_mobilenet_v1", {"depth_multiplier": 1.0})
+    network: ClassVar = NetworkSpec("mobilenet_ssd", {})
     input: ClassVar = ImageInput(
         size=(300, 300),
         resize="stretch",

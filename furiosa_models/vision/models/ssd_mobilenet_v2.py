@@ -24,7 +24,7 @@ class SSDMobileNetV2(ObjectDetectionModel):
         publication=Publication(url="https://arxiv.org/abs/1801.04381"),
     )
 
-    network: ClassVar = NetworkSpec("ssd_mobilenet_v2", {})
+    network: ClassVar = NetworkSpec("mobilenet_v2_ssd", {})
     input: ClassVar = ImageInput(
         size=(300, 300),
         resize="stretch",

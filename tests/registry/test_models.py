@@ -1,0 +1,71 @@
+"""What every model of the catalogue must have; a new model is tested by being there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from furiosa_models import get_model, list_models
+from furiosa_models.artifacts import zoo
+from furiosa_models.networks.edit import signature
+from furiosa_models.types import Platform
+from furiosa_models.vision import __all__ as vision_names
+
+MODELS = list_models()
+
+
+def test_the_catalogue_and_the_package_have_the_same_names() -> None:
+    assert sorted(vision_names) == MODELS
+    assert set(zoo()) <= set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_metadata_is_complete(name: str) -> None:
+    model = get_model(name)
+    assert model.name
+    assert model.family
+    assert model.version
+    assert model.metadata is not None
+    assert model.metadata.description
+    assert type(model).__doc__
+    assert model.available_weights(), "no weights: nobody can use it"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_set_states_its_licence_and_its_accuracy(name: str) -> None:
+    for artifact in zoo()[name].values():
+        assert artifact.license is not None, artifact.weights
+        assert artifact.accuracy, artifact.weights
+        assert artifact.files, artifact.weights
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_set_fits_the_model(name: str) -> None:
+    from dataclasses import replace
+
+    model = get_model(name)
+    for artifact in zoo()[name].values():
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in artifact.input.items()}
+        assert replace(model.input, **fields).size == model.input.size
+        replace(model.head, **artifact.head)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_runs_from_photo_to_result(
+    name: str, platform: Platform, photos: list[Path]
+) -> None:
+    model: Any = get_model(name, weights="random", postprocessor_type=platform)
+    onnx.checker.check_model(model.origin, full_check=True)
+    inputs, _ = signature(model.origin)
+    assert inputs[0].shape[1:] == (3, *model.input.size)
+    tensor, _ = model.preprocess(photos[:2])
+    assert (tensor.shape[0], tensor.dtype) == (2, np.uint8)
+    results = model.predict(photos[:2], device="cpu")
+    assert len(results) == 2
+    assert results[0].to_json()
+    assert results[0].plot().size == results[0].plot().size

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from furiosa_models import weights
+from furiosa_models.artifacts import Artifact, Store
+from furiosa_models.errors import (
+    ArtifactCorrupted,
+    ArtifactNotFound,
+    ArtifactUnavailable,
+    WeightsFallbackWarning,
+)
+from furiosa_models.weights import NetworkSpec, resolve
+
+NETWORK = NetworkSpec("efficientnet", {"variant": "lite0"})
+GONE = "http://127.0.0.1:9/gone"
+
+
+def make_set(name: str, source: str, data: bytes = b"onnx") -> Artifact:
+    file = {
+        "name": f"{name}.onnx",
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "sources": [source],
+    }
+    accuracy = {"metric": "top-1", "value": 0.5, "dataset": "toys", "measured_by": "us"}
+    fields: dict[str, Any] = {
+        "name": "Net",
+        "weights": name,
+        "family": "Nets",
+        "location": source,
+        "format": "onnx",
+        "files": [file],
+        "accuracy": [accuracy],
+    }
+    return Artifact.model_validate(fields)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def use_zoo(monkeypatch: pytest.MonkeyPatch, *sets: Artifact) -> None:
+    table = {"Net": {artifact.weights: artifact for artifact in sets}}
+    monkeypatch.setattr(weights, "zoo", lambda: table)
+    monkeypatch.setattr(weights, "find", lambda model, name: table[model][name])
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> str:
+    (tmp_path / "local.onnx").write_bytes(b"onnx")
+    return str(tmp_path / "local.onnx")
+
+
+def test_the_first_set_is_used_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    use_zoo(monkeypatch, make_set("published", local), make_set("other", GONE))
+    found = resolve("Net", None, NETWORK, store)
+    assert (found.name, found.origin) == ("published", b"onnx")
+    assert found.digest == hashlib.sha256(b"onnx").hexdigest()
+
+
+def test_a_fallback_warns_with_both_names_and_accuracies(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
+    with pytest.warns(WeightsFallbackWarning) as caught:
+        assert resolve("Net", None, NETWORK, store).name == "other"
+    message = str(caught[0].message)
+    assert "Net/published (top-1 0.500 on toys) is out of reach" in message
+    assert "using Net/other (top-1 0.500 on toys) instead" in message
+    assert GONE in message
+
+
+def test_an_unreachable_set_is_not_asked_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
+    with pytest.warns(WeightsFallbackWarning):
+        resolve("Net", None, NETWORK, store)
+    start = time.perf_counter()
+    with pytest.warns(WeightsFallbackWarning, match="not asked again"):
+        resolve("Net", None, NETWORK, store)
+    assert time.perf_counter() - start < 0.4  # a connection is tried for longer
+
+
+def test_strict_makes_it_an_error(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_STRICT", "1")
+    use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
+    with pytest.raises(ArtifactUnavailable, match="out of reach"):
+        resolve("Net", None, NETWORK, store)
+
+
+def test_corruption_is_no_reason_to_fall_back(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    use_zoo(monkeypatch, make_set("published", local, b"ONNX"), make_set("other", local))
+    with pytest.raises(ArtifactCorrupted):
+        resolve("Net", None, NETWORK, store)
+
+
+def test_nothing_in_reach_names_the_way_out(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    use_zoo(monkeypatch, make_set("published", GONE), make_set("other", GONE))
+    with pytest.raises(ArtifactUnavailable, match="weights='random' needs no network"):
+        resolve("Net", None, NETWORK, store)
+
+
+def test_a_set_by_name_is_that_set_or_an_error(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert resolve("Net", "other", NETWORK, store).name == "other"
+    with pytest.raises(ArtifactUnavailable, match="Other weights of Net: other, random"):
+        resolve("Net", "published", NETWORK, store)
+
+
+def test_a_file_bytes_and_random(monkeypatch: pytest.MonkeyPatch, store: Store, local: str) -> None:
+    use_zoo(monkeypatch)
+    assert resolve("Net", Path(local), NETWORK, store).origin == b"onnx"
+    assert resolve("Net", b"bytes", NETWORK, store).origin == b"bytes"
+    random = resolve("Net", "random", NETWORK, store)
+    assert random.origin == resolve("Net", "random", NETWORK, store).origin
+
+
+def test_what_is_no_weights(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    use_zoo(monkeypatch, make_set("published", GONE))
+    with pytest.raises(ArtifactNotFound, match="neither a file nor a set .* one of 'published'"):
+        resolve("Net", "nonesuch", NETWORK, store)
+    with pytest.raises(TypeError, match="got int"):
+        resolve("Net", 3, NETWORK, store)  # type: ignore[arg-type]
