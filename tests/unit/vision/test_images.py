@@ -113,7 +113,7 @@ def test_grey_arrays_become_colour() -> None:
     [
         RGB.astype(np.float32),
         RGB[:, :, :2],
-        RGB[0],
+        RGB[0, 0],
         np.dstack([RGB, RGB]),
         np.zeros((0, 5, 3), np.uint8),
         RGB[None],
@@ -146,7 +146,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 def test_a_truncated_photo_opened_by_pillow_is_named(tmp_path: Path) -> None:
     cut = tmp_path / "cut.jpg"
-    cut.write_bytes(encoded(Image.fromarray(RGB.repeat(20, 0)), "JPEG")[:400])
+    cut.write_bytes(encoded(Image.fromarray(RGB.repeat(20, 0)), "JPEG")[:-200])
     with Image.open(cut) as image, pytest.raises(ImageError, match="cut.jpg"):
         read_image(image)
 
@@ -204,7 +204,7 @@ def test_folders_globs_and_sequences_are_expanded(png: Path) -> None:
 
 
 def test_single_or_many(png: Path) -> None:
-    for source in (png, str(png), png.read_bytes(), RGB, RGB[:, :, 0], Image.open(png)):
+    for source in (png, str(png), png.read_bytes(), RGB, RGB[:, :, 0], Image.new("L", (1, 1))):
         assert is_single(source)
     for sources in ([png], (), png.parent, str(png.parent / "*"), np.stack([RGB]), iter([png])):
         assert not is_single(sources)

@@ -103,7 +103,7 @@ def test_plot_without_a_photo_says_what_to_do() -> None:
 
 def test_save(photo: Path, tmp_path: Path) -> None:
     found = make(photo)
-    assert Image.open(found.save(tmp_path / "out.jpg")).size == (64, 48)
+    assert read_image(found.save(tmp_path / "out.jpg")).pixels.shape == (48, 64, 3)
     assert json.loads(found.save(tmp_path / "out.json").read_text()) == found.to_dict()
 
 
