@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import warnings
@@ -216,4 +217,13 @@ def _warn_of_fallback(wanted: Artifact, used: Artifact, reason: str) -> None:
         f"weights={used.weights!r} chooses it without this warning; FURIOSA_MODELS_STRICT=1 makes "
         f"this an error.\n  {reason}"
     )
-    warnings.warn(msg, WeightsFallbackWarning, stacklevel=2)
+    warnings.warn(msg, WeightsFallbackWarning, stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """Stack level of the first caller outside this package, for a warning from our caller."""
+    package, level = str(Path(__file__).parent), 1
+    frame = inspect.currentframe()
+    while (frame := frame and frame.f_back) and frame.f_code.co_filename.startswith(package):
+        level += 1
+    return level

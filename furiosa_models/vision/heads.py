@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..errors import ShapeError
 from ..types import Platform
-from .anchors import ssd_mobilenet_anchors
+from .anchors import multiple_grid_anchors
 from .classification import top_k
 from .preprocess import ImageContext
 from .results import Classification, Detections
@@ -76,7 +76,7 @@ class SSDHead:
         batch = decode_ssd(
             outputs[0::2],
             outputs[1::2],
-            ssd_mobilenet_anchors(self.feature_maps),
+            multiple_grid_anchors(tuple((side, side) for side in self.feature_maps)),
             activation=self.activation,
             score_threshold=_default(score_threshold, self.score_threshold),
             iou_threshold=_default(iou_threshold, self.iou_threshold),

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,8 @@ from .results import Classification, Detections
 
 __all__ = ["ImageClassificationModel", "ImageModel", "ObjectDetectionModel"]
 
-Photos = ImageSource | Iterable[ImageSource]
-Outputs = npt.NDArray[Any] | Sequence[npt.NDArray[Any]]
+Photos: TypeAlias = "ImageSource | Iterable[ImageSource]"
+Outputs: TypeAlias = "npt.NDArray[Any] | Sequence[npt.NDArray[Any]]"
 Result = TypeVar("Result", Detections, Classification)
 
 
@@ -128,10 +128,12 @@ class ImageModel(Model, Generic[Result]):
         self, images: Sequence[DecodedImage]
     ) -> tuple[npt.NDArray[np.uint8], list[ImageContext]]:
         spec = self._geometry()
-        prepared = [
-            prepare(image.pixels, spec, bgr=image.bgr, platform=self.platform) for image in images
+        tensor = np.empty((len(images), 3, *spec.size), np.uint8)
+        contexts = [
+            prepare(image.pixels, spec, bgr=image.bgr, platform=self.platform, out=out)[1]
+            for image, out in zip(images, tensor, strict=True)
         ]
-        return np.stack([tensor for tensor, _ in prepared]), [context for _, context in prepared]
+        return tensor, contexts
 
     def _names(self) -> tuple[str, ...]:
         artifact = self._resolved.artifact if self._resolved else None

@@ -29,6 +29,7 @@ class EfficientNetB0(ImageClassificationModel):
         size=(224, 224),
         resize="crop",
         interpolation="pillow_bicubic",
+        crop_rounding="even",
         resize_to=256,
         mean=(123.675, 116.28, 103.53),
         std=(58.395, 57.12, 57.375),

