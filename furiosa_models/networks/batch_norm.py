@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from furiosa_models.networks.weights import FloatArray, Kind, Parameter, Weights
+from .weights import FloatArray, Kind, Parameter, Weights
 
 __all__ = ["SLIM", "TENSORFLOW_EPSILON", "TORCH", "normalised_kernel"]
 

@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import helper, numpy_helper
 
-from furiosa_models.errors import ShapeError, WeightsError
+from ..errors import ShapeError, WeightsError
 
 __all__ = ["TensorInfo", "head_operations", "set_batch_size", "signature", "with_uint8_input"]
 
