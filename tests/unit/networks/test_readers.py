@@ -1,59 +1,17 @@
 from __future__ import annotations
 
-import operator
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from furiosa_models.errors import ModelNotFound, WeightsError
 from furiosa_models.networks import read_weights
 
 from . import writers
-
-A = np.arange(6, dtype=np.float32).reshape(2, 3)
-H = np.array([1.5, -2.0], np.float16)
-
-
-def _torch_body() -> bytes:
-    conv = writers.module({"weight": writers.tensor("0", A)}, {})
-    model = writers.module({}, {"0": conv})
-    return writers.dict_({"epoch": writers.integer(3), "model": model, "h": writers.tensor("1", H)})
-
-
-def _tfjs_files() -> dict[str, bytes]:
-    entries: list[tuple[dict[str, Any], bytes]] = [
-        ({"name": "a", "shape": [2, 3], "dtype": "float32"}, A.tobytes()),
-        ({"name": "s", "shape": [2], "dtype": "string"}, b"\x01\0\0\0x\0\0\0\0"),
-        (
-            {
-                "name": "q",
-                "shape": [3],
-                "dtype": "float32",
-                "quantization": {"dtype": "uint8", "min": -1.0, "scale": 0.5},
-            },
-            bytes([0, 2, 4]),
-        ),
-    ]
-    return writers.tfjs(entries, shards=2)
-
-
-TFJS = _tfjs_files()
-GRAPH = writers.const_node("a", 1, (2, 3), writers.field(4, A.tobytes()))
-LITE = writers.tflite("a", 3, np.array([[1, 2]], np.uint8), (0.5, 2.0), (1, 0), 1)
-
-FILES: dict[str, tuple[str, dict[str, bytes]]] = {
-    "zip": ("pytorch", {"m.pt": writers.torch_zip(_torch_body(), {"0": A, "1": H})}),
-    "stream": ("pytorch", {"m.pth": writers.torch_stream(_torch_body(), {"0": A, "1": H})}),
-    "graphdef": ("graphdef", {"m.pb": GRAPH}),
-    "tfjs": ("tfjs", TFJS),
-    "tflite": ("tflite", {"m.tflite": LITE}),
-}
+from .samples import FILES, TFJS, A
 
 
 @pytest.mark.parametrize("kind", ["zip", "stream"])
@@ -272,42 +230,3 @@ def test_unknown_formats_and_layouts_name_the_known_ones() -> None:
 def test_single_file_formats_want_one_file() -> None:
     with pytest.raises(WeightsError, match="exactly one file"):
         read_weights("tflite", {"a": b"", "b": b""})
-
-
-def _corrupted(kind: str, damage: Callable[[bytes], bytes]) -> None:
-    """Reads the file with damage done to each of its parts: arrays or WeightsError, no other."""
-    format_, files = FILES[kind]
-    for damaged in files:
-        try:
-            arrays = read_weights(format_, {**files, damaged: damage(files[damaged])})
-        except WeightsError:
-            continue
-        assert all(isinstance(array, np.ndarray) for array in arrays.values())
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_truncated_files_are_weights_errors_or_sound(kind: str) -> None:
-    for keep in range(1 + max(map(len, FILES[kind][1].values()))):
-        _corrupted(kind, operator.itemgetter(slice(keep)))
-
-
-@pytest.mark.parametrize("kind", FILES)
-@settings(max_examples=150, deadline=None)
-@given(
-    flips=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_size=1, max_size=8)
-)
-def test_flipped_bytes_are_weights_errors_or_sound(kind: str, flips: list[tuple[int, int]]) -> None:
-    def damage(data: bytes) -> bytes:
-        damaged = bytearray(data)
-        for position, mask in flips:
-            damaged[position % len(data)] ^= mask
-        return bytes(damaged)
-
-    _corrupted(kind, damage)
-
-
-@pytest.mark.parametrize("kind", FILES)
-@settings(max_examples=50, deadline=None)
-@given(noise=st.binary(max_size=200))
-def test_noise_is_a_weights_error(kind: str, noise: bytes) -> None:
-    _corrupted(kind, lambda data: data[:40] + noise)
