@@ -38,6 +38,7 @@ _MALFORMED = (
     RuntimeError,
     TypeError,
     ValueError,
+    Warning,  # odd escapes in a pickle, where the program has made warnings errors
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
