@@ -14,14 +14,41 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from furiosa_models.networks.options import choose
+from .options import choose
 
 if TYPE_CHECKING:
     import onnx
 
-    from furiosa_models.networks.weights import Weights
+    from .edit import head_operations, set_batch_size, signature, with_uint8_input
+    from .readers import read_weights
+    from .weights import NamedWeights, RandomWeights, RecordedWeights, Weights
 
-__all__ = ["NETWORKS", "build", "fingerprint", "to_bytes"]
+__all__ = [
+    "NETWORKS",
+    "NamedWeights",
+    "RandomWeights",
+    "RecordedWeights",
+    "build",
+    "fingerprint",
+    "head_operations",
+    "read_weights",
+    "set_batch_size",
+    "signature",
+    "to_bytes",
+    "with_uint8_input",
+]
+
+# Names that bring in numpy or onnx, which importing this package does not.
+_LAZY = {
+    "NamedWeights": "weights",
+    "RandomWeights": "weights",
+    "RecordedWeights": "weights",
+    "head_operations": "edit",
+    "read_weights": "readers",
+    "set_batch_size": "edit",
+    "signature": "edit",
+    "with_uint8_input": "edit",
+}
 
 _BUILDERS = {
     "efficientnet": "furiosa_models.networks.efficientnet:build",
@@ -30,6 +57,13 @@ _BUILDERS = {
 }
 
 NETWORKS = tuple(_BUILDERS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
 def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:

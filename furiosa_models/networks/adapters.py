@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from furiosa_models.errors import WeightsError
-from furiosa_models.networks import batch_norm
-from furiosa_models.networks.options import choose
-from furiosa_models.networks.readers._raw import Array
+from ..errors import WeightsError
+from . import batch_norm
+from .options import choose
+from .weights import Array
 
 __all__ = ["LAYOUTS", "adapt"]
 
@@ -27,7 +27,7 @@ def adapt(layout: str, arrays: Arrays) -> dict[str, Array]:
 
     Args:
         layout: Where the arrays are from, a key of `LAYOUTS`.
-        arrays: What `read_weights` returned.
+        arrays: What the file holds.
 
     Raises:
         ModelNotFound: No layout has that name.
@@ -104,10 +104,10 @@ def _numbered(arrays: Arrays) -> list[Array]:
 def _torch_layout(name: str, array: Array) -> Array:
     """A TensorFlow kernel transposed to PyTorch's layout; anything else as it is."""
     if array.ndim != 4:
-        return array.T
+        transposed: Array = array.T
+        return transposed
     order = (2, 3, 0, 1) if "_depthwise_conv" in name else (3, 2, 0, 1)
-    kernel: Array = np.transpose(array, order)
-    return kernel
+    return np.transpose(array, order)
 
 
 def _folded(scope: str, names: tuple[str, str, str, str], bias: Array) -> dict[str, Array]:

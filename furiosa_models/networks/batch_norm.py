@@ -1,14 +1,15 @@
 """Batch normalisation, folded into the convolution before it.
 
-ONNX Runtime folds it too, on every start and in float32. Folding here once, in float64, leaves
-half the nodes and a third fewer tensors for sessions to load and quantisers to look at.
+ONNX Runtime would fold it as well: sessions of SSD MobileNet v2 start and run equally fast either
+way. Folding here is done in float64, and leaves two thirds of the nodes and well under half of the
+tensors for quantisers, compilers and people to look at.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from furiosa_models.networks.weights import FloatArray, Kind, Parameter, Weights
+from .weights import FloatArray, Kind, Parameter, Weights
 
 __all__ = ["SLIM", "TENSORFLOW_EPSILON", "TORCH", "normalised_kernel"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import helper, numpy_helper
+from onnx import helper, numpy_helper, shape_inference
 
-from furiosa_models.errors import ShapeError, WeightsError
+from ..errors import ShapeError, WeightsError
 
 __all__ = ["TensorInfo", "head_operations", "set_batch_size", "signature", "with_uint8_input"]
 
@@ -122,7 +122,7 @@ def _check_batch(proto: onnx.ModelProto, batch_size: int | None) -> None:
     for value in probe.graph.output:
         value.type.tensor_type.ClearField("shape")
     expected = "batch" if batch_size is None else batch_size
-    for value in onnx.shape_inference.infer_shapes(probe, data_prop=True).graph.output:
+    for value in shape_inference.infer_shapes(probe, data_prop=True).graph.output:
         got = _info(value).shape[:1]
         if got and isinstance(got[0], int) and got[0] != expected:
             msg = (

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import onnx
 
-from furiosa_models.networks.batch_norm import TENSORFLOW_EPSILON
-from furiosa_models.networks.graph import Activation, Graph, Value
-from furiosa_models.networks.options import choose
-from furiosa_models.networks.torch_layers import TorchLayers
-from furiosa_models.networks.weights import Weights
+from .batch_norm import TENSORFLOW_EPSILON
+from .graph import Activation, Graph, Value
+from .options import choose
+from .torch_layers import TorchLayers
+from .weights import Weights
 
 __all__ = ["VARIANTS", "Variant", "build"]
 
@@ -135,7 +135,9 @@ class _Block:
         )
         if act == "swish":
             y = self._excited(y, x.shape[0] // 4)
-        y = conv(y, f"{name}._project_conv", channels, norm=f"{name}._bn2")
+        # Gates of random weights halve what passes them; random kernels make up for that.
+        gain = 2.0 if act == "swish" else 1.0
+        y = conv(y, f"{name}._project_conv", channels, norm=f"{name}._bn2", gain=gain)
         return self._graph.add(x, y, f"{name}/add") if x.shape == y.shape else y
 
     def _excited(self, x: Value, squeezed: int) -> Value:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from furiosa_models.networks.weights import FloatArray
+from .weights import FloatArray
 
 __all__ = ["Activation", "Graph", "Padding", "Value"]
 
@@ -52,6 +52,7 @@ class Graph:
         self._constants: dict[str, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._renamed: dict[str, str] = {}
 
     def input(self, name: str, shape: tuple[int, ...]) -> Value:
         """An input of the graph; `shape` is without the batch dimension."""
@@ -59,14 +60,15 @@ class Graph:
         return Value(name, shape)
 
     def output(self, value: Value, name: str) -> None:
-        """Makes `value` an output of the graph, renamed to `name`."""
-        for node in self._nodes:
-            for names in (node.input, node.output):
-                names[:] = [name if other == value.name else other for other in names]
+        """Makes `value` an output of the graph, renamed to `name` in the finished model."""
+        self._renamed[value.name] = name
         self._outputs.append(self._info(name, value.shape))
 
     def model(self) -> onnx.ModelProto:
         """The finished model."""
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [self._renamed.get(name, name) for name in names]
         graph = helper.make_graph(
             self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values())
         )

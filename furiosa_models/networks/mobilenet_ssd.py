@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx
 
-from furiosa_models.networks.graph import Graph
-from furiosa_models.networks.slim import Slim
-from furiosa_models.networks.weights import Weights
+from .graph import Graph
+from .slim import Slim
+from .weights import Weights
 
 __all__ = ["build"]
 

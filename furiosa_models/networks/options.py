@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import TypeVar
 
-from furiosa_models.errors import ModelNotFound
+from ..errors import ModelNotFound
 
 __all__ = ["choose"]
 

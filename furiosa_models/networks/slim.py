@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from furiosa_models.networks import batch_norm
-from furiosa_models.networks.graph import Graph, Value
-from furiosa_models.networks.weights import FloatArray, Kind, Parameter, Weights
+from . import batch_norm
+from .graph import Graph, Value
+from .weights import FloatArray, Kind, Parameter, Weights
 
 __all__ = ["Slim"]
 

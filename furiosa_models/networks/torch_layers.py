@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 
-from furiosa_models.networks import batch_norm
-from furiosa_models.networks.graph import Activation, Graph, Padding, Value
-from furiosa_models.networks.weights import Kind, Parameter, Weights
+from . import batch_norm
+from .graph import Activation, Graph, Padding, Value
+from .weights import Kind, Parameter, Weights
 
 __all__ = ["TorchLayers"]
+
+_GAINS = {"relu": 2.0, "relu6": 2.0, "swish": 2.4}
 
 
 class TorchLayers:
@@ -40,10 +42,15 @@ class TorchLayers:
         stride: int = 1,
         groups: int = 1,
         padding: Padding = "same",
+        gain: float | None = None,
     ) -> Value:
-        """Convolution with the normalisation named `norm`, or else with a bias; activation."""
+        """Convolution with the normalisation named `norm`, or else with a bias; activation.
+
+        `gain` is the kernel's in random weights (see `Parameter`); by default it makes up for
+        what the activation takes away.
+        """
         shape = (channels, x.shape[0] // groups, size, size)
-        gain = 1.0 if activation is None else 2.0
+        gain = gain or (_GAINS.get(activation, 1.0) if activation else 1.0)
         parameter = Parameter(f"{name}.weight", shape, fan_in=math.prod(shape[1:]), gain=gain)
         kernel = self._weights.get(parameter)
         if norm is None:

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from furiosa_models.errors import WeightsError
+from ..errors import WeightsError
 
 __all__ = [
+    "Array",
     "FloatArray",
     "Kind",
     "NamedWeights",
@@ -25,6 +26,7 @@ __all__ = [
     "Weights",
 ]
 
+Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -68,7 +70,7 @@ class Weights(Protocol):
 class NamedWeights:
     """Weights from arrays by name."""
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
 
     def get(self, parameter: Parameter) -> FloatArray:

@@ -13,8 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 
-from furiosa_models.errors import WeightsError
-from furiosa_models.networks.readers._raw import Array
+from ...errors import WeightsError
+from ..adapters import adapt
+from ._raw import Array
 
 __all__ = ["FORMATS", "read_weights"]
 
@@ -37,14 +38,17 @@ _MALFORMED = (
     RuntimeError,
     TypeError,
     ValueError,
+    Warning,  # odd escapes in a pickle, where the program has made warnings errors
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )
 
 
-def read_weights(format: str, files: Mapping[str, bytes]) -> dict[str, Array]:
-    """Named arrays of a weights file.
+def read_weights(
+    format: str, files: Mapping[str, bytes], layout: str = "native"
+) -> dict[str, Array]:
+    """Named arrays of a weights file, as a network asks for them.
 
     Floating-point and quantised tensors come out as float32, integers and booleans as they are;
     tensors of strings are left out. Arrays may be read-only views of `files`.
@@ -54,9 +58,13 @@ def read_weights(format: str, files: Mapping[str, bytes]) -> dict[str, Array]:
             `"tfjs"` (layers or graph model) or `"tflite"`.
         files: Contents by name. One file, or for `"tfjs"` the JSON file and its shards under the
             names that the JSON file gives them.
+        layout: Whose names and layouts the file has, a key of `adapters.LAYOUTS`: `"native"` are
+            those that the networks ask for.
 
     Raises:
-        WeightsError: The format is unknown, or the bytes are not a sound file of it.
+        WeightsError: The format is unknown, the bytes are not a sound file of it, or the arrays
+            do not have that layout.
+        ModelNotFound: The layout is unknown.
     """
     if format not in _READERS:
         msg = f"no reader for weights format {format!r}: expected one of {', '.join(FORMATS)}"
@@ -64,7 +72,8 @@ def read_weights(format: str, files: Mapping[str, bytes]) -> dict[str, Array]:
     read: Callable[[Mapping[str, bytes]], dict[str, Array]]
     read = importlib.import_module(_READERS[format]).read
     try:
-        return read(files)
+        arrays = read(files)
     except _MALFORMED as error:
         msg = f"{', '.join(files)} is not a sound {format} file: {type(error).__name__}: {error}"
         raise WeightsError(msg) from error
+    return adapt(layout, arrays)

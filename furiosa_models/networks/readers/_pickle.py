@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from furiosa_models.errors import WeightsError
+from ...errors import WeightsError
 
 __all__ = ["Call", "Name", "Persistent", "load"]
 
@@ -41,8 +41,11 @@ class Call:
     items: dict[object, object] = field(default_factory=dict)
 
 
-def load(stream: BinaryIO) -> object:
-    """The object that the pickle at `stream` describes; leaves the stream behind it."""
+def load(stream: BinaryIO) -> tuple[object, list[Persistent]]:
+    """The object that the pickle at `stream` describes, and the data it refers to.
+
+    The stream is left behind the pickle.
+    """
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name == "STOP":
@@ -56,7 +59,7 @@ def load(stream: BinaryIO) -> object:
         else:
             msg = f"the pickle uses opcode {opcode.name}, which no weights file needs"
             raise WeightsError(msg)
-    return machine.stack.pop()
+    return machine.stack.pop(), machine.references
 
 
 class _Machine:
@@ -65,6 +68,7 @@ class _Machine:
     def __init__(self) -> None:
         self.stack: list[object] = []
         self.memo: dict[object, object] = {}
+        self.references: list[Persistent] = []
         self._marks: list[int] = []
 
     def skip(self, _: object) -> None:
@@ -115,8 +119,18 @@ class _Machine:
         if isinstance(target, Call):
             target.state = state
 
+    def refer(self, _: object) -> None:
+        (identity,) = self.take(1)
+        self.references.append(Persistent(identity))
+        self.stack.append(self.references[-1])
+
     def stack_global(self, _: object) -> None:
-        self.stack.append(Name(".".join(map(str, self.take(2)))))
+        module, name = self.take(2)
+        # Text only: the text of a nest of tuples can be exponentially longer than the pickle.
+        if isinstance(module, str) and isinstance(name, str):
+            self.stack.append(Name(f"{module}.{name}"))
+        else:
+            self.stack.append(Name(""))
 
     def put(self, index: object) -> None:
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]
@@ -158,7 +172,7 @@ _ACTIONS: dict[str, Callable[[_Machine, object], None]] = {
     "NEWOBJ": lambda m, _: m.call(2),
     "NEWOBJ_EX": lambda m, _: m.call(3),
     "BUILD": _Machine.build,
-    "BINPERSID": lambda m, _: m.stack.append(Persistent(m.take(1)[0])),
+    "BINPERSID": _Machine.refer,
     "BINPUT": _Machine.put,
     "LONG_BINPUT": _Machine.put,
     "PUT": _Machine.put,

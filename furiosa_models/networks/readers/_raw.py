@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from furiosa_models.errors import WeightsError
+from ...errors import WeightsError
+from ..weights import Array
 
 __all__ = ["Array", "Budget", "Buffer", "checked_shape", "decode", "single", "to_float32"]
 
-Array = npt.NDArray[Any]
 Buffer = bytes | memoryview
 
 _MAX_RANK = 16
@@ -51,7 +49,7 @@ def checked_shape(dims: Sequence[object], what: str) -> tuple[int, ...]:
     """`dims` as a shape: at most 16 non-negative integers."""
     shape = tuple(dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool))
     if len(shape) != len(dims) or len(shape) > _MAX_RANK or any(dim < 0 for dim in shape):
-        msg = f"{what} has no sound shape: expected non-negative integers, got {list(dims)[:20]}"
+        msg = f"{what} has no sound shape: expected up to {_MAX_RANK} non-negative integers"
         raise WeightsError(msg)
     return shape
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from furiosa_models.errors import WeightsError
-from furiosa_models.networks.readers._raw import Array, Budget, checked_shape, decode, single
+from ...errors import WeightsError
+from ._raw import Array, Budget, checked_shape, decode, single
 
 __all__ = ["read"]
 
@@ -85,7 +85,8 @@ def _array(tensor: memoryview, name: str, budget: Budget) -> Array | None:
         return None
     if len(content):
         return decode(content, dtype, shape, budget, name)
-    values = np.concatenate([np.zeros(0, dtype), *(_values(f, v, dtype) for f, v in listed)])
+    empty = np.zeros(0, np.float32 if dtype in _HALVES else dtype)
+    values = np.concatenate([empty, *(_values(field, value, dtype) for field, value in listed)])
     return _filled(values, shape, budget, name)
 
 

@@ -1,4 +1,4 @@
-"""PyTorch checkpoints: the zip form of PyTorch 1.6 and later, and the stream form before it.
+"""PyTorch checkpoints: zip archives, the streams of before version 1.6, plain pickles of tensors.
 
 Tensors are named by their path through the pickled object, a module's as its `state_dict` names
 them: `{"model": module}` gives `model.conv.weight`. Whatever is not a tensor is passed over.
@@ -10,20 +10,13 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import cast
+from typing import TypeGuard, cast
 
 import numpy as np
 
-from furiosa_models.errors import WeightsError
-from furiosa_models.networks.readers._pickle import Call, Name, Persistent, load
-from furiosa_models.networks.readers._raw import (
-    Array,
-    Budget,
-    Buffer,
-    checked_shape,
-    decode,
-    single,
-)
+from ...errors import WeightsError
+from ._pickle import Call, Name, Persistent, load
+from ._raw import Array, Budget, Buffer, checked_shape, decode, single
 
 __all__ = ["read"]
 
@@ -50,12 +43,18 @@ _Storages = Callable[[str], Buffer]
 def read(files: Mapping[str, bytes]) -> dict[str, Array]:
     """Tensors of a checkpoint by name; see `read_weights`."""
     data = single(files)
-    budget = Budget([data])
-    root, storages = (_open_zip if data[:2] == b"PK" else _open_stream)(data)
-    cache: dict[tuple[str, str], Array] = {}
-    return {
-        name: _tensor(call, name, storages, cache, budget) for name, call in _walk(root, (), set())
-    }
+    root, storages = _open(data)
+    tensors = _Tensors(storages, Budget([data]))
+    arrays = {name: tensors.array(call, name) for name, call in _walk(root, (), set())}
+    if not arrays:
+        msg = "no tensors in the file: expected a PyTorch checkpoint"
+        raise WeightsError(msg)
+    return arrays
+
+
+def _open(data: bytes) -> tuple[object, _Storages]:
+    """What a checkpoint's pickle describes, and the storages that it refers to."""
+    return _open_zip(data) if data[:2] == b"PK" else _open_stream(data)
 
 
 def _open_zip(data: bytes) -> tuple[object, _Storages]:
@@ -69,7 +68,7 @@ def _open_zip(data: bytes) -> tuple[object, _Storages]:
     if order in archive.namelist() and _member(archive, order) != b"little":
         msg = "the checkpoint is big-endian, which this reader does not support"
         raise WeightsError(msg)
-    root = load(io.BytesIO(_member(archive, pickles[0])))
+    root, _ = load(io.BytesIO(_member(archive, pickles[0])))
     return root, lambda key: _member(archive, f"{folder}data/{key}")
 
 
@@ -83,33 +82,34 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def _open_stream(data: bytes) -> tuple[object, _Storages]:
     stream = io.BytesIO(data)
-    if load(stream) != _MAGIC:
-        msg = "not a PyTorch checkpoint: neither a zip archive nor the older stream"
-        raise WeightsError(msg)
-    load(stream)  # protocol version
-    load(stream)  # sizes of C types
-    root = load(stream)
-    keys = load(stream)
-    sizes = _storage_sizes(root)
     contents: dict[str, Buffer] = {}
-    for key in keys if isinstance(keys, list) else []:
-        (count,) = struct.unpack("<q", stream.read(8))
-        nbytes = count * sizes.get(key, 0)
-        if not 0 <= nbytes <= len(data) - stream.tell():
-            msg = f"storage {key} claims {nbytes} bytes, more than the file still has"
-            raise WeightsError(msg)
-        contents[key] = memoryview(data)[stream.tell() : stream.tell() + nbytes]
-        stream.seek(nbytes, io.SEEK_CUR)
+    root, references = load(stream)
+    if root == _MAGIC:
+        load(stream)  # protocol version
+        load(stream)  # sizes of C types
+        root, references = load(stream)
+        keys, _ = load(stream)
+        sizes = dict(_key_and_size(reference) for reference in references)
+        for key in keys if isinstance(keys, list) else []:
+            if isinstance(key, str):
+                contents[key] = _block(data, stream, sizes.get(key, 0))
     return root, contents.__getitem__
 
 
-def _storage_sizes(root: object) -> dict[str, int]:
-    """Bytes per element of every storage, which the stream form keeps only with the tensors."""
-    sizes = {}
-    for name, call in _walk(root, (), set()):
-        dtype, key = _storage(call.args[0], name)
-        sizes[key] = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
-    return sizes
+def _key_and_size(reference: Persistent) -> tuple[str, int]:
+    dtype, key = _storage(reference, "storage")
+    return key, _item_size(dtype)
+
+
+def _block(data: bytes, stream: io.BytesIO, item_size: int) -> memoryview:
+    """The next storage of a stream: a count and as many elements."""
+    (count,) = struct.unpack("<q", stream.read(8))
+    start, nbytes = stream.tell(), count * item_size
+    if not 0 <= nbytes <= len(data) - start:
+        msg = f"a storage claims {nbytes} bytes where {len(data) - start} are left in the file"
+        raise WeightsError(msg)
+    stream.seek(nbytes, io.SEEK_CUR)
+    return memoryview(data)[start : start + nbytes]
 
 
 def _walk(node: object, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, Call]]:
@@ -142,36 +142,56 @@ def _storage(reference: object, name: str) -> tuple[str, str]:
         dtype = _DTYPES.get(parts[1].name.rpartition(".")[2])
         if dtype and isinstance(parts[2], str) and parts[5:] in ((), (None,)):
             return dtype, parts[2]
-    msg = f"{name}: a storage of an unknown kind: {parts!r:.200}"
+    msg = f"{name}: expected a storage of {', '.join(_DTYPES)}, got something else"
     raise WeightsError(msg)
 
 
-def _tensor(
-    call: Call,
-    name: str,
-    storages: _Storages,
-    cache: dict[tuple[str, str], Array],
-    budget: Budget,
-) -> Array:
-    """The array that a `_rebuild_tensor` call describes: a strided view of a storage."""
-    reference, offset, dims, steps = call.args[:4]
-    dtype, key = _storage(reference, name)
-    if (key, dtype) not in cache:
-        raw = storages(key)
-        itemsize = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
-        cache[key, dtype] = decode(raw, dtype, (len(raw) // itemsize,), budget, name)
-    flat = cache[key, dtype]
-    shape = checked_shape(cast("tuple[object, ...]", dims), name)
-    strides = checked_shape(cast("tuple[object, ...]", steps), name)
-    (start,) = checked_shape([offset], name)
-    reach = sum((dim - 1) * step for dim, step in zip(shape, strides, strict=True))
-    if 0 in shape:
-        return np.zeros(shape, flat.dtype)
-    if start + reach >= flat.size:
-        msg = f"{name}: a tensor {list(shape)} reaches past its storage of {flat.size} elements"
-        raise WeightsError(msg)
-    view = np.lib.stride_tricks.as_strided(
-        flat[start:], shape, [step * flat.itemsize for step in strides], writeable=False
-    )
-    budget.take(view.nbytes, name)
-    return np.ascontiguousarray(view).reshape(shape)
+def _item_size(dtype: str) -> int:
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
+class _Tensors:
+    """Arrays of tensors, which are strided views of storages that they may share."""
+
+    def __init__(self, storages: _Storages, budget: Budget) -> None:
+        self._storages = storages
+        self._budget = budget
+        self._decoded: dict[object, Array] = {}
+
+    def array(self, call: Call, name: str) -> Array:
+        """The array that a `_rebuild_tensor` call describes."""
+        self._budget.take(len(name), "a tensor's name")
+        reference, offset, dims, steps = call.args[:4]
+        flat = self._flat(reference, name)
+        shape = checked_shape(cast("tuple[object, ...]", dims), name)
+        strides = checked_shape(cast("tuple[object, ...]", steps), name)
+        (start,) = checked_shape([offset], name)
+        if 0 in shape:
+            return np.zeros(shape, flat.dtype)
+        reach = sum((dim - 1) * step for dim, step in zip(shape, strides, strict=True))
+        if start + reach >= flat.size:
+            msg = f"{name}: {list(shape)} reaches past a storage of {flat.size} elements"
+            raise WeightsError(msg)
+        byte_strides = [step * flat.itemsize for step in strides]
+        view = np.lib.stride_tricks.as_strided(flat[start:], shape, byte_strides, writeable=False)
+        self._budget.take(view.nbytes, name)
+        return np.ascontiguousarray(view).reshape(shape)
+
+    def _flat(self, reference: object, name: str) -> Array:
+        """All elements of a storage."""
+        inline = reference.args[0] if _is_inline(reference) else None
+        key = _storage(reference, name) if inline is None else id(inline)
+        if key not in self._decoded:
+            storages = self._storages
+            if inline is not None:
+                reference, storages = _open(cast("bytes", inline))
+            dtype, member = _storage(reference, name)
+            raw = storages(member)
+            shape = (len(raw) // _item_size(dtype),)
+            self._decoded[key] = decode(raw, dtype, shape, self._budget, name)
+        return self._decoded[key]
+
+
+def _is_inline(reference: object) -> TypeGuard[Call]:
+    """Whether a storage is a checkpoint of its own inside the pickle."""
+    return isinstance(reference, Call) and reference.name == "torch.storage._load_from_bytes"

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from furiosa_models.errors import WeightsError
-from furiosa_models.networks.readers._raw import Array, Budget, Buffer, checked_shape, decode
+from ...errors import WeightsError
+from ._raw import Array, Budget, Buffer, checked_shape, decode
 
 __all__ = ["read"]
 
@@ -23,8 +23,9 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
     budget = Budget(files.values())
     arrays = {}
     folder, groups = _manifest(files)
+    shards = dict(files)
     for group in groups:
-        data = memoryview(b"".join(_shard(files, folder, path) for path in group["paths"]))
+        data = memoryview(b"".join(_shard(shards, folder, path) for path in group["paths"]))
         for entry in group["weights"]:
             array, data = _take(entry, data, budget)
             if array is not None:
@@ -48,12 +49,13 @@ def _manifest(files: Mapping[str, bytes]) -> tuple[str, list[dict[str, Any]]]:
     return posixpath.dirname(names[0]), groups
 
 
-def _shard(files: Mapping[str, bytes], folder: str, path: str) -> bytes:
+def _shard(shards: dict[str, bytes], folder: str, path: str) -> bytes:
+    """A shard, which is taken out so that no manifest can list it twice."""
     name = posixpath.join(folder, path)
-    if name not in files:
-        msg = f"the manifest lists {name}, which is not among {', '.join(files)}"
+    if name not in shards:
+        msg = f"the manifest lists {name}, which is missing or listed twice"
         raise WeightsError(msg)
-    return files[name]
+    return shards.pop(name)
 
 
 def _take(

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from furiosa_models.errors import WeightsError
-from furiosa_models.networks.readers._raw import Array, Budget, checked_shape, decode, single
+from ...errors import WeightsError
+from ._raw import Array, Budget, checked_shape, decode, single
 
 __all__ = ["read"]
 
@@ -102,6 +102,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
     for subgraph in model.tables(2):
         for tensor in subgraph.tables(0):
             name = bytes(tensor.vector(3, "B")).decode()
+            budget.take(len(name), "a tensor's name")
             raw = _contents(buffers[tensor.scalar(2, "I")], data)
             dtype = _DTYPES.get(tensor.scalar(1, "b"))
             if len(raw) and dtype is not None and name not in arrays:

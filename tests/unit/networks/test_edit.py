@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from furiosa_models import networks
+from furiosa_models.errors import ShapeError, WeightsError
+from furiosa_models.networks.edit import TensorInfo
+from furiosa_models.networks.graph import Graph
+
+
+def _network(channels: int = 3) -> bytes:
+    """A convolution and a classifier with sigmoid, whose names are as unhelpful as can be."""
+    random = np.random.default_rng(0)
+    graph = Graph("test")
+    x = graph.input("image", (channels, 4, 4))
+    kernel = random.normal(size=(2, channels, 3, 3)).astype(np.float32)
+    y = graph.conv(x, kernel, None, "image/scaled")
+    graph.output(y, "maps")
+    graph.output(graph.reshape(graph.activate(y, "sigmoid", "s"), (32,), "r"), "scores")
+    return networks.to_bytes(graph.model())
+
+
+def _run(model: bytes, image: np.ndarray) -> list[np.ndarray]:
+    onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
+    session = onnxruntime.InferenceSession(model)
+    return list(session.run(None, {session.get_inputs()[0].name: image}))
+
+
+def _reshaping(target: list[int], batch: int | str = 1, *, constant: bool = False) -> bytes:
+    """A model that reshapes (batch, 3, 2, 2) to `target`."""
+    value = numpy_helper.from_array(np.array(target, np.int64), "target")
+    node = helper.make_node("Reshape", ["x", "target"], ["y"])
+    nodes = (
+        [helper.make_node("Constant", [], ["target"], value=value), node] if constant else [node]
+    )
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 2, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, *target[1:]])],
+        [] if constant else [value],
+    )
+    opset = helper.make_opsetid("", 17)
+    return networks.to_bytes(helper.make_model(graph, opset_imports=[opset], ir_version=8))
+
+
+def test_signature_names_symbolic_dimensions() -> None:
+    inputs, outputs = networks.signature(_network())
+    assert inputs == [TensorInfo("image", ("batch", 3, 4, 4), "float32")]
+    assert [(output.name, output.shape) for output in outputs] == [
+        ("maps", ("batch", 2, 4, 4)),
+        ("scores", ("batch", 32)),
+    ]
+
+
+def test_head_operations_see_through_reshapes() -> None:
+    expected = {"maps": frozenset({"Conv"}), "scores": frozenset({"Sigmoid"})}
+    assert networks.head_operations(_network()) == expected
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        ((127.5,) * 3, (127.5,) * 3),
+        ((0,) * 3, (255,) * 3),
+        ((104, 117, 124), (1,) * 3),
+        ((0,), (1,)),
+    ],
+)
+def test_uint8_input_scales_as_numpy_does(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4), np.uint8)
+    m, s = (np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std))
+    expected = _run(_network(), (image - m) / s)
+    model = networks.with_uint8_input(_network(), mean, std)
+    assert networks.signature(model)[0][0] == TensorInfo("image", ("batch", 3, 4, 4), "uint8")
+    for actual, wanted in zip(_run(model, image), expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+def test_uint8_input_needs_a_float_image() -> None:
+    model = networks.with_uint8_input(_network(), (0,), (255,))
+    with pytest.raises(ShapeError, match="got image uint8"):
+        networks.with_uint8_input(model, (0,), (255,))
+    with pytest.raises(ShapeError, match="each of 3 channels"):
+        networks.with_uint8_input(_network(), (0, 0), (255,))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_batch_size_frees_reshapes(constant: bool) -> None:
+    model = _reshaping([1, 12], constant=constant)
+    for batch_size in (1, 4, None):
+        edited = networks.set_batch_size(model, batch_size)
+        x = np.zeros((batch_size or 3, 3, 2, 2), np.float32)
+        assert _run(edited, x)[0].shape == (len(x), 12)
+        shapes = [info.shape[0] for side in networks.signature(edited) for info in side]
+        assert shapes == [batch_size or "batch"] * 2
+
+
+def test_batch_size_that_the_model_fixes_is_an_error() -> None:
+    with pytest.raises(ShapeError, match="output 'y' has 2 rows"):
+        networks.set_batch_size(_reshaping([2, -1], batch="n"), 4)
+    with pytest.raises(ShapeError, match="at least one"):
+        networks.set_batch_size(_network(), 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"not onnx", b"\x08\x08"])
+def test_what_is_no_model_is_an_error(data: bytes) -> None:
+    with pytest.raises(WeightsError, match="not an ONNX model"):
+        networks.signature(data)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from furiosa_models import networks
+from furiosa_models.errors import ModelNotFound, WeightsError
+
+SSD_SHAPES: list[tuple[int, ...]] = [
+    shape
+    for anchors, size in zip((3, 6, 6, 6, 6, 6), (19, 10, 5, 3, 2, 1), strict=True)
+    for shape in ((91 * anchors, size, size), (4 * anchors, size, size))
+]
+CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
+    "mobilenet_ssd": ("mobilenet_ssd", {}, SSD_SHAPES),
+    "mobilenet_ssd_025": ("mobilenet_ssd", {"depth_multiplier": 0.25}, SSD_SHAPES),
+    "mobilenet_v2_ssd": ("mobilenet_v2_ssd", {}, SSD_SHAPES),
+    "efficientnet_b0": ("efficientnet", {"variant": "b0"}, [(1000,)]),
+    "efficientnet_lite0": ("efficientnet", {"variant": "lite0"}, [(1000,)]),
+    "efficientnet_lite2": ("efficientnet", {"variant": "lite2"}, [(1000,)]),
+}
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(networks.to_bytes(model), options)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_random_networks_run_and_treat_images_one_by_one(case: str) -> None:
+    name, params, shapes = CASES[case]
+    model = networks.build(name, networks.RandomWeights(), **params)
+    onnx.checker.check_model(model, full_check=True)
+    assert (model.ir_version, model.opset_import[0].version) == (8, 17)
+    session = _session(model)
+    size = session.get_inputs()[0].shape[-1]
+    images = np.random.default_rng(0).normal(size=(3, 3, size, size)).astype(np.float32)
+    together = session.run(None, {"image": images})
+    assert [output.shape for output in together] == [(3, *shape) for shape in shapes]
+    for index, image in enumerate(images):
+        for batch, alone in zip(together, session.run(None, {"image": image[None]}), strict=True):
+            np.testing.assert_allclose(batch[index], alone[0], rtol=1e-3, atol=1e-3)
+    for output in together:
+        assert 0.01 < output.std() < 100
+        assert np.abs(output[0] - output[1]).max() > 1e-3
+
+
+def test_ssd_outputs_have_the_names_and_order_of_the_heads() -> None:
+    model = networks.build("mobilenet_ssd", networks.RandomWeights(), depth_multiplier=0.25)
+    expected = [f"{kind}_{k}" for k in range(6) for kind in ("class", "box")]
+    assert [output.name for output in model.graph.output] == expected
+
+
+def test_size_classes_and_batch_can_be_chosen() -> None:
+    params = {"depth_multiplier": 0.25, "image_size": 160, "num_classes": 5, "batch_size": 2}
+    model = networks.build("mobilenet_ssd", networks.RandomWeights(), **params)
+    image = np.zeros((2, 3, 160, 160), np.float32)
+    class_0, box_0, *_ = _session(model).run(None, {"image": image})
+    assert (class_0.shape, box_0.shape) == ((2, 15, 10, 10), (2, 12, 10, 10))
+    model = networks.build(
+        "efficientnet", networks.RandomWeights(), variant="lite0", image_size=96, num_classes=7
+    )
+    logits = _session(model).run(None, {"image": np.zeros((1, 3, 96, 96), np.float32)})[0]
+    assert logits.shape == (1, 7)
+
+
+def test_builds_are_the_same_in_every_process() -> None:
+    code = (
+        "import hashlib; from furiosa_models import networks as n;"
+        "m = n.build('mobilenet_ssd', n.RandomWeights(), depth_multiplier=0.25);"
+        "print(hashlib.sha256(n.to_bytes(m)).hexdigest(), n.fingerprint())"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+def test_importing_the_package_loads_neither_onnx_nor_numpy() -> None:
+    code = (
+        "import sys, furiosa_models.networks as n; n.fingerprint();"
+        "sys.exit(str({'onnx', 'numpy'} & set(sys.modules)) if {'onnx', 'numpy'} & set(sys.modules)"
+        " else 0)"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+@pytest.mark.parametrize("name", networks.__all__)
+def test_every_public_name_can_be_had(name: str) -> None:
+    assert getattr(networks, name) is not None
+
+
+def test_unknown_names_are_named() -> None:
+    with pytest.raises(ModelNotFound, match="Did you mean mobilenet_ssd"):
+        networks.build("mobilenet_sdd", networks.RandomWeights())
+    with pytest.raises(ModelNotFound, match="b0, lite0, lite1, lite2"):
+        networks.build("efficientnet", networks.RandomWeights(), variant="lite9")
+    with pytest.raises(AttributeError, match="nothing"):
+        networks.nothing  # noqa: B018
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    recorded = networks.RecordedWeights(networks.RandomWeights())
+    networks.build("efficientnet", recorded, variant="lite0")
+    arrays = {name: recorded.get(asked) for name, asked in list(recorded.asked.items())}
+    weights = networks.NamedWeights(arrays)
+    networks.build("efficientnet", weights, variant="lite0")
+    with pytest.raises(WeightsError, match=r"_blocks\.\d+"):
+        networks.build("efficientnet", weights, variant="lite1")

@@ -1,0 +1,55 @@
+"""Whatever happens to a file, reading it gives arrays or a WeightsError."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from furiosa_models.errors import WeightsError
+from furiosa_models.networks import read_weights
+
+from .samples import FILES
+
+
+def _corrupted(kind: str, damage: Callable[[bytes], bytes]) -> None:
+    """Reads the file with damage done to each of its parts: arrays or WeightsError, no other."""
+    format_, files = FILES[kind]
+    for damaged in files:
+        try:
+            arrays = read_weights(format_, {**files, damaged: damage(files[damaged])})
+        except WeightsError:
+            continue
+        assert all(isinstance(array, np.ndarray) for array in arrays.values())
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_truncated_files_are_weights_errors_or_sound(kind: str) -> None:
+    for keep in range(1 + max(map(len, FILES[kind][1].values()))):
+        _corrupted(kind, operator.itemgetter(slice(keep)))
+
+
+@pytest.mark.parametrize("kind", FILES)
+@settings(max_examples=150, deadline=None)
+@given(
+    flips=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_size=1, max_size=8)
+)
+def test_flipped_bytes_are_weights_errors_or_sound(kind: str, flips: list[tuple[int, int]]) -> None:
+    def damage(data: bytes) -> bytes:
+        damaged = bytearray(data)
+        for position, mask in flips:
+            damaged[position % len(data)] ^= mask
+        return bytes(damaged)
+
+    _corrupted(kind, damage)
+
+
+@pytest.mark.parametrize("kind", FILES)
+@settings(max_examples=50, deadline=None)
+@given(noise=st.binary(max_size=200))
+def test_noise_is_a_weights_error(kind: str, noise: bytes) -> None:
+    _corrupted(kind, lambda data: data[:40] + noise)
