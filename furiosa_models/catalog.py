@@ -51,7 +51,7 @@ def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) 
     if task is None:
         return names
     wanted = task_type(task)
-    return [name for name in names if model_class(name)().task_type is wanted]
+    return [name for name in names if model_class(name).task_type is wanted]
 
 
 def model_class(name: str) -> type[ImageModel[Any]]:

@@ -6,25 +6,25 @@ import asyncio
 import hashlib
 import json
 import threading
+from abc import ABC
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
 from typing_extensions import Self
 
 from . import networks
 from .artifacts import Artifact, Store, zoo
 from .errors import ArtifactNotFound
 from .runtime.sync import Runner, create_runner
-from .types import Format, Metadata, ModelTaskType, Platform, Tags
+from .types import Format, Metadata, ModelInfo, ModelTaskType, Platform, Tags
 from .vision.preprocess import ImageInput
 from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
 
 __all__ = ["Model"]
 
 
-class Model(BaseModel):
+class Model(ABC):
     """Base of every model of the zoo.
 
     The constructor does no I/O: artifacts are fetched when they are first used, and cached.
@@ -37,29 +37,24 @@ class Model(BaseModel):
         version: Version of the model.
         metadata: What it is, in words.
         tags: Tags.
+        input: What the network takes.
+        network: What random weights are poured into.
+        labels: Table of labels; see `furiosa_models.vision.labels`.
+        platforms: What pre- and postprocessing can run on.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    name: str
-    task_type: ModelTaskType
-    format: Format = Format.ONNX
-    family: str | None = None
-    version: str | None = None
-    metadata: Metadata | None = None
-    tags: Tags | None = None
+    name: ClassVar[str]
+    task_type: ClassVar[ModelTaskType]
+    format: ClassVar[Format] = Format.ONNX
+    family: ClassVar[str | None] = None
+    version: ClassVar[str | None] = None
+    metadata: ClassVar[Metadata | None] = None
+    tags: ClassVar[Tags | None] = None
 
     input: ClassVar[ImageInput]
     network: ClassVar[NetworkSpec]
     labels: ClassVar[str]
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
-
-    _platform: Platform = PrivateAttr()
-    _source: WeightsSource = PrivateAttr()
-    _store: Store = PrivateAttr()
-    _resolved: WeightSet | None = PrivateAttr(default=None)
-    _runners: dict[str | None, Runner] = PrivateAttr(default_factory=dict)
-    _lock: Any = PrivateAttr(default_factory=threading.RLock)
 
     def __init__(
         self,
@@ -78,7 +73,6 @@ class Model(BaseModel):
         Raises:
             ValueError: There is no such platform.
         """
-        super().__init__()
         platform = Platform(postprocessor_type)
         if platform not in self.platforms:
             names = ", ".join(p.name for p in self.platforms)
@@ -87,6 +81,9 @@ class Model(BaseModel):
         self._platform = platform
         self._source = weights
         self._store = Store()
+        self._resolved: WeightSet | None = None
+        self._runners: dict[str | None, Runner] = {}
+        self._lock = threading.RLock()
 
     @classmethod
     def load(
@@ -134,6 +131,19 @@ class Model(BaseModel):
     def catalogue(cls) -> dict[str, Artifact]:
         """The model's sets of weights, by name, in order of preference."""
         return zoo().get(cls.__name__, {})
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's metadata."""
+        return ModelInfo(**{field: getattr(self, field) for field in ModelInfo.model_fields})
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """The metadata as a dictionary; options are those of pydantic. Fetches nothing."""
+        return self.info.model_dump(**options)
+
+    def model_dump_json(self, **options: Any) -> str:
+        """The metadata as JSON; options are those of pydantic. Fetches nothing."""
+        return self.info.model_dump_json(**options)
 
     @property
     def platform(self) -> Platform:
@@ -284,12 +294,10 @@ def _unscaled(spec: ImageInput) -> ImageInput:
 
 
 def _scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
-    from .networks.edit import signature, with_uint8_input
-
-    inputs, _ = signature(origin)
+    inputs, _ = networks.signature(origin)
     if [tensor.dtype for tensor in inputs] == ["uint8"]:
         return origin
-    return with_uint8_input(origin, spec.mean, spec.std)
+    return networks.with_uint8_input(origin, spec.mean, spec.std)
 
 
 def _check_num_pe(num_pe: int) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "ImageClassificationModel",
     "Metadata",
     "Model",
+    "ModelInfo",
     "ModelTaskType",
     "ObjectDetectionModel",
     "Platform",
@@ -92,3 +93,15 @@ class Tags(_Record):
     """Tags of a model."""
 
     content_type: str | None = None
+
+
+class ModelInfo(_Record):
+    """What a model's `model_dump` gives: its metadata, and none of its artifacts."""
+
+    name: str
+    task_type: ModelTaskType
+    format: Format
+    family: str | None
+    version: str | None
+    metadata: Metadata | None
+    tags: Tags | None

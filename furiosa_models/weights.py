@@ -107,9 +107,8 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
 
 def build_random(network: NetworkSpec) -> bytes:
     """The network with seeded random weights: the same bytes on every machine."""
-    from .networks.weights import RandomWeights
-
-    return networks.to_bytes(networks.build(network.name, RandomWeights(), **network.params))
+    model = networks.build(network.name, networks.RandomWeights(), **network.params)
+    return networks.to_bytes(model)
 
 
 def fetch(artifact: Artifact, store: Store) -> Path:
@@ -189,18 +188,15 @@ def _from_file(model: str, path: str) -> WeightSet:
 
 
 def _build(artifact: Artifact, store: Store) -> bytes:
-    from .networks.adapters import adapt
-    from .networks.readers import read_weights
-    from .networks.weights import NamedWeights
-
     network = artifact.network
     if network is None:
         msg = f"{artifact.title} has no network to build"
         raise ArtifactError(msg)
     paths = store.fetch(artifact.files)
     files = {name: path.read_bytes() for name, path in paths.items()}
-    weights = NamedWeights(adapt(network.layout, read_weights(network.reader, files)))
-    return networks.to_bytes(networks.build(network.name, weights, **network.params))
+    arrays = networks.read_weights(network.reader, files, network.layout)
+    model = networks.build(network.name, networks.NamedWeights(arrays), **network.params)
+    return networks.to_bytes(model)
 
 
 def _recipe_key(artifact: Artifact) -> str:

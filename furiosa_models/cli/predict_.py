@@ -55,7 +55,8 @@ def command(
     A photo that cannot be read is reported, the others are still run, and the exit code is 1.
     """
     with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
-        failed, document = False, []
+        failed = False
+        document: list[dict[str, Any]] = []
         for name, result in _results(network, images, options):
             if isinstance(result, ImageError):
                 click.echo(f"Error: {result}", err=True)

@@ -93,7 +93,7 @@ class Runner:
     @property
     def takes_batches(self) -> bool:
         """Whether the first dimension of the input may have any size."""
-        specs = self._open().inputs
+        specs = self._open().inputs or []
         return bool(specs) and all(spec.shape[:1] == (None,) for spec in specs)
 
     def run(self, inputs: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -178,10 +178,10 @@ def _onnx(model: ModelSource, batch_size: int | None) -> bytes | str:
     source = _bytes_or_path(model)
     if batch_size is None:
         return source
-    from ..networks.edit import set_batch_size
+    from .. import networks
 
     data = source if isinstance(source, bytes) else _read(source)
-    return set_batch_size(data, batch_size)
+    return networks.set_batch_size(data, batch_size)
 
 
 def _bytes_or_path(model: ModelSource) -> bytes | str:

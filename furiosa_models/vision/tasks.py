@@ -27,7 +27,7 @@ from .images import (
     remember,
 )
 from .labels import load_labels
-from .preprocess import ImageContext, as_context, normalize, prepare
+from .preprocess import ImageContext, ImageInput, as_context, normalize, prepare
 from .results import Classification, Detections
 
 __all__ = ["ImageClassificationModel", "ImageModel", "ObjectDetectionModel"]
@@ -39,6 +39,14 @@ Result = TypeVar("Result", Detections, Classification)
 
 class ImageModel(Model, Generic[Result]):
     """A model that takes photos."""
+
+    @abstractmethod
+    def preprocess(self, *args: Any, **kwargs: Any) -> tuple[npt.NDArray[Any], Any]:
+        """Photos as the network's input, and their contexts."""
+
+    @abstractmethod
+    def postprocess(self, *args: Any, **kwargs: Any) -> Any:
+        """Results from the network's outputs and the contexts."""
 
     def predict(
         self,
@@ -127,7 +135,7 @@ class ImageModel(Model, Generic[Result]):
     def _tensor(
         self, images: Sequence[DecodedImage]
     ) -> tuple[npt.NDArray[np.uint8], list[ImageContext]]:
-        spec = self._geometry()
+        spec: ImageInput = self._geometry()
         tensor = np.empty((len(images), 3, *spec.size), np.uint8)
         contexts = [
             prepare(image.pixels, spec, bgr=image.bgr, platform=self.platform, out=out)[1]
@@ -157,7 +165,7 @@ class ImageModel(Model, Generic[Result]):
 class ObjectDetectionModel(ImageModel[Detections]):
     """A model that finds objects."""
 
-    task_type: ModelTaskType = ModelTaskType.OBJECT_DETECTION
+    task_type = ModelTaskType.OBJECT_DETECTION
 
     head: ClassVar[SSDHead]
 
@@ -226,7 +234,7 @@ class ObjectDetectionModel(ImageModel[Detections]):
 class ImageClassificationModel(ImageModel[Classification]):
     """A model that says what a photo shows."""
 
-    task_type: ModelTaskType = ModelTaskType.IMAGE_CLASSIFICATION
+    task_type = ModelTaskType.IMAGE_CLASSIFICATION
 
     head: ClassVar[ClassificationHead]
 

@@ -29,8 +29,8 @@ class SSD:
         self.anchors = np.concatenate(list(anchors()))
 
     def detect(self, path: Path, threshold: float) -> list[tuple[int, float, list[float]]]:
-        """(class id, score, [x, y, w, h] in pixels) of every detection, after NMS."""
-        image = cv2.imread(str(path))
+        """(class id, score, [x, y, w, h] in pixels) of every detection, after NMS, best first."""
+        image: Array = np.asarray(cv2.imread(str(path)))
         height, width = image.shape[:2]
         rgb = cv2.cvtColor(cv2.resize(image, (300, 300)), cv2.COLOR_BGR2RGB)
         tensor = (rgb.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
@@ -44,7 +44,7 @@ class SSD:
         x = codes[:, 1] / 10 * w + cx
         half_h = np.exp(codes[:, 2] / 5) * h / 2
         half_w = np.exp(codes[:, 3] / 5) * w / 2
-        corners = np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=1).clip(0, 1)
+        corners = np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=1)
         corners *= [width, height, width, height]
         boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         found = []
@@ -55,7 +55,7 @@ class SSD:
             )
             for i in chosen[np.asarray(kept, dtype=int).ravel()]:
                 found.append((class_id, float(scores[i, class_id]), boxes[i].tolist()))
-        return found
+        return sorted(found, key=lambda row: -row[1])
 
 
 def anchors() -> Iterator[Array]:

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 
+RANDOM = ["--weights=random", "--score-threshold=0.99"]
+
+
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     code = "from furiosa_models.cli import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -18,7 +21,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_predict_writes_pictures_and_json(tmp_path: Path, photos: list[Path]) -> None:
-    result = run("predict", "SSDMobileNet", *photos[:2], "--weights", "random", "-o", tmp_path)
+    result = run("predict", "SSDMobileNet", *photos[:2], *RANDOM, "-o", tmp_path)
     assert result.returncode == 0, result.stderr
     for photo in photos[:2]:
         with Image.open(photo) as before, Image.open(tmp_path / f"{photo.stem}.jpg") as after:
@@ -43,9 +46,7 @@ def test_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, photos: 
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "photo.png").write_bytes(photos[0].read_bytes())
     out = tmp_path / "out"
-    result = run(
-        "predict", "SSDMobileNet", tmp_path / "a", tmp_path / "b", "--weights=random", "-o", out
-    )
+    result = run("predict", "SSDMobileNet", tmp_path / "a", tmp_path / "b", *RANDOM, "-o", out)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in out.iterdir()) == [
         "photo-2.jpg",
@@ -58,7 +59,7 @@ def test_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, photos: 
 def test_a_bad_photo_is_reported_and_the_others_are_run(tmp_path: Path, photos: list[Path]) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_text("no photo")
-    result = run("predict", "SSDMobileNet", bad, photos[0], tmp_path / "none", "--weights=random")
+    result = run("predict", "SSDMobileNet", bad, photos[0], tmp_path / "none", *RANDOM)
     assert result.returncode == 1
     assert f"Error: image '{bad}' cannot be decoded" in result.stderr
     assert "none' cannot be opened: No such file" in result.stderr

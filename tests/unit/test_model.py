@@ -4,8 +4,10 @@ import asyncio
 import pickle
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 
@@ -13,6 +15,7 @@ from furiosa_models.errors import ArtifactNotFound, ShapeError
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.types import Format, ModelTaskType, Platform
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+from furiosa_models.vision.preprocess import ImageContext
 from furiosa_models.vision.results import Classification, Detections
 
 
@@ -119,11 +122,13 @@ def test_what_was_never_published() -> None:
 
 def test_preprocess_of_0_10(detector: SSDMobileNet, photos: list[Path]) -> None:
     tensor, contexts = detector.preprocess([str(photo) for photo in photos[:2]])
-    assert (tensor.shape, tensor.dtype) == ((2, 3, 300, 300), np.uint8)
+    assert tensor.shape == (2, 3, 300, 300)
+    assert tensor.dtype == np.uint8
     assert tensor.flags.c_contiguous
     assert (contexts[0]["width"], contexts[0]["height"]) == (512, 512)
     scaled, _ = detector.preprocess(photos[0], with_scaling=True)
-    assert (scaled.shape, scaled.dtype) == ((1, 3, 300, 300), np.float32)
+    assert scaled.shape == (1, 3, 300, 300)
+    assert scaled.dtype == np.float32
     assert -1 <= scaled.min() < scaled.max() <= 1
 
 
@@ -132,10 +137,12 @@ def test_preprocess_of_no_photos(detector: SSDMobileNet) -> None:
         detector.preprocess([])
 
 
-def run(model: SSDMobileNet, photos: list[Path]) -> tuple[list[np.ndarray], list[object]]:
+def run(
+    model: SSDMobileNet, photos: list[Path]
+) -> tuple[list[npt.NDArray[Any]], list[ImageContext]]:
     tensor, contexts = model.preprocess(photos)
     with create_runner(model, device="cpu") as runner:
-        return runner.run(tensor), list(contexts)
+        return runner.run(tensor), contexts
 
 
 def test_detection_is_the_same_on_both_platforms(photos: list[Path]) -> None:

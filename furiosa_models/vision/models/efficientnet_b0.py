@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
@@ -16,16 +14,16 @@ __all__ = ["EfficientNetB0"]
 class EfficientNetB0(ImageClassificationModel):
     """EfficientNet-B0: 1000 classes of ImageNet, 224x224."""
 
-    name: str = "EfficientNetB0"
-    family: str | None = "EfficientNet"
-    version: str | None = "1.0.2"
-    metadata: Metadata | None = Metadata(
+    name = "EfficientNetB0"
+    family = "EfficientNet"
+    version = "1.0.2"
+    metadata = Metadata(
         description="EfficientNetB0 ImageNet-1K",
         publication=Publication(url="https://arxiv.org/abs/1905.11946"),
     )
 
-    network: ClassVar = NetworkSpec("efficientnet", {"variant": "b0"})
-    input: ClassVar = ImageInput(
+    network = NetworkSpec("efficientnet", {"variant": "b0"})
+    input = ImageInput(
         size=(224, 224),
         resize="crop",
         interpolation="pillow_bicubic",
@@ -34,5 +32,5 @@ class EfficientNetB0(ImageClassificationModel):
         mean=(123.675, 116.28, 103.53),
         std=(58.395, 57.12, 57.375),
     )
-    labels: ClassVar = "imagenet1k"
-    head: ClassVar = ClassificationHead()
+    labels = "imagenet1k"
+    head = ClassificationHead()

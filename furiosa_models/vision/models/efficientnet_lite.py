@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
@@ -33,46 +31,40 @@ def _input(size: int, resize_to: int) -> ImageInput:
 class EfficientNetLite0(ImageClassificationModel):
     """EfficientNet-Lite0: 1000 classes of ImageNet, 224x224; no swish and no squeeze-excite."""
 
-    name: str = "EfficientNetLite0"
-    family: str | None = "EfficientNet-Lite"
-    version: str | None = "lite0"
-    metadata: Metadata | None = Metadata(
-        description="EfficientNet-Lite0 ImageNet-1K", publication=_PUBLICATION
-    )
+    name = "EfficientNetLite0"
+    family = "EfficientNet-Lite"
+    version = "lite0"
+    metadata = Metadata(description="EfficientNet-Lite0 ImageNet-1K", publication=_PUBLICATION)
 
-    network: ClassVar = NetworkSpec("efficientnet", {"variant": "lite0"})
-    input: ClassVar = _input(224, 256)
-    labels: ClassVar = "imagenet1k"
-    head: ClassVar = ClassificationHead()
+    network = NetworkSpec("efficientnet", {"variant": "lite0"})
+    input = _input(224, 256)
+    labels = "imagenet1k"
+    head = ClassificationHead()
 
 
 class EfficientNetLite1(ImageClassificationModel):
     """EfficientNet-Lite1: 1000 classes of ImageNet, 240x240."""
 
-    name: str = "EfficientNetLite1"
-    family: str | None = "EfficientNet-Lite"
-    version: str | None = "lite1"
-    metadata: Metadata | None = Metadata(
-        description="EfficientNet-Lite1 ImageNet-1K", publication=_PUBLICATION
-    )
+    name = "EfficientNetLite1"
+    family = "EfficientNet-Lite"
+    version = "lite1"
+    metadata = Metadata(description="EfficientNet-Lite1 ImageNet-1K", publication=_PUBLICATION)
 
-    network: ClassVar = NetworkSpec("efficientnet", {"variant": "lite1"})
-    input: ClassVar = _input(240, 274)
-    labels: ClassVar = "imagenet1k"
-    head: ClassVar = ClassificationHead()
+    network = NetworkSpec("efficientnet", {"variant": "lite1"})
+    input = _input(240, 274)
+    labels = "imagenet1k"
+    head = ClassificationHead()
 
 
 class EfficientNetLite2(ImageClassificationModel):
     """EfficientNet-Lite2: 1000 classes of ImageNet, 260x260."""
 
-    name: str = "EfficientNetLite2"
-    family: str | None = "EfficientNet-Lite"
-    version: str | None = "lite2"
-    metadata: Metadata | None = Metadata(
-        description="EfficientNet-Lite2 ImageNet-1K", publication=_PUBLICATION
-    )
+    name = "EfficientNetLite2"
+    family = "EfficientNet-Lite"
+    version = "lite2"
+    metadata = Metadata(description="EfficientNet-Lite2 ImageNet-1K", publication=_PUBLICATION)
 
-    network: ClassVar = NetworkSpec("efficientnet", {"variant": "lite2"})
-    input: ClassVar = _input(260, 297)
-    labels: ClassVar = "imagenet1k"
-    head: ClassVar = ClassificationHead()
+    network = NetworkSpec("efficientnet", {"variant": "lite2"})
+    input = _input(260, 297)
+    labels = "imagenet1k"
+    head = ClassificationHead()

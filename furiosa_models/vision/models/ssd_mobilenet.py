@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import SSDHead
@@ -16,21 +14,21 @@ __all__ = ["SSDMobileNet"]
 class SSDMobileNet(ObjectDetectionModel):
     """SSD MobileNet v1: 90 classes of COCO, 300x300, the detector of MLPerf inference v1.1."""
 
-    name: str = "MLCommonsSSDMobileNet"
-    family: str | None = "MobileNetV1"
-    version: str | None = "v1.1"
-    metadata: Metadata | None = Metadata(
+    name = "MLCommonsSSDMobileNet"
+    family = "MobileNetV1"
+    version = "v1.1"
+    metadata = Metadata(
         description="SSD MobileNet v1 on COCO, 300x300",
         publication=Publication(url="https://arxiv.org/abs/1704.04861"),
     )
 
-    network: ClassVar = NetworkSpec("mobilenet_ssd", {})
-    input: ClassVar = ImageInput(
+    network = NetworkSpec("mobilenet_ssd", {})
+    input = ImageInput(
         size=(300, 300),
         resize="stretch",
         interpolation="opencv_linear",
         mean=(127.5, 127.5, 127.5),
         std=(127.5, 127.5, 127.5),
     )
-    labels: ClassVar = "coco91"
-    head: ClassVar = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))
+    labels = "coco91"
+    head = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))

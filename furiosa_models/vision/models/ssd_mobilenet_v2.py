@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import SSDHead
@@ -16,21 +14,21 @@ __all__ = ["SSDMobileNetV2"]
 class SSDMobileNetV2(ObjectDetectionModel):
     """SSD MobileNet v2: 90 classes of COCO, 300x300; better than v1, a little slower."""
 
-    name: str = "SSDMobileNetV2"
-    family: str | None = "MobileNetV2"
-    version: str | None = "2018_03_29"
-    metadata: Metadata | None = Metadata(
+    name = "SSDMobileNetV2"
+    family = "MobileNetV2"
+    version = "2018_03_29"
+    metadata = Metadata(
         description="SSD MobileNet v2 on COCO, 300x300",
         publication=Publication(url="https://arxiv.org/abs/1801.04381"),
     )
 
-    network: ClassVar = NetworkSpec("mobilenet_v2_ssd", {})
-    input: ClassVar = ImageInput(
+    network = NetworkSpec("mobilenet_v2_ssd", {})
+    input = ImageInput(
         size=(300, 300),
         resize="stretch",
         interpolation="opencv_linear",
         mean=(127.5, 127.5, 127.5),
         std=(127.5, 127.5, 127.5),
     )
-    labels: ClassVar = "coco91"
-    head: ClassVar = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))
+    labels = "coco91"
+    head = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))

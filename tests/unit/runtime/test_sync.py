@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from furiosa_models.errors import FuriosaModelsError, ShapeError
 from furiosa_models.runtime.errors import FuriosaRuntimeError, SessionClosed
-from furiosa_models.runtime.sync import Runner, create_runner
+from furiosa_models.runtime.sync import ModelSource, Runner, create_runner
 from furiosa_models.vision import EfficientNetLite0
 
 X = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
@@ -44,7 +44,9 @@ def test_every_form_of_a_model(tmp_path: Path) -> None:
     proto = make_model()
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())
-    for model in (proto, proto.SerializeToString(), bytearray(path.read_bytes()), path, str(path)):
+    data = path.read_bytes()
+    models: list[ModelSource] = [proto, data, proto, path, str(path)]
+    for model in models:
         with create_runner(model, device="cpu") as runner:
             np.testing.assert_array_equal(runner.run(X)[0], 2 * X)
 

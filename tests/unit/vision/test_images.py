@@ -14,6 +14,7 @@ from PIL import Image
 
 from furiosa_models.errors import ImageError
 from furiosa_models.vision.images import (
+    ImageSource,
     expand_sources,
     is_single,
     read_image,
@@ -36,9 +37,14 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
     return buffer.getvalue()
 
 
+def opencv(data: bytes) -> npt.NDArray[np.uint8]:
+    """Pixels as OpenCV decodes them, BGR."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
 def test_the_same_photo_whichever_way_it_comes(png: Path, serve: Callable[[Path], str]) -> None:
     with png.open("rb") as file:
-        sources = [
+        sources: list[ImageSource] = [
             str(png),
             png,
             png.read_bytes(),
@@ -50,7 +56,7 @@ def test_the_same_photo_whichever_way_it_comes(png: Path, serve: Callable[[Path]
             np.testing.assert_array_equal(read_image(source).rgb, RGB)
     np.testing.assert_array_equal(read_image(RGB, color="rgb").rgb, RGB)
     np.testing.assert_array_equal(read_image(RGB[:, :, ::-1]).rgb, RGB)
-    np.testing.assert_array_equal(read_image(cv2.imread(str(png))).rgb, RGB)
+    np.testing.assert_array_equal(read_image(np.asarray(cv2.imread(str(png)))).rgb, RGB)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,7 @@ def test_the_same_photo_whichever_way_it_comes(png: Path, serve: Callable[[Path]
 def test_other_modes_read_as_opencv_reads_them(mode: str, image: Image.Image) -> None:
     assert image.mode == mode
     data = encoded(image)
-    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    expected = opencv(data)[:, :, ::-1]
     np.testing.assert_array_equal(read_image(data).rgb, expected)
 
 
@@ -79,7 +85,7 @@ def test_palette_with_transparency_is_read_without_a_warning() -> None:
 def test_sixteen_bits_are_scaled_as_opencv_scales_them() -> None:
     grey = np.arange(13 * 17, dtype=np.uint16).reshape(13, 17) * 296
     data = encoded(Image.fromarray(grey))
-    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    expected = opencv(data)
     np.testing.assert_array_equal(read_image(data).rgb, expected)
 
 
@@ -95,7 +101,7 @@ def test_exif_orientation_is_honoured_as_opencv_does(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(RGB), "JPEG", exif=exif.tobytes(), quality=100, subsampling=0)
-    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    expected = opencv(data)[:, :, ::-1]
     decoded = read_image(data).rgb
     assert decoded.shape == expected.shape
     np.testing.assert_allclose(decoded.astype(int), expected, atol=2)
