@@ -33,12 +33,11 @@ class ImageInput:
             side to `resize_to` and keep the centre.
         interpolation: see `resize.Interpolation`.
         resize_to: shorter side before a crop; the longer is `int(resize_to * longer / shorter)`.
-        crop_rounding: how an odd margin is halved: `floor` (ResNet50 in 0.10) or `even`, the half
-            rounded to even (EfficientNet in 0.10, torchvision).
-        pad_value: grey level around a letterboxed or too small image.
+        crop_rounding: an odd margin's half rounds to `floor` (ResNet50) or `even` (EfficientNet).
+        pad_value: grey level around an image that does not fill the input.
         mean: subtracted from red, green and blue, 0..255.
         std: divides red, green and blue, 0..255.
-        color: order of the channels that the network expects.
+        color: the network's order of channels.
     """
 
     size: tuple[int, int]
@@ -173,8 +172,7 @@ def prepare(
         ShapeError: not such an image, or not such an `out`.
     """
     check_image(image, channels=(3,))
-    shape = (3, *spec.size)
-    canvas = np.empty(shape, np.uint8) if out is None else _check_out(out, shape)
+    canvas = np.empty((3, *spec.size), np.uint8) if out is None else _check_out(out, spec.size)
     height, width = image.shape[:2]
     layout = _layout(spec, height, width)
     reverse = bgr is (spec.color == "rgb")
@@ -203,15 +201,15 @@ def prepare_batch(
     """Return the inputs of many images in one array `(n, 3, h, w)`, and their contexts."""
     batch = np.empty((len(images), 3, *spec.size), np.uint8)
     pairs = zip(images, batch, strict=True)
-    return batch, [prepare(i, spec, bgr=bgr, platform=platform, out=out)[1] for i, out in pairs]
+    return batch, [prepare(i, spec, bgr=bgr, platform=platform, out=o)[1] for i, o in pairs]
 
 
-def _check_out(out: Pixels, shape: tuple[int, ...]) -> Pixels:
-    check_array("out", out, np.uint8, shape)
-    if out.flags.c_contiguous:
-        return out
-    msg = "out must be C-contiguous; pass an item of a new batch, not a transposed view"
-    raise ShapeError(msg)
+def _check_out(out: Pixels, size: tuple[int, int]) -> Pixels:
+    check_array("out", out, np.uint8, (3, *size))
+    if not out.flags.c_contiguous:
+        msg = "out must be C-contiguous; pass an item of a new batch, not a transposed view"
+        raise ShapeError(msg)
+    return out
 
 
 def _prepare_numpy(image: Pixels, spec: ImageInput, layout: _Layout, canvas: Pixels) -> None:
