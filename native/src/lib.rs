@@ -1,5 +1,20 @@
 //! Pre- and postprocessing kernels of `furiosa_models`.
 //!
-//! Every module here is plain Rust on slices and views; `python` is the only one that knows Python.
+//! Every module here is plain Rust on slices; `python` is the only one that knows Python. Numbers
+//! are the contract: each kernel has a numpy twin in `furiosa_models/vision/` that gives the same
+//! bits, and no kernel may panic on any input.
 
+mod boxes;
+mod classify;
+mod dispatch;
+mod error;
+mod nms;
+mod opencv;
+mod pillow;
+mod prepare;
 mod python;
+mod resize;
+mod scan;
+mod simd;
+mod ssd;
+mod taps;

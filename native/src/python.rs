@@ -1,9 +1,20 @@
-//! The Python binding: argument checks, views in, arrays out, GIL released in between.
+//! The Python binding: argument checks, slices in, arrays out, GIL released in between.
+
+mod arrays;
+mod images;
+mod outputs;
 
 use pyo3::prelude::*;
 
 /// Register the extension module's functions.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("__version__", env!("CARGO_PKG_VERSION"))
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(images::resize, module)?)?;
+    module.add_function(wrap_pyfunction!(images::prepare, module)?)?;
+    module.add_function(wrap_pyfunction!(images::normalize, module)?)?;
+    module.add_function(wrap_pyfunction!(outputs::box_iou, module)?)?;
+    module.add_function(wrap_pyfunction!(outputs::batched_nms, module)?)?;
+    module.add_function(wrap_pyfunction!(outputs::decode_ssd, module)?)?;
+    module.add_function(wrap_pyfunction!(outputs::top_k, module)?)
 }

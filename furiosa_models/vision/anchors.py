@@ -1,0 +1,82 @@
+"""Default boxes (anchors) of SSD heads.
+
+Boxes are cxcywh: centre x, centre y, width and height, as fractions of the image. Their order is
+that of the maps from fine to coarse, of the cells row by row, of the boxes in a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Shape", "multiple_grid_anchors", "ssd_mobilenet_anchors"]
+
+Anchors: TypeAlias = npt.NDArray[np.float32]
+Shape: TypeAlias = tuple[int, int]
+_Spec: TypeAlias = tuple[tuple[float, float], ...]
+
+_SSD_MOBILENET_MAPS: tuple[Shape, ...] = ((19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1))
+_ASPECT_RATIOS = (1.0, 2.0, 0.5, 3.0, 1.0 / 3)
+
+
+def ssd_mobilenet_anchors() -> Anchors:
+    """Return the 1917 default boxes of SSD MobileNet v1 at 300 x 300, `(1917, 4)` float32."""
+    return multiple_grid_anchors(_SSD_MOBILENET_MAPS)
+
+
+@lru_cache(maxsize=8)
+def multiple_grid_anchors(
+    maps: tuple[Shape, ...], *, min_scale: float = 0.2, max_scale: float = 0.95
+) -> Anchors:
+    """Return the default boxes of TensorFlow's `multiple_grid_anchor_generator`.
+
+    Scales run linearly from `min_scale` to `max_scale` over the maps. The first map has three
+    boxes a cell, of scale 0.1 and of the first scale at 2:1 and 1:2; the others have one for each
+    aspect ratio (1, 2, 1/2, 3, 1/3) and a square one between this scale and the next.
+
+    Args:
+        maps: height and width of each feature map, from fine to coarse.
+        min_scale: of the first map, as a fraction of the image.
+        max_scale: of the last map.
+
+    Returns:
+        `(n, 4)` float32, cxcywh, read-only and shared between calls.
+    """
+    last = max(len(maps) - 1, 1)
+    scales = [min_scale + (max_scale - min_scale) * i / last for i in range(len(maps))] + [1.0]
+    specs: list[_Spec] = [((0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5))]
+    for scale, following in pairwise(scales[1:]):
+        between = (float(np.sqrt(scale * following)), 1.0)
+        specs.append((*((scale, ratio) for ratio in _ASPECT_RATIOS), between))
+    return _frozen([_grid(shape, spec) for shape, spec in zip(maps, specs, strict=True)])
+
+
+def _grid(shape: Shape, spec: _Spec) -> Anchors:
+    """Return the boxes of one map, computed in float32 through their corners.
+
+    The published graphs hold corners, so a size is the difference of two rounded corners.
+    """
+    scale, ratio = np.array(spec, np.float32).T
+    root = np.sqrt(ratio)
+    height, width = scale / root, scale * root
+    y, x = (
+        np.arange(n, dtype=np.float32) * np.float32(1.0 / n) + np.float32(0.5 * (1.0 / n))
+        for n in shape
+    )
+    half = np.float32(0.5)
+    top, bottom = y[:, None, None] - half * height, y[:, None, None] + half * height
+    left, right = x[:, None] - half * width, x[:, None] + half * width
+    height, width = bottom - top, right - left
+    columns = np.broadcast_arrays(left + half * width, top + half * height, width, height)
+    return np.stack(columns, axis=-1).reshape(-1, 4)
+
+
+def _frozen(grids: Sequence[Anchors]) -> Anchors:
+    anchors = np.concatenate(grids)
+    anchors.flags.writeable = False
+    return anchors

@@ -1,0 +1,133 @@
+"""Greedy non-maximum suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from furiosa_models.types import Platform
+from furiosa_models.vision import native
+from furiosa_models.vision.boxes import Boxes, check_boxes, iou_of
+from furiosa_models.vision.checks import check_array, check_limit, check_unit
+
+__all__ = ["batched_nms", "nms"]
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+Scores: TypeAlias = npt.NDArray[np.float32]
+
+_PAIRS_AT_ONCE = 1 << 18  # bounds the memory of the numpy implementation
+
+
+def nms(
+    boxes: Boxes, scores: Scores, iou_threshold: float, *, platform: Platform = Platform.RUST
+) -> Indices:
+    """Return the indices of the boxes to keep, best first: `batched_nms` with one class."""
+    check_boxes(boxes)
+    classes = np.zeros(len(boxes), np.int64)
+    return batched_nms(boxes, scores, classes, iou_threshold, platform=platform)
+
+
+def batched_nms(
+    boxes: Boxes,
+    scores: Scores,
+    class_ids: Indices,
+    iou_threshold: float,
+    *,
+    epsilon: float = 0.0,
+    max_per_class: int | None = None,
+    max_detections: int | None = None,
+    platform: Platform = Platform.RUST,
+) -> Indices:
+    """Return the indices of the boxes to keep, best first; boxes of two classes never meet.
+
+    A box is dropped when its IoU with a better box that is kept exceeds the threshold. Equal
+    scores rank by index. A box with a coordinate that is not finite, or with a NaN score, is
+    dropped.
+
+    Args:
+        boxes: `(n, 4)` float32, xyxy.
+        scores: `(n,)` float32.
+        class_ids: `(n,)` int64.
+        iou_threshold: 0..1.
+        epsilon: added to the union (see `boxes.iou_of`).
+        max_per_class: the most boxes to keep of a class.
+        max_detections: the most boxes to keep.
+        platform: RUST or PYTHON (numpy); both give the same indices.
+
+    Returns:
+        `(k,)` int64.
+
+    Raises:
+        ShapeError: arrays of the wrong shape or dtype.
+        ValueError: a threshold outside 0..1, or a negative limit.
+    """
+    check_boxes(boxes)
+    check_array("scores", scores, np.float32, (len(boxes),))
+    check_array("class_ids", class_ids, np.int64, (len(boxes),))
+    check_unit("iou_threshold", iou_threshold)
+    check_limit("max_per_class", max_per_class)
+    check_limit("max_detections", max_detections)
+    if not native.wanted(platform):
+        kept = _suppress(boxes, scores, class_ids, iou_threshold, epsilon, max_per_class)
+        return kept[:max_detections]
+    found: Indices = native.load().batched_nms(
+        boxes,
+        scores,
+        class_ids,
+        iou_threshold=iou_threshold,
+        epsilon=epsilon,
+        max_per_class=max_per_class,
+        max_detections=max_detections,
+    )
+    return found
+
+
+def _suppress(
+    boxes: Boxes,
+    scores: Scores,
+    class_ids: Indices,
+    iou_threshold: float,
+    epsilon: float,
+    max_per_class: int | None,
+) -> Indices:
+    usable = np.flatnonzero(np.isfinite(boxes).all(axis=1) & ~np.isnan(scores))
+    ranked = usable[np.argsort(-scores[usable], kind="stable")]
+    rank = np.argsort(class_ids[ranked], kind="stable")  # ranks, grouped by class
+    order = ranked[rank]
+    classes = class_ids[order]
+    end = np.searchsorted(classes, classes, side="right")
+    alive = [True] * len(order)
+    for i, j in _clashes(boxes[order].T.copy(), end, alive, np.float32(iou_threshold), epsilon):
+        if alive[i]:
+            alive[j] = False
+    kept = np.flatnonzero(alive)
+    if max_per_class is not None:
+        first = np.searchsorted(classes[kept], classes[kept], side="left")
+        kept = kept[np.arange(len(kept)) - first < max_per_class]
+    return ranked[np.sort(rank[kept])]
+
+
+def _clashes(
+    corners: Boxes, end: Indices, alive: list[bool], iou_threshold: np.float32, epsilon: float
+) -> Iterator[tuple[int, int]]:
+    """Yield the pairs i < j of one class that overlap too much, by i and then by j.
+
+    Corners `(4, n)` are grouped by class, the best first; those of box i's class end at `end[i]`.
+    The pairs of many boxes are compared at once; boxes dropped by then are passed over.
+    """
+    following = end - np.arange(len(end)) - 1
+    total = np.cumsum(following)
+    start = 0
+    while start < len(end):
+        done = total[start - 1] if start else 0
+        stop = max(int(np.searchsorted(total, done + _PAIRS_AT_ONCE, side="right")), start + 1)
+        rows = start + np.flatnonzero(alive[start:stop])
+        count = following[rows]
+        i = np.repeat(rows, count)
+        j = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count) + i + 1
+        hit = iou_of(corners[:, i], corners[:, j], epsilon) > iou_threshold
+        yield from zip(i[hit].tolist(), j[hit].tolist(), strict=True)
+        start = stop

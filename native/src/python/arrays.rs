@@ -1,0 +1,126 @@
+//! Checked views of numpy arrays, and the exceptions that the checks raise.
+
+use std::fmt::Debug;
+
+use numpy::{
+    Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArrayMethods,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::error::Error;
+
+pyo3::import_exception!(furiosa_models.errors, ShapeError);
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Shape { .. } => ShapeError::new_err(error.to_string()),
+            Error::Value { .. } => PyValueError::new_err(error.to_string()),
+        }
+    }
+}
+
+/// A dense array of `N` dimensions to read; one that is laid out differently is copied.
+pub struct Input<'py, T: Element, const N: usize> {
+    array: PyReadonlyArrayDyn<'py, T>,
+    pub shape: [usize; N],
+    what: &'static str,
+}
+
+impl<'py, T: Element, const N: usize> Input<'py, T, N> {
+    /// Check and view `value`.
+    pub fn new(what: &'static str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let mut array = downcast::<T>(what, value)?;
+        if !(array.is_c_contiguous() && array.is_aligned()) {
+            array = downcast::<T>(what, &value.call_method0("copy")?)?;
+        }
+        let shape = dimensions(what, array.shape())?;
+        let array = array.try_readonly().map_err(|e| Error::value(what, e))?;
+        Ok(Self { array, shape, what })
+    }
+
+    /// The elements in C order.
+    pub fn values(&self) -> Result<&[T], Error> {
+        self.array
+            .as_slice()
+            .map_err(|e| Error::value(self.what, e))
+    }
+}
+
+/// A dense array of `N` dimensions to fill.
+pub struct Output<'py, T: Element, const N: usize> {
+    array: PyReadwriteArrayDyn<'py, T>,
+    pub shape: [usize; N],
+}
+
+impl<'py, T: Element, const N: usize> Output<'py, T, N> {
+    /// Check and view `value`.
+    pub fn new(value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let array = downcast::<T>("out", value)?;
+        if !(array.is_c_contiguous() && array.is_aligned()) {
+            return Err(Error::shape("out", "a C-contiguous array", "another layout").into());
+        }
+        let shape = dimensions("out", array.shape())?;
+        let array = array.try_readwrite().map_err(|e| Error::value("out", e))?;
+        Ok(Self { array, shape })
+    }
+
+    /// The elements in C order.
+    pub fn values(&mut self) -> Result<&mut [T], Error> {
+        self.array
+            .as_slice_mut()
+            .map_err(|e| Error::value("out", e))
+    }
+}
+
+fn downcast<'py, T: Element>(
+    what: &'static str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+    let array = value.cast::<PyArrayDyn<T>>().cloned();
+    array.map_err(|_| {
+        let expected = format!("a numpy array of {}", T::get_dtype(value.py()));
+        let got = value
+            .getattr("dtype")
+            .map_or_else(|_| value.get_type().to_string(), |d| d.to_string());
+        Error::shape(what, expected, got).into()
+    })
+}
+
+fn dimensions<const N: usize>(what: &'static str, shape: &[usize]) -> Result<[usize; N], Error> {
+    shape
+        .try_into()
+        .map_err(|_| Error::shape(what, format!("{N} dimensions"), format!("shape {shape:?}")))
+}
+
+/// Fail unless the two are equal.
+pub fn same<T: PartialEq + Debug>(what: &'static str, expected: &T, got: &T) -> Result<(), Error> {
+    let error = || Error::shape(what, format!("{expected:?}"), format!("{got:?}"));
+    if expected == got {
+        Ok(())
+    } else {
+        Err(error())
+    }
+}
+
+/// Fail if a dimension is empty.
+pub fn no_zero(what: &'static str, shape: &[usize]) -> Result<(), Error> {
+    let error = || Error::shape(what, "no empty dimension", format!("shape {shape:?}"));
+    if shape.contains(&0) {
+        Err(error())
+    } else {
+        Ok(())
+    }
+}
+
+/// The values as rows of `N`, the array's width.
+pub fn rows<'a, const N: usize>(
+    what: &'static str,
+    width: usize,
+    values: &'a [f32],
+) -> Result<&'a [[f32; N]], Error> {
+    same(what, &[N], &[width])?;
+    Ok(values.as_chunks().0)
+}

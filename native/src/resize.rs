@@ -1,0 +1,152 @@
+//! Resizing of 8-bit images, bit for bit as `OpenCV` and Pillow do it, row by row into a sink.
+//!
+//! Only the rows and columns of a window are computed, so a crop costs what it shows.
+
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::{opencv, pillow, taps};
+
+/// How to make up pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interpolation {
+    OpencvLinear,
+    OpencvArea,
+    PillowBilinear,
+    PillowBicubic,
+}
+
+impl Interpolation {
+    /// The interpolation of that name.
+    pub fn parse(name: &str) -> Result<Self, Error> {
+        match name {
+            "opencv_linear" => Ok(Self::OpencvLinear),
+            "opencv_area" => Ok(Self::OpencvArea),
+            "pillow_bilinear" => Ok(Self::PillowBilinear),
+            "pillow_bicubic" => Ok(Self::PillowBicubic),
+            _ => Err(Error::value(
+                "interpolation must be opencv_linear, opencv_area, pillow_bilinear or \
+                 pillow_bicubic",
+                name,
+            )),
+        }
+    }
+}
+
+/// A dense image of `height` rows of `width` pixels.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a> {
+    pub data: &'a [u8],
+    pub height: usize,
+    pub width: usize,
+}
+
+impl<'a> Image<'a> {
+    /// Row `y`, of `channels` interleaved channels.
+    pub fn row(&self, y: usize, channels: usize) -> &'a [u8] {
+        let stride = self.width * channels;
+        &self.data[y * stride..(y + 1) * stride]
+    }
+}
+
+/// The resized image's size, and the part of it that is wanted.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub height: usize,
+    pub width: usize,
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+}
+
+impl Target {
+    /// The whole of a resized image.
+    pub fn whole(height: usize, width: usize) -> Self {
+        let (rows, columns) = (0..height, 0..width);
+        Self {
+            height,
+            width,
+            rows,
+            columns,
+        }
+    }
+}
+
+/// Resize `image` of `C` interleaved channels and hand the window's rows, in order, to `sink`.
+pub fn resize<const C: usize>(
+    image: &Image,
+    target: &Target,
+    interpolation: Interpolation,
+    mut sink: impl FnMut(&[u8]),
+) {
+    let vertical = taps::opencv_scale(image.height, target.height);
+    let horizontal = taps::opencv_scale(image.width, target.width);
+    let blocks = whole_blocks(vertical, horizontal);
+    let same = (image.height, image.width) == (target.height, target.width);
+    match (interpolation, blocks) {
+        _ if same => copy::<C>(image, target, &mut sink),
+        (Interpolation::PillowBilinear, _) => {
+            pillow::antialiased::<C>(image, target, taps::triangle, 1.0, &mut sink);
+        }
+        (Interpolation::PillowBicubic, _) => {
+            pillow::antialiased::<C>(image, target, taps::cubic, 2.0, &mut sink);
+        }
+        (Interpolation::OpencvLinear, Some((2, 2))) | (Interpolation::OpencvArea, Some(_)) => {
+            opencv::area_blocks::<C>(image, target, blocks.unwrap_or((1, 1)), &mut sink);
+        }
+        (Interpolation::OpencvArea, None) if vertical >= 1.0 && horizontal >= 1.0 => {
+            opencv::area_cells::<C>(image, target, &mut sink);
+        }
+        (Interpolation::OpencvArea, None) => opencv::linear::<C>(image, target, true, &mut sink),
+        (Interpolation::OpencvLinear, _) => opencv::linear::<C>(image, target, false, &mut sink),
+    }
+}
+
+/// Rows and columns of the blocks that are averaged when both scales are whole numbers.
+fn whole_blocks(vertical: f64, horizontal: f64) -> Option<(usize, usize)> {
+    let whole = |scale: f64| {
+        let rounded = scale.round_ties_even();
+        (rounded >= 1.0 && (scale - rounded).abs() < f64::EPSILON).then_some(rounded as usize)
+    };
+    Some((whole(vertical)?, whole(horizontal)?))
+}
+
+fn copy<const C: usize>(image: &Image, target: &Target, sink: &mut impl FnMut(&[u8])) {
+    for y in target.rows.clone() {
+        sink(&image.row(y, C)[target.columns.start * C..target.columns.end * C]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rows(image: &Image, target: &Target, method: Interpolation) -> Vec<Vec<u8>> {
+        let mut rows = Vec::new();
+        resize::<3>(image, target, method, |row| rows.push(row.to_vec()));
+        rows
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_shows_a_part_of_the_whole(
+            (height, width) in (1usize..40, 1usize..40),
+            (to_height, to_width) in (1usize..40, 1usize..40),
+            (top, left) in (0usize..40, 0usize..40),
+        ) {
+            let data: Vec<u8> = (0..height * width * 3).map(|i| (i * i % 251) as u8).collect();
+            let image = Image { data: &data, height, width };
+            let whole = Target::whole(to_height, to_width);
+            let (top, left) = (top.min(to_height - 1), left.min(to_width - 1));
+            let part = Target { rows: top..to_height, columns: left..to_width, ..whole.clone() };
+            for name in ["opencv_linear", "opencv_area", "pillow_bilinear", "pillow_bicubic"] {
+                let method = Interpolation::parse(name).unwrap();
+                let (all, some) = (rows(&image, &whole, method), rows(&image, &part, method));
+                prop_assert_eq!(all.len(), to_height);
+                for (a, b) in all[top..].iter().zip(&some) {
+                    prop_assert_eq!(&a[left * 3..], &b[..]);
+                }
+            }
+        }
+    }
+}

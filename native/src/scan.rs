@@ -1,0 +1,132 @@
+//! Which logits may become a detection, and what score they get.
+
+use crate::dispatch::multiversion;
+use crate::error::Error;
+
+/// The scan lets through scores this much (relatively) below the threshold; the exact test follows.
+const SLACK: f64 = 1.0 / 65536.0;
+
+/// What makes a score of a logit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    Sigmoid,
+    Softmax,
+    None,
+}
+
+impl Activation {
+    /// The activation of that name.
+    pub fn parse(name: &str) -> Result<Self, Error> {
+        match name {
+            "sigmoid" => Ok(Self::Sigmoid),
+            "softmax" => Ok(Self::Softmax),
+            "none" => Ok(Self::None),
+            _ => Err(Error::value(
+                "activation must be sigmoid, softmax or none",
+                name,
+            )),
+        }
+    }
+}
+
+/// The least logit (softmax: margin over the background) that may reach the score threshold.
+pub fn scan_bound(activation: Activation, threshold: f32) -> f32 {
+    if activation == Activation::None {
+        return threshold;
+    }
+    let loose = f64::from(threshold) * (1.0 - SLACK);
+    (loose / (1.0 - loose)).ln() as f32
+}
+
+/// Positions, counted from the first foreground class, of the candidates of one anchor.
+pub fn find(
+    block: &[f32],
+    cells: usize,
+    bound: f32,
+    activation: Activation,
+    hits: &mut Vec<usize>,
+) {
+    hits.clear();
+    let (background, foreground) = block.split_at(cells);
+    if activation == Activation::Softmax {
+        for (class, row) in foreground.chunks_exact(cells).enumerate() {
+            scan_margin(row, background, bound, class * cells, hits);
+        }
+    } else {
+        scan(foreground, bound, hits);
+    }
+}
+
+const CHUNK: usize = 64;
+
+multiversion! {
+    fn scan(values: &[f32], bound: f32, hits: &mut Vec<usize>) {
+        for (at, chunk) in (0..).step_by(CHUNK).zip(values.chunks(CHUNK)) {
+            if chunk.iter().fold(0, |any, &value| any | u32::from(value >= bound)) != 0 {
+                hits.extend((at..).zip(chunk).filter(|&(_, &value)| value >= bound).map(|(i, _)| i));
+            }
+        }
+    }
+}
+
+multiversion! {
+    fn scan_margin(row: &[f32], floor: &[f32], bound: f32, base: usize, hits: &mut Vec<usize>) {
+        let chunks = row.chunks(CHUNK).zip(floor.chunks(CHUNK));
+        for (at, (chunk, floor)) in (base..).step_by(CHUNK).zip(chunks) {
+            let margins = || chunk.iter().zip(floor).map(|(value, floor)| value - floor);
+            if margins().fold(0, |any, margin| any | u32::from(margin >= bound)) != 0 {
+                hits.extend((at..).zip(margins()).filter(|&(_, margin)| margin >= bound).map(|(i, _)| i));
+            }
+        }
+    }
+}
+
+/// Scores of one anchor's candidates. Taken in 64-bit floats and rounded once, so that every
+/// implementation that does the same gets the same bits.
+pub struct Scores<'a> {
+    block: &'a [f32],
+    cells: usize,
+    activation: Activation,
+    /// Of each cell that has a candidate, in order: its greatest logit and the sum of powers.
+    columns: Vec<(usize, f64, f64)>,
+}
+
+impl<'a> Scores<'a> {
+    /// Prepare for the candidates at `hits`.
+    pub fn new(block: &'a [f32], cells: usize, activation: Activation, hits: &[usize]) -> Self {
+        let mut columns = Vec::new();
+        if activation == Activation::Softmax {
+            let mut used: Vec<usize> = hits.iter().map(|hit| hit % cells).collect();
+            used.sort_unstable();
+            used.dedup();
+            columns.extend(used.into_iter().map(|cell| {
+                let logits = || block[cell..].iter().step_by(cells).map(|&x| f64::from(x));
+                let top = logits().fold(f64::NEG_INFINITY, f64::max);
+                (cell, top, logits().map(|x| (x - top).exp()).sum())
+            }));
+        }
+        Self {
+            block,
+            cells,
+            activation,
+            columns,
+        }
+    }
+
+    /// The score of a class, the background being class 0, at a cell.
+    pub fn get(&self, class: usize, cell: usize) -> f32 {
+        let value = self.block[class * self.cells + cell];
+        let logit = f64::from(value);
+        match self.activation {
+            Activation::None => value,
+            Activation::Sigmoid => (1.0 / (1.0 + (-logit).exp())) as f32,
+            Activation::Softmax => {
+                let found = self.columns.binary_search_by_key(&cell, |column| column.0);
+                found.map_or(f32::NAN, |i| {
+                    let (_, top, total) = self.columns[i];
+                    ((logit - top).exp() / total) as f32
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from furiosa_models.vision.anchors import multiple_grid_anchors, ssd_mobilenet_anchors
+
+
+def test_ssd_mobilenet_has_1917_boxes_in_the_order_of_the_maps() -> None:
+    anchors = ssd_mobilenet_anchors()
+    assert anchors.shape == (1917, 4)
+    assert anchors.dtype == np.float32
+    half, quarter = 0.5 / 19, 0.2 * np.sqrt(0.5)
+    np.testing.assert_allclose(anchors[0], [half, half, 0.1, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(anchors[1], [half, half, 2 * quarter, quarter], rtol=1e-5)
+    np.testing.assert_allclose(anchors[2], [half, half, quarter, 2 * quarter], rtol=1e-5)
+    np.testing.assert_allclose(anchors[3][:2], [3 * half, half], rtol=1e-5)
+    np.testing.assert_allclose(anchors[-1], [0.5, 0.5, *[np.sqrt(0.95)] * 2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("maps", [((2, 3), (1, 1)), ((4, 4), (2, 2), (1, 1)), ((3, 5),)])
+def test_any_maps(maps: tuple[tuple[int, int], ...]) -> None:
+    anchors = multiple_grid_anchors(maps)
+    cells = [height * width for height, width in maps]
+    assert len(anchors) == 3 * cells[0] + 6 * sum(cells[1:])
+    assert (anchors[:, :2] > 0).all()
+    assert (anchors[:, :2] < 1).all()
+
+
+def test_anchors_are_shared_and_cannot_be_written() -> None:
+    assert ssd_mobilenet_anchors() is ssd_mobilenet_anchors()
+    with pytest.raises(ValueError, match="read-only"):
+        ssd_mobilenet_anchors()[0] = 0
