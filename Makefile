@@ -32,7 +32,7 @@ test-marked: setup  ## Run the tests that need package indexes, the labelled pho
 lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module, Rust tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest furiosa_models._native
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml furiosa_models._native
 	cd native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 
 format: setup  ## Format Python and Rust

@@ -7,7 +7,6 @@ import hashlib
 import json
 import threading
 from abc import ABC
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +14,7 @@ from typing_extensions import Self
 
 from . import networks
 from .artifacts import Artifact, Store, zoo
+from .conventions import Conventions, geometry, scaled_inside, specialised
 from .errors import ArtifactNotFound
 from .runtime.sync import Runner, create_runner
 from .types import Format, Metadata, ModelInfo, ModelTaskType, Platform, Tags
@@ -82,6 +82,7 @@ class Model(ABC):
         self._source = weights
         self._store = Store()
         self._resolved: WeightSet | None = None
+        self._conventions = Conventions()
         self._runners: dict[str | None, Runner] = {}
         self._lock = threading.RLock()
 
@@ -203,7 +204,7 @@ class Model(ABC):
         weights, spec = self._weights(), self._input_spec()
         recipe = json.dumps([weights.digest, spec.mean, spec.std, networks.fingerprint()])
         key = hashlib.sha256(recipe.encode()).hexdigest()
-        return self._store.derive(key, lambda: _scaled_inside(weights.origin, spec))
+        return self._store.derive(key, lambda: scaled_inside(weights.origin, spec))
 
     def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
         """The published NPU program.
@@ -259,18 +260,23 @@ class Model(ABC):
         with self._lock:
             if self._resolved is None:
                 model = type(self).__name__
-                self._resolved = resolve(model, self._source, self.network, self._store)
+                found = resolve(model, self._source, self.network, self._store)
+                self._conventions = Conventions.of(found)
+                self._resolved = found
             return self._resolved
 
     def _input_spec(self) -> ImageInput:
         """The input specification of the weights in use (which are fetched)."""
-        return _specialised(self.input, self._weights().artifact)
+        self._weights()
+        return specialised(self.input, self._conventions.input)
 
     def _geometry(self) -> ImageInput:
-        """The input specification without its scaling; fetches only if the sets disagree."""
-        specs = {_unscaled(_specialised(self.input, a)) for a in self.catalogue().values()}
-        if self._resolved is None and self._source is None and len(specs) == 1:
-            return specs.pop()
+        """The input specification but for its scaling; fetches only if the sets disagree."""
+        if self._resolved is None and self._source is None:
+            stated = [Conventions.stated(artifact) for artifact in self.catalogue().values()]
+            specs = {geometry(specialised(self.input, c.input)) for c in stated}
+            if len(specs) == 1:
+                return specs.pop()
         return self._input_spec()
 
     def _runner(self, device: str | None) -> Runner:
@@ -278,26 +284,6 @@ class Model(ABC):
             if device not in self._runners:
                 self._runners[device] = create_runner(self, device=device)
             return self._runners[device]
-
-
-def _specialised(spec: ImageInput, artifact: Artifact | None) -> ImageInput:
-    """The specification with what the catalogue says of a set of weights."""
-    return replace(spec, **_tuples(artifact.input)) if artifact else spec
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-
-
-def _unscaled(spec: ImageInput) -> ImageInput:
-    return replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-
-
-def _scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
-    inputs, _ = networks.signature(origin)
-    if [tensor.dtype for tensor in inputs] == ["uint8"]:
-        return origin
-    return networks.with_uint8_input(origin, spec.mean, spec.std)
 
 
 def _check_num_pe(num_pe: int) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-
-RANDOM = ["--weights=random", "--score-threshold=0.99"]
+RANDOM = ["--weights=random", "--score-threshold=0.8"]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -64,8 +64,9 @@ def test_every_model_runs_from_photo_to_result(
     assert inputs[0].shape[1:] == (3, *model.input.size)
     tensor, _ = model.preprocess(photos[:2])
     assert (tensor.shape[0], tensor.dtype) == (2, np.uint8)
-    results = model.predict(photos[:2], score_threshold=0.99, device="cpu")
+    # Random networks find things everywhere: keep those that they are surest of.
+    results = model.predict(photos[:2], score_threshold=0.8, iou_threshold=0.1, device="cpu")
     assert len(results) == 2
-    assert results[0].to_json()
+    assert len(results[0].to_dict()) > 0
     with Image.open(photos[0]) as photo:
         assert results[0].plot().size == photo.size

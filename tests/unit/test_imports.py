@@ -19,9 +19,10 @@ LAYERS = [
     {"vision.results", "vision.draw"},
     {"vision.heads"},
     {"weights"},
+    {"conventions"},
     {"model"},
     {"vision.tasks"},
-    {"vision.models"},
+    {"vision.models", "evaluation"},
     {"catalog", "vision", ""},
     {"cli"},
 ]

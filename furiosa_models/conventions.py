@@ -1,0 +1,77 @@
+"""How a set of weights wants to be fed and read, where that is not the model's own way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import networks
+from .artifacts import Artifact
+from .vision.preprocess import ImageInput
+from .weights import WeightSet
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Conventions", "geometry", "scaled_inside", "specialised"]
+
+Spec = TypeVar("Spec", bound="DataclassInstance")
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """What differs from a model's own specification.
+
+    Attributes:
+        input: Fields of `ImageInput`.
+        head: Fields of the model's head.
+        labels: Table of labels, or None for the model's own.
+    """
+
+    input: Mapping[str, Any] = field(default_factory=dict)
+    head: Mapping[str, Any] = field(default_factory=dict)
+    labels: str | None = None
+
+    @classmethod
+    def of(cls, weights: WeightSet) -> Conventions:
+        """Those of a set of weights: the catalogue's word, or what a user's own graph shows."""
+        if weights.artifact is not None:
+            return cls.stated(weights.artifact)
+        return cls(head=_read_off(weights.origin))
+
+    @classmethod
+    def stated(cls, artifact: Artifact) -> Conventions:
+        """Those that the catalogue states of a set of weights."""
+        return cls(_tuples(artifact.input), _tuples(artifact.head), artifact.labels)
+
+
+def specialised(spec: Spec, overrides: Mapping[str, Any]) -> Spec:
+    """The specification with some fields replaced."""
+    return replace(spec, **overrides) if overrides else spec
+
+
+def geometry(spec: ImageInput) -> ImageInput:
+    """The part of an input specification that uint8 pixels depend on: all but the scaling."""
+    return replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
+    """A float32 ONNX model as one that takes uint8; one that already does stays as it is."""
+    inputs, _ = networks.signature(origin)
+    if [tensor.dtype for tensor in inputs] == ["uint8"]:
+        return origin
+    return networks.with_uint8_input(origin, spec.mean, spec.std)
+
+
+def _read_off(origin: bytes) -> dict[str, Any]:
+    """What a graph does already, and its head must not do again."""
+    done = frozenset[str]().union(*networks.head_operations(origin).values())
+    if "ArgMax" in done:
+        return {"activation": "argmax"}
+    return {"activation": "none"} if done & {"Sigmoid", "Softmax"} else {}
+
+
+def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """YAML's lists as the tuples that frozen specifications hold."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
