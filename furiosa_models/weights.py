@@ -135,7 +135,7 @@ def _default(model: str, store: Store) -> WeightSet:
             problems.append(f"{artifact.title}: {error}")
         else:
             if problems:
-                _warn_of_fallback(sets[0], artifact, problems[0])
+                _warn_of_fallback(sets[0], artifact)
             return WeightSet(artifact.weights, path, artifact)
     details = "\n".join(problems)
     msg = f"no set of weights of {model} can be had:\n{details}\n{_OFFLINE_WORK}"
@@ -207,11 +207,11 @@ def _recipe_key(artifact: Artifact) -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()
 
 
-def _warn_of_fallback(wanted: Artifact, used: Artifact, reason: str) -> None:
+def _warn_of_fallback(wanted: Artifact, used: Artifact) -> None:
     msg = (
-        f"{wanted.title} is out of reach, using {used.title} instead. "
-        f"weights={used.weights!r} chooses it without this warning; FURIOSA_MODELS_STRICT=1 makes "
-        f"this an error.\n  {reason}"
+        f"{wanted.title} is out of reach, using {used.title} instead. weights={used.weights!r} "
+        f"chooses it without this warning; weights={wanted.weights!r} says what was tried; "
+        "FURIOSA_MODELS_STRICT=1 makes this an error."
     )
     warnings.warn(msg, WeightsFallbackWarning, stacklevel=_callers_level())
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from furiosa_models import networks
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 
 
-def append(model: bytes, op: str, **attributes: int) -> bytes:
+def append(model: bytes, op: str, **attributes: Any) -> bytes:
     """The model with an operator behind every output."""
     proto = onnx.load_from_string(model)
     for output in proto.graph.output:
@@ -21,7 +22,7 @@ def append(model: bytes, op: str, **attributes: int) -> bytes:
         if op == "ArgMax":
             output.type.tensor_type.elem_type = onnx.TensorProto.INT64
             del output.type.tensor_type.shape.dim[1:]
-    return proto.SerializeToString()
+    return networks.to_bytes(proto)
 
 
 @pytest.fixture(scope="module")

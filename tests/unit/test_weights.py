@@ -77,7 +77,7 @@ def test_a_fallback_warns_with_both_names_and_accuracies(
     message = str(caught[0].message)
     assert "Net/published (top-1 0.500 on toys) is out of reach" in message
     assert "using Net/other (top-1 0.500 on toys) instead" in message
-    assert GONE in message
+    assert "weights='published' says what was tried" in message
 
 
 def test_an_unreachable_set_is_not_asked_again_at_once(
@@ -87,7 +87,7 @@ def test_an_unreachable_set_is_not_asked_again_at_once(
     with pytest.warns(WeightsFallbackWarning):
         resolve("Net", None, NETWORK, store)
     start = time.perf_counter()
-    with pytest.warns(WeightsFallbackWarning, match="not asked again"):
+    with pytest.warns(WeightsFallbackWarning):
         resolve("Net", None, NETWORK, store)
     assert time.perf_counter() - start < 0.4  # a connection is tried for longer
 
