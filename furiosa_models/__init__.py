@@ -5,7 +5,7 @@ Names are imported when they are first used: `import furiosa_models` loads nothi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # type checkers know the name; importing it takes longer than all the rest
 
 if TYPE_CHECKING:
     from .catalog import get_model, list_models

@@ -48,7 +48,7 @@ def vendor_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     ours = [line for line in requires("furiosa-model-zoo") or [] if "extra ==" not in line]
-    install = [python, "-m", "pip", "install", "--quiet", "furiosa-runtime==0.10.2", *ours]
+    install = [str(python), "-m", "pip", "install", "--quiet", "furiosa-runtime==0.10.2", *ours]
     subprocess.run(install, check=True)
     return python
 
