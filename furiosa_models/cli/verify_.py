@@ -1,0 +1,69 @@
+"""`furiosa-models verify`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..artifacts import Accuracy
+from ..catalog import get_model
+from ..evaluation import Evaluation, evaluate
+from .table import print_json, print_table
+
+__all__ = ["command"]
+
+
+@click.command("verify")
+@click.argument("model")
+@click.option(
+    "--images",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the photos.",
+)
+@click.option(
+    "--labels",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="COCO annotations (JSON), or a CSV file with the columns file and class_index.",
+)
+@click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")
+@click.option("--device", help="cpu, or an NPU such as 'warboy(2)*1'; what is there by default.")
+@click.option(
+    "--postprocess",
+    type=click.Choice(["rust", "python"], case_sensitive=False),
+    default="rust",
+    show_default=True,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    model: str,
+    images: Path,
+    labels: Path,
+    weights: str | None,
+    device: str | None,
+    postprocess: str,
+    as_json: bool,
+) -> None:
+    """Measure the accuracy of a MODEL on labelled photos, beside what was published."""
+    with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
+        measured = evaluate(network, images, labels, device=device)
+        artifact = network.catalogue().get(network.weights)
+        published = artifact.accuracy if artifact else ()
+    if as_json:
+        print_json({**asdict(measured), "published": [a.model_dump() for a in published]})
+        return
+    click.secho(f"{measured.model}/{measured.weights} on {measured.photos} photos", bold=True)
+    print_table(["metric", "measured", "published", "published on"], _rows(measured, published))
+
+
+def _rows(measured: Evaluation, published: tuple[Accuracy, ...]) -> list[list[str]]:
+    rows = []
+    for metric, value in measured.figures.items():
+        known = [a for a in published if a.metric == metric]
+        figures = ", ".join(f"{a.value:.4f}" for a in known)
+        where = ", ".join(f"{a.dataset} ({a.measured_by})" for a in known)
+        rows.append([metric, f"{value:.4f}", figures or "-", where or "-"])
+    return rows

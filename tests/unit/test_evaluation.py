@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from furiosa_models.errors import FuriosaModelsError
+from furiosa_models.evaluation import evaluate
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+from furiosa_models.vision.results import Detections
+
+
+@pytest.fixture(scope="module")
+def classifier() -> EfficientNetLite0:
+    return EfficientNetLite0(weights="random")
+
+
+def test_a_classifier_is_counted(
+    classifier: EfficientNetLite0, photos: list[Path], tmp_path: Path
+) -> None:
+    results = classifier.predict(photos, top_k=5)
+    truth = [results[0].class_id, int(results[1].class_ids[4]), -1, -1, results[4].class_id]
+    rows = [f"{path.name},{index}" for path, index in zip(photos, truth, strict=True)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["file,class_index", *rows]))
+
+    measured = evaluate(classifier, photos[0].parent, labels, device="cpu")
+
+    assert measured.photos == 5
+    assert measured.weights == "random"
+    assert measured.figures == {"top-1": 2 / 5, "top-5": 3 / 5}
+
+
+def coco(photos: list[Path], boxes: list[list[float]]) -> str:
+    images = [{"id": i, "file_name": p.name} for i, p in enumerate(photos)]
+    annotations = [
+        {
+            "id": i + 1,
+            "image_id": i,
+            "category_id": 40,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+        }
+        for i, box in enumerate(boxes)
+    ]
+    categories = [{"id": 40, "name": "cat"}]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories})
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0.0, 1.0), (100.0, 0.0)])
+def test_detections_are_matched_by_the_name_of_their_class(
+    monkeypatch: pytest.MonkeyPatch,
+    photos: list[Path],
+    tmp_path: Path,
+    shift: float,
+    expected: float,
+) -> None:
+    boxes = [[10.0, 20.0, 30.0, 40.0]] * 5
+    labels = tmp_path / "instances.json"
+    labels.write_text(coco(photos, boxes))
+    found = Detections(
+        np.array([[10 + shift, 20, 40 + shift, 60], [0, 0, 9, 9]], np.float32),
+        np.array([0.9, 0.8], np.float32),
+        np.array([1, 2]),
+        ("background", "cat", "a class that COCO lacks"),
+    )
+    monkeypatch.setattr(SSDMobileNet, "predict", lambda *_, **__: iter([found] * 5))
+
+    measured = evaluate(SSDMobileNet(weights="random"), photos[0].parent, labels)
+
+    assert measured.figures == {"mAP": pytest.approx(expected), "mAP50": pytest.approx(expected)}
+
+
+def test_no_detections_are_no_accuracy(
+    monkeypatch: pytest.MonkeyPatch, photos: list[Path], tmp_path: Path
+) -> None:
+    labels = tmp_path / "instances.json"
+    labels.write_text(coco(photos[:1], [[1, 1, 2, 2]]))
+    nothing = Detections(
+        np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, int), ()
+    )
+    monkeypatch.setattr(SSDMobileNet, "predict", lambda *_, **__: iter([nothing]))
+    measured = evaluate(SSDMobileNet(weights="random"), photos[0].parent, labels)
+    assert measured.figures == {"mAP": 0.0, "mAP50": 0.0}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2", "file,class_index\nx.jpg,cat", "file,class_index"]
+)
+def test_labels_that_are_none(classifier: EfficientNetLite0, tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(FuriosaModelsError, match=r"labels\.csv"):
+        evaluate(classifier, tmp_path, tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": [], "categories": []}'])
+def test_annotations_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(FuriosaModelsError, match=r"labels\.json"):
+        evaluate(SSDMobileNet(weights="random"), tmp_path, tmp_path / "labels.json")
