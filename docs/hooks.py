@@ -1,0 +1,179 @@
+"""Pages that are made from the code: one for each model, the command line's help, the changelog."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from furiosa_models import get_model, list_models
+from furiosa_models.artifacts import Artifact
+from furiosa_models.cli import COMMANDS, cli
+from furiosa_models.networks import signature
+from furiosa_models.vision.tasks import ImageModel
+
+ROOT = Path(__file__).parents[1]
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put a page for every model into the navigation."""
+    models: list[Any] = next(part["Models"] for part in config.nav or [] if "Models" in part)
+    models += [{name: f"models/{page_name(name)}"} for name in list_models()]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    pages = {
+        "index.md": (ROOT / "README.md").read_text().replace("](docs/", "]("),
+        "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
+        "guide/cli.md": cli_page(),
+        "models/index.md": models_page(),
+        **{f"models/{page_name(name)}": model_page(name) for name in list_models()},
+    }
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def page_name(model: str) -> str:
+    """File name of a model's page."""
+    return f"{model.lower()}.md"
+
+
+def models_page() -> str:
+    """The table of all models."""
+    rows = ["# Models", "", "| model | task | weights | what it is |", "|---|---|---|---|"]
+    for name in list_models():
+        model = get_model(name)
+        task = model.task_type.value.lower().replace("_", " ")
+        sets = ", ".join(f"`{weights}`" for weights in model.available_weights())
+        link = f"[`{name}`]({page_name(name)})"
+        rows.append(f"| {link} | {task} | {sets} | {summary(model)} |")
+    return "\n".join([*rows, ""])
+
+
+def model_page(name: str) -> str:
+    """A model's page: what it is, what goes in and out, its weights, an example."""
+    model = get_model(name, weights="random")
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            inspect.cleandoc(type(model).__doc__ or ""),
+            "",
+            *publication(model),
+            "## Inputs",
+            "",
+            *inputs(model),
+            "",
+            "## Outputs",
+            "",
+            *outputs(model),
+            "",
+            "## Weights",
+            "",
+            *weights(model),
+            "",
+            "## Example",
+            "",
+            *example(name),
+            "",
+        ]
+    )
+
+
+def summary(model: ImageModel[Any]) -> str:
+    """First line of a model's docstring."""
+    return inspect.cleandoc(type(model).__doc__ or "").splitlines()[0]
+
+
+def publication(model: ImageModel[Any]) -> Iterator[str]:
+    """Where the network was published."""
+    found = model.metadata.publication if model.metadata else None
+    if found is not None:
+        text = found.title or found.url or ""
+        yield f"Published: [{text}]({found.url})." if found.url else f"Published: {text}."
+        yield ""
+
+
+def inputs(model: ImageModel[Any]) -> Iterator[str]:
+    """What the network takes, by the model's own specification."""
+    spec = model.input
+    height, width = spec.size
+    how = {
+        "stretch": f"stretched to {width}x{height}",
+        "letterbox": f"fitted into {width}x{height}, padded with {spec.pad_value}",
+        "crop": f"shorter side to {spec.resize_to}, then the centre {width}x{height}",
+    }[spec.resize]
+    yield "| | `preprocess(...)` | `preprocess(..., with_scaling=True)` |"
+    yield "|---|---|---|"
+    yield "| for | `model_source()` | `origin` |"
+    yield f"| shape | (n, 3, {height}, {width}) | (n, 3, {height}, {width}) |"
+    yield "| dtype | uint8 | float32 |"
+    yield f"| values | 0 to 255 | (x - {numbers(spec.mean)}) / {numbers(spec.std)} |"
+    yield f"| channels | {spec.color.upper()} | {spec.color.upper()} |"
+    yield ""
+    yield f"A photo is {how} ({spec.interpolation.replace('_', ' ')})."
+
+
+def numbers(values: tuple[float, ...]) -> str:
+    """One number, or a list where the channels differ."""
+    same = len(set(values)) == 1
+    return f"{values[0]:g}" if same else "[" + ", ".join(f"{v:g}" for v in values) + "]"
+
+
+def outputs(model: ImageModel[Any]) -> Iterator[str]:
+    """What the network gives, read from its graph."""
+    yield "| output | shape | dtype |"
+    yield "|---|---|---|"
+    for tensor in signature(model.origin)[1]:
+        shape = ", ".join("n" if isinstance(size, str) else str(size) for size in tensor.shape)
+        yield f"| `{tensor.name}` | ({shape}) | {tensor.dtype} |"
+
+
+def weights(model: ImageModel[Any]) -> Iterator[str]:
+    """The sets of weights of the catalogue."""
+    yield "In order of preference; `weights=` chooses one."
+    yield ""
+    yield "| set | accuracy | measured on, by | size | licence: origin / carrier | from |"
+    yield "|---|---|---|---|---|---|"
+    for artifact in model.catalogue().values():
+        yield weights_row(artifact)
+
+
+def weights_row(artifact: Artifact) -> str:
+    """A set of weights as a row of the table."""
+    figures = "<br>".join(f"{a.metric} {a.value:.4f}" for a in artifact.accuracy) or "not measured"
+    where = "<br>".join(f"{a.dataset}, {a.measured_by}" for a in artifact.accuracy) or "-"
+    size = f"{sum(file.size for file in artifact.files) / 1e6:.1f} MB"
+    found = artifact.license
+    terms = f"{found.origin} / {found.carrier or '-'}" if found else "unknown"
+    note = f"<br>{found.note}" if found and found.note else ""
+    row = [f"`{artifact.weights}`", figures, where, size, terms + note, f"`{artifact.location}`"]
+    return f"| {' | '.join(row)} |"
+
+
+def example(name: str) -> Iterator[str]:
+    """The model's own example file, or the one line that every model takes."""
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        text = path.read_text()
+        if f"import {name}\n" in text and "create_runner" in text:
+            yield from [f"`examples/{path.name}`:", "", "```python", text.rstrip(), "```", ""]
+
+
+def cli_page() -> str:
+    """The help of every command."""
+    context = click.Context(cli, info_name="furiosa-models")
+    lines = ["# Command line", "", "```text", cli.get_help(context), "```", ""]
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        if command is not None:
+            inner = click.Context(command, info_name=name, parent=context)
+            lines += [f"## {name}", "", "```text", command.get_help(inner), "```", ""]
+    return "\n".join(lines)
