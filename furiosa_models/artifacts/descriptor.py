@@ -150,6 +150,13 @@ class Artifact(_Record):
     accuracy: tuple[Accuracy, ...] = ()
 
     @property
+    def all_files(self) -> list[File]:
+        """Its files, its NPU programs and its tensor ranges."""
+        programs = [file for sizes in self.enf.values() for file in sizes.values()]
+        ranges = [self.tensor_ranges] if self.tensor_ranges else []
+        return [*self.files, *programs, *ranges]
+
+    @property
     def title(self) -> str:
         """Name for messages: model, set, and the first accuracy that is known."""
         known = (

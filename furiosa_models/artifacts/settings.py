@@ -3,6 +3,7 @@
 | variable | meaning | default |
 |---|---|---|
 | `FURIOSA_MODELS_CACHE_HOME` | folder of the artifact cache | the platform's cache folder |
+| `FURIOSA_MODELS_SHARED_CACHE` | read-only caches behind it, separated as in `PATH` | none |
 | `FURIOSA_MODELS_OFFLINE` | `1`: never touch the network | `0` |
 | `FURIOSA_MODELS_MIRROR` | folder or URL prefix that is asked before every other source | none |
 | `FURIOSA_MODELS_PROGRESS` | `0`: no progress bars | `1` |
@@ -16,7 +17,14 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-__all__ = ["cache_home", "is_offline", "is_strict", "mirror", "shows_progress"]
+__all__ = [
+    "cache_home",
+    "is_offline",
+    "is_strict",
+    "mirror",
+    "shared_caches",
+    "shows_progress",
+]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -26,6 +34,12 @@ def cache_home() -> Path:
     """Folder of the artifact cache (`FURIOSA_MODELS_CACHE_HOME`)."""
     home = os.environ.get("FURIOSA_MODELS_CACHE_HOME")
     return Path(home).expanduser() if home else user_cache_path("furiosa-models", appauthor=False)
+
+
+def shared_caches() -> list[Path]:
+    """Read-only caches behind the first one (`FURIOSA_MODELS_SHARED_CACHE`)."""
+    folders = os.environ.get("FURIOSA_MODELS_SHARED_CACHE", "").split(os.pathsep)
+    return [Path(folder).expanduser() for folder in folders if folder]
 
 
 def is_offline() -> bool:

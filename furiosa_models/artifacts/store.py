@@ -4,8 +4,10 @@ Layout, under `FURIOSA_MODELS_CACHE_HOME`:
 
 ```
 objects/<algorithm>/<first two digits>/<digest>   verified bytes, read-only
-derived/<first two digits>/<key>                  digest of what was built from objects
-locks/                                            one lock file per object being fetched
+derived/<first two digits>/<key>                  sha256 of what was built from objects
+pins/<md5>                                        sha256 first seen of a file published by md5
+partial/                                          what interrupted fetches left, to be continued
+locks/                                            one lock file for each object being fetched
 unreachable/                                      when an artifact was last out of reach
 ```
 
@@ -17,41 +19,49 @@ checked: no reader ever sees half a file, or a wrong one. `objects` of one machi
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-
-from filelock import FileLock
+from typing import IO
 
 from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable
 from . import settings
 from .descriptor import File
-from .progress import Bar, progress_bar
-from .sources import SourceError, Sources, open_sources
+from .locks import best_effort_lock
+from .partial import Partial, write_atomically
+from .progress import progress_bar
+from .sources import SourceError, Sources, open_sources, redact
+from .sources.base import CHUNK
 
-__all__ = ["Store"]
+__all__ = ["Store", "hash_file"]
+
+logger = logging.getLogger(__name__)
 
 UNREACHABLE_FOR_S = 3600.0
-_READ_ONLY = 0o444
 
 
 class Store:
-    """A cache folder.
+    """A cache folder, with read-only ones behind it.
 
     Args:
         root: The folder; `FURIOSA_MODELS_CACHE_HOME` by default. Nothing is touched before the
             first fetch.
+        shared: Folders of the same layout that are read and never written;
+            `FURIOSA_MODELS_SHARED_CACHE` by default.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, shared: Iterable[Path] | None = None) -> None:
         self.root = root if root is not None else settings.cache_home()
+        self.shared = tuple(settings.shared_caches() if shared is None else shared)
 
     def path(self, file: File) -> Path:
         """Where the file's verified bytes are, or would be."""
-        return self.root / "objects" / _key(file.algorithm, file.digest)
+        return self._object(file.algorithm, file.digest)
 
     def has(self, file: File) -> bool:
         """Whether the file is in the store."""
@@ -61,7 +71,8 @@ class Store:
         """Paths, by file name, of verified files, fetched where they are not in the store.
 
         Raises:
-            ArtifactUnavailable: No source could deliver a file; names each one and its reason.
+            ArtifactUnavailable: No source could deliver a file (names each one and its reason),
+                or the cache cannot take it.
             ArtifactCorrupted: No source delivered the bytes that were published.
         """
         wanted = list(files)
@@ -72,8 +83,21 @@ class Store:
                     self._fetch(file, sources)
         return {file.name: self.path(file) for file in wanted}
 
+    def put(self, file: File, stream: IO[bytes]) -> Path:
+        """Take a file's bytes from a stream; raises as `fetch` does."""
+        with self._partial(file) as partial:
+            if partial is not None:
+                partial.rewind()
+                while chunk := stream.read(CHUNK):
+                    partial.write(chunk)
+                partial.verify()
+                self._commit(file, partial)
+        return self.path(file)
+
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
         """Path of what `build` makes, built once and kept under `key`.
+
+        Where the cache cannot be written it is kept for the life of the process.
 
         Args:
             key: Hex digest over everything that the result depends on.
@@ -82,22 +106,23 @@ class Store:
         if (path := self.derived(key)) is not None:
             return path
         with self._lock(key):
-            if (path := self.derived(key)) is not None:
+            if (path := self.derived(key)) is not None:  # another process was faster
                 return path
             data = build()
-            digest = hashlib.sha256(data).hexdigest()
-            path = self.root / "objects" / _key("sha256", digest)
-            self._write(path, data)
-            self._write(self._note(key), digest.encode())
-        return path
+            try:
+                return self._keep(self.root, key, data)
+            except OSError as error:
+                logger.warning("%s cannot be written (%s): nothing is kept", self.root, error)
+                return self._keep(self._scratch, key, data)
 
     def derived(self, key: str) -> Path | None:
         """Path of what was built under `key` before, if it is there."""
-        try:
-            path = self.root / "objects" / _key("sha256", self._note(key).read_text())
-        except OSError:
-            return None
-        return path if path.is_file() else None
+        for root in self._layers:
+            with suppress(OSError):
+                digest = (root / "derived" / key[:2] / key).read_text()
+                if (path := root / "objects" / relative("sha256", digest)).is_file():
+                    return path
+        return None
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
         """Whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
@@ -111,124 +136,127 @@ class Store:
                 mark.parent.mkdir(parents=True, exist_ok=True)
                 mark.touch()
 
+    @property
+    def _layers(self) -> Iterator[Path]:
+        yield self.root
+        yield from self.shared
+        if "_scratch" in vars(self):
+            yield self._scratch
+
+    @cached_property
+    def _scratch(self) -> Path:
+        self._scratch_folder = tempfile.TemporaryDirectory(prefix="furiosa-models-")
+        return Path(self._scratch_folder.name)
+
+    def _object(self, algorithm: str, digest: str) -> Path:
+        """Path of an object in the first layer that has it; in the root if none has."""
+        name = relative(algorithm, digest)
+        paths = [root / "objects" / name for root in self._layers]
+        return next((path for path in paths if path.is_file()), paths[0])
+
+    def _keep(self, root: Path, key: str, data: bytes) -> Path:
+        digest = hashlib.sha256(data).hexdigest()
+        path = root / "objects" / relative("sha256", digest)
+        write_atomically(path, data)
+        write_atomically(root / "derived" / key[:2] / key, digest.encode())
+        return path
+
     def _age(self, file: File) -> float:
         try:
             return time.time() - (self.root / "unreachable" / file.digest).stat().st_mtime
         except OSError:
             return float("inf")
 
-    def _note(self, key: str) -> Path:
-        return self.root / "derived" / key[:2] / key
-
-    def _lock(self, key: str) -> FileLock:
-        folder = self.root / "locks"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _not_writable(self.root, error) from error
-        return FileLock(folder / f"{key}.lock")
-
     def _fetch(self, file: File, sources: Sources) -> None:
-        with self._lock(file.digest):
-            if self.has(file):  # another process was faster
+        failures: list[str] = []
+        corrupted = False
+        with self._partial(file) as partial:
+            if partial is None:  # another process was faster
                 return
-            failures: list[str] = []
-            corrupted = False
             for uri in _candidates(file):
                 try:
-                    self._fetch_from(uri, file, sources)
-                except SourceError as error:
-                    failures.append(f"{uri}: {error}")
-                except ArtifactCorrupted as error:
-                    failures.append(f"{uri}: {error}")
-                    corrupted = True
+                    _receive(uri, sources, partial)
+                except (SourceError, ArtifactCorrupted) as error:
+                    corrupted |= isinstance(error, ArtifactCorrupted)
+                    failures.append(f"{redact(uri)}: {error}")
                 else:
+                    self._commit(file, partial)
                     return
         raise _failure(file, failures, corrupted=corrupted)
 
-    def _fetch_from(self, uri: str, file: File, sources: Sources) -> None:
-        with self._temporary() as temporary, progress_bar(file.name, file.size) as bar:
-            sink = _VerifyingSink(temporary, file, bar)
-            sources.copy(uri, sink)
-            sink.verify()
-            temporary.commit(self.path(file))
+    @contextmanager
+    def _partial(self, file: File) -> Iterator[Partial | None]:
+        """The file to be, locked against other processes; None if it is there by now."""
+        with self._lock(file.digest) as held:
+            if self.has(file):
+                yield None
+                return
+            # Without the lock nobody else may write into the same partial file.
+            name = file.digest if held else f"{file.digest}-{uuid.uuid4().hex}"
+            with progress_bar(file.name, file.size) as bar:
+                partial = Partial(self.root / "partial" / name, file, bar)
+                try:
+                    yield partial
+                finally:
+                    partial.close(keep=held)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        with self._temporary() as temporary:
-            temporary.write(data)
-            temporary.commit(path)
+    def _lock(self, key: str) -> AbstractContextManager[bool]:
+        return best_effort_lock(self.root / "locks" / f"{key}.lock")
 
-    def _temporary(self) -> _TemporaryFile:
-        try:
-            return _TemporaryFile(self.root / "objects")
-        except OSError as error:
-            raise _not_writable(self.root, error) from error
+    def _commit(self, file: File, partial: Partial) -> None:
+        partial.flush()
+        self._pin(file, partial.path)
+        partial.commit(self.root / "objects" / relative(file.algorithm, file.digest))
 
+    def _pin(self, file: File, path: Path) -> None:
+        """Hold a file that was published by MD5 alone to the SHA-256 that was seen first.
 
-class _TemporaryFile:
-    """A file that becomes visible under its name whole, or not at all."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".part-", dir=folder)
-        self._file = os.fdopen(descriptor, "wb")
-        self._path = Path(name)
-
-    def __enter__(self) -> _TemporaryFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-
-    def commit(self, path: Path) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._path.chmod(_READ_ONLY)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.replace(path)
-
-
-class _VerifyingSink:
-    """Hashes what it passes on, and refuses more bytes than were published."""
-
-    def __init__(self, target: _TemporaryFile, file: File, bar: Bar) -> None:
-        self._target = target
-        self._file = file
-        self._bar = bar
-        self._hash = hashlib.new(file.algorithm, usedforsecurity=file.algorithm == "sha256")
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._file.size:
-            msg = f"more than the published {self._file.size} bytes"
+        Raises:
+            ArtifactCorrupted: It has the right MD5 and another SHA-256 than before.
+        """
+        if file.sha256:
+            return
+        pin = self.root / "pins" / file.digest
+        seen = hash_file(path, "sha256")
+        if not pin.is_file():
+            write_atomically(pin, seen.encode())
+        elif (pinned := pin.read_text()) != seen:
+            msg = f"{file.name}: expected sha256 {pinned}, as seen before, got {seen}"
             raise ArtifactCorrupted(msg)
-        self._hash.update(data)
-        self._target.write(data)
-        self._bar.update(len(data))
 
-    def verify(self) -> None:
-        if self._size != self._file.size:
-            msg = f"expected {self._file.size} bytes, got {self._size}"
-            raise ArtifactCorrupted(msg)
-        if (digest := self._hash.hexdigest()) != self._file.digest:
-            msg = f"expected {self._file.algorithm} {self._file.digest}, got {digest}"
-            raise ArtifactCorrupted(msg)
+
+def relative(algorithm: str, digest: str) -> str:
+    """Path of an object below `objects`."""
+    return f"{algorithm}/{digest[:2]}/{digest}"
+
+
+def hash_file(path: Path, algorithm: str) -> str:
+    """Hash of a file, in hex."""
+    digest = hashlib.new(algorithm, usedforsecurity=algorithm == "sha256")
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _receive(uri: str, sources: Sources, partial: Partial) -> None:
+    """Bring the file from one source; what was taken up is dropped if it turns out not to fit."""
+    taken_up = partial.position
+    try:
+        sources.copy(uri, partial)
+        partial.verify()
+    except ArtifactCorrupted:
+        partial.rewind()
+        if not taken_up:
+            raise
+        sources.copy(uri, partial)
+        partial.verify()
 
 
 def _candidates(file: File) -> list[str]:
     mirror = settings.mirror()
-    mirrored = [f"{mirror}/{_key(file.algorithm, file.digest)}"] if mirror else []
+    mirrored = [f"{mirror}/{relative(file.algorithm, file.digest)}"] if mirror else []
     return [*mirrored, *file.sources]
-
-
-def _key(algorithm: str, digest: str) -> str:
-    return f"{algorithm}/{digest[:2]}/{digest}"
 
 
 def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactError:
@@ -243,13 +271,5 @@ def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactErr
     msg = (
         f"{file.name} ({file.size} bytes) is out of reach; every source was tried:\n  {reasons}\n"
         "Check the network, or set FURIOSA_MODELS_MIRROR to a folder or URL that has the file."
-    )
-    return ArtifactUnavailable(msg)
-
-
-def _not_writable(root: Path, error: OSError) -> ArtifactError:
-    msg = (
-        f"the cache folder {root} cannot be written ({error.strerror or error}): set "
-        "FURIOSA_MODELS_CACHE_HOME to a folder that can"
     )
     return ArtifactUnavailable(msg)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from furiosa_models.artifacts import Artifact, File, zoo
+from furiosa_models.artifacts import Artifact, zoo
 from furiosa_models.artifacts.sources.packages import Npm, PyPI
 
 ROOT = Path(__file__).parents[2]
@@ -24,15 +24,9 @@ def test_the_descriptor_is_up_to_date() -> None:
     assert generate.TARGET.read_text() == generate.generate(), "run artifacts/generate.py"
 
 
-def every_file(artifact: Artifact) -> list[File]:
-    programs = [file for sizes in artifact.enf.values() for file in sizes.values()]
-    ranges = [artifact.tensor_ranges] if artifact.tensor_ranges else []
-    return [*artifact.files, *programs, *ranges]
-
-
 @pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda a: f"{a.name}-{a.weights}")
 def test_every_source_is_well_formed(artifact: Artifact) -> None:
-    for file in every_file(artifact):
+    for file in artifact.all_files:
         for source in file.sources:
             scheme = source.partition(":")[0]
             pattern = {"npm": Npm.pattern, "pypi": PyPI.pattern, "https": re.compile("https://.+")}

