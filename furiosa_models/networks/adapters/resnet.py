@@ -13,7 +13,8 @@ __all__ = ["resnet_tfjs"]
 def resnet_tfjs(arrays: Arrays) -> dict[str, Array]:
     """TF.js layers model of Keras' ResNet: kernels (kh, kw, I, O), biases before normalisations.
 
-    A bias before a normalisation shifts its mean, so it is taken off the mean.
+    A bias before a normalisation shifts its mean, so it is taken off the mean. The first kernel,
+    which wants BGR, is turned round so that the network takes RGB as all others do.
     """
     adapted: dict[str, Array] = {}
     for name, array in arrays.items():
@@ -27,6 +28,7 @@ def resnet_tfjs(arrays: Arrays) -> dict[str, Array]:
     for name in [name for name in arrays if name.endswith("/bias") and not name.startswith("fc")]:
         norm = _resnet_unit(name.removesuffix("/bias"), "res")[1]
         adapted[f"{norm}.running_mean"] = adapted[f"{norm}.running_mean"] - arrays[name]
+    adapted["conv1.weight"] = adapted["conv1.weight"][:, ::-1]
     return adapted
 
 

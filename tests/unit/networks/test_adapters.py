@@ -110,9 +110,9 @@ def test_keras_resnets_become_pytorch_ones() -> None:
     np.testing.assert_array_equal(adapted["fc.weight"], _random(5, 7).T)
     x = _random(3).astype(np.float64)
     for conv, bn in scopes.values():
-        folded, shift = normalised_kernel(
-            adapted[f"{conv}.weight"], networks.NamedWeights(adapted), bn, TORCH, 1e-3
-        )
+        weight = adapted[f"{conv}.weight"]
+        weight = weight[:, ::-1] if conv == "conv1" else weight  # RGB where Keras' is BGR
+        folded, shift = normalised_kernel(weight, networks.NamedWeights(adapted), bn, TORCH, 1e-3)
         y = x @ kernel[0, 0] + bias - norm["moving_mean"]
         expected = y / np.sqrt(norm["moving_variance"] + 1e-3) * norm["gamma"] + norm["beta"]
         np.testing.assert_allclose(folded[:, :, 0, 0] @ x + shift, expected, rtol=1e-5)
