@@ -51,7 +51,8 @@ def head_operations(model: bytes) -> dict[str, frozenset[str]]:
     """
     graph = _parse(model).graph
     producers = {name: node for node in graph.node for name in node.output}
-    return {output.name: _origins(output.name, producers) for output in graph.output}
+    integers = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.INT64}
+    return {output.name: _origins(output.name, producers, integers) for output in graph.output}
 
 
 def with_uint8_input(model: bytes, mean: Sequence[float], std: Sequence[float]) -> bytes:
@@ -148,15 +149,18 @@ def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
             graph.initializer.append(numpy_helper.from_array(target, node.input[1]))
 
 
-def _origins(name: str, producers: dict[str, onnx.NodeProto]) -> frozenset[str]:
-    """Types of the operations from which the value comes, past those that only move it."""
+def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]) -> frozenset[str]:
+    """Types of the operations from which the value comes, past those that only move it.
+
+    Adding one of the constants `integers` only renumbers an index.
+    """
     found, seen, pending = set(), set(), [name]
     while pending:
         node = producers.get(pending.pop())
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if node.op_type in _MOVES:
+        if node.op_type in _MOVES or (node.op_type == "Add" and node.input[1] in integers):
             pending.extend(node.input if node.op_type == "Concat" else node.input[:1])
         else:
             found.add(node.op_type)

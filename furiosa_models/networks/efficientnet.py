@@ -84,7 +84,7 @@ def build(
     spec = choose(VARIANTS, variant, "EfficientNet variant")
     size = image_size or spec.image_size
     graph = Graph(f"efficientnet_{variant}", batch_size)
-    layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON)
+    layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON, padding="same")
     activation: Activation = "relu6" if spec.lite else "swish"
     image = graph.input("image", (3, size, size))
     stem = spec.channels(32, end=True)
@@ -98,8 +98,7 @@ def build(
             index += 1
     head = spec.channels(1280, end=True)
     x = layers.conv(x, "_conv_head", head, norm="_bn1", activation=activation)
-    x = graph.reshape(graph.global_average_pool(x, "_avg_pooling"), (head,), "_flatten")
-    graph.output(layers.linear(x, "_fc", num_classes), "logits")
+    graph.output(layers.classifier(x, "_fc", num_classes), "logits")
     return graph.model()
 
 
@@ -134,16 +133,9 @@ class _Block:
             groups=wide,
         )
         if act == "swish":
-            y = self._excited(y, x.shape[0] // 4)
+            gates = (f"{name}._se_reduce", f"{name}._se_expand")
+            y = self._layers.excite(y, name, gates, x.shape[0] // 4)
         # Gates of random weights halve what passes them; random kernels make up for that.
         gain = 2.0 if act == "swish" else 1.0
         y = conv(y, f"{name}._project_conv", channels, norm=f"{name}._bn2", gain=gain)
         return self._graph.add(x, y, f"{name}/add") if x.shape == y.shape else y
-
-    def _excited(self, x: Value, squeezed: int) -> Value:
-        """Squeeze-and-excitation: `x` with each channel scaled by a gate on all their means."""
-        name, conv = self._name, self._layers.conv
-        gate = self._graph.global_average_pool(x, f"{name}/squeeze")
-        gate = conv(gate, f"{name}._se_reduce", squeezed, activation="swish")
-        gate = conv(gate, f"{name}._se_expand", x.shape[0], activation="sigmoid")
-        return self._graph.multiply(x, gate, f"{name}/excite")

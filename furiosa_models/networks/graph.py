@@ -18,7 +18,7 @@ OPSET = 17
 IR_VERSION = 8
 
 Activation = Literal["relu", "relu6", "sigmoid", "swish"]
-Padding = Literal["same", "valid"] | int
+Padding = Literal["same", "half", "valid"] | int
 
 
 class Value(NamedTuple):
@@ -59,10 +59,10 @@ class Graph:
         self._inputs.append(self._info(name, shape))
         return Value(name, shape)
 
-    def output(self, value: Value, name: str) -> None:
+    def output(self, value: Value, name: str, dtype: int = onnx.TensorProto.FLOAT) -> None:
         """Makes `value` an output of the graph, renamed to `name` in the finished model."""
         self._renamed[value.name] = name
-        self._outputs.append(self._info(name, value.shape))
+        self._outputs.append(self._info(name, value.shape, dtype))
 
     def model(self) -> onnx.ModelProto:
         """The finished model."""
@@ -188,6 +188,12 @@ class Graph:
         """Softmax over the last dimension."""
         return self._add("Softmax", [x.name], name, x.shape, axis=-1)
 
+    def argmax(self, x: Value, name: str, *, first: int = 0) -> Value:
+        """Index of the largest element of `x` (C,) as an int64, counted from `first`."""
+        index = self._add("ArgMax", [x.name], f"{name}/index", (), axis=1, keepdims=0)
+        offset = self._constant(f"{name}/first", np.array(first, np.int64))
+        return self._add("Add", [index.name, offset], name, ())
+
     def _add(
         self,
         op: str,
@@ -207,8 +213,10 @@ class Graph:
         """A scalar that all its users share."""
         return self._constant(f"constant/{name}", np.array(value, np.float32))
 
-    def _info(self, name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [self._batch, *shape])
+    def _info(
+        self, name: str, shape: tuple[int, ...], dtype: int = onnx.TensorProto.FLOAT
+    ) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, dtype, [self._batch, *shape])
 
 
 def _window(
@@ -217,6 +225,7 @@ def _window(
     """Pads (begins, then ends) and output size of a sliding window over `shape` (H, W).
 
     `"same"` is TensorFlow's: `ceil(size / stride)` outputs, the odd pixel of padding at the end.
+    `"half"` is what PyTorch's networks do: half a window on every side, whatever the stride.
     """
     if padding == "same":
         outputs = [math.ceil(extent / stride) for extent in shape]
@@ -225,7 +234,8 @@ def _window(
             for out, window, extent in zip(outputs, size, shape, strict=True)
         ]
     else:
-        totals = [0 if padding == "valid" else 2 * padding] * len(shape)
+        fixed = 0 if padding == "valid" else padding
+        totals = [2 * (window // 2 if fixed == "half" else fixed) for window in size]
         outputs = [
             (extent + total - window) // stride + 1
             for extent, total, window in zip(shape, totals, size, strict=True)

@@ -23,12 +23,16 @@ class TorchLayers:
         graph: Where the layers are added.
         weights: Parameters under the names of the state dict.
         epsilon: What the network's batch normalisation adds to the variance.
+        padding: How the network pads its convolutions.
     """
 
-    def __init__(self, graph: Graph, weights: Weights, epsilon: float) -> None:
+    def __init__(
+        self, graph: Graph, weights: Weights, epsilon: float, *, padding: Padding = "half"
+    ) -> None:
         self._graph = graph
         self._weights = weights
         self._epsilon = epsilon
+        self._padding = padding
 
     def conv(
         self,
@@ -41,7 +45,7 @@ class TorchLayers:
         activation: Activation | None = None,
         stride: int = 1,
         groups: int = 1,
-        padding: Padding = "same",
+        padding: Padding | None = None,
         gain: float | None = None,
     ) -> Value:
         """Convolution with the normalisation named `norm`, or else with a bias; activation.
@@ -59,6 +63,7 @@ class TorchLayers:
             kernel, bias = batch_norm.normalised_kernel(
                 kernel, self._weights, norm, batch_norm.TORCH, self._epsilon
             )
+        padding = self._padding if padding is None else padding
         x = self._graph.conv(x, kernel, bias, name, stride=stride, groups=groups, padding=padding)
         return x if activation is None else self._graph.activate(x, activation, f"{name}/act")
 
@@ -68,3 +73,25 @@ class TorchLayers:
         kernel = self._weights.get(Parameter(f"{name}.weight", shape, fan_in=shape[1], gain=1.0))
         bias = self._weights.get(Parameter(f"{name}.bias", (features,), Kind.BIAS))
         return self._graph.gemm(x, kernel, bias, name)
+
+    def classifier(self, x: Value, name: str, num_classes: int) -> Value:
+        """Logits (num_classes,) of a fully connected layer on the means of `x` (C, H, W)."""
+        means = self._graph.global_average_pool(x, f"{name}/pool")
+        return self.linear(
+            self._graph.reshape(means, x.shape[:1], f"{name}/flatten"), name, num_classes
+        )
+
+    def excite(self, x: Value, name: str, gates: tuple[str, str], squeezed: int) -> Value:
+        """Squeeze-and-excitation: `x` with each channel scaled by a gate on all their means.
+
+        Args:
+            x: Features (C, H, W).
+            name: Prefix of the nodes' names.
+            gates: Names of the two layers that compute the gate, from means to `squeezed`
+                channels and back.
+            squeezed: Number of channels between them.
+        """
+        gate = self._graph.global_average_pool(x, f"{name}/squeeze")
+        gate = self.conv(gate, gates[0], squeezed, activation="swish")
+        gate = self.conv(gate, gates[1], x.shape[0], activation="sigmoid")
+        return self._graph.multiply(x, gate, f"{name}/excite")

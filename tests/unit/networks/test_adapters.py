@@ -91,3 +91,72 @@ def test_tfjs_checkpoints_become_pytorch_ones() -> None:
     del files[f"{numbered}9"]
     with pytest.raises(WeightsError, match="efficientnet_tfjs"):
         adapt("efficientnet_tfjs", files)
+
+
+def test_keras_resnets_become_pytorch_ones() -> None:
+    kernel, bias, vector = _random(1, 1, 3, 5), _random(5), _random(5) + 2
+    norm = {leaf: vector + i for i, leaf in enumerate(("gamma", "beta"))}
+    norm |= {"moving_mean": vector + 2, "moving_variance": vector + 3}
+    scopes = {
+        ("conv1", "bn_conv1"): ("conv1", "bn1"),
+        ("res2a_branch1", "bn2a_branch1"): ("layer1.0.downsample.0", "layer1.0.downsample.1"),
+        ("res5c_branch2b", "bn5c_branch2b"): ("layer4.2.conv2", "layer4.2.bn2"),
+    }
+    files = {"fc1000/kernel": _random(5, 7), "fc1000/bias": _random(7)}
+    for conv, bn in scopes:
+        files |= {f"{conv}/kernel": kernel, f"{conv}/bias": bias}
+        files |= {f"{bn}/{leaf}": array for leaf, array in norm.items()}
+    adapted = adapt("resnet_tfjs", files)
+    np.testing.assert_array_equal(adapted["fc.weight"], _random(5, 7).T)
+    x = _random(3).astype(np.float64)
+    for conv, bn in scopes.values():
+        weight = adapted[f"{conv}.weight"]
+        weight = weight[:, ::-1] if conv == "conv1" else weight  # RGB where Keras' is BGR
+        folded, shift = normalised_kernel(weight, networks.NamedWeights(adapted), bn, TORCH, 1e-3)
+        y = x @ kernel[0, 0] + bias - norm["moving_mean"]
+        expected = y / np.sqrt(norm["moving_variance"] + 1e-3) * norm["gamma"] + norm["beta"]
+        np.testing.assert_allclose(folded[:, :, 0, 0] @ x + shift, expected, rtol=1e-5)
+    with pytest.raises(WeightsError, match="res2a_branch3"):
+        adapt("resnet_tfjs", {"res2a_branch3/kernel": kernel})
+
+
+@pytest.mark.parametrize(("layout", "order"), [("tflite", (0, 2, 3, 1)), ("tfjs", (2, 3, 1, 0))])
+def test_yolov5_exports_become_pytorch_ones(layout: str, order: tuple[int, ...]) -> None:
+    recorded = networks.RecordedWeights(networks.RandomWeights())
+    networks.build("yolov5", recorded, variant="n", num_classes=1)
+    modules = _modules([name for name in recorded.asked if name.endswith("v.weight")])
+    modules["24"] = [f"model.24.m.{head}.weight" for head in range(3)]
+    files, biases, number = {}, {}, 202
+    for module, names in modules.items():
+        for name in names:
+            kernel = recorded.get(recorded.asked[name])
+            scope = f"model_3/tf_{module}/sequential/conv2d_{number}"
+            files[f"{scope}/Conv2D"] = kernel.transpose(order)
+            biases[name] = np.full(len(kernel), number, np.float32)
+            files[f"{scope}/BiasAdd;model_3/tf_0/conv2d_1/Conv2D"] = biases[name]
+            number += 1
+    adapted = adapt(f"yolov5_{layout}", dict(reversed(files.items())))
+    for name, bias in biases.items():
+        np.testing.assert_array_equal(adapted[name], recorded.get(recorded.asked[name]))
+        target = name.replace(".conv.weight", ".bn.bias").replace(".weight", ".bias")
+        np.testing.assert_array_equal(adapted[target], bias)
+    networks.build("yolov5", networks.NamedWeights(adapted), variant="n", num_classes=1)
+    with pytest.raises(WeightsError, match=f"yolov5_{layout}"):
+        adapt(f"yolov5_{layout}", {"model/tf_conv/conv2d/Conv2D": _random(1, 1, 1, 1)})
+
+
+def _modules(names: list[str]) -> dict[str, list[str]]:
+    """The kernels of YOLOv5 by module, in the order in which PyTorch lists them."""
+    modules: dict[str, list[str]] = {}
+    for name in sorted(names, key=lambda name: (int(name.split(".")[1]), ".m." in name)):
+        modules.setdefault(name.split(".")[1], []).append(name)
+    return {index: sorted(found, key=_rank) for index, found in modules.items()}
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    return ".m." in name, name
+
+
+def test_training_checkpoints_lose_the_name_of_the_module_inside() -> None:
+    files = {"model.model.0.conv.weight": _random(1), "epoch": _random(1)}
+    assert set(adapt("yolo_pickle", files)) == {"model.0.conv.weight", "epoch"}

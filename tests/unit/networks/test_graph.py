@@ -50,6 +50,9 @@ def _convolved(x: Array, kernel: Array, stride: int, pads: tuple[int, int]) -> A
         (5, 1, 2, "same", (0, 0)),
         (8, 3, 2, "valid", (0, 0)),
         (8, 3, 2, 1, (1, 1)),
+        (8, 3, 2, "half", (1, 1)),
+        (8, 1, 2, "half", (0, 0)),
+        (8, 6, 2, 2, (2, 2)),
     ],
 )
 def test_conv_pads_as_tensorflow_and_pytorch_do(
@@ -107,6 +110,17 @@ def test_the_other_layers() -> None:
     ]  # fmt: skip
     for layer, expected in cases:
         np.testing.assert_allclose(_run(layer, x), expected, atol=1e-5)
+
+
+def test_argmax_counts_from_where_it_is_told_to() -> None:
+    graph = Graph("test")
+    best = graph.argmax(graph.input("x", (3,)), "best", first=5)
+    graph.output(best, "y", onnx.TensorProto.INT64)
+    model = graph.model()
+    onnx.checker.check_model(model, full_check=True)
+    x = np.array([[1, 3, 2], [4, 0, 0]], np.float32)
+    (y,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_array_equal(y, np.array([6, 5], np.int64), strict=True)
 
 
 def test_outputs_can_feed_other_layers() -> None:

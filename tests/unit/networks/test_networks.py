@@ -10,12 +10,20 @@ import onnxruntime
 import pytest
 
 from furiosa_models import networks
-from furiosa_models.errors import ModelNotFound, WeightsError
+from furiosa_models.errors import ModelNotFound, ShapeError, WeightsError
 
 SSD_SHAPES: list[tuple[int, ...]] = [
     shape
     for anchors, size in zip((3, 6, 6, 6, 6, 6), (19, 10, 5, 3, 2, 1), strict=True)
     for shape in ((91 * anchors, size, size), (4 * anchors, size, size))
+]
+SSD34_SHAPES: list[tuple[int, ...]] = [
+    (anchors * depth, size, size)
+    for depth in (81, 4)
+    for anchors, size in zip((4, 6, 6, 6, 4, 4), (25, 13, 7, 4, 2, 1), strict=True)
+]
+POSE_SHAPES: list[tuple[int, ...]] = [
+    (channels, 128 // stride, 192 // stride) for stride in (8, 16, 32, 64) for channels in (18, 153)
 ]
 CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     "mobilenet_ssd": ("mobilenet_ssd", {}, SSD_SHAPES),
@@ -24,6 +32,18 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     "efficientnet_b0": ("efficientnet", {"variant": "b0"}, [(1000,)]),
     "efficientnet_lite0": ("efficientnet", {"variant": "lite0"}, [(1000,)]),
     "efficientnet_lite2": ("efficientnet", {"variant": "lite2"}, [(1000,)]),
+    "efficientnet_v2": ("efficientnet_v2", {"image_size": 192}, [(1000,)]),
+    "mobilenet_v2": ("mobilenet_v2", {}, [(1000,)]),
+    "resnet_18": ("resnet", {"variant": "18", "num_classes": 10}, [(10,)]),
+    "resnet_50": ("resnet", {"variant": "50"}, [(1000,)]),
+    "resnet_50_v1": ("resnet", {"variant": "50_v1"}, [(1000,)]),
+    "ssd_resnet34": ("ssd_resnet34", {"image_size": 600}, SSD34_SHAPES),
+    "yolov5n": (
+        "yolov5",
+        {"variant": "n", "num_classes": 10, "image_size": [96, 160]},
+        [(45, 12, 20), (45, 6, 10), (45, 3, 5)],
+    ),
+    "yolov7_pose": ("yolov7_pose", {"image_size": [128, 192]}, POSE_SHAPES),
 }
 
 
@@ -40,12 +60,12 @@ def test_random_networks_run_and_treat_images_one_by_one(case: str) -> None:
     onnx.checker.check_model(model, full_check=True)
     assert (model.ir_version, model.opset_import[0].version) == (8, 17)
     session = _session(model)
-    size = session.get_inputs()[0].shape[-1]
-    images = np.random.default_rng(0).normal(size=(3, 3, size, size)).astype(np.float32)
-    together = session.run(None, {"image": images})
+    feed, shape = session.get_inputs()[0].name, session.get_inputs()[0].shape[1:]
+    images = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    together = session.run(None, {feed: images})
     assert [output.shape for output in together] == [(3, *shape) for shape in shapes]
     for index, image in enumerate(images):
-        for batch, alone in zip(together, session.run(None, {"image": image[None]}), strict=True):
+        for batch, alone in zip(together, session.run(None, {feed: image[None]}), strict=True):
             np.testing.assert_allclose(batch[index], alone[0], rtol=1e-3, atol=1e-3)
     for output in together:
         assert 0.01 < output.std() < 100
@@ -56,6 +76,56 @@ def test_ssd_outputs_have_the_names_and_order_of_the_heads() -> None:
     model = networks.build("mobilenet_ssd", networks.RandomWeights(), depth_multiplier=0.25)
     expected = [f"{kind}_{k}" for k in range(6) for kind in ("class", "box")]
     assert [output.name for output in model.graph.output] == expected
+
+
+def test_heads_are_in_the_order_of_the_published_ones() -> None:
+    for name, params, expected in (
+        ("ssd_resnet34", {}, [f"{kind}_{k}" for kind in ("class", "box") for k in range(6)]),
+        ("yolov5", {"variant": "n"}, ["p3", "p4", "p5"]),
+        ("yolov7_pose", {}, [f"{kind}_{k}" for k in range(4) for kind in ("box", "keypoints")]),
+    ):
+        model = networks.build(name, networks.RandomWeights(), **params)
+        assert [output.name for output in model.graph.output] == expected
+
+
+def test_resnet_can_end_in_the_index_of_the_class_counted_from_one() -> None:
+    weights = networks.RandomWeights()
+    image = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    params = {"variant": "18", "image_size": 64}
+    logits, index = (
+        _session(networks.build("resnet", weights, argmax=argmax, **params)).run(
+            None, {"image": image}
+        )[0]
+        for argmax in (False, True)
+    )
+    np.testing.assert_array_equal(index, logits.argmax(1) + 1, strict=True)
+    model = networks.to_bytes(networks.build("resnet", weights, argmax=True, **params))
+    assert networks.head_operations(model) == {"argmax": {"ArgMax"}}
+    fixed = networks.set_batch_size(networks.with_uint8_input(model, (127.5,), (64,)), 3)
+    pixels = np.zeros((3, 3, 64, 64), np.uint8)
+    assert onnxruntime.InferenceSession(fixed).run(None, {"image": pixels})[0].shape == (3,)
+
+
+def test_yolov5_outputs_can_be_behind_the_sigmoid_and_layers_have_another_activation() -> None:
+    weights = networks.RandomWeights()
+    params: dict[str, Any] = {"variant": "n", "image_size": 64, "num_classes": 2}
+    image = {"images": np.random.default_rng(0).random((1, 3, 64, 64), np.float32)}
+    raw, behind, relu = (
+        _session(networks.build("yolov5", weights, **params, **more)).run(None, image)
+        for more in ({}, {"sigmoid": True}, {"activation": "relu"})
+    )
+    for before, after, other in zip(raw, behind, relu, strict=True):
+        np.testing.assert_allclose(after, 1 / (1 + np.exp(-before)), atol=1e-5)
+        assert np.abs(before - other).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("yolov5", 100), ("yolov5", 0), ("yolov5", [64, 65]), ("yolov7_pose", 96), ("yolov5", [64])],
+)
+def test_yolo_sizes_that_do_not_divide_are_refused(name: str, size: int | list[int]) -> None:
+    with pytest.raises(ShapeError, match="multiples of"):
+        networks.build(name, networks.RandomWeights(), image_size=size)
 
 
 def test_size_classes_and_batch_can_be_chosen() -> None:

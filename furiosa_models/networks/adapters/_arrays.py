@@ -1,0 +1,21 @@
+"""What the adapters share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .. import batch_norm
+from ..weights import Array
+
+__all__ = ["Array", "Arrays", "folded"]
+
+Arrays = Mapping[str, Array]
+
+
+def folded(scope: str, names: tuple[str, str, str, str], bias: Array) -> dict[str, Array]:
+    """Parameters of a normalisation that does nothing but add `bias`."""
+    one = np.ones_like(bias)
+    values = (one, bias, np.zeros_like(bias), one - np.float32(batch_norm.TENSORFLOW_EPSILON))
+    return {f"{scope}{name}": value for name, value in zip(names, values, strict=True)}

@@ -1,0 +1,52 @@
+"""ResNet as Keras has it."""
+
+from __future__ import annotations
+
+import re
+
+from .. import batch_norm
+from ._arrays import Array, Arrays
+
+__all__ = ["resnet_tfjs"]
+
+
+def resnet_tfjs(arrays: Arrays) -> dict[str, Array]:
+    """TF.js layers model of Keras' ResNet: kernels (kh, kw, I, O), biases before normalisations.
+
+    A bias before a normalisation shifts its mean, so it is taken off the mean. The first kernel,
+    which wants BGR, is turned round so that the network takes RGB as all others do.
+    """
+    adapted: dict[str, Array] = {}
+    for name, array in arrays.items():
+        scope, _, leaf = name.partition("/")
+        if scope == "fc1000":
+            adapted[{"kernel": "fc.weight", "bias": "fc.bias"}[leaf]] = array.T
+        elif leaf == "kernel":
+            adapted[f"{_resnet_unit(scope, 'res')[0]}.weight"] = array.transpose(3, 2, 0, 1)
+        elif leaf != "bias":
+            adapted[f"{_resnet_unit(scope, 'bn')[1]}{_KERAS_NORM[leaf]}"] = array
+    for name in [name for name in arrays if name.endswith("/bias") and not name.startswith("fc")]:
+        norm = _resnet_unit(name.removesuffix("/bias"), "res")[1]
+        adapted[f"{norm}.running_mean"] = adapted[f"{norm}.running_mean"] - arrays[name]
+    adapted["conv1.weight"] = adapted["conv1.weight"][:, ::-1]
+    return adapted
+
+
+_KERAS_NORM = dict(
+    zip(("gamma", "beta", "moving_mean", "moving_variance"), batch_norm.TORCH, strict=True)
+)
+
+
+def _resnet_unit(scope: str, prefix: str) -> tuple[str, str]:
+    """PyTorch's names of a convolution and its normalisation: `res2b_branch2c` has layer1.1."""
+    if scope.endswith("conv1"):
+        return "conv1", "bn1"
+    match = re.fullmatch(rf"{prefix}(\d)([a-z])_branch(?:1|2([a-c]))", scope)
+    if not match:
+        msg = f"{scope!r} is no layer of a ResNet"
+        raise ValueError(msg)
+    block = f"layer{int(match[1]) - 1}.{ord(match[2]) - ord('a')}"
+    if match[3] is None:
+        return f"{block}.downsample.0", f"{block}.downsample.1"
+    position = ord(match[3]) - ord("a") + 1
+    return f"{block}.conv{position}", f"{block}.bn{position}"

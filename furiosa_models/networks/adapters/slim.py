@@ -1,0 +1,24 @@
+"""Quantised SSD MobileNet of TensorFlow."""
+
+from __future__ import annotations
+
+from .. import batch_norm
+from ._arrays import Array, Arrays, folded
+
+__all__ = ["slim_fake_quant"]
+
+
+def slim_fake_quant(arrays: Arrays) -> dict[str, Array]:
+    """TFLite files of TensorFlow's quantisation-aware SSD checkpoints: kernels (O, kh, kw, I)."""
+    adapted: dict[str, Array] = {}
+    for name, array in arrays.items():
+        scope, _, leaf = name.replace("MobilenetV1/MobilenetV1/", "MobilenetV1/").rpartition("/")
+        if leaf == "FakeQuantWithMinMaxVars":
+            scope = scope.removesuffix("/weights_quant")
+            kernel = "depthwise_weights" if scope.endswith("_depthwise") else "weights"
+            adapted[f"{scope}/{kernel}"] = array.transpose(1, 2, 3, 0)
+        elif leaf == "Conv2D_bias":
+            adapted[f"{scope}/biases"] = array
+        elif leaf.endswith("_Fold_bias"):
+            adapted |= folded(scope, batch_norm.SLIM, array)
+    return adapted
