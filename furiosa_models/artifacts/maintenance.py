@@ -102,12 +102,12 @@ def prune(store: Store, *, built: bool = False) -> int:
         freed += path.stat().st_size
         path.unlink(missing_ok=True)
     for note in (store.root / "derived").glob("*/*"):
-        path = store.derived(note.name)
-        if path is None or built:
+        derived = store.derived(note.name)
+        if derived is None or built:
             note.unlink(missing_ok=True)
-        if path is not None and built:
-            freed += path.stat().st_size
-            path.unlink(missing_ok=True)
+        if derived is not None and built:
+            freed += derived.stat().st_size
+            derived.unlink(missing_ok=True)
     return freed
 
 

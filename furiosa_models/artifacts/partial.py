@@ -28,6 +28,10 @@ class Partial:
         file: What it is to become.
         bar: Told of every byte.
 
+    Attributes:
+        path: Where the bytes are gathered.
+        pieced: Whether the bytes came in more than one piece.
+
     Raises:
         ArtifactUnavailable: The disk cannot take the file.
     """
@@ -36,6 +40,7 @@ class Partial:
         self.path = path
         self._file = file
         self._bar = bar
+        self.pieced = False
         self._position = 0
         self._digest = self._new_digest()
         try:
@@ -75,12 +80,16 @@ class Partial:
         self._position += len(data)
         self._bar.update(len(data))
 
+    def resume(self) -> None:
+        """Learn that what comes next continues what is there."""
+        self.pieced = True
+
     def rewind(self) -> None:
         """Drop what is there, to begin again."""
         self._stream.seek(0)
         self._stream.truncate()
         self._bar.update(-self._position)
-        self._position, self._digest = 0, self._new_digest()
+        self._position, self._digest, self.pieced = 0, self._new_digest(), False
 
     def verify(self) -> None:
         """Compare size and hash with what was published.

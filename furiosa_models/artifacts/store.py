@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import tempfile
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
@@ -145,8 +147,9 @@ class Store:
 
     @cached_property
     def _scratch(self) -> Path:
-        self._scratch_folder = tempfile.TemporaryDirectory(prefix="furiosa-models-")
-        return Path(self._scratch_folder.name)
+        folder = tempfile.mkdtemp(prefix="furiosa-models-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     def _object(self, algorithm: str, digest: str) -> Path:
         """Path of an object in the first layer that has it; in the root if none has."""
@@ -240,14 +243,14 @@ def hash_file(path: Path, algorithm: str) -> str:
 
 
 def _receive(uri: str, sources: Sources, partial: Partial) -> None:
-    """Bring the file from one source; what was taken up is dropped if it turns out not to fit."""
-    taken_up = partial.position
+    """Bring the file from one source, in one piece if pieces turn out not to fit together."""
     try:
         sources.copy(uri, partial)
         partial.verify()
     except ArtifactCorrupted:
+        pieced = partial.pieced
         partial.rewind()
-        if not taken_up:
+        if not pieced:
             raise
         sources.copy(uri, partial)
         partial.verify()

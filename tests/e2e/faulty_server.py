@@ -42,6 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Send a whole answer; `length` is what it claims."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.send_header("Connection", "close")
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()

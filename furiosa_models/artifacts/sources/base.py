@@ -24,6 +24,9 @@ class Sink(Protocol):
     def write(self, data: bytes) -> object:
         """Take the next bytes."""
 
+    def resume(self) -> None:
+        """Learn that what comes next continues what is there."""
+
     def rewind(self) -> None:
         """Drop what is there, to begin again."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .base import CHUNK, Sink, SourceError, redact
+from .base import Sink, SourceError, redact
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -25,6 +25,8 @@ CONNECT_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 60.0
 TOTAL_TIMEOUT_S = 3600.0
 MOST_REDIRECTS = 10
+BODY_CHUNK = 1 << 17
+"""Bytes read at once: the most that are lost where a body breaks off."""
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
@@ -115,6 +117,7 @@ def _place(response: Response, sink: Sink) -> None:
             sink.rewind()
             msg = "the server answered with another range than was asked for"
             raise _Passing(msg, 0.0)
+        sink.resume()
         return
     if sink.position:
         sink.rewind()
@@ -125,7 +128,7 @@ def _place(response: Response, sink: Sink) -> None:
 
 
 def _stream(response: Response, sink: Sink, deadline: float) -> None:
-    for chunk in response.iter_content(CHUNK):
+    for chunk in response.iter_content(BODY_CHUNK):
         sink.write(chunk)
         if time.monotonic() > deadline:
             msg = f"not finished after {TOTAL_TIMEOUT_S:.0f} s"

@@ -26,6 +26,9 @@ class Sink(io.BytesIO):
     def position(self) -> int:
         return len(self.getvalue())
 
+    def resume(self) -> None:
+        pass
+
     def rewind(self) -> None:
         self.seek(0)
         self.truncate()
