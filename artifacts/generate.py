@@ -31,8 +31,14 @@ def generate() -> str:
 
 
 def expand(item: dict[str, Any], published: Published) -> dict[str, Any]:
-    """An entry of sets.yaml with the published files in place of their name."""
-    name = item.get("published")
+    """An entry of sets.yaml with its shorthands written out.
+
+    `folder` stands for the sources of files that lie in it under their names, `published` for the
+    files that were published under a name.
+    """
+    if folder := item.pop("folder", None):
+        item["files"] = [file | {"sources": [f"{folder}/{file['name']}"]} for file in item["files"]]
+    name = item.pop("published", None)
     if name is None:
         return item
     origin = published["origin"][name]
@@ -41,9 +47,10 @@ def expand(item: dict[str, Any], published: Published) -> dict[str, Any]:
     fields = {
         "files": [describe(onnx, origin[onnx], published)],
         "tensor_ranges": describe(ranges, origin[ranges], published),
-        "enf": programs(name, published),
+        "enf": programs(name, "enf", published),
+        "dfg": programs(name, "dfg", published),
     }
-    return {key: value for key, value in item.items() if key != "published"} | fields
+    return item | fields
 
 
 def describe(name: str, facts: dict[str, Any], published: Published) -> dict[str, Any]:
@@ -54,11 +61,14 @@ def describe(name: str, facts: dict[str, Any], published: Published) -> dict[str
     return {"name": name, "size": facts["size"], "md5": md5, "sources": sources}
 
 
-def programs(name: str, published: Published) -> dict[str, dict[str, Any]]:
-    """A model's ENF files by version of the compiler and number of processing elements."""
+def programs(name: str, kind: str, published: Published) -> dict[str, dict[str, Any]]:
+    """A model's NPU programs by version of the compiler and number of processing elements.
+
+    The `truncated` ones of 0.8, whose postprocessor is compiled in, are left out.
+    """
     found: dict[str, dict[str, Any]] = {}
-    pattern = re.compile(rf"{re.escape(name)}(?:_int8)?_warboy_([12]pe)\.enf")
-    for version, files in sorted(published["enf"].items()):
+    pattern = re.compile(rf"{re.escape(name)}(?:_int8)?_warboy_([12]pe)\.{kind}")
+    for version, files in sorted(published[kind].items()):
         for file, facts in files.items():
             if match := pattern.fullmatch(file):
                 entry = describe(file, facts, published)

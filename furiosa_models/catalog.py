@@ -22,12 +22,19 @@ MODULES = {
     "EfficientNetLite0": "efficientnet_lite",
     "EfficientNetLite1": "efficientnet_lite",
     "EfficientNetLite2": "efficientnet_lite",
+    "EfficientNetV2s": "efficientnet_v2s",
+    "MobileNetV2": "mobilenet_v2",
+    "ResNet50": "resnet50",
     "SSDMobileNet": "ssd_mobilenet",
     "SSDMobileNetV2": "ssd_mobilenet_v2",
 }
 """Module of each model's class."""
 
-OLD_NAMES = {"MLCommonsSSDMobileNet": "SSDMobileNet"}
+OLD_NAMES = {
+    "EfficientNetV2_S": "EfficientNetV2s",
+    "MLCommonsResNet50": "ResNet50",
+    "MLCommonsSSDMobileNet": "SSDMobileNet",
+}
 """Names of furiosa-artifacts, and what they are called here."""
 
 _TASK_STEMS = {

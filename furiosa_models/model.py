@@ -82,7 +82,7 @@ class Model(ABC):
         self._source = weights
         self._store = Store()
         self._resolved: WeightSet | None = None
-        self._conventions = Conventions()
+        self._stated: Conventions | None = None
         self._runners: dict[str | None, Runner] = {}
         self._lock = threading.RLock()
 
@@ -261,7 +261,7 @@ class Model(ABC):
             if self._resolved is None:
                 model = type(self).__name__
                 found = resolve(model, self._source, self.network, self._store)
-                self._conventions = Conventions.of(found)
+                self._stated = Conventions.of(found)
                 self._resolved = found
             return self._resolved
 
@@ -269,6 +269,15 @@ class Model(ABC):
         """The input specification of the weights in use (which are fetched)."""
         self._weights()
         return specialised(self.input, self._conventions.input)
+
+    @property
+    def _conventions(self) -> Conventions:
+        """Those of the weights in use; before they are there, of the set that is asked for."""
+        if self._stated is None:
+            name = self.weights if self._source is None else self._source
+            artifact = self.catalogue().get(name) if isinstance(name, str) else None
+            self._stated = Conventions.stated(artifact) if artifact else Conventions()
+        return self._stated
 
     def _geometry(self) -> ImageInput:
         """The input specification but for its scaling; fetches only if the sets disagree."""

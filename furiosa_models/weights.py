@@ -30,7 +30,10 @@ class _ModelProto(Protocol):
 
 
 WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | None"
-"""A set's name, `"random"`, an ONNX file, its bytes, a `ModelProto`, or None for the default."""
+"""A set's name, `"random"`, a file (ONNX, or a PyTorch checkpoint: .pt, .pth), bytes of ONNX, a
+`ModelProto`, or None for the default."""
+
+_CHECKPOINTS = frozenset({".pt", ".pth"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,13 @@ class NetworkSpec:
     Attributes:
         name: Its name there.
         params: Its arguments.
+        layout: Layout of the checkpoints that a user may give, see
+            `furiosa_models.networks.adapters`.
     """
 
     name: str
     params: Mapping[str, Any]
+    layout: str = "native"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
     if source == "random":
         return WeightSet("random", build_random(network))
     if isinstance(source, (str, os.PathLike)):
-        return _from_file(model, os.fspath(source))
+        return _from_file(model, os.fspath(source), network)
     if isinstance(source, bytes):
         return WeightSet(f"<{len(source)} bytes>", source)
     if hasattr(source, "SerializeToString"):
@@ -176,7 +182,7 @@ def _named(artifact: Artifact, store: Store) -> WeightSet:
         raise type(error)(msg) from error
 
 
-def _from_file(model: str, path: str) -> WeightSet:
+def _from_file(model: str, path: str, network: NetworkSpec) -> WeightSet:
     if not Path(path).is_file():
         names = ", ".join(map(repr, zoo().get(model, {}))) or "none"
         msg = (
@@ -184,7 +190,17 @@ def _from_file(model: str, path: str) -> WeightSet:
             f"choose one of {names}, an ONNX file, bytes, or 'random'"
         )
         raise ArtifactNotFound(msg)
-    return WeightSet(path, Path(path).read_bytes())
+    data = Path(path).read_bytes()
+    if Path(path).suffix.lower() in _CHECKPOINTS:
+        data = _pour("pytorch", {path: data}, network)
+    return WeightSet(path, data)
+
+
+def _pour(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> bytes:
+    """The network with the weights of some files, as ONNX."""
+    arrays = networks.read_weights(reader, files, network.layout)
+    model = networks.build(network.name, networks.NamedWeights(arrays), **network.params)
+    return networks.to_bytes(model)
 
 
 def _build(artifact: Artifact, store: Store) -> bytes:
@@ -194,9 +210,7 @@ def _build(artifact: Artifact, store: Store) -> bytes:
         raise ArtifactError(msg)
     paths = store.fetch(artifact.files)
     files = {name: path.read_bytes() for name, path in paths.items()}
-    arrays = networks.read_weights(network.reader, files, network.layout)
-    model = networks.build(network.name, networks.NamedWeights(arrays), **network.params)
-    return networks.to_bytes(model)
+    return _pour(network.reader, files, NetworkSpec(network.name, network.params, network.layout))
 
 
 def _recipe_key(artifact: Artifact) -> str:

@@ -123,6 +123,7 @@ class Artifact(_Record):
         network: How the checkpoint becomes a graph, for `code`.
         files: The files it is made of.
         enf: ENF files by compiler IR version and number of processing elements (`1pe`, `2pe`).
+        dfg: Quantised graphs of 0.8, likewise.
         tensor_ranges: Calibrated ranges of the origin's tensors.
         input: What differs from the model's own input specification.
         head: What differs from the model's own head specification.
@@ -142,6 +143,7 @@ class Artifact(_Record):
     network: Network | None = None
     files: tuple[File, ...] = ()
     enf: dict[str, dict[str, File]] = Field(default_factory=dict)
+    dfg: dict[str, dict[str, File]] = Field(default_factory=dict)
     tensor_ranges: File | None = None
     input: dict[str, Any] = Field(default_factory=dict)
     head: dict[str, Any] = Field(default_factory=dict)
@@ -152,7 +154,8 @@ class Artifact(_Record):
     @property
     def all_files(self) -> list[File]:
         """Its files, its NPU programs and its tensor ranges."""
-        programs = [file for sizes in self.enf.values() for file in sizes.values()]
+        versions = [*self.enf.values(), *self.dfg.values()]
+        programs = [file for sizes in versions for file in sizes.values()]
         ranges = [self.tensor_ranges] if self.tensor_ranges else []
         return [*self.files, *programs, *ranges]
 

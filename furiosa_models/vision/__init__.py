@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .models.efficientnet_b0 import EfficientNetB0
     from .models.efficientnet_lite import EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
+    from .models.efficientnet_v2s import EfficientNetV2s
+    from .models.mobilenet_v2 import MobileNetV2
+    from .models.resnet50 import ResNet50
     from .models.ssd_mobilenet import SSDMobileNet
     from .models.ssd_mobilenet_v2 import SSDMobileNetV2
 
@@ -18,6 +21,9 @@ __all__ = [
     "EfficientNetLite0",
     "EfficientNetLite1",
     "EfficientNetLite2",
+    "EfficientNetV2s",
+    "MobileNetV2",
+    "ResNet50",
     "SSDMobileNet",
     "SSDMobileNetV2",
 ]

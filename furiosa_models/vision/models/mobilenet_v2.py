@@ -1,0 +1,36 @@
+"""MobileNetV2."""
+
+from __future__ import annotations
+
+from ...types import Metadata, Publication
+from ...weights import NetworkSpec
+from ..heads import ClassificationHead
+from ..preprocess import ImageInput
+from ..tasks import ImageClassificationModel
+
+__all__ = ["MobileNetV2"]
+
+
+class MobileNetV2(ImageClassificationModel):
+    """MobileNetV2: 1000 classes of ImageNet, 224x224; small and fast."""
+
+    name = "MobileNetV2"
+    family = "MobileNetV2"
+    version = "1.0"
+    metadata = Metadata(
+        description="MobileNetV2 ImageNet-1K",
+        publication=Publication(url="https://arxiv.org/abs/1801.04381"),
+    )
+
+    network = NetworkSpec("mobilenet_v2", {})
+    input = ImageInput(
+        size=(224, 224),
+        resize="crop",
+        interpolation="pillow_bilinear",
+        resize_to=256,
+        crop_rounding="even",
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
+    )
+    labels = "imagenet1k"
+    head = ClassificationHead()
