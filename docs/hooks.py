@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
 from furiosa_models.cli import COMMANDS, cli
 from furiosa_models.networks import signature
+from furiosa_models.registry import json_schema
 from furiosa_models.vision.tasks import ImageModel
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "index.md": (ROOT / "README.md").read_text().replace("](docs/", "]("),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
+        "artifacts.schema.json": json.dumps(json_schema(), indent=2),
         "guide/cli.md": cli_page(),
         "models/index.md": models_page(),
         **{f"models/{page_name(name)}": model_page(name) for name in list_models()},

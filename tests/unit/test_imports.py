@@ -22,7 +22,7 @@ LAYERS = [
     {"conventions"},
     {"model"},
     {"vision.tasks"},
-    {"vision.models", "evaluation"},
+    {"vision.models", "evaluation", "registry"},
     {"catalog", "vision", ""},
     {"cli"},
 ]

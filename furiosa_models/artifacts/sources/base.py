@@ -18,8 +18,8 @@ class Sink(Protocol):
         """How many bytes are there."""
 
     @property
-    def size(self) -> int:
-        """How many bytes there are to be."""
+    def size(self) -> int | None:
+        """How many bytes there are to be, where that is known."""
 
     def write(self, data: bytes) -> object:
         """Take the next bytes."""

@@ -113,7 +113,7 @@ def _place(response: Response, sink: Sink) -> None:
     if response.status_code == 206:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         continues = match is not None and int(match[1]) == sink.position and not encoded
-        if not continues or (match and match[2] not in ("*", str(sink.size))):
+        if not continues or (match and match[2] not in ("*", str(sink.size or "*"))):
             sink.rewind()
             msg = "the server answered with another range than was asked for"
             raise _Passing(msg, 0.0)
@@ -122,7 +122,7 @@ def _place(response: Response, sink: Sink) -> None:
     if sink.position:
         sink.rewind()
     length = response.headers.get("Content-Length", "")
-    if length.isdigit() and not encoded and int(length) != sink.size:
+    if length.isdigit() and not encoded and sink.size not in (None, int(length)):
         msg = f"the server offers {length} bytes, {sink.size} were published"
         raise SourceError(msg)
 
@@ -133,7 +133,7 @@ def _stream(response: Response, sink: Sink, deadline: float) -> None:
         if time.monotonic() > deadline:
             msg = f"not finished after {TOTAL_TIMEOUT_S:.0f} s"
             raise SourceError(msg)
-    if sink.position < sink.size:
+    if sink.size is not None and sink.position < sink.size:
         msg = f"the body ended after {sink.position} of {sink.size} bytes"
         raise _Passing(msg)
 

@@ -1,0 +1,92 @@
+"""Files of object stores and hubs, through fsspec and the ordinary clients behind it.
+
+Credentials, endpoints and regions are those that the clients find (`AWS_*`, `~/.aws`,
+`GOOGLE_APPLICATION_CREDENTIALS`, `HF_TOKEN`, ...).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from .base import CHUNK, Sink, SourceError
+from .http import copy_http
+
+__all__ = ["archive_url", "copy_github", "copy_remote", "parse_github", "raw_url"]
+
+_GITHUB = re.compile(
+    r"github:(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+?)(?:@(?P<ref>[\w./-]+?))?(?:/(?P<path>.*))?"
+)
+_EXTRA = "pip install 'furiosa-model-zoo[remote]'"
+
+
+def copy_remote(uri: str, sink: Sink) -> None:
+    """Copy an object: `s3://bucket/key`, `gs://bucket/key`, `hf://owner/repo@revision/path`.
+
+    Raises:
+        SourceError: The client is missing, or cannot deliver.
+    """
+    try:
+        import fsspec
+    except ImportError as error:
+        msg = f"needs fsspec, which is not installed: {_EXTRA}"
+        raise SourceError(msg) from error
+    try:
+        stream = fsspec.open(uri, "rb").open()
+    except Exception as error:  # each client has exceptions of its own
+        raise _translated(uri, error) from error
+    with stream:
+        while chunk := _read(uri, stream):
+            sink.write(chunk)
+
+
+def _read(uri: str, stream: object) -> bytes:
+    try:
+        data: bytes = stream.read(CHUNK)  # type: ignore[attr-defined]  # any file-like object
+    except Exception as error:  # as above
+        raise _translated(uri, error) from error
+    return data
+
+
+def _translated(uri: str, error: Exception) -> SourceError:
+    if isinstance(error, ImportError):
+        return SourceError(f"the client for {uri.partition(':')[0]}: is not installed: {_EXTRA}")
+    return SourceError(f"{type(error).__name__}: {error}")
+
+
+def copy_github(uri: str, sink: Sink) -> None:
+    """Copy a file of a GitHub repository: `github:owner/repo@ref/path`.
+
+    Raises:
+        SourceError: The URI is malformed, or GitHub does not deliver.
+    """
+    owner, repo, ref, path = parse_github(uri)
+    copy_http(raw_url(owner, repo, ref, path), sink)
+
+
+def parse_github(uri: str) -> tuple[str, str, str, str]:
+    """Owner, repository, ref (`main` by default; one without slashes before a path) and path.
+
+    Raises:
+        SourceError: The URI is malformed.
+    """
+    match = _GITHUB.fullmatch(uri)
+    if match is None:
+        msg = f"{uri!r} is not of the form github:OWNER/REPO@REF/PATH"
+        raise SourceError(msg)
+    return match["owner"], match["repo"], match["ref"] or "main", match["path"] or ""
+
+
+def raw_url(owner: str, repo: str, ref: str, path: str) -> str:
+    """URL of a file at a ref."""
+    return f"{_base()}/{owner}/{repo}/raw/{ref}/{path}"
+
+
+def archive_url(owner: str, repo: str, ref: str) -> str:
+    """URL of a zip file of everything at a ref."""
+    return f"{_base()}/{owner}/{repo}/archive/{ref}.zip"
+
+
+def _base() -> str:
+    """GitHub, or the user's own Enterprise server as GitHub's own tools find it."""
+    return os.environ.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/")

@@ -1,0 +1,159 @@
+"""Descriptors of other registries: `artifacts.yaml` as furiosa-artifacts has it.
+
+What is not of the schema is an error that names the file and the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ..errors import DescriptorError
+from ..types import Metadata
+
+__all__ = ["RegistryArtifact", "json_schema", "parse_descriptor"]
+
+
+_URL_SCHEMES = frozenset({"file", "gs", "hf", "http", "https", "s3"})
+
+
+class RegistryArtifact(BaseModel):
+    """An entry of a registry.
+
+    Attributes:
+        name: Name of the model; of the factory function, for `code`.
+        family: Family of networks.
+        version: Version of the model.
+        location: The file, relative to the registry; for `onnx` and `tflite` also a URL.
+        format: `onnx` and `tflite` files are models; a `code` file makes one.
+        doc: File that documents it, relative to the registry.
+        metadata: What it is, in words.
+        size: Size of the file at `location`, in bytes.
+        sha256: SHA-256 of the file at `location`, in hex; what it does not match is not used.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    family: str
+    version: str | None = None
+    location: str
+    format: Literal["code", "onnx", "tflite"]
+    doc: str | None = None
+    metadata: Metadata | None = None
+    size: int | None = Field(default=None, gt=0)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_description_beside_metadata(cls, item: Any) -> Any:
+        """The old README has `description` beside `metadata`, where its own schema forbids it."""
+        if isinstance(item, dict) and "description" in item:
+            metadata = {"description": item["description"], **(item.get("metadata") or {})}
+            item = {k: v for k, v in item.items() if k != "description"} | {"metadata": metadata}
+        return item
+
+    @field_validator("doc")
+    @classmethod
+    def _doc_is_inside(cls, value: str | None) -> str | None:
+        return None if value is None else _inside(value)
+
+    @field_validator("location")
+    @classmethod
+    def _location_is_inside(cls, value: str) -> str:
+        return value if urlsplit(value).scheme in _URL_SCHEMES else _inside(value)
+
+    @model_validator(mode="after")
+    def _code_is_inside(self) -> RegistryArtifact:
+        if self.format == "code":
+            _inside(self.location)
+        return self
+
+
+def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
+    """Entries of a descriptor.
+
+    Args:
+        text: The YAML.
+        name: What to call it in messages.
+
+    Raises:
+        DescriptorError: It is not YAML, or does not follow the schema; names file and line.
+    """
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"{name} is no YAML: {error}"
+        raise DescriptorError(msg) from error
+    items = document.get("artifacts") if isinstance(document, dict) else None
+    if root is None or not isinstance(items, list):
+        msg = f"{name}, line 1: expected a list under the top key 'artifacts'"
+        raise DescriptorError(msg)
+    artifacts = [_parse(item, i, root, name) for i, item in enumerate(items)]
+    _refuse_duplicates(artifacts, root, name)
+    return artifacts
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a descriptor."""
+    entry = RegistryArtifact.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = entry.pop("$defs", {})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "artifacts.yaml",
+        "type": "object",
+        "required": ["artifacts"],
+        "properties": {"artifacts": {"type": "array", "items": entry}},
+        "$defs": definitions,
+    }
+
+
+def _parse(item: Any, index: int, root: yaml.Node, name: str) -> RegistryArtifact:
+    try:
+        return RegistryArtifact.model_validate(item)
+    except ValidationError as error:
+        first = error.errors()[0]
+        line = _line(root, ("artifacts", index, *first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "entry"
+        msg = f"{name}, line {line}: {where}: {first['msg']}"
+        raise DescriptorError(msg) from error
+
+
+def _refuse_duplicates(artifacts: Sequence[RegistryArtifact], root: yaml.Node, name: str) -> None:
+    seen: set[tuple[str, str | None]] = set()
+    for index, artifact in enumerate(artifacts):
+        key = (artifact.name, artifact.version)
+        if key in seen:
+            line = _line(root, ("artifacts", index))
+            msg = f"{name}, line {line}: {artifact.name} {artifact.version or ''} is there twice"
+            raise DescriptorError(msg)
+        seen.add(key)
+
+
+def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
+    """Line of what a path leads to, or of the last node on the way."""
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            found = [pair for pair in node.value if pair[0].value == step]
+            if not found:
+                break
+            key, node = found[0]
+            if not isinstance(node, (yaml.MappingNode, yaml.SequenceNode)):
+                return int(key.start_mark.line) + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+    return int(node.start_mark.line) + 1
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or ":" in path:
+        msg = f"{path!r} leaves the registry: expected a relative path without '..'"
+        raise ValueError(msg)
+    return path

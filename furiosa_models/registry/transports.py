@@ -1,0 +1,200 @@
+"""How the files of a registry are read."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import tempfile
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from ..artifacts.sources import SourceError, open_sources, redact
+from ..artifacts.sources.remote import archive_url, parse_github, raw_url
+from ..errors import ArtifactUnavailable
+
+__all__ = ["MOST_BYTES", "Transport", "transport_for"]
+
+MOST_BYTES = 2 << 30
+"""Most bytes of a file, and of an unpacked registry."""
+
+_GITHUB_URL = re.compile(r"https?://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?::([\w./-]+))?/?")
+
+
+class Transport(ABC):
+    """A registry's files."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """Bytes of a file of the registry.
+
+        Raises:
+            ArtifactUnavailable: It cannot be read.
+        """
+
+    @contextmanager
+    def checkout(self, path: str) -> Iterator[Path]:
+        """A folder with the registry's files, or at least the one at `path`."""
+        with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
+            target = Path(folder, *PurePosixPath(path).parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.read(path))
+            yield Path(folder)
+
+
+class Folder(Transport):
+    """A folder of this machine."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        path = url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+        self._root = Path(path).expanduser().resolve()
+
+    def read(self, path: str) -> bytes:
+        target = self._inside(path)
+        try:
+            return target.read_bytes()
+        except OSError as error:
+            msg = f"{target} cannot be read: {error.strerror or error}"
+            raise ArtifactUnavailable(msg) from error
+
+    @contextmanager
+    def checkout(self, path: str) -> Iterator[Path]:
+        self._inside(path)
+        yield self._root
+
+    def _inside(self, path: str) -> Path:
+        """The path, which a link must not lead out of the registry."""
+        target = (self._root / path).resolve()
+        if not target.is_relative_to(self._root):
+            msg = f"{path!r} leads out of the registry {self._root}"
+            raise ArtifactUnavailable(msg)
+        return target
+
+
+class Remote(Transport):
+    """A prefix of URIs that the sources of artifacts know: HTTP, S3, ..."""
+
+    def read(self, path: str) -> bytes:
+        return read_uri(f"{self.uri.rstrip('/')}/{path}")
+
+
+class GitHub(Transport):
+    """A repository on GitHub at a ref."""
+
+    def __init__(self, uri: str, owner: str, repo: str, ref: str, folder: str = "") -> None:
+        super().__init__(uri)
+        self._place = (owner, repo, ref)
+        self._folder = folder.strip("/")
+
+    def read(self, path: str) -> bytes:
+        full = f"{self._folder}/{path}" if self._folder else path
+        return read_uri(raw_url(*self._place, full))
+
+    @contextmanager
+    def checkout(self, path: str) -> Iterator[Path]:  # noqa: ARG002 - all of it comes
+        data = read_uri(archive_url(*self._place))
+        with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
+            yield _unpack(data, Path(folder), self.uri) / self._folder
+
+
+def transport_for(uri: str) -> Transport:
+    """The transport for a registry's URI.
+
+    Args:
+        uri: A folder, `file://`, `https://...`, `https://github.com/owner/repo[:ref]`,
+            `github:owner/repo@ref[/folder]`, `s3://...`, `gs://...`, `hf://...`.
+
+    Raises:
+        ArtifactUnavailable: The URI is malformed.
+    """
+    if match := _GITHUB_URL.fullmatch(uri):
+        return GitHub(uri, match[1], match[2], match[3] or "main")
+    if uri.startswith("github:"):
+        try:
+            return GitHub(uri, *parse_github(uri))
+        except SourceError as error:
+            raise ArtifactUnavailable(str(error)) from error
+    if urlsplit(uri).scheme in ("http", "https", "s3", "gs", "hf"):
+        return Remote(uri)
+    return Folder(uri)
+
+
+class _Memory(io.BytesIO):
+    """A sink in memory, with a limit."""
+
+    size = None  # not known before
+
+    @property
+    def position(self) -> int:
+        return self.tell()
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # sources give bytes
+        if self.tell() + len(data) > MOST_BYTES:
+            msg = f"more than {MOST_BYTES} bytes"
+            raise SourceError(msg)
+        return super().write(data)
+
+    def resume(self) -> None:
+        """Nothing to learn."""
+
+    def rewind(self) -> None:
+        """Drop what is there."""
+        self.seek(0)
+        self.truncate()
+
+
+def read_uri(uri: str) -> bytes:
+    """Bytes behind a URI of any source.
+
+    Raises:
+        ArtifactUnavailable: They cannot be had.
+    """
+    sink = _Memory()
+    try:
+        with open_sources() as sources:
+            sources.copy(uri, sink)
+    except SourceError as error:
+        msg = f"{redact(uri)}: {error}"
+        raise ArtifactUnavailable(msg) from error
+    return sink.getvalue()
+
+
+def _unpack(data: bytes, folder: Path, name: str) -> Path:
+    """Unpack a zip file of one top folder; gives that folder."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            if sum(info.file_size for info in members) > MOST_BYTES:
+                msg = f"the archive of {name} unpacks to more than {MOST_BYTES} bytes"
+                raise ArtifactUnavailable(msg)
+            tops = {_extract(archive, info, folder) for info in members}
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
+        msg = f"the archive of {name} is damaged: {error}"
+        raise ArtifactUnavailable(msg) from error
+    if len(tops) != 1:
+        msg = f"the archive of {name} has no single top folder: {sorted(tops)[:3]}"
+        raise ArtifactUnavailable(msg)
+    return folder / tops.pop()
+
+
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> str:
+    """Write one regular file below `folder`; gives the first part of its path."""
+    parts = PurePosixPath(unquote(info.filename)).parts
+    is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
+    if ".." in parts or PurePosixPath(*parts).is_absolute() or "\\" in info.filename or is_link:
+        msg = f"{info.filename!r} has no place in an archive"
+        raise zipfile.BadZipFile(msg)
+    target = folder.joinpath(*parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(info) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)
+    return parts[0]
