@@ -13,6 +13,7 @@ from ..errors import ArtifactCorrupted, ArtifactUnavailable
 from .descriptor import Artifact, File, zoo
 from .partial import write_atomically
 from .progress import progress_bar
+from .sources.archives import DAMAGED
 from .store import Store, hash_file
 
 __all__ = ["Entry", "entries", "export_to", "import_from", "prune", "remove", "verify"]
@@ -153,12 +154,12 @@ def import_from(store: Store, path: Path) -> int:
             for info in tar:
                 _import_member(store, tar, info)
                 count += 1
-    except tarfile.TarError as error:
-        msg = f"{path} is no export of a cache: {error}"
-        raise ArtifactCorrupted(msg) from error
     except OSError as error:
         msg = f"{path} cannot be imported: {error.strerror or error}"
         raise ArtifactUnavailable(msg) from error
+    except DAMAGED as error:
+        msg = f"{path} is no export of a cache: {error}"
+        raise ArtifactCorrupted(msg) from error
     return count
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from ..artifacts.sources import SourceError, open_sources, redact
+from ..artifacts.sources.archives import DAMAGED
 from ..artifacts.sources.remote import archive_url, parse_github, raw_url
 from ..errors import ArtifactUnavailable
 
@@ -177,7 +178,7 @@ def _unpack(data: bytes, folder: Path, name: str) -> Path:
                 msg = f"the archive of {name} unpacks to more than {MOST_BYTES} bytes"
                 raise ArtifactUnavailable(msg)
             tops = {_extract(archive, info, folder) for info in members}
-    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
+    except DAMAGED as error:
         msg = f"the archive of {name} is damaged: {error}"
         raise ArtifactUnavailable(msg) from error
     if len(tops) != 1:

@@ -24,7 +24,7 @@ LAYERS = [
     {"vision.tasks"},
     {"vision.models", "evaluation", "registry"},
     {"catalog", "vision", ""},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from .base import CHUNK, Sink, SourceError
 
-__all__ = ["copy_tar_member", "copy_zip_member"]
+__all__ = ["DAMAGED", "copy_tar_member", "copy_zip_member"]
+
+DAMAGED = (
+    ArithmeticError,
+    EOFError,
+    OSError,
+    RuntimeError,  # encrypted members, unknown compressions
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What the standard library raises on damaged archives."""
 
 
 def copy_zip_member(archive: Path, member: str, sink: Sink) -> None:
@@ -24,7 +41,7 @@ def copy_zip_member(archive: Path, member: str, sink: Sink) -> None:
     except KeyError as error:
         msg = f"{archive.name} has no member {member!r}"
         raise SourceError(msg) from error
-    except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         msg = f"{archive.name} is damaged: {error}"
         raise SourceError(msg) from error
 
@@ -41,7 +58,7 @@ def copy_tar_member(archive: Path, member: str, sink: Sink) -> None:
                 if info.isreg() and info.name.partition("/")[2] == member:
                     _copy_tar_file(tar, info, sink)
                     return
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except DAMAGED as error:
         msg = f"{archive.name} is damaged: {error}"
         raise SourceError(msg) from error
     msg = f"{archive.name} has no member {member!r}"

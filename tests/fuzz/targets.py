@@ -1,0 +1,106 @@
+"""Readers of untrusted bytes, each as a function that may only fail as it promises."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from furiosa_models.artifacts import Store, maintenance
+from furiosa_models.artifacts.sources import SourceError
+from furiosa_models.artifacts.sources.archives import copy_tar_member, copy_zip_member
+from furiosa_models.errors import ArtifactError, DescriptorError, ImageError, WeightsError
+from furiosa_models.networks import read_weights
+from furiosa_models.registry.descriptor import parse_descriptor
+from furiosa_models.registry.transports import _unpack
+from furiosa_models.vision.images import read_image
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit is under test, not a warning of Pillow's
+
+
+class Limited(io.BytesIO):
+    """A sink of at most one MiB."""
+
+    size = 1 << 20
+
+    @property
+    def position(self) -> int:
+        return self.tell()
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        if self.tell() + len(data) > self.size:
+            msg = "too many bytes"
+            raise SourceError(msg)
+        return super().write(data)
+
+    def resume(self) -> None:
+        pass
+
+    def rewind(self) -> None:
+        self.seek(0)
+
+
+def weights(reader: str) -> Callable[[bytes], None]:
+    """A reader of weights; TF.js takes the JSON file, its shards being empty."""
+
+    def target(data: bytes) -> None:
+        with contextlib.suppress(WeightsError):
+            read_weights(reader, {"model.json": data, "group1-shard1of1.bin": data})
+        if reader != "tfjs":
+            with contextlib.suppress(WeightsError):
+                read_weights(reader, {"weights": data})
+
+    return target
+
+
+def image(data: bytes) -> None:
+    """A photo."""
+    with contextlib.suppress(ImageError):
+        read_image(data)
+
+
+def descriptor(data: bytes) -> None:
+    """A registry's artifacts.yaml."""
+    with contextlib.suppress(DescriptorError):
+        parse_descriptor(data, "artifacts.yaml")
+
+
+def archives(data: bytes) -> None:
+    """A wheel, an npm tarball, a registry's archive, an export of a cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "archive")
+        path.write_bytes(data)
+        for copy in (copy_zip_member, copy_tar_member):
+            with contextlib.suppress(SourceError):
+                copy(path, "member", Limited())
+        (Path(folder) / "out").mkdir()
+        for unpack in (_unpack_registry, _import_cache):
+            with contextlib.suppress(ArtifactError):
+                unpack(path, Path(folder) / "out")
+        outside = {p.name for p in Path(folder).iterdir()} - {"archive", "out"}
+        if outside:
+            msg = f"written outside: {outside}"
+            raise RuntimeError(msg)
+
+
+def _unpack_registry(path: Path, out: Path) -> None:
+    _unpack(path.read_bytes(), out / "registry", "archive")
+
+
+def _import_cache(path: Path, out: Path) -> None:
+    maintenance.import_from(Store(out / "cache", shared=()), path)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "archives": archives,
+    "descriptor": descriptor,
+    "graphdef": weights("graphdef"),
+    "image": image,
+    "pytorch": weights("pytorch"),
+    "tfjs": weights("tfjs"),
+    "tflite": weights("tflite"),
+}
