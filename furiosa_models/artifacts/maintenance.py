@@ -13,7 +13,7 @@ from ..errors import ArtifactCorrupted, ArtifactUnavailable
 from .descriptor import Artifact, File, zoo
 from .partial import write_atomically
 from .progress import progress_bar
-from .sources.archives import DAMAGED
+from .sources.archives import damage_as
 from .store import Store, hash_file
 
 __all__ = ["Entry", "entries", "export_to", "import_from", "prune", "remove", "verify"]
@@ -150,16 +150,18 @@ def import_from(store: Store, path: Path) -> int:
     """
     count = 0
     try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                _import_member(store, tar, info)
-                count += 1
+        stream = path.open("rb")
     except OSError as error:
-        msg = f"{path} cannot be imported: {error.strerror or error}"
+        msg = f"{path} cannot be read: {error.strerror or error}"
         raise ArtifactUnavailable(msg) from error
-    except DAMAGED as error:
-        msg = f"{path} is no export of a cache: {error}"
-        raise ArtifactCorrupted(msg) from error
+    with (
+        stream,
+        damage_as(ArtifactCorrupted, str(path)),
+        tarfile.open(fileobj=stream, mode="r:") as tar,
+    ):
+        for info in tar:
+            _import_member(store, tar, info)
+            count += 1
     return count
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from ..artifacts.sources import SourceError, open_sources, redact
-from ..artifacts.sources.archives import DAMAGED
+from ..artifacts.sources.archives import damage_as
 from ..artifacts.sources.remote import archive_url, parse_github, raw_url
 from ..errors import ArtifactUnavailable
 
@@ -171,16 +171,15 @@ def read_uri(uri: str) -> bytes:
 
 def _unpack(data: bytes, folder: Path, name: str) -> Path:
     """Unpack a zip file of one top folder; gives that folder."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            if sum(info.file_size for info in members) > MOST_BYTES:
-                msg = f"the archive of {name} unpacks to more than {MOST_BYTES} bytes"
-                raise ArtifactUnavailable(msg)
-            tops = {_extract(archive, info, folder) for info in members}
-    except DAMAGED as error:
-        msg = f"the archive of {name} is damaged: {error}"
-        raise ArtifactUnavailable(msg) from error
+    with (
+        damage_as(ArtifactUnavailable, f"the archive of {name}"),
+        zipfile.ZipFile(io.BytesIO(data)) as archive,
+    ):
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        if sum(info.file_size for info in members) > MOST_BYTES:
+            msg = f"the archive of {name} unpacks to more than {MOST_BYTES} bytes"
+            raise ArtifactUnavailable(msg)
+        tops = {_extract(archive, info, folder) for info in members}
     if len(tops) != 1:
         msg = f"the archive of {name} has no single top folder: {sorted(tops)[:3]}"
         raise ArtifactUnavailable(msg)
