@@ -6,7 +6,7 @@ for a word or a number outside its domain.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,12 @@ __all__ = [
     "resize",
     "top_k",
 ]
+
+Limits: TypeAlias = tuple[int | None, int | None, int | None]
+"""How many candidates, candidates of a class, and detections there may be."""
+
+Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
+"""Boxes, scores and class ids of an image."""
 
 __version__: Final[str]
 """Version of the crate."""
@@ -68,8 +74,7 @@ def batched_nms(
     *,
     iou_threshold: float,
     epsilon: float,
-    max_per_class: int | None,
-    max_detections: int | None,
+    limits: Limits,
 ) -> NDArray[np.int64]:
     """Return the indices of the boxes to keep, best first; see `vision.nms.batched_nms`."""
 
@@ -79,12 +84,13 @@ def decode_ssd(
     anchors: NDArray[np.float32],
     *,
     activation: str,
-    score_threshold: float,
+    class_major: bool,
+    xy_first: bool,
+    least_score: float,
     iou_threshold: float,
     epsilon: float,
-    max_per_class: int | None,
-    max_detections: int | None,
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
+    limits: Limits,
+) -> list[Found]:
     """Return boxes, scores and class ids of every image; see `vision.ssd.decode_ssd`."""
 
 def top_k(

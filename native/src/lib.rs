@@ -6,6 +6,7 @@
 
 mod boxes;
 mod classify;
+mod detections;
 mod dispatch;
 mod error;
 mod nms;

@@ -10,7 +10,11 @@ pub struct Options {
     pub iou_threshold: f32,
     /// Added to the union, so that tiny boxes overlap less.
     pub epsilon: f32,
+    /// How many boxes, the best ones, take part.
+    pub max_candidates: usize,
+    /// How many boxes of a class, the best ones, take part.
     pub max_per_class: usize,
+    /// How many boxes are kept.
     pub max_detections: usize,
 }
 
@@ -36,14 +40,18 @@ pub fn batched(
         .filter(|&i| is_finite(&boxes[i]) && !scores[i].is_nan())
         .map(|i| (classes[i], rank(scores[i], i)))
         .collect();
+    if options.max_candidates < ranked.len() {
+        ranked.select_nth_unstable_by_key(options.max_candidates, |&(_, rank)| rank);
+        ranked.truncate(options.max_candidates);
+    }
     ranked.sort_unstable();
     let mut kept = Vec::with_capacity(ranked.len());
     let mut survivors = Survivors::default();
     for class in ranked.chunk_by(|a, b| a.0 == b.0) {
         survivors.clear();
-        for &(_, rank) in class {
-            if survivors.len() == options.max_per_class {
-                break;
+        for &(_, rank) in class.iter().take(options.max_per_class) {
+            if survivors.len() == options.max_detections {
+                break; // those after them rank below all of these
             }
             if survivors.admit(&boxes[index(rank)], options) {
                 kept.push(rank);
@@ -157,6 +165,7 @@ mod tests {
         Options {
             iou_threshold,
             epsilon: 0.0,
+            max_candidates: usize::MAX,
             max_per_class: usize::MAX,
             max_detections: usize::MAX,
         }

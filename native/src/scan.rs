@@ -34,8 +34,18 @@ pub fn scan_bound(activation: Activation, threshold: f32) -> f32 {
     if activation == Activation::None {
         return threshold;
     }
-    let loose = f64::from(threshold) * (1.0 - SLACK);
+    loose_logit(f64::from(threshold))
+}
+
+/// A little less than the logit of a probability.
+fn loose_logit(probability: f64) -> f32 {
+    let loose = probability * (1.0 - SLACK);
     (loose / (1.0 - loose)).ln() as f32
+}
+
+/// The logistic function, taken in 64-bit floats and rounded once.
+pub fn sigmoid(logit: f32) -> f32 {
+    (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32
 }
 
 /// Positions, counted from the first foreground class, of the candidates of one anchor.
@@ -116,15 +126,14 @@ impl<'a> Scores<'a> {
     /// The score of a class, the background being class 0, at a cell.
     pub fn get(&self, class: usize, cell: usize) -> f32 {
         let value = self.block[class * self.cells + cell];
-        let logit = f64::from(value);
         match self.activation {
             Activation::None => value,
-            Activation::Sigmoid => (1.0 / (1.0 + (-logit).exp())) as f32,
+            Activation::Sigmoid => sigmoid(value),
             Activation::Softmax => {
                 let found = self.columns.binary_search_by_key(&cell, |column| column.0);
                 found.map_or(f32::NAN, |i| {
                     let (_, top, total) = self.columns[i];
-                    ((logit - top).exp() / total) as f32
+                    ((f64::from(value) - top).exp() / total) as f32
                 })
             }
         }
