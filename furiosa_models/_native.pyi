@@ -16,6 +16,7 @@ __all__ = [
     "batched_nms",
     "box_iou",
     "decode_ssd",
+    "decode_yolo",
     "normalize",
     "prepare",
     "resize",
@@ -92,6 +93,21 @@ def decode_ssd(
     limits: Limits,
 ) -> list[Found]:
     """Return boxes, scores and class ids of every image; see `vision.ssd.decode_ssd`."""
+
+def decode_yolo(
+    first_maps: Sequence[NDArray[np.float32]],
+    second_maps: Sequence[NDArray[np.float32]],
+    anchors: NDArray[np.float32],
+    strides: Sequence[float],
+    *,
+    keypoints: int,
+    with_sigmoid: bool,
+    least_score: float,
+    iou_threshold: float,
+    epsilon: float,
+    limits: Limits,
+) -> list[tuple[Found, NDArray[np.float32]]]:
+    """Return what is found in every image, and its keypoints; see `vision.yolo`."""
 
 def top_k(
     values: NDArray[np.float32], k: int, softmax: bool

@@ -12,7 +12,7 @@ from furiosa_models.errors import ShapeError
 from furiosa_models.vision.boxes import check_boxes
 from furiosa_models.vision.checks import check_array
 
-__all__ = ["check_ssd_maps"]
+__all__ = ["check_levels", "check_ssd_maps"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -54,3 +54,26 @@ def check_ssd_maps(
         msg = f"the maps have {total} anchors, got {len(anchors)} in `anchors`"
         raise ShapeError(msg)
     return classes
+
+
+def check_levels(name: str, maps: Sequence[Floats], strides: Sequence[float]) -> tuple[int, int]:
+    """Return the number of images and of channels that the maps of all levels share.
+
+    Raises:
+        ShapeError: not one float32 map `(n, channels, h, w)` for each stride, or maps that belong
+            to inputs of different sizes.
+    """
+    if not strides or len(maps) != len(strides) or min(strides) <= 0:
+        msg = f"{name} must be one map for each stride above 0, got {len(maps)} for {strides}"
+        raise ShapeError(msg)
+    for i, value in enumerate(maps):
+        check_array(f"{name}[{i}]", value, np.float32, ("n", "channels", "h", "w"))
+    images, channels, height, width = maps[0].shape
+    size = height * strides[0], width * strides[0]
+    for i, (value, stride) in enumerate(zip(maps, strides, strict=True)):
+        wanted = images, channels, size[0] / stride, size[1] / stride
+        if value.shape != wanted or 0 in value.shape[1:]:
+            shape = ", ".join(f"{length:g}" for length in wanted)
+            msg = f"{name}[{i}] must have shape ({shape}), to go with the first, got {value.shape}"
+            raise ShapeError(msg)
+    return images, channels

@@ -6,13 +6,12 @@ exact test of the float32 score follows, so the result is that of computing ever
 
 from __future__ import annotations
 
-import math
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["least_score", "loose_logit", "sigmoid"]
+__all__ = ["least_score", "loose", "loose_logit", "sigmoid"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -32,10 +31,18 @@ def least_score(threshold: float, *, strict: bool) -> np.float32:
     return exceeding if strict else least
 
 
-def loose_logit(probability: float) -> float:
-    """Return a little less than the logit of a probability."""
-    loose = probability * (1.0 - SLACK)
-    return math.log(loose / (1.0 - loose)) if loose else -math.inf
+def loose(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return a little less than a probability, in float64."""
+    less: npt.NDArray[np.float64] = np.asarray(probability, np.float64) * (1.0 - SLACK)
+    return less
+
+
+def loose_logit(probability: npt.ArrayLike) -> Floats:
+    """Return the logit of a little less than a probability."""
+    less = loose(probability)
+    with np.errstate(all="ignore"):
+        logits: Floats = np.log(less / (1.0 - less)).astype(np.float32)
+    return logits
 
 
 def sigmoid(logits: Floats) -> Floats:

@@ -149,7 +149,7 @@ def _candidates(
     least: np.float32,
 ) -> DetectionArrays:
     """Return all detections of one image, before suppression, in the order of the maps."""
-    bound = least if activation == "none" else np.float32(loose_logit(float(least)))
+    bound = least if activation == "none" else loose_logit(least)
     found = []
     first = 0
     with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
@@ -170,7 +170,7 @@ def _candidates(
 
 
 def _scan(
-    logits: Floats, deltas: Floats, anchors: Floats, bound: np.float32, *, softmax: bool
+    logits: Floats, deltas: Floats, anchors: Floats, bound: Floats | np.float32, *, softmax: bool
 ) -> _Hits:
     """Return the candidates among `(anchors a cell, classes, cells)` logits."""
     per_cell, classes, cells = logits.shape

@@ -4,6 +4,7 @@ mod arrays;
 mod images;
 mod outputs;
 mod ssd;
+mod yolo;
 
 use pyo3::prelude::*;
 
@@ -17,5 +18,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(outputs::box_iou, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::batched_nms, module)?)?;
     module.add_function(wrap_pyfunction!(ssd::decode_ssd, module)?)?;
+    module.add_function(wrap_pyfunction!(yolo::decode_yolo, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::top_k, module)?)
 }

@@ -37,9 +37,14 @@ pub fn scan_bound(activation: Activation, threshold: f32) -> f32 {
     loose_logit(f64::from(threshold))
 }
 
-/// A little less than the logit of a probability.
-fn loose_logit(probability: f64) -> f32 {
-    let loose = probability * (1.0 - SLACK);
+/// A little less than a probability.
+pub fn loose(probability: f64) -> f64 {
+    probability * (1.0 - SLACK)
+}
+
+/// The logit of a little less than a probability.
+pub fn loose_logit(probability: f64) -> f32 {
+    let loose = loose(probability);
     (loose / (1.0 - loose)).ln() as f32
 }
 
@@ -65,6 +70,12 @@ pub fn find(
     } else {
         scan(foreground, bound, hits);
     }
+}
+
+/// Positions of the values of at least `bound`.
+pub fn above(values: &[f32], bound: f32, hits: &mut Vec<usize>) {
+    hits.clear();
+    scan(values, bound, hits);
 }
 
 const CHUNK: usize = 64;

@@ -37,6 +37,8 @@ LIMITS: dict[str, Any] = {"epsilon": 0.0, "limits": (None, None, None), "iou_thr
 LAYOUT = {"activation": "sigmoid", "class_major": False, "xy_first": False}
 DECODE = LIMITS | LAYOUT | {"least_score": 0.5}
 MAP = np.zeros((1, 12, 2, 2), np.float32)
+ANCHORS = np.ones((1, 2, 2), np.float32)
+YOLO = LIMITS | {"keypoints": 0, "with_sigmoid": True, "least_score": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,17 @@ MAP = np.zeros((1, 12, 2, 2), np.float32)
         ("decode_ssd", ([MAP, MAP[:, :9]], [MAP[:, :4]] * 2, BOXES), DECODE),
         ("decode_ssd", ([MAP[:, :, :0]], [MAP[:, :4, :0]], BOXES), DECODE),
         ("decode_ssd", ([], [], BOXES), DECODE),
+        ("decode_yolo", ([], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS, [8.0, 16.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[0], [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[:, :, :1], [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :11]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :10]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :, :0]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[:, :0], [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [MAP[:, :, :1]], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [MAP, MAP], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS, [8.0]), YOLO | {"keypoints": 9}),
         ("top_k", (SCORES, 1, True), {}),
     ],
 )
