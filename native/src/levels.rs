@@ -1,5 +1,7 @@
 //! The feature maps of a YOLO head: which number is where.
 
+use crate::error::Error;
+
 /// One feature map of a batch, `(n, channels, cells)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Level<'a> {
@@ -14,6 +16,20 @@ pub struct Level<'a> {
     pub stride: f32,
     /// Width and height of each anchor, in cells.
     pub anchors: &'a [[f32; 2]],
+}
+
+impl Level<'_> {
+    /// Fail unless the tensors hold `channels` for each anchor of each of `images`.
+    pub fn check(&self, images: usize, channels: usize) -> Result<(), Error> {
+        let (channels, plane) = (self.anchors.len() * channels, images * self.cells);
+        let got = (self.first.len(), self.second.len());
+        let whole = plane == 0 || got.0.is_multiple_of(plane);
+        if whole && got.0 + got.1 == plane * channels && self.width > 0 && self.cells > 0 {
+            return Ok(());
+        }
+        let expected = format!("{images} x {channels} x {} values", self.cells);
+        Err(Error::shape("maps", expected, format!("{got:?}")))
+    }
 }
 
 /// The channels of one image on one level.

@@ -149,19 +149,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn options(activation: Activation, classes: usize, least_score: f32) -> Options {
-        let nms = nms::Options {
-            iou_threshold: 1.0,
-            epsilon: 0.0,
-            max_candidates: usize::MAX,
-            max_per_class: usize::MAX,
-            max_detections: usize::MAX,
-        };
         Options {
             activation,
             classes,
             order: Order::YXHW,
             least_score,
-            nms,
+            nms: nms::Options::unlimited(1.0),
         }
     }
 
