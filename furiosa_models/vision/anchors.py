@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Anchors",
     "Shape",
     "default_boxes",
     "multiple_grid_anchors",

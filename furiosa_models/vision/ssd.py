@@ -21,7 +21,14 @@ from furiosa_models.vision.maps import check_ssd_maps
 from furiosa_models.vision.nms import UNION_EPSILON, DetectionArrays
 from furiosa_models.vision.scores import least_score, loose_logit, sigmoid
 
-__all__ = ["Activation", "DetectionArrays", "SSDLayout", "decode_ssd"]
+__all__ = [
+    "Activation",
+    "ChannelOrder",
+    "DeltaOrder",
+    "DetectionArrays",
+    "SSDLayout",
+    "decode_ssd",
+]
 
 Activation: TypeAlias = Literal["sigmoid", "softmax", "none"]
 Floats: TypeAlias = npt.NDArray[np.float32]
