@@ -11,9 +11,8 @@ use crate::levels::{Level, Planes};
 use crate::nms;
 use crate::scan::{above, loose, loose_logit, sigmoid};
 
-/// Channels of an anchor before its classes.
+/// Channels of an anchor before its classes, and of a keypoint.
 const BOX_CHANNELS: usize = 5;
-/// Channels of a keypoint.
 const POINT_CHANNELS: usize = 3;
 const OBJECTNESS: usize = 4;
 

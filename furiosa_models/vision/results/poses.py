@@ -107,7 +107,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
             image_id: COCO's id of the photo.
             category_id: COCO's category id of a person.
         """
-        points = self.keypoints.reshape(len(self), -1).tolist()
+        points = self._flat().tolist()
         return [
             {"image_id": image_id, "category_id": category_id, "keypoints": own, "score": score}
             for own, score in zip(points, self.scores.tolist(), strict=True)
@@ -120,7 +120,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
             ExtraRequired: pandas is not installed.
         """
         points = [f"{name}_{what}" for name in KEYPOINT_NAMES for what in _COLUMNS]
-        table = (self.boxes, self.scores[:, None], self.keypoints.reshape(len(self), -1))
+        table = (self.boxes, self.scores[:, None], self._flat())
         return import_extra("pandas").DataFrame(
             np.concatenate(table, axis=1),
             columns=["left", "top", "right", "bottom", "score", *points],
@@ -137,3 +137,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
             confidence=self.keypoints[:, :, 2],
             class_id=np.zeros(len(self), dtype=int),
         )
+
+    def _flat(self) -> npt.NDArray[np.float32]:
+        """All numbers of each person's keypoints, (n, 51)."""
+        return self.keypoints.reshape(len(self), len(_COLUMNS) * len(KEYPOINT_NAMES))

@@ -9,7 +9,7 @@ import pytest
 from furiosa_models.errors import ShapeError
 from furiosa_models.types import Platform
 from furiosa_models.vision.nms import DetectionArrays
-from furiosa_models.vision.ssd import SSDLayout, decode_ssd
+from furiosa_models.vision.ssd import decode_ssd
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 NAN, INF = float("nan"), float("inf")
@@ -96,37 +96,6 @@ def test_a_strict_threshold_is_exceeded(head: Head, platform: Platform, activati
         len(head.decode(platform, strict=True, activation=activation, score_threshold=1.0)[0][1])
         == 0
     )
-
-
-@BOTH
-def test_channels_class_by_class(head: Head, platform: Platform) -> None:
-    """Both layouts hold the same numbers; only equal scores may rank differently."""
-    rng = np.random.default_rng(5)
-    class_maps = [rng.normal(0, 2, m.shape).astype(np.float32) for m in head.class_maps]
-    box_maps = [rng.normal(0, 1, m.shape).astype(np.float32) for m in head.box_maps]
-
-    def class_major(value: Floats, columns: int) -> Floats:
-        n, _, h, w = value.shape
-        return np.reshape(value.reshape(n, -1, columns, h, w).swapaxes(1, 2), value.shape)
-
-    yxhw = [1, 0, 3, 2]
-    other_boxes = [m.reshape(1, -1, 4, *m.shape[2:])[:, :, yxhw].reshape(m.shape) for m in box_maps]
-    other = Head(
-        [class_major(m, 3) for m in class_maps],
-        [class_major(m, 4) for m in other_boxes],
-        head.anchors,  # a map of one anchor, and one of one cell: the orders coincide
-    )
-    (expected,) = Head(class_maps, box_maps, head.anchors).decode(platform)
-    (found,) = other.decode(platform, layout=SSDLayout("class", "xywh"))
-    assert len(found.scores) > 3
-    assert_equal(found, expected)
-
-
-def test_a_layout_knows_its_orders() -> None:
-    with pytest.raises(ValueError, match="channels must be one of anchor, class, got 'cell'"):
-        SSDLayout(channels="cell")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="deltas must be one of yxhw, xywh"):
-        SSDLayout(deltas="whxy")  # type: ignore[arg-type]
 
 
 @BOTH
