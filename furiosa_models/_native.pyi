@@ -23,10 +23,10 @@ __all__ = [
     "top_k",
 ]
 
-Limits: TypeAlias = tuple[int | None, int | None, int | None]
+_Limits: TypeAlias = tuple[int | None, int | None, int | None]
 """How many candidates, candidates of a class, and detections there may be."""
 
-Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
+_Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 """Boxes, scores and class ids of an image."""
 
 __version__: Final[str]
@@ -75,7 +75,7 @@ def batched_nms(
     *,
     iou_threshold: float,
     epsilon: float,
-    limits: Limits,
+    limits: _Limits,
 ) -> NDArray[np.int64]:
     """Return the indices of the boxes to keep, best first; see `vision.nms.batched_nms`."""
 
@@ -90,8 +90,8 @@ def decode_ssd(
     least_score: float,
     iou_threshold: float,
     epsilon: float,
-    limits: Limits,
-) -> list[Found]:
+    limits: _Limits,
+) -> list[_Found]:
     """Return boxes, scores and class ids of every image; see `vision.ssd.decode_ssd`."""
 
 def decode_yolo(
@@ -105,8 +105,8 @@ def decode_yolo(
     least_score: float,
     iou_threshold: float,
     epsilon: float,
-    limits: Limits,
-) -> list[tuple[Found, NDArray[np.float32]]]:
+    limits: _Limits,
+) -> list[tuple[_Found, NDArray[np.float32]]]:
     """Return what is found in every image, and its keypoints; see `vision.yolo`."""
 
 def top_k(
