@@ -6,7 +6,7 @@ for a word or a number outside its domain.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,18 @@ __all__ = [
     "batched_nms",
     "box_iou",
     "decode_ssd",
+    "decode_yolo",
     "normalize",
     "prepare",
     "resize",
     "top_k",
 ]
+
+_Limits: TypeAlias = tuple[int | None, int | None, int | None]
+"""How many candidates, candidates of a class, and detections there may be."""
+
+_Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
+"""Boxes, scores and class ids of an image."""
 
 __version__: Final[str]
 """Version of the crate."""
@@ -68,8 +75,7 @@ def batched_nms(
     *,
     iou_threshold: float,
     epsilon: float,
-    max_per_class: int | None,
-    max_detections: int | None,
+    limits: _Limits,
 ) -> NDArray[np.int64]:
     """Return the indices of the boxes to keep, best first; see `vision.nms.batched_nms`."""
 
@@ -79,13 +85,29 @@ def decode_ssd(
     anchors: NDArray[np.float32],
     *,
     activation: str,
-    score_threshold: float,
+    class_major: bool,
+    xy_first: bool,
+    least_score: float,
     iou_threshold: float,
     epsilon: float,
-    max_per_class: int | None,
-    max_detections: int | None,
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
+    limits: _Limits,
+) -> list[_Found]:
     """Return boxes, scores and class ids of every image; see `vision.ssd.decode_ssd`."""
+
+def decode_yolo(
+    first_maps: Sequence[NDArray[np.float32]],
+    second_maps: Sequence[NDArray[np.float32]],
+    anchors: NDArray[np.float32],
+    strides: Sequence[float],
+    *,
+    keypoints: int,
+    with_sigmoid: bool,
+    least_score: float,
+    iou_threshold: float,
+    epsilon: float,
+    limits: _Limits,
+) -> list[tuple[_Found, NDArray[np.float32]]]:
+    """Return what is found in every image, and its keypoints; see `vision.yolo`."""
 
 def top_k(
     values: NDArray[np.float32], k: int, softmax: bool

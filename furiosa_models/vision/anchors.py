@@ -1,32 +1,123 @@
-"""Default boxes (anchors) of SSD heads.
+"""Default boxes of SSD heads, and anchors of YOLO heads.
 
-Boxes are cxcywh: centre x, centre y, width and height, as fractions of the image. Their order is
-that of the maps from fine to coarse, of the cells row by row, of the boxes in a cell.
+Default boxes are cxcywh: centre x, centre y, width and height, as fractions of the image. They are
+ordered by map from fine to coarse; then by cell, row by row, and box of the cell (TensorFlow) or
+by box of the cell and cell (MLPerf's PyTorch); see `ssd.SSDLayout`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Shape", "multiple_grid_anchors", "ssd_mobilenet_anchors"]
+__all__ = [
+    "Anchors",
+    "Shape",
+    "default_boxes",
+    "multiple_grid_anchors",
+    "ssd_mobilenet_anchors",
+    "ssd_resnet34_anchors",
+    "yolo_p5_anchors",
+    "yolo_p6_anchors",
+]
 
 Anchors: TypeAlias = npt.NDArray[np.float32]
 Shape: TypeAlias = tuple[int, int]
 _Spec: TypeAlias = tuple[tuple[float, float], ...]
 
 _SSD_MOBILENET_MAPS: tuple[Shape, ...] = ((19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1))
+_SSD_RESNET34_MAPS: tuple[Shape, ...] = ((50, 50), (25, 25), (13, 13), (7, 7), (3, 3), (3, 3))
+_SSD_SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)  # 21, 45, 99, ... of 300 pixels
+_SSD_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
+_YOLO_P5 = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+_YOLO_P6 = (
+    ((19, 27), (44, 40), (38, 94)),
+    ((96, 68), (86, 152), (180, 137)),
+    ((140, 301), (303, 264), (238, 542)),
+    ((436, 615), (739, 380), (925, 792)),
+)
 _ASPECT_RATIOS = (1.0, 2.0, 0.5, 3.0, 1.0 / 3)
 
 
 def ssd_mobilenet_anchors() -> Anchors:
     """Return the 1917 default boxes of SSD MobileNet v1 at 300 x 300, `(1917, 4)` float32."""
     return multiple_grid_anchors(_SSD_MOBILENET_MAPS)
+
+
+def ssd_resnet34_anchors() -> Anchors:
+    """Return the 15130 default boxes of MLPerf's SSDResNet34 at 1200 x 1200, `(15130, 4)`."""
+    return default_boxes(_SSD_RESNET34_MAPS)
+
+
+@cache
+def yolo_p5_anchors() -> Anchors:
+    """Return the anchors of YOLOv5 v6.0 at 640 pixels, `(3, 3, 2)`: strides 8, 16 and 32.
+
+    They are width and height in cells (units of the stride), as in checkpoints and in 0.10;
+    read-only and shared between calls.
+    """
+    return _in_cells(_YOLO_P5)
+
+
+@cache
+def yolo_p6_anchors() -> Anchors:
+    """Return the anchors of YOLOv5 v6.0 P6 and YOLOv7-w6, `(4, 3, 2)`: strides 8, 16, 32 and 64.
+
+    Like `yolo_p5_anchors`.
+    """
+    return _in_cells(_YOLO_P6)
+
+
+def _in_cells(pixels: tuple[tuple[tuple[int, int], ...], ...]) -> Anchors:
+    sizes = np.array(pixels, np.float32)
+    strides = np.float32(8) * 2 ** np.arange(len(sizes), dtype=np.float32)
+    return _frozen([sizes / strides[:, None, None]])
+
+
+@lru_cache(maxsize=8)
+def default_boxes(
+    maps: tuple[Shape, ...],
+    *,
+    scales: tuple[float, ...] = _SSD_SCALES,
+    ratios: tuple[tuple[float, ...], ...] = _SSD_RATIOS,
+) -> Anchors:
+    """Return the default boxes of the SSD paper, as MLPerf's SSDResNet34 lays them out.
+
+    A cell has a square of its map's scale, a square between that and the next scale, and for each
+    ratio a wide and a tall box. They are computed in float64 and cut to 0..1.
+
+    Args:
+        maps: height and width of each feature map, from fine to coarse.
+        scales: of each map, and one more.
+        ratios: aspect ratios of each map's boxes, beside the squares.
+
+    Returns:
+        `(n, 4)` float32, cxcywh, by map, box of the cell, cell; read-only, shared between calls.
+    """
+    grids = []
+    for (height, width), (scale, following), own in zip(
+        maps, pairwise(scales), ratios, strict=True
+    ):
+        between = math.sqrt(scale * following)
+        sizes = [(scale, scale), (between, between)]
+        for root in (math.sqrt(ratio) for ratio in own):
+            sizes += [(scale * root, scale / root), (scale / root, scale * root)]
+        y, x = np.mgrid[:height, :width].reshape(2, -1) + 0.5
+        centers = np.stack((x / width, y / height), axis=1)
+        for size in sizes:
+            columns = np.concatenate((centers, np.broadcast_to(size, centers.shape)), axis=1)
+            grids.append(columns.clip(0, 1).astype(np.float32))
+    return _frozen(grids)
 
 
 @lru_cache(maxsize=8)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +13,22 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
-    from .results import Classification, Detections
+    from .results import Classification, Detections, Poses
 
-__all__ = ["class_color", "draw_classes", "draw_detections", "to_png"]
+__all__ = ["class_color", "draw_classes", "draw_detections", "draw_poses", "to_png"]
 
 _GOLDEN_RATIO = 0.618034
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
+_MIDDLE, _LEFT, _RIGHT = (250, 210, 40), (255, 110, 60), (60, 150, 255)
+_LIMBS = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
+    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+"""COCO's skeleton: pairs of keypoints."""
 
 _Rgb = tuple[int, int, int]
+_Point = tuple[float, float]
 
 
 def class_color(class_id: int) -> _Rgb:
@@ -36,15 +45,28 @@ def draw_detections(image: npt.NDArray[np.uint8], detections: Detections) -> Ima
         image: (h, w, 3) uint8 RGB; left as it is.
         detections: What was found in it.
     """
-    picture = Image.fromarray(image)
-    draw = ImageDraw.Draw(picture)
-    width, font = _pen(picture)
+    canvas = _Canvas.of(image)
     for item in reversed(list(detections)):
-        color = class_color(item.index)
-        box = _drawable(list(item.boundingbox), picture.size)
-        draw.rectangle(box, outline=color, width=width)
-        _write(draw, (box[0], box[1]), f"{item.label} {item.score:.2f}", color, font)
-    return picture
+        text = f"{item.label} {item.score:.2f}"
+        canvas.box(list(item.boundingbox), class_color(item.index), text)
+    return canvas.picture
+
+
+def draw_poses(
+    image: npt.NDArray[np.uint8], poses: Poses, keypoint_threshold: float
+) -> Image.Image:
+    """The photo with a box and a skeleton for every person, the best on top.
+
+    Args:
+        image: (h, w, 3) uint8 RGB; left as it is.
+        poses: Who was found in it.
+        keypoint_threshold: Least confidence of a keypoint that is drawn.
+    """
+    canvas = _Canvas.of(image)
+    for i in reversed(range(len(poses))):
+        canvas.box(poses.boxes[i].tolist(), class_color(i), f"{poses.scores[i]:.2f}")
+        canvas.skeleton(poses.keypoints[i].tolist(), keypoint_threshold)
+    return canvas.picture
 
 
 def draw_classes(image: npt.NDArray[np.uint8], classes: Classification) -> Image.Image:
@@ -54,14 +76,12 @@ def draw_classes(image: npt.NDArray[np.uint8], classes: Classification) -> Image
         image: (h, w, 3) uint8 RGB; left as it is.
         classes: What it shows.
     """
-    picture = Image.fromarray(image)
-    draw = ImageDraw.Draw(picture)
-    _, font = _pen(picture)
+    canvas = _Canvas.of(image)
     bottom = 0.0
     for item in classes.top:
-        text = f"{item.score:6.1%}  {item.label}"
-        bottom = _write(draw, (0.0, bottom), text, class_color(item.index), font)
-    return picture
+        text = f"{item.score:6.1%}  {item.label}" if item.is_scored else item.label
+        bottom = canvas.write((0.0, bottom), text, class_color(item.index))
+    return canvas.picture
 
 
 def to_png(picture: Image.Image) -> bytes:
@@ -71,10 +91,61 @@ def to_png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _pen(picture: Image.Image) -> tuple[int, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Line width and font that stay readable at the picture's size."""
-    side = min(picture.size)
-    return max(2, side // 200), ImageFont.load_default(size=max(11, side // 32))
+@dataclass(frozen=True, slots=True)
+class _Canvas:
+    """A picture, and a pen and a font that stay readable at its size."""
+
+    picture: Image.Image
+    draw: ImageDraw.ImageDraw
+    width: int
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+    @classmethod
+    def of(cls, image: npt.NDArray[np.uint8]) -> _Canvas:
+        """A copy of the photo to draw on."""
+        picture = Image.fromarray(image)
+        side = min(picture.size)
+        font = ImageFont.load_default(size=max(11, side // 32))
+        return cls(picture, ImageDraw.Draw(picture), max(2, side // 200), font)
+
+    def box(self, box: list[float], color: _Rgb, text: str) -> None:
+        """Draw a box with a text at its upper left corner."""
+        left, top, right, bottom = _drawable(box, self.picture.size)
+        self.draw.rectangle((left, top, right, bottom), outline=color, width=self.width)
+        self.write((left, top), text, color)
+
+    def write(self, corner: _Point, text: str, color: _Rgb) -> float:
+        """Write on a filled background above the corner (below it at the top edge); its bottom."""
+        left, top, right, bottom = self.draw.textbbox((0, 0), text, font=self.font)
+        height = bottom - top + 4
+        y = corner[1] - height if corner[1] >= height else corner[1]
+        self.draw.rectangle((corner[0], y, corner[0] + right - left + 6, y + height), fill=color)
+        ink = _BLACK if sum(color) > 380 else _WHITE
+        self.draw.text((corner[0] + 3 - left, y + 2 - top), text, fill=ink, font=self.font)
+        return y + height
+
+    def skeleton(self, keypoints: Sequence[Sequence[float]], threshold: float) -> None:
+        """Draw the keypoints that are sure enough, and the limbs between them."""
+        width, height = self.picture.size
+        # farther away than a picture's size a line would take long, and show nothing
+        shown = {
+            i: (x, y)
+            for i, (x, y, confidence) in enumerate(keypoints)
+            if confidence >= threshold and -width < x < 2 * width and -height < y < 2 * height
+        }
+        for a, b in _LIMBS:
+            if a in shown and b in shown:
+                self.draw.line((shown[a], shown[b]), fill=_side(a, b), width=self.width)
+        for i, (x, y) in shown.items():
+            spot = (x - self.width, y - self.width, x + self.width, y + self.width)
+            self.draw.ellipse(spot, fill=_side(i, i))
+
+
+def _side(a: int, b: int) -> _Rgb:
+    """A colour for the person's left (odd keypoints), right (even ones) and middle."""
+    if 0 in (a, b) or a % 2 != b % 2:
+        return _MIDDLE
+    return _LEFT if a % 2 else _RIGHT
 
 
 def _drawable(box: list[float], size: tuple[int, int]) -> list[float]:
@@ -82,20 +153,3 @@ def _drawable(box: list[float], size: tuple[int, int]) -> list[float]:
     left, right = (min(max(x, 0.0), size[0] - 1.0) for x in (box[0], box[2]))
     top, bottom = (min(max(y, 0.0), size[1] - 1.0) for y in (box[1], box[3]))
     return [left, top, max(left, right), max(top, bottom)]
-
-
-def _write(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[float, float],
-    text: str,
-    color: _Rgb,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> float:
-    """Write on a filled background above the corner (below it at the top edge); its bottom."""
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    height = bottom - top + 4
-    y = corner[1] - height if corner[1] >= height else corner[1]
-    draw.rectangle((corner[0], y, corner[0] + right - left + 6, y + height), fill=color)
-    ink = _BLACK if sum(color) > 380 else _WHITE
-    draw.text((corner[0] + 3 - left, y + 2 - top), text, fill=ink, font=font)
-    return y + height

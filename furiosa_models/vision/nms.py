@@ -1,9 +1,10 @@
-"""Greedy non-maximum suppression."""
+"""Greedy non-maximum suppression, and the detections that decoders put through it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,15 @@ from furiosa_models.vision import native
 from furiosa_models.vision.boxes import Boxes, check_boxes, iou_of
 from furiosa_models.vision.checks import check_array, check_limit, check_unit
 
-__all__ = ["batched_nms", "nms"]
+__all__ = ["DetectionArrays", "batched_nms", "nms"]
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 Scores: TypeAlias = npt.NDArray[np.float32]
 
-_PAIRS_AT_ONCE = 1 << 18  # bounds the memory of the numpy implementation
+UNION_EPSILON = 1e-5
+"""What decoders add to the union of two boxes, as 0.10 and MLPerf's references do."""
+
+_PAIRS_AT_ONCE = 1 << 16  # bounds the memory of the numpy implementation
 
 
 def nms(
@@ -37,6 +41,7 @@ def batched_nms(
     iou_threshold: float,
     *,
     epsilon: float = 0.0,
+    max_candidates: int | None = None,
     max_per_class: int | None = None,
     max_detections: int | None = None,
     platform: Platform = Platform.RUST,
@@ -53,8 +58,9 @@ def batched_nms(
         class_ids: `(n,)` int64.
         iou_threshold: 0..1.
         epsilon: added to the union (see `boxes.iou_of`).
-        max_per_class: the most boxes to keep of a class.
-        max_detections: the most boxes to keep.
+        max_candidates: how many boxes, the best ones, take part (YOLO's `max_nms`).
+        max_per_class: how many boxes of a class, the best ones, take part (MLPerf's SSD).
+        max_detections: how many boxes are kept.
         platform: RUST or PYTHON (numpy); both give the same indices.
 
     Returns:
@@ -68,10 +74,12 @@ def batched_nms(
     check_array("scores", scores, np.float32, (len(boxes),))
     check_array("class_ids", class_ids, np.int64, (len(boxes),))
     check_unit("iou_threshold", iou_threshold)
+    check_limit("max_candidates", max_candidates)
     check_limit("max_per_class", max_per_class)
     check_limit("max_detections", max_detections)
     if not native.wanted(platform):
-        kept = _suppress(boxes, scores, class_ids, iou_threshold, epsilon, max_per_class)
+        limits = max_candidates, max_per_class
+        kept = _suppress(boxes, scores, class_ids, iou_threshold, epsilon, *limits)
         return kept[:max_detections]
     found: Indices = native.load().batched_nms(
         boxes,
@@ -79,8 +87,7 @@ def batched_nms(
         class_ids,
         iou_threshold=iou_threshold,
         epsilon=epsilon,
-        max_per_class=max_per_class,
-        max_detections=max_detections,
+        limits=(max_candidates, max_per_class, max_detections),
     )
     return found
 
@@ -91,29 +98,31 @@ def _suppress(
     class_ids: Indices,
     iou_threshold: float,
     epsilon: float,
+    max_candidates: int | None,
     max_per_class: int | None,
 ) -> Indices:
     usable = np.flatnonzero(np.isfinite(boxes).all(axis=1) & ~np.isnan(scores))
-    ranked = usable[np.argsort(-scores[usable], kind="stable")]
+    ranked = usable[np.argsort(-scores[usable], kind="stable")][:max_candidates]
     rank = np.argsort(class_ids[ranked], kind="stable")  # ranks, grouped by class
+    if max_per_class is not None:
+        grouped = class_ids[ranked[rank]]
+        first = np.searchsorted(grouped, grouped, side="left")
+        rank = rank[np.arange(len(rank)) - first < max_per_class]
     order = ranked[rank]
     classes = class_ids[order]
     end = np.searchsorted(classes, classes, side="right")
     alive = [True] * len(order)
-    for i, j in _clashes(boxes[order].T.copy(), end, alive, np.float32(iou_threshold), epsilon):
+    clashes = _clashes(boxes[order].T.copy(), end, alive, np.float32(iou_threshold), epsilon)
+    for i, j in chain.from_iterable(clashes):
         if alive[i]:
             alive[j] = False
-    kept = np.flatnonzero(alive)
-    if max_per_class is not None:
-        first = np.searchsorted(classes[kept], classes[kept], side="left")
-        kept = kept[np.arange(len(kept)) - first < max_per_class]
-    return ranked[np.sort(rank[kept])]
+    return ranked[np.sort(rank[np.flatnonzero(alive)])]
 
 
 def _clashes(
     corners: Boxes, end: Indices, alive: list[bool], iou_threshold: np.float32, epsilon: float
-) -> Iterator[tuple[int, int]]:
-    """Yield the pairs i < j of one class that overlap too much, by i and then by j.
+) -> Iterator[Iterable[tuple[int, int]]]:
+    """Yield, in blocks, the pairs i < j of one class that overlap too much, by i and then by j.
 
     Corners `(4, n)` are grouped by class, the best first; those of box i's class end at `end[i]`.
     The pairs of many boxes are compared at once; boxes dropped by then are passed over.
@@ -128,6 +137,40 @@ def _clashes(
         count = following[rows]
         i = np.repeat(rows, count)
         j = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count) + i + 1
-        hit = iou_of(corners[:, i], corners[:, j], epsilon) > iou_threshold
-        yield from zip(i[hit].tolist(), j[hit].tolist(), strict=True)
+        i, j = _neighbours(corners, i, j)
+        hit = iou_of(corners.take(i, axis=1), corners.take(j, axis=1), epsilon) > iou_threshold
+        yield zip(i[hit].tolist(), j[hit].tolist(), strict=True)
         start = stop
+
+
+def _neighbours(corners: Boxes, i: Indices, j: Indices) -> tuple[Indices, Indices]:
+    """Return the pairs that share some area; most do not, and this is faster than their IoU."""
+    for low, high in ((corners[0], corners[2]), (corners[1], corners[3])):
+        near = (low.take(i) < high.take(j)) & (low.take(j) < high.take(i))
+        i, j = i[near], j[near]
+    return i, j
+
+
+class DetectionArrays(NamedTuple):
+    """What a decoder finds in one image, best first.
+
+    Attributes:
+        boxes: `(n, 4)` float32, xyxy; they may reach out of the image. SSD gives fractions of
+            the image, YOLO pixels of the network's input.
+        scores: `(n,)` float32.
+        class_ids: `(n,)` int64.
+    """
+
+    boxes: Boxes
+    scores: Scores
+    class_ids: Indices
+
+    def suppress(self, iou_threshold: float, **limits: int | None) -> Indices:
+        """Return the places of those that suppression in numpy keeps; see `batched_nms`."""
+        boxes, scores, class_ids = self
+        rules: dict[str, Any] = {"epsilon": UNION_EPSILON, "platform": Platform.PYTHON, **limits}
+        return batched_nms(boxes, scores, class_ids, iou_threshold, **rules)
+
+    def take(self, places: Indices) -> DetectionArrays:
+        """Return those at `places`, in that order."""
+        return DetectionArrays(self.boxes[places], self.scores[places], self.class_ids[places])

@@ -1,50 +1,65 @@
 """Detections of an SSD head, read straight off its raw NCHW maps.
 
 Scores are compared before they are computed: a scan for logits above the threshold's logit finds
-the candidates, and only these are decoded. The result equals decoding everything, as MLPerf's
-reference and furiosa-models 0.10 do, because the scan is a little loose and the exact test
-(`score >= score_threshold`, in float32) follows. `native/src/ssd.rs` is the twin.
+the candidates, and only these are decoded (see `scores`). The result equals decoding everything,
+as MLPerf's references and furiosa-models 0.10 do. `native/src/ssd.rs` is the twin.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from furiosa_models.errors import ShapeError
 from furiosa_models.types import Platform
 from furiosa_models.vision import native
-from furiosa_models.vision.boxes import check_boxes
-from furiosa_models.vision.checks import check_array, check_choice, check_limit, check_unit
-from furiosa_models.vision.nms import batched_nms
+from furiosa_models.vision.checks import check_choice, check_limit, check_unit
+from furiosa_models.vision.maps import check_ssd_maps
+from furiosa_models.vision.nms import UNION_EPSILON, DetectionArrays
+from furiosa_models.vision.scores import least_score, loose_logit, sigmoid
 
-__all__ = ["Activation", "DetectionArrays", "decode_ssd"]
+__all__ = [
+    "Activation",
+    "ChannelOrder",
+    "DeltaOrder",
+    "DetectionArrays",
+    "SSDLayout",
+    "decode_ssd",
+]
 
 Activation: TypeAlias = Literal["sigmoid", "softmax", "none"]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Indices: TypeAlias = npt.NDArray[np.int64]
+ChannelOrder: TypeAlias = Literal["anchor", "class"]
+DeltaOrder: TypeAlias = Literal["yxhw", "xywh"]
 
-UNION_EPSILON = 1e-5  # added to the union of two boxes by MLPerf's reference and by 0.10
 _CENTER_SCALE, _SIZE_SCALE = np.float32(0.1), np.float32(0.2)  # variances 10 and 5
-_SLACK = 1.0 / 65536.0  # the scan lets through scores this much (relatively) below the threshold
 
 
-class DetectionArrays(NamedTuple):
-    """What was detected in one image, best first.
+@dataclass(frozen=True, slots=True)
+class SSDLayout:
+    """What the channels of an SSD's maps are; the defaults are TensorFlow's.
 
     Attributes:
-        boxes: `(n, 4)` float32, xyxy, as fractions of the image; they may reach out of it.
-        scores: `(n,)` float32.
-        class_ids: `(n,)` int64; class 0 is the background and never detected.
+        channels: what comes first in a cell's channels: `anchor` (channel `anchor * c + class`,
+            and default boxes ordered by map, cell, anchor) or `class` (channel
+            `class * a + anchor`, and default boxes ordered by map, anchor, cell: MLPerf's
+            SSDResNet34). Box maps follow the same order, with coordinates in place of classes.
+        deltas: order of the coordinates of a box map.
+
+    Raises:
+        ValueError: an unknown order.
     """
 
-    boxes: Floats
-    scores: Floats
-    class_ids: Indices
+    channels: ChannelOrder = "anchor"
+    deltas: DeltaOrder = "yxhw"
+
+    def __post_init__(self) -> None:
+        check_choice("channels", self.channels, get_args(ChannelOrder))
+        check_choice("deltas", self.deltas, get_args(DeltaOrder))
 
 
 def decode_ssd(
@@ -53,28 +68,32 @@ def decode_ssd(
     anchors: Floats,
     *,
     activation: Activation = "sigmoid",
+    layout: SSDLayout = SSDLayout(),
     score_threshold: float = 0.3,
+    strict: bool = False,
     iou_threshold: float = 0.6,
     max_per_class: int | None = None,
     max_detections: int | None = None,
     platform: Platform = Platform.RUST,
 ) -> list[DetectionArrays]:
-    """Return the detections of every image of the batch.
+    """Return the detections of every image of the batch, boxes as fractions of the image.
 
-    Scores and the logarithmic sizes are taken in float64 and rounded to float32 once; a detection
-    has `score >= score_threshold`. Suppression is greedy within a class, by `iou > iou_threshold`
-    with 1e-5 added to the union. Equal scores rank in the order of the maps in memory: map,
-    anchor, class, cell. A NaN is never a detection; an infinite logit is a score of 0 or 1
-    (sigmoid) or no detection; a box that is not finite is dropped.
+    Scores and the logarithmic sizes are taken in float64 and rounded to float32 once. Suppression
+    is greedy within a class, by `iou > iou_threshold` with 1e-5 added to the union. Equal scores
+    rank in the order of the maps in memory. A NaN is never a detection; an infinite logit is a
+    score of 0 or 1 (sigmoid) or no detection; a box that is not finite is dropped. Class 0 is the
+    background and never detected.
 
     Args:
         class_maps: one `(n, a * c, h, w)` float32 map of logits per level, of `c` classes.
-        box_maps: one `(n, a * 4, h, w)` float32 map per level: y, x, height, width.
+        box_maps: one `(n, a * 4, h, w)` float32 map per level.
         anchors: `(sum of h * w * a, 4)` float32, cxcywh, as `anchors` makes them.
         activation: what makes scores of logits; `none` if the graph has done so.
+        layout: what the maps' channels are.
         score_threshold: 0..1.
+        strict: whether a score has to exceed the threshold (`>`); else it has to reach it (`>=`).
         iou_threshold: 0..1.
-        max_per_class: the most detections of a class in an image.
+        max_per_class: how many candidates of a class, the best ones, go through suppression.
         max_detections: the most detections in an image.
         platform: RUST or PYTHON (numpy).
 
@@ -82,74 +101,34 @@ def decode_ssd(
         ShapeError: maps or anchors of the wrong count, shape or dtype.
         ValueError: a threshold outside 0..1, a negative limit or an unknown activation.
     """
-    classes = _check_maps(class_maps, box_maps, anchors)
+    classes = check_ssd_maps(class_maps, box_maps, anchors)
     check_unit("score_threshold", score_threshold)
     check_unit("iou_threshold", iou_threshold)
     check_limit("max_per_class", max_per_class)
     check_limit("max_detections", max_detections)
     check_choice("activation", activation, get_args(Activation))
+    least = least_score(score_threshold, strict=strict)
     if native.wanted(platform):
-        found = native.load().decode_ssd(
+        batch = native.load().decode_ssd(
             class_maps,
             box_maps,
             anchors,
             activation=activation,
-            score_threshold=score_threshold,
+            class_major=layout.channels == "class",
+            xy_first=layout.deltas == "xywh",
+            least_score=least,
             iou_threshold=iou_threshold,
             epsilon=UNION_EPSILON,
-            max_per_class=max_per_class,
-            max_detections=max_detections,
+            limits=(None, max_per_class, max_detections),
         )
-        return [DetectionArrays(*arrays) for arrays in found]
-    results = []
-    for image in range(len(class_maps[0])):
-        levels = [(c[image], b[image]) for c, b in zip(class_maps, box_maps, strict=True)]
-        found = _candidates(levels, anchors, classes, activation, np.float32(score_threshold))
-        kept = batched_nms(
-            *found,
-            iou_threshold,
-            epsilon=UNION_EPSILON,
-            max_per_class=max_per_class,
-            max_detections=max_detections,
-            platform=Platform.PYTHON,
-        )
-        results.append(
-            DetectionArrays(found.boxes[kept], found.scores[kept], found.class_ids[kept])
-        )
-    return results
-
-
-def _check_maps(class_maps: Sequence[Floats], box_maps: Sequence[Floats], anchors: Floats) -> int:
-    """Return the number of classes, the background included."""
-    if not class_maps or len(class_maps) != len(box_maps):
-        msg = (
-            "there must be as many class maps as box maps, and at least one, "
-            f"got {len(class_maps)} and {len(box_maps)}"
-        )
-        raise ShapeError(msg)
-    check_boxes(anchors, "anchors")
-    for name, maps in (("class_maps", class_maps), ("box_maps", box_maps)):
-        for i, value in enumerate(maps):
-            check_array(f"{name}[{i}]", value, np.float32, ("n", "channels", "h", "w"))
-    classes: int = class_maps[0].shape[1] * 4 // max(box_maps[0].shape[1], 1)
-    images = len(class_maps[0])
-    total = 0
-    for i, (of_classes, of_boxes) in enumerate(zip(class_maps, box_maps, strict=True)):
-        height, width = of_classes.shape[2:]
-        cell = of_boxes.shape[1] // 4
-        wanted = (images, cell * classes, height, width), (images, cell * 4, height, width)
-        if (of_classes.shape, of_boxes.shape) != wanted or not cell * height * width * classes:
-            msg = (
-                f"class_maps[{i}] and box_maps[{i}] must have shapes (n, a * c, h, w) and "
-                f"(n, a * 4, h, w), with n = {images} and c = {classes} as in the first, "
-                f"got {of_classes.shape} and {of_boxes.shape}"
-            )
-            raise ShapeError(msg)
-        total += cell * height * width
-    if total != len(anchors):
-        msg = f"the maps have {total} anchors, got {len(anchors)} in `anchors`"
-        raise ShapeError(msg)
-    return classes
+        return [DetectionArrays(*arrays) for arrays in batch]
+    images = [list(zip(*maps, strict=True)) for maps in zip(class_maps, box_maps, strict=True)]
+    candidates = [
+        _candidates(levels, anchors, classes, activation, layout, least)
+        for levels in zip(*images, strict=True)
+    ]
+    limits = {"max_per_class": max_per_class, "max_detections": max_detections}
+    return [found.take(found.suppress(iou_threshold, **limits)) for found in candidates]
 
 
 class _Hits(NamedTuple):
@@ -173,39 +152,32 @@ def _candidates(
     anchors: Floats,
     classes: int,
     activation: Activation,
-    threshold: np.float32,
+    layout: SSDLayout,
+    least: np.float32,
 ) -> DetectionArrays:
     """Return all detections of one image, before suppression, in the order of the maps."""
-    bound = _scan_bound(activation, threshold)
-    softmax = activation == "softmax"
+    bound = least if activation == "none" else loose_logit(least)
     found = []
     first = 0
     with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
         for of_classes, of_boxes in levels:
-            per_cell = of_boxes.shape[0] // 4
+            # class by class, all anchors of a map lie side by side like its cells
+            per_cell = 1 if layout.channels == "class" else of_boxes.shape[0] // 4
             logits = of_classes.reshape(per_cell, classes, -1)
             deltas = of_boxes.reshape(per_cell, 4, -1)
             own = anchors[first : first + per_cell * deltas.shape[2]]
-            found.append(_scan(logits, deltas, own, bound, softmax=softmax))
+            found.append(_scan(logits, deltas, own, bound, softmax=activation == "softmax"))
             first += len(own)
         hits = _Hits(*(np.concatenate(column) for column in zip(*found, strict=True)))
         scores = _scores(hits, activation)
-        boxes = _place(hits.deltas, hits.anchors)
-        sound = (scores >= threshold) & np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
+        order = [0, 1, 2, 3] if layout.deltas == "xywh" else [1, 0, 3, 2]
+        boxes = _place(hits.deltas[:, order], hits.anchors)
+        sound = (scores >= least) & np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
     return DetectionArrays(boxes[sound], scores[sound], hits.class_ids[sound])
 
 
-def _scan_bound(activation: Activation, threshold: np.float32) -> np.float32:
-    """Return the least logit (softmax: margin over the background) that may reach `threshold`."""
-    if activation == "none":
-        return threshold
-    loose = float(threshold) * (1.0 - _SLACK)
-    bound: np.float32 = np.float32(math.log(loose / (1.0 - loose)) if loose else -math.inf)
-    return bound
-
-
 def _scan(
-    logits: Floats, deltas: Floats, anchors: Floats, bound: np.float32, *, softmax: bool
+    logits: Floats, deltas: Floats, anchors: Floats, bound: Floats | np.float32, *, softmax: bool
 ) -> _Hits:
     """Return the candidates among `(anchors a cell, classes, cells)` logits."""
     per_cell, classes, cells = logits.shape
@@ -221,18 +193,18 @@ def _scan(
 def _scores(hits: _Hits, activation: Activation) -> Floats:
     if activation == "none":
         return hits.logits
-    exact = hits.logits.astype(np.float64)
     if activation == "sigmoid":
-        scores = 1.0 / (1.0 + np.exp(-exact))
-    else:
-        powers = np.exp(exact - exact.max(axis=1, keepdims=True))
-        scores = powers[np.arange(len(powers)), hits.class_ids] / powers.sum(axis=1)
-    return scores.astype(np.float32)
+        return sigmoid(hits.logits)
+    exact = hits.logits.astype(np.float64)
+    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+    exact = powers[np.arange(len(powers)), hits.class_ids] / powers.sum(axis=1)
+    scores: Floats = exact.astype(np.float32)
+    return scores
 
 
 def _place(deltas: Floats, anchors: Floats) -> Floats:
-    """Return the xyxy boxes that deltas (y, x, height, width) make of cxcywh anchors."""
-    center = anchors[:, :2] + deltas[:, 1::-1] * _CENTER_SCALE * anchors[:, 2:]
-    grown = np.exp((deltas[:, :1:-1] * _SIZE_SCALE).astype(np.float64)).astype(np.float32)
+    """Return the xyxy boxes that deltas (x, y, width, height) make of cxcywh anchors."""
+    center = anchors[:, :2] + deltas[:, :2] * _CENTER_SCALE * anchors[:, 2:]
+    grown = np.exp((deltas[:, 2:] * _SIZE_SCALE).astype(np.float64)).astype(np.float32)
     half = grown * anchors[:, 2:] * np.float32(0.5)
     return np.concatenate((center - half, center + half), axis=1)

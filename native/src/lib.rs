@@ -6,8 +6,10 @@
 
 mod boxes;
 mod classify;
+mod detections;
 mod dispatch;
 mod error;
+mod levels;
 mod nms;
 mod opencv;
 mod pillow;
@@ -18,3 +20,4 @@ mod scan;
 mod simd;
 mod ssd;
 mod taps;
+mod yolo;

@@ -10,8 +10,25 @@ pub struct Options {
     pub iou_threshold: f32,
     /// Added to the union, so that tiny boxes overlap less.
     pub epsilon: f32,
+    /// How many boxes, the best ones, take part.
+    pub max_candidates: usize,
+    /// How many boxes of a class, the best ones, take part.
     pub max_per_class: usize,
+    /// How many boxes are kept.
     pub max_detections: usize,
+}
+
+#[cfg(test)]
+impl Options {
+    pub fn unlimited(iou_threshold: f32) -> Self {
+        Self {
+            iou_threshold,
+            epsilon: 0.0,
+            max_candidates: usize::MAX,
+            max_per_class: usize::MAX,
+            max_detections: usize::MAX,
+        }
+    }
 }
 
 /// The indices of the boxes to keep, best first; equal scores keep their order.
@@ -36,14 +53,18 @@ pub fn batched(
         .filter(|&i| is_finite(&boxes[i]) && !scores[i].is_nan())
         .map(|i| (classes[i], rank(scores[i], i)))
         .collect();
+    if options.max_candidates < ranked.len() {
+        ranked.select_nth_unstable_by_key(options.max_candidates, |&(_, rank)| rank);
+        ranked.truncate(options.max_candidates);
+    }
     ranked.sort_unstable();
     let mut kept = Vec::with_capacity(ranked.len());
     let mut survivors = Survivors::default();
     for class in ranked.chunk_by(|a, b| a.0 == b.0) {
         survivors.clear();
-        for &(_, rank) in class {
-            if survivors.len() == options.max_per_class {
-                break;
+        for &(_, rank) in class.iter().take(options.max_per_class) {
+            if survivors.len() == options.max_detections {
+                break; // those after them rank below all of these
             }
             if survivors.admit(&boxes[index(rank)], options) {
                 kept.push(rank);
@@ -153,15 +174,6 @@ mod tests {
     use crate::boxes::iou;
     use proptest::prelude::*;
 
-    fn options(iou_threshold: f32) -> Options {
-        Options {
-            iou_threshold,
-            epsilon: 0.0,
-            max_per_class: usize::MAX,
-            max_detections: usize::MAX,
-        }
-    }
-
     fn textbook(boxes: &[Xyxy], scores: &[f32], classes: &[i64], threshold: f32) -> Vec<usize> {
         let mut order: Vec<usize> = (0..boxes.len()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -187,7 +199,7 @@ mod tests {
             }).collect();
             let scores: Vec<f32> = items.iter().map(|item| f32::from(item.1)).collect();
             let classes: Vec<i64> = items.iter().map(|item| item.2).collect();
-            let got = batched(&boxes, &scores, &classes, &options(threshold)).unwrap();
+            let got = batched(&boxes, &scores, &classes, &Options::unlimited(threshold)).unwrap();
             prop_assert_eq!(got, textbook(&boxes, &scores, &classes, threshold));
         }
 
@@ -195,7 +207,7 @@ mod tests {
         fn any_bits_are_survived(bits in prop::collection::vec(any::<[u32; 5]>(), 0..40)) {
             let boxes: Vec<Xyxy> = bits.iter().map(|b| [b[0], b[1], b[2], b[3]].map(f32::from_bits)).collect();
             let scores: Vec<f32> = bits.iter().map(|b| f32::from_bits(b[4])).collect();
-            let kept = batched(&boxes, &scores, &vec![0; bits.len()], &options(0.5)).unwrap();
+            let kept = batched(&boxes, &scores, &vec![0; bits.len()], &Options::unlimited(0.5)).unwrap();
             for pair in kept.windows(2) {
                 prop_assert!(scores[pair[0]] >= scores[pair[1]]);
             }

@@ -3,6 +3,8 @@
 mod arrays;
 mod images;
 mod outputs;
+mod ssd;
+mod yolo;
 
 use pyo3::prelude::*;
 
@@ -15,6 +17,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(images::normalize, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::box_iou, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::batched_nms, module)?)?;
-    module.add_function(wrap_pyfunction!(outputs::decode_ssd, module)?)?;
+    module.add_function(wrap_pyfunction!(ssd::decode_ssd, module)?)?;
+    module.add_function(wrap_pyfunction!(yolo::decode_yolo, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::top_k, module)?)
 }

@@ -34,8 +34,23 @@ pub fn scan_bound(activation: Activation, threshold: f32) -> f32 {
     if activation == Activation::None {
         return threshold;
     }
-    let loose = f64::from(threshold) * (1.0 - SLACK);
+    loose_logit(f64::from(threshold))
+}
+
+/// A little less than a probability.
+pub fn loose(probability: f64) -> f64 {
+    probability * (1.0 - SLACK)
+}
+
+/// The logit of a little less than a probability.
+pub fn loose_logit(probability: f64) -> f32 {
+    let loose = loose(probability);
     (loose / (1.0 - loose)).ln() as f32
+}
+
+/// The logistic function, taken in 64-bit floats and rounded once.
+pub fn sigmoid(logit: f32) -> f32 {
+    (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32
 }
 
 /// Positions, counted from the first foreground class, of the candidates of one anchor.
@@ -55,6 +70,12 @@ pub fn find(
     } else {
         scan(foreground, bound, hits);
     }
+}
+
+/// Positions of the values of at least `bound`.
+pub fn above(values: &[f32], bound: f32, hits: &mut Vec<usize>) {
+    hits.clear();
+    scan(values, bound, hits);
 }
 
 const CHUNK: usize = 64;
@@ -116,15 +137,14 @@ impl<'a> Scores<'a> {
     /// The score of a class, the background being class 0, at a cell.
     pub fn get(&self, class: usize, cell: usize) -> f32 {
         let value = self.block[class * self.cells + cell];
-        let logit = f64::from(value);
         match self.activation {
             Activation::None => value,
-            Activation::Sigmoid => (1.0 / (1.0 + (-logit).exp())) as f32,
+            Activation::Sigmoid => sigmoid(value),
             Activation::Softmax => {
                 let found = self.columns.binary_search_by_key(&cell, |column| column.0);
                 found.map_or(f32::NAN, |i| {
                     let (_, top, total) = self.columns[i];
-                    ((logit - top).exp() / total) as f32
+                    ((f64::from(value) - top).exp() / total) as f32
                 })
             }
         }

@@ -3,7 +3,8 @@
 //! Scores are compared before they are computed: a linear scan for logits above the threshold's
 //! logit finds the candidates, and only these are decoded.
 
-use crate::boxes::{Xyxy, is_finite};
+use crate::boxes::Xyxy;
+use crate::detections::Detections;
 use crate::error::Error;
 use crate::nms;
 use crate::scan::{Activation, Scores, find, scan_bound};
@@ -12,7 +13,10 @@ use crate::scan::{Activation, Scores, find, scan_bound};
 const CENTER_SCALE: f32 = 0.1;
 const SIZE_SCALE: f32 = 0.2;
 
-/// One feature map of a batch: `(n, anchors * classes, h, w)` and `(n, anchors * 4, h, w)`.
+/// One feature map of a batch: `(n, anchors, classes, cells)` and `(n, anchors, 4, cells)`.
+///
+/// A map whose channels are class by class, rather than anchor by anchor, is one of a single
+/// anchor in each of `anchors * h * w` cells.
 #[derive(Debug, Clone, Copy)]
 pub struct Map<'a> {
     pub classes: &'a [f32],
@@ -23,22 +27,25 @@ pub struct Map<'a> {
     pub cells: usize,
 }
 
+/// Where the centre x, centre y, width and height are among the box deltas.
+#[derive(Debug, Clone, Copy)]
+pub struct Order(pub [usize; 4]);
+
+impl Order {
+    pub const XYWH: Self = Self([0, 1, 2, 3]);
+    pub const YXHW: Self = Self([1, 0, 3, 2]);
+}
+
 /// What to detect.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub activation: Activation,
     /// Number of classes, the background (class 0) included.
     pub classes: usize,
-    pub score_threshold: f32,
+    pub order: Order,
+    /// The least score of a detection.
+    pub least_score: f32,
     pub nms: nms::Options,
-}
-
-/// What was detected in one image, best first.
-#[derive(Debug, Clone, Default)]
-pub struct Detections {
-    pub boxes: Vec<Xyxy>,
-    pub scores: Vec<f32>,
-    pub classes: Vec<i64>,
 }
 
 /// Detections of every image of the batch.
@@ -90,7 +97,7 @@ fn decode_image(
 ) -> Result<Detections, Error> {
     let mut found = Detections::default();
     let mut rest = anchors;
-    let bound = scan_bound(options.activation, options.score_threshold);
+    let bound = scan_bound(options.activation, options.least_score);
     let mut hits = Vec::new();
     for map in maps {
         let (own, others) = rest.split_at(map.anchors * map.cells);
@@ -105,39 +112,28 @@ fn decode_image(
             for &hit in &hits {
                 let (class, cell) = (hit / map.cells, hit % map.cells);
                 let score = scores.get(class + 1, cell);
-                if !(score >= options.score_threshold && score.is_finite()) {
+                if !(score >= options.least_score && score.is_finite()) {
                     continue;
                 }
-                let placed = place(deltas, map.cells, cell, &own[cell * map.anchors + anchor]);
-                if is_finite(&placed) {
-                    found.boxes.push(placed);
-                    found.scores.push(score);
-                    found.classes.push(class as i64 + 1);
-                }
+                let anchor = &own[cell * map.anchors + anchor];
+                let placed = place(deltas, options.order, map.cells, cell, anchor);
+                found.push(placed, score, class + 1);
             }
         }
     }
-    let kept = nms::batched(&found.boxes, &found.scores, &found.classes, &options.nms)?;
-    Ok(Detections {
-        boxes: kept.iter().map(|&i| found.boxes[i]).collect(),
-        scores: kept.iter().map(|&i| found.scores[i]).collect(),
-        classes: kept.iter().map(|&i| found.classes[i]).collect(),
-    })
+    Ok(found.suppress(&options.nms)?.0)
 }
 
-/// The box that the deltas (y, x, height, width) of a cell make of its anchor.
-fn place(deltas: &[f32], cells: usize, cell: usize, anchor: &[f32; 4]) -> Xyxy {
-    let delta = |i: usize| deltas[i * cells + cell];
+/// The box that the deltas of a cell make of its anchor.
+fn place(deltas: &[f32], order: Order, cells: usize, cell: usize, anchor: &[f32; 4]) -> Xyxy {
+    let [dx, dy, dw, dh] = order.0.map(|i| deltas[i * cells + cell]);
     let [x, y, width, height] = *anchor;
     let grown = |delta: f32| f64::from(delta * SIZE_SCALE).exp() as f32;
     let center = (
-        x + delta(1) * CENTER_SCALE * width,
-        y + delta(0) * CENTER_SCALE * height,
+        x + dx * CENTER_SCALE * width,
+        y + dy * CENTER_SCALE * height,
     );
-    let half = (
-        grown(delta(3)) * width * 0.5,
-        grown(delta(2)) * height * 0.5,
-    );
+    let half = (grown(dw) * width * 0.5, grown(dh) * height * 0.5);
     [
         center.0 - half.0,
         center.1 - half.1,
@@ -149,20 +145,16 @@ fn place(deltas: &[f32], cells: usize, cell: usize, anchor: &[f32; 4]) -> Xyxy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boxes::is_finite;
     use proptest::prelude::*;
 
-    fn options(activation: Activation, classes: usize, score_threshold: f32) -> Options {
-        let nms = nms::Options {
-            iou_threshold: 1.0,
-            epsilon: 0.0,
-            max_per_class: usize::MAX,
-            max_detections: usize::MAX,
-        };
+    fn options(activation: Activation, classes: usize, least_score: f32) -> Options {
         Options {
             activation,
             classes,
-            score_threshold,
-            nms,
+            order: Order::YXHW,
+            least_score,
+            nms: nms::Options::unlimited(1.0),
         }
     }
 

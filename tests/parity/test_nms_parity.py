@@ -50,7 +50,7 @@ def test_the_textbook(count: int, seed: int, limit: float) -> None:
 @pytest.mark.parametrize(("count", "seed"), [(1500, 0), (3000, 1)])
 def test_a_crowd(count: int, seed: int) -> None:
     boxes, scores, classes = crowd(count, seed, step=0.37)
-    for limits in ({}, {"max_per_class": 7}, {"max_detections": 50}):
+    for limits in ({}, {"max_candidates": 99}, {"max_per_class": 70}, {"max_detections": 50}):
         kept = [
             batched_nms(boxes, scores, classes, 0.5, platform=platform, **limits).tolist()
             for platform in (Platform.RUST, Platform.PYTHON)

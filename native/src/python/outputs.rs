@@ -3,16 +3,17 @@
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 
-use super::arrays::{Input, no_zero, rows, same};
+use super::arrays::{Input, rows};
 use crate::boxes::Xyxy;
-use crate::error::Error;
-use crate::scan::Activation;
-use crate::{boxes, classify, nms, ssd};
+use crate::detections::Detections;
+use crate::{boxes, classify, nms};
 
 /// Class numbers and scores.
 type Best<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
+/// How many candidates, candidates of a class, and detections there may be.
+pub type Limits = (Option<usize>, Option<usize>, Option<usize>);
 /// Boxes, scores and class numbers.
-type Arrays<'py> = (
+pub type Arrays<'py> = (
     Bound<'py, PyArray2<f32>>,
     Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray1<i64>>,
@@ -39,8 +40,7 @@ pub fn box_iou<'py>(
 
 /// Indices of the boxes that greedy suppression within classes keeps, best first.
 #[pyfunction]
-#[pyo3(signature = (boxes, scores, class_ids, *, iou_threshold, epsilon, max_per_class, max_detections))]
-#[allow(clippy::too_many_arguments)] // one keyword each; the core takes a struct
+#[pyo3(signature = (boxes, scores, class_ids, *, iou_threshold, epsilon, limits))]
 pub fn batched_nms<'py>(
     py: Python<'py>,
     boxes: &Bound<'py, PyAny>,
@@ -48,13 +48,12 @@ pub fn batched_nms<'py>(
     class_ids: &Bound<'py, PyAny>,
     iou_threshold: f32,
     epsilon: f32,
-    max_per_class: Option<usize>,
-    max_detections: Option<usize>,
+    limits: Limits,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
     let boxes = Input::<f32, 2>::new("boxes", boxes)?;
     let scores = Input::<f32, 1>::new("scores", scores)?;
     let classes = Input::<i64, 1>::new("class_ids", class_ids)?;
-    let options = nms_options(iou_threshold, epsilon, max_per_class, max_detections);
+    let options = nms_options(iou_threshold, epsilon, limits);
     let (b, s, c) = (
         rows("boxes", boxes.shape[1], boxes.values()?)?,
         scores.values()?,
@@ -68,105 +67,32 @@ pub fn batched_nms<'py>(
         .into_pyarray(py))
 }
 
-fn nms_options(
-    iou_threshold: f32,
-    epsilon: f32,
-    max_per_class: Option<usize>,
-    max_detections: Option<usize>,
-) -> nms::Options {
-    let (max_per_class, max_detections) = (
-        max_per_class.unwrap_or(usize::MAX),
-        max_detections.unwrap_or(usize::MAX),
-    );
+/// The rules of suppression.
+pub fn nms_options(iou_threshold: f32, epsilon: f32, limits: Limits) -> nms::Options {
+    let (candidates, per_class, detections) = limits;
     nms::Options {
         iou_threshold,
         epsilon,
-        max_per_class,
-        max_detections,
+        max_candidates: candidates.unwrap_or(usize::MAX),
+        max_per_class: per_class.unwrap_or(usize::MAX),
+        max_detections: detections.unwrap_or(usize::MAX),
     }
 }
 
-/// Detections of every image of a batch of raw SSD maps.
-#[pyfunction]
-#[pyo3(signature = (class_maps, box_maps, anchors, *, activation, score_threshold, iou_threshold,
-    epsilon, max_per_class, max_detections))]
-#[allow(clippy::too_many_arguments)] // one keyword each; the core takes a struct
-pub fn decode_ssd<'py>(
-    py: Python<'py>,
-    class_maps: Vec<Bound<'py, PyAny>>,
-    box_maps: Vec<Bound<'py, PyAny>>,
-    anchors: &Bound<'py, PyAny>,
-    activation: &str,
-    score_threshold: f32,
-    iou_threshold: f32,
-    epsilon: f32,
-    max_per_class: Option<usize>,
-    max_detections: Option<usize>,
-) -> PyResult<Vec<Arrays<'py>>> {
-    same("count of box_maps", &class_maps.len(), &box_maps.len())?;
-    let class_maps = inputs("class_maps", class_maps)?;
-    let box_maps = inputs("box_maps", box_maps)?;
-    let anchors = Input::<f32, 2>::new("anchors", anchors)?;
-    let (maps, images, classes) = ssd_maps(&class_maps, &box_maps)?;
-    let options = ssd::Options {
-        activation: Activation::parse(activation)?,
-        classes,
-        score_threshold,
-        nms: nms_options(iou_threshold, epsilon, max_per_class, max_detections),
-    };
-    let anchors = rows("anchors", anchors.shape[1], anchors.values()?)?;
-    let found = py.detach(|| ssd::decode(&maps, images, anchors, &options))?;
-    found.into_iter().map(|image| arrays(py, image)).collect()
-}
-
-fn inputs<'py>(
+/// Check and view every map of a list.
+pub fn inputs<'py>(
     what: &'static str,
     maps: Vec<Bound<'py, PyAny>>,
 ) -> PyResult<Vec<Input<'py, f32, 4>>> {
     maps.into_iter().map(|map| Input::new(what, &map)).collect()
 }
 
-/// The maps as the core takes them, the batch size and the number of classes.
-fn ssd_maps<'a>(
-    class_maps: &'a [Input<'_, f32, 4>],
-    box_maps: &'a [Input<'_, f32, 4>],
-) -> Result<(Vec<ssd::Map<'a>>, usize, usize), Error> {
-    let mut maps = Vec::with_capacity(class_maps.len());
-    let (mut images, mut classes) = (0, 0);
-    for (of_classes, of_boxes) in class_maps.iter().zip(box_maps) {
-        let ([n, channels, h, w], [boxes_n, boxes_c, boxes_h, boxes_w]) =
-            (of_classes.shape, of_boxes.shape);
-        same("box_maps", &(n, h, w), &(boxes_n, boxes_h, boxes_w))?;
-        let anchors = boxes_c / 4;
-        if maps.is_empty() {
-            (images, classes) = (n, channels / anchors.max(1));
-        }
-        same(
-            "maps",
-            &(images, anchors * classes, anchors * 4),
-            &(n, channels, boxes_c),
-        )?;
-        no_zero("maps", &[anchors, h, w])?;
-        let (classes, boxes) = (of_classes.values()?, of_boxes.values()?);
-        maps.push(ssd::Map {
-            classes,
-            boxes,
-            anchors,
-            cells: h * w,
-        });
-    }
-    Ok((maps, images, classes))
-}
-
-fn arrays(py: Python<'_>, found: ssd::Detections) -> PyResult<Arrays<'_>> {
+/// Detections as three numpy arrays.
+pub fn arrays(py: Python<'_>, found: Detections) -> PyResult<Arrays<'_>> {
     let count = found.boxes.len();
-    let boxes = found
-        .boxes
-        .into_flattened()
-        .into_pyarray(py)
-        .reshape([count, 4])?;
+    let boxes = found.boxes.into_flattened().into_pyarray(py);
     Ok((
-        boxes,
+        boxes.reshape([count, 4])?,
         found.scores.into_pyarray(py),
         found.classes.into_pyarray(py),
     ))

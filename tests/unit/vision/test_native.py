@@ -33,9 +33,12 @@ IMAGE, CANVAS = np.zeros((4, 5, 3), np.uint8), np.zeros((3, 6, 6), np.uint8)
 TENSOR = np.zeros((1, 3, 2, 2), np.uint8)
 BOXES, SCORES = np.zeros((2, 4), np.float32), np.zeros(2, np.float32)
 PLACE: dict[str, Any] = {"fill": 0, "reverse": False, "interpolation": "opencv_linear"}
-LIMITS: dict[str, Any] = {"epsilon": 0.0, "max_per_class": None, "max_detections": None}
-DECODE = LIMITS | {"activation": "sigmoid", "score_threshold": 0.5, "iou_threshold": 0.5}
+LIMITS: dict[str, Any] = {"epsilon": 0.0, "limits": (None, None, None), "iou_threshold": 0.5}
+LAYOUT = {"activation": "sigmoid", "class_major": False, "xy_first": False}
+DECODE = LIMITS | LAYOUT | {"least_score": 0.5}
 MAP = np.zeros((1, 12, 2, 2), np.float32)
+ANCHORS = np.ones((1, 2, 2), np.float32)
+YOLO = LIMITS | {"keypoints": 0, "with_sigmoid": True, "least_score": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ MAP = np.zeros((1, 12, 2, 2), np.float32)
         ("normalize", (TENSOR, (0, 0, 0), (1, 1, 1), np.zeros((1, 3, 2, 1), np.float32)), {}),
         ("normalize", (TENSOR, (0, 0), (1, 1, 1), np.zeros((1, 3, 2, 2), np.float32)), {}),
         ("box_iou", (BOXES[:, :3], BOXES), {}),
-        ("batched_nms", (BOXES, SCORES, np.zeros(3, np.int64)), LIMITS | {"iou_threshold": 0.5}),
+        ("batched_nms", (BOXES, SCORES, np.zeros(3, np.int64)), LIMITS),
         ("decode_ssd", ([MAP], [], BOXES), DECODE),
         ("decode_ssd", ([MAP], [MAP[:, :, :1]], BOXES), DECODE),
         ("decode_ssd", ([MAP], [MAP[:, :3]], BOXES), DECODE),
@@ -63,6 +66,17 @@ MAP = np.zeros((1, 12, 2, 2), np.float32)
         ("decode_ssd", ([MAP, MAP[:, :9]], [MAP[:, :4]] * 2, BOXES), DECODE),
         ("decode_ssd", ([MAP[:, :, :0]], [MAP[:, :4, :0]], BOXES), DECODE),
         ("decode_ssd", ([], [], BOXES), DECODE),
+        ("decode_yolo", ([], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS, [8.0, 16.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[0], [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[:, :, :1], [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :11]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :10]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :, :0]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[:, :0], [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [MAP[:, :, :1]], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [MAP, MAP], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS, [8.0]), YOLO | {"keypoints": 9}),
         ("top_k", (SCORES, 1, True), {}),
     ],
 )

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -51,19 +49,48 @@ def test_classes_do_not_meet(platform: Platform) -> None:
 
 
 @BOTH
-def test_limits(platform: Platform) -> None:
-    def kept(**limits: Any) -> list[int]:
-        classes = np.array([0, 1, 0, 0])
-        values = scores(0.6, 0.8, 0.7, 0.9)
-        found = batched_nms(BOXES, values, classes, 0.9, platform=platform, **limits)
-        return [int(i) for i in found]
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, [3, 1, 2, 0]),
+        ({"max_detections": 3}, [3, 1, 2]),
+        ({"max_candidates": 3}, [3, 1, 2]),
+        ({"max_per_class": 2}, [3, 1, 2]),
+        ({"max_per_class": 1}, [3, 1]),
+        ({"max_per_class": 2, "max_detections": 2}, [3, 1]),
+        ({"max_candidates": 2, "max_per_class": 1}, [3, 1]),
+        ({"max_per_class": 0}, []),
+        ({"max_detections": 0}, []),
+        ({"max_candidates": 0}, []),
+    ],
+)
+def test_limits(platform: Platform, limits: dict[str, int], expected: list[int]) -> None:
+    classes = np.array([0, 1, 0, 0])
+    values = scores(0.6, 0.8, 0.7, 0.9)
+    kept = batched_nms(BOXES, values, classes, 0.9, platform=platform, **limits)
+    assert kept.tolist() == expected
 
-    assert kept(max_per_class=1) == [3, 1]
-    assert kept(max_per_class=2, max_detections=2) == [3, 1]
-    assert kept(max_detections=3) == [3, 1, 2]
-    assert kept(max_per_class=0) == kept(max_detections=0) == []
-    with pytest.raises(ValueError, match="max_detections must be None or at least 0, got -1"):
-        kept(max_detections=-1)
+
+@BOTH
+def test_candidates_are_limited_before_suppression(platform: Platform) -> None:
+    """The second is dropped for the first; the third does not take its place."""
+    values, one = scores(0.9, 0.8, 0.7, 0.6), np.zeros(4, np.int64)
+    for name in ("max_candidates", "max_per_class"):
+        kept = batched_nms(BOXES, values, one, 0.5, platform=platform, **{name: 2})
+        assert kept.tolist() == [0]
+    assert batched_nms(BOXES, values, one, 0.5, platform=platform, max_detections=2).tolist() == [
+        0,
+        2,
+    ]
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["max_candidates", "max_per_class", "max_detections"])
+def test_a_limit_is_not_negative(platform: Platform, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be None or at least 0, got -1"):
+        batched_nms(
+            BOXES, scores(1, 2, 3, 4), np.zeros(4, np.int64), 0.5, platform=platform, **{name: -1}
+        )
 
 
 @BOTH

@@ -8,7 +8,8 @@ import pytest
 
 from furiosa_models.errors import ShapeError
 from furiosa_models.types import Platform
-from furiosa_models.vision.ssd import DetectionArrays, decode_ssd
+from furiosa_models.vision.nms import DetectionArrays
+from furiosa_models.vision.ssd import decode_ssd
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 NAN, INF = float("nan"), float("inf")
@@ -78,6 +79,26 @@ def test_the_threshold_itself_is_reached(platform: Platform, head: Head, thresho
 
 
 @BOTH
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", "none"])
+def test_a_strict_threshold_is_exceeded(head: Head, platform: Platform, activation: Any) -> None:
+    logit = {"sigmoid": 0.0, "softmax": 0.0, "none": 0.5}[activation]
+    head.class_maps[0][0, 0] = 0.0  # the background, for softmax; the third class is negligible
+    head.class_maps[0][0, 2] = -200.0
+    head.class_maps[0][0, 1, 0, 0] = logit
+    head.class_maps[0][0, 1, 1, 1] = np.nextafter(np.float32(logit + 1e-6), np.float32(1))
+    options: dict[str, Any] = {"activation": activation, "score_threshold": 0.5}
+    (reached,) = head.decode(platform, **options)
+    (exceeded,) = head.decode(platform, strict=True, **options)
+    assert reached.scores[1] == np.float32(0.5)
+    assert exceeded.scores.tolist() == reached.scores[:1].tolist()
+    assert exceeded.scores[0] > np.float32(0.5)
+    assert (
+        len(head.decode(platform, strict=True, activation=activation, score_threshold=1.0)[0][1])
+        == 0
+    )
+
+
+@BOTH
 def test_probabilities_pass_through(head: Head, platform: Platform) -> None:
     head.class_maps[0][:] = head.class_maps[1][:] = 0
     head.class_maps[0][0, 1, 0, 0] = 0.3
@@ -103,6 +124,8 @@ def test_suppression_order_and_limits(head: Head, platform: Platform) -> None:
     (found,) = head.decode(platform)
     assert found.class_ids.tolist() == [1, 1, 1, 2, 1]  # ties: class 1 comes first in the map
     assert head.decode(platform, max_per_class=2)[0].class_ids.tolist() == [1, 1, 2]
+    with pytest.raises(ValueError, match="max_detections must be None or at least 0"):
+        head.decode(platform, max_detections=-1)
     assert head.decode(platform, max_detections=1)[0].class_ids.tolist() == [1]
     head.anchors[:4] = [0.5, 0.5, 0.3, 0.3]
     assert head.decode(platform)[0].class_ids.tolist() == [1, 2]

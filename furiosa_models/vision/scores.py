@@ -1,0 +1,52 @@
+"""From logits to scores, and from a score threshold to the logits that may reach it.
+
+Decoders compare logits before they compute scores. The comparison is a little loose, and the
+exact test of the float32 score follows, so the result is that of computing every score.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["least_score", "loose", "loose_logit", "sigmoid"]
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+SLACK = 1.0 / 65536.0
+"""How much below the threshold (relatively) the loose comparison reaches."""
+
+
+def least_score(threshold: float, *, strict: bool) -> np.float32:
+    """Return the least float32 score that passes.
+
+    Args:
+        threshold: 0..1; taken in float32, as networks' scores are.
+        strict: whether a score must exceed the threshold (`>`) rather than reach it (`>=`).
+    """
+    least = np.float32(threshold)
+    exceeding: np.float32 = np.nextafter(least, np.float32(np.inf))
+    return exceeding if strict else least
+
+
+def loose(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return a little less than a probability, in float64."""
+    less: npt.NDArray[np.float64] = np.asarray(probability, np.float64) * (1.0 - SLACK)
+    return less
+
+
+def loose_logit(probability: npt.ArrayLike) -> Floats:
+    """Return the logit of a little less than a probability."""
+    less = loose(probability)
+    with np.errstate(all="ignore"):
+        logits: Floats = np.log(less / (1.0 - less)).astype(np.float32)
+    return logits
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Return the logistic function, taken in float64 and rounded to float32 once."""
+    with np.errstate(over="ignore"):
+        scores: Floats = (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    return scores

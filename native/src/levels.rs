@@ -1,0 +1,74 @@
+//! The feature maps of a YOLO head: which number is where.
+
+use crate::error::Error;
+
+/// One feature map of a batch, `(n, channels, cells)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Level<'a> {
+    /// The first channels of every image.
+    pub first: &'a [f32],
+    /// The channels after those, where a network gives them as a second tensor.
+    pub second: &'a [f32],
+    pub width: usize,
+    /// `h * w`.
+    pub cells: usize,
+    /// Pixels from cell to cell.
+    pub stride: f32,
+    /// Width and height of each anchor, in cells.
+    pub anchors: &'a [[f32; 2]],
+}
+
+impl Level<'_> {
+    /// Fail unless the tensors hold `channels` for each anchor of each of `images`.
+    pub fn check(&self, images: usize, channels: usize) -> Result<(), Error> {
+        let (channels, plane) = (self.anchors.len() * channels, images * self.cells);
+        let got = (self.first.len(), self.second.len());
+        let whole = plane == 0 || got.0.is_multiple_of(plane);
+        if whole && got.0 + got.1 == plane * channels && self.width > 0 && self.cells > 0 {
+            return Ok(());
+        }
+        let expected = format!("{images} x {channels} x {} values", self.cells);
+        Err(Error::shape("maps", expected, format!("{got:?}")))
+    }
+}
+
+/// The channels of one image on one level.
+pub struct Planes<'a> {
+    pub level: &'a Level<'a>,
+    first: &'a [f32],
+    second: &'a [f32],
+}
+
+impl<'a> Planes<'a> {
+    /// Those of image `image` of `images`.
+    pub fn new(level: &'a Level<'a>, image: usize, images: usize) -> Self {
+        let own = |values: &'a [f32]| {
+            let size = values.len() / images;
+            &values[image * size..][..size]
+        };
+        let (first, second) = (own(level.first), own(level.second));
+        Self {
+            level,
+            first,
+            second,
+        }
+    }
+
+    /// One channel, cell by cell.
+    pub fn channel(&self, channel: usize) -> &'a [f32] {
+        let at = channel * self.level.cells;
+        let rest = match at.checked_sub(self.first.len()) {
+            Some(at) => &self.second[at..],
+            None => &self.first[at..],
+        };
+        &rest[..self.level.cells]
+    }
+
+    /// Where a point lies that is a fraction of a cell's neighbourhood.
+    pub fn point(&self, cell: usize, x: f32, y: f32) -> (f32, f32) {
+        let (row, column) = (cell / self.level.width, cell % self.level.width);
+        let place =
+            |offset: f32, cell: usize| (offset * 2.0 - 0.5 + cell as f32) * self.level.stride;
+        (place(x, column), place(y, row))
+    }
+}
