@@ -27,6 +27,12 @@ MODULES = {
     "ResNet50": "resnet50",
     "SSDMobileNet": "ssd_mobilenet",
     "SSDMobileNetV2": "ssd_mobilenet_v2",
+    "SSDResNet34": "ssd_resnet34",
+    "YOLOv5l": "yolov5",
+    "YOLOv5m": "yolov5",
+    "YOLOv5n": "yolov5",
+    "YOLOv5s": "yolov5",
+    "YOLOv7w6Pose": "yolov7_w6_pose",
 }
 """Module of each model's class."""
 
@@ -34,6 +40,7 @@ OLD_NAMES = {
     "EfficientNetV2_S": "EfficientNetV2s",
     "MLCommonsResNet50": "ResNet50",
     "MLCommonsSSDMobileNet": "SSDMobileNet",
+    "MLCommonsSSDResNet34": "SSDResNet34",
 }
 """Names of furiosa-artifacts, and what they are called here."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import networks
 from .artifacts import Artifact
@@ -14,9 +14,16 @@ from .weights import WeightSet
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Conventions", "geometry", "scaled_inside", "specialised"]
+__all__ = ["Conventions", "Head", "geometry", "scaled_inside", "specialised"]
 
 Spec = TypeVar("Spec", bound="DataclassInstance")
+
+
+class Head(Protocol):
+    """What conventions need of a head."""
+
+    def observed(self, done: frozenset[str]) -> dict[str, Any]:
+        """Fields that a graph decides which ends in the operations `done`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +41,12 @@ class Conventions:
     labels: str | None = None
 
     @classmethod
-    def of(cls, weights: WeightSet) -> Conventions:
+    def of(cls, weights: WeightSet, head: Head) -> Conventions:
         """Those of a set of weights: the catalogue's word, or what a user's own graph shows."""
         if weights.artifact is not None:
             return cls.stated(weights.artifact)
-        return cls(head=_read_off(weights.origin))
+        operations = networks.head_operations(weights.origin).values()
+        return cls(head=head.observed(frozenset[str]().union(*operations)))
 
     @classmethod
     def stated(cls, artifact: Artifact) -> Conventions:
@@ -62,14 +70,6 @@ def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     if [tensor.dtype for tensor in inputs] == ["uint8"]:
         return origin
     return networks.with_uint8_input(origin, spec.mean, spec.std)
-
-
-def _read_off(origin: bytes) -> dict[str, Any]:
-    """What a graph does already, and its head must not do again."""
-    done = frozenset[str]().union(*networks.head_operations(origin).values())
-    if "ArgMax" in done:
-        return {"activation": "argmax"}
-    return {"activation": "none"} if done & {"Sigmoid", "Softmax"} else {}
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

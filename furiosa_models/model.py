@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from . import networks
 from .artifacts import Artifact, Store, zoo
-from .conventions import Conventions, geometry, scaled_inside, specialised
+from .conventions import Conventions, Head, geometry, scaled_inside, specialised
 from .errors import ArtifactNotFound
 from .runtime.sync import Runner, create_runner
 from .types import Format, Metadata, ModelInfo, ModelTaskType, Platform, Tags
@@ -39,6 +39,7 @@ class Model(ABC):
         tags: Tags.
         input: What the network takes.
         network: What random weights are poured into.
+        head: What makes results of its outputs.
         labels: Table of labels; see `furiosa_models.vision.labels`.
         platforms: What pre- and postprocessing can run on.
     """
@@ -53,6 +54,7 @@ class Model(ABC):
 
     input: ClassVar[ImageInput]
     network: ClassVar[NetworkSpec]
+    head: ClassVar[Head]
     labels: ClassVar[str]
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
 
@@ -78,6 +80,7 @@ class Model(ABC):
             names = ", ".join(p.name for p in self.platforms)
             msg = f"{type(self).__name__} has no {platform.name} postprocessor; it has {names}"
             raise ValueError(msg)
+        self._options: dict[str, Any] = {"postprocessor_type": platform, "weights": weights}
         self._platform = platform
         self._source = weights
         self._store = Store()
@@ -90,23 +93,20 @@ class Model(ABC):
     def load(
         cls,
         use_native: bool | None = None,
-        *,
-        postprocessor_type: str | Platform = Platform.RUST,
-        weights: WeightsSource = None,
+        **options: Any,
     ) -> Self:
         """A model whose weights are already there when this returns.
 
         Args:
             use_native: As in 0.8: False is `Platform.PYTHON`, True is `Platform.RUST`.
-            postprocessor_type: As in the constructor.
-            weights: As in the constructor.
+            options: Those of the constructor.
 
         Raises:
             ArtifactError: The weights cannot be had.
         """
         if use_native is not None:
-            postprocessor_type = Platform.RUST if use_native else Platform.PYTHON
-        model = cls(postprocessor_type=postprocessor_type, weights=weights)
+            options["postprocessor_type"] = Platform.RUST if use_native else Platform.PYTHON
+        model = cls(**options)
         model._weights()
         return model
 
@@ -114,14 +114,10 @@ class Model(ABC):
     async def load_async(
         cls,
         use_native: bool | None = None,
-        *,
-        postprocessor_type: str | Platform = Platform.RUST,
-        weights: WeightsSource = None,
+        **options: Any,
     ) -> Self:
         """As `load`, without blocking the event loop."""
-        return await asyncio.to_thread(
-            cls.load, use_native, postprocessor_type=postprocessor_type, weights=weights
-        )
+        return await asyncio.to_thread(cls.load, use_native, **options)
 
     @classmethod
     def available_weights(cls) -> list[str]:
@@ -250,7 +246,7 @@ class Model(ABC):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._platform, self._source)
+        return _rebuild, (type(self), self._options)
 
     def __repr__(self) -> str:
         note = ", seeded random weights: results mean nothing" if self.weights == "random" else ""
@@ -261,7 +257,7 @@ class Model(ABC):
             if self._resolved is None:
                 model = type(self).__name__
                 found = resolve(model, self._source, self.network, self._store)
-                self._stated = Conventions.of(found)
+                self._stated = Conventions.of(found, self.head)
                 self._resolved = found
             return self._resolved
 
@@ -301,5 +297,5 @@ def _check_num_pe(num_pe: int) -> None:
         raise ValueError(msg)
 
 
-def _rebuild(cls: type[Model], platform: Platform, weights: WeightsSource) -> Model:
-    return cls(postprocessor_type=platform, weights=weights)
+def _rebuild(cls: type[Model], options: dict[str, Any]) -> Model:
+    return cls(**options)

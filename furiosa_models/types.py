@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from .model import Model
-    from .vision.tasks import ImageClassificationModel, ObjectDetectionModel
+    from .vision.tasks import (
+        ImageClassificationModel,
+        ObjectDetectionModel,
+        PoseEstimationModel,
+    )
 
 __all__ = [
     "Format",
@@ -21,6 +25,7 @@ __all__ = [
     "ModelTaskType",
     "ObjectDetectionModel",
     "Platform",
+    "PoseEstimationModel",
     "Publication",
     "Tags",
 ]
@@ -32,7 +37,7 @@ def __getattr__(name: str) -> object:
         from .model import Model
 
         return Model
-    if name in ("ImageClassificationModel", "ObjectDetectionModel"):
+    if name in ("ImageClassificationModel", "ObjectDetectionModel", "PoseEstimationModel"):
         from .vision import tasks
 
         return getattr(tasks, name)

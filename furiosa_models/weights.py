@@ -130,7 +130,10 @@ def fetch(artifact: Artifact, store: Store) -> Path:
 
 
 def _default(model: str, store: Store) -> WeightSet:
-    sets = list(zoo()[model].values())
+    sets = list(zoo().get(model, {}).values())
+    if not sets:
+        msg = f"the catalogue has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
+        raise ArtifactNotFound(msg)
     problems: list[str] = []
     for artifact in sets:
         try:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .models.resnet50 import ResNet50
     from .models.ssd_mobilenet import SSDMobileNet
     from .models.ssd_mobilenet_v2 import SSDMobileNetV2
+    from .models.ssd_resnet34 import SSDResNet34
+    from .models.yolov5 import YOLOv5l, YOLOv5m, YOLOv5n, YOLOv5s
+    from .models.yolov7_w6_pose import YOLOv7w6Pose
 
 __all__ = [
     "EfficientNetB0",
@@ -26,6 +29,12 @@ __all__ = [
     "ResNet50",
     "SSDMobileNet",
     "SSDMobileNetV2",
+    "SSDResNet34",
+    "YOLOv5l",
+    "YOLOv5m",
+    "YOLOv5n",
+    "YOLOv5s",
+    "YOLOv7w6Pose",
 ]
 
 

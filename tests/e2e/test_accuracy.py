@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import pytest
 from furiosa_models import get_model
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.types import Platform
-from furiosa_models.vision import SSDMobileNet, SSDMobileNetV2
-from furiosa_models.vision.tasks import ObjectDetectionModel
+from furiosa_models.vision import SSDMobileNet
+from furiosa_models.vision.labels import load_labels
 
-from .independent import SSD, coco_map
+from .independent import SSD, YOLOv5, coco_map
 
 pytestmark = [
     pytest.mark.accuracy,
@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.usefixtures("use_warm_cache"),
 ]
 
-THRESHOLD = 0.01
 MOST = 100  # detections of one photo that COCO's mAP looks at
 Report = Callable[[str], None]
 
@@ -48,46 +47,76 @@ def coco_photos(data: Path) -> list[tuple[int, Path]]:
     return [(image["id"], data / "coco" / "images" / image["file_name"]) for image in images]
 
 
-def our_map(model: ObjectDetectionModel, data: Path) -> float:
+def our_map(model: Any, data: Path, threshold: float) -> float:
+    categories = coco_categories(data)
     results = []
     for image_id, path in coco_photos(data):
-        found = model.predict(path, score_threshold=THRESHOLD)
-        results += found[:MOST].to_coco(image_id)
+        found = model.predict(path, score_threshold=threshold)[:MOST]
+        rows = zip(found.to_coco(image_id), found.labels, strict=True)
+        results += [
+            {**row, "category_id": categories[name]} for row, name in rows if name in categories
+        ]
     return coco_map(data / "coco" / "instances.json", results)
 
 
-def independent_map(onnx: bytes, data: Path) -> float:
-    ssd = SSD(onnx)
+def independent_map(
+    detector: SSD | YOLOv5, names: Sequence[str], data: Path, threshold: float
+) -> float:
+    categories = coco_categories(data)
     results = [
-        {"image_id": image_id, "category_id": class_id, "score": score, "bbox": box}
-        for image_id, path in coco_photos(data)
-        for class_id, score, box in ssd.detect(path, THRESHOLD)[:MOST]
+        {"image_id": i, "category_id": categories[names[c]], "score": score, "bbox": box}
+        for i, path in coco_photos(data)
+        for c, score, box in detector.detect(path, threshold)[:MOST]
+        if names[c] in categories
     ]
     return coco_map(data / "coco" / "instances.json", results)
 
 
-def compare_maps(
-    make: Callable[[Platform], ObjectDetectionModel], data: Path, report: Report
-) -> float:
-    """Our mAP from Rust, after comparing it with Python's and the independent one."""
-    rust, python = (our_map(make(platform), data) for platform in (Platform.RUST, Platform.PYTHON))
-    other = independent_map(make(Platform.RUST).origin, data)
-    report(f"mAP: Rust {rust:.4f}, Python {python:.4f}, independent {other:.4f}")
-    assert rust == pytest.approx(other, abs=0.001)
-    assert python == pytest.approx(other, abs=0.001)
-    return rust
+def coco_categories(data: Path) -> dict[str, int]:
+    categories = json.loads((data / "coco" / "instances.json").read_text())["categories"]
+    return {category["name"]: category["id"] for category in categories}
 
 
-def test_ssd_mobilenet_from_an_onnx_file(data: Path, report: Report) -> None:
-    onnx = data / "weights" / "ssd_mobilenet_v1_075_coco_raw12.onnx"
-    make = lambda platform: SSDMobileNet(weights=onnx, postprocessor_type=platform)  # noqa: E731
-    assert compare_maps(make, data, report) > 0.18
+SSD_SETS = {
+    "SSDMobileNet from an ONNX file": ("SSDMobileNet", "ssd_mobilenet_v1_075_coco_raw12.onnx"),
+    "SSDMobileNet from its package": ("SSDMobileNet", "depth075"),
+    "SSDMobileNetV2 from its package": ("SSDMobileNetV2", "tensorflow"),
+}
+YOLO_SETS = {
+    "YOLOv5n from an ONNX file": ("YOLOv5n", "yolov5n_v6.0_coco_raw3.onnx"),
+    "YOLOv5s from an ONNX file": ("YOLOv5s", "yolov5s_v6.0_coco_raw3.onnx"),
+    "YOLOv5s from its package": ("YOLOv5s", "coco"),
+    "YOLOv5l from its package": ("YOLOv5l", "coco"),
+}
 
 
 @pytest.mark.network
-def test_ssd_mobilenet_from_its_package(data: Path, report: Report) -> None:
-    make = lambda platform: SSDMobileNet(weights="depth075", postprocessor_type=platform)  # noqa: E731
-    assert compare_maps(make, data, report) > 0.18
+@pytest.mark.parametrize(
+    ("name", "weights", "labels", "threshold", "kind"),
+    [(*s, "coco91", 0.01, SSD) for s in SSD_SETS.values()]
+    + [(*s, "coco80", 0.001, YOLOv5) for s in YOLO_SETS.values()],
+    ids=[*SSD_SETS, *YOLO_SETS],
+)
+def test_map(
+    name: str,
+    weights: str,
+    labels: str,
+    threshold: float,
+    kind: type[SSD | YOLOv5],
+    data: Path,
+    report: Report,
+) -> None:
+    source = data / "weights" / weights if weights.endswith(".onnx") else weights
+    rust, python = (
+        our_map(get_model(name, weights=source, postprocessor_type=platform), data, threshold)
+        for platform in (Platform.RUST, Platform.PYTHON)
+    )
+    origin = get_model(name, weights=source).origin
+    other = independent_map(kind(origin), load_labels(labels), data, threshold)
+    report(f"mAP: Rust {rust:.4f}, Python {python:.4f}, independent {other:.4f}")
+    assert rust == pytest.approx(other, abs=0.001)
+    assert python == pytest.approx(other, abs=0.001)
+    assert rust > 0.18
 
 
 @pytest.mark.network
@@ -105,12 +134,6 @@ def test_the_package_and_the_onnx_file_are_one_network(data: Path, report: Repor
 
 
 @pytest.mark.network
-def test_ssd_mobilenet_v2(data: Path, report: Report) -> None:
-    make = lambda platform: SSDMobileNetV2(postprocessor_type=platform)  # noqa: E731
-    assert compare_maps(make, data, report) > 0.2
-
-
-@pytest.mark.network
 @pytest.mark.parametrize(
     ("name", "weights", "at_least"),
     [
@@ -118,6 +141,8 @@ def test_ssd_mobilenet_v2(data: Path, report: Report) -> None:
         ("EfficientNetLite0", "pytorch", 0.75),
         ("EfficientNetLite1", "pytorch", 0.75),
         ("EfficientNetLite2", "pytorch", 0.75),
+        ("MobileNetV2", "torchvision", 0.75),
+        ("ResNet50", "keras-v1", 0.75),
     ],
 )
 def test_top_1(name: str, weights: str, at_least: float, data: Path, report: Report) -> None:

@@ -18,6 +18,8 @@ from furiosa_models.types import Platform
 from furiosa_models.vision import __all__ as vision_names
 
 MODELS = list_models()
+BRING_YOUR_OWN = {"YOLOv5n"}  # no package and no published place has its weights
+NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy of it
 
 
 def test_the_catalogue_and_the_package_have_the_same_names() -> None:
@@ -34,21 +36,21 @@ def test_metadata_is_complete(name: str) -> None:
     assert model.metadata is not None
     assert model.metadata.description
     assert type(model).__doc__
-    assert model.available_weights(), "no weights: nobody can use it"
+    assert bool(model.available_weights()) != (name in BRING_YOUR_OWN)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_set_states_its_licence_and_its_accuracy(name: str) -> None:
-    for artifact in zoo()[name].values():
+    for artifact in zoo().get(name, {}).values():
         assert artifact.license is not None, artifact.weights
-        assert artifact.accuracy, artifact.weights
+        assert bool(artifact.accuracy) != ((name, artifact.weights) in NEVER_MEASURED)
         assert artifact.files, artifact.weights
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_set_fits_the_model(name: str) -> None:
     model: Any = get_model(name)
-    for artifact in zoo()[name].values():
+    for artifact in zoo().get(name, {}).values():
         assert set(artifact.input) <= {field.name for field in fields(model.input)}
         assert set(artifact.head) <= {field.name for field in fields(model.head)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,18 @@ class ClassificationHead:
             has done it, or `argmax` where the graph gives a class index.
         offset: Index of the first class in the table of labels; checkpoints with a background
             class in front have 1 (MLPerf's ResNet50). What is in front is never a result.
+        argmax_offset: The offset of graphs of this model that end in an argmax.
     """
 
     activation: Activation = "softmax"
     offset: int = 0
+    argmax_offset: int = 0
+
+    def observed(self, done: frozenset[str]) -> dict[str, Any]:
+        """Fields that a graph decides which ends in the operations `done`."""
+        if "ArgMax" in done:
+            return {"activation": "argmax", "offset": self.argmax_offset}
+        return {"activation": "none"} if "Softmax" in done else {}
 
     def decode(
         self, outputs: Outputs, names: Sequence[str], platform: Platform, *, k: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -54,6 +54,10 @@ class SSDHead:
     iou_threshold: float = 0.6
     max_per_class: int | None = None
     max_detections: int | None = None
+
+    def observed(self, done: frozenset[str]) -> dict[str, Any]:
+        """Fields that a graph decides which ends in the operations `done`."""
+        return {"activation": "none"} if done & {"Sigmoid", "Softmax"} else {}
 
     def decode(
         self,

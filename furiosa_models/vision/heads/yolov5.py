@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,10 @@ class YOLOv5Head:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
+
+    def observed(self, done: frozenset[str]) -> dict[str, Any]:
+        """Fields that a graph decides which ends in the operations `done`."""
+        return {"sigmoid_inside": "Sigmoid" in done}
 
     def decode(
         self,

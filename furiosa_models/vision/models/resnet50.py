@@ -33,4 +33,4 @@ class ResNet50(ImageClassificationModel):
         std=(1.0, 1.0, 1.0),
     )
     labels = "imagenet1k"
-    head = ClassificationHead()
+    head = ClassificationHead(argmax_offset=1)

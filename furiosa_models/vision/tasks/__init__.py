@@ -3,5 +3,13 @@
 from .base import ImageModel
 from .classification import ImageClassificationModel
 from .detection import ObjectDetectionModel
+from .pose import PoseEstimationModel
+from .yolov5 import YOLOv5Model
 
-__all__ = ["ImageClassificationModel", "ImageModel", "ObjectDetectionModel"]
+__all__ = [
+    "ImageClassificationModel",
+    "ImageModel",
+    "ObjectDetectionModel",
+    "PoseEstimationModel",
+    "YOLOv5Model",
+]

@@ -25,13 +25,13 @@ from ..images import (
 )
 from ..labels import load_labels
 from ..preprocess import ImageContext, ImageInput, normalize, prepare
-from ..results import Classification, Detections
+from ..results import Classification, Detections, Poses
 
 __all__ = ["ImageModel", "Outputs", "Photos", "as_list"]
 
 Photos: TypeAlias = "ImageSource | Iterable[ImageSource]"
 Outputs: TypeAlias = "npt.NDArray[Any] | Sequence[npt.NDArray[Any]]"
-Result = TypeVar("Result", Detections, Classification)
+Result = TypeVar("Result", Detections, Classification, Poses)
 
 
 class ImageModel(Model, Generic[Result]):

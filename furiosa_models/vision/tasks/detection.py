@@ -9,19 +9,14 @@ import numpy.typing as npt
 
 from ...conventions import specialised
 from ...types import ModelTaskType
-from ..heads import SSDHead
+from ..heads import SSDHead, YOLOv5Head
 from ..images import Color
 from ..preprocess import ImageContext, as_context
 from ..results import Detections
 from .base import ImageModel, Outputs, Photos, as_list
+from .thresholds import renamed
 
 __all__ = ["ObjectDetectionModel"]
-
-_ALIASES = {
-    "confidence_threshold": "score_threshold",
-    "conf_thres": "score_threshold",
-    "iou_thres": "iou_threshold",
-}
 
 
 class ObjectDetectionModel(ImageModel[Detections]):
@@ -29,7 +24,7 @@ class ObjectDetectionModel(ImageModel[Detections]):
 
     task_type = ModelTaskType.OBJECT_DETECTION
 
-    head: ClassVar[SSDHead]
+    head: ClassVar[SSDHead | YOLOv5Head]
 
     def preprocess(
         self, images: Photos, with_scaling: bool = False, *, color: Color = "bgr"
@@ -73,7 +68,7 @@ class ObjectDetectionModel(ImageModel[Detections]):
             TypeError: An unknown argument, or one given under two names.
         """
         given = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        options = _renamed(given, aliases)
+        options = renamed(given, aliases)
         return self._decode(as_list(model_outputs), [as_context(c) for c in contexts], options)
 
     def _decode(
@@ -82,7 +77,7 @@ class ObjectDetectionModel(ImageModel[Detections]):
         contexts: Sequence[ImageContext],
         options: Mapping[str, Any],
     ) -> list[Detections]:
-        return specialised(self.head, self._conventions.head).decode(
+        return self._head().decode(
             outputs,
             contexts,
             self._names(),
@@ -91,17 +86,5 @@ class ObjectDetectionModel(ImageModel[Detections]):
             iou_threshold=options["iou_threshold"],
         )
 
-
-def _renamed(
-    given: Mapping[str, float | None], aliases: Mapping[str, float | None]
-) -> dict[str, float | None]:
-    """The thresholds under one naming."""
-    options = dict(given)
-    for alias, value in aliases.items():
-        name = _ALIASES.get(alias)
-        if name is None or options[name] is not None:
-            what = f"unknown argument {alias!r}" if name is None else f"{name} given twice"
-            msg = f"{what}; expected score_threshold and iou_threshold"
-            raise TypeError(msg)
-        options[name] = value
-    return options
+    def _head(self) -> SSDHead | YOLOv5Head:
+        return specialised(self.head, self._conventions.head)
