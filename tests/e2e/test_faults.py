@@ -359,3 +359,25 @@ def test_a_flipped_bit_is_found_and_mended(tmp_path: Path) -> None:
         maintenance.verify(store, remove_damaged=True)
         assert store.fetch([file])["w.bin"].read_bytes() == DATA
     assert maintenance.verify(store) == []
+
+
+OFFLINE = """
+import socket, sys
+def refuse(*_, **__): raise RuntimeError("a socket was opened")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from furiosa_models.errors import ArtifactUnavailable
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+print(EfficientNetLite0(weights="random").predict(sys.argv[1], device="cpu").label)
+try:
+    SSDMobileNet().predict(sys.argv[1])
+except ArtifactUnavailable as error:
+    print(str(error).count("FURIOSA_MODELS_OFFLINE is set"))
+"""
+
+
+def test_offline_opens_no_socket(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    command = [sys.executable, "-c", OFFLINE, str(photos[0])]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "3"  # two URLs and one package

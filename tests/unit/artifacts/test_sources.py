@@ -5,6 +5,7 @@ import http.server as http_server
 import io
 import os
 import stat
+import sys
 import tarfile
 import threading
 import zipfile
@@ -15,6 +16,7 @@ import pytest
 
 from furiosa_models.artifacts.sources import SourceError, http, open_sources
 from furiosa_models.artifacts.sources.archives import copy_tar_member, copy_zip_member
+from furiosa_models.artifacts.sources.remote import parse_github
 
 
 class Sink(io.BytesIO):
@@ -182,3 +184,31 @@ def test_passing_server_errors_are_retried(moody_server: str) -> None:
 def test_a_body_cut_short_is_an_error(moody_server: str) -> None:
     with pytest.raises(SourceError, match="4 bytes|5 attempts|offers 5 bytes"):
         copy(f"{moody_server}/cut")
+
+
+def test_a_missing_extra_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(SourceError, match=r"pip install 'furiosa-model-zoo\[remote\]'"):
+        copy("s3://bucket/key")
+
+
+@pytest.mark.parametrize(
+    ("module", "uri"), [("gcsfs", "gs://b/k"), ("huggingface_hub", "hf://o/r/k")]
+)
+def test_a_missing_client_is_said(monkeypatch: pytest.MonkeyPatch, module: str, uri: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SourceError, match=r"client for (gs|hf): is not installed: pip install"):
+        copy(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("github:o/r", ("o", "r", "main", "")),
+        ("github:o/r@v1.2", ("o", "r", "v1.2", "")),
+        ("github:o/r@v1/models/x.onnx", ("o", "r", "v1", "models/x.onnx")),
+        ("github:o/r/models/x.onnx", ("o", "r", "main", "models/x.onnx")),
+    ],
+)
+def test_github_uris(uri: str, place: tuple[str, str, str, str]) -> None:
+    assert parse_github(uri) == place

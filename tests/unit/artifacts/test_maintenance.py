@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from furiosa_models.artifacts import File, Store, find, maintenance
+from furiosa_models.cli import cli
+from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
+
+DATA = b"weights" * 1000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with a file by sha256, one by md5 and one that was built."""
+    source = tmp_path / "w.bin"
+    source.write_bytes(DATA)
+    store = Store(tmp_path / "store", shared=())
+    by_sha = hashlib.sha256(DATA).hexdigest()
+    by_md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+    store.fetch([File(name="a", size=len(DATA), sha256=by_sha, sources=(str(source),))])
+    store.fetch([File(name="b", size=len(DATA), md5=by_md5, sources=(str(source),))])
+    store.derive("ab" * 32, lambda: b"built")
+    return store
+
+
+def names(store: Store) -> list[str]:
+    return sorted(
+        p.relative_to(store.root).as_posix() for p in store.root.rglob("*") if p.is_file()
+    )
+
+
+def test_a_store_moves_to_another_machine(store: Store, tmp_path: Path) -> None:
+    count = maintenance.export_to(store, tmp_path / "cache.tar")
+    other = Store(tmp_path / "other", shared=())
+    assert maintenance.import_from(other, tmp_path / "cache.tar") == count == 5
+    assert maintenance.verify(other) == []
+    assert len(maintenance.entries(other)) == 3
+    assert other.derive("ab" * 32, lambda: b"again").read_bytes() == b"built"
+    assert maintenance.import_from(other, tmp_path / "cache.tar") == count  # once more is no harm
+
+
+def tamper(source: Path, target: Path, name: str, data: bytes) -> None:
+    """Copy a tar file with one member in place of the first."""
+    with tarfile.open(target, "w") as tar:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+        with tarfile.open(source) as old:
+            for member in list(old)[1:]:
+                tar.addfile(member, old.extractfile(member))
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("../outside", "no place in an export"),
+        ("/etc/passwd", "no place in an export"),
+        ("objects/sha256/aa/../../x", "no place in an export"),
+        (f"objects/sha256/aa/{'ab' * 32}", "no place in an export"),
+        (f"objects/sha256/ab/{'ab' * 32}", "expected sha256 abab"),
+        (f"derived/ab/{'ab' * 32}", "should hold a SHA-256"),
+    ],
+)
+def test_a_tampered_export_is_refused(
+    store: Store, tmp_path: Path, name: str, complaint: str
+) -> None:
+    maintenance.export_to(store, tmp_path / "cache.tar")
+    tamper(tmp_path / "cache.tar", tmp_path / "bad.tar", name, b"evil")
+    other = Store(tmp_path / "other", shared=())
+    with pytest.raises(ArtifactCorrupted, match=complaint):
+        maintenance.import_from(other, tmp_path / "bad.tar")
+    assert maintenance.entries(other) == []
+    assert not (tmp_path / "outside").exists()
+
+
+def test_links_in_an_export_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        info = tarfile.TarInfo(f"objects/sha256/ab/{'ab' * 32}")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(info)
+    with pytest.raises(ArtifactCorrupted, match="no place"):
+        maintenance.import_from(Store(tmp_path / "s"), tmp_path / "bad.tar")
+
+
+def test_what_is_no_export(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no tar file")
+    with pytest.raises(ArtifactCorrupted, match="damaged"):
+        maintenance.import_from(Store(tmp_path / "s"), tmp_path / "text")
+    with pytest.raises(ArtifactUnavailable, match="cannot be read"):
+        maintenance.import_from(Store(tmp_path / "s"), tmp_path / "none")
+
+
+def test_a_damaged_store_is_not_exported(store: Store, tmp_path: Path) -> None:
+    path = maintenance.entries(store)[0].path
+    path.chmod(0o644)
+    path.write_bytes(b"damaged")
+    with pytest.raises(ArtifactCorrupted, match="verify the cache first"):
+        maintenance.export_to(store, tmp_path / "cache.tar")
+
+
+def test_prune_removes_leftovers_only(store: Store) -> None:
+    before = [name for name in names(store) if not name.startswith("locks/")]
+    for leftover in ("partial/abc", "unreachable/abc", "objects/sha256/ab/.part-xyz"):
+        path = store.root / leftover
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1234")
+    assert maintenance.prune(store) == 12
+    assert names(store) == before
+    maintenance.prune(store, built=True)
+    assert len(maintenance.entries(store)) == 2
+    assert store.derived("ab" * 32) is None
+
+
+def test_an_md5_file_is_pinned_to_the_sha256_seen_first(store: Store, tmp_path: Path) -> None:
+    md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+    file = File(name="b", size=len(DATA), md5=md5, sources=(str(tmp_path / "w.bin"),))
+    pin = store.root / "pins" / md5
+    assert pin.read_text() == hashlib.sha256(DATA).hexdigest()
+    store.path(file).unlink()
+    pin.chmod(0o644)
+    pin.write_text("0" * 64)  # as if another file of that MD5 had been seen first
+    with pytest.raises(ArtifactCorrupted, match="as seen before"):
+        store.fetch([file])
+    assert not store.has(file)
+
+
+def test_remove_frees_the_files_of_a_set(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", shared=())
+    artifact = find("SSDMobileNet", "depth075")
+    path = store.path(artifact.files[0])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"12345")
+    assert maintenance.entries(store)[0].name == "SSDMobileNet/depth075 mobilenetv1.tflite"
+    assert maintenance.remove(store, [artifact]) == 5
+    assert maintenance.entries(store) == []
+
+
+def test_the_command(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(store.root))
+
+    def run(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(cli, ["cache", *arguments])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    assert run("dir").strip() == str(store.root)
+    assert "3 files" in run("ls")
+    assert run("ls", "--json").count('"digest"') == 3
+    assert "every file is sound" in run("verify")
+    assert "5 files written" in run("export", str(tmp_path / "cache.tar"))
+    assert "5 files taken" in run("import", str(tmp_path / "cache.tar"))
+    path = maintenance.entries(store)[0].path
+    path.chmod(0o644)
+    path.write_bytes(b"damaged")
+    assert "damaged" in run("verify", code=1)
+    assert "removed" in run("verify", "--remove", code=1)
+    assert "every file is sound" in run("verify")
+    assert "freed" in run("prune", "--built")
+    assert "0.0 MB freed" in run("rm", "SSDMobileNet")
