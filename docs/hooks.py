@@ -36,6 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "artifacts.schema.json": json.dumps(json_schema(), indent=2),
         "guide/cli.md": cli_page(),
+        "guide/performance.md": performance_page(),
         "models/index.md": models_page(),
         **{f"models/{page_name(name)}": model_page(name) for name in list_models()},
     }
@@ -163,11 +164,31 @@ def weights_row(artifact: Artifact) -> str:
 
 
 def example(name: str) -> Iterator[str]:
-    """The model's own example file, or the one line that every model takes."""
-    for path in sorted((ROOT / "examples").glob("*.py")):
-        text = path.read_text()
-        if f"import {name}\n" in text and "create_runner" in text:
-            yield from [f"`examples/{path.name}`:", "", "```python", text.rstrip(), "```", ""]
+    """The model's own example files, or the lines that every model takes."""
+    texts = {path.name: path.read_text() for path in sorted((ROOT / "examples").glob("*.py"))}
+    own = {file: t for file, t in texts.items() if f"import {name}\n" in t and "runner" in t}
+    for file, text in own.items():
+        yield from [f"`examples/{file}`:", "", "```python", text.rstrip(), "```", ""]
+    if not own:
+        yield from ["```python", f"from furiosa_models.vision import {name}", ""]
+        yield from [f'print({name}().predict("examples/images/coffee.png"))', "```", ""]
+
+
+def performance_page() -> str:
+    """What `benchmarks/first_predict.py` measured."""
+    document = json.loads((ROOT / "docs" / "first_predict.json").read_text())
+    machine = document["machine"]
+    rows = [
+        f"| {row['model']} | {row['weights']} | {row['seconds']:.2f} | {row['peak_mb']:.0f} |"
+        for row in document["rows"]
+    ]
+    intro = (
+        "Wall time and peak memory of the first `predict` of a fresh process, with warm caches, "
+        f"on {machine['cpus']} CPUs of {machine['processor']}, Python {machine['python']}: import, "
+        "model, photo, network, results. `python benchmarks/first_predict.py` measures it again."
+    )
+    head = ["| model | weights | seconds | peak MB |", "|---|---|---|---|"]
+    return "\n".join(["# The first prediction", "", intro, "", *head, *rows, ""])
 
 
 def cli_page() -> str:

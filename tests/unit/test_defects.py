@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from furiosa_models import get_model, list_models
+from furiosa_models.cli import cli
 from furiosa_models.errors import ShapeError
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDMobileNet
@@ -196,3 +202,32 @@ def test_visualize_shows_keypoints_at_multiples_of_640() -> None:
     picture = np.asarray(people.plot(photo))
     assert picture[100, 640].any()
     assert picture[0, 30].any()
+
+
+def test_10_dumping_a_model_fetches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(tmp_path / "cache"))
+    model = SSDMobileNet()
+    assert json.loads(model.model_dump_json())["name"] == "MLCommonsSSDMobileNet"
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("arguments", [["list", "-t", "detect"], ["list", "detect"], ["--version"]])
+def test_11_the_command_does_what_its_help_says(arguments: list[str]) -> None:
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+
+
+def test_13_what_is_said_of_the_input_is_what_preprocess_gives() -> None:
+    photo = np.zeros((40, 60, 3), np.uint8)
+    for name in list_models():
+        model = get_model(name, weights="random")
+        tensor, _ = model.preprocess(photo)
+        assert tensor.shape == (1, 3, *model.input.size)
+        assert tensor.dtype == np.uint8
+        assert tensor.flags.c_contiguous
+
+
+def test_14_no_network_needs_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; from furiosa_models.vision import *"
+    subprocess.run([sys.executable, "-c", code], check=True)

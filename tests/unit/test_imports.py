@@ -30,7 +30,7 @@ LAYERS = [
     {"conventions"},
     {"model"},
     {"vision.tasks"},
-    {"vision.models", "evaluation", "registry"},
+    {"vision.models", "evaluation", "registry", "serving"},
     {"catalog", "vision", ""},
     {"cli", "__main__"},
 ]

@@ -1,0 +1,10 @@
+from furiosa_models.runtime.sync import create_runner
+from furiosa_models.vision import YOLOv5m
+
+image = ["examples/images/coffee.png"]
+
+model = YOLOv5m()
+with create_runner(model.model_source()) as runner:
+    inputs, contexts = model.preprocess(image)
+    outputs = runner.run(inputs)
+    print(model.postprocess(outputs, contexts))

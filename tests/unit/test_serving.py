@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import uvicorn
+
+from furiosa_models.errors import ExtraRequired
+from furiosa_models.serving import make_app
+from furiosa_models.vision import EfficientNetLite0
+
+
+@pytest.fixture(scope="module")
+def model() -> EfficientNetLite0:
+    return EfficientNetLite0(weights="random")
+
+
+@pytest.fixture
+def url(model: EfficientNetLite0) -> Iterator[str]:
+    config = uvicorn.Config(make_app(model, device="cpu"), port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/infer"
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_photo_in_results_out(url: str, model: EfficientNetLite0, photos: list[Path]) -> None:
+    with photos[0].open("rb") as file:
+        answer = requests.post(url, files={"image": file}, timeout=30)
+    assert answer.status_code == 200
+    assert answer.json() == {"result": model.predict(photos[0]).to_dict()}
+
+
+def test_what_is_no_photo_is_the_clients_fault(url: str) -> None:
+    answer = requests.post(url, files={"image": b"no photo"}, timeout=30)
+    assert answer.status_code == 422
+    assert "cannot be decoded" in answer.json()["detail"]
+    assert requests.post(url, timeout=30).status_code == 422
+
+
+def test_a_missing_extra_is_said(model: EfficientNetLite0, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "fastapi", None)
+    with pytest.raises(ExtraRequired, match="pip install"):
+        make_app(model)
