@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from PIL import Image
 
@@ -18,8 +19,6 @@ from furiosa_models.networks import read_weights
 from furiosa_models.registry.descriptor import parse_descriptor
 from furiosa_models.registry.transports import _unpack
 from furiosa_models.vision.images import read_image
-
-Image.MAX_IMAGE_PIXELS = None  # our own limit is under test, not a warning of Pillow's
 
 
 class Limited(io.BytesIO):
@@ -58,8 +57,9 @@ def weights(reader: str) -> Callable[[bytes], None]:
 
 
 def image(data: bytes) -> None:
-    """A photo."""
-    with contextlib.suppress(ImageError):
+    """A photo; our own limit is under test, not a warning of Pillow's."""
+    limit = mock.patch.object(Image, "MAX_IMAGE_PIXELS", None)
+    with limit, contextlib.suppress(ImageError):
         read_image(data)
 
 
