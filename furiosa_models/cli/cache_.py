@@ -9,6 +9,7 @@ import click
 
 from ..artifacts import Store, maintenance
 from ..catalog import get_model
+from . import options
 from .table import print_json, print_table
 
 __all__ = ["command"]
@@ -26,7 +27,7 @@ def show_folder() -> None:
 
 
 @command.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.json_output
 def show_files(as_json: bool) -> None:
     """List the files."""
     found = maintenance.entries(Store())

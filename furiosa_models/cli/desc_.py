@@ -8,6 +8,7 @@ import click
 
 from ..artifacts import Artifact, Store
 from ..catalog import get_model
+from . import options
 from .table import print_json, print_table
 
 __all__ = ["command"]
@@ -15,7 +16,7 @@ __all__ = ["command"]
 
 @click.command("desc")
 @click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.json_output
 def command(model: str, as_json: bool) -> None:
     """Describe a MODEL: what it is, what it takes, and its sets of weights. Fetches nothing."""
     found = get_model(model)

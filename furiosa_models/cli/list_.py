@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..catalog import list_models, model_class
+from . import options
 from .table import print_json, print_table
 
 __all__ = ["command"]
@@ -15,7 +16,7 @@ __all__ = ["command"]
 @click.command("list")
 @click.argument("filter_type", metavar="[TASK]", required=False)
 @click.option("-t", "--task", help="Only models for a task: detect, classify, pose.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.json_output
 def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
     """List the models, or those for a TASK: detect, classify, pose."""
     try:

@@ -15,6 +15,7 @@ from ..errors import ImageError
 from ..vision.images import expand_sources
 from ..vision.results import Classification, Detections
 from ..vision.tasks import ImageModel
+from . import options
 from .table import print_json
 
 __all__ = ["command"]
@@ -29,18 +30,13 @@ __all__ = ["command"]
     type=click.Path(file_okay=False, path_type=Path),
     help="Write an annotated picture and a JSON file per photo into this folder.",
 )
-@click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")
+@options.weights
 @click.option("--score-threshold", type=float, help="Least score of a detection, 0 to 1.")
 @click.option("--iou-threshold", type=float, help="Largest overlap of two detections, 0 to 1.")
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--device", help="cpu, or an NPU such as 'warboy(2)*1'; what is there by default.")
-@click.option(
-    "--postprocess",
-    type=click.Choice(["rust", "python"], case_sensitive=False),
-    default="rust",
-    show_default=True,
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.device
+@options.postprocess
+@options.json_output
 def command(
     model: str,
     images: tuple[str, ...],
@@ -48,7 +44,7 @@ def command(
     weights: str | None,
     postprocess: str,
     as_json: bool,
-    **options: Any,
+    **arguments: Any,
 ) -> None:
     """Run a MODEL on IMAGES: files, folders, globs or URLs.
 
@@ -57,7 +53,7 @@ def command(
     with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
         failed = False
         document: list[dict[str, Any]] = []
-        for name, result in _results(network, images, options):
+        for name, result in _results(network, images, arguments):
             if isinstance(result, ImageError):
                 click.echo(f"Error: {result}", err=True)
                 failed = True
@@ -74,7 +70,7 @@ def command(
 
 
 def _results(
-    network: ImageModel[Any], images: tuple[str, ...], options: dict[str, Any]
+    network: ImageModel[Any], images: tuple[str, ...], arguments: dict[str, Any]
 ) -> Iterator[tuple[str, Detections | Classification | ImageError]]:
     names: list[Any] = []
     for image in images:
@@ -85,7 +81,7 @@ def _results(
     with progress_bar(type(network).__name__, len(names), unit="photo") as bar:
         for name in names:
             try:
-                yield name, network.predict(name, **options)
+                yield name, network.predict(name, **arguments)
             except ImageError as error:
                 yield name, error
             bar.update()
@@ -107,7 +103,8 @@ def _print(entry: dict[str, Any]) -> None:
     click.secho(entry["image"], bold=True)
     for item in entry["results"]:
         box = ", ".join(f"{edge:.0f}" for edge in item.get("box", ()))
-        click.echo(f"  {item['score']:6.3f}  {item['label']}" + (box and f"  [{box}]"))
+        score = "     -" if item["score"] is None else f"{item['score']:6.3f}"
+        click.echo(f"  {score}  {item.get('label', 'person')}" + (box and f"  [{box}]"))
     if not entry["results"]:
         click.echo("  nothing found")
     for file in entry["files"]:

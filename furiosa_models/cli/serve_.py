@@ -7,6 +7,7 @@ import click
 from ..catalog import get_model
 from ..errors import ExtraRequired
 from ..serving import make_app
+from . import options
 
 __all__ = ["command"]
 
@@ -15,14 +16,9 @@ __all__ = ["command"]
 @click.argument("model")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=8000, show_default=True, help="Port to listen on.")
-@click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")
-@click.option("--devices", "device", help="cpu, or an NPU such as 'warboy(2)*1'.")
-@click.option(
-    "--postprocess",
-    type=click.Choice(["rust", "python"], case_sensitive=False),
-    default="rust",
-    show_default=True,
-)
+@options.weights
+@options.device
+@options.postprocess
 def command(
     model: str, host: str, port: int, weights: str | None, device: str | None, postprocess: str
 ) -> None:

@@ -10,6 +10,7 @@ import click
 from ..artifacts import Accuracy
 from ..catalog import get_model
 from ..evaluation import Evaluation, evaluate
+from . import options
 from .table import print_json, print_table
 
 __all__ = ["command"]
@@ -29,15 +30,10 @@ __all__ = ["command"]
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="COCO annotations (JSON), or a CSV file with the columns file and class_index.",
 )
-@click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")
-@click.option("--device", help="cpu, or an NPU such as 'warboy(2)*1'; what is there by default.")
-@click.option(
-    "--postprocess",
-    type=click.Choice(["rust", "python"], case_sensitive=False),
-    default="rust",
-    show_default=True,
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.weights
+@options.device
+@options.postprocess
+@options.json_output
 def command(
     model: str,
     images: Path,

@@ -40,6 +40,12 @@ def test_predict_as_json(photos: list[Path]) -> None:
     assert len(document["photos"][0]["results"]) == 3
 
 
+def test_people_are_printed_as_well(photos: list[Path]) -> None:
+    result = run("predict", "yolov7w6pose", photos[0], "--weights=random", "--iou-threshold=0.01")
+    assert result.returncode == 0, result.stderr
+    assert "  person  [" in result.stdout
+
+
 def test_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, photos: list[Path]) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
-from ..preprocess import ImageInput
 from ..tasks import ImageClassificationModel
+from .presets import imagenet
 
 __all__ = ["EfficientNetB0"]
 
@@ -23,14 +23,6 @@ class EfficientNetB0(ImageClassificationModel):
     )
 
     network = NetworkSpec("efficientnet", {"variant": "b0"})
-    input = ImageInput(
-        size=(224, 224),
-        resize="crop",
-        interpolation="pillow_bicubic",
-        crop_rounding="even",
-        resize_to=256,
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
-    )
+    input = imagenet(224, 256, "pillow_bicubic")
     labels = "imagenet1k"
     head = ClassificationHead()

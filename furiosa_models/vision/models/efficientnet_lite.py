@@ -7,6 +7,7 @@ from ...weights import NetworkSpec
 from ..heads import ClassificationHead
 from ..preprocess import ImageInput
 from ..tasks import ImageClassificationModel
+from .presets import imagenet
 
 __all__ = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
 
@@ -17,15 +18,8 @@ _PUBLICATION = Publication(
 
 
 def _input(size: int, resize_to: int) -> ImageInput:
-    return ImageInput(
-        size=(size, size),
-        resize="crop",
-        interpolation="pillow_bicubic",
-        crop_rounding="even",
-        resize_to=resize_to,
-        mean=(127.0, 127.0, 127.0),
-        std=(128.0, 128.0, 128.0),
-    )
+    scale = (128.0, 128.0, 128.0)
+    return imagenet(size, resize_to, "pillow_bicubic", mean=(127.0, 127.0, 127.0), std=scale)
 
 
 class EfficientNetLite0(ImageClassificationModel):

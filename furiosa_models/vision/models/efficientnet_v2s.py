@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
-from ..preprocess import ImageInput
 from ..tasks import ImageClassificationModel
+from .presets import imagenet
 
 __all__ = ["EfficientNetV2s"]
 
@@ -23,14 +23,6 @@ class EfficientNetV2s(ImageClassificationModel):
     )
 
     network = NetworkSpec("efficientnet_v2", {})
-    input = ImageInput(
-        size=(384, 384),
-        resize="crop",
-        interpolation="pillow_bilinear",
-        resize_to=384,
-        crop_rounding="even",
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
-    )
+    input = imagenet(384, 384, "pillow_bilinear")
     labels = "imagenet1k"
     head = ClassificationHead()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import SSDHead
-from ..preprocess import ImageInput
 from ..tasks import ObjectDetectionModel
+from .presets import SSD_300
 
 __all__ = ["SSDMobileNet"]
 
@@ -23,12 +23,6 @@ class SSDMobileNet(ObjectDetectionModel):
     )
 
     network = NetworkSpec("mobilenet_ssd", {})
-    input = ImageInput(
-        size=(300, 300),
-        resize="stretch",
-        interpolation="opencv_linear",
-        mean=(127.5, 127.5, 127.5),
-        std=(127.5, 127.5, 127.5),
-    )
+    input = SSD_300
     labels = "coco91"
     head = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
-from ..preprocess import ImageInput
 from ..tasks import YOLOv5Model
+from .presets import yolo
 
 __all__ = ["YOLOv5l", "YOLOv5m", "YOLOv5n", "YOLOv5s"]
 
 _PUBLICATION = Publication(url="https://github.com/ultralytics/yolov5")
-_INPUT = ImageInput(
-    size=(640, 640),
-    resize="letterbox",
-    interpolation="opencv_linear",
-    std=(255.0, 255.0, 255.0),
-)
 
 
 def _network(variant: str, num_classes: int) -> NetworkSpec:
@@ -32,7 +26,7 @@ class YOLOv5n(YOLOv5Model):
     metadata = Metadata(description="YOLOv5 nano model", publication=_PUBLICATION)
 
     network = _network("n", 80)
-    input = _INPUT
+    input = yolo(640, 640)
     labels = "coco80"
 
 
@@ -45,7 +39,7 @@ class YOLOv5s(YOLOv5Model):
     metadata = Metadata(description="YOLOv5 small model", publication=_PUBLICATION)
 
     network = _network("s", 80)
-    input = _INPUT
+    input = yolo(640, 640)
     labels = "coco80"
 
 
@@ -58,7 +52,7 @@ class YOLOv5m(YOLOv5Model):
     metadata = Metadata(description="YOLOv5 medium model", publication=_PUBLICATION)
 
     network = _network("m", 10)
-    input = _INPUT
+    input = yolo(640, 640)
     labels = "bdd100k"
 
 
@@ -71,5 +65,5 @@ class YOLOv5l(YOLOv5Model):
     metadata = Metadata(description="YOLOv5 large model", publication=_PUBLICATION)
 
     network = _network("l", 10)
-    input = _INPUT
+    input = yolo(640, 640)
     labels = "bdd100k"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...types import Metadata, Publication
 from ...weights import NetworkSpec
 from ..heads import PoseHead
-from ..preprocess import ImageInput
 from ..tasks import PoseEstimationModel
+from .presets import yolo
 
 __all__ = ["YOLOv7w6Pose"]
 
@@ -23,11 +23,6 @@ class YOLOv7w6Pose(PoseEstimationModel):
     )
 
     network = NetworkSpec("yolov7_pose", {}, layout="yolo_pickle")
-    input = ImageInput(
-        size=(384, 640),
-        resize="letterbox",
-        interpolation="opencv_linear",
-        std=(255.0, 255.0, 255.0),
-    )
+    input = yolo(384, 640)
     labels = "coco80"
     head = PoseHead()

@@ -15,7 +15,7 @@ from ..preprocess import ImageContext, as_context
 from ..results import Detections
 from .base import Outputs, as_list
 from .detection import ObjectDetectionModel
-from .thresholds import renamed
+from .finding import renamed
 
 __all__ = ["YOLOv5Model"]
 
@@ -50,16 +50,16 @@ class YOLOv5Model(ObjectDetectionModel):
         self._anchors = anchors
         self._options |= {"classes": self._classes, "anchors": anchors}
 
-    def postprocess(  # type: ignore[override]  # one more argument, as in 0.10
+    def postprocess(
         self,
         model_outputs: Outputs,
         contexts: Sequence[ImageContext | Mapping[str, Any]],
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
         with_sigmoid: bool | None = None,
-        **aliases: float | None,
+        **aliases: Any,
     ) -> list[Detections]:
-        """Detections of each photo; see `ObjectDetectionModel.postprocess`.
+        """Detections of each photo; see `FindingModel.postprocess`.
 
         Args:
             model_outputs: What the runner gave.
@@ -70,7 +70,7 @@ class YOLOv5Model(ObjectDetectionModel):
             aliases: The names of 0.10.
         """
         given = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        return self._head().decode(
+        return self._own_head().decode(
             as_list(model_outputs),
             [as_context(context) for context in contexts],
             self._names(),
@@ -79,7 +79,7 @@ class YOLOv5Model(ObjectDetectionModel):
             **renamed(given, aliases),
         )
 
-    def _head(self) -> YOLOv5Head:
+    def _own_head(self) -> YOLOv5Head:
         head = specialised(self.head, self._conventions.head)
         return head if self._anchors is None else specialised(head, {"anchors": self._anchors})
 

@@ -1,0 +1,23 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["device", "json_output", "postprocess", "weights"]
+
+device = click.option(
+    "--device",
+    "--devices",
+    "device",
+    help="cpu, or an NPU such as 'warboy(2)*1'; what is there by default.",
+)
+json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+postprocess = click.option(
+    "--postprocess",
+    type=click.Choice(["rust", "python"], case_sensitive=False),
+    default="rust",
+    show_default=True,
+    help="What pre- and postprocessing run on.",
+)
+weights = click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")
