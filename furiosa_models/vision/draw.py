@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["class_color", "draw_classes", "draw_detections", "draw_poses", "to_png"]
 
 _GOLDEN_RATIO = 0.618034
+_PADDING = 3
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 _MIDDLE, _LEFT, _RIGHT = (250, 210, 40), (255, 110, 60), (60, 150, 255)
@@ -116,12 +117,15 @@ class _Canvas:
 
     def write(self, corner: _Point, text: str, color: _Rgb) -> float:
         """Write on a filled background above the corner (below it at the top edge); its bottom."""
-        left, top, right, bottom = self.draw.textbbox((0, 0), text, font=self.font)
-        height = bottom - top + 4
-        y = corner[1] - height if corner[1] >= height else corner[1]
-        self.draw.rectangle((corner[0], y, corner[0] + right - left + 6, y + height), fill=color)
+        # Whole pixels, and the height of all letters: labels line up, and none is cut.
+        x, y = int(corner[0]), int(corner[1])
+        _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=self.font)
+        width = self.draw.textlength(text, font=self.font)
+        height = bottom - top + 2 * _PADDING
+        y = y - int(height) if y >= height else y
+        self.draw.rectangle((x, y, x + width + 2 * _PADDING, y + height), fill=color)
         ink = _BLACK if sum(color) > 380 else _WHITE
-        self.draw.text((corner[0] + 3 - left, y + 2 - top), text, fill=ink, font=self.font)
+        self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=self.font)
         return y + height
 
     def skeleton(self, keypoints: Sequence[Sequence[float]], threshold: float) -> None:
