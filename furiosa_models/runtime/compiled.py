@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _LEAST_SIZE = 1 << 20
+_LEAST_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
 _DIGEST_LENGTH = 64
 _MODEL, _WEIGHTS, _ENTRY = "model.onnx", "weights.bin", "entry.json"
 _OFF = frozenset({"0", "false", "no", "off"})
@@ -150,7 +151,7 @@ def _saving(options: Any, folder: Path) -> Any:
     prefix = "session.optimized_model_external_initializers"
     options.optimized_model_filepath = str(folder / _MODEL)
     options.add_session_config_entry(f"{prefix}_file_name", _WEIGHTS)
-    options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
+    options.add_session_config_entry(f"{prefix}_min_size_in_bytes", _LEAST_OUTSIDE)
     # Without it, matrices and int8 kernels are packed anew at every load.
     options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
     return options

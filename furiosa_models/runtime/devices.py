@@ -17,7 +17,7 @@ __all__ = ["Choice", "NpuSpec", "choose", "npu_problem", "parse_devices"]
 
 logger = logging.getLogger(__name__)
 
-_ENVIRONMENT = ("FURIOSA_MODELS_DEVICE", "FURIOSA_DEVICES", "NPU_DEVNAME")
+ENVIRONMENT = ("FURIOSA_MODELS_DEVICE", "FURIOSA_DEVICES", "NPU_DEVNAME")
 _DEVICE_FILES = "npu*"
 _ARCHITECTURES = ("warboy",)
 _PROCESSING_ELEMENTS = 2
@@ -136,7 +136,7 @@ def device_files() -> list[Path]:
 def _order(device: object) -> tuple[str | None, str]:
     """What is ordered (None: nothing), and who orders it."""
     if device is None:
-        for name in _ENVIRONMENT:
+        for name in ENVIRONMENT:
             if value := os.environ.get(name):
                 return (None if value == "auto" else value), name
         return None, "nobody"
