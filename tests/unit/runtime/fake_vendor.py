@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from furiosa_models.runtime.devices import npu_problem
 
 _COMMON = """
 import collections
@@ -130,8 +133,7 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str = _ASYNC) -
     (folder / "furiosa" / "__init__.py").touch()
     (package / "__init__.py").write_text(body)
     (package / "sync.py").write_text(_SYNC)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "furiosa"]:
-        monkeypatch.delitem(sys.modules, name)
+    forget()
     monkeypatch.syspath_prepend(str(folder))
 
 
@@ -139,7 +141,12 @@ def install_with_device(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[A
     """The same, with a device file; gives the list of what was called."""
     install(monkeypatch, folder)
     monkeypatch.setattr("furiosa_models.runtime.devices._DEVICE_FILES", "null")
-    import importlib
-
     calls: list[Any] = importlib.import_module("furiosa.runtime.sync").calls
     return calls
+
+
+def forget() -> None:
+    """Undo what importing it leaves behind."""
+    npu_problem.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "furiosa"]:
+        del sys.modules[name]

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.errors import BackendUnavailable
-from furiosa_models.runtime.devices import NpuSpec, choose, npu_problem, parse_devices
+from furiosa_models.runtime.devices import NpuSpec, choose, parse_devices
 
-from .fake_vendor import install
+from .fake_vendor import forget, install
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    npu_problem.cache_clear()
+    forget()
 
 
 def test_without_the_vendor_package_the_cpu_is_chosen_and_said(

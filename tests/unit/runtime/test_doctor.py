@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.runtime import doctor
-from furiosa_models.runtime.devices import npu_problem
 
-from .fake_vendor import install_with_device
+from .fake_vendor import forget, install_with_device
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    npu_problem.cache_clear()
+    forget()
     doctor.compiler_version.cache_clear()
 
 

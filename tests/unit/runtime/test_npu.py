@@ -12,7 +12,6 @@ import pytest
 
 from furiosa_models import runtime
 from furiosa_models.runtime import sync
-from furiosa_models.runtime.devices import npu_problem
 from furiosa_models.runtime.errors import (
     DeviceBusy,
     FuriosaRuntimeError,
@@ -20,7 +19,7 @@ from furiosa_models.runtime.errors import (
     SessionClosed,
 )
 
-from .fake_vendor import install_with_device
+from .fake_vendor import forget, install_with_device
 from .tiny import make_model
 
 X = np.array([1], np.uint8)
@@ -38,9 +37,9 @@ class ZooModel:
 
 @pytest.fixture(autouse=True)
 def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Any]]:
-    npu_problem.cache_clear()
+    forget()
     yield install_with_device(monkeypatch, tmp_path)
-    npu_problem.cache_clear()
+    forget()
 
 
 def test_a_runner_is_passed_through(calls: list[Any]) -> None:
