@@ -13,20 +13,38 @@ from typing import Literal
 
 from ..errors import BackendUnavailable
 
-__all__ = ["Choice", "choose", "npu_problem"]
+__all__ = ["Choice", "NpuSpec", "choose", "npu_problem", "parse_devices"]
 
 logger = logging.getLogger(__name__)
 
-_ENVIRONMENT = ("FURIOSA_DEVICES", "NPU_DEVNAME")
+ENVIRONMENT = ("FURIOSA_MODELS_DEVICE", "FURIOSA_DEVICES", "NPU_DEVNAME")
 _DEVICE_FILES = "npu*"
-_NPU = re.compile(
-    r"""
-    [a-z]+(\(\d+\))?\*\d+     # warboy(2)*1, warboy*1
-    | npu:\d+:\d+(-\d+)?      # npu:0:0, npu:0:0-1
-    | npu\d+(pe\d+(-\d+)?)?   # npu0pe0-1, deprecated
-    """,
-    re.VERBOSE,
+_ARCHITECTURES = ("warboy",)
+_PROCESSING_ELEMENTS = 2
+
+_ANY = re.compile(r"(?P<arch>[a-z][a-z0-9]*)(?:\((?P<pes>\d+)\))?\*(?P<count>\d+)")
+_NAMED = re.compile(r"(?:npu:(?P<device>\d+):|npu(?P<old>\d+)pe)(?P<first>\d+)(?:-(?P<last>\d+))?")
+_EXPECTED = (
+    "expected 'cpu', 'npu', 'auto', or NPUs as in 'warboy(2)*1', 'warboy*1', 'npu:0:0', "
+    "'npu:0:0-1', joined by commas"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class NpuSpec:
+    """One part of a device string.
+
+    Attributes:
+        num_pe: Processing elements that run a program together: 1 or 2.
+        count: How many such groups.
+        device: Number of the NPU, or None for any.
+        first_pe: Number of the first processing element, or None for any.
+    """
+
+    num_pe: Literal[1, 2]
+    count: int = 1
+    device: int | None = None
+    first_pe: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +55,59 @@ class Choice:
         backend: `furiosa` for the vendor runtime, `onnxruntime` for the CPU.
         device: The vendor's device string, or None for its default and for the CPU.
         reason: Why, in words.
+        num_pe: Processing elements of the NPU that run a program together.
     """
 
     backend: Literal["furiosa", "onnxruntime"]
     device: str | None
     reason: str
+    num_pe: Literal[1, 2] = 2
 
 
 def choose(device: str | None) -> Choice:
     """The device for a runner.
 
     Args:
-        device: `"cpu"`, an NPU device string of the vendor runtime (`"warboy(2)*1"`,
-            `"npu:0:0-1"`, comma-separated), or `"auto"` or None. These leave the choice to
-            `FURIOSA_DEVICES`, then `NPU_DEVNAME`, then to what is there: an NPU, else the CPU.
+        device: `"cpu"`; `"npu"`, any NPU; an NPU device string of the vendor runtime
+            (`"warboy(2)*1"`, `"npu:0:0-1"`, comma-separated); or `"auto"` or None. None leaves the
+            choice to `FURIOSA_MODELS_DEVICE`, then `FURIOSA_DEVICES`, then `NPU_DEVNAME`; that and
+            `"auto"` to what is there: an NPU, else the CPU.
 
     Raises:
         BackendUnavailable: A device was ordered that is not there.
+        TypeError: It is no string.
         ValueError: The string is no device string.
     """
     order, source = _order(device)
     if order == "cpu":
         return _logged(Choice("onnxruntime", None, f"{source} orders the CPU"))
+    specs = () if order in (None, "npu") else parse_devices(str(order), source)
     problem = npu_problem()
     if order is None:
         if problem is None:
             return _logged(Choice("furiosa", None, "an NPU answers"))
         return _logged(Choice("onnxruntime", None, f"no NPU: {problem}"))
-    _check_syntax(order, source)
     if problem is not None:
         msg = (
             f"{source} orders {order!r}, which cannot be had: {problem}. device='cpu' runs anywhere"
         )
         raise BackendUnavailable(msg)
-    return _logged(Choice("furiosa", order, f"{source} orders it"))
+    num_pe = specs[0].num_pe if specs else 2
+    return _logged(Choice("furiosa", order if specs else None, f"{source} orders it", num_pe))
+
+
+def parse_devices(text: str, source: str = "device") -> tuple[NpuSpec, ...]:
+    """The parts of an NPU device string.
+
+    Args:
+        text: As the vendor runtime takes it: `warboy(2)*1`, `warboy*1`, `npu:0:1`, `npu:0:0-1`,
+            the deprecated `npu0pe0` and `npu0pe0-1`, and several of them joined by commas.
+        source: Who gave it, for the error message.
+
+    Raises:
+        ValueError: It is no device string.
+    """
+    return tuple(_parse(part.strip(), source) for part in text.split(","))
 
 
 @cache
@@ -86,30 +123,56 @@ def npu_problem() -> str | None:
             f"furiosa-runtime is installed but does not import ({error}); install FuriosaAI's "
             "driver and HAL packages"
         )
-    if not any(Path("/dev").glob(_DEVICE_FILES)):
+    if not device_files():
         return "furiosa-runtime imports but there is no device file /dev/npu*"
     return None
 
 
-def _order(device: str | None) -> tuple[str | None, str]:
+def device_files() -> list[Path]:
+    """The NPU's device files."""
+    return sorted(Path("/dev").glob(_DEVICE_FILES))
+
+
+def _order(device: object) -> tuple[str | None, str]:
     """What is ordered (None: nothing), and who orders it."""
-    if device is not None and device != "auto":
-        return device, "the argument device"
     if device is None:
-        for name in _ENVIRONMENT:
+        for name in ENVIRONMENT:
             if value := os.environ.get(name):
                 return (None if value == "auto" else value), name
-    return None, "nobody"
+        return None, "nobody"
+    if not isinstance(device, str):
+        msg = f"device must be a string or None, got {device!r}"
+        raise TypeError(msg)
+    return (None if device == "auto" else device), "the argument device"
 
 
-def _check_syntax(order: str, source: str) -> None:
-    for part in order.split(","):
-        if not _NPU.fullmatch(part.strip()):
-            msg = (
-                f"{source}: {part!r} is no device: expected 'cpu', 'auto', or an NPU such as "
-                "'warboy(2)*1', 'warboy*1', 'npu:0:0-1'"
-            )
-            raise ValueError(msg)
+def _parse(part: str, source: str) -> NpuSpec:
+    if match := _ANY.fullmatch(part):
+        if match["arch"] not in _ARCHITECTURES:
+            raise _no_device(part, source, f"no architecture {match['arch']!r} is known")
+        count = int(match["count"])
+        if count < 1:
+            raise _no_device(part, source, "it asks for no device at all")
+        return NpuSpec(_num_pe(int(match["pes"] or 1), part, source), count)
+    if match := _NAMED.fullmatch(part):
+        first, last = int(match["first"]), int(match["last"] or match["first"])
+        if (match["last"] and last <= first) or last >= _PROCESSING_ELEMENTS:
+            raise _no_device(part, source, "an NPU has the processing elements 0, 1 and 0-1")
+        pes = _num_pe(last - first + 1, part, source)
+        return NpuSpec(pes, 1, int(match["device"] or match["old"] or 0), first)
+    raise _no_device(part, source, _EXPECTED)
+
+
+def _num_pe(number: int, part: str, source: str) -> Literal[1, 2]:
+    if number == 1:
+        return 1
+    if number == _PROCESSING_ELEMENTS:
+        return 2
+    raise _no_device(part, source, "an NPU has 1 or 2 processing elements to give")
+
+
+def _no_device(part: str, source: str, reason: str) -> ValueError:
+    return ValueError(f"{source}: {part!r} is no device: {reason}")
 
 
 def _logged(choice: Choice) -> Choice:

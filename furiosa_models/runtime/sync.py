@@ -1,42 +1,57 @@
-"""The blocking runtime: `furiosa.runtime.sync` of furiosa-runtime 0.10, on every machine."""
+"""The blocking runtime: `furiosa.runtime.sync` of furiosa-runtime 0.10, on every machine.
+
+```python
+with create_runner(model) as runner:
+    outputs = runner.run(tensor)
+
+submitter, receiver = create_queue(model)
+with submitter:
+    for number, tensor in enumerate(tensors):
+        submitter.submit(tensor, context=number)
+for number, outputs in receiver:
+    ...
+```
+"""
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Protocol, SupportsBytes, TypeAlias, runtime_checkable
+import weakref
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from typing_extensions import Self
 
-from ..errors import ShapeError
-from .cpu import OnnxRuntimeSession
 from .devices import Choice, choose
-from .errors import FuriosaRuntimeError, SessionClosed
-from .npu import FuriosaSession
+from .dtypes import Axis, DataType
+from .errors import FuriosaRuntimeError, FuriosaRuntimeWarning, SessionClosed
+from .model import Model
+from .npu import FuriosaQueue, FuriosaSession, vendor, vendor_errors
+from .opening import Order, npu_source
+from .ports import QueuePair, Receiver, Submitter
+from .runner import Runner
+from .source import ModelSource, Precision
+from .tensor import Tensor, TensorArray, TensorDesc
 
-__all__ = ["ModelSource", "Runner", "create_runner"]
+__all__ = [
+    "Axis",
+    "DataType",
+    "FuriosaRuntimeError",
+    "FuriosaRuntimeWarning",
+    "Model",
+    "ModelSource",
+    "QueuePair",
+    "Receiver",
+    "Runner",
+    "Runtime",
+    "Submitter",
+    "Tensor",
+    "TensorArray",
+    "TensorDesc",
+    "create_queue",
+    "create_runner",
+]
 
-
-@runtime_checkable
-class ZooModel(Protocol):
-    """What a runner needs of a model of the zoo."""
-
-    def cpu_program(self) -> Path:
-        """File of ONNX that takes what `preprocess` gives."""
-
-    def enf(self, num_pe: Literal[1, 2] = 2) -> bytes:
-        """Program of the NPU."""
-
-
-class _ModelProto(Protocol):
-    def SerializeToString(self) -> bytes: ...
-
-
-ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | SupportsBytes | _ModelProto | ZooModel"
+VENDOR = "furiosa.runtime.sync"
 
 
 def create_runner(
@@ -46,6 +61,7 @@ def create_runner(
     worker_num: int | None = None,
     batch_size: int | None = None,
     compiler_config: Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
 ) -> Runner:
     """A runner for a model, on the NPU if there is one and on the CPU if not.
 
@@ -53,149 +69,149 @@ def create_runner(
         model: An ONNX model (bytes, a path, a `ModelProto`), a model of this zoo, or on the NPU
             whatever the vendor runtime takes (ENF).
         device: See `furiosa_models.runtime.devices.choose`.
-        worker_num: Threads on the CPU; workers on the NPU.
+        worker_num: Threads that share the work of an inference on the CPU, one for each CPU the
+            process may use by default; workers on the NPU.
         batch_size: First dimension of the inputs, where the model leaves it open or at 1.
-        compiler_config: Options of the NPU compiler; of no effect on the CPU.
+        compiler_config: Options of the NPU compiler; checked, and of no effect, on the CPU.
+        precision: `"int8"` for the quantized program of a model of the zoo on the CPU.
 
     Raises:
         BackendUnavailable: A device was ordered that is not there.
-        FuriosaRuntimeError: The model cannot be loaded; ENF, for one, on a CPU.
+        FuriosaRuntimeError: The model cannot be loaded (ENF, for one, on a CPU), or an option of
+            the compiler is unknown or has the wrong type.
+        TypeError: An argument has the wrong type.
+        ValueError: A number is less than 1, or the device string is none.
     """
-    choice = choose(device)
-    if choice.backend == "furiosa":
-        source = model.enf() if isinstance(model, ZooModel) else model
-        options = {"batch_size": batch_size, "compiler_config": compiler_config}
-        session: FuriosaSession | OnnxRuntimeSession = FuriosaSession(
-            source, device=choice.device, worker_num=worker_num, **options
-        )
-    else:
-        session = OnnxRuntimeSession(_onnx(model, batch_size), threads=worker_num)
-    return Runner(session, choice)
+    order = Order(worker_num, batch_size, compiler_config, precision)
+    return _runner(choose(device), None, model, order)
 
 
-class Runner:
-    """A loaded model; safe to use from many threads.
+def create_queue(
+    model: ModelSource,
+    *,
+    device: str | None = None,
+    worker_num: int | None = None,
+    batch_size: int | None = None,
+    input_queue_size: int | None = None,
+    output_queue_size: int | None = None,
+    compiler_config: Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
+) -> QueuePair:
+    """A submitter and a receiver, with workers between them.
+
+    Args:
+        model: As for `create_runner`.
+        device: As for `create_runner`.
+        worker_num: Inferences that run at the same time; on the CPU one for each CPU the process
+            may use by default, which gets more done than one inference on all of them.
+        batch_size: As for `create_runner`.
+        input_queue_size: Submissions that may wait for a worker; more of them wait in `submit`.
+        output_queue_size: Results that may wait to be received; more of them stop the workers.
+        compiler_config: As for `create_runner`.
+        precision: As for `create_runner`.
+
+    Raises:
+        BackendUnavailable: As `create_runner`; so do the others.
+        FuriosaRuntimeError: The model cannot be loaded.
+        TypeError: An argument has the wrong type.
+        ValueError: A number is less than 1.
+    """
+    sizes = input_queue_size, output_queue_size
+    order = Order(worker_num, batch_size, compiler_config, precision, *sizes)
+    return _queue(choose(device), None, model, order)
+
+
+class Runtime:
+    """A device on which runners and queues are made; closing it closes them.
+
+    Args:
+        device: See `furiosa_models.runtime.devices.choose`.
 
     Attributes:
-        choice: The device it runs on, and why.
+        choice: The device, and why.
+
+    Raises:
+        BackendUnavailable: A device was ordered that is not there.
+        FuriosaRuntimeError: The device cannot be had.
     """
 
-    def __init__(self, session: OnnxRuntimeSession | FuriosaSession, choice: Choice) -> None:
-        self._session: OnnxRuntimeSession | FuriosaSession | None = session
-        self._closing = threading.Lock()
-        self.choice = choice
+    def __init__(self, device: str | None = None) -> None:
+        self.choice = choose(device)
+        self._vendor: Any = None
+        self._closed = False
+        self._made: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
+        if self.choice.backend == "furiosa":
+            with vendor_errors():
+                self._vendor = vendor(VENDOR).Runtime(self.choice.device)
 
-    @property
-    def backend(self) -> str:
-        """`furiosa` or `onnxruntime`."""
-        return self.choice.backend
+    def create_runner(
+        self,
+        model: ModelSource,
+        *,
+        worker_num: int | None = None,
+        batch_size: int | None = None,
+        compiler_config: Mapping[str, Any] | None = None,
+        precision: Precision | None = None,
+    ) -> Runner:
+        """A runner on this device; see `create_runner`."""
+        self._check_open()
+        order = Order(worker_num, batch_size, compiler_config, precision)
+        runner = _runner(self.choice, self._vendor, model, order)
+        self._made.add(runner)
+        return runner
 
-    @property
-    def takes_batches(self) -> bool:
-        """Whether the first dimension of the input may have any size."""
-        specs = self._open().inputs or []
-        return bool(specs) and all(spec.shape[:1] == (None,) for spec in specs)
-
-    def run(self, inputs: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """Outputs for one input, or for a list of them.
-
-        Raises:
-            TypeError: An input has the wrong dtype.
-            ShapeError: An input has the wrong shape, or there are too many or too few.
-            SessionClosed: The runner was closed.
-        """
-        session = self._open()
-        tensors = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-        _check(session, tensors)
-        return session.run(tensors)
-
-    def run_with(
-        self, output_names: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
-    ) -> list[npt.NDArray[Any]]:
-        """The named outputs for inputs by name; raises as `run` does, `ValueError` on a name."""
-        session = self._open()
-        if session.inputs is None:
-            return session.run(list(inputs.values()), output_names)
-        known = [spec.name for spec in session.inputs]
-        _check_names("input", list(inputs), known)
-        _check_names("output", output_names, [spec.name for spec in session.outputs])
-        tensors = [inputs[name] for name in known if name in inputs]
-        _check(session, tensors)
-        return session.run(tensors, output_names)
+    def create_queue(
+        self,
+        model: ModelSource,
+        *,
+        worker_num: int | None = None,
+        batch_size: int | None = None,
+        input_queue_size: int | None = None,
+        output_queue_size: int | None = None,
+        compiler_config: Mapping[str, Any] | None = None,
+        precision: Precision | None = None,
+    ) -> QueuePair:
+        """A submitter and a receiver on this device; see `create_queue`."""
+        self._check_open()
+        sizes = input_queue_size, output_queue_size
+        order = Order(worker_num, batch_size, compiler_config, precision, *sizes)
+        pair = _queue(self.choice, self._vendor, model, order)
+        self._made.update(pair)
+        return pair
 
     def close(self) -> bool:
-        """Free the model; True the first time."""
-        with self._closing:
-            session, self._session = self._session, None
-        if isinstance(session, FuriosaSession):
-            session.close()
-        return session is not None
+        """Close it and all that was made on it; True the first time."""
+        was_open, self._closed = not self._closed, True
+        for made in [*self._made]:
+            made.close()
+        if was_open and self._vendor is not None:
+            with vendor_errors():
+                self._vendor.close()
+        return was_open
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        state = "closed" if self._session is None else self.choice.reason
-        return f"<Runner on {self.backend}: {state}>"
-
-    def _open(self) -> OnnxRuntimeSession | FuriosaSession:
-        session = self._session
-        if session is None:
-            msg = "the runner is closed: create a new one"
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "the runtime is closed: make a new one"
             raise SessionClosed(msg)
-        return session
 
 
-def _check(
-    session: OnnxRuntimeSession | FuriosaSession, tensors: Sequence[npt.NDArray[Any]]
-) -> None:
-    if session.inputs is None:
-        return
-    if len(tensors) != len(session.inputs):
-        names = [spec.name for spec in session.inputs]
-        msg = f"expected {len(names)} inputs ({', '.join(names)}), got {len(tensors)}"
-        raise ShapeError(msg)
-    for spec, tensor in zip(session.inputs, tensors, strict=True):
-        spec.check(tensor)
+def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> Runner:
+    if choice.backend == "onnxruntime":
+        return Runner(order.cpu_session(model), choice)
+    creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
+    source, options = npu_source(model, choice.num_pe), order.npu_options()
+    return Runner(FuriosaSession(creator, source, device=device, **options), choice)
 
 
-def _check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
-    if unknown := [name for name in names if name not in known]:
-        msg = f"the model has no {kind} {unknown[0]!r}; it has {', '.join(known)}"
-        raise ShapeError(msg)
-
-
-def _onnx(model: ModelSource, batch_size: int | None) -> bytes | str:
-    """The model as ONNX Runtime takes it."""
-    source = _bytes_or_path(model)
-    if batch_size is None:
-        return source
-    from .. import networks
-
-    data = source if isinstance(source, bytes) else _read(source)
-    return networks.set_batch_size(data, batch_size)
-
-
-def _bytes_or_path(model: ModelSource) -> bytes | str:
-    if isinstance(model, ZooModel):
-        return str(model.cpu_program())
-    if isinstance(model, (str, os.PathLike)):
-        return os.fspath(model)
-    return model.SerializeToString() if hasattr(model, "SerializeToString") else bytes(model)
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            return file.read()
-    except OSError as error:
-        msg = f"model {path!r} cannot be read: {error.strerror or error}"
-        raise FuriosaRuntimeError(msg) from error
+def _queue(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> QueuePair:
+    if choice.backend == "onnxruntime":
+        return QueuePair.of(order.cpu_queue(model))
+    creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
+    source, options = npu_source(model, choice.num_pe), order.npu_queue_options()
+    return QueuePair.of(FuriosaQueue(creator, source, device=device, **options))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import subprocess
 import sys
@@ -10,6 +12,9 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+
+from furiosa_models import runtime
+from furiosa_models.runtime import errors, model, session, sync, tensor
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,3 +75,81 @@ def test_the_cpu_is_chosen_and_an_ordered_npu_is_refused(vendor_python: Path) ->
     refusal = result.stdout.splitlines()[-1]
     assert refusal.startswith("BackendUnavailable: the argument device orders 'warboy(2)*1'")
     assert "libfuriosa_hal.so: cannot open shared object file" in refusal
+
+
+STUBS = {
+    "__init__.pyi": runtime,
+    "sync.pyi": sync,
+    "tensor.pyi": tensor,
+    "errors.pyi": errors,
+    "model.pyi": model,
+}
+INTERNAL = {"_T_co", "_Self", "_ContextfulFuture", "__git_short_hash__", "__build_timestamp__"}
+
+
+@pytest.fixture(scope="module")
+def vendor_package(vendor_python: Path) -> Path:
+    """Folder of the vendor's namespace package."""
+    (folder,) = vendor_python.parent.parent.glob("lib/python*/site-packages/furiosa")
+    return folder
+
+
+def definitions(body: list[ast.stmt], prefix: str = "") -> dict[str, ast.stmt]:
+    """What a stub defines or exports, by dotted name."""
+    found: dict[str, ast.stmt] = {}
+    for node in body:
+        match node:
+            case ast.ClassDef(name=name):
+                found |= {prefix + name: node, **definitions(node.body, f"{prefix}{name}.")}
+            case ast.FunctionDef(name=name):
+                found[prefix + name] = node
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found[prefix + name] = node
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=names)):
+                found |= {str(ast.literal_eval(name)): node for name in names}
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                found[prefix + name] = node
+    return {name: node for name, node in found.items() if not INTERNAL & {*name.split(".")}}
+
+
+def missing_or_different(module: object, name: str, node: ast.stmt) -> str | None:
+    """What the vendor's callers can do with their thing that they cannot do with ours."""
+    path = name.removesuffix(".__new__").split(".")
+    ours: object = module
+    try:
+        for part in path:
+            ours = inspect.getattr_static(ours, part) if ours is not module else getattr(ours, part)
+    except AttributeError:
+        return f"{name} is missing"
+    if not isinstance(node, ast.FunctionDef) or not callable(ours):
+        return None
+    theirs = [a.arg for a in node.args.args if a.arg not in ("self", "cls")]
+    parameters = [p for p in inspect.signature(ours).parameters.values() if p.name != "self"]
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    optional = {p.name for p in parameters if p.default is not p.empty}
+    required_by_them = len(theirs) - len(node.args.defaults)
+    if positional != theirs or not {*theirs[required_by_them:]} <= optional:
+        return f"{name}: {positional} is not {theirs}"
+    if lacking := {a.arg for a in node.args.kwonlyargs} - optional:
+        return f"{name} lacks {lacking}"
+    return None
+
+
+@pytest.mark.parametrize("stub", STUBS)
+def test_our_signatures_are_the_vendors(vendor_package: Path, stub: str) -> None:
+    found = definitions(ast.parse((vendor_package / "native_runtime" / stub).read_text()).body)
+    differences = [missing_or_different(STUBS[stub], name, found[name]) for name in found]
+    assert [difference for difference in differences if difference] == []
+    assert found
+
+
+def test_the_old_functions_take_what_they_took(vendor_package: Path) -> None:
+    source = (vendor_package / "runtime" / "legacy" / "session.py").read_text()
+    found = definitions(ast.parse(source).body)
+    functions = {name: found[name] for name in ("create", "create_async")}
+    for name, node in functions.items():
+        assert isinstance(node, ast.FunctionDef)
+        ours = [*inspect.signature(getattr(session, name)).parameters]
+        assert ours == [argument.arg for argument in node.args.args]

@@ -1,32 +1,21 @@
 from __future__ import annotations
 
 import logging
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from furiosa_models.errors import BackendUnavailable
-from furiosa_models.runtime.devices import choose, npu_problem
+from furiosa_models.runtime.devices import NpuSpec, choose, parse_devices
 
-VENDOR = "furiosa.runtime.sync"
+from .fake_vendor import forget, install
 
 
 @pytest.fixture(autouse=True)
-def _forget() -> None:
-    npu_problem.cache_clear()
-
-
-def install_vendor(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str) -> None:
-    """Put a vendor package on the path whose import does what `body` says."""
-    package = folder / "furiosa" / "runtime"
-    package.mkdir(parents=True)
-    (folder / "furiosa" / "__init__.py").touch()
-    (package / "__init__.py").write_text(body)
-    (package / "sync.py").touch()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "furiosa"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.syspath_prepend(str(folder))
+def _forget() -> Iterator[None]:
+    yield
+    forget()
 
 
 def test_without_the_vendor_package_the_cpu_is_chosen_and_said(
@@ -43,20 +32,20 @@ def test_without_the_vendor_package_the_cpu_is_chosen_and_said(
 def test_a_vendor_package_that_does_not_import_is_absent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: str
 ) -> None:
-    install_vendor(monkeypatch, tmp_path, f"raise {error}('libfuriosa_hal.so: cannot open')")
+    install(monkeypatch, tmp_path, f"raise {error}('libfuriosa_hal.so: cannot open')")
     assert "libfuriosa_hal.so" in choose("auto").reason
     with pytest.raises(BackendUnavailable, match=r"libfuriosa_hal\.so.*driver"):
         choose("warboy(2)*1")
 
 
 def test_a_vendor_package_without_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    install_vendor(monkeypatch, tmp_path, "")
+    install(monkeypatch, tmp_path, "")
     monkeypatch.setattr("furiosa_models.runtime.devices._DEVICE_FILES", "no-such-device*")
     assert "no device file" in choose(None).reason
 
 
 def test_an_npu_that_answers_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    install_vendor(monkeypatch, tmp_path, "")
+    install(monkeypatch, tmp_path, "")
     monkeypatch.setattr("furiosa_models.runtime.devices._DEVICE_FILES", "null")
     assert choose(None).backend == "furiosa"
     assert choose("npu:0:0-1").device == "npu:0:0-1"
@@ -74,7 +63,59 @@ def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatc
     assert choose("auto").backend == "onnxruntime"
 
 
-@pytest.mark.parametrize("device", ["gpu", "warboy", "npu:0", "", "warboy(2)*1,gpu"])
-def test_what_is_no_device(device: str) -> None:
-    with pytest.raises((ValueError, BackendUnavailable)):
-        choose(device)
+def test_our_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FURIOSA_DEVICES", "warboy(2)*1")
+    monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "cpu")
+    assert choose(None).reason == "FURIOSA_MODELS_DEVICE orders the CPU"
+    monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "npu")
+    with pytest.raises(BackendUnavailable, match="FURIOSA_MODELS_DEVICE orders 'npu'"):
+        choose(None)
+    monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "auto")
+    assert choose(None).backend == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("warboy(2)*1", [NpuSpec(2)]),
+        ("warboy(1)*3", [NpuSpec(1, 3)]),
+        ("warboy*2", [NpuSpec(1, 2)]),
+        ("npu:0:1", [NpuSpec(1, 1, 0, 1)]),
+        ("npu:12:0-1", [NpuSpec(2, 1, 12, 0)]),
+        ("npu0pe0", [NpuSpec(1, 1, 0, 0)]),
+        ("npu1pe0-1", [NpuSpec(2, 1, 1, 0)]),
+        ("npu:1:0, npu:1:1", [NpuSpec(1, 1, 1, 0), NpuSpec(1, 1, 1, 1)]),
+        ("warboy*1,npu0pe1", [NpuSpec(1), NpuSpec(1, 1, 0, 1)]),
+    ],
+)
+def test_device_strings(text: str, specs: list[NpuSpec]) -> None:
+    assert list(parse_devices(text)) == specs
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("gpu", "expected 'cpu', 'npu', 'auto'"),
+        ("warboy", "expected"),
+        ("npu:0", "expected"),
+        ("npu0", "expected"),
+        ("", "expected"),
+        ("CPU", "expected"),
+        ("warboy(2)*1,", "'' is no device"),
+        ("warboy(2)*1,gpu", "'gpu' is no device"),
+        ("renegade*1", "no architecture 'renegade'"),
+        ("warboy(3)*1", "1 or 2 processing elements"),
+        ("warboy(0)*1", "1 or 2 processing elements"),
+        ("warboy*0", "no device at all"),
+        ("npu:0:2", "elements 0, 1 and 0-1"),
+        ("npu:0:1-0", "elements 0, 1 and 0-1"),
+        ("npu:0:1-1", "elements 0, 1 and 0-1"),
+        ("npu:0:0-2", "elements 0, 1 and 0-1"),
+        ("npu:-1:0", "expected"),
+    ],
+)
+def test_what_is_no_device(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse_devices(text)
+    with pytest.raises(ValueError, match="the argument device: "):
+        choose(text)

@@ -1,38 +1,21 @@
 from __future__ import annotations
 
+import logging
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from furiosa_models.errors import FuriosaModelsError, ShapeError
 from furiosa_models.runtime.errors import FuriosaRuntimeError, SessionClosed
-from furiosa_models.runtime.sync import ModelSource, Runner, create_runner
+from furiosa_models.runtime.sync import ModelSource, Runner, create_queue, create_runner
 from furiosa_models.vision import EfficientNetLite0
 
-X = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
-
-
-def make_model(batch: int | str = 1) -> onnx.ModelProto:
-    """`double = 2 * x`, `negative = -x`."""
-    shape = [batch, 3, 2, 2]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Add", ["x", "x"], ["double"]),
-            helper.make_node("Neg", ["x"], ["negative"]),
-        ],
-        "test",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [
-            helper.make_tensor_value_info("double", TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info("negative", TensorProto.FLOAT, shape),
-        ],
-    )
-    opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8)
+from .tiny import X, looking_up, make_model, mnist_like, three_inputs
 
 
 @pytest.fixture
@@ -140,3 +123,161 @@ def test_many_threads_share_a_runner(runner: Runner) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_what_the_vendors_own_tests_pin() -> None:
+    with create_runner(mnist_like(), device="cpu") as runner:
+        assert runner.model.summary() == (
+            "Inputs:\n"
+            '{0: TensorDesc(name="Input3", shape=(1, 1, 28, 28), dtype=FLOAT32, format=NCHW, '
+            "size=3136, len=784)}\n"
+            "Outputs:\n"
+            '{0: TensorDesc(name="Plus214_Output_0", shape=(1, 10), dtype=FLOAT32, format=??, '
+            "size=40, len=10)}"
+        )
+        assert runner.model.input_num == runner.model.output_num == 1
+        image = np.random.default_rng(0).random((1, 1, 28, 28), np.float32)
+        assert image.shape == runner.model.input(0).shape
+        assert image.dtype == runner.model.input(0).dtype.numpy
+        (alone,), (listed,) = runner.run(image), runner.run([image])
+        (named,) = runner.run_with(["Plus214_Output_0"], {"Input3": image})
+        np.testing.assert_array_equal(alone, listed)
+        np.testing.assert_array_equal(alone, named)
+        with pytest.raises(TypeError):
+            runner.run(np.zeros((1, 28, 28, 1), np.float16))
+        with pytest.raises(ValueError, match="shape"):
+            runner.run(np.zeros((2, 28, 28, 2), np.float32))
+        with pytest.raises(ValueError, match="expected 1 inputs"):
+            runner.run([image, image])
+        with pytest.raises(TypeError):
+            runner.run_with(None, {"Input3": image})  # type: ignore[arg-type]
+    with create_runner(mnist_like(), device="cpu", batch_size=1) as runner:
+        assert runner.model.input(0).shape == (1, 1, 28, 28)
+    with create_runner(mnist_like(), device="cpu", batch_size=4) as runner:
+        assert runner.model.input(0).shape == (4, 1, 28, 28)
+
+
+def test_outputs_come_in_the_order_they_are_asked_for() -> None:
+    inputs = {name: np.full((2, 2), i, np.float32) for i, name in enumerate("abc", 1)}
+    with create_runner(three_inputs(), device="cpu") as runner:
+        third, first = runner.run_with(["sum_3", "sum_1"], dict(reversed([*inputs.items()])))
+        assert runner.run_with([], inputs) == []
+        with pytest.raises(ValueError, match="expected 3 inputs"):
+            runner.run_with(["sum_1"], {"a": inputs["a"]})
+        with pytest.raises(TypeError, match="list of names"):
+            runner.run_with("sum_1", inputs)
+        with pytest.raises(TypeError, match="map names"):
+            runner.run_with(["sum_1"], [inputs["a"]])  # type: ignore[arg-type]
+    assert (first[0, 0], third[0, 0]) == (6.0, 18.0)
+
+
+def test_allocated_inputs_fit(runner: Runner) -> None:
+    (tensor,) = runner.allocate()
+    assert tensor.shape == (1, 3, 2, 2)
+    assert not runner.run(tensor)[0].any()
+
+
+def test_other_kinds_of_tensors() -> None:
+    with create_runner(looking_up(), device="cpu") as runner:
+        assert runner.run(np.array([2]))[0][0] == 3.0
+        assert runner.run(iter([np.array([1])]))[0][0] == 2.0  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a tensor or a list"):
+            runner.run(3)  # type: ignore[arg-type]
+        with pytest.raises(FuriosaRuntimeError, match="ONNX Runtime failed"):
+            runner.run(np.array([7]))
+
+
+def test_inputs_are_not_copied(runner: Runner) -> None:
+    (checked,) = runner.model.check([X])
+    assert checked is X
+
+
+@pytest.mark.parametrize("use", ["run", "run_with", "allocate", "model"])
+def test_use_after_close(runner: Runner, use: str) -> None:
+    runner.close()
+    calls: dict[str, Callable[[], object]] = {
+        "run": lambda: runner.run(X),
+        "run_with": lambda: runner.run_with(["double"], {"x": X}),
+        "allocate": runner.allocate,
+        "model": lambda: runner.model,
+    }
+    with pytest.raises(SessionClosed):
+        calls[use]()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"worker_num": 0}, ValueError),
+        ({"worker_num": "two"}, TypeError),
+        ({"worker_num": True}, TypeError),
+        ({"batch_size": 0}, ValueError),
+        ({"batch_size": 1.0}, TypeError),
+        ({"device": 0}, TypeError),
+        ({"precision": "int8"}, FuriosaRuntimeError),
+        ({"precision": "int4"}, FuriosaRuntimeError),
+        ({"compiler_config": {"INVALID_COMPILER_CONFIG_NAME": True}}, FuriosaRuntimeError),
+        ({"compiler_config": {"remove_lower": 1}}, FuriosaRuntimeError),
+        ({"compiler_config": {"max_num_partitioning_axes": True}}, FuriosaRuntimeError),
+        ({"compiler_config": [("remove_lower", True)]}, FuriosaRuntimeError),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        create_runner(make_model(), **{"device": "cpu", **options})
+    with pytest.raises(error):
+        create_queue(make_model(), **{"device": "cpu", **options})
+
+
+def test_options_of_the_npu_compiler_are_said_to_have_no_effect(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    config = {
+        "lower_tabulated_dequantize": True,
+        "allow_precision_error": False,
+        "permute_input": [[0, 3, 1, 2]],
+        "without_quantize": {"parameters": [{"input_min": 0.0, "input_max": 1.0}]},
+        "max_operation_memory_ratio": 0.9,
+    }
+    create_runner(make_model(), device="cpu", compiler_config=config).close()
+    assert "lower_tabulated_dequantize" in caplog.text
+    assert "no effect on the CPU" in caplog.text
+
+
+def test_what_is_no_model() -> None:
+    with pytest.raises(TypeError, match="a model is"):
+        create_runner(7, device="cpu")  # type: ignore[arg-type]
+    with pytest.raises(FuriosaRuntimeError, match="TFLite"):
+        create_runner(b"\x1c\0\0\0TFL3" + bytes(100), device="cpu")
+
+
+def test_bytes_in_every_form() -> None:
+    data: bytes = make_model().SerializeToString()
+
+    class Graph:
+        def __bytes__(self) -> bytes:
+            return data
+
+    models: list[ModelSource] = [bytearray(data), memoryview(data), Graph()]
+    for model in models:
+        create_runner(model, device="cpu").close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
+def test_nothing_leaks_over_a_thousand_rounds() -> None:
+    data = make_model().SerializeToString()
+
+    def rounds(count: int) -> tuple[int, int]:
+        for _ in range(count):
+            with create_runner(data, device="cpu", worker_num=2) as runner:
+                runner.run(X)
+            with create_queue(data, device="cpu", worker_num=2) as (submitter, receiver):
+                submitter.submit(X)
+                receiver.recv()
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    before = rounds(10)
+    assert rounds(1000) == before
+    tasks = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+    assert tasks < 50

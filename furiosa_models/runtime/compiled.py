@@ -1,0 +1,227 @@
+"""The compiled cache: graphs as ONNX Runtime optimised them, memory-mapped ever after.
+
+Layout, under `FURIOSA_MODELS_CACHE_HOME`:
+
+```
+compiled/<key>/model.onnx    the optimised graph
+compiled/<key>/weights.bin   its weights
+compiled/<key>/entry.json    what it was made from, and sizes and times of the two files
+```
+
+An optimised graph is for the machine and the version of ONNX Runtime that made it, so the key is a
+hash over both and the model. An entry appears by renaming its folder into place, whole; one whose
+files are not as they were written is made again. `FURIOSA_MODELS_COMPILED=0` switches it off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..artifacts import settings
+from .machine import cpu_fingerprint
+
+__all__ = ["Entry", "entries", "home", "load", "remove"]
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+_LEAST_SIZE = 1 << 20
+_LEAST_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
+_DIGEST_LENGTH = 64
+_MODEL, _WEIGHTS, _ENTRY = "model.onnx", "weights.bin", "entry.json"
+_OFF = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A compiled program.
+
+    Attributes:
+        path: Its folder.
+        model: sha256 of the model it was made from.
+        onnxruntime: Version of ONNX Runtime that made it.
+        size: Its bytes on disk.
+        is_current: Whether this machine with this version would use it.
+    """
+
+    path: Path
+    model: str
+    onnxruntime: str
+    size: int
+    is_current: bool
+
+
+def home() -> Path:
+    """Folder of the compiled cache."""
+    return settings.cache_home() / "compiled"
+
+
+def is_enabled() -> bool:
+    """Whether the cache is in use (`FURIOSA_MODELS_COMPILED`)."""
+    return os.environ.get("FURIOSA_MODELS_COMPILED", "1").strip().lower() not in _OFF
+
+
+def load(model: bytes | str, options: Callable[[], Any]) -> Any:
+    """An `onnxruntime.InferenceSession` of a model, from the cache if that has it.
+
+    Args:
+        model: ONNX bytes, or the path of a file.
+        options: Makes the session's options, new ones at each call.
+    """
+    digest = _digest(model) if is_enabled() else None
+    if digest is None:
+        return _session(model, options())
+    folder = home() / _key(digest)
+    session = _open(folder, options)
+    return session if session is not None else _make(folder, digest, model, options)
+
+
+def entries() -> list[Entry]:
+    """What is in the cache, oldest first."""
+    if not home().is_dir():
+        return []
+    folders = sorted(home().iterdir(), key=lambda folder: folder.stat().st_mtime)
+    return [_describe(folder) for folder in folders if folder.is_dir()]
+
+
+def remove(which: Iterable[Entry] | None = None) -> int:
+    """Remove entries, all by default; gives the bytes freed."""
+    doomed = entries() if which is None else list(which)
+    for entry in doomed:
+        shutil.rmtree(entry.path, ignore_errors=True)
+    return sum(entry.size for entry in doomed)
+
+
+def _session(model: bytes | str, options: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _open(folder: Path, options: Callable[[], Any]) -> Any:
+    """The session of an entry; None if it is not there, or not as it was written."""
+    import onnxruntime
+
+    try:
+        written = json.loads((folder / _ENTRY).read_text())["files"]
+        if written != _stamps(folder):
+            msg = "its files have changed"
+            raise ValueError(msg)
+        settled = options()
+        settled.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return _session(str(folder / _MODEL), settled)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever is wrong with it, making it again is the remedy
+        logger.info("compiled program %s is damaged (%s): making it again", folder, error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _make(folder: Path, digest: str, model: bytes | str, options: Callable[[], Any]) -> Any:
+    """A session of the model, which leaves an entry behind if it can."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            dir=folder.parent, prefix="new-", ignore_cleanup_errors=True
+        ) as scratch:
+            session = _session(model, _saving(options(), Path(scratch)))
+            if not _has_external_data(model):
+                _publish(Path(scratch), folder, digest)
+            return session
+    except OSError as error:
+        logger.info("no compiled program is kept (%s)", error)
+    except Exception as error:  # a full disk, too, is ONNX Runtime's own kind of error
+        logger.debug("no compiled program is kept (%s)", error)
+    return _session(model, options())
+
+
+def _saving(options: Any, folder: Path) -> Any:
+    prefix = "session.optimized_model_external_initializers"
+    options.optimized_model_filepath = str(folder / _MODEL)
+    options.add_session_config_entry(f"{prefix}_file_name", _WEIGHTS)
+    options.add_session_config_entry(f"{prefix}_min_size_in_bytes", _LEAST_OUTSIDE)
+    # Without it, matrices and int8 kernels are packed anew at every load.
+    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
+    return options
+
+
+def _publish(scratch: Path, folder: Path, digest: str) -> None:
+    facts = {"model": digest, "onnxruntime": _version(), "cpu": cpu_fingerprint()}
+    (scratch / _ENTRY).write_text(json.dumps({**facts, "files": _stamps(scratch)}))
+    # It fails where another process was faster, whose entry is as good.
+    with suppress(OSError):
+        scratch.rename(folder)
+
+
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    """Size and time of each file but the entry itself."""
+    stats = {path.name: path.stat() for path in folder.iterdir() if path.name != _ENTRY}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(stats.items())}
+
+
+def _digest(model: bytes | str) -> str | None:
+    """sha256 of a model; None for one that is too small to be worth it, or cannot be read."""
+    if isinstance(model, bytes):
+        return None if len(model) < _LEAST_SIZE else hashlib.sha256(model).hexdigest()
+    from ..artifacts.store import hash_file
+
+    path = Path(model)
+    try:
+        if path.stat().st_size < _LEAST_SIZE:
+            return None
+        if _names_its_hash(path):
+            return path.name
+        return hash_file(path, "sha256")
+    except OSError:
+        return None
+
+
+def _names_its_hash(path: Path) -> bool:
+    """Whether it is an object of the artifact store, which verified it."""
+    parents = path.parts[-4:-1]
+    return parents == ("objects", "sha256", path.name[:2]) and len(path.name) == _DIGEST_LENGTH
+
+
+def _has_external_data(model: bytes | str) -> bool:
+    """Whether the model's weights are in other files, of which the digest knows nothing."""
+    if isinstance(model, bytes):
+        return False
+    import onnx
+
+    proto = onnx.load(model, load_external_data=False)
+    external = onnx.TensorProto.EXTERNAL
+    return any(tensor.data_location == external for tensor in proto.graph.initializer)
+
+
+def _key(digest: str) -> str:
+    facts = [_FORMAT, digest, _version(), cpu_fingerprint()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("onnxruntime")
+
+
+def _describe(folder: Path) -> Entry:
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    try:
+        facts = json.loads((folder / _ENTRY).read_text())
+        model, made_by = facts["model"], facts["onnxruntime"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return Entry(folder, "", "", size, is_current=False)
+    return Entry(folder, model, made_by, size, is_current=folder.name == _key(model))

@@ -1,0 +1,52 @@
+"""What the machine is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+__all__ = ["available_cpus", "cpu_features", "cpu_fingerprint", "cpu_name"]
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def cpu_name() -> str:
+    """Name of the CPU."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """Instruction sets of the CPU, as the kernel names them; empty where it does not say."""
+    info = _cpuinfo()
+    return frozenset((info.get("flags") or info.get("Features") or "").split())
+
+
+@cache
+def cpu_fingerprint() -> str:
+    """A hash that differs between CPUs that may want different programs."""
+    facts = [platform.system(), platform.machine(), *sorted(cpu_features())]
+    if not cpu_features():
+        facts.append(cpu_name())
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    try:
+        lines = _CPUINFO.read_text().partition("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    pairs = [line.partition(":") for line in lines]
+    return {name.strip(): value.strip() for name, _, value in pairs}

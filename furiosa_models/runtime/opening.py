@@ -1,0 +1,79 @@
+"""What the blocking and the awaitable runtime have in common: orders, and how they are met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .config import check_compiler_config, check_positive
+from .cpu import OnnxRuntimeSession, available_cpus
+from .queues import DEFAULT_QUEUE_SIZE, Pipeline
+from .source import ModelSource, Precision, ZooModel, onnx_source
+
+__all__ = ["Order", "npu_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Options of a runner or queue; None leaves a choice to the backend.
+
+    Attributes:
+        worker_num: Threads on the CPU; workers on the NPU.
+        batch_size: First dimension of the inputs.
+        compiler_config: Options of the NPU compiler.
+        precision: `"fp32"` or `"int8"` program of a model of the zoo.
+        input_queue_size: Submissions that may wait.
+        output_queue_size: Results that may wait.
+    """
+
+    worker_num: int | None = None
+    batch_size: int | None = None
+    compiler_config: Mapping[str, Any] | None = None
+    precision: Precision | None = None
+    input_queue_size: int | None = None
+    output_queue_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("worker_num", "batch_size", "input_queue_size", "output_queue_size"):
+            check_positive(name, getattr(self, name))
+
+    def cpu_session(self, model: ModelSource) -> OnnxRuntimeSession:
+        """A session on the CPU: all threads work on one inference."""
+        return self._session(model, self.worker_num or available_cpus())
+
+    def cpu_queue(self, model: ModelSource) -> Pipeline:
+        """A queue on the CPU: each worker has an inference of its own."""
+        workers = self.worker_num or available_cpus()
+        session = self._session(model, max(1, available_cpus() // workers))
+        sizes = self.input_queue_size, self.output_queue_size
+        return Pipeline(session, workers, *(size or DEFAULT_QUEUE_SIZE for size in sizes))
+
+    def npu_options(self) -> dict[str, Any]:
+        """Keyword arguments of the vendor's `create_runner`."""
+        config = None if self.compiler_config is None else dict(self.compiler_config)
+        return {
+            "worker_num": self.worker_num,
+            "batch_size": self.batch_size,
+            "compiler_config": config,
+        }
+
+    def npu_queue_options(self) -> dict[str, Any]:
+        """Keyword arguments of the vendor's `create_queue`."""
+        sizes = {
+            "input_queue_size": self.input_queue_size,
+            "output_queue_size": self.output_queue_size,
+        }
+        return {**self.npu_options(), **sizes}
+
+    def _session(self, model: ModelSource, threads: int) -> OnnxRuntimeSession:
+        check_compiler_config(self.compiler_config)
+        source = onnx_source(model, self.batch_size, self.precision)
+        return OnnxRuntimeSession(source, threads=threads)
+
+
+def npu_source(model: ModelSource, num_pe: Literal[1, 2]) -> Any:
+    """The model as the vendor runtime takes it: a model of the zoo as its ENF."""
+    if isinstance(model, ZooModel):
+        return model.enf(num_pe)
+    return model.SerializeToString() if hasattr(model, "SerializeToString") else model

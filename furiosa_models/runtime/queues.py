@@ -1,0 +1,182 @@
+"""A queue in front of workers and one behind them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+
+from .channel import Channel, Closed, NotNow
+from .cpu import OnnxRuntimeSession
+from .errors import FuriosaRuntimeError, QueueWaitTimeout, SessionClosed, SessionTerminated
+from .model import as_tensors
+
+__all__ = ["DEFAULT_QUEUE_SIZE", "Pipeline", "Received"]
+
+DEFAULT_QUEUE_SIZE = 256
+"""How many submissions, and how many results, may wait."""
+
+Received: TypeAlias = "tuple[Any, list[npt.NDArray[Any]]]"
+_Run: TypeAlias = "Callable[[Any], list[npt.NDArray[Any]]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of a submission: outputs, or an error."""
+
+    context: Any
+    outputs: list[npt.NDArray[Any]]
+    error: BaseException | None = None
+
+
+class Pipeline:
+    """Workers between two queues; ends when the submitter or the receiver is closed.
+
+    Args:
+        session: What runs; all workers share it.
+        workers: Number of threads.
+        input_size: Submissions that may wait for a worker.
+        output_size: Results that may wait to be received.
+
+    Attributes:
+        model: What the program takes and gives.
+        inputs: The queue in front.
+        outputs: The queue behind.
+    """
+
+    def __init__(
+        self, session: OnnxRuntimeSession, workers: int, input_size: int, output_size: int
+    ) -> None:
+        self.model = session.model
+        self.inputs: Channel[tuple[Any, Any]] = Channel(input_size)
+        self.outputs: Channel[_Outcome] = Channel(output_size)
+        self._submitting = self._receiving = True
+        team = _Team(session.run, self.inputs, self.outputs, workers)
+        # The threads know the queues and not this object, which can thus be collected.
+        self._threads = [threading.Thread(target=team.work, daemon=True) for _ in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, inputs: Any, context: Any) -> None:
+        """Check inputs and put them into the queue; raises as `check` and `put`."""
+        self.put(self.check(inputs), context)
+
+    def check(self, inputs: Any) -> list[npt.NDArray[Any]]:
+        """The inputs as a list of arrays; raises as `Model.check`."""
+        return self.model.check(as_tensors(inputs))
+
+    def put(self, inputs: Any, context: Any, timeout: float | None = None) -> None:
+        """Put checked inputs into the queue; `NotNow` where there is no room in time.
+
+        Raises:
+            SessionClosed: The submitter was closed.
+            SessionTerminated: The receiver was closed, or the workers died.
+        """
+        if not self._submitting:
+            msg = "the submitter is closed"
+            raise SessionClosed(msg)
+        self._notice_death()
+        try:
+            self.inputs.put((context, inputs), timeout)
+        except Closed:
+            msg = "nobody takes submissions any more: the receiver was closed, or the workers died"
+            raise SessionTerminated(msg) from None
+
+    def take(self, timeout: float | None = None) -> Received:
+        """Take a result; `NotNow` where none comes in time.
+
+        Raises:
+            SessionClosed: The receiver was closed.
+            SessionTerminated: Nothing will come any more.
+            FuriosaRuntimeError: This inference failed; the message has the context.
+        """
+        self._notice_death()
+        try:
+            outcome = self.outputs.get(timeout)
+        except Closed:
+            if not self._receiving:
+                msg = "the receiver is closed"
+                raise SessionClosed(msg) from None
+            msg = "nothing will come any more: the submitter was closed, or the workers died"
+            raise SessionTerminated(msg) from None
+        if outcome.error is not None:
+            msg = f"the inference with context {outcome.context!r} failed: {outcome.error}"
+            raise FuriosaRuntimeError(msg) from outcome.error
+        return outcome.context, outcome.outputs
+
+    def recv(self, timeout: float | None = None) -> Received:
+        """As `take`, with `QueueWaitTimeout` where none comes in time."""
+        try:
+            return self.take(timeout)
+        except NotNow:
+            msg = f"no result came within {timeout} s"
+            raise QueueWaitTimeout(msg) from None
+
+    def allocate(self) -> list[npt.NDArray[Any]]:
+        """Fresh input tensors, all zero."""
+        return self.model.allocate()
+
+    def close_submitter(self) -> bool:
+        """Take no more submissions; those in the queue are still run. True the first time."""
+        was_open, self._submitting = self._submitting, False
+        self.inputs.close()
+        return was_open
+
+    def close_receiver(self) -> bool:
+        """Give no more results, and run nothing any more. True the first time."""
+        was_open, self._receiving = self._receiving, False
+        self.inputs.close(discard=True)
+        self.outputs.close(discard=True)
+        return was_open
+
+    def join(self) -> None:
+        """Wait until the workers have ended."""
+        for thread in self._threads:
+            thread.join()
+
+    def _notice_death(self) -> None:
+        """Close the queues if there are no workers, as in a forked process."""
+        if not any(thread.is_alive() for thread in self._threads):
+            self.inputs.close(discard=True)
+            self.outputs.close()
+
+
+class _Team:
+    """What the workers share; the last one to leave closes both queues."""
+
+    def __init__(
+        self,
+        run: _Run,
+        inputs: Channel[tuple[Any, Any]],
+        outputs: Channel[_Outcome],
+        size: int,
+    ) -> None:
+        self._run, self._inputs, self._outputs = run, inputs, outputs
+        self._at_work = size
+        self._lock = threading.Lock()
+
+    def work(self) -> None:
+        """Run submissions until there are no more."""
+        try:
+            while True:
+                self._outputs.put(self._outcome(*self._inputs.get()))
+        except Closed:
+            pass
+        finally:  # whatever it dies of, nobody must wait for it
+            self._leave()
+
+    def _outcome(self, context: Any, inputs: Any) -> _Outcome:
+        try:
+            return _Outcome(context, self._run(inputs))
+        except BaseException as error:  # the receiver waits for it, and must hear of it
+            return _Outcome(context, [], error)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._at_work -= 1
+            if self._at_work == 0:
+                self._inputs.close(discard=True)
+                self._outputs.close()

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from furiosa_models import networks
+from furiosa_models.runtime import compiled
+from furiosa_models.runtime.cpu import OnnxRuntimeSession
+
+PIXELS = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
+
+
+def graph() -> onnx.ModelProto:
+    """Some layers with 1.5 MB of weights, of kinds that ONNX Runtime lays out anew."""
+    rng = np.random.default_rng(1)
+    shapes = {"w1": (16, 3, 3, 3), "w2": (32, 16, 3, 3), "w3": (32 * 32 * 32, 12)}
+    weights = [
+        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Flatten", ["c"], ["d"]),
+        helper.make_node("MatMul", ["d", "w3"], ["y"]),
+    ]
+    body = helper.make_graph(
+        nodes,
+        "layers",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 12])],
+        weights,
+    )
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+MODEL = networks.to_bytes(graph())
+
+
+def outputs(model: bytes | str) -> npt.NDArray[np.float32]:
+    (result,) = OnnxRuntimeSession(model, threads=1).run(PIXELS)
+    return result
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> npt.NDArray[np.float32]:
+    """Outputs of a session without the cache."""
+    with monkeypatch.context() as context:
+        context.setenv("FURIOSA_MODELS_COMPILED", "0")
+        result = outputs(MODEL)
+    assert compiled.entries() == []
+    return result
+
+
+def test_a_second_session_comes_from_the_cache(
+    plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.testing.assert_array_equal(outputs(MODEL), plain)
+    (entry,) = compiled.entries()
+    assert entry.is_current
+    assert entry.size > len(MODEL)
+    assert {path.name for path in entry.path.iterdir()} == {
+        "entry.json",
+        "model.onnx",
+        "weights.bin",
+    }
+    monkeypatch.setattr(compiled, "_make", None)  # nothing is made any more
+    np.testing.assert_array_equal(outputs(MODEL), plain)
+
+
+def test_bytes_and_files_of_one_model_share_an_entry(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(MODEL)
+    np.testing.assert_array_equal(outputs(str(path)), outputs(MODEL))
+    assert len(compiled.entries()) == 1
+
+
+def test_an_object_of_the_store_is_not_hashed_again(tmp_path: Path) -> None:
+    digest = "ab" * 32
+    path = tmp_path / "objects" / "sha256" / "ab" / digest
+    path.parent.mkdir(parents=True)
+    path.write_bytes(MODEL)
+    outputs(str(path))
+    assert [entry.model for entry in compiled.entries()] == [digest]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "garble", "empty entry"])
+def test_a_damaged_entry_is_made_again(plain: npt.NDArray[np.float32], damage: str) -> None:
+    outputs(MODEL)
+    (entry,) = compiled.entries()
+    weights = entry.path / "weights.bin"
+    match damage:
+        case "truncate":
+            os.truncate(weights, 100)
+        case "remove":
+            weights.unlink()
+        case "garble":
+            weights.write_bytes(bytes(weights.stat().st_size))
+        case "empty entry":
+            (entry.path / "entry.json").write_text("")
+    np.testing.assert_array_equal(outputs(MODEL), plain)
+    np.testing.assert_array_equal(outputs(MODEL), plain)
+    (again,) = compiled.entries()
+    assert again.is_current
+
+
+@pytest.mark.parametrize("change", ["_version", "cpu_fingerprint"])
+def test_another_machine_or_version_has_its_own_entry(
+    monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    outputs(MODEL)
+    monkeypatch.setattr(compiled, change, lambda: "another")
+    outputs(MODEL)
+    old, new = compiled.entries()
+    assert (old.is_current, new.is_current) == (False, True)
+
+
+def test_removing() -> None:
+    outputs(MODEL)
+    (entry,) = compiled.entries()
+    (entry.path / "entry.json").write_text(json.dumps({"model": "?"}))
+    assert not compiled.entries()[0].is_current
+    assert compiled.remove([]) == 0
+    assert compiled.remove() > len(MODEL)
+    assert compiled.entries() == []
+
+
+def test_small_models_and_models_with_outer_weights_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    outer = graph()
+    onnx.save(outer, str(path), save_as_external_data=True, location="outer", size_threshold=1000)
+    with path.open("ab") as file:  # a file of some size, as its graph may well be
+        note = onnx.ModelProto(doc_string="x" * (1 << 20))
+        file.write(note.SerializeToString())
+    expected = outputs(str(path))
+    assert compiled.entries() == []
+    np.testing.assert_array_equal(expected, outputs(MODEL))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not read-only on Windows")
+def test_a_cache_that_cannot_be_written(
+    plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(blocked))
+    np.testing.assert_array_equal(outputs(MODEL), plain)
+
+
+def test_what_cannot_be_saved_is_run_all_the_same(
+    plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        msg = "no space left"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(compiled, "_saving", refuse)
+    np.testing.assert_array_equal(outputs(MODEL), plain)
+    assert compiled.entries() == []
+
+
+def test_many_processes_make_one_entry(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(MODEL)
+    code = (
+        "import sys; from furiosa_models.runtime.cpu import OnnxRuntimeSession as S;"
+        "S(sys.argv[1], threads=1)"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(4)]
+    assert [process.wait() for process in processes] == [0] * 4
+    assert len(compiled.entries()) == 1
+    assert not [*compiled.home().glob("new-*")]

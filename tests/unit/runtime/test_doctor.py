@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from furiosa_models.runtime import doctor
+
+from .fake_vendor import forget, install_with_device
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    forget()
+    doctor.compiler_version.cache_clear()
+
+
+def facts() -> dict[str, doctor.Fact]:
+    return {fact.topic: fact for fact in doctor.diagnose()}
+
+
+def test_a_machine_without_an_npu() -> None:
+    found = facts()
+    assert found["vendor runtime"].finding == "not installed"
+    assert found["NPU"].is_fine is False
+    assert "pip install furiosa-runtime" in found["NPU"].advice
+    assert found["compiler"].finding == "no furiosa-compiler"
+    assert found["models run on"].finding == "the CPU, by ONNX Runtime"
+    assert found["ONNX Runtime"].finding.startswith("1.")
+    assert found["cache"].is_fine
+    assert found["compiled programs"].finding.startswith("0 with 0 MiB")
+
+
+def test_a_machine_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install_with_device(monkeypatch, tmp_path)
+    compiler = tmp_path / "furiosa-compiler"
+    compiler.write_text("#!/bin/sh\nprintf 'backend:\\n- version: 0.10.1\\n- revision: abc\\n'\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = facts()
+    assert found["NPU"].finding == "answers"
+    assert found["compiler"].finding == "furiosa-compiler 0.10.1"
+    assert found["models run on"].finding == "the NPU"
+
+
+def test_an_order_that_cannot_be_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FURIOSA_DEVICES", "warboy(2)*1")
+    monkeypatch.setenv("FURIOSA_MODELS_COMPILED", "0")
+    found = facts()
+    assert found["environment"].finding == "FURIOSA_DEVICES=warboy(2)*1"
+    assert found["models run on"].is_fine is False
+    assert "cannot be had" in found["models run on"].advice
+    assert "switched off" in found["compiled programs"].finding
+
+
+def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    compiler = tmp_path / "furiosa-compiler"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor.compiler_version() is None
