@@ -26,6 +26,8 @@ LAYERS = [
     {"vision.ssd", "vision.yolo", "vision.yolov5", "vision.pose", "vision.classification"},
     {"vision.results", "vision.draw", "vision.postprocess"},
     {"vision.heads"},
+    {"vision.video"},
+    {"vision.pipeline"},
     {"weights"},
     {"conventions"},
     {"model"},
