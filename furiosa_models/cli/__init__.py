@@ -12,7 +12,7 @@ from ..errors import FuriosaModelsError
 
 __all__ = ["main"]
 
-COMMANDS = ("list", "desc", "predict", "fetch", "verify", "cache")
+COMMANDS = ("list", "desc", "predict", "fetch", "verify", "bench", "cache")
 
 EXAMPLES = """
 \b

@@ -32,7 +32,7 @@ LAYERS = [
     {"conventions"},
     {"model"},
     {"vision.tasks"},
-    {"vision.models", "evaluation", "registry"},
+    {"vision.models", "benchmark", "evaluation", "registry"},
     {"catalog", "vision", ""},
     {"cli", "__main__"},
 ]
