@@ -12,7 +12,17 @@ from ..errors import FuriosaModelsError
 
 __all__ = ["main"]
 
-COMMANDS = ("list", "desc", "predict", "fetch", "verify", "serve", "cache")
+COMMANDS = (
+    "list",
+    "desc",
+    "predict",
+    "fetch",
+    "verify",
+    "bench",
+    "serve",
+    "cache",
+    "doctor",
+)
 
 EXAMPLES = """
 \b

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import ExitStack, closing
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -19,11 +19,10 @@ from ..images import (
     DecodedImage,
     ImageSource,
     expand_sources,
-    is_single,
     read_image,
-    remember,
 )
 from ..labels import load_labels
+from ..pipeline import OnError, Steps, check_on_error, count, is_one_photo, pipelined
 from ..preprocess import ImageContext, ImageInput, normalize, prepare
 from ..results import Classification, Detections, Poses
 
@@ -56,19 +55,27 @@ class ImageModel(Model, Generic[Result]):
         stream: bool = False,
         device: str | None = None,
         color: Color = "bgr",
+        on_error: OnError = "raise",
+        progress: bool | None = None,
     ) -> Any:
         """Results of photos: fetch, decode, preprocess, run, postprocess.
 
         Args:
-            source: A photo in any form of `furiosa_models.vision.images.read_image`, or a
-                sequence, folder or glob of them.
+            source: A photo in any form of `furiosa_models.vision.images.read_image`; a sequence,
+                iterator, folder or glob of them; or a video file, which is as many photos as it
+                has frames.
             score_threshold: Least score of a detection, between 0 and 1; the model's by default.
             iou_threshold: Largest overlap of two detections of one class; the model's by default.
             top_k: Number of classes of a classification.
             batch_size: Photos run at once.
-            stream: Give a generator that works as it is consumed, instead of a list.
+            stream: Give a generator instead of a list. It reads and runs a few batches ahead of
+                what is taken from it, and keeps no more than these in memory.
             device: `"cpu"`, an NPU device string, or None for what is there.
             color: Channel order of numpy arrays: `"bgr"`, OpenCV's, or `"rgb"`.
+            on_error: What becomes of one of many photos that cannot be read: `"raise"` after the
+                results of those before it; `"skip"` it with a line in the log; or a function that
+                is called with the photo and the error.
+            progress: Show a bar of the photos that are done; by default for a list of results.
 
         Returns:
             One result for one photo; a list (a generator with `stream=True`) for many.
@@ -78,44 +85,43 @@ class ImageModel(Model, Generic[Result]):
             ArtifactError: The weights cannot be had.
             BackendUnavailable: The device that was asked for is not there.
             ValueError: A threshold, `top_k` or `batch_size` is out of range.
+            ExtraRequired: The source is a video, and PyAV is not installed.
         """
         if batch_size < 1:
             msg = f"batch_size must be at least 1, got {batch_size}"
             raise ValueError(msg)
+        check_on_error(on_error)
         options = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        results = self._results(source, batch_size, device, color, {**options, "top_k": top_k})
-        if stream:
-            return results
-        return next(results) if is_single(source) else self._collect(source, results)
-
-    def _collect(self, source: Photos, results: Iterator[Result]) -> list[Result]:
-        total = (
-            len(source) if isinstance(source, Sequence) and not isinstance(source, str) else None
-        )
-        with progress_bar(type(self).__name__, total, unit="photo") as bar:
-            found = []
-            for result in results:
-                found.append(result)
-                bar.update()
-            return found
+        steps = self._steps(device, color, {**options, "top_k": top_k})
+        if is_one_photo(source) and not stream:
+            return steps.one(source)
+        shown = not stream if progress is None else progress
+        results = self._results(source, steps, batch_size, on_error, shown)
+        return results if stream else list(results)
 
     def _results(
         self,
         source: Photos,
+        steps: Steps[Result],
         batch_size: int,
-        device: str | None,
-        color: Color,
-        options: Mapping[str, Any],
+        on_error: OnError,
+        shown: bool,
     ) -> Iterator[Result]:
-        photos = expand_sources(source)
-        while batch := list(islice(photos, batch_size)):
-            images = [read_image(photo, color=color) for photo in batch]
-            tensor, contexts = self._tensor(images)
-            outputs = _run(self._runner(device), tensor)
-            found = self._decode(outputs, contexts, options)
-            for photo, image, result in zip(batch, images, found, strict=True):
-                result.image = remember(photo, image)
-                yield result
+        with ExitStack() as stack:
+            bar = progress_bar(type(self).__name__, count(source), unit="photo") if shown else None
+            entered = stack.enter_context(bar) if bar else None
+            results = pipelined(
+                steps, source, batch_size=batch_size, on_error=on_error, bar=entered
+            )
+            yield from stack.enter_context(closing(results))
+
+    def _steps(self, device: str | None, color: Color, options: Mapping[str, Any]) -> Steps[Result]:
+        return Steps(
+            color=color,
+            prepare=self._tensor,
+            run=lambda tensor: _run(self._runner(device), tensor),
+            decode=lambda outputs, contexts: self._decode(outputs, contexts, options),
+        )
 
     def _preprocess(
         self, photos: Photos, color: Color, *, with_scaling: bool

@@ -1,0 +1,148 @@
+"""How long the stages of a model take on photos: what `furiosa-models bench` prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .artifacts.progress import progress_bar
+from .errors import ImageError
+from .runtime.sync import Runner, create_runner
+from .vision.images import expand_sources, read_image
+from .vision.tasks import ImageModel
+
+__all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark"]
+
+STAGES = ("decode", "preprocess", "run", "postprocess")
+"""What is timed of each photo: file to pixels, pixels to tensor, network, outputs to results."""
+
+SECTIONS = {
+    "Preprocess -> Inference -> Postprocess": STAGES,
+    "Inference -> Postprocess": STAGES[2:],
+    "Inference": STAGES[2:3],
+}
+"""The three sections of 0.10, and the stages that count in each."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured.
+
+    Attributes:
+        model: Name of the model's class.
+        weights: Name of its weights.
+        backend: Where it ran, and why there.
+        seconds: Of each photo the seconds of each stage, one at a time: (photos, 4).
+        streamed: Seconds of `predict(stream=True)` for all of them.
+        peak_memory: Most bytes the process held, or None where the system does not say.
+    """
+
+    model: str
+    weights: str
+    backend: str
+    seconds: np.ndarray[Any, np.dtype[np.float64]]
+    streamed: float
+    peak_memory: int | None
+
+    def latency(self, stage: str) -> dict[str, float]:
+        """Milliseconds of one stage, or of the `total`: mean, p50, p90, p99 and max."""
+        rows = self.seconds.sum(axis=1) if stage == "total" else self._of([stage])
+        p50, p90, p99, most = np.percentile(rows * 1e3, (50, 90, 99, 100))
+        mean = rows.mean() * 1e3
+        names = {"mean": mean, "p50": p50, "p90": p90, "p99": p99, "max": most}
+        return {name: float(value) for name, value in names.items()}
+
+    def section(self, name: str) -> dict[str, float]:
+        """Seconds in all, photos per second, and seconds per photo of a section of 0.10."""
+        total = float(self._of(SECTIONS[name]).sum())
+        photos = len(self.seconds)
+        return {"total_s": total, "qps": photos / total, "average_s": total / photos}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the single photos' times, for JSON."""
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "backend": self.backend,
+            "photos": len(self.seconds),
+            "latency_ms": {stage: self.latency(stage) for stage in (*STAGES, "total")},
+            "sections": {name: self.section(name) for name in SECTIONS},
+            "streamed_photos_per_second": len(self.seconds) / self.streamed,
+            "peak_memory_bytes": self.peak_memory,
+        }
+
+    def _of(self, stages: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        chosen: np.ndarray[Any, np.dtype[np.float64]] = self.seconds[
+            :, [STAGES.index(stage) for stage in stages]
+        ].sum(axis=1)
+        return chosen
+
+
+def benchmark(
+    model: ImageModel[Any], sources: Any, *, device: str | None = None, repeat: int = 1
+) -> Benchmark:
+    """Run a model on photos, one at a time by stages, and then as a stream.
+
+    Args:
+        model: A model.
+        sources: Photos, in any form of `predict`.
+        device: As in `predict`.
+        repeat: How many times each photo is run.
+
+    Raises:
+        ImageError: A photo cannot be read.
+        ArtifactError: The weights cannot be had.
+        BackendUnavailable: The device that was asked for is not there.
+    """
+    photos = list(expand_sources(sources)) * repeat
+    if not photos:
+        msg = "expected at least one photo, got none"
+        raise ImageError(msg)
+    with create_runner(model, device=device) as runner:
+        _stages(model, runner, photos[0])  # the first run of all is slower
+        seconds = np.array(list(_timed(model, runner, photos)))
+        backend = f"{runner.backend} ({runner.choice.reason})"
+    next(model.predict(photos[:1], stream=True, device=device))
+    start = perf_counter()
+    for _ in model.predict(photos, stream=True, device=device):
+        pass
+    streamed = perf_counter() - start
+    name = type(model).__name__
+    return Benchmark(name, model.weights, backend, seconds, streamed, _peak_memory())
+
+
+def _timed(
+    model: ImageModel[Any], runner: Runner, photos: Sequence[Any]
+) -> Iterator[tuple[float, ...]]:
+    with progress_bar("Benchmark", len(photos), unit="photo") as bar:
+        for photo in photos:
+            yield _stages(model, runner, photo)
+            bar.update()
+
+
+def _stages(model: ImageModel[Any], runner: Runner, photo: Any) -> tuple[float, ...]:
+    """Seconds of each stage."""
+    times = [perf_counter()]
+    image = read_image(photo)
+    times.append(perf_counter())
+    tensor, contexts = model.preprocess([image.pixels], color="bgr" if image.bgr else "rgb")
+    times.append(perf_counter())
+    outputs = runner.run(tensor)
+    times.append(perf_counter())
+    model.postprocess(outputs, contexts)
+    times.append(perf_counter())
+    return tuple(float(step) for step in np.diff(times))
+
+
+def _peak_memory() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

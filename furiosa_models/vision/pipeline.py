@@ -1,0 +1,227 @@
+"""Many photos at once: decoding ahead of the running network, and postprocessing behind it.
+
+Each batch is one piece of work: read, prepare, run, decode. A few threads work on as many batches
+at a time, so that the network runs on one of them while the others are read or decoded. Results
+come in the order of the photos, and only a few batches are ever in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..artifacts.progress import Bar
+from ..errors import ImageError
+from ..runtime.cpu import available_cpus
+from .images import (
+    Color,
+    DecodedImage,
+    ImageSource,
+    expand_sources,
+    is_single,
+    read_image,
+    remember,
+)
+from .preprocess import ImageContext
+from .video import decode_video, is_video
+
+__all__ = ["OnError", "Steps", "check_on_error", "count", "is_one_photo", "pipelined"]
+
+logger = logging.getLogger(__name__)
+
+OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[Any, ImageError], object]'
+"""What becomes of a photo that cannot be read: see `ImageModel.predict`."""
+
+_MOST_THREADS = 8
+_AT_THE_NETWORK = 2  # one runs; the next is there when its threads have nothing to do
+
+
+class _Result(Protocol):
+    image: Any
+
+
+Result = TypeVar("Result", bound=_Result)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[Result]):
+    """What is done to a batch.
+
+    Attributes:
+        color: Channel order of numpy arrays.
+        prepare: Images to the network's input and their contexts.
+        run: The input to the network's outputs.
+        decode: Outputs and contexts to results.
+    """
+
+    color: Color
+    prepare: Callable[[Sequence[DecodedImage]], tuple[npt.NDArray[np.uint8], list[ImageContext]]]
+    run: Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
+    decode: Callable[[Sequence[npt.NDArray[Any]], Sequence[ImageContext]], list[Result]]
+
+    def read(self, photo: ImageSource | DecodedImage) -> DecodedImage:
+        """Decode a photo; a frame of a video comes decoded."""
+        return photo if isinstance(photo, DecodedImage) else read_image(photo, color=self.color)
+
+    def one(self, photo: Any) -> Result:
+        """Result of one photo, in the caller's thread."""
+        image = self.read(photo)
+        (result,) = self.results([image])
+        return _with_image(result, photo, image)
+
+    def results(
+        self, images: Sequence[DecodedImage], turn: AbstractContextManager[Any] | None = None
+    ) -> list[Result]:
+        """Results of decoded images; `turn` is held while the network runs."""
+        tensor, contexts = self.prepare(images)
+        with turn or nullcontext():
+            outputs = self.run(tensor)
+        return self.decode(outputs, contexts)
+
+
+class _Bad(NamedTuple):
+    """What stands in the place of a result where there is none."""
+
+    source: Any
+    error: Exception
+
+
+def check_on_error(on_error: OnError) -> None:
+    """Raise ValueError unless it is `"raise"`, `"skip"` or a function."""
+    if on_error not in ("raise", "skip") and not callable(on_error):
+        msg = f"on_error must be 'raise', 'skip' or a function, got {on_error!r}"
+        raise ValueError(msg)
+
+
+def is_one_photo(source: object) -> bool:
+    """Whether `source` gives one result: it is one photo, and no video."""
+    return is_single(source) and not is_video(source)
+
+
+def count(source: object) -> int | None:
+    """Number of photos that `source` stands for, or None where that takes reading it."""
+    if is_one_photo(source):
+        return 1
+    if isinstance(source, (str, bytes)) or not isinstance(source, Sequence):
+        return None
+    return len(source) if all(is_one_photo(item) for item in source) else None
+
+
+def pipelined(
+    steps: Steps[Result],
+    source: ImageSource | Iterable[ImageSource],
+    *,
+    batch_size: int,
+    on_error: OnError,
+    bar: Bar | None = None,
+) -> Generator[Result, None, None]:
+    """Results of many photos, in their order, while later ones are worked on.
+
+    Closing the generator waits for the photos that are being read and the batches that are in the
+    network, and then no thread is left.
+
+    Args:
+        steps: What is done to a batch.
+        source: Photos, folders, globs, videos, or a sequence or iterator of them. It is read in
+            the caller's thread, a few batches ahead of the results.
+        batch_size: Photos run at once.
+        on_error: See `ImageModel.predict`.
+        bar: Is told of every photo, good or bad.
+    """
+    threads = min(available_cpus() + 1, _MOST_THREADS)
+    stop, turn = threading.Event(), threading.Semaphore(_AT_THE_NETWORK)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.predict")
+    photos = _photos(source)
+    pending: deque[Future[list[Result | _Bad]]] = deque()
+    try:
+        while batch := list(islice(photos, batch_size)):
+            pending.append(pool.submit(_work, steps, batch, stop, turn))
+            while pending and (len(pending) > threads or pending[0].done()):
+                yield from _settled(pending.popleft().result(), on_error, bar)
+        while pending:
+            yield from _settled(pending.popleft().result(), on_error, bar)
+    finally:
+        stop.set()
+        photos.close()
+        pool.shutdown(cancel_futures=True)
+
+
+def _photos(source: Any) -> Generator[Any, None, None]:
+    """Every photo, and in their places what is wrong with the sources that do not give theirs."""
+    try:
+        if is_video(source):
+            yield from decode_video(source)
+        elif isinstance(source, (str, os.PathLike, np.ndarray)) or is_single(source):
+            yield from expand_sources(source)
+        else:
+            for item in source:
+                yield from _photos(item)
+    except Exception as error:  # told when its turn comes, after the results before it
+        yield _Bad(source, error)
+
+
+def _work(
+    steps: Steps[Result],
+    batch: Sequence[Any],
+    stop: threading.Event,
+    turn: AbstractContextManager[Any],
+) -> list[Result | _Bad]:
+    """Results of a batch, with the photos that cannot be read in their places."""
+    found: list[DecodedImage | _Bad] = []
+    for photo in batch:
+        if stop.is_set():
+            return []
+        found.append(_read(steps, photo))
+    images = [image for image in found if isinstance(image, DecodedImage)]
+    results = iter(steps.results(images, turn) if images else ())
+    return [
+        item if isinstance(item, _Bad) else _with_image(next(results), photo, item)
+        for photo, item in zip(batch, found, strict=True)
+    ]
+
+
+def _read(steps: Steps[Any], photo: Any) -> DecodedImage | _Bad:
+    if isinstance(photo, _Bad):
+        return photo
+    try:
+        return steps.read(photo)
+    except ImageError as error:
+        return _Bad(photo, error)
+
+
+def _with_image(result: Result, photo: ImageSource, image: DecodedImage) -> Result:
+    result.image = remember(photo, image)
+    return result
+
+
+def _settled(
+    outcomes: Sequence[Result | _Bad], on_error: OnError, bar: Bar | None
+) -> Iterator[Result]:
+    """The results, the bad photos having been told of."""
+    for outcome in outcomes:
+        if bar is not None:
+            bar.update()
+        if isinstance(outcome, _Bad):
+            _tell(outcome, on_error)
+        else:
+            yield outcome
+
+
+def _tell(bad: _Bad, on_error: OnError) -> None:
+    if on_error == "raise" or not isinstance(bad.error, ImageError):
+        raise bad.error
+    if on_error == "skip":
+        logger.warning("skipped: %s", bad.error)
+    else:
+        on_error(bad.source, bad.error)
