@@ -7,6 +7,7 @@
 | `FURIOSA_MODELS_OFFLINE` | `1`: never touch the network | `0` |
 | `FURIOSA_MODELS_MIRROR` | folder or URL prefix that is asked before every other source | none |
 | `FURIOSA_MODELS_PROGRESS` | `0`: no progress bars | `1` |
+| `FURIOSA_MODELS_COMPILED` | `0`: do not keep compiled programs | `1` |
 | `FURIOSA_MODELS_STRICT` | `1`: no other weights in place of published ones out of reach | `0` |
 """
 

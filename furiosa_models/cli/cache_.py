@@ -9,6 +9,7 @@ import click
 
 from ..artifacts import Store, maintenance
 from ..catalog import get_model
+from ..runtime import compiled
 from . import options
 from .table import print_json, print_table
 
@@ -38,6 +39,9 @@ def show_files(as_json: bool) -> None:
     rows = [[e.name or "(built)", f"{e.size / 1e6:.1f} MB", e.digest[:16]] for e in found]
     print_table(["file", "size", "hash"], rows)
     click.echo(f"{sum(e.size for e in found) / 1e6:.1f} MB in {len(found)} files")
+    programs = compiled.entries()
+    size = sum(entry.size for entry in programs) / 1e6
+    click.echo(f"{size:.1f} MB in {len(programs)} programs compiled for this kind of machine")
 
 
 @command.command("verify")
@@ -64,10 +68,13 @@ def remove(models: tuple[str, ...], weights: str | None) -> None:
 
 
 @command.command("prune")
-@click.option("--built", is_flag=True, help="And what was built from other files.")
+@click.option("--built", is_flag=True, help="And all that was built or compiled from them.")
 def prune(built: bool) -> None:
-    """Remove leftovers of interrupted work. Not while others fetch."""
-    click.echo(f"{maintenance.prune(Store(), built=built) / 1e6:.1f} MB freed")
+    """Remove leftovers of interrupted work, and old programs. Not while others fetch."""
+    freed = maintenance.prune(Store(), built=built)
+    stale = [entry for entry in compiled.entries() if built or not entry.is_current]
+    freed += compiled.remove(stale)
+    click.echo(f"{freed / 1e6:.1f} MB freed")
 
 
 @command.command("export")
