@@ -153,8 +153,8 @@ def pipelined(
             yield from _settled(pending.popleft().result(), on_error, bar)
     finally:
         stop.set()
-        photos.close()
         pool.shutdown(cancel_futures=True)
+        photos.close()
 
 
 def _photos(source: Any) -> Generator[Any, None, None]:

@@ -83,7 +83,7 @@ def test_only_a_few_batches_are_in_memory() -> None:
     def endless() -> Iterator[npt.NDArray[np.uint8]]:
         while True:
             taken.append(0)
-            yield grey(len(taken) % 256)
+            yield grey(1)
 
     results = pipelined(Network().steps(), endless(), batch_size=2, on_error="raise")
     for done in range(1, 40):
@@ -125,7 +125,6 @@ def test_a_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) 
         )
         assert values(results) == [0, 1, 2]
         assert [photo for photo, _ in told] == [b"no photo", "no-such.jpg"]
-        assert "cannot be decoded" in str(told[0][1])
     with caplog.at_level(logging.WARNING):
         results = pipelined(Network().steps(), photos, batch_size=2, on_error="skip")
         assert values(results) == [0, 1, 2]
