@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready-$(shell cat pyproject.toml native/Cargo.toml native/Cargo.lock native/src/*.rs | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo test test-marked lint format docs clean
+.PHONY: help setup demo test test-marked lint format docs bench clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -38,6 +38,10 @@ lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module,
 docs: setup  ## Build the documentation into site/
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+bench: setup  ## Measure ours beside the peers (in a venv of its own); into benchmarks/results/
+	for table in postprocess preprocess end_to_end startup stream; do \
+		$(BIN)/python benchmarks/$$table.py || exit 1; done
 
 format: setup  ## Format Python and Rust
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && cd native && cargo fmt

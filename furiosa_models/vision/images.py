@@ -6,6 +6,7 @@ import glob
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
@@ -36,6 +37,7 @@ MAX_PIXELS = 178_956_970
 
 MAX_DOWNLOAD_BYTES = 256 << 20
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_BLOCKS = 8  # of Pillow's, 16 MiB each
 _TIMEOUT_S = (10.0, 60.0)
 
 
@@ -165,11 +167,14 @@ def _download(url: str) -> bytes:
 
 
 def _decode(file: BinaryIO, name: str) -> DecodedImage:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
+    _keep_memory()
     try:
         with Image.open(file) as image:
-            return DecodedImage(_pixels(image, name), bgr=False, name=name)
+            _check_size(image, name)
+            ImageOps.exif_transpose(image, in_place=True)  # the image is ours: no copy
+            return DecodedImage(np.asarray(_to_rgb(image, name)), bgr=False, name=name)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise whatever a hostile file provokes
@@ -178,7 +183,7 @@ def _decode(file: BinaryIO, name: str) -> DecodedImage:
 
 
 def _from_pillow(source: object) -> DecodedImage:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if not isinstance(source, Image.Image):
         msg = (
@@ -187,20 +192,32 @@ def _from_pillow(source: object) -> DecodedImage:
         )
         raise ImageError(msg)
     name = str(getattr(source, "filename", "") or f"<PIL image {source.width}x{source.height}>")
+    _check_size(source, name)
     try:
-        return DecodedImage(_pixels(source, name), bgr=False, name=name)
+        upright = ImageOps.exif_transpose(source)  # a copy: the image is the caller's
+        return DecodedImage(np.asarray(_to_rgb(upright, name)), bgr=False, name=name)
     except OSError as error:  # opened lazily, and truncated
         msg = f"image {name!r} cannot be decoded: {error}"
         raise ImageError(msg) from error
 
 
-def _pixels(image: PILImage, name: str) -> npt.NDArray[np.uint8]:
-    from PIL import ImageOps
-
+def _check_size(image: PILImage, name: str) -> None:
     if image.width * image.height > MAX_PIXELS:
         msg = f"image {name!r} has {image.width}x{image.height} pixels; at most {MAX_PIXELS}"
         raise ImageError(msg)
-    return np.asarray(_to_rgb(ImageOps.exif_transpose(image), name))
+
+
+@cache
+def _keep_memory() -> None:
+    """Let Pillow keep a few blocks of memory between photos, unless the user has set it.
+
+    It gives all of them back by default, and page faults then take as long as decoding does.
+    `PILLOW_BLOCKS_MAX` is the user's setting of it.
+    """
+    from PIL import Image
+
+    if not Image.core.get_blocks_max():
+        Image.core.set_blocks_max(_BLOCKS)
 
 
 def _to_rgb(image: PILImage, name: str) -> PILImage:
