@@ -216,8 +216,9 @@ def _keep_memory() -> None:
     """
     from PIL import Image
 
-    if not Image.core.get_blocks_max():
-        Image.core.set_blocks_max(_BLOCKS)
+    core: Any = Image.core  # type: ignore[attr-defined]  # not public, its variable is
+    if not core.get_blocks_max():
+        core.set_blocks_max(_BLOCKS)
 
 
 def _to_rgb(image: PILImage, name: str) -> PILImage:
