@@ -190,18 +190,25 @@ def resident() -> int:
 
 
 def report(row: Mapping[str, Any]) -> str:
-    """A row of the table, in words."""
-    ms, median, load = row["ms"], row["median_ms"], row["load"]
-    best = min(value for label, value in ms.items() if label.startswith("plain"))
+    """A row of the table, in words; ratios are of least times, and of medians."""
+    load = row["load"]
     return (
-        f"{row['network']:15} {row['threads']} thread(s): ours {ms['ours']:7.2f} ms"
-        f" | default / ours {ms['default'] / ms['ours']:5.2f}"
-        f" (medians {median['default'] / median['ours']:5.2f})"
-        f" | best tuned / ours {best / ms['ours']:5.2f}"
-        f" | fp32 / int8 {ms['ours'] / ms['ours, int8']:5.2f}"
+        f"{row['network']:15} {row['threads']} thread(s): ours {row['ms']['ours']:7.2f} ms"
+        f" | default / ours {ratios(row, 'default')}"
+        f" | best tuned / ours {ratios(row, *TUNINGS)}"
+        f" | int8 / ours {ratios(row, 'ours, int8')}"
         f" | load {load['ours']['ms']:6.1f} ms, {load['default']['ms'] / load['ours']['ms']:5.1f}x"
         f" faster, {load['ours']['mb']:.0f} MB instead of {load['default']['mb']:.0f}"
     )
+
+
+def ratios(row: Mapping[str, Any], *labels: str) -> str:
+    """Least and median time of the best of some contestants, over ours."""
+    least, median = (
+        min(row[kind][label] for label in labels) / row[kind]["ours"]
+        for kind in ("ms", "median_ms")
+    )
+    return f"{least:5.2f} ({median:5.2f})"
 
 
 if __name__ == "__main__":
