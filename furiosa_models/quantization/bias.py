@@ -1,0 +1,82 @@
+"""Biases that make up for rounded weights.
+
+A convolution's rounded weights are a little off, each time in the same direction, and so is the
+mean of what they compute: by the error times the mean of what comes in. The bias takes that back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+__all__ = ["correct_biases", "float_weights"]
+
+_Array = npt.NDArray[np.float64]
+
+
+def float_weights(graph: onnx.GraphProto) -> dict[str, tuple[str, _Array]]:
+    """By convolution the name of its input, and its weights."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    return {
+        node.name: (node.input[0], _array(constants[node.input[1]]))
+        for node in graph.node
+        if node.op_type == "Conv" and node.input[1] in constants
+    }
+
+
+def correct_biases(
+    graph: onnx.GraphProto,
+    weights: Mapping[str, tuple[str, _Array]],
+    channel_means: Mapping[str, Sequence[float]],
+) -> None:
+    """Correct the biases of all quantized convolutions whose input's means are known.
+
+    Args:
+        graph: The quantized graph, which is changed.
+        weights: Those of the float graph, from `float_weights`.
+        channel_means: Means, by channel, of the float graph's tensors.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type != "Conv" or len(node.input) < 3 or node.name not in weights:
+            continue
+        source, exact = weights[node.name]
+        sources = [producers.get(name) for name in node.input[1:]]
+        means = channel_means.get(source)
+        if means is None or any(s is None or s.op_type != "DequantizeLinear" for s in sources):
+            continue
+        kernel, bias = ([constants[name] for name in s.input] for s in sources if s is not None)
+        error = _dequantized(kernel) - exact
+        shift = _response(error.sum(tuple(range(2, error.ndim))), np.asarray(means))
+        _shift(bias, shift)
+
+
+def _array(tensor: onnx.TensorProto) -> _Array:
+    return numpy_helper.to_array(tensor).astype(np.float64)
+
+
+def _dequantized(parts: list[onnx.TensorProto]) -> _Array:
+    """Weights from their numbers, scales and zero points, by output channel."""
+    numbers, scale, zero = (_array(part) for part in parts)
+    shape = (-1, *[1] * (numbers.ndim - 1))
+    weights: _Array = (numbers - zero.reshape(shape)) * scale.reshape(shape)
+    return weights
+
+
+def _response(error: _Array, means: _Array) -> _Array:
+    """What an error (outputs, inputs of a group) does to the outputs, on the average."""
+    groups = len(means) // error.shape[1]
+    by_group = means.reshape(groups, -1)[np.arange(len(error)) * groups // len(error)]
+    response: _Array = (error * by_group).sum(1)
+    return response
+
+
+def _shift(bias: list[onnx.TensorProto], shift: _Array) -> None:
+    numbers, scale = numpy_helper.to_array(bias[0]), _array(bias[1])
+    corrected = np.round(numbers - shift / scale).astype(numbers.dtype)
+    bias[0].CopyFrom(numpy_helper.from_array(corrected, bias[0].name))

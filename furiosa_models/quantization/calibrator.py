@@ -1,0 +1,153 @@
+"""Ranges of a network's tensors, from what goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, shape_inference
+
+from ..artifacts.progress import progress_bar
+from ..errors import FuriosaModelsError
+from ..runtime.cpu import available_cpus, session_options
+from ..runtime.errors import InvalidInput
+from .editor import get_pure_input_names, parse
+from .histogram import Histogram
+from .methods import CalibrationMethod, choose_range
+
+__all__ = ["Calibrator"]
+
+
+class Calibrator:
+    """Collects what goes through a model, and chooses ranges from it.
+
+    Args:
+        model: An ONNX model.
+        calibration_method: How to choose.
+        percentage: How much of the numbers the percentile methods keep.
+
+    Raises:
+        TypeError: The model is neither a `ModelProto` nor bytes.
+        ValueError: The percentage is not in (0, 100], or there is no such method.
+        FuriosaModelsError: The model cannot be loaded.
+        WeightsError: The bytes are no ONNX model.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto | bytes,
+        calibration_method: CalibrationMethod,
+        *,
+        percentage: float = 99.99,
+    ) -> None:
+        if not 0 < percentage <= 100:
+            msg = f"percentage must be above 0 and at most 100, got {percentage}"
+            raise ValueError(msg)
+        self._method = CalibrationMethod(calibration_method)
+        self._percentage = percentage
+        proto = parse(model)
+        self._inputs = get_pure_input_names(proto)
+        self._session = _observed(proto)
+        self._seen: dict[str, Histogram] = {}
+        self._sums: dict[str, npt.NDArray[np.float64]] = {}
+        self._runs = 0
+
+    def collect_data(self, calibration_dataset: Iterable[Sequence[npt.NDArray[Any]]]) -> None:
+        """Run the model and note what goes through it; may be called many times.
+
+        Args:
+            calibration_dataset: Lists of inputs, in the order of the model's.
+
+        Raises:
+            InvalidInput: A list is too short or too long.
+            FuriosaModelsError: The model cannot be run on it.
+        """
+        total = len(calibration_dataset) if isinstance(calibration_dataset, Sized) else None
+        with progress_bar("calibrating", total, unit="input") as bar:
+            for inputs in calibration_dataset:
+                self._collect(inputs)
+                bar.update()
+
+    def compute_range(self, verbose: bool = False) -> dict[str, tuple[float, float]]:
+        """Range, (least, greatest), of each float tensor by name.
+
+        Args:
+            verbose: Show a progress bar, where `FURIOSA_MODELS_PROGRESS` allows it.
+
+        Raises:
+            FuriosaModelsError: Nothing was collected.
+        """
+        self._check_collected()
+        if not verbose:
+            return {name: self._range(seen) for name, seen in self._seen.items()}
+        ranges = {}
+        with progress_bar("choosing ranges", len(self._seen), unit="tensor") as bar:
+            for name, seen in self._seen.items():
+                ranges[name] = self._range(seen)
+                bar.update()
+        return ranges
+
+    def compute_channel_means(self) -> dict[str, list[float]]:
+        """Mean of each channel of each float tensor (N, C, H, W) by name.
+
+        Raises:
+            FuriosaModelsError: Nothing was collected.
+        """
+        self._check_collected()
+        return {name: (sums / self._runs).tolist() for name, sums in self._sums.items()}
+
+    def _check_collected(self) -> None:
+        if not self._runs:
+            msg = "nothing was collected: call collect_data before computing anything"
+            raise FuriosaModelsError(msg)
+
+    def _range(self, seen: Histogram) -> tuple[float, float]:
+        return choose_range(seen, self._method, self._percentage)
+
+    def _collect(self, inputs: Sequence[npt.NDArray[Any]]) -> None:
+        if len(inputs) != len(self._inputs):
+            names = ", ".join(self._inputs)
+            msg = f"expected {len(self._inputs)} inputs ({names}), got {len(inputs)}"
+            raise InvalidInput(msg)
+        feed = dict(zip(self._inputs, inputs, strict=True))
+        try:
+            values = self._session.run(None, feed)
+        except Exception as error:  # ONNX Runtime's exceptions share no public base
+            msg = f"the model cannot be run on calibration data: {error}"
+            raise FuriosaModelsError(msg) from error
+        outputs = [node.name for node in self._session.get_outputs()]
+        for name, value in (*zip(outputs, values, strict=True), *feed.items()):
+            if value.dtype.kind == "f":
+                self._note(name, value)
+        self._runs += 1
+
+    def _note(self, name: str, value: npt.NDArray[Any]) -> None:
+        try:
+            self._seen.setdefault(name, Histogram()).add(value)
+        except ValueError as error:
+            msg = f"tensor {name!r} cannot be calibrated: {error}"
+            raise FuriosaModelsError(msg) from error
+        if value.ndim == 4:
+            self._sums[name] = self._sums.get(name, 0.0) + value.mean((0, 2, 3), np.float64)
+
+
+def _observed(proto: onnx.ModelProto) -> Any:
+    """A session of the model whose outputs are all its float tensors."""
+    import onnxruntime
+
+    inferred = shape_inference.infer_shapes(proto)
+    known = {value.name for value in proto.graph.output}
+    for value in inferred.graph.value_info:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known:
+            info = helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
+            proto.graph.output.append(info)
+    options = session_options(available_cpus())
+    providers = ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=providers)
+    except Exception as error:  # as above
+        msg = f"the model cannot be loaded: {error}"
+        raise FuriosaModelsError(msg) from error

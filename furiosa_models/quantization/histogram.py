@@ -1,0 +1,87 @@
+"""Histograms that widen as numbers come in."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Histogram"]
+
+BINS = 4096
+
+
+class Histogram:
+    """Counts of numbers in bins whose width is a power of two.
+
+    Widening merges pairs of bins, so that no count is ever shared out by guess.
+
+    Attributes:
+        least: Least number so far.
+        greatest: Greatest number so far.
+    """
+
+    def __init__(self) -> None:
+        self.least = math.inf
+        self.greatest = -math.inf
+        self._exponent = 0
+        self._first = 0
+        self._counts: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count the numbers of an array; `ValueError` where one is not finite."""
+        if not values.size:
+            return
+        least, greatest = float(values.min()), float(values.max())
+        if not math.isfinite(least + greatest):
+            msg = "it holds numbers that are not finite"
+            raise ValueError(msg)
+        empty = not self._counts.size
+        self.least, self.greatest = min(self.least, least), max(self.greatest, greatest)
+        if empty:
+            self._exponent = _exponent(self.least, self.greatest)
+        while self._index(self.greatest) - self._index(self.least) >= BINS:
+            self._widen()
+        first, last = self._index(self.least), self._index(self.greatest)
+        if empty:
+            self._first, self._counts = first, np.zeros(last - first + 1, np.int64)
+        before, after = self._first - first, last - (self._first + len(self._counts) - 1)
+        self._counts = np.pad(self._counts, (before, after))
+        self._first = first
+        bins = np.floor(values.ravel() * 2.0**-self._exponent).astype(np.int64) - first
+        self._counts += np.bincount(bins, minlength=len(self._counts))
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many numbers are in each bin."""
+        return self._counts
+
+    @property
+    def width(self) -> float:
+        """Width of a bin."""
+        return float(2.0**self._exponent)
+
+    @property
+    def centers(self) -> npt.NDArray[np.float64]:
+        """The middle of each bin."""
+        middles = np.arange(len(self._counts), dtype=np.float64) + (self._first + 0.5)
+        return middles * self.width
+
+    def _index(self, value: float) -> int:
+        return math.floor(value * 2.0**-self._exponent)
+
+    def _widen(self) -> None:
+        odd_start, self._exponent = self._first % 2, self._exponent + 1
+        if self._counts.size:
+            odd_end = (len(self._counts) + odd_start) % 2
+            counts = np.pad(self._counts, (odd_start, odd_end))
+            self._counts = counts.reshape(-1, 2).sum(1)
+        self._first //= 2
+
+
+def _exponent(least: float, greatest: float) -> int:
+    """The finest bins that are coarse enough for a range."""
+    span = max(greatest - least, abs(greatest), abs(least), 1e-30)
+    return math.ceil(math.log2(span / BINS))

@@ -1,0 +1,132 @@
+"""Ways to choose the range of a tensor that is to become 8 bits wide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from .histogram import Histogram
+
+__all__ = ["CalibrationMethod", "choose_range"]
+
+LEVELS = 256
+_SHARES = np.linspace(1.0, 0.2, 81)
+_Range = tuple[float, float]
+
+
+class CalibrationMethod(IntEnum):
+    """How a tensor's range is chosen from the numbers that were seen in it.
+
+    `ASYM` ranges are [a, b], `SYM` ranges [-b, b]. `MIN_MAX` takes in all numbers, `PERCENTILE` all
+    but some at the ends, `ENTROPY` keeps their distribution (least Kullback-Leibler divergence),
+    `MSE` their values (least squared error), which is also the greatest signal-to-noise ratio,
+    `SQNR`.
+    """
+
+    MIN_MAX_ASYM = 0
+    MIN_MAX_SYM = 1
+    ENTROPY_ASYM = 2
+    ENTROPY_SYM = 3
+    PERCENTILE_ASYM = 4
+    PERCENTILE_SYM = 5
+    MSE_ASYM = 6
+    MSE_SYM = 7
+    SQNR_ASYM = 8
+    SQNR_SYM = 9
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether its ranges are [-b, b]."""
+        return self.name.endswith("_SYM")
+
+    @property
+    def kind(self) -> str:
+        """Its name without the symmetry, such as `PERCENTILE`."""
+        return self.name.rpartition("_")[0]
+
+
+def choose_range(seen: Histogram, method: CalibrationMethod, percentage: float) -> _Range:
+    """The range for what was seen in a tensor; it has 0 in it, as 8-bit tensors must.
+
+    Args:
+        seen: What was seen.
+        method: How to choose.
+        percentage: How much of the numbers `PERCENTILE` keeps.
+    """
+    whole = min(seen.least, 0.0), max(seen.greatest, 0.0)
+    if method.is_symmetric:
+        whole = -max(map(abs, whole)), max(map(abs, whole))
+    if whole[0] == whole[1] or method.kind == "MIN_MAX":
+        return whole
+    if method.kind == "PERCENTILE":
+        return _percentile(seen, whole, percentage, symmetric=method.is_symmetric)
+    loss = _divergence if method.kind == "ENTROPY" else _squared_error
+    return _least(lambda r: loss(seen, r), whole, symmetric=method.is_symmetric)
+
+
+def _percentile(seen: Histogram, whole: _Range, percentage: float, *, symmetric: bool) -> _Range:
+    values, counts = seen.centers, seen.counts
+    if symmetric:
+        order = np.argsort(np.abs(values))
+        values, counts = np.abs(values)[order], counts[order]
+    shares = np.cumsum(counts) / counts.sum()
+    cut = (1 - percentage / 100) * (1.0 if symmetric else 0.5)
+    low, high = (
+        float(values[min(int(np.searchsorted(shares, share)), len(values) - 1)])
+        for share in (cut, 1 - cut)
+    )
+    low = -high if symmetric else low
+    return max(whole[0], min(low, 0.0)), min(whole[1], max(high, 0.0))
+
+
+def _least(loss: Callable[[_Range], float], whole: _Range, *, symmetric: bool) -> _Range:
+    """The range of least loss: first its upper end is moved, then its lower one."""
+    low, high = whole
+    if symmetric:
+        return min(((share * low, share * high) for share in _SHARES), key=loss)
+    if high > 0:
+        low, high = min(((low, share * high) for share in _SHARES), key=loss)
+    if low < 0:
+        low, high = min(((share * low, high) for share in _SHARES), key=loss)
+    return low, high
+
+
+def _squared_error(seen: Histogram, wanted: _Range) -> float:
+    values = seen.centers
+    scale = (wanted[1] - wanted[0]) / (LEVELS - 1)
+    steps = np.clip(np.round(values / scale), round(wanted[0] / scale), round(wanted[1] / scale))
+    return float(seen.counts @ (values - steps * scale) ** 2)
+
+
+def _divergence(seen: Histogram, wanted: _Range) -> float:
+    """Kullback-Leibler divergence of what is left at 8 bits from what was seen."""
+    inside = (seen.centers >= wanted[0]) & (seen.centers <= wanted[1])
+    # Zeros are exact in 8 bits, and there are so many that they would drown everything else.
+    counts = np.where(np.abs(seen.centers) <= seen.width, 0, seen.counts)
+    kept = counts[inside].astype(np.float64)
+    if np.count_nonzero(kept) < 2:
+        return float("inf")
+    reference = kept.copy()
+    first = int(np.argmax(inside))
+    reference[0] += counts[:first].sum()
+    reference[-1] += counts[first + len(kept) :].sum()
+    coarse = _coarse(kept, seen.centers[inside], wanted)
+    present = reference > 0
+    if np.any(coarse[present] == 0):
+        coarse = coarse + 1e-9 * kept.sum()
+    p, q = reference / reference.sum(), coarse / coarse.sum()
+    return float(np.sum(p[present] * np.log(p[present] / q[present])))
+
+
+def _coarse(
+    counts: npt.NDArray[np.float64], values: npt.NDArray[np.float64], wanted: _Range
+) -> npt.NDArray[np.float64]:
+    """The counts, spread evenly over the bins that fall into one level and are not empty."""
+    scale = (wanted[1] - wanted[0]) / (LEVELS - 1)
+    level = np.round((values - wanted[0]) / scale).astype(np.int64)
+    total = np.bincount(level, counts, LEVELS + 1)
+    occupied = np.bincount(level, counts > 0, LEVELS + 1)
+    return np.where(counts > 0, total[level] / np.maximum(occupied[level], 1), 0.0)

@@ -1,0 +1,175 @@
+"""8-bit programs from float ones and the ranges of their tensors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from ..errors import ShapeError
+from .bias import correct_biases, float_weights
+from .editor import marked_inputs, parse
+from .folding import fold_scaling
+
+__all__ = ["quantize"]
+
+OPERATIONS = (
+    "Add",
+    "AveragePool",
+    "Clip",
+    "Concat",
+    "Conv",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Split",
+    "Transpose",
+)
+"""What is done in 8 bits; all else stays float."""
+
+_MOVES = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose"})
+_Ranges = dict[str, tuple[float, float]]
+
+
+def quantize(
+    model: onnx.ModelProto | bytes,
+    tensor_name_to_range: Mapping[str, Sequence[float]],
+    *,
+    channel_means: Mapping[str, Sequence[float]] | None = None,
+    exclude: Collection[str] = (),
+    float_heads: bool = True,
+    reduce_range: bool = False,
+) -> bytes:
+    """An int8 program: weights of 8 bits by channel, activations of 8 bits (QDQ form).
+
+    Scaling of uint8 pixels at the model's start moves into the first convolution, so that the
+    program takes what `preprocess` gives without scaling.
+
+    Args:
+        model: A float32 program.
+        tensor_name_to_range: Range, (least, greatest), of each tensor, from `Calibrator`.
+        channel_means: Means of each tensor's channels, from `Calibrator`: with them, biases make
+            up for what rounding the weights shifts.
+        exclude: Names of nodes that stay float.
+        float_heads: Whether the operations that compute the outputs stay float.
+        reduce_range: Use 7 bits for weights: for CPUs without VNNI, whose 8-bit products saturate.
+
+    Raises:
+        ShapeError: The range of a tensor is missing, or is none.
+        TypeError: The model is neither a `ModelProto` nor bytes.
+        WeightsError: The bytes are no ONNX model.
+    """
+    proto = parse(model)
+    inputs = marked_inputs(proto)
+    ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
+    pixels = fold_scaling(proto, exclude)
+    if pixels is not None:
+        inputs.append(pixels.name)
+        ranges[pixels.name] = (-float(pixels.zero_point), 255.0 - pixels.zero_point)
+    nodes = _nodes(proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())})
+    _check_complete(proto.graph, nodes, ranges)
+    weights = float_weights(proto.graph)
+    quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
+    if channel_means is not None:
+        correct_biases(quantized.graph, weights, channel_means)
+    for name in inputs:
+        _take_pixels(quantized.graph, name)
+    data: bytes = quantized.SerializeToString(deterministic=True)
+    return data
+
+
+def _quantized(
+    proto: onnx.ModelProto, nodes: list[str], ranges: _Ranges, *, reduce_range: bool
+) -> onnx.ModelProto:
+    """The model as ONNX Runtime's static quantizer makes it."""
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    pairs = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+    quantizer = QDQQuantizer(
+        proto,
+        per_channel=True,
+        reduce_range=reduce_range,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, pairs),
+        nodes_to_quantize=nodes,
+        nodes_to_exclude=[],
+        op_types_to_quantize=list(OPERATIONS),
+        extra_options={},
+    )
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it advises, through the root logger, what was done on purpose
+    try:
+        quantizer.quantize_model()
+    finally:
+        root.setLevel(level)
+    model: onnx.ModelProto = quantizer.model.model
+    return model
+
+
+def _range(name: str, pair: Sequence[float]) -> tuple[float, float]:
+    values = [float(value) for value in pair]
+    if len(values) != 2 or not np.all(np.isfinite(values)) or values[0] > values[1]:
+        msg = f"the range of {name!r} must be (least, greatest), got {list(pair)}"
+        raise ShapeError(msg)
+    return values[0], values[1]
+
+
+def _nodes(graph: onnx.GraphProto, excluded: Collection[str]) -> list[str]:
+    """Names of the nodes to quantize; nodes without a name get one."""
+    for number, node in enumerate(graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    nodes = [node for node in graph.node if node.op_type in OPERATIONS]
+    return [node.name for node in nodes if node.name not in excluded]
+
+
+def _heads(graph: onnx.GraphProto) -> set[str]:
+    """Names of the operations that compute the outputs, and of those that only move them."""
+    producers = {name: node for node in graph.node for name in node.output}
+    found: set[str] = set()
+    pending = [output.name for output in graph.output]
+    while pending:
+        node = producers.get(pending.pop())
+        if node is not None:
+            found.add(node.name)
+            pending.extend(node.input if node.op_type in _MOVES else ())
+    return found
+
+
+def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], ranges: _Ranges) -> None:
+    constants = {tensor.name for tensor in graph.initializer} | {""}
+    chosen = [node for node in graph.node if node.name in {*nodes}]
+    wanted = {name for node in chosen for name in (*node.input, *node.output)}
+    if missing := sorted(wanted - constants - ranges.keys()):
+        msg = (
+            f"{len(missing)} tensors have no range, {missing[0]!r} for one: the ranges are of "
+            "another model; Calibrator makes those of this one"
+        )
+        raise ShapeError(msg)
+
+
+def _take_pixels(graph: onnx.GraphProto, name: str) -> None:
+    """Let an input be of 8 bits, where it was made so as the first thing."""
+    first: Any = next((node for node in graph.node if name in node.input), None)
+    if first is None or first.op_type != "QuantizeLinear":
+        msg = f"input {name!r} cannot be of 8 bits: no quantized operation takes it"
+        raise ShapeError(msg)
+    for node in graph.node:
+        node.input[:] = [name if other == first.output[0] else other for other in node.input]
+    graph.node.remove(first)
+    (value,) = [value for value in graph.input if value.name == name]
+    value.type.tensor_type.elem_type = TensorProto.UINT8

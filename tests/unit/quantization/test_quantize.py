@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from furiosa_models.errors import ShapeError, WeightsError
+from furiosa_models.quantization import (
+    CalibrationMethod,
+    Calibrator,
+    ModelEditor,
+    TensorType,
+    get_output_names,
+    get_pure_input_names,
+    quantize,
+)
+from furiosa_models.quantization.folding import fold_scaling
+from furiosa_models.runtime.sync import create_runner
+
+from .small import MEAN, STD, network, pixels, run
+
+Ranges = dict[str, tuple[float, float]]
+
+
+def scaled(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (MEAN, STD))
+    return np.asarray((image - mean) / std, np.float32)
+
+
+@pytest.fixture(scope="module")
+def calibrator() -> Calibrator:
+    found = Calibrator(network(), CalibrationMethod.MIN_MAX_ASYM)
+    found.collect_data([[pixels(8, seed)] for seed in range(4)])
+    return found
+
+
+@pytest.fixture(scope="module")
+def ranges(calibrator: Calibrator) -> Ranges:
+    return calibrator.compute_range()
+
+
+def operations(model: bytes) -> collections.Counter[str]:
+    return collections.Counter(n.op_type for n in onnx.load_from_string(model).graph.node)
+
+
+def error(program: bytes) -> float:
+    """Root mean square error of the logits, against their deviation."""
+    image = pixels(32, 99)
+    expected = run(network(), image)
+    return float(np.sqrt(np.mean((run(program, image) - expected) ** 2)) / expected.std())
+
+
+def test_an_int8_program_takes_pixels_and_gives_nearly_the_same(ranges: Ranges) -> None:
+    program = quantize(network(), ranges)
+    assert error(program) < 0.05
+    assert operations(program)["Cast"] == operations(program)["Sub"] == 0
+    model = onnx.load_from_string(program)
+    assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
+    weights = {t.name: t for t in model.graph.initializer}
+    assert weights["w2_quantized"].data_type == TensorProto.INT8
+    assert weights["w2_scale"].dims == [16]
+    assert quantize(network().SerializeToString(), ranges) == program
+    with create_runner(program, device="cpu") as runner:
+        assert runner.run(pixels(2))[0].shape == (2, 5)
+
+
+def test_heads_are_float_unless_told_otherwise(ranges: Ranges) -> None:
+    default, all_of_it = quantize(network(), ranges), quantize(network(), ranges, float_heads=False)
+    names = [
+        {t.name for t in onnx.load_from_string(program).graph.initializer}
+        for program in (default, all_of_it)
+    ]
+    assert ["w4_quantized" in found for found in names] == [False, True]
+    assert error(all_of_it) < 0.05
+    assert {
+        v.type.tensor_type.elem_type for v in onnx.load_from_string(all_of_it).graph.output
+    } == {TensorProto.FLOAT}
+
+
+def test_what_is_excluded_stays_float(ranges: Ranges) -> None:
+    program = quantize(network(), ranges, exclude=["first", "depthwise"])
+    assert operations(program)["Cast"] == 1
+    assert error(program) < 0.05
+
+
+def test_corrected_biases_bring_the_means_back(calibrator: Calibrator, ranges: Ranges) -> None:
+    coarse = network()
+    means = calibrator.compute_channel_means()
+    for tensor in coarse.graph.initializer:  # weights that 8 bits can hardly say
+        if tensor.name == "w3":
+            array = numpy_helper.to_array(tensor).copy()
+            array[:, 0] *= 40
+            tensor.CopyFrom(numpy_helper.from_array(array, "w3"))
+    again = Calibrator(coarse, CalibrationMethod.MIN_MAX_ASYM)
+    again.collect_data([[pixels(8, seed)] for seed in range(4)])
+    image = pixels(64, 99)
+    expected = run(coarse, image).mean(0)
+    plain, corrected = (
+        np.abs(run(program, image).mean(0) - expected).max()
+        for program in (
+            quantize(coarse, again.compute_range()),
+            quantize(coarse, again.compute_range(), channel_means=again.compute_channel_means()),
+        )
+    )
+    assert corrected < plain
+    assert error(quantize(network(), ranges, channel_means=means)) < 0.05
+
+
+def test_seven_bits_for_weights(ranges: Ranges) -> None:
+    program = quantize(network(), ranges, reduce_range=True)
+    weights = onnx.load_from_string(program).graph.initializer
+    (w3,) = [numpy_helper.to_array(t) for t in weights if t.name == "w3_quantized"]
+    assert np.abs(w3).max() <= 64
+    assert error(program) < 0.1
+
+
+@pytest.mark.parametrize("scaled_inside", [True, False])
+def test_folded_scaling_is_the_same_but_for_the_border(scaled_inside: bool) -> None:
+    model = network(scaled_inside=scaled_inside)
+    folded = fold_scaling(model)
+    if not scaled_inside:
+        assert folded is None
+        return
+    assert folded is not None
+    assert folded.zero_point == 110
+    for conv in model.graph.node:  # without a border the two are the same
+        if conv.name == "first":
+            conv.attribute[0].ints[:] = [0] * 4
+    whole = network()
+    whole.graph.node[3].attribute[0].ints[:] = [0] * 4
+    image = pixels(4)
+    np.testing.assert_allclose(
+        run(model, image.astype(np.float32) - 110), run(whole, image), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_marked_input_takes_its_range_in_8_bits() -> None:
+    model = network(scaled_inside=False)
+    calibrator = Calibrator(model, CalibrationMethod.MIN_MAX_ASYM)
+    image = pixels(8)
+    calibrator.collect_data([[scaled(image)]])
+    found = calibrator.compute_range()
+    editor = ModelEditor(model)
+    (name,) = get_pure_input_names(model)
+    editor.convert_input_type(name, TensorType.UINT8)
+    program = quantize(model, found)
+    low, high = found["image"]
+    levels = np.clip(np.round((scaled(image) - low) / (high - low) * 255), 0, 255)
+    difference = run(program, levels.astype(np.uint8)) - run(model, scaled(image))
+    assert np.abs(difference).max() < 0.2
+    editor.convert_input_type(name, TensorType.FLOAT32)
+    assert not model.metadata_props
+    assert run(quantize(model, found), scaled(image)).shape == (8, 5)
+
+
+def test_names() -> None:
+    model = network()
+    assert get_pure_input_names(model) == ["image"]
+    assert get_output_names(model) == ["logits"]
+    model.graph.input.append(onnx.ValueInfoProto(name="w1"))  # as old exporters list weights
+    assert get_pure_input_names(model) == ["image"]
+
+
+def test_what_cannot_be_edited() -> None:
+    editor = ModelEditor(network())
+    with pytest.raises(ShapeError, match="no input 'logits'; it has image"):
+        editor.convert_input_type("logits", TensorType.UINT8)
+    with pytest.raises(ValueError, match="UINT8 or FLOAT32"):
+        editor.convert_input_type("image", TensorType.INT8)
+    with pytest.raises(TypeError, match="ModelProto"):
+        ModelEditor(b"bytes")  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_quantized(ranges: Ranges) -> None:
+    with pytest.raises(ShapeError, match="'c2' for one"):
+        quantize(network(), {name: pair for name, pair in ranges.items() if name != "c2"})
+    for pair in ((1.0,), (2.0, 1.0), (0.0, float("nan"))):
+        with pytest.raises(ShapeError, match="the range of 'c2' must be"):
+            quantize(network(), {**ranges, "c2": pair})
+    with pytest.raises(WeightsError, match="not an ONNX model"):
+        quantize(b"no model", ranges)
+    with pytest.raises(TypeError, match="expected a model"):
+        quantize("model.onnx", ranges)  # type: ignore[arg-type]
+    model = network(scaled_inside=False)
+    ModelEditor(model).convert_input_type("image", TensorType.UINT8)
+    found = {**ranges, "image": (0.0, 1.0)}
+    with pytest.raises(ShapeError, match="cannot be of 8 bits"):
+        quantize(model, found, exclude=["first"])
+
+
+def test_a_graph_without_names_of_nodes(ranges: Ranges) -> None:
+    model = network()
+    for node in model.graph.node:
+        node.name = ""
+    assert error(quantize(model, ranges)) < 0.05
