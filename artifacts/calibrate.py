@@ -1,4 +1,4 @@
-"""Make artifacts/ranges/MODEL-SET.yaml: the ranges of a network's tensors, from photos.
+"""Calibrate a model on photos: make furiosa_models/quantization/ranges/MODEL-SET.yaml.
 
     python artifacts/calibrate.py SSDMobileNetV2 --images ../photos
 
@@ -20,7 +20,7 @@ import yaml
 from furiosa_models.catalog import get_model
 from furiosa_models.quantization import CalibrationMethod, Calibrator
 
-RANGES = Path(__file__).parent / "ranges"
+RANGES = Path(__file__).parents[1] / "furiosa_models" / "quantization" / "ranges"
 SUFFIXES = {".jpeg", ".jpg", ".png"}
 DIGITS = 3
 

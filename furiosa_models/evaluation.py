@@ -14,6 +14,7 @@ from typing import Any
 
 from .artifacts.progress import progress_bar
 from .errors import ExtraRequired, FuriosaModelsError
+from .runtime.sync import Precision
 from .types import ModelTaskType
 from .vision.results import Detections
 from .vision.tasks import ImageModel
@@ -50,6 +51,7 @@ def evaluate(
     labels: str | Path,
     *,
     device: str | None = None,
+    precision: Precision = "fp32",
 ) -> Evaluation:
     """The accuracy of a model on labelled photos.
 
@@ -59,25 +61,27 @@ def evaluate(
         labels: For a classifier a CSV file with the columns `file` and `class_index`; for a
             detector a COCO annotation file (`instances_val2017.json`).
         device: As for `predict`.
+        precision: As for `predict`.
 
     Raises:
         FuriosaModelsError: The labels cannot be read, or name no photo.
         ExtraRequired: pycocotools, which computes mAP, is not installed.
     """
+    where = {"device": device, "precision": precision}
     if model.task_type is ModelTaskType.IMAGE_CLASSIFICATION:
-        photos, figures = _classification(model, Path(images), Path(labels), device)
+        photos, figures = _classification(model, Path(images), Path(labels), where)
     else:
-        photos, figures = _detection(model, Path(images), Path(labels), device)
+        photos, figures = _detection(model, Path(images), Path(labels), where)
     return Evaluation(type(model).__name__, model.weights, photos, figures)
 
 
 def _classification(
-    model: ImageModel[Any], images: Path, labels: Path, device: str | None
+    model: ImageModel[Any], images: Path, labels: Path, where: Mapping[str, Any]
 ) -> tuple[int, dict[str, float]]:
     truth = _read_csv(labels)
     paths = [images / name for name in truth]
     first = top_five = 0
-    results = model.predict(paths, top_k=5, stream=True, device=device)
+    results = model.predict(paths, top_k=5, stream=True, **where)
     for class_id, result in zip(truth.values(), _counted(results, len(paths)), strict=True):
         first += class_id == result.class_id
         top_five += class_id in result.class_ids
@@ -85,13 +89,13 @@ def _classification(
 
 
 def _detection(
-    model: ImageModel[Any], images: Path, labels: Path, device: str | None
+    model: ImageModel[Any], images: Path, labels: Path, where: Mapping[str, Any]
 ) -> tuple[int, dict[str, float]]:
     document = _read_json(labels)
     ids = {image["id"]: images / image["file_name"] for image in document["images"]}
     categories = {category["name"]: category["id"] for category in document["categories"]}
     results = model.predict(
-        list(ids.values()), score_threshold=SCORE_THRESHOLD, stream=True, device=device
+        list(ids.values()), score_threshold=SCORE_THRESHOLD, stream=True, **where
     )
     rows: list[dict[str, Any]] = []
     for image_id, found in zip(ids, _counted(results, len(ids)), strict=True):

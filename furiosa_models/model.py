@@ -16,7 +16,7 @@ from . import networks
 from .artifacts import Artifact, Store, zoo
 from .conventions import Conventions, Head, geometry, scaled_inside, specialised
 from .errors import ArtifactNotFound
-from .runtime.sync import Runner, create_runner
+from .runtime.sync import Precision, Runner, create_runner
 from .types import Format, Metadata, ModelInfo, ModelTaskType, Platform, Tags
 from .vision.preprocess import ImageInput
 from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
@@ -86,7 +86,7 @@ class Model(ABC):
         self._store = Store()
         self._resolved: WeightSet | None = None
         self._stated: Conventions | None = None
-        self._runners: dict[str | None, Runner] = {}
+        self._runners: dict[tuple[str | None, Precision], Runner] = {}
         self._lock = threading.RLock()
 
     @classmethod
@@ -183,20 +183,31 @@ class Model(ABC):
         ranges: dict[str, list[float]] = yaml.safe_load(path.read_bytes())
         return ranges
 
-    def model_source(self, num_pe: Literal[1, 2] = 2) -> bytes:
+    def model_source(self, num_pe: Literal[1, 2] = 2, *, precision: Precision = "fp32") -> bytes:
         """A program that takes uint8, as `preprocess` gives it: ONNX with the scaling inside.
 
         Args:
             num_pe: Number of processing elements, for the NPU: 1 or 2.
+            precision: `"int8"` for the quantized program.
 
         Raises:
             ValueError: `num_pe` is neither 1 nor 2.
+            ArtifactNotFound: The weights in use were not calibrated for int8.
         """
         _check_num_pe(num_pe)
-        return self.cpu_program().read_bytes()
+        return self.cpu_program(precision=precision).read_bytes()
 
-    def cpu_program(self) -> Path:
-        """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside."""
+    def cpu_program(self, *, precision: Precision = "fp32") -> Path:
+        """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
+
+        Args:
+            precision: `"int8"` for the quantized program.
+
+        Raises:
+            ArtifactNotFound: The weights in use were not calibrated for int8.
+        """
+        if precision == "int8":
+            return self._int8_program()
         weights, spec = self._weights(), self._input_spec()
         recipe = json.dumps([weights.digest, spec.mean, spec.std, networks.fingerprint()])
         key = hashlib.sha256(recipe.encode()).hexdigest()
@@ -284,11 +295,27 @@ class Model(ABC):
                 return specs.pop()
         return self._input_spec()
 
-    def _runner(self, device: str | None) -> Runner:
+    def _int8_program(self) -> Path:
+        from .quantization import calibrated, quantize
+
+        program = self.cpu_program()
+        calibration = calibrated.load_calibration(type(self).__name__, self.weights)
+        recipe = json.dumps([program.name, calibrated.fingerprint(), type(self).__name__])
+        key = hashlib.sha256(recipe.encode()).hexdigest()
+        return self._store.derive(
+            key,
+            lambda: quantize(
+                program.read_bytes(), calibration.ranges, channel_means=calibration.means
+            ),
+        )
+
+    def _runner(self, device: str | None, precision: Precision = "fp32") -> Runner:
         with self._lock:
-            if device not in self._runners:
-                self._runners[device] = create_runner(self, device=device)
-            return self._runners[device]
+            key = device, precision
+            if key not in self._runners:
+                order = None if precision == "fp32" else precision
+                self._runners[key] = create_runner(self, device=device, precision=order)
+            return self._runners[key]
 
 
 def _check_num_pe(num_pe: int) -> None:

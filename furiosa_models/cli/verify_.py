@@ -10,6 +10,7 @@ import click
 from ..artifacts import Accuracy
 from ..catalog import get_model
 from ..evaluation import Evaluation, evaluate
+from ..runtime.sync import Precision
 from . import options
 from .table import print_json, print_table
 
@@ -33,6 +34,7 @@ __all__ = ["command"]
 @options.weights
 @options.device
 @options.postprocess
+@click.option("--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
 @options.json_output
 def command(
     model: str,
@@ -41,11 +43,12 @@ def command(
     weights: str | None,
     device: str | None,
     postprocess: str,
+    precision: Precision,
     as_json: bool,
 ) -> None:
     """Measure the accuracy of a MODEL on labelled photos, beside what was published."""
     with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
-        measured = evaluate(network, images, labels, device=device)
+        measured = evaluate(network, images, labels, device=device, precision=precision)
         artifact = network.catalogue().get(network.weights)
         published = artifact.accuracy if artifact else ()
     if as_json:

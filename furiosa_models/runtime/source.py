@@ -17,7 +17,7 @@ Precision: TypeAlias = Literal["fp32", "int8"]
 class ZooModel(Protocol):
     """What a runner needs of a model of the zoo."""
 
-    def cpu_program(self) -> Path:
+    def cpu_program(self, *, precision: Precision = "fp32") -> Path:
         """File of ONNX that takes what `preprocess` gives."""
 
     def enf(self, num_pe: Literal[1, 2] = 2) -> bytes:

@@ -39,6 +39,7 @@ __all__ = [
     "FuriosaRuntimeWarning",
     "Model",
     "ModelSource",
+    "Precision",
     "QueuePair",
     "Receiver",
     "Runner",

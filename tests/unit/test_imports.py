@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "furiosa_models"
 
 LAYERS = [
     {"errors", "types", "_native"},
-    {"artifacts", "networks", "runtime"},
+    {"artifacts", "networks", "runtime", "quantization"},
     {
         "vision.native",
         "vision.checks",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from ...artifacts.progress import progress_bar
 from ...errors import ShapeError
 from ...model import Model
-from ...runtime.sync import Runner
+from ...runtime.sync import Precision, Runner
 from ..images import (
     Color,
     DecodedImage,
@@ -54,6 +55,7 @@ class ImageModel(Model, Generic[Result]):
         batch_size: int = 1,
         stream: bool = False,
         device: str | None = None,
+        precision: Precision = "fp32",
         color: Color = "bgr",
         on_error: OnError = "raise",
         progress: bool | None = None,
@@ -71,6 +73,7 @@ class ImageModel(Model, Generic[Result]):
             stream: Give a generator instead of a list. It reads and runs a few batches ahead of
                 what is taken from it, and keeps no more than these in memory.
             device: `"cpu"`, an NPU device string, or None for what is there.
+            precision: `"int8"` for the quantized program on the CPU.
             color: Channel order of numpy arrays: `"bgr"`, OpenCV's, or `"rgb"`.
             on_error: What becomes of one of many photos that cannot be read: `"raise"` after the
                 results of those before it; `"skip"` it with a line in the log; or a function that
@@ -92,7 +95,8 @@ class ImageModel(Model, Generic[Result]):
             raise ValueError(msg)
         check_on_error(on_error)
         options = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        steps = self._steps(device, color, {**options, "top_k": top_k})
+        runner = partial(self._runner, device, precision)
+        steps = self._steps(runner, color, {**options, "top_k": top_k})
         if is_one_photo(source) and not stream:
             return steps.one(source)
         shown = not stream if progress is None else progress
@@ -115,11 +119,13 @@ class ImageModel(Model, Generic[Result]):
             )
             yield from stack.enter_context(closing(results))
 
-    def _steps(self, device: str | None, color: Color, options: Mapping[str, Any]) -> Steps[Result]:
+    def _steps(
+        self, runner: Callable[[], Runner], color: Color, options: Mapping[str, Any]
+    ) -> Steps[Result]:
         return Steps(
             color=color,
             prepare=self._tensor,
-            run=lambda tensor: _run(self._runner(device), tensor),
+            run=lambda tensor: _run(runner(), tensor),
             decode=lambda outputs, contexts: self._decode(outputs, contexts, options),
         )
 

@@ -18,6 +18,7 @@ from furiosa_models.runtime.errors import (
     QueueWaitTimeout,
     SessionClosed,
 )
+from furiosa_models.runtime.source import Precision
 
 from .fake_vendor import forget, install_with_device
 from .tiny import make_model
@@ -28,7 +29,7 @@ X = np.array([1], np.uint8)
 class ZooModel:
     """A model of the zoo, to a runner."""
 
-    def cpu_program(self) -> Path:
+    def cpu_program(self, *, precision: Precision = "fp32") -> Path:  # noqa: ARG002
         raise AssertionError
 
     def enf(self, num_pe: Literal[1, 2] = 2) -> bytes:
