@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready-$(shell cat pyproject.toml native/Cargo.toml native/Cargo.lock native/src/*.rs | cksum | cut -d' ' -f1)
+STATE  := $(shell cat pyproject.toml $$(find native/src native/Cargo.* -type f | sort) | cksum | cut -d' ' -f1)
+USABLE := $(VENV)/.usable-$(STATE)
+READY  := $(VENV)/.ready-$(STATE)
 
 .PHONY: help setup demo test test-marked lint format docs bench clean
 
@@ -11,16 +13,20 @@ help:  ## Show this help
 
 setup: $(READY)  ## Make .venv with the package, its native module and the tools
 
-$(READY):
+$(READY): $(USABLE)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@rm -f $(VENV)/.ready-* && touch $@
+
+$(USABLE):
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.10 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed"; exit 1; }
 	@command -v cargo >/dev/null || { echo "cargo is not there: install a Rust toolchain (rustup)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a venv (on Debian: apt-get install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@rm -f $(VENV)/.ready-* && touch $@
+	$(BIN)/python -m pip install --quiet --editable .
+	@rm -f $(VENV)/.usable-* && touch $@
 
-demo: setup  ## Find things in the example photos: prints results, draws them into out/
+demo: $(USABLE)  ## Find things in the example photos: prints results, draws them into out/
 	$(BIN)/python examples/demo.py
 
 test: setup  ## Run the tests (no network needed beyond the set-up)

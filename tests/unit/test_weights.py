@@ -16,6 +16,7 @@ from furiosa_models.errors import (
     ArtifactUnavailable,
     WeightsFallbackWarning,
 )
+from furiosa_models.vision import EfficientNetLite0
 from furiosa_models.weights import NetworkSpec, resolve
 
 NETWORK = NetworkSpec("efficientnet", {"variant": "lite0"})
@@ -78,6 +79,20 @@ def test_a_fallback_warns_with_both_names_and_accuracies(
     assert "Net/published (top-1 0.500 on toys) is out of reach" in message
     assert "using Net/other (top-1 0.500 on toys) instead" in message
     assert "weights='published' says what was tried" in message
+
+
+def test_the_warning_points_to_the_callers_line(
+    monkeypatch: pytest.MonkeyPatch, photos: list[Path], tmp_path: Path
+) -> None:
+    graph = tmp_path / "lite0.onnx"
+    graph.write_bytes(EfficientNetLite0(weights="random").origin)
+    sets = [make_set("published", GONE, b"gone"), make_set("own", str(graph), graph.read_bytes())]
+    table = {"EfficientNetLite0": {artifact.weights: artifact for artifact in sets}}
+    monkeypatch.setattr(weights, "zoo", lambda: table)
+    monkeypatch.setattr("furiosa_models.model.zoo", lambda: table)
+    with pytest.warns(WeightsFallbackWarning) as caught:
+        EfficientNetLite0().predict(photos[:2], device="cpu")
+    assert caught[0].filename == __file__
 
 
 def test_an_unreachable_set_is_not_asked_again_at_once(

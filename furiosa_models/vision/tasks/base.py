@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -95,7 +94,8 @@ class ImageModel(Model, Generic[Result]):
             raise ValueError(msg)
         check_on_error(on_error)
         options = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        runner = partial(self._runner, device, precision)
+        # Here and not in a worker, so that warnings and errors point to the caller.
+        runner = self._runner(device, precision)
         steps = self._steps(runner, color, {**options, "top_k": top_k})
         if is_one_photo(source) and not stream:
             return steps.one(source)
@@ -119,13 +119,11 @@ class ImageModel(Model, Generic[Result]):
             )
             yield from stack.enter_context(closing(results))
 
-    def _steps(
-        self, runner: Callable[[], Runner], color: Color, options: Mapping[str, Any]
-    ) -> Steps[Result]:
+    def _steps(self, runner: Runner, color: Color, options: Mapping[str, Any]) -> Steps[Result]:
         return Steps(
             color=color,
             prepare=self._tensor,
-            run=lambda tensor: _run(runner(), tensor),
+            run=lambda tensor: _run(runner, tensor),
             decode=lambda outputs, contexts: self._decode(outputs, contexts, options),
         )
 
