@@ -1,4 +1,4 @@
-"""Accuracy on labelled photos: top-1 and top-5, COCO mAP."""
+"""Accuracy on labelled photos: top-1 and top-5, COCO mAP, and OKS mAP of poses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .artifacts.progress import progress_bar
 from .errors import ExtraRequired, FuriosaModelsError
 from .runtime.sync import Precision
 from .types import ModelTaskType
-from .vision.results import Detections
+from .vision.results import Detections, Poses
 from .vision.tasks import ImageModel
 
 __all__ = ["Evaluation", "evaluate"]
@@ -59,7 +59,8 @@ def evaluate(
         model: The model.
         images: Folder of the photos.
         labels: For a classifier a CSV file with the columns `file` and `class_index`; for a
-            detector a COCO annotation file (`instances_val2017.json`).
+            detector a COCO annotation file (`instances_val2017.json`), and for poses its
+            keypoints (`person_keypoints_val2017.json`).
         device: As for `predict`.
         precision: As for `predict`.
 
@@ -100,25 +101,31 @@ def _detection(
     rows: list[dict[str, Any]] = []
     for image_id, found in zip(ids, _counted(results, len(ids)), strict=True):
         rows += _coco_rows(found, image_id, categories)
-    return len(ids), _coco_figures(labels, rows)
+    if model.task_type is ModelTaskType.POSE_ESTIMATION:
+        figures = _coco_figures(labels, rows, "keypoints")
+        return len(ids), {f"OKS {metric}": value for metric, value in figures.items()}
+    return len(ids), _coco_figures(labels, rows, "bbox")
 
 
 def _coco_rows(
-    found: Detections, image_id: int, categories: Mapping[str, int]
+    found: Detections | Poses, image_id: int, categories: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """COCO results of the best detections; classes go by name, those COCO lacks are left out."""
     best = found[:MOST_DETECTIONS]
+    if isinstance(best, Poses):
+        return best.to_coco(image_id, categories.get("person", 1))
     rows = zip(best.to_coco(image_id), best.labels, strict=True)
     return [{**row, "category_id": categories[name]} for row, name in rows if name in categories]
 
 
-def _coco_figures(labels: Path, rows: list[dict[str, Any]]) -> dict[str, float]:
+def _coco_figures(labels: Path, rows: list[dict[str, Any]], kind: str) -> dict[str, float]:
+    """MAP over boxes (`bbox`, by IoU) or joints (`keypoints`, by object keypoint similarity)."""
     if not rows:
         return {"mAP": 0.0, "mAP50": 0.0}
     coco, cocoeval = _import("pycocotools.coco"), _import("pycocotools.cocoeval")
     with contextlib.redirect_stdout(io.StringIO()):  # it reports to standard output
         truth = coco.COCO(str(labels))
-        evaluation = cocoeval.COCOeval(truth, truth.loadRes(rows), "bbox")
+        evaluation = cocoeval.COCOeval(truth, truth.loadRes(rows), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

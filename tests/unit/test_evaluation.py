@@ -8,8 +8,8 @@ import pytest
 
 from furiosa_models.errors import FuriosaModelsError
 from furiosa_models.evaluation import evaluate
-from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
-from furiosa_models.vision.results import Detections
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv7w6Pose
+from furiosa_models.vision.results import Detections, Poses
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,36 @@ def test_detections_are_matched_by_the_name_of_their_class(
     measured = evaluate(SSDMobileNet(weights="random"), photos[0].parent, labels)
 
     assert measured.figures == {"mAP": pytest.approx(expected), "mAP50": pytest.approx(expected)}
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0.0, 1.0), (300.0, 0.0)])
+def test_poses_are_matched_by_their_joints(
+    monkeypatch: pytest.MonkeyPatch,
+    photos: list[Path],
+    tmp_path: Path,
+    shift: float,
+    expected: float,
+) -> None:
+    joints = np.array([[[10.0 + 5 * i, 20.0 + 3 * i, 2.0] for i in range(17)]], np.float32)
+    document = json.loads(coco(photos, [[10.0, 20.0, 80.0, 48.0]] * 5))
+    for annotation in document["annotations"]:
+        annotation |= {"keypoints": joints.ravel().tolist(), "num_keypoints": 17}
+    document["categories"] = [{"id": 40, "name": "person"}]
+    labels = tmp_path / "keypoints.json"
+    labels.write_text(json.dumps(document))
+    found = Poses(
+        np.array([[10, 20, 90, 68]], np.float32),
+        np.array([0.9], np.float32),
+        joints + np.array([shift, 0, 0], np.float32),
+    )
+    monkeypatch.setattr(YOLOv7w6Pose, "predict", lambda *_, **__: iter([found] * 5))
+
+    measured = evaluate(YOLOv7w6Pose(weights="random"), photos[0].parent, labels)
+
+    assert measured.figures == {
+        "OKS mAP": pytest.approx(expected),
+        "OKS mAP50": pytest.approx(expected),
+    }
 
 
 def test_no_detections_are_no_accuracy(
