@@ -10,6 +10,7 @@ from abc import ABC
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from packaging.version import Version
 from typing_extensions import Self
 
 from . import networks
@@ -226,7 +227,7 @@ class Model(ABC):
         _check_num_pe(num_pe)
         artifact = self.catalogue().get("published")
         versions = artifact.enf if artifact else {}
-        version = ir_version or max(versions, default="")
+        version = ir_version or max(versions, key=_compiler_version, default="")
         file = versions.get(version, {}).get(f"{num_pe}pe")
         if file is None:
             msg = (
@@ -322,6 +323,11 @@ def _check_num_pe(num_pe: int) -> None:
     if num_pe not in (1, 2):
         msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
         raise ValueError(msg)
+
+
+def _compiler_version(ir_version: str) -> Version:
+    """The compiler's version, in an IR version such as `0.10.1_8b00177dc`."""
+    return Version(ir_version.partition("_")[0])
 
 
 def _rebuild(cls: type[Model], options: dict[str, Any]) -> Model:

@@ -120,6 +120,15 @@ def test_what_was_never_published() -> None:
         _ = SSDMobileNet(weights="random").tensor_name_to_range
 
 
+def test_the_newest_compilers_program_is_the_default() -> None:
+    file = SSDMobileNet.catalogue()["published"].enf["0.10.1_8b00177dc"]["2pe"]
+    model = SSDMobileNet()
+    path = model._store.path(file)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"a program of the NPU")
+    assert model.enf() == b"a program of the NPU"
+
+
 def test_preprocess_of_0_10(detector: SSDMobileNet, photos: list[Path]) -> None:
     tensor, contexts = detector.preprocess([str(photo) for photo in photos[:2]])
     assert tensor.shape == (2, 3, 300, 300)
