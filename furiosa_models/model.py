@@ -128,7 +128,13 @@ class Model(ABC):
     @classmethod
     def catalogue(cls) -> dict[str, Artifact]:
         """The model's sets of weights, by name, in order of preference."""
-        return zoo().get(cls.__name__, {})
+        return zoo().get(cls._catalogue_name(), {})
+
+    @classmethod
+    def _catalogue_name(cls) -> str:
+        """What the catalogue calls the model: a user's subclass is what it is derived from."""
+        names = [base.__name__ for base in cls.__mro__]
+        return next((name for name in names if name in zoo()), cls.__name__)
 
     @property
     def info(self) -> ModelInfo:
@@ -267,7 +273,7 @@ class Model(ABC):
     def _weights(self) -> WeightSet:
         with self._lock:
             if self._resolved is None:
-                model = type(self).__name__
+                model = self._catalogue_name()
                 found = resolve(model, self._source, self.network, self._store)
                 self._stated = Conventions.of(found, self.head)
                 self._resolved = found
@@ -300,8 +306,8 @@ class Model(ABC):
         from .quantization import calibrated, quantize
 
         program = self.cpu_program()
-        calibration = calibrated.load_calibration(type(self).__name__, self.weights)
-        recipe = json.dumps([program.name, calibrated.fingerprint(), type(self).__name__])
+        calibration = calibrated.load_calibration(self._catalogue_name(), self.weights)
+        recipe = json.dumps([program.name, calibrated.fingerprint(), self._catalogue_name()])
         key = hashlib.sha256(recipe.encode()).hexdigest()
         return self._store.derive(
             key,

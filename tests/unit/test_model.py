@@ -269,6 +269,14 @@ def test_classification_of_many(classifier: EfficientNetLite0, photos: list[Path
         classifier.predict(photos[0], top_k=0)
 
 
+def test_a_users_subclass_has_the_weights_of_its_base() -> None:
+    class Mine(SSDMobileNet):
+        """A detector of mine."""
+
+    assert Mine.available_weights() == SSDMobileNet.available_weights()
+    assert Mine(weights="random").origin == SSDMobileNet(weights="random").origin
+
+
 def test_models_can_be_pickled() -> None:
     copy = pickle.loads(pickle.dumps(SSDMobileNet(weights="random", postprocessor_type="python")))
     assert (copy.weights, copy.platform) == ("random", Platform.PYTHON)
