@@ -8,8 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("furiosa", deadline=None, print_blob=True)
+settings.load_profile("furiosa")
 
 
 @pytest.fixture(autouse=True)
