@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from furiosa_models import get_model, list_models
+from furiosa_models.runtime.machine import cpu_name
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "images" / "astronaut.png"
@@ -69,16 +70,6 @@ def main() -> None:
     machine = {"cpus": os.cpu_count(), "processor": cpu_name(), "python": platform.python_version()}
     document = {"machine": machine, "rows": rows}
     (ROOT / "docs" / "first_predict.json").write_text(json.dumps(document, indent=1) + "\n")
-
-
-def cpu_name() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ import csv
 import importlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .artifacts.progress import progress_bar
 from .errors import ExtraRequired, FuriosaModelsError
 from .runtime.sync import Precision
 from .types import ModelTaskType
@@ -82,8 +81,8 @@ def _classification(
     truth = _read_csv(labels)
     paths = [images / name for name in truth]
     first = top_five = 0
-    results = model.predict(paths, top_k=5, stream=True, **where)
-    for class_id, result in zip(truth.values(), _counted(results, len(paths)), strict=True):
+    results = model.predict(paths, top_k=5, stream=True, progress=True, **where)
+    for class_id, result in zip(truth.values(), results, strict=True):
         first += class_id == result.class_id
         top_five += class_id in result.class_ids
     return len(paths), {"top-1": first / len(paths), "top-5": top_five / len(paths)}
@@ -96,10 +95,10 @@ def _detection(
     ids = {image["id"]: images / image["file_name"] for image in document["images"]}
     categories = {category["name"]: category["id"] for category in document["categories"]}
     results = model.predict(
-        list(ids.values()), score_threshold=SCORE_THRESHOLD, stream=True, **where
+        list(ids.values()), score_threshold=SCORE_THRESHOLD, stream=True, progress=True, **where
     )
     rows: list[dict[str, Any]] = []
-    for image_id, found in zip(ids, _counted(results, len(ids)), strict=True):
+    for image_id, found in zip(ids, results, strict=True):
         rows += _coco_rows(found, image_id, categories)
     if model.task_type is ModelTaskType.POSE_ESTIMATION:
         figures = _coco_figures(labels, rows, "keypoints")
@@ -130,13 +129,6 @@ def _coco_figures(labels: Path, rows: list[dict[str, Any]], kind: str) -> dict[s
         evaluation.accumulate()
         evaluation.summarize()
     return {"mAP": float(evaluation.stats[0]), "mAP50": float(evaluation.stats[1])}
-
-
-def _counted(results: Iterable[Any], total: int) -> Iterable[Any]:
-    with progress_bar("evaluating", total, unit="photo") as bar:
-        for result in results:
-            yield result
-            bar.update()
 
 
 def _read_csv(path: Path) -> dict[str, int]:

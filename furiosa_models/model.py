@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from . import networks
 from .artifacts import Artifact, Store, zoo
+from .artifacts.descriptor import yaml_loader
 from .conventions import Conventions, Head, geometry, scaled_inside, specialised
 from .errors import ArtifactNotFound
 from .runtime.sync import Precision, Runner, create_runner
@@ -187,7 +188,7 @@ class Model(ABC):
             msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
             raise ArtifactNotFound(msg)
         (path,) = self._store.fetch([artifact.tensor_ranges]).values()
-        ranges: dict[str, list[float]] = yaml.safe_load(path.read_bytes())
+        ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
         return ranges
 
     def model_source(self, num_pe: Literal[1, 2] = 2, *, precision: Precision = "fp32") -> bytes:

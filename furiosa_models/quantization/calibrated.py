@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..artifacts.descriptor import yaml_loader
 from ..errors import ArtifactNotFound
 
 __all__ = ["Calibration", "fingerprint", "load_calibration"]
@@ -60,6 +61,5 @@ def fingerprint() -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document: dict[str, Any] = yaml.load(path.read_bytes(), loader)
+    document: dict[str, Any] = yaml.load(path.read_bytes(), yaml_loader())
     return document

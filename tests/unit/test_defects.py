@@ -18,7 +18,7 @@ from furiosa_models import get_model, list_models
 from furiosa_models.cli import cli
 from furiosa_models.errors import ShapeError
 from furiosa_models.types import Platform
-from furiosa_models.vision import SSDMobileNet
+from furiosa_models.vision import SSDMobileNet, SSDResNet34
 from furiosa_models.vision.boxes import box_iou
 from furiosa_models.vision.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
 from furiosa_models.vision.postprocess import LtrbBoundingBox, xyxytocxcywh, xyxytoxywh
@@ -30,19 +30,7 @@ Floats = npt.NDArray[np.float32]
 
 NAMES = tuple("abcdefghij")
 PHOTO = ImageContext(640, 640)
-RESNET34 = SSDHead(
-    feature_maps=(50, 25, 13, 7, 3, 3),
-    anchors="default_boxes",
-    outputs="grouped",
-    channels="class",
-    deltas="xywh",
-    activation="softmax",
-    score_threshold=0.05,
-    strict=True,
-    iou_threshold=0.5,
-    max_per_class=200,
-    max_detections=200,
-)
+RESNET34 = SSDResNet34.head
 
 
 def yolov5_outputs(seed: int, images: int, mean: float = 0.2) -> list[Floats]:

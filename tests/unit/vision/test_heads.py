@@ -9,6 +9,7 @@ import pytest
 
 from furiosa_models.errors import ShapeError
 from furiosa_models.types import Platform
+from furiosa_models.vision import SSDResNet34
 from furiosa_models.vision.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
 from furiosa_models.vision.preprocess import ImageContext
 from furiosa_models.vision.results import Detections, Poses
@@ -17,19 +18,7 @@ BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 Floats = npt.NDArray[np.float32]
 
 MOBILENET = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))
-RESNET34 = SSDHead(
-    feature_maps=(50, 25, 13, 7, 3, 3),
-    anchors="default_boxes",
-    outputs="grouped",
-    channels="class",
-    deltas="xywh",
-    activation="softmax",
-    score_threshold=0.05,
-    strict=True,
-    iou_threshold=0.5,
-    max_per_class=200,
-    max_detections=200,
-)
+RESNET34 = SSDResNet34.head
 NAMES = ("background", "cat", "dog")
 PHOTO = ImageContext(640, 480)
 LETTERBOXED = ImageContext(1280, 960, scale=0.5, pad=(0.0, 80.0))
