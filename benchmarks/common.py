@@ -26,6 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 
 PEERS = (
     "furiosa-native-postprocess==0.10.0",
+    "kornia-rs",
     "opencv-python-headless",
     "pillow",
     "simplejpeg",

@@ -20,6 +20,7 @@ import simplejpeg
 from PIL import Image
 
 from furiosa_models.vision.images import read_image
+from furiosa_models.vision.jpeg import reduction
 from furiosa_models.vision.preprocess import ImageInput, prepare
 
 Pixels: TypeAlias = Any
@@ -62,10 +63,19 @@ def opencv(path: str, spec: ImageInput) -> Pixels:
     return cv2.dnn.blobFromImage(by_opencv(cv2.imread(path), spec), swapRB=True, ddepth=cv2.CV_8U)
 
 
-def turbo(path: str, spec: ImageInput) -> Pixels:
-    """The fastest decoder with a wheel, then OpenCV."""
+def ours(path: str, spec: ImageInput, *, draft: bool = False) -> Pixels:
+    """What `Model.preprocess` does."""
+    image = read_image(path, draft=spec.resized if draft else None)
+    return prepare(image.pixels, spec, size=image.drafted_from)[0]
+
+
+def turbo(path: str, spec: ImageInput, factor: int = 1) -> Pixels:
+    """The fastest decoder with a wheel, then OpenCV; `factor` is that of its drafts."""
     with open(path, "rb") as file:  # noqa: PTH123 - as fast as it gets
-        pixels = simplejpeg.decode_jpeg(file.read(), colorspace="RGB")
+        data = file.read()
+    height, width, *_ = simplejpeg.decode_jpeg_header(data)
+    least = {"min_height": -(-height // factor), "min_width": -(-width // factor)}
+    pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", **least)
     return np.ascontiguousarray(by_opencv(pixels, spec).transpose(2, 0, 1))
 
 
@@ -80,12 +90,17 @@ def pillow(path: str, spec: ImageInput) -> Pixels:
 def from_file(size: str, spec: ImageInput, floor: float) -> common.Row:
     """File to tensor."""
     path = str(scenes.photo(size))
+    width, height = scenes.SIZES[size]
+    factor = reduction(height, width, spec.resized(height, width))
     contenders: dict[str, common.Work] = {
-        "ours": lambda: prepare(read_image(path).pixels, spec)[0],
+        "ours": lambda: ours(path, spec),
         "furiosa 0.10 (OpenCV)": lambda: furiosa(path, spec),
         "OpenCV": lambda: opencv(path, spec),
         "simplejpeg + OpenCV": lambda: turbo(path, spec),
     }
+    if factor > 1:
+        contenders["ours, draft"] = lambda: ours(path, spec, draft=True)
+        contenders["simplejpeg draft + OpenCV"] = lambda: turbo(path, spec, factor)
     if spec.resize == "stretch":
         contenders["Pillow"] = lambda: pillow(path, spec)
     case = f"{size} -> {spec.size[0]} {spec.resize} {spec.interpolation}"

@@ -33,10 +33,11 @@ from .images import (
     read_image,
     remember,
 )
+from .jpeg import Resized
 from .preprocess import ImageContext
 from .video import decode_video, is_video
 
-__all__ = ["OnError", "Steps", "check_on_error", "count", "is_one_photo", "pipelined"]
+__all__ = ["OnError", "Steps", "check_on_error", "count", "in_threads", "is_one_photo", "pipelined"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class _Result(Protocol):
     image: Any
 
 
+T = TypeVar("T")
 Result = TypeVar("Result", bound=_Result)
 
 
@@ -60,19 +62,23 @@ class Steps(Generic[Result]):
 
     Attributes:
         color: Channel order of numpy arrays.
+        draft: What photos are resized to, where they may be drafted: see `read_image`.
         prepare: Images to the network's input and their contexts.
         run: The input to the network's outputs.
         decode: Outputs and contexts to results.
     """
 
     color: Color
+    draft: Resized | None
     prepare: Callable[[Sequence[DecodedImage]], tuple[npt.NDArray[np.uint8], list[ImageContext]]]
     run: Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
     decode: Callable[[Sequence[npt.NDArray[Any]], Sequence[ImageContext]], list[Result]]
 
     def read(self, photo: ImageSource | DecodedImage) -> DecodedImage:
         """Decode a photo; a frame of a video comes decoded."""
-        return photo if isinstance(photo, DecodedImage) else read_image(photo, color=self.color)
+        if isinstance(photo, DecodedImage):
+            return photo
+        return read_image(photo, color=self.color, draft=self.draft)
 
     def one(self, photo: Any) -> Result:
         """Result of one photo, in the caller's thread."""
@@ -116,6 +122,15 @@ def count(source: object) -> int | None:
     if isinstance(source, (str, bytes)) or not isinstance(source, Sequence):
         return None
     return len(source) if all(is_one_photo(item) for item in source) else None
+
+
+def in_threads(work: Callable[..., T], first: Sequence[Any], *others: Iterable[Any]) -> list[T]:
+    """`list(map(work, first, *others))`, on as many threads as there are CPUs for."""
+    threads = min(len(first), available_cpus())
+    if threads == 1:
+        return list(map(work, first, *others))
+    with ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.preprocess") as pool:
+        return list(pool.map(work, first, *others))
 
 
 def pipelined(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -15,7 +15,7 @@ from furiosa_models.vision import native
 from furiosa_models.vision.checks import check_array, check_choice
 from furiosa_models.vision.resize import Interpolation, check_image, resize_numpy
 
-__all__ = ["ImageContext", "ImageInput", "as_context", "normalize", "prepare", "prepare_batch"]
+__all__ = ["ImageContext", "ImageInput", "as_context", "normalize", "prepare"]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Triple: TypeAlias = tuple[float, float, float]
@@ -49,6 +49,10 @@ class ImageInput:
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (1.0, 1.0, 1.0)
     color: Literal["rgb", "bgr"] = "rgb"
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width that a photo is resized to, before any crop or padding."""
+        return _layout(self, height, width).resized
 
     def __post_init__(self) -> None:
         check_choice("interpolation", self.interpolation, get_args(Interpolation))
@@ -158,6 +162,7 @@ def prepare(
     bgr: bool = False,
     platform: Platform = Platform.RUST,
     out: Pixels | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Pixels, ImageContext]:
     """Return the network's input made of one image, `(3, h, w)` uint8, and its context.
 
@@ -167,13 +172,14 @@ def prepare(
         bgr: order of the image's channels.
         platform: RUST or PYTHON (numpy); both give the same bits.
         out: a C-contiguous `(3, h, w)` uint8 array to fill and return, such as one of a batch.
+        size: height and width of the photo, where the image is a smaller draft of it.
 
     Raises:
         ShapeError: not such an image, or not such an `out`.
     """
     check_image(image, channels=(3,))
     canvas = np.empty((3, *spec.size), np.uint8) if out is None else _check_out(out, spec.size)
-    height, width = image.shape[:2]
+    height, width = size or image.shape[:2]
     layout = _layout(spec, height, width)
     reverse = bgr is (spec.color == "rgb")
     if native.wanted(platform):
@@ -189,19 +195,6 @@ def prepare(
     else:
         _prepare_numpy(image[:, :, ::-1] if reverse else image, spec, layout, canvas)
     return canvas, ImageContext(width, height, layout.scale, layout.pad)
-
-
-def prepare_batch(
-    images: Sequence[Pixels],
-    spec: ImageInput,
-    *,
-    bgr: bool = False,
-    platform: Platform = Platform.RUST,
-) -> tuple[Pixels, list[ImageContext]]:
-    """Return the inputs of many images in one array `(n, 3, h, w)`, and their contexts."""
-    batch = np.empty((len(images), 3, *spec.size), np.uint8)
-    pairs = zip(images, batch, strict=True)
-    return batch, [prepare(i, spec, bgr=bgr, platform=platform, out=o)[1] for i, o in pairs]
 
 
 def _check_out(out: Pixels, size: tuple[int, int]) -> Pixels:

@@ -27,7 +27,12 @@ class ImageClassificationModel(ImageModel[Classification]):
     head: ClassVar[ClassificationHead]
 
     def preprocess(
-        self, image: Photos, with_scaling: bool = False, *, color: Color = "bgr"
+        self,
+        image: Photos,
+        with_scaling: bool = False,
+        *,
+        color: Color = "bgr",
+        draft: bool = False,
     ) -> tuple[npt.NDArray[Any], list[ImageContext] | None]:
         """Photos as the network's input.
 
@@ -35,6 +40,7 @@ class ImageClassificationModel(ImageModel[Classification]):
             image: A photo, or a sequence, folder or glob of them.
             with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
             color: Channel order of numpy arrays.
+            draft: Decode large JPEGs at a fraction of their size; see `predict`.
 
         Returns:
             A contiguous (n, 3, h, w) tensor, uint8 or float32, and the contexts of the photos;
@@ -43,7 +49,7 @@ class ImageClassificationModel(ImageModel[Classification]):
         Raises:
             ImageError: A photo cannot be read.
         """
-        tensor, contexts = self._preprocess(image, color, with_scaling=with_scaling)
+        tensor, contexts = self._preprocess(image, color, with_scaling=with_scaling, draft=draft)
         return tensor, None if is_single(image) else contexts
 
     def postprocess(

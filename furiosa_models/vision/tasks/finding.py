@@ -25,7 +25,12 @@ class FindingModel(ImageModel[Result]):
     """A model that finds things in a photo."""
 
     def preprocess(
-        self, images: Photos, with_scaling: bool = False, *, color: Color = "bgr"
+        self,
+        images: Photos,
+        with_scaling: bool = False,
+        *,
+        color: Color = "bgr",
+        draft: bool = False,
     ) -> tuple[npt.NDArray[Any], list[ImageContext]]:
         """Photos as the network's input.
 
@@ -33,6 +38,7 @@ class FindingModel(ImageModel[Result]):
             images: A photo, or a sequence, folder or glob of them.
             with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
             color: Channel order of numpy arrays.
+            draft: Decode large JPEGs at a fraction of their size; see `predict`.
 
         Returns:
             A contiguous (n, 3, h, w) tensor, uint8 or float32, and what `postprocess` has to know
@@ -41,7 +47,7 @@ class FindingModel(ImageModel[Result]):
         Raises:
             ImageError: A photo cannot be read.
         """
-        return self._preprocess(images, color, with_scaling=with_scaling)
+        return self._preprocess(images, color, with_scaling=with_scaling, draft=draft)
 
     def postprocess(
         self,

@@ -34,7 +34,7 @@ class Network:
         self.fails_at: int | None = None
 
     def steps(self) -> Steps[Found]:
-        return Steps("bgr", self.prepare, self.run, self.decode)
+        return Steps("bgr", None, self.prepare, self.run, self.decode)
 
     def prepare(
         self, images: Sequence[DecodedImage]

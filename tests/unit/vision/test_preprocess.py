@@ -14,7 +14,6 @@ from furiosa_models.vision.preprocess import (
     as_context,
     normalize,
     prepare,
-    prepare_batch,
 )
 from furiosa_models.vision.resize import resize
 
@@ -109,17 +108,6 @@ def test_channel_order(platform: Platform, bgr: bool, color: Any) -> None:
     flipped = bgr is (color == "rgb")
     expected = image[:, :, ::-1] if flipped else image
     np.testing.assert_array_equal(tensor, expected.transpose(2, 0, 1))
-
-
-@BOTH
-def test_a_batch_is_its_images(platform: Platform) -> None:
-    images = [photo(50, 70), photo(90, 40), photo(64, 64)]
-    batch, contexts = prepare_batch(images, YOLO, platform=platform)
-    assert batch.shape == (3, 3, 640, 640)
-    for tensor, context, image in zip(batch, contexts, images, strict=True):
-        alone, its_context = prepare(image, YOLO, platform=platform)
-        np.testing.assert_array_equal(tensor, alone)
-        assert context == its_context
 
 
 @BOTH
