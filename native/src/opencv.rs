@@ -3,7 +3,7 @@
 use crate::dispatch::multiversion;
 use crate::resize::{Image, Target};
 use crate::simd;
-use crate::taps::{self, Pair, Runs};
+use crate::taps::{self, Pair, Pairs, Runs};
 
 /// `INTER_LINEAR`, or with `area` what `INTER_AREA` does when it enlarges.
 pub fn linear<const C: usize>(
@@ -26,6 +26,7 @@ pub fn linear<const C: usize>(
         area,
         false,
     );
+    let pairs = Pairs::new(&columns);
     let mut out = vec![0; columns.len() * C];
     let blank = || (u32::MAX, vec![0; columns.len() * C]);
     let [mut upper, mut lower] = [blank(), blank()];
@@ -36,7 +37,7 @@ pub fn linear<const C: usize>(
         for (cache, at) in [(&mut upper, pair.at[0]), (&mut lower, pair.at[1])] {
             if cache.0 != at {
                 cache.0 = at;
-                linear_row::<C>(image.row(at as usize, C), &columns, &mut cache.1);
+                linear_row::<C>(image.row(at as usize, C), &columns, &pairs, &mut cache.1);
             }
         }
         linear_mix(&upper.1, &lower.1, pair.weight, &mut out);
@@ -45,9 +46,9 @@ pub fn linear<const C: usize>(
 }
 
 /// Horizontal pass: 11 fraction bits, of which the vertical pass uses the upper 7.
-fn linear_row<const C: usize>(source: &[u8], columns: &[Pair], out: &mut [i16]) {
+fn linear_row<const C: usize>(source: &[u8], columns: &[Pair], pairs: &Pairs, out: &mut [i16]) {
     let done = if C == 3 {
-        simd::linear_row(source, columns, out)
+        simd::linear_row(source, pairs, out)
     } else {
         0
     };

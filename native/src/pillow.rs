@@ -2,7 +2,8 @@
 
 use crate::dispatch::multiversion;
 use crate::resize::{Image, Target};
-use crate::taps::{self, PILLOW_BITS, Runs};
+use crate::simd;
+use crate::taps::{self, PILLOW_BITS, PILLOW_HALF, Quads, Runs};
 
 /// Resample along x into 8 bits, then along y: the order of every Pillow before 13.
 ///
@@ -32,9 +33,7 @@ pub fn antialiased<const C: usize>(
     let stride = columns.len() * C;
     let span = rows.span();
     let mut narrow = vec![0; span.len() * stride];
-    for (y, row) in span.clone().zip(narrow.chunks_exact_mut(stride)) {
-        pillow_row::<C>(image.row(y, C), &columns, row);
-    }
+    narrow_rows::<C>(image, span.start, &columns, &mut narrow);
     let mut sums = vec![0; stride];
     let mut out = vec![0; stride];
     for y in 0..rows.len() {
@@ -51,15 +50,43 @@ pub fn antialiased<const C: usize>(
     }
 }
 
-const PILLOW_HALF: i32 = 1 << (PILLOW_BITS - 1);
+/// Rows that the horizontal pass takes at a time.
+const ROWS: usize = 4;
+
+/// Horizontal pass over the rows from `first` on, as many as `out` has place for.
+fn narrow_rows<const C: usize>(image: &Image, first: usize, columns: &Runs<i32>, out: &mut [u8]) {
+    let stride = columns.len() * C;
+    let quads = Quads::new(columns);
+    let mut y = first;
+    for outs in out.chunks_mut(ROWS * stride) {
+        let rows = outs.len() / stride;
+        let done = match rows {
+            ROWS if C == 3 => together::<ROWS>(image, y, &quads, outs),
+            _ => 0, // the last few
+        };
+        for (y, out) in (y..).zip(outs.chunks_exact_mut(stride)) {
+            pillow_row::<C>(image.row(y, C), columns, done, out);
+        }
+        y += rows;
+    }
+}
+
+/// The horizontal pass of `R` rows at once; gives the number of pixels of each that are done.
+fn together<const R: usize>(image: &Image, y: usize, quads: &Quads, outs: &mut [u8]) -> usize {
+    let stride = image.width * 3;
+    let sources = std::array::from_fn(|r| &image.data[(y + r) * stride..]);
+    let mut outs = outs.chunks_exact_mut(quads.len() * 3);
+    let mut outs: [&mut [u8]; R] = std::array::from_fn(|_| outs.next().unwrap_or_default());
+    simd::pillow_rows(sources, quads, &mut outs)
+}
 
 fn pillow_clip(sum: i32) -> u8 {
     (sum >> PILLOW_BITS).clamp(0, 255) as u8
 }
 
 multiversion! {
-    fn pillow_row<const C: usize>(source: &[u8], columns: &Runs<i32>, out: &mut [u8]) {
-        for (x, pixel) in out.chunks_exact_mut(C).enumerate() {
+    fn pillow_row<const C: usize>(source: &[u8], columns: &Runs<i32>, done: usize, out: &mut [u8]) {
+        for (x, pixel) in out.chunks_exact_mut(C).enumerate().skip(done) {
             let (first, weights) = columns.get(x);
             let mut sum = [PILLOW_HALF; C];
             for (sample, &weight) in source[first * C..].chunks_exact(C).zip(weights) {

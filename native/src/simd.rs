@@ -3,16 +3,16 @@
 //! Each returns how many output pixels it could do. It stops before the last few, where its wide
 //! loads and stores would reach over the end, and does none where the CPU lacks AVX2.
 
-use crate::taps::Pair;
+use crate::taps::{Pairs, Quads};
 
 macro_rules! on_avx2 {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+    ($(#[$meta:meta])* fn $name:ident $(<const $c:ident: usize>)? ($($arg:ident: $ty:ty),* $(,)?)) => {
         $(#[$meta])*
-        pub fn $name($($arg: $ty),*) -> usize {
+        pub fn $name $(<const $c: usize>)? ($($arg: $ty),*) -> usize {
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the CPU has just been seen to have AVX2; the code itself is safe Rust.
-                return unsafe { avx2::$name($($arg),*) };
+                // SAFETY: the CPU has just been seen to have AVX2.
+                return unsafe { avx2::$name $(::<$c>)? ($($arg),*) };
             }
             let _ = ($($arg),*);
             0
@@ -22,7 +22,14 @@ macro_rules! on_avx2 {
 
 on_avx2! {
     /// Horizontal bilinear pass, to 7 fraction bits.
-    fn linear_row(source: &[u8], columns: &[Pair], out: &mut [i16])
+    fn linear_row(source: &[u8], columns: &Pairs, out: &mut [i16])
+}
+
+on_avx2! {
+    /// Pillow's horizontal pass of `R` rows at once, which share the work on the weights.
+    ///
+    /// A source may reach beyond its row: what is there weighs nothing.
+    fn pillow_rows<const R: usize>(sources: [&[u8]; R], columns: &Quads, outs: &mut [&mut [u8]; R])
 }
 
 on_avx2! {
@@ -33,50 +40,138 @@ on_avx2! {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m128i, _mm_add_epi16, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_maddubs_epi16,
-        _mm_packus_epi16, _mm_set_epi64x, _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32,
-        _mm_setr_epi8, _mm_shuffle_epi8, _mm_srli_epi16, _mm256_extract_epi64, _mm256_madd_epi16,
-        _mm256_packs_epi32, _mm256_set_m128i, _mm256_setr_epi8, _mm256_shuffle_epi8,
-        _mm256_srli_epi32,
+        __m128i, __m256i, _mm_add_epi16, _mm_add_epi32, _mm_cmpeq_epi32, _mm_cvtsi128_si32,
+        _mm_cvtsi128_si64, _mm_loadl_epi64, _mm_loadu_si128, _mm_maddubs_epi16, _mm_max_epu32,
+        _mm_movemask_epi8, _mm_packs_epi32, _mm_packus_epi16, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_set1_epi16, _mm_set1_epi32, _mm_setr_epi8, _mm_shuffle_epi8, _mm_slli_epi32,
+        _mm_srai_epi32, _mm_srli_epi16, _mm_storeu_si128, _mm256_add_epi32,
+        _mm256_broadcastsi128_si256, _mm256_castsi128_si256, _mm256_castsi256_si128,
+        _mm256_extracti128_si256, _mm256_madd_epi16, _mm256_packs_epi32,
+        _mm256_permutevar8x32_epi32, _mm256_set_m128i, _mm256_setr_epi8, _mm256_setr_epi32,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
     };
 
-    use crate::taps::Pair;
+    use crate::taps::{PILLOW_BITS, PILLOW_HALF, Pairs, QUAD_LOW_BITS, Quads};
 
     #[target_feature(enable = "avx2")]
-    pub fn linear_row(source: &[u8], columns: &[Pair], out: &mut [i16]) -> usize {
+    pub fn linear_row(source: &[u8], columns: &Pairs, out: &mut [i16]) -> usize {
         // the two samples of each channel side by side, as 16-bit numbers
-        let pairs = _mm256_setr_epi8(
+        let samples = _mm256_setr_epi8(
             0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
             0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,
         );
-        // 8 bytes from here on are within the row, and so are those of every pixel before
+        // of two pixels, each padded to four numbers, the three that count
+        let dense = _mm256_setr_epi8(
+            0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1, //
+            0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1,
+        );
+        let [even, odd] = [0, 1].map(|k| _mm256_setr_epi32(k, k, k, k, k + 2, k + 2, k + 2, k + 2));
         let Some(last) = source.len().checked_sub(8) else {
             return 0;
         };
+        let last = _mm_set1_epi32(u32::try_from(last).unwrap_or(u32::MAX).cast_signed());
+        let fours = columns.at.as_chunks::<4>().0.iter();
         let mut done = 0;
-        for group in columns.as_chunks::<4>().0 {
-            let place = out
-                .get_mut(done * 3..)
-                .and_then(<[i16]>::first_chunk_mut::<13>);
+        for (at, weights) in fours.zip(columns.weights.as_chunks::<4>().0) {
+            let place = out.get_mut(done * 3..).and_then(<[i16]>::first_chunk_mut);
             let Some(place) = place else { break };
-            let at = group.map(|pair| pair.at[0] as usize * 3);
-            if at.iter().any(|&at| at > last) {
+            let within = _mm_cmpeq_epi32(_mm_max_epu32(load(at), last), last);
+            if _mm_movemask_epi8(within) != 0xffff {
                 break;
             }
-            for k in [0, 2] {
-                let pixels = _mm256_set_m128i(load(source, at[k + 1]), load(source, at[k]));
-                let weights = _mm256_set_m128i(weights(&group[k + 1]), weights(&group[k]));
-                let samples = _mm256_shuffle_epi8(pixels, pairs);
-                let sums = _mm256_srli_epi32::<4>(_mm256_madd_epi16(samples, weights));
-                let packed = _mm256_packs_epi32(sums, sums);
-                // each fourth value is overwritten by the pixel that comes after
-                place[3 * k..3 * k + 4].copy_from_slice(&split(_mm256_extract_epi64::<0>(packed)));
-                place[3 * k + 3..3 * k + 7]
-                    .copy_from_slice(&split(_mm256_extract_epi64::<2>(packed)));
-            }
+            // SAFETY: none is beyond the last place from where 8 bytes are within the row.
+            let [a, b, c, d] = at.map(|at| unsafe { load_half(source, at as usize) });
+            let weights = _mm256_castsi128_si256(load(weights));
+            let sums = [(a, c, even), (b, d, odd)].map(|(first, second, which)| {
+                let pixels = _mm256_set_m128i(second, first);
+                let weights = _mm256_permutevar8x32_epi32(weights, which);
+                let sums = _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, samples), weights);
+                _mm256_srli_epi32::<4>(sums)
+            });
+            let packed = _mm256_shuffle_epi8(_mm256_packs_epi32(sums[0], sums[1]), dense);
+            store(packed, place);
             done += 4;
         }
         done
+    }
+
+    /// Two pixels of either half, the second half over the padding of the first.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn store(pixels: __m256i, place: &mut [i16; 14]) {
+        let halves = [
+            _mm256_castsi256_si128(pixels),
+            _mm256_extracti128_si256::<1>(pixels),
+        ];
+        for (half, at) in halves.into_iter().zip([0, 6]) {
+            if let Some(eight) = place[at..].first_chunk_mut::<8>() {
+                // SAFETY: it writes the 16 bytes of `eight`; it asks for no alignment.
+                unsafe { _mm_storeu_si128(eight.as_mut_ptr().cast(), half) };
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub fn pillow_rows<const R: usize>(
+        sources: [&[u8]; R],
+        columns: &Quads,
+        outs: &mut [&mut [u8]; R],
+    ) -> usize {
+        // of four pixels, two in either half, the two samples of each channel side by side
+        let samples = _mm256_setr_epi8(
+            0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
+            6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1,
+        );
+        let [upper, lower] =
+            [0, 2].map(|k| _mm256_setr_epi32(k, k, k, k, k + 1, k + 1, k + 1, k + 1));
+        let shortest = sources.iter().map(|source| source.len()).min();
+        let Some(last) = shortest.and_then(|length| length.checked_sub(16)) else {
+            return 0;
+        };
+        for (x, (mut at, quads)) in columns.iter().enumerate() {
+            let mut high = [_mm256_setzero_si256(); R];
+            let mut low = high;
+            for quad in quads {
+                let weights = _mm256_castsi128_si256(load(quad));
+                let high_weights = _mm256_permutevar8x32_epi32(weights, upper);
+                let low_weights = _mm256_permutevar8x32_epi32(weights, lower);
+                if at > last {
+                    return x;
+                }
+                for r in 0..R {
+                    // SAFETY: from `last` on, 16 bytes are within the shortest source.
+                    let pixels = unsafe { load_whole(sources[r], at) };
+                    let pixels = _mm256_broadcastsi128_si256(pixels);
+                    let pixels = _mm256_shuffle_epi8(pixels, samples);
+                    high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(pixels, high_weights));
+                    low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(pixels, low_weights));
+                }
+                at += 12;
+            }
+            for r in 0..R {
+                let Some(place) = outs[r].get_mut(x * 3..).and_then(<[u8]>::first_chunk_mut) else {
+                    return x;
+                };
+                // the fourth byte is overwritten by the pixel that comes after
+                *place = clipped(high[r], low[r]).to_le_bytes();
+            }
+        }
+        columns.len()
+    }
+
+    /// A pixel from the upper and lower parts of its sums.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn clipped(high: __m256i, low: __m256i) -> i32 {
+        let [high, low] = [high, low].map(|sums| {
+            let other = _mm256_extracti128_si256::<1>(sums);
+            _mm_add_epi32(_mm256_castsi256_si128(sums), other)
+        });
+        let sum = _mm_add_epi32(_mm_slli_epi32::<{ QUAD_LOW_BITS as i32 }>(high), low);
+        let rounded = _mm_add_epi32(sum, _mm_set1_epi32(PILLOW_HALF));
+        let value = _mm_srai_epi32::<{ PILLOW_BITS as i32 }>(rounded);
+        let words = _mm_packs_epi32(value, value);
+        _mm_cvtsi128_si32(_mm_packus_epi16(words, words))
     }
 
     #[target_feature(enable = "avx2")]
@@ -104,29 +199,37 @@ mod avx2 {
         }
     }
 
+    /// SAFETY: 8 bytes from `at` on are within `source`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn load(source: &[u8], at: usize) -> __m128i {
-        let bytes = source[at..].first_chunk::<8>().copied().unwrap_or_default();
-        _mm_cvtsi64_si128(i64::from_le_bytes(bytes))
+    unsafe fn load_half(source: &[u8], at: usize) -> __m128i {
+        unsafe { _mm_loadl_epi64(source.as_ptr().add(at).cast()) }
+    }
+
+    /// SAFETY: 16 bytes from `at` on are within `source`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn load_whole(source: &[u8], at: usize) -> __m128i {
+        unsafe { _mm_loadu_si128(source.as_ptr().add(at).cast()) }
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn weights(pair: &Pair) -> __m128i {
-        let [near, far] = pair.weight.map(i16::to_le_bytes);
-        _mm_set1_epi32(i32::from_le_bytes([near[0], near[1], far[0], far[1]]))
+    fn load<T: Lane>(lanes: &[T; 4]) -> __m128i {
+        // SAFETY: it reads these 16 bytes; it asks for no alignment.
+        unsafe { _mm_loadu_si128(lanes.as_ptr().cast()) }
     }
 
-    #[inline]
-    fn split(packed: i64) -> [i16; 4] {
-        [0, 16, 32, 48].map(|shift| (packed >> shift) as i16)
-    }
+    /// What is four bytes long.
+    trait Lane {}
+    impl Lane for u32 {}
+    impl Lane for [i16; 2] {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::taps::{self, Pair};
     use proptest::prelude::*;
 
     proptest! {
@@ -141,13 +244,39 @@ mod tests {
                 Pair { at: [at, at + 1], weight: [2048 - far, far] }
             }).collect();
             let mut out = vec![0; columns.len() * 3];
-            let done = linear_row(&source, &columns, &mut out);
+            let done = linear_row(&source, &Pairs::new(&columns), &mut out);
             for (i, &got) in out[..done * 3].iter().enumerate() {
                 let pair = columns[i / 3];
                 let term = |k: usize| {
                     i32::from(source[pair.at[k] as usize * 3 + i % 3]) * i32::from(pair.weight[k])
                 };
                 prop_assert_eq!(i32::from(got), (term(0) + term(1)) >> 4);
+            }
+        }
+
+        #[test]
+        fn rows_are_weighed_as_one_by_one(
+            (from, to) in (1usize..60, 1usize..60),
+            seed in any::<u8>(),
+        ) {
+            let columns = taps::pillow(from, to, 0..to, taps::cubic, 2.0);
+            let quads = Quads::new(&columns);
+            let rows: [Vec<u8>; 2] = [0, 7].map(|k| {
+                (0..from * 3 + 20).map(|i| (i * i * 31 + k) as u8 ^ seed).collect()
+            });
+            let mut outs = [vec![0; to * 3], vec![0; to * 3]];
+            let [a, b] = &mut outs;
+            let done = pillow_rows([&rows[0], &rows[1]], &quads, &mut [a, b]);
+            for (row, out) in rows.iter().zip(&outs) {
+                for (i, &got) in out[..done * 3].iter().enumerate() {
+                    let (first, weights) = columns.get(i / 3);
+                    let sum: i64 = weights.iter().enumerate().map(|(k, &weight)| {
+                        i64::from(row[(first + k) * 3 + i % 3]) * i64::from(weight)
+                    }).sum();
+                    let half = 1_i64 << (taps::PILLOW_BITS - 1);
+                    let expected = ((sum + half) >> taps::PILLOW_BITS).clamp(0, 255);
+                    prop_assert_eq!(i64::from(got), expected);
+                }
             }
         }
 

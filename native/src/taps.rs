@@ -9,6 +9,10 @@ use std::ops::Range;
 const LINEAR_ONE: f32 = 2048.0;
 /// Fraction bits of Pillow's 8-bit weights.
 pub const PILLOW_BITS: u32 = 22;
+/// What makes Pillow's sums round when their fraction bits are cut off.
+pub const PILLOW_HALF: i32 = 1 << (PILLOW_BITS - 1);
+/// Bits of a weight that a quad keeps in its lower part.
+pub const QUAD_LOW_BITS: u32 = 11;
 /// `OpenCV` drops a cell's edge sample that covers less of it than this.
 const AREA_SLIVER: f64 = 1e-3;
 
@@ -17,6 +21,23 @@ const AREA_SLIVER: f64 = 1e-3;
 pub struct Pair {
     pub at: [u32; 2],
     pub weight: [i16; 2],
+}
+
+/// Bilinear pairs of RGB pixels, laid out for vectors.
+#[derive(Debug, Clone, Default)]
+pub struct Pairs {
+    /// Where in the row the first pixel begins; the second one follows it.
+    pub at: Vec<u32>,
+    pub weights: Vec<[i16; 2]>,
+}
+
+impl Pairs {
+    pub fn new(pairs: &[Pair]) -> Self {
+        Self {
+            at: pairs.iter().map(|pair| pair.at[0] * 3).collect(),
+            weights: pairs.iter().map(|pair| pair.weight).collect(),
+        }
+    }
 }
 
 /// Runs of neighbouring samples, one run per output sample.
@@ -51,6 +72,59 @@ impl<W> Runs<W> {
         self.weights.extend(weights);
         self.ends.push(self.weights.len());
     }
+}
+
+/// Four weights of Pillow: the upper parts of the first two and last two, then the lower parts.
+///
+/// A weight is `upper << QUAD_LOW_BITS | lower`, so that either part is a 16-bit number and the
+/// sums of products with 8-bit samples are exact.
+pub type Quad = [[i16; 2]; 4];
+
+/// Runs of Pillow's weights over RGB pixels, four weights at a time, the last ones padded by zeros.
+#[derive(Debug, Clone, Default)]
+pub struct Quads {
+    starts: Vec<usize>,
+    ends: Vec<usize>,
+    weights: Vec<Quad>,
+}
+
+impl Quads {
+    pub fn new(runs: &Runs<i32>) -> Self {
+        let mut quads = Self::default();
+        for i in 0..runs.len() {
+            let (first, weights) = runs.get(i);
+            quads.starts.push(first * 3);
+            quads.weights.extend(weights.chunks(4).map(quad));
+            quads.ends.push(quads.weights.len());
+        }
+        quads
+    }
+
+    /// Number of output pixels.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// For each output pixel: where in the row its first sample begins, and the weights from there.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &[Quad])> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        self.starts
+            .iter()
+            .zip(begins.zip(&self.ends))
+            .map(|(&start, (begin, &end))| (start, &self.weights[begin..end]))
+    }
+}
+
+fn quad(weights: &[i32]) -> Quad {
+    let weight = |k: usize| weights.get(k).copied().unwrap_or(0);
+    let upper = |k: usize| (weight(k) >> QUAD_LOW_BITS) as i16;
+    let lower = |k: usize| (weight(k) & ((1 << QUAD_LOW_BITS) - 1)) as i16;
+    [
+        [upper(0), upper(1)],
+        [upper(2), upper(3)],
+        [lower(0), lower(1)],
+        [lower(2), lower(3)],
+    ]
 }
 
 /// `OpenCV`'s notion of the scale between two lengths, through the inverse as it computes it.
