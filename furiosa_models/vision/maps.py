@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from furiosa_models.errors import ShapeError
 from furiosa_models.vision.boxes import check_boxes
-from furiosa_models.vision.checks import check_array
+from furiosa_models.vision.checks import check_maps
 
 __all__ = ["check_levels", "check_ssd_maps"]
 
@@ -32,9 +32,8 @@ def check_ssd_maps(
         )
         raise ShapeError(msg)
     check_boxes(anchors, "anchors")
-    for name, maps in (("class_maps", class_maps), ("box_maps", box_maps)):
-        for i, value in enumerate(maps):
-            check_array(f"{name}[{i}]", value, np.float32, ("n", "channels", "h", "w"))
+    check_maps("class_maps", class_maps)
+    check_maps("box_maps", box_maps)
     classes: int = class_maps[0].shape[1] * 4 // max(box_maps[0].shape[1], 1)
     images = len(class_maps[0])
     total = 0
@@ -66,8 +65,7 @@ def check_levels(name: str, maps: Sequence[Floats], strides: Sequence[float]) ->
     if not strides or len(maps) != len(strides) or min(strides) <= 0:
         msg = f"{name} must be one map for each stride above 0, got {len(maps)} for {strides}"
         raise ShapeError(msg)
-    for i, value in enumerate(maps):
-        check_array(f"{name}[{i}]", value, np.float32, ("n", "channels", "h", "w"))
+    check_maps(name, maps)
     images, channels, height, width = maps[0].shape
     size = height * strides[0], width * strides[0]
     for i, (value, stride) in enumerate(zip(maps, strides, strict=True)):

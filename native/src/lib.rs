@@ -4,6 +4,7 @@
 //! are the contract: each kernel has a numpy twin in `furiosa_models/vision/` that gives the same
 //! bits, and no kernel may panic on any input.
 
+mod batch;
 mod boxes;
 mod classify;
 mod detections;

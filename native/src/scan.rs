@@ -120,11 +120,18 @@ impl<'a> Scores<'a> {
             let mut used: Vec<usize> = hits.iter().map(|hit| hit % cells).collect();
             used.sort_unstable();
             used.dedup();
-            columns.extend(used.into_iter().map(|cell| {
-                let logits = || block[cell..].iter().step_by(cells).map(|&x| f64::from(x));
-                let top = logits().fold(f64::NEG_INFINITY, f64::max);
-                (cell, top, logits().map(|x| (x - top).exp()).sum())
-            }));
+            columns.extend(used.into_iter().map(|cell| (cell, f64::NEG_INFINITY, 0.0)));
+            // row by row, as they lie in memory
+            for row in block.chunks_exact(cells) {
+                for (cell, top, _) in &mut columns {
+                    *top = top.max(f64::from(row[*cell]));
+                }
+            }
+            for row in block.chunks_exact(cells) {
+                for (cell, top, total) in &mut columns {
+                    *total += (f64::from(row[*cell]) - *top).exp();
+                }
+            }
         }
         Self {
             block,

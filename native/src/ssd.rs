@@ -3,6 +3,7 @@
 //! Scores are compared before they are computed: a linear scan for logits above the threshold's
 //! logit finds the candidates, and only these are decoded.
 
+use crate::batch;
 use crate::boxes::Xyxy;
 use crate::detections::Detections;
 use crate::error::Error;
@@ -58,9 +59,9 @@ pub fn decode(
     options: &Options,
 ) -> Result<Vec<Detections>, Error> {
     check(maps, images, anchors.len(), options.classes)?;
-    (0..images)
-        .map(|image| decode_image(maps, image, anchors, options))
-        .collect()
+    let work = maps.iter().map(|map| map.classes.len()).sum();
+    let decoded = batch::map(images, work, |i| decode_image(maps, i, anchors, options));
+    decoded.into_iter().collect()
 }
 
 fn check(maps: &[Map], images: usize, anchors: usize, classes: usize) -> Result<(), Error> {

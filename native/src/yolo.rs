@@ -4,6 +4,7 @@
 //! confidence of every keypoint. Objectness is compared before anything is computed: a linear scan
 //! finds the cells that may hold an object, and only these are decoded.
 
+use crate::batch;
 use crate::boxes::Xyxy;
 use crate::detections::Detections;
 use crate::error::Error;
@@ -59,15 +60,14 @@ pub fn decode(levels: &[Level], images: usize, options: &Options) -> Result<Vec<
     for level in levels {
         level.check(images, options.channels())?;
     }
-    (0..images)
-        .map(|image| {
-            let planes: Vec<Planes> = levels
-                .iter()
-                .map(|level| Planes::new(level, image, images))
-                .collect();
-            decode_image(&planes, options)
-        })
-        .collect()
+    // of most cells nothing is looked at but the objectness
+    let scanned = |level: &Level| images * level.cells * level.anchors.len();
+    let work = levels.iter().map(scanned).sum();
+    let decoded = batch::map(images, work, |image| {
+        let planes = levels.iter().map(|level| Planes::new(level, image, images));
+        decode_image(&planes.collect::<Vec<_>>(), options)
+    });
+    decoded.into_iter().collect()
 }
 
 /// A cell where an anchor may hold something.

@@ -1,0 +1,44 @@
+//! The images of a batch, on as many threads as they are worth.
+
+use std::panic::resume_unwind;
+use std::thread::{available_parallelism, scope};
+
+/// Values that a thread should have to look at: fewer are done before it has started.
+const LEAST_WORK: usize = 1 << 19;
+
+/// `f` of every image, in their order; `work` is the number of values of all of them.
+pub fn map<T: Send>(images: usize, work: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let most = images.min(work / LEAST_WORK);
+    if most < 2 {
+        return (0..images).map(f).collect();
+    }
+    let threads = available_parallelism().map_or(1, usize::from).min(most);
+    let share = images.div_ceil(threads);
+    let f = &f;
+    scope(|scope| {
+        let shares: Vec<_> = (0..images)
+            .step_by(share)
+            .map(|first| {
+                let range = first..(first + share).min(images);
+                scope.spawn(move || range.map(f).collect::<Vec<T>>())
+            })
+            .collect();
+        let done = shares.into_iter();
+        done.flat_map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_image_has_its_turn(images in 0usize..40, work in 0usize..1 << 24) {
+            let expected: Vec<usize> = (0..images).map(|i| i * i).collect();
+            prop_assert_eq!(map(images, work, |i| i * i), expected);
+        }
+    }
+}
