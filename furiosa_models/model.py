@@ -304,18 +304,26 @@ class Model(ABC):
         return self._input_spec()
 
     def _int8_program(self) -> Path:
-        from .quantization import calibrated, quantize
+        from .quantization import calibrated
 
-        program = self.cpu_program()
-        calibration = calibrated.load_calibration(self._catalogue_name(), self.weights)
-        recipe = json.dumps([program.name, calibrated.fingerprint(), self._catalogue_name()])
-        key = hashlib.sha256(recipe.encode()).hexdigest()
-        return self._store.derive(
-            key,
-            lambda: quantize(
-                program.read_bytes(), calibration.ranges, channel_means=calibration.means
-            ),
-        )
+        program, ranges = self.cpu_program(), self._published_ranges()
+        recipe = [program.name, calibrated.fingerprint(), self._catalogue_name(), ranges]
+        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
+
+        def make() -> bytes:
+            names = self._catalogue_name(), self.weights, self._weights().digest
+            found = (
+                calibrated.Calibration(ranges) if ranges else calibrated.load_calibration(*names)
+            )
+            return found.quantize(program.read_bytes())
+
+        return self._store.derive(key, make)
+
+    def _published_ranges(self) -> dict[str, list[float]] | None:
+        """The `tensor_name_to_range` that was published with the weights in use."""
+        artifact = self._weights().artifact
+        published = artifact is not None and artifact.tensor_ranges is not None
+        return self.tensor_name_to_range if published else None
 
     def _runner(self, device: str | None, precision: Precision = "fp32") -> Runner:
         with self._lock:

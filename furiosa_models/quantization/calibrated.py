@@ -11,8 +11,12 @@ import yaml
 
 from ..artifacts.descriptor import yaml_loader
 from ..errors import ArtifactNotFound
+from .quantizer import quantize
 
-__all__ = ["Calibration", "fingerprint", "load_calibration"]
+__all__ = ["DIGEST_LENGTH", "Calibration", "fingerprint", "load_calibration"]
+
+DIGEST_LENGTH = 12
+"""Digits of the sha256 in the name of a calibration of weights that are no set of the zoo."""
 
 _FOLDER = Path(__file__).with_name("ranges")
 
@@ -22,32 +26,41 @@ class Calibration(NamedTuple):
 
     Attributes:
         ranges: Least and greatest value of each tensor of the uint8 program.
-        means: Mean of each channel of the inputs of convolutions.
+        means: Mean of each channel of the inputs of convolutions; None where they are not known.
+        floats: Names of nodes that stay float.
     """
 
     ranges: dict[str, list[float]]
-    means: dict[str, list[float]]
+    means: dict[str, list[float]] | None = None
+    floats: tuple[str, ...] = ()
+
+    def quantize(self, program: bytes) -> bytes:
+        """The int8 program of a uint8 one."""
+        return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
 
 
-def load_calibration(model: str, weights: str) -> Calibration:
+def load_calibration(model: str, weights: str, digest: str) -> Calibration:
     """The calibration of a set of weights.
 
     Args:
         model: Class of the model.
         weights: Name of the set.
+        digest: sha256 of the weights, which finds those of a user's file, too.
 
     Raises:
-        ArtifactNotFound: That set was not calibrated.
+        ArtifactNotFound: These weights were not calibrated.
     """
-    path = _FOLDER / f"{model}-{weights}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in _FOLDER.glob("*.yaml") if not p.stem.endswith(".means"))
+    names = f"{model}-{weights}", f"{model}-{digest[:DIGEST_LENGTH]}"
+    found = next((path for path in map(_path, names) if path.is_file()), None)
+    if found is None:
+        known = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
         msg = (
             f"{model}/{weights} was not calibrated for int8; these were: {', '.join(known)}. "
             "furiosa_models.quantization.Calibrator calibrates on photos of yours"
         )
         raise ArtifactNotFound(msg)
-    return Calibration(_read(path), _read(path.with_suffix(".means.yaml")))
+    document: dict[str, Any] = yaml.load(found.read_bytes(), yaml_loader())
+    return Calibration(document["ranges"], document["means"], tuple(document["float"]))
 
 
 @cache
@@ -60,6 +73,5 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load(path.read_bytes(), yaml_loader())
-    return document
+def _path(name: str) -> Path:
+    return _FOLDER / f"{name}.yaml"
