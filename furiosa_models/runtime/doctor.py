@@ -24,6 +24,15 @@ __all__ = ["Fact", "compiler_version", "diagnose"]
 _COMPILER = "furiosa-compiler"
 _DRIVER_LIBRARY = "furiosa_hal"
 _PATIENCE_S = 10
+_EXTRAS = (
+    ("OpenVINO", "openvino", "openvino", "device='openvino'"),
+    ("LiteRT", "ai-edge-litert", "tflite", "TensorFlow Lite models"),
+)
+_PLACES = {
+    "furiosa": "the NPU",
+    "onnxruntime": "the CPU, by ONNX Runtime",
+    "openvino": "the CPU, by OpenVINO",
+}
 _TELLING = (
     "avx2",
     "avx_vnni",
@@ -107,7 +116,14 @@ def _cpu() -> list[Fact]:
             onnxruntime is not None,
             "" if onnxruntime else "pip install onnxruntime",
         ),
+        *(_extra(*extra) for extra in _EXTRAS),
     ]
+
+
+def _extra(topic: str, package: str, extra: str, purpose: str) -> Fact:
+    found = version_of(package)
+    advice = "" if found else f"{purpose}: pip install 'furiosa-model-zoo[{extra}]'"
+    return Fact(topic, found or "not installed", None, advice)
 
 
 def _cache() -> Fact:
@@ -140,8 +156,7 @@ def _verdict() -> Fact:
         choice = choose(None)
     except (BackendUnavailable, ValueError) as error:
         return Fact("models run on", "nothing", is_fine=False, advice=str(error))
-    where = "the NPU" if choice.backend == "furiosa" else "the CPU, by ONNX Runtime"
-    return Fact("models run on", where, is_fine=True, advice=choice.reason)
+    return Fact("models run on", _PLACES[choice.backend], is_fine=True, advice=choice.reason)
 
 
 def _existing(folder: Path) -> Path:

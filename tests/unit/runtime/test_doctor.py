@@ -33,6 +33,18 @@ def test_a_machine_without_an_npu() -> None:
     assert found["compiled programs"].finding.startswith("0 with 0 MiB")
 
 
+def test_backends_that_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = facts()
+    assert found["OpenVINO"].finding.startswith("20")
+    assert found["LiteRT"].finding[0].isdigit()
+    monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "openvino")
+    assert facts()["models run on"].finding == "the CPU, by OpenVINO"
+    monkeypatch.setattr(doctor, "version_of", lambda _: None)
+    found = facts()
+    assert found["OpenVINO"].advice.endswith("pip install 'furiosa-model-zoo[openvino]'")
+    assert found["LiteRT"].advice.endswith("pip install 'furiosa-model-zoo[tflite]'")
+
+
 def test_a_machine_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install_with_device(monkeypatch, tmp_path)
     compiler = tmp_path / "furiosa-compiler"
