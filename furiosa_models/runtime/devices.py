@@ -14,8 +14,9 @@ from typing import Literal
 from ..errors import BackendUnavailable
 from .backends.base import ComputePrecision
 from .backends.openvino import openvino_problem
+from .compiler import find_compiler
 
-__all__ = ["Choice", "NpuSpec", "choose", "npu_problem", "parse_devices"]
+__all__ = ["Choice", "NpuSpec", "choose", "makes_npu_programs", "npu_problem", "parse_devices"]
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,17 @@ def parse_devices(text: str, source: str = "device") -> tuple[NpuSpec, ...]:
         ValueError: It is no device string.
     """
     return tuple(_parse(part.strip(), source) for part in text.split(","))
+
+
+def makes_npu_programs() -> bool:
+    """Whether programs of this machine are for an NPU: it has one, or the compiler for one.
+
+    Not where the environment orders the CPU.
+    """
+    order, _ = _order(None)
+    if order == "cpu" or order in _OPENVINO:
+        return False
+    return find_compiler() is not None or npu_problem() is None
 
 
 @cache

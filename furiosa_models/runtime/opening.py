@@ -88,7 +88,7 @@ def settled(choice: Choice, session: Session) -> Choice:
 
 
 def npu_source(model: ModelSource, num_pe: Literal[1, 2]) -> Any:
-    """The model as the vendor runtime takes it: a model of the zoo as its ENF."""
+    """The model as the vendor runtime takes it: a model of the zoo as its program of the NPU."""
     if isinstance(model, ZooModel):
-        return model.enf(num_pe)
+        return model.npu_program(num_pe)
     return model.SerializeToString() if hasattr(model, "SerializeToString") else model

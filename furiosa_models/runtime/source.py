@@ -23,7 +23,7 @@ class ZooModel(Protocol):
     def cpu_program(self, *, precision: Precision = "fp32") -> Path:
         """File of ONNX that takes what `preprocess` gives."""
 
-    def enf(self, num_pe: Literal[1, 2] = 2) -> bytes:
+    def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
         """Program of the NPU."""
 
 
