@@ -16,7 +16,15 @@ from .backends.base import ComputePrecision
 from .backends.openvino import openvino_problem
 from .compiler import find_compiler
 
-__all__ = ["Choice", "NpuSpec", "choose", "makes_npu_programs", "npu_problem", "parse_devices"]
+__all__ = [
+    "Choice",
+    "NpuSpec",
+    "choose",
+    "defaults_to_npu",
+    "makes_npu_programs",
+    "npu_problem",
+    "parse_devices",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -133,10 +141,12 @@ def makes_npu_programs() -> bool:
 
     Not where the environment orders the CPU.
     """
-    order, _ = _order(None)
-    if order == "cpu" or order in _OPENVINO:
-        return False
-    return find_compiler() is not None or npu_problem() is None
+    return not _cpu_is_ordered() and (find_compiler() is not None or npu_problem() is None)
+
+
+def defaults_to_npu() -> bool:
+    """Whether models run on an NPU where nobody says otherwise."""
+    return not _cpu_is_ordered() and npu_problem() is None
 
 
 @cache
@@ -173,6 +183,12 @@ def _order(device: object) -> tuple[str | None, str]:
         msg = f"device must be a string or None, got {device!r}"
         raise TypeError(msg)
     return (None if device == "auto" else device), "the argument device"
+
+
+def _cpu_is_ordered() -> bool:
+    """Whether the environment orders the CPU."""
+    order, _ = _order(None)
+    return order == "cpu" or order in _OPENVINO
 
 
 def _openvino(order: str, source: str) -> Choice:

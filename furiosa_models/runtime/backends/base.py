@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ...errors import FuriosaModelsError
 from ..errors import FuriosaRuntimeError
 from ..model import Model, as_tensors
+from ..profiling import inference
 from ..source import is_tflite
 
 __all__ = ["Arrays", "ComputePrecision", "Pool", "Session", "Setup"]
@@ -89,7 +90,8 @@ class Session(ABC):
 
     def _checked(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
         try:
-            return self._run(tensors, output_names)
+            with inference(self.name):
+                return self._run(tensors, output_names)
         except Exception as error:  # these libraries' exceptions share no public base
             msg = f"{self.title} failed: {_text(error)}"
             raise FuriosaRuntimeError(msg) from error

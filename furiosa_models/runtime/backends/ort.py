@@ -16,6 +16,7 @@ from typing import Any
 from .. import compiled
 from ..errors import FuriosaRuntimeError
 from ..model import Model
+from ..profiling import watched
 from ..source import with_batch_size
 from ..tensor import DataType, TensorDesc
 from .base import Arrays, Session, Setup
@@ -115,7 +116,10 @@ def session_options(threads: int) -> Any:
 def _session(model: bytes | str, options: Any) -> Any:
     import onnxruntime
 
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    with watched(options) as sessions:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        sessions.append(session)
+    return session
 
 
 @cache
