@@ -65,6 +65,12 @@ def test_one_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "does not import (libtbb.so.12" in problem
 
 
+def test_one_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "version_of", lambda _: "2025.3.0")
+    with pytest.raises(BackendUnavailable, match=f"2025.3.0 is too old, 2025.4 is needed: {PIP}"):
+        choose(DEVICE)
+
+
 def test_a_precision_that_the_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
     class Core:
         def get_property(self, *_: object) -> list[str]:
