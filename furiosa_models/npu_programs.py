@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from packaging.version import Version
@@ -67,7 +68,7 @@ class NpuPrograms(Programs):
         except (ArtifactNotFound, ArtifactUnavailable) as error:
             if find_compiler() is not None:  # what it needs is what could not be had
                 raise
-            program = _quantized_for_npu(self._int8_program().read_bytes())
+            program = self._quantized().read_bytes()
             logger.warning(
                 "%s Giving the vendor runtime quantized ONNX of %s, which it compiles itself.",
                 error,
@@ -136,12 +137,21 @@ class NpuPrograms(Programs):
         return self.catalogue().get(_PUBLISHED) if self.weights == _PUBLISHED else None
 
     def _compiled(self, compiler: Compiler, num_pe: Literal[1, 2]) -> bytes:
-        program = self._int8_program()
-        key = recipe_key("enf", program.name, compiler.ir_version, num_pe, networks.fingerprint())
-        path = self._store.derive(
-            key, lambda: compiler.compile(_quantized_for_npu(program.read_bytes()), num_pe)
-        )
+        program = self._quantized()  # whose name is its hash
+        key = recipe_key("enf", program.name, compiler.ir_version, num_pe)
+        path = self._store.derive(key, lambda: compiler.compile(program.read_bytes(), num_pe))
         return path.read_bytes()
+
+    def _quantized(self) -> Path:
+        """The int8 program as the vendor's compiler wants it: of one image, and old enough."""
+        program = self._int8_program()
+        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.fingerprint())
+
+        def build() -> bytes:
+            one_image = networks.set_batch_size(program.read_bytes(), 1)
+            return networks.with_opset(one_image, _COMPILERS_OPSET)
+
+        return self._store.derive(key, build)
 
     def _no_enf(self, published: _Files, num_pe: int, version: str) -> str:
         known = ", ".join(published) or f"none of the weights {self.weights!r}"
@@ -156,11 +166,6 @@ def _check_num_pe(num_pe: int) -> None:
     if num_pe not in (1, 2):
         msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
         raise ValueError(msg)
-
-
-def _quantized_for_npu(program: bytes) -> bytes:
-    """A quantized program as the vendor's compiler wants it: one image, and its operator set."""
-    return networks.with_opset(networks.set_batch_size(program, 1), _COMPILERS_OPSET)
 
 
 def _of_version(files: _Files, version: str, size: str) -> File | None:

@@ -9,6 +9,7 @@ import pytest
 
 from furiosa_models.errors import ExtraRequired, ShapeError
 from furiosa_models.runtime.errors import FuriosaRuntimeError
+from furiosa_models.runtime.machine import available_cpus
 from furiosa_models.runtime.sync import create_queue, create_runner
 
 from . import tiny_tflite
@@ -31,6 +32,32 @@ def test_the_log_says_which_backend_takes_it(caplog: pytest.LogCaptureFixture) -
     with create_runner(tiny_tflite.make_model(), device="cpu") as runner:
         assert "TensorFlow Lite" in runner.choice.reason
     assert f"running on litert: {runner.choice.reason}" in caplog.messages
+
+
+def test_threads_and_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ai_edge_litert import interpreter
+
+    made: list[int] = []
+
+    class Counted(interpreter.Interpreter):  # type: ignore[misc]
+        def __init__(self, *, num_threads: int, model_content: bytes) -> None:
+            made.append(num_threads)
+            super().__init__(num_threads=num_threads, model_content=model_content)
+
+    monkeypatch.setattr(interpreter, "Interpreter", Counted)
+    model = tiny_tflite.make_model()
+    with create_runner(model, device="cpu", worker_num=3) as runner:
+        runner.run(X)
+        runner.run(X)
+    assert made == [3]
+    made.clear()
+    with create_queue(model, device="cpu", worker_num=2) as (submitter, receiver):
+        for _ in range(50):
+            submitter.submit(X)
+        submitter.close()
+        assert len(list(receiver)) == 50
+    assert len(made) <= 2
+    assert set(made) == {max(1, available_cpus() // 2)}
 
 
 def test_another_backend_that_was_ordered_does_not_take_it() -> None:
