@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import threading
-from abc import ABC
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from packaging.version import Version
 from typing_extensions import Self
 
-from . import networks
 from .artifacts import Artifact, Store, zoo
-from .artifacts.descriptor import yaml_loader
-from .conventions import Conventions, Head, geometry, scaled_inside, specialised
-from .errors import ArtifactNotFound
+from .conventions import Conventions, Head, geometry, specialised
+from .npu_programs import NpuPrograms
+from .runtime.devices import makes_npu_programs
 from .runtime.sync import Precision, Runner, create_runner
 from .types import Format, Metadata, ModelInfo, ModelTaskType, Platform, Tags
 from .vision.preprocess import ImageInput
@@ -26,7 +20,7 @@ from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
 __all__ = ["Model"]
 
 
-class Model(ABC):
+class Model(NpuPrograms):
     """Base of every model of the zoo.
 
     The constructor does no I/O: artifacts are fetched when they are first used, and cached.
@@ -174,79 +168,12 @@ class Model(ABC):
         """`origin` under its name in 0.8."""
         return self.origin
 
-    @property
-    def tensor_name_to_range(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
-
-        Raises:
-            ArtifactNotFound: The weights in use have none.
-        """
-        import yaml
-
-        artifact = self._weights().artifact
-        if artifact is None or artifact.tensor_ranges is None:
-            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
-            raise ArtifactNotFound(msg)
-        (path,) = self._store.fetch([artifact.tensor_ranges]).values()
-        ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
-        return ranges
-
-    def model_source(self, num_pe: Literal[1, 2] = 2, *, precision: Precision = "fp32") -> bytes:
-        """A program that takes uint8, as `preprocess` gives it: ONNX with the scaling inside.
-
-        Args:
-            num_pe: Number of processing elements, for the NPU: 1 or 2.
-            precision: `"int8"` for the quantized program.
-
-        Raises:
-            ValueError: `num_pe` is neither 1 nor 2.
-            ArtifactNotFound: The weights in use were not calibrated for int8.
-        """
-        _check_num_pe(num_pe)
-        return self.cpu_program(precision=precision).read_bytes()
-
-    def cpu_program(self, *, precision: Precision = "fp32") -> Path:
-        """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
-
-        Args:
-            precision: `"int8"` for the quantized program.
-
-        Raises:
-            ArtifactNotFound: The weights in use were not calibrated for int8.
-        """
-        if precision == "int8":
-            return self._int8_program()
-        weights, spec = self._weights(), self._input_spec()
-        recipe = json.dumps([weights.digest, spec.mean, spec.std, networks.fingerprint()])
-        key = hashlib.sha256(recipe.encode()).hexdigest()
-        return self._store.derive(key, lambda: scaled_inside(weights.origin, spec))
-
-    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
-        """The published NPU program.
-
-        Args:
-            num_pe: Number of processing elements: 1 or 2.
-            ir_version: Version of the compiler that made it; the newest by default.
-
-        Raises:
-            ArtifactNotFound: None was published for this model or version.
-        """
-        _check_num_pe(num_pe)
-        artifact = self.catalogue().get("published")
-        versions = artifact.enf if artifact else {}
-        version = ir_version or max(versions, key=_compiler_version, default="")
-        file = versions.get(version, {}).get(f"{num_pe}pe")
-        if file is None:
-            msg = (
-                f"{self.name} has no ENF for {num_pe} PE and IR version {version or 'any'}; "
-                f"published: {', '.join(versions) or 'none'}"
-            )
-            raise ArtifactNotFound(msg)
-        return self._store.fetch([file])[file.name].read_bytes()
-
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
         self.cpu_program()
+        if makes_npu_programs():
+            self.npu_program(1)
+            self.npu_program(2)
         artifact = self._weights().artifact
         if artifact is not None and artifact.tensor_ranges is not None:
             self._store.fetch([artifact.tensor_ranges])
@@ -303,28 +230,6 @@ class Model(ABC):
                 return specs.pop()
         return self._input_spec()
 
-    def _int8_program(self) -> Path:
-        from .quantization import calibrated
-
-        program, ranges = self.cpu_program(), self._published_ranges()
-        recipe = [program.name, calibrated.fingerprint(), self._catalogue_name(), ranges]
-        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
-
-        def make() -> bytes:
-            names = self._catalogue_name(), self.weights, self._weights().digest
-            found = (
-                calibrated.Calibration(ranges) if ranges else calibrated.load_calibration(*names)
-            )
-            return found.quantize(program.read_bytes())
-
-        return self._store.derive(key, make)
-
-    def _published_ranges(self) -> dict[str, list[float]] | None:
-        """The `tensor_name_to_range` that was published with the weights in use."""
-        artifact = self._weights().artifact
-        published = artifact is not None and artifact.tensor_ranges is not None
-        return self.tensor_name_to_range if published else None
-
     def _runner(self, device: str | None, precision: Precision = "fp32") -> Runner:
         with self._lock:
             key = device, precision
@@ -332,17 +237,6 @@ class Model(ABC):
                 order = None if precision == "fp32" else precision
                 self._runners[key] = create_runner(self, device=device, precision=order)
             return self._runners[key]
-
-
-def _check_num_pe(num_pe: int) -> None:
-    if num_pe not in (1, 2):
-        msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
-        raise ValueError(msg)
-
-
-def _compiler_version(ir_version: str) -> Version:
-    """The compiler's version, in an IR version such as `0.10.1_8b00177dc`."""
-    return Version(ir_version.partition("_")[0])
 
 
 def _rebuild(cls: type[Model], options: dict[str, Any]) -> Model:
