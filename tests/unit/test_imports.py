@@ -18,6 +18,7 @@ LAYERS = [
         "vision.native",
         "vision.checks",
         "vision.images",
+        "vision.jpeg",
         "vision.labels",
         "vision.resize",
         "vision.preprocess",
