@@ -16,8 +16,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 __all__ = [
     "cache_home",
     "is_offline",
@@ -33,8 +31,11 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 def cache_home() -> Path:
     """Folder of the artifact cache (`FURIOSA_MODELS_CACHE_HOME`)."""
-    home = os.environ.get("FURIOSA_MODELS_CACHE_HOME")
-    return Path(home).expanduser() if home else user_cache_path("furiosa-models", appauthor=False)
+    if home := os.environ.get("FURIOSA_MODELS_CACHE_HOME"):
+        return Path(home).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("furiosa-models", appauthor=False)
 
 
 def shared_caches() -> list[Path]:

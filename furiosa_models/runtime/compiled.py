@@ -212,9 +212,9 @@ def _key(digest: str) -> str:
 
 @cache
 def _version() -> str:
-    from importlib.metadata import version
+    import onnxruntime
 
-    return version("onnxruntime")
+    return str(onnxruntime.__version__)
 
 
 def _describe(folder: Path) -> Entry:

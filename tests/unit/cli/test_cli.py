@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from furiosa_models.catalog import MODULES
+from furiosa_models.catalog import ENTRIES
 from furiosa_models.cli import COMMANDS, cli
 
 
@@ -26,9 +26,9 @@ def test_version() -> None:
 
 
 def test_list_for_people_and_for_programs() -> None:
-    assert all(name in run("list").output for name in MODULES)
+    assert all(name in run("list").output for name in ENTRIES)
     models = json.loads(run("list", "--json").output)
-    assert [model["model"] for model in models] == list(MODULES)
+    assert [model["model"] for model in models] == list(ENTRIES)
 
 
 @pytest.mark.parametrize("arguments", [["detect"], ["-t", "detect"], ["--task", "detection"]])
