@@ -7,7 +7,7 @@ known of a file (a sentence on what was done, and its target) is in `KNOWN`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -81,10 +81,12 @@ def read_sections(folder: Path) -> list[Section]:
     for path in folder.glob("*.json"):
         found += _sections(path.stem, json.loads(path.read_text()))
     order = list(KNOWN)
-    return sorted(
-        found,
-        key=lambda s: (order.index(s.name) if s.name in order else len(order), s.name),
-    )
+
+    def place(section: Section) -> tuple[int, str]:
+        file = section.name.partition("-")[0]
+        return (order.index(file) if file in order else len(order)), section.name
+
+    return sorted(found, key=place)
 
 
 def _sections(name: str, document: Any) -> list[Section]:
@@ -101,8 +103,21 @@ def _sections(name: str, document: Any) -> list[Section]:
     rows = document.get("rows")
     if not isinstance(rows, list) or not all("seconds" in row and "case" in row for row in rows):
         return [replace(section, rest={k: v for k, v in document.items() if k != "machine"})]
-    lines = tuple(_line(row, target) for row in rows)
-    return [replace(section, title=title or document.get("title", section.title), lines=lines)]
+    section = replace(
+        section,
+        title=title or document.get("title", section.title),
+        lines=tuple(_line(row, target) for row in rows),
+    )
+    return [section, *_beside(section, rows)]
+
+
+def _beside(section: Section, rows: Sequence[Row]) -> Iterator[Section]:
+    """What a file's notes hold of every contender of every row, as sections of their own."""
+    for figure, (words, unit) in _FIGURES.items():
+        if all(figure in row.get("notes", {}) for row in rows):
+            lines = tuple(Line(row["case"], row["notes"][figure]) for row in rows)
+            name, title = f"{section.name}-{figure}", f"{section.title}: {words}"
+            yield replace(section, name=name, title=title, text="", lines=lines, unit=unit)
 
 
 def _line(row: Row, target: Target | None) -> Line:
@@ -129,6 +144,12 @@ def _of_runtime(document: Row) -> list[Section]:
     title, text, _ = KNOWN["runtime"]
     return [Section("runtime", title, text, tuple(runs), machine=machine)]
 
+
+_FIGURES = {
+    "first_run": ("until the first outputs", "s"),
+    "peak_mb": ("growth of peak memory", "MB"),
+}
+"""Notes that are shown: what they are in words, and their unit."""
 
 Target: TypeAlias = "Callable[[Row], tuple[float | None, str]]"
 
@@ -187,7 +208,8 @@ KNOWN: dict[str, tuple[str, str, Target | None]] = {
     ),
     "load": (
         "Loading",
-        "A session from nothing to ready, each in a process of its own.",
+        "A session that is ready to run, each in a process of its own. Ours maps its weights into "
+        "memory and reads them when it first runs, so see both.",
         _of_peer("InferenceSession(bytes)", 0.1, "a tenth of InferenceSession(bytes)"),
     ),
     "end_to_end": (

@@ -103,8 +103,22 @@ def test_the_best_tuned_session_is_the_limit_of_inference() -> None:
         assert line.limit == line.values["ONNX Runtime, best tuned"]
 
 
+def test_notes_of_every_contender_are_sections_beside_it(tmp_path: Path) -> None:
+    seconds = {"ours, warm": 1e-3, "InferenceSession(bytes)": 2e-2}
+    notes = {"peak_mb": {"ours, warm": 8.0, "InferenceSession(bytes)": 96.0}}
+    write(tmp_path, "load", row("Net", **seconds) | {"notes": notes})
+    write(tmp_path, "startup", row("start", **{"over bare Python": 0.2}))
+    assert [s.name for s in read_sections(tmp_path)] == ["load", "load-peak_mb", "startup"]
+    page = lines_of(tmp_path)
+    assert (
+        "| Net | 1 ms | 20 ms (x20.00) | 2 ms (a tenth of InferenceSession(bytes)): met |" in page
+    )
+    assert "## Loading: growth of peak memory { #load-peak_mb }" in page
+    assert "| Net | 8 | 96 (x12.00) |" in page
+
+
 def test_known_files_come_in_their_order() -> None:
-    names = [section.name for section in read_sections(RESULTS)]
+    names = [s.name for s in read_sections(RESULTS) if "-" not in s.name]
     assert [name for name in names if name in KNOWN] == [name for name in KNOWN if name in names]
     unknown = [name for name in names if name not in KNOWN]
     assert names[len(names) - len(unknown) :] == sorted(unknown)
