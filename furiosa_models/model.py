@@ -325,17 +325,13 @@ class Model(ABC):
         return self._input_spec()
 
     def _int8_program(self) -> Path:
-        from .quantization import calibrated, quantize
+        from .quantization import calibrated
 
-        program = self.cpu_program()
-        calibration = calibrated.load_calibration(self._catalogue_name(), self.weights)
-        recipe = json.dumps([program.name, calibrated.fingerprint(), self._catalogue_name()])
+        program, model = self.cpu_program(), self._catalogue_name()
+        recipe = json.dumps([program.name, calibrated.fingerprint(), model])
         key = hashlib.sha256(recipe.encode()).hexdigest()
         return self._store.derive(
-            key,
-            lambda: quantize(
-                program.read_bytes(), calibration.ranges, channel_means=calibration.means
-            ),
+            key, lambda: calibrated.quantized(program.read_bytes(), model, self.weights)
         )
 
     def _runner(self, device: str | None, precision: Precision = "fp32") -> Runner:

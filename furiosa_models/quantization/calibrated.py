@@ -7,12 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from ..artifacts.descriptor import yaml_loader
 from ..errors import ArtifactNotFound
 
-__all__ = ["Calibration", "fingerprint", "load_calibration"]
+__all__ = ["Calibration", "fingerprint", "load_calibration", "quantized"]
 
 _FOLDER = Path(__file__).with_name("ranges")
 
@@ -50,6 +47,23 @@ def load_calibration(model: str, weights: str) -> Calibration:
     return Calibration(_read(path), _read(path.with_suffix(".means.yaml")))
 
 
+def quantized(program: bytes, model: str, weights: str) -> bytes:
+    """The int8 program of a set of weights, by its calibration.
+
+    Args:
+        program: Its float program, which takes uint8.
+        model: Class of the model.
+        weights: Name of the set.
+
+    Raises:
+        ArtifactNotFound: That set was not calibrated.
+    """
+    from .quantizer import quantize
+
+    calibration = load_calibration(model, weights)
+    return quantize(program, calibration.ranges, channel_means=calibration.means)
+
+
 @cache
 def fingerprint() -> str:
     """sha256 of this package's sources and calibrations: changes whenever a program might."""
@@ -61,5 +75,9 @@ def fingerprint() -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import yaml  # with the descriptor slow to import, and needed to build a program only
+
+    from ..artifacts.descriptor import yaml_loader
+
     document: dict[str, Any] = yaml.load(path.read_bytes(), yaml_loader())
     return document

@@ -11,6 +11,7 @@ import pytest
 
 from furiosa_models.artifacts import Store
 from furiosa_models.artifacts.brief import brief_zoo
+from furiosa_models.runtime.sync import Precision
 from furiosa_models.vision import EfficientNetLite0
 from furiosa_models.weights import _recipe_key
 
@@ -141,17 +142,19 @@ def test_a_warm_prediction_loads_only_what_runs_it(
     assert loaded & left_out == set()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_fetched_set_of_the_catalogue_needs_no_descriptor(
-    monkeypatch: pytest.MonkeyPatch, photos: list[Path]
+    precision: Precision, monkeypatch: pytest.MonkeyPatch, photos: list[Path]
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     origin = EfficientNetLite0(weights="random").origin
     store, artifact = Store(), brief_zoo()["EfficientNetLite0"]["pytorch"]
     store.derive(_recipe_key(artifact), lambda: origin)
-    EfficientNetLite0().predict(photos[0], device="cpu")
+    EfficientNetLite0().predict(photos[0], device="cpu", precision=precision)
+    how = f"device='cpu', precision={precision!r}"
     loaded = loaded_by(
         "from furiosa_models.vision import EfficientNetLite0;"
-        f"EfficientNetLite0().predict({str(photos[0])!r}, device='cpu')"
+        f"EfficientNetLite0().predict({str(photos[0])!r}, {how})"
     )
     assert "onnxruntime" in loaded
     assert loaded & {"onnx", "pydantic", "requests", "yaml", "filelock"} == set()
