@@ -116,7 +116,7 @@ def loaded_by(code: str) -> set[str]:
     return set(out.stdout.split())
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["list", "detect", "--json"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["list"], ["list", "detect", "--json"], ["--help"]])
 def test_listing_models_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"sys.argv[1:] = {arguments!r}; from furiosa_models.cli import main; main()"
     loaded = loaded_by(code)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -19,6 +20,13 @@ def test_help_lists_every_command() -> None:
     for name in COMMANDS:
         assert name in result.output
         assert run(name, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_they_say_themselves(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert (command.help or "").partition("\n\n")[0] == COMMANDS[name]
 
 
 def test_version() -> None:
