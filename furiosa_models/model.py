@@ -199,7 +199,7 @@ class Model(ABC):
 
         from .artifacts.descriptor import yaml_loader
 
-        artifact = self._artifact()
+        artifact = self._weights().artifact
         if artifact is None or artifact.tensor_ranges is None:
             msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
             raise ArtifactNotFound(msg)
@@ -263,7 +263,7 @@ class Model(ABC):
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
         self.cpu_program()
-        artifact = self._artifact()
+        artifact = self._weights().artifact
         if artifact is not None and artifact.tensor_ranges is not None:
             self._store.fetch([artifact.tensor_ranges])
 
@@ -295,11 +295,6 @@ class Model(ABC):
                 self._stated = Conventions.of(found, self.head, self._store)
                 self._resolved = found
             return self._resolved
-
-    def _artifact(self) -> Artifact | None:
-        """The catalogue's entry of the weights in use."""
-        weights = self._weights()
-        return None if weights.artifact is None else self.catalogue()[weights.name]
 
     def _input_spec(self) -> ImageInput:
         """The input specification of the weights in use (which are fetched)."""

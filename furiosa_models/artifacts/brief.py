@@ -84,6 +84,7 @@ class WeightsFacts:
     weights: str
     title: str
     files: tuple[BriefFile, ...]
+    tensor_ranges: BriefFile | None
     network: BriefNetwork | None
     input: Mapping[str, Any]
     head: Mapping[str, Any]
@@ -103,17 +104,22 @@ def brief_zoo() -> dict[str, dict[str, WeightsFacts]]:
 
 def _facts(item: Mapping[str, Any]) -> WeightsFacts:
     name, weights = item["name"], item.get("weights", "published")
-    network = item.get("network")
+    network, ranges = item.get("network"), item.get("tensor_ranges")
     return WeightsFacts(
         name,
         weights,
         _title(f"{name}/{weights}", item.get("accuracy", ())),
-        tuple(BriefFile(**{**file, "sources": tuple(file["sources"])}) for file in item["files"]),
+        tuple(map(_file, item["files"])),
+        _file(ranges) if ranges else None,
         BriefNetwork(**network) if network else None,
         item.get("input", {}),
         item.get("head", {}),
         item.get("labels"),
     )
+
+
+def _file(item: Mapping[str, Any]) -> BriefFile:
+    return BriefFile(**{**item, "sources": tuple(item["sources"])})
 
 
 def _title(label: str, accuracy: Sequence[Mapping[str, Any]]) -> str:

@@ -22,6 +22,8 @@ def test_it_says_what_the_descriptor_says(model: str) -> None:
         for ours, theirs in zip(facts.files, artifact.files, strict=True):
             assert asdict(ours) == theirs.model_dump()
             assert (ours.algorithm, ours.digest) == (theirs.algorithm, theirs.digest)
+        ranges = asdict(facts.tensor_ranges) if facts.tensor_ranges else None
+        assert ranges == (artifact.tensor_ranges and artifact.tensor_ranges.model_dump())
         network = asdict(facts.network) if facts.network else None
         assert network == (artifact.network.model_dump() if artifact.network else None)
         assert (facts.input, facts.head, facts.labels) == (
