@@ -30,7 +30,7 @@ def main() -> None:
     options = parse_arguments()
     paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in SUFFIXES)
     with get_model(options.model, weights=options.weights) as model:
-        program = model.model_source()
+        program = model.model_source(precision="fp32")
         calibrator = Calibrator(program, options.method, percentage=options.percentage)
         inputs = [[model.preprocess([path])[0]] for path in paths[: options.count]]
         calibrator.collect_data(inputs)

@@ -148,11 +148,11 @@ def contestant(kind: str, path: str, threads: int, tuning: Mapping[str, str], si
     """Load a program, say how long that took and how much memory, and run it when told."""
     import onnxruntime
 
-    from furiosa_models.runtime.cpu import OnnxRuntimeSession
+    from furiosa_models.runtime.backends import Setup, open_session
 
     def load() -> Any:
         if kind == "ours":
-            return OnnxRuntimeSession(path, threads=threads).run
+            return open_session("onnxruntime", path, Setup(threads)).run
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         for name, value in tuning.items():

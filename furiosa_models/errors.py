@@ -12,6 +12,7 @@ FuriosaModelsError
 ├── ImageError                an image cannot be read (also a ValueError)
 ├── ShapeError                a tensor of the wrong count, shape or dtype (also a ValueError)
 ├── BackendUnavailable        the requested runtime or native module is missing
+├── CompilationError          the NPU's compiler could not compile a model
 └── ExtraRequired             an optional dependency is missing (also an ImportError)
 ```
 
@@ -26,6 +27,7 @@ __all__ = [
     "ArtifactNotFound",
     "ArtifactUnavailable",
     "BackendUnavailable",
+    "CompilationError",
     "DescriptorError",
     "ExtraRequired",
     "FuriosaModelsError",
@@ -79,6 +81,10 @@ class ShapeError(FuriosaModelsError, ValueError):
 
 class BackendUnavailable(FuriosaModelsError):
     """The runtime or native module that was asked for is not available."""
+
+
+class CompilationError(FuriosaModelsError):
+    """The NPU's compiler could not compile a model; the message holds what it said."""
 
 
 class ExtraRequired(FuriosaModelsError, ImportError):

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from abc import ABC
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from . import networks
 from .artifacts.brief import WeightsFacts, brief_zoo
 from .artifacts.store import Store
-from .conventions import Conventions, Head, geometry, scaled_inside, specialised
+from .conventions import Conventions, Head, geometry, specialised
 from .errors import ArtifactNotFound
+from .npu_programs import NpuPrograms
+from .runtime.devices import makes_npu_programs
 from .runtime.sync import Precision, Runner, create_runner
 from .types import Format, ModelTaskType, Platform
 from .vision.preprocess import ImageInput
 from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
 
 if TYPE_CHECKING:  # pydantic and what needs it take longer to import than a model to run
-    from packaging.version import Version
     from typing_extensions import Self
 
     from .artifacts import Artifact
@@ -29,7 +25,7 @@ if TYPE_CHECKING:  # pydantic and what needs it take longer to import than a mod
 __all__ = ["Model"]
 
 
-class Model(ABC):
+class Model(NpuPrograms):
     """Base of every model of the zoo.
 
     The constructor does no I/O: artifacts are fetched when they are first used, and cached.
@@ -207,62 +203,12 @@ class Model(ABC):
         ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
         return ranges
 
-    def model_source(self, num_pe: Literal[1, 2] = 2, *, precision: Precision = "fp32") -> bytes:
-        """A program that takes uint8, as `preprocess` gives it: ONNX with the scaling inside.
-
-        Args:
-            num_pe: Number of processing elements, for the NPU: 1 or 2.
-            precision: `"int8"` for the quantized program.
-
-        Raises:
-            ValueError: `num_pe` is neither 1 nor 2.
-            ArtifactNotFound: The weights in use were not calibrated for int8.
-        """
-        _check_num_pe(num_pe)
-        return self.cpu_program(precision=precision).read_bytes()
-
-    def cpu_program(self, *, precision: Precision = "fp32") -> Path:
-        """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
-
-        Args:
-            precision: `"int8"` for the quantized program.
-
-        Raises:
-            ArtifactNotFound: The weights in use were not calibrated for int8.
-        """
-        if precision == "int8":
-            return self._int8_program()
-        weights, spec = self._weights(), self._input_spec()
-        recipe = json.dumps([weights.digest, spec.mean, spec.std, networks.fingerprint()])
-        key = hashlib.sha256(recipe.encode()).hexdigest()
-        return self._store.derive(key, lambda: scaled_inside(weights.origin, spec))
-
-    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
-        """The published NPU program.
-
-        Args:
-            num_pe: Number of processing elements: 1 or 2.
-            ir_version: Version of the compiler that made it; the newest by default.
-
-        Raises:
-            ArtifactNotFound: None was published for this model or version.
-        """
-        _check_num_pe(num_pe)
-        artifact = self.catalogue().get("published")
-        versions = artifact.enf if artifact else {}
-        version = ir_version or max(versions, key=_compiler_version, default="")
-        file = versions.get(version, {}).get(f"{num_pe}pe")
-        if file is None:
-            msg = (
-                f"{self.name} has no ENF for {num_pe} PE and IR version {version or 'any'}; "
-                f"published: {', '.join(versions) or 'none'}"
-            )
-            raise ArtifactNotFound(msg)
-        return self._store.fetch([file])[file.name].read_bytes()
-
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
         self.cpu_program()
+        if makes_npu_programs():
+            self.npu_program(1)
+            self.npu_program(2)
         artifact = self._weights().artifact
         if artifact is not None and artifact.tensor_ranges is not None:
             self._store.fetch([artifact.tensor_ranges])
@@ -319,16 +265,6 @@ class Model(ABC):
                 return specs.pop()
         return self._input_spec()
 
-    def _int8_program(self) -> Path:
-        from .quantization import calibrated
-
-        program, model = self.cpu_program(), self._catalogue_name()
-        recipe = json.dumps([program.name, calibrated.fingerprint(), model])
-        key = hashlib.sha256(recipe.encode()).hexdigest()
-        return self._store.derive(
-            key, lambda: calibrated.quantized(program.read_bytes(), model, self.weights)
-        )
-
     def _runner(self, device: str | None, precision: Precision = "fp32") -> Runner:
         with self._lock:
             key = device, precision
@@ -336,19 +272,6 @@ class Model(ABC):
                 order = None if precision == "fp32" else precision
                 self._runners[key] = create_runner(self, device=device, precision=order)
             return self._runners[key]
-
-
-def _check_num_pe(num_pe: int) -> None:
-    if num_pe not in (1, 2):
-        msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
-        raise ValueError(msg)
-
-
-def _compiler_version(ir_version: str) -> Version:
-    """The compiler's version, in an IR version such as `0.10.1_8b00177dc`."""
-    from packaging.version import Version
-
-    return Version(ir_version.partition("_")[0])
 
 
 def _rebuild(cls: type[Model], options: dict[str, Any]) -> Model:

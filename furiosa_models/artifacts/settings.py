@@ -8,16 +8,19 @@
 | `FURIOSA_MODELS_MIRROR` | folder or URL prefix that is asked before every other source | none |
 | `FURIOSA_MODELS_PROGRESS` | `0`: no progress bars | `1` |
 | `FURIOSA_MODELS_COMPILED` | `0`: do not keep compiled programs | `1` |
+| `FURIOSA_MODELS_COMPILE_TIMEOUT` | seconds that the NPU's compiler may take | `1800` |
 | `FURIOSA_MODELS_STRICT` | `1`: no other weights in place of published ones out of reach | `0` |
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
     "cache_home",
+    "compile_timeout",
     "is_offline",
     "is_strict",
     "mirror",
@@ -57,6 +60,16 @@ def is_strict() -> bool:
 def shows_progress() -> bool:
     """Whether long work shows a progress bar (`FURIOSA_MODELS_PROGRESS`)."""
     return _flag("FURIOSA_MODELS_PROGRESS", default=True)
+
+
+def compile_timeout() -> float:
+    """Seconds that the NPU's compiler may take (`FURIOSA_MODELS_COMPILE_TIMEOUT`)."""
+    value = os.environ.get("FURIOSA_MODELS_COMPILE_TIMEOUT", "1800")
+    with suppress(ValueError):
+        if (seconds := float(value)) > 0:
+            return seconds
+    msg = f"FURIOSA_MODELS_COMPILE_TIMEOUT={value!r} is no time: set it to a number of seconds"
+    raise ValueError(msg)
 
 
 def mirror() -> str | None:

@@ -21,7 +21,7 @@ _BAR = "-" * 70
     "--devices",
     "--device",
     "device",
-    help="cpu, or an NPU such as 'warboy(2)*1'; what is there by default.",
+    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; what is there by default.",
 )
 @click.option(
     "--postprocess",

@@ -10,7 +10,7 @@ device = click.option(
     "--device",
     "--devices",
     "device",
-    help="cpu, or an NPU such as 'warboy(2)*1'; what is there by default.",
+    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; what is there by default.",
 )
 json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 postprocess = click.option(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
     from .edit import head_operations, set_batch_size, signature, with_uint8_input
+    from .opset import with_opset
     from .readers import read_weights
     from .weights import NamedWeights, RandomWeights, RecordedWeights, Weights
 
@@ -35,6 +36,7 @@ __all__ = [
     "set_batch_size",
     "signature",
     "to_bytes",
+    "with_opset",
     "with_uint8_input",
 ]
 
@@ -47,6 +49,7 @@ _LAZY = {
     "read_weights": "readers",
     "set_batch_size": "edit",
     "signature": "edit",
+    "with_opset": "opset",
     "with_uint8_input": "edit",
 }
 

@@ -39,7 +39,7 @@ class TensorInfo(NamedTuple):
 
 def signature(model: bytes) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Inputs and outputs of a model; initialisers do not count as inputs."""
-    graph = _parse(model).graph
+    graph = parse(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
 
 
@@ -49,7 +49,7 @@ def head_operations(model: bytes) -> dict[str, frozenset[str]]:
     An output behind `Concat(Sigmoid, Conv) -> Reshape -> Transpose` gives `{"Sigmoid", "Conv"}`,
     so `"Sigmoid" in ...`, `"Softmax" in ...` or `"ArgMax" in ...` says what is applied already.
     """
-    graph = _parse(model).graph
+    graph = parse(model).graph
     producers = {name: node for node in graph.node for name in node.output}
     integers = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.INT64}
     return {output.name: _origins(output.name, producers, integers) for output in graph.output}
@@ -66,7 +66,7 @@ def with_uint8_input(model: bytes, mean: Sequence[float], std: Sequence[float]) 
     Raises:
         ShapeError: The model has another kind of input, or `mean` or `std` does not fit it.
     """
-    proto = _parse(model)
+    proto = parse(model)
     graph = proto.graph
     image = _only_image(graph)
     channels = image.type.tensor_type.shape.dim[1].dim_value
@@ -88,7 +88,7 @@ def with_uint8_input(model: bytes, mean: Sequence[float], std: Sequence[float]) 
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *rest])
-    return _serialised(proto)
+    return serialised(proto)
 
 
 def set_batch_size(model: bytes, batch_size: int | None) -> bytes:
@@ -104,7 +104,7 @@ def set_batch_size(model: bytes, batch_size: int | None) -> bytes:
     if batch_size is not None and batch_size < 1:
         msg = f"a batch has at least one image, got batch_size={batch_size}"
         raise ShapeError(msg)
-    proto = _parse(model)
+    proto = parse(model)
     graph = proto.graph
     inputs = _inputs(graph)
     _free_reshapes(graph, {_dims(value)[0].dim_value for value in inputs if _dims(value)})
@@ -113,7 +113,7 @@ def set_batch_size(model: bytes, batch_size: int | None) -> bytes:
             _set_dim(_dims(value)[0], batch_size)
     del graph.value_info[:]
     _check_batch(proto, batch_size)
-    return _serialised(proto)
+    return serialised(proto)
 
 
 def _check_batch(proto: onnx.ModelProto, batch_size: int | None) -> None:
@@ -224,7 +224,8 @@ def _set_dim(dim: onnx.TensorShapeProto.Dimension, size: int | None) -> None:
         dim.dim_value = size
 
 
-def _parse(model: bytes) -> onnx.ModelProto:
+def parse(model: bytes) -> onnx.ModelProto:
+    """The graph of some bytes; raises WeightsError where they are none."""
     try:
         proto = onnx.load_from_string(model)
     except DecodeError as error:
@@ -236,6 +237,7 @@ def _parse(model: bytes) -> onnx.ModelProto:
     return proto
 
 
-def _serialised(proto: onnx.ModelProto) -> bytes:
+def serialised(proto: onnx.ModelProto) -> bytes:
+    """The graph's bytes, the same for the same graph."""
     data: bytes = proto.SerializeToString(deterministic=True)
     return data

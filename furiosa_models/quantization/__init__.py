@@ -10,7 +10,8 @@ int8 = quantize(
 )
 ```
 
-Here `program` is `model.model_source()`, which takes what `preprocess` gives; so does `int8`.
+Here `program` is `model.model_source(precision="fp32")`, which takes what `preprocess` gives; so
+does `int8`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ArtifactNotFound
 
-__all__ = ["Calibration", "fingerprint", "load_calibration", "quantized"]
+__all__ = ["Calibration", "calibration_file", "fingerprint", "load_calibration"]
 
 _FOLDER = Path(__file__).with_name("ranges")
 
@@ -36,6 +36,12 @@ def load_calibration(model: str, weights: str) -> Calibration:
     Raises:
         ArtifactNotFound: That set was not calibrated.
     """
+    path = calibration_file(model, weights)
+    return Calibration(_read(path), _read(path.with_suffix(".means.yaml")))
+
+
+def calibration_file(model: str, weights: str) -> Path:
+    """File of the ranges of a set of weights; arguments and errors are those above."""
     path = _FOLDER / f"{model}-{weights}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in _FOLDER.glob("*.yaml") if not p.stem.endswith(".means"))
@@ -44,24 +50,7 @@ def load_calibration(model: str, weights: str) -> Calibration:
             "furiosa_models.quantization.Calibrator calibrates on photos of yours"
         )
         raise ArtifactNotFound(msg)
-    return Calibration(_read(path), _read(path.with_suffix(".means.yaml")))
-
-
-def quantized(program: bytes, model: str, weights: str) -> bytes:
-    """The int8 program of a set of weights, by its calibration.
-
-    Args:
-        program: Its float program, which takes uint8.
-        model: Class of the model.
-        weights: Name of the set.
-
-    Raises:
-        ArtifactNotFound: That set was not calibrated.
-    """
-    from .quantizer import quantize
-
-    calibration = load_calibration(model, weights)
-    return quantize(program, calibration.ranges, channel_means=calibration.means)
+    return path
 
 
 @cache

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, shape_inference
 
 from ..artifacts.progress import progress_bar
 from ..errors import FuriosaModelsError
-from ..runtime.cpu import available_cpus, session_options
+from ..runtime.backends.ort import session_options
 from ..runtime.errors import InvalidInput
+from ..runtime.machine import available_cpus
 from .editor import get_pure_input_names, parse
 from .histogram import Histogram
 from .methods import CalibrationMethod, choose_range

@@ -117,6 +117,7 @@ def _quantized(
         quantizer.quantize_model()
     finally:
         root.setLevel(level)
+    quantizer.model.topological_sort()  # it appends what it adds, where ONNX wants an order
     model: onnx.ModelProto = quantizer.model.model
     return model
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
-from .cpu import OnnxRuntimeSession, available_cpus
+from .backends import Session
+from .machine import available_cpus
 from .npu import vendor_errors
 from .queues import Pipeline, Received
 from .waiting import when_possible
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 class CpuRunner:
     """A session in a few threads of its own."""
 
-    def __init__(self, session: OnnxRuntimeSession) -> None:
+    def __init__(self, session: Session) -> None:
         self.model = session.model
         self._session = session
         self._threads = ThreadPoolExecutor(available_cpus(), "furiosa-models-runner")

@@ -60,7 +60,7 @@ class Runner(_Closable):
 
     @property
     def backend(self) -> str:
-        """`furiosa` or `onnxruntime`."""
+        """`furiosa`, `onnxruntime`, `openvino` or `litert`."""
         return self.choice.backend
 
     @property

@@ -1,14 +1,13 @@
-"""The compiled cache: graphs as ONNX Runtime optimised them, memory-mapped ever after.
+"""The compiled cache: graphs as a backend optimised them, memory-mapped ever after.
 
 Layout, under `FURIOSA_MODELS_CACHE_HOME`:
 
 ```
-compiled/<key>/model.onnx    the optimised graph
-compiled/<key>/weights.bin   its weights
-compiled/<key>/entry.json    what it was made from, and sizes and times of the two files
+compiled/<key>/entry.json   what it was made from and by, and sizes and times of the other files
+compiled/<key>/...          model.onnx and weights.bin of ONNX Runtime, or model.blob of OpenVINO
 ```
 
-An optimised graph is for the machine and the version of ONNX Runtime that made it, so the key is a
+An optimised graph is for the machine and the version of the library that made it, so the key is a
 hash over both and the model. An entry appears by renaming its folder into place, whole; one whose
 files are not as they were written is made again. `FURIOSA_MODELS_COMPILED=0` switches it off.
 """
@@ -21,26 +20,48 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..artifacts import settings
 from .machine import cpu_fingerprint
+from .source import is_tflite
+from .version import version_of
 
-__all__ = ["Entry", "entries", "home", "load", "remove"]
+__all__ = ["Entry", "Maker", "entries", "home", "load", "remove"]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _LEAST_SIZE = 1 << 20
-_LEAST_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
 _DIGEST_LENGTH = 64
-_MODEL, _WEIGHTS, _ENTRY = "model.onnx", "weights.bin", "entry.json"
+_ENTRY = "entry.json"
 _OFF = frozenset({"0", "false", "no", "off"})
+
+
+class Maker(Protocol):
+    """What a backend does so that its programs can be kept.
+
+    Attributes:
+        library: Distribution that makes them.
+        options: What makes its programs differ, besides the model and the versions.
+    """
+
+    library: str
+    options: str
+
+    def load(self, model: bytes | str) -> Any:
+        """A session of a model: ONNX bytes, or the path of a file."""
+
+    def make(self, model: bytes | str, folder: Path) -> Any:
+        """A session of a model that leaves in the folder what `open` needs."""
+
+    def open(self, folder: Path) -> Any:
+        """A session of what was left in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +71,14 @@ class Entry:
     Attributes:
         path: Its folder.
         model: sha256 of the model it was made from.
-        onnxruntime: Version of ONNX Runtime that made it.
+        made_by: Library that made it, its version and its options.
         size: Its bytes on disk.
         is_current: Whether this machine with this version would use it.
     """
 
     path: Path
     model: str
-    onnxruntime: str
+    made_by: str
     size: int
     is_current: bool
 
@@ -72,19 +93,19 @@ def is_enabled() -> bool:
     return os.environ.get("FURIOSA_MODELS_COMPILED", "1").strip().lower() not in _OFF
 
 
-def load(model: bytes | str, options: Callable[[], Any]) -> Any:
-    """An `onnxruntime.InferenceSession` of a model, from the cache if that has it.
+def load(model: bytes | str, maker: Maker) -> Any:
+    """A backend's session of a model, from the cache if that has it.
 
     Args:
         model: ONNX bytes, or the path of a file.
-        options: Makes the session's options, new ones at each call.
+        maker: What the backend does for it.
     """
     digest = _digest(model) if is_enabled() else None
     if digest is None:
-        return _session(model, options())
-    folder = home() / _key(digest)
-    session = _open(folder, options)
-    return session if session is not None else _make(folder, digest, model, options)
+        return maker.load(model)
+    folder = home() / _key(digest, _made_by(maker.library, maker.options))
+    session = _open(folder, maker)
+    return session if session is not None else _make(folder, digest, model, maker)
 
 
 def entries() -> list[Entry]:
@@ -103,24 +124,14 @@ def remove(which: Iterable[Entry] | None = None) -> int:
     return sum(entry.size for entry in doomed)
 
 
-def _session(model: bytes | str, options: Any) -> Any:
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _open(folder: Path, options: Callable[[], Any]) -> Any:
+def _open(folder: Path, maker: Maker) -> Any:
     """The session of an entry; None if it is not there, or not as it was written."""
-    import onnxruntime
-
     try:
         written = json.loads((folder / _ENTRY).read_text())["files"]
         if written != _stamps(folder):
             msg = "its files have changed"
             raise ValueError(msg)
-        settled = options()
-        settled.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return _session(str(folder / _MODEL), settled)
+        return maker.open(folder)
     except FileNotFoundError:
         return None
     except Exception as error:  # whatever is wrong with it, making it again is the remedy
@@ -129,36 +140,27 @@ def _open(folder: Path, options: Callable[[], Any]) -> Any:
         return None
 
 
-def _make(folder: Path, digest: str, model: bytes | str, options: Callable[[], Any]) -> Any:
+def _make(folder: Path, digest: str, model: bytes | str, maker: Maker) -> Any:
     """A session of the model, which leaves an entry behind if it can."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             dir=folder.parent, prefix="new-", ignore_cleanup_errors=True
         ) as scratch:
-            session = _session(model, _saving(options(), Path(scratch)))
+            session = maker.make(model, Path(scratch))
             if not _has_external_data(model):
-                _publish(Path(scratch), folder, digest)
+                _publish(Path(scratch), folder, digest, maker)
             return session
     except OSError as error:
         logger.info("no compiled program is kept (%s)", error)
     except Exception as error:  # a full disk, too, is ONNX Runtime's own kind of error
         logger.debug("no compiled program is kept (%s)", error)
-    return _session(model, options())
+    return maker.load(model)
 
 
-def _saving(options: Any, folder: Path) -> Any:
-    prefix = "session.optimized_model_external_initializers"
-    options.optimized_model_filepath = str(folder / _MODEL)
-    options.add_session_config_entry(f"{prefix}_file_name", _WEIGHTS)
-    options.add_session_config_entry(f"{prefix}_min_size_in_bytes", _LEAST_OUTSIDE)
-    # Without it, matrices and int8 kernels are packed anew at every load.
-    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
-    return options
-
-
-def _publish(scratch: Path, folder: Path, digest: str) -> None:
-    facts = {"model": digest, "onnxruntime": _version(), "cpu": cpu_fingerprint()}
+def _publish(scratch: Path, folder: Path, digest: str, maker: Maker) -> None:
+    made_by = _made_by(maker.library, maker.options)
+    facts = {"model": digest, "made_by": made_by, "cpu": cpu_fingerprint()}
     (scratch / _ENTRY).write_text(json.dumps({**facts, "files": _stamps(scratch)}))
     # It fails where another process was faster, whose entry is as good.
     with suppress(OSError):
@@ -196,7 +198,7 @@ def _names_its_hash(path: Path) -> bool:
 
 def _has_external_data(model: bytes | str) -> bool:
     """Whether the model's weights are in other files, of which the digest knows nothing."""
-    if isinstance(model, bytes):
+    if isinstance(model, bytes) or is_tflite(model):
         return False
     import onnx
 
@@ -205,23 +207,27 @@ def _has_external_data(model: bytes | str) -> bool:
     return any(tensor.data_location == external for tensor in proto.graph.initializer)
 
 
-def _key(digest: str) -> str:
-    facts = [_FORMAT, digest, _version(), cpu_fingerprint()]
+def _key(digest: str, made_by: str) -> str:
+    facts = [_FORMAT, digest, made_by, cpu_fingerprint()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-@cache
-def _version() -> str:
-    import onnxruntime
+def _made_by(library: str, options: str) -> str:
+    return f"{library} {_version(library)} {options}".rstrip()
 
-    return str(onnxruntime.__version__)
+
+@cache
+def _version(library: str) -> str | None:
+    return version_of(library)
 
 
 def _describe(folder: Path) -> Entry:
     size = sum(path.stat().st_size for path in folder.iterdir())
     try:
         facts = json.loads((folder / _ENTRY).read_text())
-        model, made_by = facts["model"], facts["onnxruntime"]
+        model, made_by = str(facts["model"]), str(facts["made_by"])
+        library, _, options = [*made_by.split(" ", 2), ""][:3]
     except (OSError, ValueError, KeyError, TypeError):
         return Entry(folder, "", "", size, is_current=False)
-    return Entry(folder, model, made_by, size, is_current=folder.name == _key(model))
+    current = _key(model, _made_by(library, options))
+    return Entry(folder, model, made_by, size, is_current=folder.name == current)

@@ -14,7 +14,7 @@ from .awaitable import QueuePair, Receiver, Runner, Submitter
 from .devices import Choice, choose
 from .errors import SessionClosed
 from .npu import given, vendor, vendor_errors
-from .opening import Order, npu_source
+from .opening import Order, npu_source, settled
 from .source import ModelSource, Precision
 from .waiting import Pending
 
@@ -71,7 +71,7 @@ class Runtime:
         self._vendor: Any = None
         self._closed = False
         self._made: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
-        if self.choice.backend == "furiosa":
+        if self.choice.is_npu:
             with vendor_errors():
                 self._vendor = vendor(VENDOR).Runtime(self.choice.device)
 
@@ -141,9 +141,9 @@ class Runtime:
 
 
 async def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> Runner:
-    if choice.backend == "onnxruntime":
-        session = await asyncio.to_thread(order.cpu_session, model)
-        return Runner(CpuRunner(session), choice)
+    if not choice.is_npu:
+        session = await asyncio.to_thread(order.cpu_session, model, choice)
+        return Runner(CpuRunner(session), settled(choice, session))
     source = await asyncio.to_thread(npu_source, model, choice.num_pe)
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
     with vendor_errors():
@@ -152,8 +152,8 @@ async def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order
 
 
 async def _queue(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> QueuePair:
-    if choice.backend == "onnxruntime":
-        pipeline = CpuQueue(await asyncio.to_thread(order.cpu_queue, model))
+    if not choice.is_npu:
+        pipeline = CpuQueue(await asyncio.to_thread(order.cpu_queue, model, choice))
         return QueuePair(Submitter(pipeline), Receiver(pipeline))
     source = await asyncio.to_thread(npu_source, model, choice.num_pe)
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)

@@ -12,8 +12,19 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import BackendUnavailable
+from .backends.base import ComputePrecision
+from .backends.openvino import openvino_problem
+from .compiler import find_compiler
 
-__all__ = ["Choice", "NpuSpec", "choose", "npu_problem", "parse_devices"]
+__all__ = [
+    "Choice",
+    "NpuSpec",
+    "choose",
+    "defaults_to_npu",
+    "makes_npu_programs",
+    "npu_problem",
+    "parse_devices",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +35,15 @@ _PROCESSING_ELEMENTS = 2
 
 _ANY = re.compile(r"(?P<arch>[a-z][a-z0-9]*)(?:\((?P<pes>\d+)\))?\*(?P<count>\d+)")
 _NAMED = re.compile(r"(?:npu:(?P<device>\d+):|npu(?P<old>\d+)pe)(?P<first>\d+)(?:-(?P<last>\d+))?")
+_OPENVINO: dict[str, ComputePrecision] = {
+    "openvino": "f32",
+    "openvino:f32": "f32",
+    "openvino:bf16": "bf16",
+    "openvino:f16": "f16",
+}
 _EXPECTED = (
-    "expected 'cpu', 'npu', 'auto', or NPUs as in 'warboy(2)*1', 'warboy*1', 'npu:0:0', "
-    "'npu:0:0-1', joined by commas"
+    "expected 'cpu', 'openvino', 'openvino:bf16', 'npu', 'auto', or NPUs as in 'warboy(2)*1', "
+    "'warboy*1', 'npu:0:0', 'npu:0:0-1', joined by commas"
 )
 
 
@@ -52,26 +69,36 @@ class Choice:
     """A device that was chosen.
 
     Attributes:
-        backend: `furiosa` for the vendor runtime, `onnxruntime` for the CPU.
+        backend: `furiosa` for the vendor runtime; on the CPU `onnxruntime`, `openvino`, or
+            `litert` for a TensorFlow Lite model.
         device: The vendor's device string, or None for its default and for the CPU.
         reason: Why, in words.
         num_pe: Processing elements of the NPU that run a program together.
+        precision: What a float32 graph is computed in, where the backend has a choice.
     """
 
-    backend: Literal["furiosa", "onnxruntime"]
+    backend: str
     device: str | None
     reason: str
     num_pe: Literal[1, 2] = 2
+    precision: ComputePrecision = "f32"
+
+    @property
+    def is_npu(self) -> bool:
+        """Whether the vendor runtime runs it."""
+        return self.backend == "furiosa"
 
 
 def choose(device: str | None) -> Choice:
     """The device for a runner.
 
     Args:
-        device: `"cpu"`; `"npu"`, any NPU; an NPU device string of the vendor runtime
-            (`"warboy(2)*1"`, `"npu:0:0-1"`, comma-separated); or `"auto"` or None. None leaves the
-            choice to `FURIOSA_MODELS_DEVICE`, then `FURIOSA_DEVICES`, then `NPU_DEVNAME`; that and
-            `"auto"` to what is there: an NPU, else the CPU.
+        device: `"cpu"`: ONNX Runtime, and LiteRT for TensorFlow Lite models; `"openvino"`:
+            OpenVINO on the CPU, which computes in float32 unless `"openvino:bf16"` or
+            `"openvino:f16"` says otherwise; `"npu"`: any NPU; an NPU device string of the vendor
+            runtime (`"warboy(2)*1"`, `"npu:0:0-1"`, comma-separated); or `"auto"` or None. None
+            leaves the choice to `FURIOSA_MODELS_DEVICE`, then `FURIOSA_DEVICES`, then
+            `NPU_DEVNAME`; that and `"auto"` to what is there: an NPU, else the CPU.
 
     Raises:
         BackendUnavailable: A device was ordered that is not there.
@@ -81,6 +108,8 @@ def choose(device: str | None) -> Choice:
     order, source = _order(device)
     if order == "cpu":
         return _logged(Choice("onnxruntime", None, f"{source} orders the CPU"))
+    if order in _OPENVINO:
+        return _logged(_openvino(order, source))
     specs = () if order in (None, "npu") else parse_devices(str(order), source)
     problem = npu_problem()
     if order is None:
@@ -88,10 +117,7 @@ def choose(device: str | None) -> Choice:
             return _logged(Choice("furiosa", None, "an NPU answers"))
         return _logged(Choice("onnxruntime", None, f"no NPU: {problem}"))
     if problem is not None:
-        msg = (
-            f"{source} orders {order!r}, which cannot be had: {problem}. device='cpu' runs anywhere"
-        )
-        raise BackendUnavailable(msg)
+        raise _cannot_be_had(order, source, problem)
     num_pe = specs[0].num_pe if specs else 2
     return _logged(Choice("furiosa", order if specs else None, f"{source} orders it", num_pe))
 
@@ -108,6 +134,19 @@ def parse_devices(text: str, source: str = "device") -> tuple[NpuSpec, ...]:
         ValueError: It is no device string.
     """
     return tuple(_parse(part.strip(), source) for part in text.split(","))
+
+
+def makes_npu_programs() -> bool:
+    """Whether programs of this machine are for an NPU: it has one, or the compiler for one.
+
+    Not where the environment orders the CPU.
+    """
+    return not _cpu_is_ordered() and (find_compiler() is not None or npu_problem() is None)
+
+
+def defaults_to_npu() -> bool:
+    """Whether models run on an NPU where nobody says otherwise."""
+    return not _cpu_is_ordered() and npu_problem() is None
 
 
 @cache
@@ -144,6 +183,24 @@ def _order(device: object) -> tuple[str | None, str]:
         msg = f"device must be a string or None, got {device!r}"
         raise TypeError(msg)
     return (None if device == "auto" else device), "the argument device"
+
+
+def _cpu_is_ordered() -> bool:
+    """Whether the environment orders the CPU."""
+    order, _ = _order(None)
+    return order == "cpu" or order in _OPENVINO
+
+
+def _openvino(order: str, source: str) -> Choice:
+    precision = _OPENVINO[order]
+    if problem := openvino_problem(precision):
+        raise _cannot_be_had(order, source, problem)
+    return Choice("openvino", None, f"{source} orders {order!r}", precision=precision)
+
+
+def _cannot_be_had(order: str, source: str, problem: str) -> BackendUnavailable:
+    msg = f"{source} orders {order!r}, which cannot be had: {problem}. device='cpu' runs anywhere"
+    return BackendUnavailable(msg)
 
 
 def _parse(part: str, source: str) -> NpuSpec:

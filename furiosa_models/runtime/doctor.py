@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import subprocess
 import sys
 from ctypes.util import find_library
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from ..artifacts import settings
 from ..errors import BackendUnavailable
 from . import compiled
+from .compiler import COMPILER, find_compiler
 from .devices import ENVIRONMENT, choose, device_files, npu_problem
 from .machine import available_cpus, cpu_features, cpu_name
 from .version import version, version_of
 
-__all__ = ["Fact", "compiler_version", "diagnose"]
+__all__ = ["Fact", "diagnose"]
 
-_COMPILER = "furiosa-compiler"
 _DRIVER_LIBRARY = "furiosa_hal"
-_PATIENCE_S = 10
+_EXTRAS = (
+    ("OpenVINO", "openvino", "openvino", "device='openvino'"),
+    ("LiteRT", "ai-edge-litert", "tflite", "TensorFlow Lite models"),
+)
+_PLACES = {
+    "furiosa": "the NPU",
+    "onnxruntime": "the CPU, by ONNX Runtime",
+    "openvino": "the CPU, by OpenVINO",
+}
 _TELLING = (
     "avx2",
     "avx_vnni",
@@ -66,31 +70,15 @@ def diagnose() -> list[Fact]:
     ]
 
 
-@cache
-def compiler_version() -> str | None:
-    """Version of the vendor's compiler, or None where there is none that answers."""
-    program = shutil.which(_COMPILER)
-    if program is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=True, timeout=_PATIENCE_S
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    match = re.search(r"version:\s*(\S+)", answer.stdout)
-    return match[1] if match else answer.stdout.strip().splitlines()[0]
-
-
 def _npu() -> list[Fact]:
     found, problem = version_of("furiosa-runtime"), npu_problem()
-    library, compiler = find_library(_DRIVER_LIBRARY), compiler_version()
+    library, compiler = find_library(_DRIVER_LIBRARY), find_compiler()
     devices = ", ".join(str(path) for path in device_files())
     return [
         Fact("vendor runtime", f"furiosa-runtime {found}" if found else "not installed", None),
         Fact("NPU", "answers" if problem is None else "none", problem is None, problem or ""),
         Fact("driver library", library or f"no lib{_DRIVER_LIBRARY}", library is not None),
-        Fact("compiler", f"{_COMPILER} {compiler}" if compiler else f"no {_COMPILER}", None),
+        Fact("compiler", str(compiler) if compiler else f"no {COMPILER} that answers", None),
         Fact("device files", devices or "no /dev/npu*", bool(devices)),
     ]
 
@@ -107,7 +95,14 @@ def _cpu() -> list[Fact]:
             onnxruntime is not None,
             "" if onnxruntime else "pip install onnxruntime",
         ),
+        *(_extra(*extra) for extra in _EXTRAS),
     ]
+
+
+def _extra(topic: str, package: str, extra: str, purpose: str) -> Fact:
+    found = version_of(package)
+    advice = "" if found else f"{purpose}: pip install 'furiosa-model-zoo[{extra}]'"
+    return Fact(topic, found or "not installed", None, advice)
 
 
 def _cache() -> Fact:
@@ -140,8 +135,7 @@ def _verdict() -> Fact:
         choice = choose(None)
     except (BackendUnavailable, ValueError) as error:
         return Fact("models run on", "nothing", is_fine=False, advice=str(error))
-    where = "the NPU" if choice.backend == "furiosa" else "the CPU, by ONNX Runtime"
-    return Fact("models run on", where, is_fine=True, advice=choice.reason)
+    return Fact("models run on", _PLACES[choice.backend], is_fine=True, advice=choice.reason)
 
 
 def _existing(folder: Path) -> Path:

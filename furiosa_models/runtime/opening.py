@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from .backends import Session, Setup, open_session
 from .config import check_compiler_config, check_positive
-from .cpu import OnnxRuntimeSession, available_cpus
+from .devices import Choice
+from .machine import available_cpus
 from .queues import DEFAULT_QUEUE_SIZE, Pipeline
-from .source import ModelSource, Precision, ZooModel, onnx_source
+from .source import ModelSource, Precision, ZooModel, program_of
 
-__all__ = ["Order", "npu_source"]
+__all__ = ["Order", "npu_source", "settled"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +43,14 @@ class Order:
         for name in ("worker_num", "batch_size", "input_queue_size", "output_queue_size"):
             check_positive(name, getattr(self, name))
 
-    def cpu_session(self, model: ModelSource) -> OnnxRuntimeSession:
+    def cpu_session(self, model: ModelSource, choice: Choice) -> Session:
         """A session on the CPU: all threads work on one inference."""
-        return self._session(model, self.worker_num or available_cpus())
+        return self._session(model, choice, self.worker_num or available_cpus(), 1)
 
-    def cpu_queue(self, model: ModelSource) -> Pipeline:
+    def cpu_queue(self, model: ModelSource, choice: Choice) -> Pipeline:
         """A queue on the CPU: each worker has an inference of its own."""
         workers = self.worker_num or available_cpus()
-        session = self._session(model, max(1, available_cpus() // workers))
+        session = self._session(model, choice, max(1, available_cpus() // workers), workers)
         sizes = self.input_queue_size, self.output_queue_size
         return Pipeline(session, workers, *(size or DEFAULT_QUEUE_SIZE for size in sizes))
 
@@ -66,14 +71,24 @@ class Order:
         }
         return {**self.npu_options(), **sizes}
 
-    def _session(self, model: ModelSource, threads: int) -> OnnxRuntimeSession:
+    def _session(self, model: ModelSource, choice: Choice, threads: int, parallel: int) -> Session:
         check_compiler_config(self.compiler_config)
-        source = onnx_source(model, self.batch_size, self.precision)
-        return OnnxRuntimeSession(source, threads=threads)
+        program = program_of(model, self.precision)
+        setup = Setup(threads, parallel, self.batch_size, choice.precision)
+        return open_session(choice.backend, program, setup)
+
+
+def settled(choice: Choice, session: Session) -> Choice:
+    """The choice, now that it is known which backend takes the model."""
+    if choice.backend == session.name:
+        return choice
+    reason = f"{choice.reason}; the model is TensorFlow Lite"
+    logger.info("running on %s: %s", session.name, reason)
+    return replace(choice, backend=session.name, reason=reason)
 
 
 def npu_source(model: ModelSource, num_pe: Literal[1, 2]) -> Any:
-    """The model as the vendor runtime takes it: a model of the zoo as its ENF."""
+    """The model as the vendor runtime takes it: a model of the zoo as its program of the NPU."""
     if isinstance(model, ZooModel):
-        return model.enf(num_pe)
+        return model.npu_program(num_pe)
     return model.SerializeToString() if hasattr(model, "SerializeToString") else model

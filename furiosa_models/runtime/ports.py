@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,12 +99,16 @@ class Receiver(_End):
             timeout: Seconds to wait; as long as it takes by default.
 
         Raises:
+            ValueError: The timeout is negative, or not finite.
             QueueWaitTimeout: None came in time (a `TimeoutError`).
             SessionTerminated: The submitter was closed, and all results have come.
             SessionClosed: The receiver was closed.
             FuriosaRuntimeError: This inference failed; the message has its context.
         """
         self._check_open()
+        if timeout is not None and not 0 <= timeout < math.inf:
+            msg = f"timeout must be a finite number of seconds and not negative, got {timeout!r}"
+            raise ValueError(msg)
         return self._queue.recv(timeout)
 
     def close(self) -> bool:

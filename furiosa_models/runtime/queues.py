@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
+from .backends import Session
 from .channel import Channel, Closed, NotNow
-from .cpu import OnnxRuntimeSession
 from .errors import FuriosaRuntimeError, QueueWaitTimeout, SessionClosed, SessionTerminated
 from .model import as_tensors
 
@@ -47,9 +47,7 @@ class Pipeline:
         outputs: The queue behind.
     """
 
-    def __init__(
-        self, session: OnnxRuntimeSession, workers: int, input_size: int, output_size: int
-    ) -> None:
+    def __init__(self, session: Session, workers: int, input_size: int, output_size: int) -> None:
         self.model = session.model
         self.inputs: Channel[tuple[Any, Any]] = Channel(input_size)
         self.outputs: Channel[_Outcome] = Channel(output_size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from .cpu import OnnxRuntimeSession
+from .backends import Session
 from .devices import Choice
 from .errors import SessionClosed
 from .model import Model
@@ -28,14 +28,14 @@ class Runner:
         choice: The device it runs on, and why.
     """
 
-    def __init__(self, session: OnnxRuntimeSession | FuriosaSession, choice: Choice) -> None:
-        self._session: OnnxRuntimeSession | FuriosaSession | None = session
+    def __init__(self, session: Session | FuriosaSession, choice: Choice) -> None:
+        self._session: Session | FuriosaSession | None = session
         self._closing = threading.Lock()
         self.choice = choice
 
     @property
     def backend(self) -> str:
-        """`furiosa` or `onnxruntime`."""
+        """`furiosa`, `onnxruntime`, `openvino` or `litert`."""
         return self.choice.backend
 
     @property
@@ -47,9 +47,7 @@ class Runner:
     @property
     def takes_batches(self) -> bool:
         """Whether the first dimension of the inputs may have any size."""
-        return self.backend == "onnxruntime" and all(
-            0 in desc.open_dims for desc in self.model.inputs()
-        )
+        return not self.choice.is_npu and all(0 in desc.open_dims for desc in self.model.inputs())
 
     def allocate(self) -> list[npt.NDArray[Any]]:
         """Fresh input tensors, all zero."""
@@ -98,7 +96,7 @@ class Runner:
         state = "closed" if self._session is None else self.choice.reason
         return f"<{type(self).__name__} on {self.backend}: {state}>"
 
-    def _open(self) -> OnnxRuntimeSession | FuriosaSession:
+    def _open(self) -> Session | FuriosaSession:
         session = self._session
         if session is None:
             msg = "the runner is closed: create a new one"

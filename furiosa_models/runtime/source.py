@@ -8,9 +8,12 @@ from typing import Any, Literal, Protocol, SupportsBytes, TypeAlias, runtime_che
 
 from .errors import FuriosaRuntimeError
 
-__all__ = ["ModelSource", "Precision", "ZooModel", "onnx_source"]
+__all__ = ["ModelSource", "Precision", "ZooModel", "is_tflite", "program_of", "with_batch_size"]
 
 Precision: TypeAlias = Literal["fp32", "int8"]
+
+_TFLITE = b"TFL3"
+_TFLITE_AT = slice(4, 8)
 
 
 @runtime_checkable
@@ -20,7 +23,7 @@ class ZooModel(Protocol):
     def cpu_program(self, *, precision: Precision = "fp32") -> Path:
         """File of ONNX that takes what `preprocess` gives."""
 
-    def enf(self, num_pe: Literal[1, 2] = 2) -> bytes:
+    def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
         """Program of the NPU."""
 
 
@@ -34,25 +37,39 @@ ModelSource: TypeAlias = (
 )
 
 
-def onnx_source(
-    model: ModelSource, batch_size: int | None, precision: Precision | None
-) -> bytes | str:
-    """The model as ONNX Runtime takes it: bytes or a path.
+def with_batch_size(program: bytes | str, batch_size: int) -> bytes:
+    """An ONNX program, by its bytes or path, with another first dimension of its inputs.
 
     Raises:
-        FuriosaRuntimeError: It cannot be read, or there is no such precision of it.
+        FuriosaRuntimeError: It cannot be read.
         ShapeError: It cannot have that batch size.
     """
-    source = _bytes_or_path(model, precision)
-    if batch_size is None:
-        return source
     from .. import networks
 
-    data = source if isinstance(source, bytes) else _read(source)
+    data = program if isinstance(program, bytes) else _read(program)
     return networks.set_batch_size(data, batch_size)
 
 
-def _bytes_or_path(model: ModelSource, precision: Precision | None) -> bytes | str:
+def is_tflite(program: bytes | str) -> bool:
+    """Whether it is a TensorFlow Lite model, or names a file of that kind."""
+    if isinstance(program, bytes):
+        return program[_TFLITE_AT] == _TFLITE
+    if program.lower().endswith(".tflite"):
+        return True
+    try:
+        with Path(program).open("rb") as stream:
+            return stream.read(_TFLITE_AT.stop)[_TFLITE_AT] == _TFLITE
+    except OSError:  # whoever loads it says what is wrong with it
+        return False
+
+
+def program_of(model: ModelSource, precision: Precision | None) -> bytes | str:
+    """The model as the CPU's backends take it: bytes or a path.
+
+    Raises:
+        FuriosaRuntimeError: There is no such precision of it.
+        TypeError: It is nothing that a model comes as.
+    """
     if precision not in (None, "fp32", "int8"):
         msg = f"precision must be 'fp32' or 'int8', got {precision!r}"
         raise FuriosaRuntimeError(msg)

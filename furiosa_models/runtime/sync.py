@@ -24,7 +24,7 @@ from .dtypes import Axis, DataType
 from .errors import FuriosaRuntimeError, FuriosaRuntimeWarning, SessionClosed
 from .model import Model
 from .npu import FuriosaQueue, FuriosaSession, vendor, vendor_errors
-from .opening import Order, npu_source
+from .opening import Order, npu_source, settled
 from .ports import QueuePair, Receiver, Submitter
 from .runner import Runner
 from .source import ModelSource, Precision
@@ -68,8 +68,8 @@ def create_runner(
     """A runner for a model, on the NPU if there is one and on the CPU if not.
 
     Args:
-        model: An ONNX model (bytes, a path, a `ModelProto`), a model of this zoo, or on the NPU
-            whatever the vendor runtime takes (ENF).
+        model: An ONNX or TensorFlow Lite model (bytes, a path, a `ModelProto`), a model of this
+            zoo, or on the NPU whatever the vendor runtime takes (ENF).
         device: See `furiosa_models.runtime.devices.choose`.
         worker_num: Threads that share the work of an inference on the CPU, one for each CPU the
             process may use by default; workers on the NPU.
@@ -79,8 +79,10 @@ def create_runner(
 
     Raises:
         BackendUnavailable: A device was ordered that is not there.
+        ExtraRequired: The model is TensorFlow Lite, and LiteRT is not installed.
         FuriosaRuntimeError: The model cannot be loaded (ENF, for one, on a CPU), or an option of
             the compiler is unknown or has the wrong type.
+        ShapeError: The model cannot have that batch size.
         TypeError: An argument has the wrong type.
         ValueError: A number is less than 1, or the device string is none.
     """
@@ -142,7 +144,7 @@ class Runtime:
         self._vendor: Any = None
         self._closed = False
         self._made: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
-        if self.choice.backend == "furiosa":
+        if self.choice.is_npu:
             with vendor_errors():
                 self._vendor = vendor(VENDOR).Runtime(self.choice.device)
 
@@ -204,16 +206,17 @@ class Runtime:
 
 
 def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> Runner:
-    if choice.backend == "onnxruntime":
-        return Runner(order.cpu_session(model), choice)
+    if not choice.is_npu:
+        session = order.cpu_session(model, choice)
+        return Runner(session, settled(choice, session))
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
     source, options = npu_source(model, choice.num_pe), order.npu_options()
     return Runner(FuriosaSession(creator, source, device=device, **options), choice)
 
 
 def _queue(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> QueuePair:
-    if choice.backend == "onnxruntime":
-        return QueuePair.of(order.cpu_queue(model))
+    if not choice.is_npu:
+        return QueuePair.of(order.cpu_queue(model, choice))
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
     source, options = npu_source(model, choice.num_pe), order.npu_queue_options()
     return QueuePair.of(FuriosaQueue(creator, source, device=device, **options))

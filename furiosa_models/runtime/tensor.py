@@ -44,6 +44,12 @@ class TensorDesc:
     dtype: DataType
     open_dims: tuple[int, ...] = ()
 
+    @classmethod
+    def of(cls, name: str | None, sizes: Sequence[int | None], dtype: DataType) -> TensorDesc:
+        """The description of a tensor with these sizes; None is any size."""
+        shape = tuple(1 if size is None else size for size in sizes)
+        return cls(name, shape, dtype, tuple(i for i, size in enumerate(sizes) if size is None))
+
     @property
     def ndim(self) -> int:
         """Number of dimensions."""

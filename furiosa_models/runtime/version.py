@@ -7,6 +7,8 @@ from importlib.metadata import version as _version
 
 __all__ = ["full_version", "version", "version_of"]
 
+_RUNTIMES = ("onnxruntime", "openvino", "ai-edge-litert", "furiosa-runtime")
+
 
 def version() -> str:
     """Version of this package."""
@@ -23,6 +25,6 @@ def version_of(package: str) -> str | None:
 
 def full_version() -> str:
     """Versions of this package and of the runtimes below it."""
-    runtimes = ((name, version_of(name)) for name in ("onnxruntime", "furiosa-runtime"))
+    runtimes = ((name, version_of(name)) for name in _RUNTIMES)
     below = ", ".join(f"{name} {found}" for name, found in runtimes if found)
     return f"furiosa-model-zoo {version()} ({below})"

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ..artifacts.progress import Bar
 from ..errors import ImageError
-from ..runtime.cpu import available_cpus
+from ..runtime.machine import available_cpus
 from .images import (
     Color,
     DecodedImage,

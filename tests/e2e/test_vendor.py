@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from furiosa_models import runtime
-from furiosa_models.runtime import errors, model, session, sync, tensor
+from furiosa_models.runtime import errors, model, profiler, session, sync, tensor
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,6 +83,7 @@ STUBS = {
     "tensor.pyi": tensor,
     "errors.pyi": errors,
     "model.pyi": model,
+    "profiler.pyi": profiler,
 }
 INTERNAL = {"_T_co", "_Self", "_ContextfulFuture", "__git_short_hash__", "__build_timestamp__"}
 
@@ -130,9 +131,11 @@ def missing_or_different(module: object, name: str, node: ast.stmt) -> str | Non
     positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     optional = {p.name for p in parameters if p.default is not p.empty}
     required_by_them = len(theirs) - len(node.args.defaults)
-    if positional != theirs or not {*theirs[required_by_them:]} <= optional:
+    same = positional[: len(theirs)] == theirs and {*positional[len(theirs) :]} <= optional
+    if not same or not {*theirs[required_by_them:]} <= optional:
         return f"{name}: {positional} is not {theirs}"
-    if lacking := {a.arg for a in node.args.kwonlyargs} - optional:
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if (lacking := {a.arg for a in node.args.kwonlyargs} - optional) and not takes_all:
         return f"{name} lacks {lacking}"
     return None
 

@@ -38,6 +38,8 @@ LAYERS = [
     {"vision.pipeline"},
     {"weights"},
     {"conventions"},
+    {"programs"},
+    {"npu_programs"},
     {"model"},
     {"vision.tasks"},
     {"vision.models", "benchmark", "evaluation", "registry", "serving"},

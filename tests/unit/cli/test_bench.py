@@ -33,6 +33,14 @@ def test_for_programs(photos: list[Path]) -> None:
     assert document["backend"].startswith("onnxruntime")
 
 
+@pytest.mark.parametrize("option", ["--device", "--devices"])
+def test_on_another_backend(photos: list[Path], option: str) -> None:
+    arguments = ["efficientnet-lite0", str(photos[0]), "--weights", "random", "--json"]
+    result = CliRunner().invoke(command, [*arguments, option, "openvino"])
+    backend = json.loads(result.output)["backend"]
+    assert backend == "openvino (the argument device orders 'openvino')"
+
+
 def test_the_sections_of_0_10_are_sums_of_stages() -> None:
     seconds = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 5.0, 6.0]])
     measured = Benchmark("M", "w", "cpu", seconds, 6.0, None)

@@ -145,31 +145,32 @@ def tflite(
 ) -> bytes:
     """A TensorFlow Lite model with one constant tensor."""
     b = flatbuffers.Builder(0)
-    quantization = _table(b, 7, {
+    quantization = table(b, 7, {
         2: ("offset", b.CreateNumpyVector(np.asarray(scale, np.float32))),
         3: ("offset", b.CreateNumpyVector(np.asarray(zero_point, np.int64))),
         6: ("int32", axis),
     })  # fmt: skip
-    tensor_table = _table(b, 5, {
+    tensor_table = table(b, 5, {
         0: ("offset", b.CreateNumpyVector(np.asarray(array.shape, np.int32))),
         1: ("int8", dtype),
         2: ("uint32", 1),
         3: ("offset", b.CreateString(tensor_name)),
         4: ("offset", quantization),
     })  # fmt: skip
-    subgraph = _table(b, 1, {0: ("offset", _vector(b, [tensor_table]))})
+    subgraph = table(b, 1, {0: ("offset", vector(b, [tensor_table]))})
     contents = b.CreateNumpyVector(np.frombuffer(array.tobytes(), np.uint8))
-    buffers = [_table(b, 1, {}), _table(b, 1, {0: ("offset", contents)})]
-    model = _table(b, 5, {
+    buffers = [table(b, 1, {}), table(b, 1, {0: ("offset", contents)})]
+    model = table(b, 5, {
         0: ("uint32", 3),
-        2: ("offset", _vector(b, [subgraph])),
-        4: ("offset", _vector(b, buffers)),
+        2: ("offset", vector(b, [subgraph])),
+        4: ("offset", vector(b, buffers)),
     })  # fmt: skip
     b.Finish(model, b"TFL3")
     return bytes(b.Output())
 
 
-def _table(b: Any, size: int, fields: Mapping[int, tuple[str, int]]) -> int:
+def table(b: Any, size: int, fields: Mapping[int, tuple[str, int]]) -> int:
+    """A flatbuffers table of the fields, (kind, value) by slot."""
     add = {
         "offset": b.PrependUOffsetTRelativeSlot,
         "int8": b.PrependInt8Slot,
@@ -182,7 +183,8 @@ def _table(b: Any, size: int, fields: Mapping[int, tuple[str, int]]) -> int:
     return int(b.EndObject())
 
 
-def _vector(b: Any, offsets: Sequence[int]) -> int:
+def vector(b: Any, offsets: Sequence[int]) -> int:
+    """A flatbuffers vector of offsets."""
     b.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         b.PrependUOffsetTRelative(offset)

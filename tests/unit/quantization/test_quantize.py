@@ -56,6 +56,7 @@ def error(program: bytes) -> float:
 
 def test_an_int8_program_takes_pixels_and_gives_nearly_the_same(ranges: Ranges) -> None:
     program = quantize(network(), ranges)
+    onnx.checker.check_model(program, full_check=True)
     assert error(program) < 0.05
     assert operations(program)["Cast"] == operations(program)["Sub"] == 0
     model = onnx.load_from_string(program)

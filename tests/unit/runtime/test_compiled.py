@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
 from furiosa_models.runtime import compiled
-from furiosa_models.runtime.cpu import OnnxRuntimeSession
+from furiosa_models.runtime.backends import ort
+from furiosa_models.runtime.backends.base import Setup
+from furiosa_models.runtime.backends.ort import OnnxRuntimeSession
 
 PIXELS = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
 
@@ -48,7 +50,7 @@ MODEL = networks.to_bytes(graph())
 
 
 def outputs(model: bytes | str) -> npt.NDArray[np.float32]:
-    (result,) = OnnxRuntimeSession(model, threads=1).run(PIXELS)
+    (result,) = OnnxRuntimeSession(model, Setup(threads=1)).run(PIXELS)
     return result
 
 
@@ -119,7 +121,7 @@ def test_another_machine_or_version_has_its_own_entry(
     monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     outputs(MODEL)
-    monkeypatch.setattr(compiled, change, lambda: "another")
+    monkeypatch.setattr(compiled, change, lambda *_: "another")
     outputs(MODEL)
     old, new = compiled.entries()
     assert (old.is_current, new.is_current) == (False, True)
@@ -164,7 +166,7 @@ def test_what_cannot_be_saved_is_run_all_the_same(
         msg = "no space left"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(compiled, "_saving", refuse)
+    monkeypatch.setattr(ort._Maker, "make", refuse)
     np.testing.assert_array_equal(outputs(MODEL), plain)
     assert compiled.entries() == []
 
@@ -173,8 +175,8 @@ def test_many_processes_make_one_entry(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(MODEL)
     code = (
-        "import sys; from furiosa_models.runtime.cpu import OnnxRuntimeSession as S;"
-        "S(sys.argv[1], threads=1)"
+        "import sys; from furiosa_models.runtime.backends import Setup, open_session;"
+        "open_session('onnxruntime', sys.argv[1], Setup(threads=1))"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4

@@ -95,7 +95,7 @@ def test_device_strings(text: str, specs: list[NpuSpec]) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("gpu", "expected 'cpu', 'npu', 'auto'"),
+        ("gpu", "expected 'cpu', 'openvino'"),
         ("warboy", "expected"),
         ("npu:0", "expected"),
         ("npu0", "expected"),

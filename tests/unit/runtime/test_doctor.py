@@ -14,7 +14,6 @@ from .fake_vendor import forget, install_with_device
 def _forget() -> Iterator[None]:
     yield
     forget()
-    doctor.compiler_version.cache_clear()
 
 
 def facts() -> dict[str, doctor.Fact]:
@@ -26,11 +25,23 @@ def test_a_machine_without_an_npu() -> None:
     assert found["vendor runtime"].finding == "not installed"
     assert found["NPU"].is_fine is False
     assert "pip install furiosa-runtime" in found["NPU"].advice
-    assert found["compiler"].finding == "no furiosa-compiler"
+    assert found["compiler"].finding == "no furiosa-compiler that answers"
     assert found["models run on"].finding == "the CPU, by ONNX Runtime"
     assert found["ONNX Runtime"].finding.startswith("1.")
     assert found["cache"].is_fine
     assert found["compiled programs"].finding.startswith("0 with 0 MiB")
+
+
+def test_backends_that_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = facts()
+    assert found["OpenVINO"].finding.startswith("20")
+    assert found["LiteRT"].finding[0].isdigit()
+    monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "openvino")
+    assert facts()["models run on"].finding == "the CPU, by OpenVINO"
+    monkeypatch.setattr(doctor, "version_of", lambda _: None)
+    found = facts()
+    assert found["OpenVINO"].advice.endswith("pip install 'furiosa-model-zoo[openvino]'")
+    assert found["LiteRT"].advice.endswith("pip install 'furiosa-model-zoo[tflite]'")
 
 
 def test_a_machine_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -41,7 +52,7 @@ def test_a_machine_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("PATH", str(tmp_path))
     found = facts()
     assert found["NPU"].finding == "answers"
-    assert found["compiler"].finding == "furiosa-compiler 0.10.1"
+    assert found["compiler"].finding == "furiosa-compiler 0.10.1_abc"
     assert found["models run on"].finding == "the NPU"
 
 
@@ -60,4 +71,4 @@ def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     compiler.write_text("#!/bin/sh\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert doctor.compiler_version() is None
+    assert facts()["compiler"].finding == "no furiosa-compiler that answers"

@@ -32,7 +32,7 @@ class ZooModel:
     def cpu_program(self, *, precision: Precision = "fp32") -> Path:  # noqa: ARG002
         raise AssertionError
 
-    def enf(self, num_pe: Literal[1, 2] = 2) -> bytes:
+    def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
         return f"{num_pe} PE".encode()
 
 
@@ -69,7 +69,7 @@ def test_a_runner_is_passed_through(calls: list[Any]) -> None:
         ("npu0pe1", 1, {"device": "npu0pe1"}),
     ],
 )
-def test_a_model_of_the_zoo_is_its_enf(
+def test_a_model_of_the_zoo_is_its_npu_program(
     calls: list[Any], device: str | None, num_pe: int, passed: dict[str, str]
 ) -> None:
     sync.create_runner(ZooModel(), device=device).close()

@@ -76,6 +76,12 @@ def test_nothing_in_time() -> None:
                 receiver.recv(timeout)
 
 
+@pytest.mark.parametrize("timeout", [-1, -0.5, float("nan"), float("inf")])
+def test_a_timeout_that_is_none(timeout: float) -> None:
+    with tiny_queue() as (_, receiver), pytest.raises(ValueError, match="finite number of seconds"):
+        receiver.recv(timeout)
+
+
 def test_wrong_inputs_are_refused_at_once() -> None:
     with tiny_queue() as (submitter, receiver):
         with pytest.raises(TypeError):

@@ -1,0 +1,185 @@
+"""What a model is run with on an NPU: a published program, or one that is compiled here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from . import networks
+from .errors import ArtifactNotFound, ArtifactUnavailable
+from .programs import Programs, recipe_key
+from .runtime.compiler import Compiler, find_compiler, is_same_version
+from .runtime.devices import makes_npu_programs
+from .runtime.sync import Precision
+
+if TYPE_CHECKING:  # slow to import, and not needed to run what is cached
+    from .artifacts import Artifact, File
+
+__all__ = ["NpuPrograms"]
+
+logger = logging.getLogger(__name__)
+
+_PUBLISHED = "published"
+_COMPILERS_OPSET = 13
+_Files: TypeAlias = "Mapping[str, Mapping[str, File]]"
+
+
+class NpuPrograms(Programs):
+    """The programs of a model of the zoo, those of the NPU among them."""
+
+    def model_source(
+        self, num_pe: Literal[1, 2] = 2, *, precision: Precision | None = None
+    ) -> bytes:
+        """The best program for this machine; it takes uint8, as `preprocess` gives it.
+
+        With the vendor's compiler or an NPU it is a program of the NPU, as in 0.10. Elsewhere, or
+        where the environment orders the CPU, it is ONNX with the scaling inside.
+
+        Args:
+            num_pe: Number of processing elements, for the NPU: 1 or 2.
+            precision: `"fp32"` or `"int8"` for that program of the CPU, on every machine.
+
+        Raises:
+            ValueError: `num_pe` is neither 1 nor 2.
+            ArtifactNotFound: The weights in use were not calibrated for int8.
+            CompilationError: The vendor's compiler failed.
+        """
+        _check_num_pe(num_pe)
+        if precision is None and makes_npu_programs():
+            return self.npu_program(num_pe)
+        return self.cpu_program(precision=precision or "fp32").read_bytes()
+
+    def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
+        """What the vendor runtime is given: an ENF; where there is none, quantized ONNX.
+
+        The vendor runtime compiles quantized ONNX itself, every time. A line in the log says so.
+
+        Args:
+            num_pe: Number of processing elements: 1 or 2.
+
+        Raises:
+            ArtifactNotFound: There is no ENF, and the weights were not calibrated for int8.
+            CompilationError: The vendor's compiler failed.
+        """
+        try:
+            return self.enf(num_pe)
+        except (ArtifactNotFound, ArtifactUnavailable) as error:
+            if find_compiler() is not None:  # what it needs is what could not be had
+                raise
+            program = self._quantized().read_bytes()
+            logger.warning(
+                "%s Giving the vendor runtime quantized ONNX of %s, which it compiles itself.",
+                error,
+                self.weights,
+            )
+            return program
+
+    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
+        """The program of the NPU: published, or compiled here and kept.
+
+        Args:
+            num_pe: Number of processing elements: 1 or 2.
+            ir_version: Version of the compiler that made it, such as `0.10.1_8b00177dc`; that of
+                the installed compiler by default, or where there is none the newest published.
+
+        Raises:
+            ValueError: `num_pe` is neither 1 nor 2.
+            ArtifactNotFound: None was published for the weights and version, and it cannot be
+                compiled here.
+            ArtifactUnavailable: It was published, and is out of reach.
+            CompilationError: The vendor's compiler failed.
+        """
+        _check_num_pe(num_pe)
+        artifact = self._published()
+        published = artifact.enf if artifact else {}
+        compiler = find_compiler()
+        version = ir_version or (compiler.ir_version if compiler else _newest(published))
+        makes_it = compiler is not None and is_same_version(compiler.ir_version, version)
+        file = _of_version(published, version, f"{num_pe}pe")
+        if file is not None:
+            try:
+                return self._store.fetch([file])[file.name].read_bytes()
+            except ArtifactUnavailable as error:
+                if not makes_it:
+                    raise
+                logger.warning("%s\nCompiling it instead.", error)
+        if compiler is not None and makes_it:
+            return self._compiled(compiler, num_pe)
+        raise ArtifactNotFound(self._no_enf(published, num_pe, version))
+
+    @property
+    def dfg(self) -> bytes:
+        """The quantized graph that 0.8 published, an intermediate form of the vendor's compiler.
+
+        Raises:
+            ArtifactNotFound: None was published for this model and these weights.
+        """
+        from .artifacts import zoo
+
+        published = self._published()
+        versions = published.dfg if published else {}
+        files = versions.get(_newest(versions), {})
+        if not files:
+            having = sorted(
+                name for name, sets in zoo().items() if any(a.dfg for a in sets.values())
+            )
+            msg = (
+                f"{self.name} has no DFG of the weights {self.weights!r}; 0.8 published those of "
+                f"{', '.join(having)}, with the weights {_PUBLISHED!r}. enf() and "
+                "model_source(precision='int8') give quantized programs"
+            )
+            raise ArtifactNotFound(msg)
+        file = files[max(files)]
+        return self._store.fetch([file])[file.name].read_bytes()
+
+    def _published(self) -> Artifact | None:
+        """The published artifact, if the weights in use are those: no program is of others."""
+        return self.catalogue().get(_PUBLISHED) if self.weights == _PUBLISHED else None
+
+    def _compiled(self, compiler: Compiler, num_pe: Literal[1, 2]) -> bytes:
+        program = self._quantized()  # whose name is its hash
+        key = recipe_key("enf", program.name, compiler.ir_version, num_pe)
+        path = self._store.derive(key, lambda: compiler.compile(program.read_bytes(), num_pe))
+        return path.read_bytes()
+
+    def _quantized(self) -> Path:
+        """The int8 program as the vendor's compiler wants it: of one image, and old enough."""
+        program = self._int8_program()
+        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.fingerprint())
+
+        def build() -> bytes:
+            one_image = networks.set_batch_size(program.read_bytes(), 1)
+            return networks.with_opset(one_image, _COMPILERS_OPSET)
+
+        return self._store.derive(key, build)
+
+    def _no_enf(self, published: _Files, num_pe: int, version: str) -> str:
+        known = ", ".join(published) or f"none of the weights {self.weights!r}"
+        return (
+            f"{self.name} has no ENF for {num_pe} PE and IR version {version or 'any'}; "
+            f"published: {known}. On a machine with furiosa-compiler it is compiled."
+        )
+
+
+def _check_num_pe(num_pe: int) -> None:
+    """Raise ValueError unless it is 1 or 2."""
+    if num_pe not in (1, 2):
+        msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
+        raise ValueError(msg)
+
+
+def _of_version(files: _Files, version: str, size: str) -> File | None:
+    """The file of an IR version, of which `version` may have fewer digits."""
+    exact = files.get(version)
+    if exact is None:
+        exact = next((f for known, f in files.items() if is_same_version(known, version)), {})
+    return exact.get(size)
+
+
+def _newest(files: _Files) -> str:
+    """The newest IR version, compared as a version, or an empty string."""
+    from packaging.version import Version
+
+    return max(files, key=lambda version: Version(version.partition("_")[0]), default="")

@@ -1,0 +1,108 @@
+"""What a model is run with on a CPU: a float program, or an int8 one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from . import networks
+from .artifacts.store import Store
+from .conventions import scaled_inside
+from .errors import ArtifactNotFound
+from .runtime.sync import Precision
+from .vision.preprocess import ImageInput
+from .weights import WeightSet
+
+if TYPE_CHECKING:
+    from .artifacts import Artifact
+
+__all__ = ["Programs", "recipe_key"]
+
+
+class Programs(ABC):
+    """The programs of a model of the zoo, each made on first use and kept in the store."""
+
+    name: ClassVar[str]
+    _store: Store
+
+    @property
+    @abstractmethod
+    def weights(self) -> str:
+        """Name of the weights in use."""
+
+    @property
+    @abstractmethod
+    def tensor_name_to_range(self) -> dict[str, list[float]]:
+        """Calibrated range of each tensor of the published `origin`."""
+
+    @classmethod
+    @abstractmethod
+    def catalogue(cls) -> dict[str, Artifact]:
+        """The model's sets of weights, by name."""
+
+    @classmethod
+    @abstractmethod
+    def _catalogue_name(cls) -> str: ...
+
+    @abstractmethod
+    def _weights(self) -> WeightSet: ...
+
+    @abstractmethod
+    def _input_spec(self) -> ImageInput: ...
+
+    def cpu_program(self, *, precision: Precision = "fp32") -> Path:
+        """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
+
+        Args:
+            precision: `"int8"` for the quantized program.
+
+        Raises:
+            ArtifactNotFound: The weights in use were not calibrated for int8.
+        """
+        if precision == "int8":
+            return self._int8_program()
+        weights, spec = self._weights(), self._input_spec()
+        recipe = [weights.digest, spec.mean, spec.std, networks.fingerprint()]
+        return self._store.derive(recipe_key(*recipe), lambda: scaled_inside(weights.origin, spec))
+
+    def _int8_program(self) -> Path:
+        from .quantization import calibrated
+
+        program = self.cpu_program()
+        key = recipe_key(program.name, calibrated.fingerprint(), self._calibration_name())
+        return self._store.derive(key, lambda: self._quantize(program.read_bytes()))
+
+    def _quantize(self, program: bytes) -> bytes:
+        from .quantization import calibrated, quantize
+
+        model, weights = self._catalogue_name(), self.weights
+        if self._calibration_name() == model:
+            calibration = calibrated.load_calibration(model, weights)
+        else:
+            calibration = calibrated.Calibration(self.tensor_name_to_range, {})
+        return quantize(program, calibration.ranges, channel_means=calibration.means or None)
+
+    def _calibration_name(self) -> str:
+        """Name of the zoo's calibration of the weights or, as in 0.10, hash of the published one.
+
+        Raises:
+            ArtifactNotFound: There is neither.
+        """
+        from .quantization import calibrated
+
+        model, weights = self._catalogue_name(), self._weights()
+        try:
+            calibrated.calibration_file(model, weights.name)
+        except ArtifactNotFound:
+            if weights.artifact is None or weights.artifact.tensor_ranges is None:
+                raise
+            return weights.artifact.tensor_ranges.digest
+        return model
+
+
+def recipe_key(*recipe: object) -> str:
+    """Key in the store of what is made by a recipe."""
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

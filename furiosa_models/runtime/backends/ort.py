@@ -1,0 +1,144 @@
+"""ONNX Runtime, tuned once for all: what runs ONNX on a CPU unless something else is ordered.
+
+Threads follow the process's CPU affinity. Between two operators they spin for 5 us, and not at all
+between two runs. ONNX Runtime's own threads spin for milliseconds: a few per cent faster on an idle
+machine, and half as fast on one that has other things to do. Without any spinning, networks of many
+small operators lose up to a third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .. import compiled
+from ..errors import FuriosaRuntimeError
+from ..model import Model
+from ..profiling import watched
+from ..source import with_batch_size
+from ..tensor import DataType, TensorDesc
+from .base import Arrays, Session, Setup
+
+__all__ = ["OnnxRuntimeSession", "session_options"]
+
+_ERRORS_ONLY = 3
+_SPIN_US = "5"
+_MODEL, _WEIGHTS = "model.onnx", "weights.bin"
+_LEAST_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
+_HINT = "a runner on the CPU takes ONNX or TFLite; ENF needs an NPU"
+_DTYPES = {
+    "tensor(bfloat16)": "BFLOAT16",
+    "tensor(bool)": "BOOL",
+    "tensor(double)": "FLOAT64",
+    "tensor(float)": "FLOAT32",
+    "tensor(float16)": "FLOAT16",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(int8)": "INT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(uint8)": "UINT8",
+}
+
+
+class OnnxRuntimeSession(Session):
+    """An ONNX Runtime session on the CPU; arguments and errors are those of `Session`."""
+
+    name, title = "onnxruntime", "ONNX Runtime"
+
+    def __init__(self, program: bytes | str, setup: Setup) -> None:
+        if setup.batch_size is not None:
+            program = with_batch_size(program, setup.batch_size)
+        with self._loading(program, _HINT):
+            self._session = compiled.load(program, _Maker(setup.threads))
+            self.model = Model(
+                [_describe(node) for node in self._session.get_inputs()],
+                [_describe(node) for node in self._session.get_outputs()],
+            )
+
+    def _run(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+        names = [desc.name for desc in self.model.inputs()]
+        return list(self._session.run(output_names, dict(zip(names, tensors, strict=True))))
+
+
+class _Maker:
+    """Makes sessions, and keeps optimised graphs: see `compiled.Maker`."""
+
+    library, options = "onnxruntime", ""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    def load(self, model: bytes | str) -> Any:
+        """A session of a model."""
+        return _session(model, session_options(self._threads))
+
+    def make(self, model: bytes | str, folder: Path) -> Any:
+        """A session of a model, whose optimised graph and weights are left in the folder."""
+        options = session_options(self._threads)
+        prefix = "session.optimized_model_external_initializers"
+        settings = {
+            f"{prefix}_file_name": _WEIGHTS,
+            f"{prefix}_min_size_in_bytes": _LEAST_OUTSIDE,
+            # Without it, matrices and int8 kernels are packed anew at every load.
+            "session.save_external_prepacked_constant_initializers": "1",
+        }
+        options.optimized_model_filepath = str(folder / _MODEL)
+        for name, value in settings.items():
+            options.add_session_config_entry(name, value)
+        return _session(model, options)
+
+    def open(self, folder: Path) -> Any:
+        """A session of what was left there."""
+        import onnxruntime
+
+        options = session_options(self._threads)
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return _session(str(folder / _MODEL), options)
+
+
+def session_options(threads: int) -> Any:
+    """Tuned `onnxruntime.SessionOptions` for a number of threads."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
+    for name, value in _spinning().items():
+        options.add_session_config_entry(name, value)
+    return options
+
+
+def _session(model: bytes | str, options: Any) -> Any:
+    import onnxruntime
+
+    with watched(options) as sessions:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        sessions.append(session)
+    return session
+
+
+@cache
+def _spinning() -> dict[str, str]:
+    import onnxruntime
+
+    major, minor = onnxruntime.__version__.split(".")[:2]
+    if (int(major), int(minor)) < (1, 26):  # these cannot spin for a limited time
+        return {"session.intra_op.allow_spinning": "0"}
+    return {
+        "session.force_spinning_stop": "1",
+        "session.intra_op.spin_duration_us": _SPIN_US,
+    }
+
+
+def _describe(node: Any) -> TensorDesc:
+    if node.type not in _DTYPES:
+        msg = f"{node.name!r} is a {node.type}, which a runner neither takes nor gives"
+        raise FuriosaRuntimeError(msg)
+    sizes = [size if isinstance(size, int) else None for size in node.shape]
+    dtype = getattr(DataType, _DTYPES[node.type])
+    return TensorDesc.of(node.name, sizes, dtype)

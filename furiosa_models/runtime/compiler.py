@@ -1,0 +1,142 @@
+"""The vendor's compiler, `furiosa-compiler`: it makes NPU programs (ENF) of quantized ONNX."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from ..artifacts import settings
+from ..errors import CompilationError
+
+__all__ = ["COMPILER", "Compiler", "find_compiler", "is_same_version"]
+
+logger = logging.getLogger(__name__)
+
+COMPILER = "furiosa-compiler"
+
+_PATIENCE_S = 10
+_MOST_WORDS = 4000
+_TARGETS = {1: "warboy", 2: "warboy-2pe"}
+_BACKEND = re.compile(r"backend:\s*- version:\s*(?P<version>\S+)\s*- revision:\s*(?P<revision>\w+)")
+_TITLE = re.compile(r"v(?P<version>\d+\.\d+\.\d+\S*) \((?P<revision>\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """An installed compiler.
+
+    Attributes:
+        program: Path of the command.
+        version: Its version.
+        revision: Its revision, or an empty string where it does not say.
+    """
+
+    program: str
+    version: str
+    revision: str
+
+    @property
+    def ir_version(self) -> str:
+        """Version of the programs that it makes, such as `0.10.1_8b00177dc`."""
+        return f"{self.version}_{self.revision}" if self.revision else self.version
+
+    def compile(self, model: bytes, num_pe: Literal[1, 2]) -> bytes:
+        """The NPU program of a quantized ONNX model; takes seconds to minutes.
+
+        Args:
+            model: The model's bytes.
+            num_pe: Processing elements that run it together.
+
+        Raises:
+            CompilationError: The compiler refuses the model, gives nothing, or takes longer than
+                `FURIOSA_MODELS_COMPILE_TIMEOUT` seconds.
+        """
+        with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
+            source, output = Path(folder, "model.onnx"), Path(folder, "model.enf")
+            source.write_bytes(model)
+            target = _TARGETS[num_pe]
+            self._run([str(source), "-o", str(output), "--target-npu", target])
+            if not output.is_file() or not output.stat().st_size:
+                msg = f"{self} reported success and wrote no program for {target}"
+                raise CompilationError(msg)
+            return output.read_bytes()
+
+    def __str__(self) -> str:
+        return f"{COMPILER} {self.ir_version}"
+
+    def _run(self, arguments: list[str]) -> None:
+        limit = settings.compile_timeout()
+        logger.info("%s compiles a model; this may take minutes", self)
+        process = subprocess.Popen(
+            [self.program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # what it starts is ended with it
+        )
+        try:
+            words, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            msg = (
+                f"{self} took longer than {limit:g} s and was ended; "
+                "FURIOSA_MODELS_COMPILE_TIMEOUT gives it more seconds"
+            )
+            raise CompilationError(msg) from None
+        finally:
+            _end(process)
+        if process.returncode != 0:
+            said = words.strip()[-_MOST_WORDS:] or "nothing"
+            msg = f"{self} failed (exit code {process.returncode}); it said:\n{said}"
+            raise CompilationError(msg)
+
+
+def find_compiler() -> Compiler | None:
+    """The compiler on `PATH`, or None where there is none that answers."""
+    program = shutil.which(COMPILER)
+    return None if program is None else _ask(program, Path(program).stat().st_mtime_ns)
+
+
+def is_same_version(one: str, other: str) -> bool:
+    """Whether two IR versions are the same, one perhaps with fewer digits of the revision."""
+    version, _, revision = one.partition("_")
+    other_version, _, other_revision = other.partition("_")
+    if version != other_version:
+        return False
+    return revision.startswith(other_revision) or other_revision.startswith(revision)
+
+
+@lru_cache(maxsize=4)
+def _ask(program: str, _changed: int) -> Compiler | None:
+    """What a command says of itself; asked anew when its file changes."""
+    try:
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True, timeout=_PATIENCE_S
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("%s does not say its version (%s): going on without it", program, error)
+        return None
+    match = _BACKEND.search(answer) or _TITLE.search(answer)
+    if match is None:
+        logger.warning("%s says of its version %r: going on without it", program, answer)
+        return None
+    return Compiler(program, match["version"], match["revision"])
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End what still runs of it, and forget it."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

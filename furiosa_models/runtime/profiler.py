@@ -1,0 +1,31 @@
+"""`furiosa.runtime.profiler` of furiosa-runtime 0.10: what takes how long.
+
+On a machine whose models run on an NPU these are the vendor's own names; see
+`furiosa_models.runtime.profiling` for what they are on a CPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import profiling
+from .devices import defaults_to_npu
+
+if TYPE_CHECKING:
+    from .profiling import Profiler, ProfilerRecordObject, RecordFormat, Resource
+
+    profile = Profiler
+
+__all__ = ["Profiler", "ProfilerRecordObject", "RecordFormat", "Resource", "profile"]
+
+_VENDOR = "furiosa.runtime.profiler"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    if defaults_to_npu():
+        return getattr(importlib.import_module(_VENDOR), name)
+    return getattr(profiling, "Profiler" if name == "profile" else name)

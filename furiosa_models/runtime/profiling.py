@@ -1,0 +1,247 @@
+"""The profiler on a CPU: spans of inferences for every backend, of operations for ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import Flag, IntEnum, auto
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from typing_extensions import Self
+
+from ..errors import BackendUnavailable
+from .errors import FuriosaRuntimeError
+from .frames import Frames
+
+__all__ = ["Profiler", "RecordFormat", "Resource", "inference", "watched"]
+
+_INFERENCE = "Inference"
+_US = 1000
+_AN_HOUR = 3600 * 10**9
+
+
+class Resource(Flag):
+    """What is recorded."""
+
+    CPU = auto()
+    NPU = auto()
+    ALL = CPU | NPU
+
+
+class RecordFormat(IntEnum):
+    """What becomes of the records: a file of trace events, or a data frame of pandas."""
+
+    ChromeTrace = 0
+    PandasDataFrame = 1
+
+
+class Profiler(Frames):
+    """Records what runs while it is entered; one at a time in a process.
+
+    ```python
+    with open("trace.json", "w") as file, profile(file=file) as profiler:
+        with create_runner(model) as runner, profiler.record("trace"):
+            runner.run(tensor)
+    ```
+
+    Every inference is a span `Inference`. Of runners on ONNX Runtime that are made inside, every
+    operation is a span as well. `chrome://tracing` and Perfetto show the file.
+
+    Args:
+        resource: What to record; on a CPU there is no `Resource.NPU`.
+        format: Trace events, which are written on leaving, or data frames.
+        config: `file`, for trace events: a file object or descriptor; standard output by default.
+
+    Raises:
+        BackendUnavailable: Only an NPU was to be recorded.
+        ValueError: There is no such format or option.
+    """
+
+    def __init__(
+        self,
+        resource: Resource = Resource.ALL,
+        format: RecordFormat = RecordFormat.ChromeTrace,
+        **config: Any,
+    ) -> None:
+        if Resource.CPU not in resource:
+            msg = f"{resource} cannot be recorded: models run on the CPU. Resource.ALL records that"
+            raise BackendUnavailable(msg)
+        self._format = RecordFormat(format)
+        known = {"file"} if self._format is RecordFormat.ChromeTrace else set()
+        if unknown := sorted(config.keys() - known):
+            msg = f"{self._format.name} has no option {unknown[0]!r}; it has {known or 'none'}"
+            raise ValueError(msg)
+        self._file = config.get("file", sys.stdout)
+        self._spans: list[dict[str, Any]] = []
+        self._sessions: list[tuple[Any, int]] = []
+        self._pauses: list[tuple[int, int]] = []
+        self._paused_at: int | None = None
+
+    def record(
+        self, name: str = "", warm_up: bool = False
+    ) -> AbstractContextManager[ProfilerRecordObject]:
+        """A span of that name while it is entered; with `warm_up`, nothing is recorded in it."""
+        return _warming_up(self) if warm_up else _recorded(self, name, "Record")
+
+    def pause(self) -> None:
+        """Record nothing from here on."""
+        if self._paused_at is None:
+            self._paused_at = time.time_ns()
+
+    def resume(self) -> None:
+        """Record again."""
+        if self._paused_at is not None:
+            self._pauses.append((self._paused_at, time.time_ns()))
+            self._paused_at = None
+
+    def export_chrome_trace(self, filename: str | os.PathLike[str]) -> None:
+        """Write the records as trace events."""
+        Path(filename).write_text(json.dumps(_trace(self._events)))
+
+    def __enter__(self) -> Self:
+        _begin(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self)
+        self.resume()
+        spans = [*self._spans, *(span for s in self._sessions for span in _operations(*s))]
+        self._sessions.clear()
+        kept = [span for span in spans if not self._was_paused(span["start"])]
+        self._events = sorted(kept, key=lambda span: (span["start"], -span["end"]))
+        if self._format is RecordFormat.ChromeTrace:
+            _write(self._file, json.dumps(_trace(self._events)))
+
+    def _was_paused(self, moment: int) -> bool:
+        return any(first <= moment < last for first, last in self._pauses)
+
+
+class ProfilerRecordObject:
+    """A span that is being recorded.
+
+    Args:
+        name: Its name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+_guard = threading.Lock()
+_active: Profiler | None = None
+
+
+def inference(backend: str) -> AbstractContextManager[Any]:
+    """What an inference is done in: a span if there is a profiler, else nothing."""
+    return nullcontext() if _active is None else _recorded(_active, _INFERENCE, backend)
+
+
+@contextmanager
+def watched(options: Any) -> Iterator[list[Any]]:
+    """Let the session be profiled that is made of `options` and put into the list given."""
+    profiler = _active
+    if profiler is None:
+        yield []
+        return
+    folder = TemporaryDirectory(prefix="furiosa-models-")
+    options.enable_profiling = True
+    options.profile_file_prefix = str(Path(folder.name) / "profile")
+    made: list[Any] = []
+    begun = time.time_ns()
+    try:
+        yield made
+    finally:
+        if not made:
+            folder.cleanup()
+    profiler._sessions += [((session, folder), begun) for session in made]
+
+
+def _begin(profiler: Profiler) -> None:
+    global _active
+    with _guard:
+        if _active is not None:
+            msg = "a profiler is active in this process: leave it before another is entered"
+            raise FuriosaRuntimeError(msg)
+        _active = profiler
+
+
+def _end(profiler: Profiler) -> None:
+    global _active
+    with _guard:
+        if _active is profiler:
+            _active = None
+
+
+@contextmanager
+def _recorded(profiler: Profiler, name: str, category: str) -> Iterator[ProfilerRecordObject]:
+    start = time.time_ns()
+    try:
+        yield ProfilerRecordObject(name)
+    finally:
+        thread = threading.get_native_id()
+        profiler._spans.append(_span(name, category, start, time.time_ns(), thread))
+
+
+@contextmanager
+def _warming_up(profiler: Profiler) -> Iterator[ProfilerRecordObject]:
+    profiler.pause()
+    try:
+        yield ProfilerRecordObject("")
+    finally:
+        profiler.resume()
+
+
+def _span(name: str, category: str, start: int, end: int, thread: int) -> dict[str, Any]:
+    return {"name": name, "cat": category, "start": start, "end": end, "thread.id": thread}
+
+
+def _operations(watched_session: Any, begun: int) -> Iterator[dict[str, Any]]:
+    """What ONNX Runtime recorded of a session, which then records no more."""
+    session, folder = watched_session
+    # Its clock is the system's on Linux; elsewhere it may count from the machine's start.
+    told = int(session.get_profiling_start_time_ns())
+    zero = told if abs(told - begun) < _AN_HOUR else begun
+    path = session.end_profiling()
+    events = json.loads(Path(path).read_text()) if path else []
+    folder.cleanup()
+    for event in events:
+        start = zero + event["ts"] * _US
+        span = _span(event["name"], event["cat"], start, start + event["dur"] * _US, event["tid"])
+        yield {**span, "args": event["args"]}
+
+
+def _trace(spans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Spans as complete events of the trace event format, from the first one on."""
+    zero = spans[0]["start"] if spans else 0
+    return [
+        {
+            "name": span["name"],
+            "cat": span["cat"],
+            "ph": "X",
+            "ts": (span["start"] - zero) / _US,
+            "dur": (span["end"] - span["start"]) / _US,
+            "pid": os.getpid(),
+            "tid": span["thread.id"],
+            "args": span.get("args", {}),
+        }
+        for span in spans
+    ]
+
+
+def _write(file: Any, text: str) -> None:
+    if isinstance(file, int):
+        with open(file, "w", closefd=False) as stream:
+            stream.write(text)
+        return
+    try:
+        file.write(text)
+    except TypeError:  # a binary one
+        file.write(text.encode())
+    file.flush()

@@ -1,0 +1,264 @@
+"""Programs of the NPU: published, compiled here, or quantized ONNX for the vendor runtime."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+
+from furiosa_models.artifacts import File, Store
+from furiosa_models.errors import ArtifactNotFound, ArtifactUnavailable, CompilationError
+from furiosa_models.quantization import CalibrationMethod, Calibrator, calibrated
+from furiosa_models.runtime.sync import create_runner
+from furiosa_models.vision import EfficientNetB0, EfficientNetLite0, SSDMobileNet
+
+from .runtime.fake_compiler import IR_VERSION, VERSION, FakeCompiler
+from .runtime.fake_vendor import forget, install_with_device
+
+ROOT = Path(__file__).parents[2]
+ENF = b"a published program of the NPU"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCompiler:
+    return FakeCompiler(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def _npu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The vendor runtime with a device."""
+    forget()
+    install_with_device(monkeypatch, tmp_path)
+    yield
+    forget()
+
+
+@pytest.fixture(scope="module")
+def calibration() -> calibrated.Calibration:
+    """Ranges of a network with random weights, whose results mean nothing anyway."""
+    program = EfficientNetLite0(weights="random").model_source(precision="fp32")
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224), np.uint8)
+    calibrator = Calibrator(program, CalibrationMethod.MIN_MAX_ASYM)
+    calibrator.collect_data([[image]])
+    ranges = {name: list(pair) for name, pair in calibrator.compute_range().items()}
+    return calibrated.Calibration(ranges, {})
+
+
+@pytest.fixture
+def _calibrated(monkeypatch: pytest.MonkeyPatch, calibration: calibrated.Calibration) -> None:
+    monkeypatch.setattr(calibrated, "calibration_file", lambda *_: Path("stand-in.yaml"))
+    monkeypatch.setattr(calibrated, "load_calibration", lambda *_: calibration)
+
+
+@pytest.fixture
+def model() -> EfficientNetLite0:
+    return EfficientNetLite0(weights="random")
+
+
+def keep(file: File, data: bytes = ENF) -> None:
+    """Put a published file into the store."""
+    path = Store().path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def enf_file(version: str = IR_VERSION, size: str = "2pe") -> File:
+    return SSDMobileNet.catalogue()["published"].enf[version][size]
+
+
+@pytest.mark.parametrize("revision", ["8b00177dc", "8b00177"])
+def test_the_published_program_of_the_installed_compiler(fake: FakeCompiler, revision: str) -> None:
+    fake.say(VERSION.replace("8b00177dc", revision))
+    keep(enf_file())
+    assert SSDMobileNet().enf() == SSDMobileNet().model_source() == ENF
+    assert SSDMobileNet().npu_program() == ENF
+    assert fake.calls == []
+
+
+def test_an_older_compiler_has_its_own_published_program(fake: FakeCompiler) -> None:
+    fake.say("Furiosa SDK Compiler v0.10.0 (f8f05c8ea 2023-07-31T19:30:30Z)")
+    keep(enf_file("0.10.0_f8f05c8ea", "1pe"), b"old")
+    keep(enf_file(size="1pe"), b"new")
+    assert SSDMobileNet().enf(1) == b"old"
+    assert SSDMobileNet().enf(1, IR_VERSION) == b"new"
+
+
+@pytest.mark.usefixtures("_calibrated")
+def test_what_was_not_published_is_compiled_once_and_kept(
+    fake: FakeCompiler, model: EfficientNetLite0
+) -> None:
+    program = model.enf()
+    assert program.startswith(b"ENF warboy-2pe of")
+    assert model.model_source() == model.npu_program() == program
+    assert EfficientNetLite0(weights="random").enf(ir_version=IR_VERSION) == program
+    assert model.enf(1).startswith(b"ENF warboy of")
+    assert fake.calls == ["warboy-2pe", "warboy"]
+    fake.say(VERSION.replace("0.10.1", "0.11.0"))
+    model.enf()
+    assert len(fake.calls) == 3
+
+
+@pytest.mark.usefixtures("_calibrated")
+def test_resolving_all_resolves_both_sizes(fake: FakeCompiler, model: EfficientNetLite0) -> None:
+    model.resolve_all()
+    assert fake.calls == ["warboy", "warboy-2pe"]
+
+
+@pytest.mark.usefixtures("_calibrated")
+def test_what_the_compiler_is_given(fake: FakeCompiler, model: EfficientNetLite0) -> None:
+    model.enf()
+    given = onnx.load_from_string(fake.model)
+    onnx.checker.check_model(given, full_check=True)
+    assert [opset.version for opset in given.opset_import if not opset.domain] == [13]
+    (image,) = given.graph.input
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [dim.dim_value for dim in image.type.tensor_type.shape.dim] == [1, 3, 224, 224]
+    assert "QuantizeLinear" in {node.op_type for node in given.graph.node}
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224), np.uint8)
+    with (
+        create_runner(fake.model, device="cpu") as compiled,
+        create_runner(model, device="cpu", precision="int8") as here,
+    ):
+        np.testing.assert_array_equal(compiled.run(pixels)[0], here.run(pixels)[0])
+
+
+@pytest.mark.usefixtures("_calibrated")
+@pytest.mark.parametrize("mode", ["fail", "empty"])
+def test_nothing_is_kept_of_a_failure(
+    fake: FakeCompiler, model: EfficientNetLite0, mode: str
+) -> None:
+    fake.behave(mode)
+    for use in (model.enf, model.model_source, model.npu_program):
+        with pytest.raises(CompilationError, match="furiosa-compiler 0.10.1_8b00177dc"):
+            use()
+    fake.behave("well")
+    assert model.enf().startswith(b"ENF")
+    assert len(fake.calls) == 4
+
+
+@pytest.mark.usefixtures("_calibrated")
+def test_many_processes_compile_once(
+    fake: FakeCompiler, model: EfficientNetLite0, calibration: calibrated.Calibration
+) -> None:
+    model.cpu_program(precision="int8")
+    fake.behave("slow")
+    ranges = fake.folder / "ranges.yaml"
+    ranges.write_text(yaml.dump(calibration.ranges))
+    code = (
+        "import sys, yaml;"
+        "from furiosa_models.quantization import calibrated;"
+        "from furiosa_models.vision import EfficientNetLite0;"
+        "found = calibrated.Calibration(yaml.safe_load(open(sys.argv[1])), {});"
+        "calibrated.calibration_file = lambda *_: None;"
+        "calibrated.load_calibration = lambda *_: found;"
+        "print(EfficientNetLite0(weights='random').enf().decode())"
+    )
+    command = [sys.executable, "-c", code, str(ranges)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(3)
+    ]
+    said = {process.communicate()[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0] * 3
+    assert said == {model.enf().decode()}
+    assert fake.calls == ["warboy-2pe"]
+
+
+@pytest.mark.usefixtures("fake")
+def test_weights_that_were_not_calibrated(model: EfficientNetLite0) -> None:
+    for use in (model.enf, model.model_source, model.npu_program):
+        with pytest.raises(ArtifactNotFound, match="was not calibrated for int8"):
+            use()
+
+
+@pytest.mark.usefixtures("_calibrated")
+def test_a_published_program_out_of_reach_is_compiled(
+    fake: FakeCompiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    origin = EfficientNetB0.catalogue()["published"].files[0]
+    keep(origin, EfficientNetLite0(weights="random").origin)
+    assert EfficientNetB0().enf().startswith(b"ENF warboy-2pe")
+    assert "Compiling it instead" in caplog.text
+    assert fake.calls == ["warboy-2pe"]
+    with pytest.raises(ArtifactUnavailable):
+        EfficientNetB0().enf(ir_version="0.10.0_f8f05c8ea")
+
+
+def test_other_weights_have_no_published_program() -> None:
+    keep(enf_file())
+    with pytest.raises(ArtifactNotFound, match="none of the weights 'random'.*furiosa-compiler"):
+        SSDMobileNet(weights="random").enf()
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_who_orders_the_cpu_gets_its_program(
+    fake: FakeCompiler, model: EfficientNetLite0, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_DEVICE", device)
+    assert model.model_source() == model.cpu_program().read_bytes()
+    monkeypatch.delenv("FURIOSA_MODELS_DEVICE")
+    assert model.model_source(precision="fp32") == model.cpu_program().read_bytes()
+    assert fake.calls == []
+
+
+@pytest.mark.usefixtures("_npu", "_calibrated")
+def test_the_vendor_runtime_alone_is_given_quantized_onnx(
+    model: EfficientNetLite0, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    given = model.model_source()
+    assert model.npu_program() == given
+    assert "quantized ONNX" in caplog.text
+    assert "which it compiles itself" in caplog.text
+    nodes = onnx.load_from_string(given).graph.node
+    assert "QuantizeLinear" in {node.op_type for node in nodes}
+
+
+@pytest.mark.usefixtures("_npu")
+def test_the_vendor_runtime_alone_is_never_given_a_float_program(
+    model: EfficientNetLite0,
+) -> None:
+    for use in (model.model_source, lambda: create_runner(model)):
+        with pytest.raises(ArtifactNotFound, match="was not calibrated for int8"):
+            use()
+
+
+@pytest.mark.usefixtures("_npu")
+def test_the_vendor_runtime_alone_is_given_the_newest_published_program() -> None:
+    keep(enf_file())
+    assert SSDMobileNet().model_source() == ENF
+
+
+def test_published_ranges_serve_where_the_zoo_has_none(
+    calibration: calibrated.Calibration,
+) -> None:
+    published: Any = EfficientNetB0.catalogue()["published"]
+    keep(published.files[0], EfficientNetLite0(weights="random").origin)
+    keep(published.tensor_ranges, yaml.dump(calibration.ranges).encode())
+    program = EfficientNetB0(weights="published").model_source(precision="int8")
+    operations = {node.op_type for node in onnx.load_from_string(program).graph.node}
+    assert "QuantizeLinear" in operations
+
+
+def test_the_dfg_of_0_8() -> None:
+    (sizes,) = SSDMobileNet.catalogue()["published"].dfg.values()
+    keep(sizes["2pe"], b"a DFG")
+    assert SSDMobileNet().dfg == b"a DFG"
+
+
+def test_models_without_a_dfg_say_which_have_one() -> None:
+    complaint = "no DFG of the weights .* those of .*ResNet50.*SSDMobileNet.*SSDResNet34"
+    for without in (EfficientNetB0(), SSDMobileNet(weights="random")):
+        with pytest.raises(ArtifactNotFound, match=complaint):
+            _ = without.dfg
