@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .artifacts.brief import WeightsFacts, brief_zoo
 from .artifacts.store import Store
 from .conventions import Conventions, Head, geometry, specialised
-from .errors import ArtifactNotFound
 from .npu_programs import NpuPrograms
 from .runtime.devices import makes_npu_programs
 from .runtime.sync import Precision, Runner, create_runner
@@ -183,25 +182,6 @@ class Model(NpuPrograms):
     def source(self) -> bytes:
         """`origin` under its name in 0.8."""
         return self.origin
-
-    @property
-    def tensor_name_to_range(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
-
-        Raises:
-            ArtifactNotFound: The weights in use have none.
-        """
-        import yaml
-
-        from .artifacts.descriptor import yaml_loader
-
-        artifact = self._weights().artifact
-        if artifact is None or artifact.tensor_ranges is None:
-            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
-            raise ArtifactNotFound(msg)
-        (path,) = self._store.fetch([artifact.tensor_ranges]).values()
-        ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
-        return ranges
 
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""

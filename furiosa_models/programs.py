@@ -33,11 +33,6 @@ class Programs(ABC):
     def weights(self) -> str:
         """Name of the weights in use."""
 
-    @property
-    @abstractmethod
-    def tensor_name_to_range(self) -> dict[str, list[float]]:
-        """Calibrated range of each tensor of the published `origin`."""
-
     @classmethod
     @abstractmethod
     def catalogue(cls) -> dict[str, Artifact]:
@@ -52,6 +47,25 @@ class Programs(ABC):
 
     @abstractmethod
     def _input_spec(self) -> ImageInput: ...
+
+    @property
+    def tensor_name_to_range(self) -> dict[str, list[float]]:
+        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
+
+        Raises:
+            ArtifactNotFound: The weights in use have none.
+        """
+        import yaml
+
+        from .artifacts.descriptor import yaml_loader
+
+        artifact = self._weights().artifact
+        if artifact is None or artifact.tensor_ranges is None:
+            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
+            raise ArtifactNotFound(msg)
+        (path,) = self._store.fetch([artifact.tensor_ranges]).values()
+        ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
+        return ranges
 
     def cpu_program(self, *, precision: Precision = "fp32") -> Path:
         """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.

@@ -8,15 +8,17 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..artifacts import settings
 from ..errors import CompilationError
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["COMPILER", "Compiler", "find_compiler", "is_same_version"]
 
@@ -75,6 +77,8 @@ class Compiler:
         return f"{COMPILER} {self.ir_version}"
 
     def _run(self, arguments: list[str]) -> None:
+        import subprocess  # most machines have no compiler to run
+
         limit = settings.compile_timeout()
         logger.info("%s compiles a model; this may take minutes", self)
         process = subprocess.Popen(
@@ -120,6 +124,8 @@ def is_same_version(one: str, other: str) -> bool:
 @lru_cache(maxsize=4)
 def _ask(program: str, _changed: int) -> Compiler | None:
     """What a command says of itself; asked anew when its file changes."""
+    import subprocess
+
     try:
         answer = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, timeout=_PATIENCE_S

@@ -12,13 +12,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Flag, IntEnum, auto
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendUnavailable
 from .errors import FuriosaRuntimeError
 from .frames import Frames
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Profiler", "RecordFormat", "Resource", "inference", "watched"]
 

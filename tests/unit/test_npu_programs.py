@@ -249,16 +249,3 @@ def test_published_ranges_serve_where_the_zoo_has_none(
     program = EfficientNetB0(weights="published").model_source(precision="int8")
     operations = {node.op_type for node in onnx.load_from_string(program).graph.node}
     assert "QuantizeLinear" in operations
-
-
-def test_the_dfg_of_0_8() -> None:
-    (sizes,) = SSDMobileNet.catalogue()["published"].dfg.values()
-    keep(sizes["2pe"], b"a DFG")
-    assert SSDMobileNet().dfg == b"a DFG"
-
-
-def test_models_without_a_dfg_say_which_have_one() -> None:
-    complaint = "no DFG of the weights .* those of .*ResNet50.*SSDMobileNet.*SSDResNet34"
-    for without in (EfficientNetB0(), SSDMobileNet(weights="random")):
-        with pytest.raises(ArtifactNotFound, match=complaint):
-            _ = without.dfg

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from packaging.version import Version
 
 from ...errors import BackendUnavailable
 from .. import compiled
@@ -23,14 +22,13 @@ from ..errors import FuriosaRuntimeError
 from ..model import Model
 from ..source import with_batch_size
 from ..tensor import DataType, TensorDesc
-from ..version import version_of
 from .base import Arrays, ComputePrecision, Pool, Session, Setup
 
 __all__ = ["OpenVinoSession", "openvino_problem"]
 
 _INSTALL = "pip install 'furiosa-model-zoo[openvino]'"
 
-_OLDEST = Version("2025.4")  # older ones do not import what they exported from mapped memory
+_OLDEST = "2025.4"  # older ones do not import what they exported from mapped memory
 _DEVICE = "CPU"
 _BLOB = "model.blob"
 _HINT = "a runner on OpenVINO takes ONNX; ENF needs an NPU"
@@ -129,7 +127,11 @@ def openvino_problem(precision: ComputePrecision = "f32") -> str | None:
         missing = isinstance(error, ModuleNotFoundError)
         state = "is not installed" if missing else f"does not import ({error})"
         return f"OpenVINO {state}: {_INSTALL}"
-    if Version(found := version_of("openvino") or "0") < _OLDEST:
+    from packaging.version import Version
+
+    from ..version import version_of  # which, too, takes a while to import
+
+    if Version(found := version_of("openvino") or "0") < Version(_OLDEST):
         return f"OpenVINO {found} is too old, {_OLDEST} is needed: {_INSTALL}"
     # It would do in float32, and not say so, what the CPU cannot do.
     capable = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")

@@ -71,6 +71,8 @@ class _Maker:
     library, options = "onnxruntime", ""
 
     def __init__(self, threads: int) -> None:
+        import onnxruntime  # noqa: F401  # `compiled` asks it for its version
+
         self._threads = threads
 
     def load(self, model: bytes | str) -> Any:

@@ -1,0 +1,64 @@
+"""What the backends of the CPU have in common, beside the contract."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from furiosa_models.runtime.backends.base import Pool
+from furiosa_models.runtime.errors import FuriosaRuntimeError
+from furiosa_models.runtime.source import is_tflite
+from furiosa_models.runtime.sync import create_runner
+
+from . import tiny, tiny_tflite
+
+
+def test_what_is_tensorflow_lite(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(tiny_tflite.make_model())
+    onnx = tmp_path / "model.onnx"
+    onnx.write_bytes(tiny.make_model().SerializeToString())
+    assert is_tflite(str(path))
+    assert is_tflite(path.read_bytes())
+    assert is_tflite("nowhere/MODEL.TFLITE")
+    assert not is_tflite(str(onnx))
+    assert not is_tflite("nowhere/model.onnx")
+    assert not is_tflite(b"TFL3")
+
+
+@pytest.mark.parametrize("model", [b"", b"ENF or so", "nowhere.onnx"])
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_what_cannot_be_loaded(model: bytes | str, device: str) -> None:
+    name = f"{len(model)} bytes given" if isinstance(model, bytes) else model
+    with pytest.raises(FuriosaRuntimeError, match=f"cannot load .*{name}"):
+        create_runner(model, device=device)
+
+
+def test_a_pool_makes_what_is_needed_and_drops_what_failed() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(len(made) + 1)
+        return made[-1]
+
+    pool = Pool(0, make, 2)
+    taken = threading.Event()
+
+    def take() -> None:
+        with pool.one():
+            taken.set()
+
+    with pool.one() as first, pool.one() as second:
+        assert (first, second) == (0, 1)
+        waiting = threading.Thread(target=take)
+        waiting.start()
+        assert not taken.wait(0.05)
+    waiting.join(5)
+    assert taken.is_set()
+    with pytest.raises(ZeroDivisionError), pool.one() as failing:
+        failing / 0
+    assert failing in (0, 1)
+    with pool.one() as fresh:
+        assert fresh == 2
