@@ -46,7 +46,7 @@ docs: setup  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: setup  ## Measure ours beside the peers (in a venv of its own); into benchmarks/results/
-	for table in postprocess decode preprocess end_to_end startup stream; do \
+	for table in postprocess decode preprocess end_to_end startup stream load runtime; do \
 		$(BIN)/python benchmarks/$$table.py || exit 1; done
 
 format: setup  ## Format Python and Rust

@@ -1,7 +1,8 @@
-"""Make furiosa_models/artifacts/artifacts.yaml from sets.yaml and published.json.
+"""Make furiosa_models/artifacts/artifacts.yaml, and .json, from sets.yaml and published.json.
 
 Run it from the repository's root: `python artifacts/generate.py`. A test holds that the committed
-descriptor is what this makes; `--check` says so with the exit code.
+descriptors are what this makes; `--check` says so with the exit code. Both hold the same: YAML is
+the form of furiosa-artifacts, JSON is read in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ import yaml
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "furiosa_models" / "artifacts" / "artifacts.yaml"
+JSON_TARGET = TARGET.with_suffix(".json")
 HEADER = "# Made by artifacts/generate.py; edit artifacts/sets.yaml instead.\n"
 
 Published = dict[str, Any]
 
 
-def generate() -> str:
-    """The descriptor's text."""
+def generate() -> dict[Path, str]:
+    """Text of each of the descriptor's files."""
     published = json.loads((HERE / "published.json").read_text())
     sets = yaml.safe_load((HERE / "sets.yaml").read_text())["artifacts"]
     artifacts = [expand(item, published) for item in sets]
     text = yaml.safe_dump({"artifacts": artifacts}, sort_keys=False, width=1000)
-    return HEADER + text
+    rows = ",\n".join(json.dumps(item) for item in yaml.safe_load(text)["artifacts"])
+    return {TARGET: HEADER + text, JSON_TARGET: f'{{"artifacts": [\n{rows}\n]}}\n'}
 
 
 def expand(item: dict[str, Any], published: Published) -> dict[str, Any]:
@@ -78,14 +81,15 @@ def programs(name: str, kind: str, published: Published) -> dict[str, dict[str, 
 
 def main() -> int:
     """Write the descriptor, or with `--check` compare it; the exit code."""
-    text = generate()
-    if "--check" in sys.argv[1:]:
-        same = TARGET.read_text() == text
-        print(f"{TARGET} is {'up to date' if same else 'out of date: run artifacts/generate.py'}")
-        return 0 if same else 1
-    TARGET.write_text(text)
-    print(f"wrote {TARGET}")
-    return 0
+    texts = generate()
+    if "--check" not in sys.argv[1:]:
+        for path, text in texts.items():
+            path.write_text(text)
+            print(f"wrote {path}")
+        return 0
+    stale = [str(path) for path, text in texts.items() if path.read_text() != text]
+    print(f"out of date, run artifacts/generate.py: {', '.join(stale)}" if stale else "up to date")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

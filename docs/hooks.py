@@ -1,4 +1,4 @@
-"""Pages that are made from the code: one for each model, the command line's help, the changelog."""
+"""Pages that are made: one for each model, the command line's help, performance, the changelog."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from performance import performance_page
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
@@ -36,7 +37,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "artifacts.schema.json": json.dumps(json_schema(), indent=2),
         "guide/cli.md": cli_page(),
-        "guide/performance.md": performance_page(),
+        "guide/performance.md": performance_page(
+            ROOT / "benchmarks" / "results", ROOT / "docs" / "first_predict.json"
+        ),
         "models/index.md": models_page(),
         **{f"models/{page_name(name)}": model_page(name) for name in list_models()},
     }
@@ -172,23 +175,6 @@ def example(name: str) -> Iterator[str]:
     if not own:
         yield from ["```python", f"from furiosa_models.vision import {name}", ""]
         yield from [f'print({name}().predict("examples/images/coffee.png"))', "```", ""]
-
-
-def performance_page() -> str:
-    """What `benchmarks/first_predict.py` measured."""
-    document = json.loads((ROOT / "docs" / "first_predict.json").read_text())
-    machine = document["machine"]
-    rows = [
-        f"| {row['model']} | {row['weights']} | {row['seconds']:.2f} | {row['peak_mb']:.0f} |"
-        for row in document["rows"]
-    ]
-    intro = (
-        "Wall time and peak memory of the first `predict` of a fresh process, with warm caches, "
-        f"on {machine['cpus']} CPUs of {machine['processor']}, Python {machine['python']}: import, "
-        "model, photo, network, results. `python benchmarks/first_predict.py` measures it again."
-    )
-    head = ["| model | weights | seconds | peak MB |", "|---|---|---|---|"]
-    return "\n".join(["# The first prediction", "", intro, "", *head, *rows, ""])
 
 
 def cli_page() -> str:

@@ -13,7 +13,8 @@ import numpy as np
 from .artifacts.progress import progress_bar
 from .errors import ImageError
 from .runtime.sync import Runner, create_runner
-from .vision.images import expand_sources, read_image
+from .vision.images import read_image
+from .vision.sources import expand_sources
 from .vision.tasks import ImageModel
 
 __all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import networks
-from .artifacts import Artifact
+from .artifacts.store import Store
 from .vision.preprocess import ImageInput
 from .weights import WeightSet
 
@@ -26,6 +28,22 @@ class Head(Protocol):
         """Fields that a graph decides which ends in the operations `done`."""
 
 
+class Stated(Protocol):
+    """What the catalogue states of a set of weights."""
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        """Fields of `ImageInput`."""
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """Fields of the model's head."""
+
+    @property
+    def labels(self) -> str | None:
+        """Table of labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conventions:
     """What differs from a model's own specification.
@@ -41,15 +59,23 @@ class Conventions:
     labels: str | None = None
 
     @classmethod
-    def of(cls, weights: WeightSet, head: Head) -> Conventions:
-        """Those of a set of weights: the catalogue's word, or what a user's own graph shows."""
+    def of(cls, weights: WeightSet, head: Head, store: Store) -> Conventions:
+        """Those of a set of weights: the catalogue's word, or what a user's own graph shows.
+
+        Args:
+            weights: The weights.
+            head: The model's head.
+            store: Where the answer of a graph is kept: asking it takes longer than running it.
+        """
         if weights.artifact is not None:
             return cls.stated(weights.artifact)
-        operations = networks.head_operations(weights.origin).values()
-        return cls(head=head.observed(frozenset[str]().union(*operations)))
+        recipe = json.dumps(["head operations", weights.digest, networks.fingerprint()])
+        key = hashlib.sha256(recipe.encode()).hexdigest()
+        operations = json.loads(store.derive(key, lambda: _last_operations(weights)).read_bytes())
+        return cls(head=head.observed(frozenset(operations)))
 
     @classmethod
-    def stated(cls, artifact: Artifact) -> Conventions:
+    def stated(cls, artifact: Stated) -> Conventions:
         """Those that the catalogue states of a set of weights."""
         return cls(_tuples(artifact.input), _tuples(artifact.head), artifact.labels)
 
@@ -70,6 +96,12 @@ def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     if [tensor.dtype for tensor in inputs] == ["uint8"]:
         return origin
     return networks.with_uint8_input(origin, spec.mean, spec.std)
+
+
+def _last_operations(weights: WeightSet) -> bytes:
+    """Names of the operations in which a graph ends, as JSON."""
+    operations = networks.head_operations(weights.origin).values()
+    return json.dumps(sorted(frozenset[str]().union(*operations))).encode()
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

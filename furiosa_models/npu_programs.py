@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
-
-from packaging.version import Version
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import networks
-from .artifacts import Artifact, File, zoo
 from .errors import ArtifactNotFound, ArtifactUnavailable
 from .programs import Programs, recipe_key
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
 from .runtime.sync import Precision
+
+if TYPE_CHECKING:  # slow to import, and not needed to run what is cached
+    from .artifacts import Artifact, File
 
 __all__ = ["NpuPrograms"]
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _PUBLISHED = "published"
 _COMPILERS_OPSET = 13
-_Files = Mapping[str, Mapping[str, File]]
+_Files: TypeAlias = "Mapping[str, Mapping[str, File]]"
 
 
 class NpuPrograms(Programs):
@@ -116,6 +116,8 @@ class NpuPrograms(Programs):
         Raises:
             ArtifactNotFound: None was published for this model and these weights.
         """
+        from .artifacts import zoo
+
         published = self._published()
         versions = published.dfg if published else {}
         files = versions.get(_newest(versions), {})
@@ -178,4 +180,6 @@ def _of_version(files: _Files, version: str, size: str) -> File | None:
 
 def _newest(files: _Files) -> str:
     """The newest IR version, compared as a version, or an empty string."""
+    from packaging.version import Version
+
     return max(files, key=lambda version: Version(version.partition("_")[0]), default="")

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from . import networks
-from .artifacts import Artifact, Store
-from .artifacts.descriptor import yaml_loader
+from .artifacts.store import Store
 from .conventions import scaled_inside
 from .errors import ArtifactNotFound
 from .runtime.sync import Precision
@@ -18,7 +17,8 @@ from .vision.preprocess import ImageInput
 from .weights import WeightSet
 
 if TYPE_CHECKING:
-    from .quantization.calibrated import Calibration
+    from .artifacts import Artifact
+    from .artifacts.brief import FileFacts
 
 __all__ = ["Programs", "recipe_key"]
 
@@ -58,11 +58,9 @@ class Programs(ABC):
         """
         import yaml
 
-        artifact = self._weights().artifact
-        if artifact is None or artifact.tensor_ranges is None:
-            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
-            raise ArtifactNotFound(msg)
-        (path,) = self._store.fetch([artifact.tensor_ranges]).values()
+        from .artifacts.descriptor import yaml_loader
+
+        (path,) = self._store.fetch([self._published_ranges()]).values()
         ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
         return ranges
 
@@ -84,23 +82,46 @@ class Programs(ABC):
     def _int8_program(self) -> Path:
         from .quantization import calibrated
 
-        program = self.cpu_program()
-        calibration, origin = self._calibration()
-        key = recipe_key(program.name, calibrated.fingerprint(), origin)
-        return self._store.derive(key, lambda: calibration.quantize(program.read_bytes()))
+        program, path = self.cpu_program(), self._calibration_file()
+        origin = path.name if path else self._published_ranges().digest
 
-    def _calibration(self) -> tuple[Calibration, str]:
-        """The zoo's calibration of the weights or, as in 0.10, the published one; and its name."""
+        def build() -> bytes:
+            calibration = (
+                calibrated.read_calibration(path)
+                if path
+                else calibrated.Calibration(self.tensor_name_to_range)
+            )
+            return calibration.quantize(program.read_bytes())
+
+        return self._store.derive(recipe_key(program.name, calibrated.fingerprint(), origin), build)
+
+    def _calibration_file(self) -> Path | None:
+        """File of the zoo's calibration of the weights; None for the ranges published with them.
+
+        Raises:
+            ArtifactNotFound: There are neither.
+        """
         from .quantization import calibrated
 
         model, weights = self._catalogue_name(), self._weights()
         try:
-            return calibrated.load_calibration(model, weights.name, weights.digest), model
+            return calibrated.calibration_file(model, weights.name, weights.digest)
         except ArtifactNotFound:
             if weights.artifact is None or weights.artifact.tensor_ranges is None:
                 raise
-            digest = weights.artifact.tensor_ranges.digest
-            return calibrated.Calibration(self.tensor_name_to_range), digest
+            return None
+
+    def _published_ranges(self) -> FileFacts:
+        """File of the ranges that were published with the weights in use.
+
+        Raises:
+            ArtifactNotFound: There is none.
+        """
+        artifact = self._weights().artifact
+        if artifact is None or artifact.tensor_ranges is None:
+            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
+            raise ArtifactNotFound(msg)
+        return artifact.tensor_ranges
 
 
 def recipe_key(*recipe: object) -> str:

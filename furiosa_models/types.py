@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
+import importlib
 from enum import Enum
-from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ConfigDict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from .model import Model
+    from .records import Metadata, ModelInfo, Publication, Tags
     from .vision.tasks import (
         ImageClassificationModel,
         ObjectDetectionModel,
@@ -28,21 +28,27 @@ __all__ = [
     "PoseEstimationModel",
     "Publication",
     "Tags",
+    "described",
 ]
+
+# Built on top of this module (0.10 has the models' classes here), or slow to import.
+_ELSEWHERE = {
+    "ImageClassificationModel": ".vision.tasks",
+    "Metadata": ".records",
+    "Model": ".model",
+    "ModelInfo": ".records",
+    "ObjectDetectionModel": ".vision.tasks",
+    "PoseEstimationModel": ".vision.tasks",
+    "Publication": ".records",
+    "Tags": ".records",
+}
 
 
 def __getattr__(name: str) -> object:
-    # 0.10 has the model classes here; they are built on top of this module.
-    if name == "Model":
-        from .model import Model
-
-        return Model
-    if name in ("ImageClassificationModel", "ObjectDetectionModel", "PoseEstimationModel"):
-        from .vision import tasks
-
-        return getattr(tasks, name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    if name not in _ELSEWHERE:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(_ELSEWHERE[name], __package__), name)
 
 
 class Platform(str, Enum):
@@ -73,40 +79,27 @@ class Format(str, Enum):
     TFLite = "TFLITE"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Described:
+    """`Metadata` that is built when it is read: see `furiosa_models.records`."""
+
+    def __init__(self, description: str, publication: dict[str, Any]) -> None:
+        self._facts = {"description": description, "publication": publication or None}
+
+    def __get__(self, model: object, owner: type) -> Metadata:
+        return self._built
+
+    @cached_property
+    def _built(self) -> Metadata:
+        from .records import Metadata
+
+        return Metadata.model_validate(self._facts)
 
 
-class Publication(_Record):
-    """Where a network was published."""
+def described(description: str, **publication: Any) -> Metadata:
+    """`Metadata` for the body of a model's class, built when it is first read.
 
-    authors: list[str] | None = None
-    title: str | None = None
-    publisher: str | None = None
-    date: datetime.date | None = None
-    url: str | None = None
-
-
-class Metadata(_Record):
-    """What a model is, in words."""
-
-    description: str | None = None
-    publication: Publication | None = None
-
-
-class Tags(_Record):
-    """Tags of a model."""
-
-    content_type: str | None = None
-
-
-class ModelInfo(_Record):
-    """What a model's `model_dump` gives: its metadata, and none of its artifacts."""
-
-    name: str
-    task_type: ModelTaskType
-    format: Format
-    family: str | None
-    version: str | None
-    metadata: Metadata | None
-    tags: Tags | None
+    Args:
+        description: What the model is.
+        publication: Fields of `Publication`.
+    """
+    return cast("Metadata", _Described(description, publication))

@@ -7,13 +7,16 @@ import inspect
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from . import networks
-from .artifacts import Artifact, File, Store, find, settings, zoo
+from .artifacts import settings
+from .artifacts.brief import FileFacts, WeightsFacts, brief_zoo
+from .artifacts.store import Store
 from .errors import (
     ArtifactCorrupted,
     ArtifactError,
@@ -52,31 +55,53 @@ class NetworkSpec:
     layout: str = "native"
 
 
+class Built:
+    """Bytes that are built when they are needed, which with warm caches is never.
+
+    Args:
+        key: Hex digest over everything that they depend on.
+        build: Makes them.
+    """
+
+    def __init__(self, key: str, build: Callable[[], bytes]) -> None:
+        self.key = key
+        self._build = build
+
+    @cached_property
+    def bytes(self) -> bytes:
+        """The bytes, built once."""
+        return self._build()
+
+
 @dataclass(frozen=True, slots=True)
 class WeightSet:
     """Weights that were found.
 
     Attributes:
         name: Name of the set, `random`, or what the user gave.
-        data: The network as float32 ONNX: a file of the store, which is named by its hash, or
-            bytes.
+        data: The network as float32 ONNX: a file of the store, which is named by its hash, bytes,
+            or what builds them.
         artifact: Its entry in the catalogue, where it has one.
     """
 
     name: str
-    data: Path | bytes
-    artifact: Artifact | None = None
+    data: Path | bytes | Built
+    artifact: WeightsFacts | None = None
 
     @property
     def origin(self) -> bytes:
         """The network as float32 ONNX."""
-        return self.data if isinstance(self.data, bytes) else self.data.read_bytes()
+        if isinstance(self.data, Path):
+            return self.data.read_bytes()
+        return self.data.bytes if isinstance(self.data, Built) else self.data
 
     @property
     def digest(self) -> str:
-        """A hash that identifies `origin`, without reading it where the store did."""
+        """A hash that identifies `origin`, without reading or building it where that is known."""
+        if isinstance(self.data, Path):
+            return self.data.name
         return (
-            self.data.name if isinstance(self.data, Path) else hashlib.sha256(self.data).hexdigest()
+            self.data.key if isinstance(self.data, Built) else hashlib.sha256(self.data).hexdigest()
         )
 
 
@@ -97,10 +122,11 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
     """
     if source is None:
         return _default(model, store)
-    if isinstance(source, str) and source in zoo().get(model, {}):
-        return _named(find(model, source), store)
+    if isinstance(source, str) and source in brief_zoo().get(model, {}):
+        return _named(brief_zoo()[model][source], store)
     if source == "random":
-        return WeightSet("random", build_random(network))
+        recipe = ["random", networks.fingerprint(), network.name, dict(network.params)]
+        return WeightSet("random", Built(_key(recipe), lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
         return _from_file(model, os.fspath(source), network)
     if isinstance(source, bytes):
@@ -117,7 +143,7 @@ def build_random(network: NetworkSpec) -> bytes:
     return networks.to_bytes(model)
 
 
-def fetch(artifact: Artifact, store: Store) -> Path:
+def fetch(artifact: WeightsFacts, store: Store) -> Path:
     """A catalogue entry's network as float32 ONNX, built once if it comes as code and weights.
 
     Raises:
@@ -130,7 +156,7 @@ def fetch(artifact: Artifact, store: Store) -> Path:
 
 
 def _default(model: str, store: Store) -> WeightSet:
-    sets = list(zoo().get(model, {}).values())
+    sets = list(brief_zoo().get(model, {}).values())
     if not sets:
         msg = f"the catalogue has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
@@ -154,7 +180,7 @@ def _default(model: str, store: Store) -> WeightSet:
 _OFFLINE_WORK = "weights='random' needs no network: for tests, benchmarks and offline work."
 
 
-def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path:
+def _fetch_unless_unreachable(artifact: WeightsFacts, store: Store) -> Path:
     missing = _missing(artifact, store)
     if missing and not settings.mirror() and store.was_unreachable(missing):
         msg = (
@@ -170,24 +196,24 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path:
         raise
 
 
-def _missing(artifact: Artifact, store: Store) -> list[File]:
+def _missing(artifact: WeightsFacts, store: Store) -> list[FileFacts]:
     if artifact.network is not None and store.derived(_recipe_key(artifact)) is not None:
         return []
     return [file for file in artifact.files if not store.has(file)]
 
 
-def _named(artifact: Artifact, store: Store) -> WeightSet:
+def _named(artifact: WeightsFacts, store: Store) -> WeightSet:
     try:
         return WeightSet(artifact.weights, fetch(artifact, store), artifact)
     except (ArtifactCorrupted, ArtifactUnavailable) as error:
-        others = [name for name in zoo()[artifact.name] if name != artifact.weights]
+        others = [name for name in brief_zoo()[artifact.name] if name != artifact.weights]
         msg = f"{error}\nOther weights of {artifact.name}: {', '.join([*others, 'random'])}."
         raise type(error)(msg) from error
 
 
 def _from_file(model: str, path: str, network: NetworkSpec) -> WeightSet:
     if not Path(path).is_file():
-        names = ", ".join(map(repr, zoo().get(model, {}))) or "none"
+        names = ", ".join(map(repr, brief_zoo().get(model, {}))) or "none"
         msg = (
             f"{path!r} is neither a file nor a set of weights of {model}; "
             f"choose one of {names}, an ONNX file, bytes, or 'random'"
@@ -206,7 +232,7 @@ def _pour(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> byte
     return networks.to_bytes(model)
 
 
-def _build(artifact: Artifact, store: Store) -> bytes:
+def _build(artifact: WeightsFacts, store: Store) -> bytes:
     network = artifact.network
     if network is None:
         msg = f"{artifact.title} has no network to build"
@@ -216,15 +242,22 @@ def _build(artifact: Artifact, store: Store) -> bytes:
     return _pour(network.reader, files, NetworkSpec(network.name, network.params, network.layout))
 
 
-def _recipe_key(artifact: Artifact) -> str:
+def _recipe_key(artifact: WeightsFacts) -> str:
     """Digest over all that the built graph depends on: files, network code and its arguments."""
-    network = artifact.network.model_dump(mode="json") if artifact.network else None
-    digests = [file.digest for file in artifact.files]
-    recipe = json.dumps([networks.fingerprint(), network, digests], sort_keys=True)
-    return hashlib.sha256(recipe.encode()).hexdigest()
+    network = artifact.network and {
+        "name": artifact.network.name,
+        "reader": artifact.network.reader,
+        "layout": artifact.network.layout,
+        "params": artifact.network.params,
+    }
+    return _key([networks.fingerprint(), network, [file.digest for file in artifact.files]])
 
 
-def _warn_of_fallback(wanted: Artifact, used: Artifact) -> None:
+def _key(recipe: object) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _warn_of_fallback(wanted: WeightsFacts, used: WeightsFacts) -> None:
     msg = (
         f"{wanted.title} is out of reach, using {used.title} instead. weights={used.weights!r} "
         f"chooses it without this warning; weights={wanted.weights!r} says what was tried; "

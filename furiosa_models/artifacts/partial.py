@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ArtifactCorrupted, ArtifactUnavailable
-from .descriptor import File
+from .brief import FileFacts
 from .progress import Bar
 from .sources.base import CHUNK
 
@@ -36,7 +36,7 @@ class Partial:
         ArtifactUnavailable: The disk cannot take the file.
     """
 
-    def __init__(self, path: Path, file: File, bar: Bar) -> None:
+    def __init__(self, path: Path, file: FileFacts, bar: Bar) -> None:
         self.path = path
         self._file = file
         self._bar = bar

@@ -18,8 +18,6 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 __all__ = [
     "cache_home",
     "compile_timeout",
@@ -36,8 +34,11 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 def cache_home() -> Path:
     """Folder of the artifact cache (`FURIOSA_MODELS_CACHE_HOME`)."""
-    home = os.environ.get("FURIOSA_MODELS_CACHE_HOME")
-    return Path(home).expanduser() if home else user_cache_path("furiosa-models", appauthor=False)
+    if home := os.environ.get("FURIOSA_MODELS_CACHE_HOME"):
+        return Path(home).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("furiosa-models", appauthor=False)
 
 
 def shared_caches() -> list[Path]:

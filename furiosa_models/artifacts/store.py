@@ -20,31 +20,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
-import tempfile
 import time
-import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO
 
-from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable
 from . import settings
-from .descriptor import File
-from .locks import best_effort_lock
-from .partial import Partial, write_atomically
-from .progress import progress_bar
-from .sources import SourceError, Sources, open_sources, redact
-from .sources.base import CHUNK
+from .brief import FileFacts
 
 __all__ = ["Store", "hash_file"]
 
 logger = logging.getLogger(__name__)
 
 UNREACHABLE_FOR_S = 3600.0
+
+_CHUNK = 1 << 20
 
 
 class Store:
@@ -61,15 +54,15 @@ class Store:
         self.root = root if root is not None else settings.cache_home()
         self.shared = tuple(settings.shared_caches() if shared is None else shared)
 
-    def path(self, file: File) -> Path:
+    def path(self, file: FileFacts) -> Path:
         """Where the file's verified bytes are, or would be."""
         return self._object(file.algorithm, file.digest)
 
-    def has(self, file: File) -> bool:
+    def has(self, file: FileFacts) -> bool:
         """Whether the file is in the store."""
         return self.path(file).is_file()
 
-    def fetch(self, files: Iterable[File]) -> dict[str, Path]:
+    def fetch(self, files: Iterable[FileFacts]) -> dict[str, Path]:
         """Paths, by file name, of verified files, fetched where they are not in the store.
 
         Raises:
@@ -80,20 +73,18 @@ class Store:
         wanted = list(files)
         missing = [file for file in wanted if not self.has(file)]
         if missing:
-            with open_sources() as sources:
+            from . import fetching, sources  # slow to import, and a warm store does without
+
+            with sources.open_sources() as opened:
                 for file in missing:
-                    self._fetch(file, sources)
+                    fetching.fetch(self.root, file, opened, self.has)
         return {file.name: self.path(file) for file in wanted}
 
-    def put(self, file: File, stream: IO[bytes]) -> Path:
+    def put(self, file: FileFacts, stream: IO[bytes]) -> Path:
         """Take a file's bytes from a stream; raises as `fetch` does."""
-        with self._partial(file) as partial:
-            if partial is not None:
-                partial.rewind()
-                while chunk := stream.read(CHUNK):
-                    partial.write(chunk)
-                partial.verify()
-                self._commit(file, partial)
+        from . import fetching  # as in `fetch`
+
+        fetching.put(self.root, file, stream, self.has)
         return self.path(file)
 
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
@@ -126,11 +117,11 @@ class Store:
                     return path
         return None
 
-    def was_unreachable(self, files: Iterable[File]) -> bool:
+    def was_unreachable(self, files: Iterable[FileFacts]) -> bool:
         """Whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
         return any(self._age(file) < UNREACHABLE_FOR_S for file in files)
 
-    def note_unreachable(self, files: Iterable[File]) -> None:
+    def note_unreachable(self, files: Iterable[FileFacts]) -> None:
         """Remember that these files are out of reach now."""
         with suppress(OSError):  # a memory that saves time, not a promise
             for file in files:
@@ -147,6 +138,9 @@ class Store:
 
     @cached_property
     def _scratch(self) -> Path:
+        import shutil
+        import tempfile
+
         folder = tempfile.mkdtemp(prefix="furiosa-models-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
@@ -158,74 +152,24 @@ class Store:
         return next((path for path in paths if path.is_file()), paths[0])
 
     def _keep(self, root: Path, key: str, data: bytes) -> Path:
+        from .partial import write_atomically  # as in `fetch`
+
         digest = hashlib.sha256(data).hexdigest()
         path = root / "objects" / relative("sha256", digest)
         write_atomically(path, data)
         write_atomically(root / "derived" / key[:2] / key, digest.encode())
         return path
 
-    def _age(self, file: File) -> float:
+    def _age(self, file: FileFacts) -> float:
         try:
             return time.time() - (self.root / "unreachable" / file.digest).stat().st_mtime
         except OSError:
             return float("inf")
 
-    def _fetch(self, file: File, sources: Sources) -> None:
-        failures: list[str] = []
-        corrupted = False
-        with self._partial(file) as partial:
-            if partial is None:  # another process was faster
-                return
-            for uri in _candidates(file):
-                try:
-                    _receive(uri, sources, partial)
-                except (SourceError, ArtifactCorrupted) as error:
-                    corrupted |= isinstance(error, ArtifactCorrupted)
-                    failures.append(f"{redact(uri)}: {error}")
-                else:
-                    self._commit(file, partial)
-                    return
-        raise _failure(file, failures, corrupted=corrupted)
-
-    @contextmanager
-    def _partial(self, file: File) -> Iterator[Partial | None]:
-        """The file to be, locked against other processes; None if it is there by now."""
-        with self._lock(file.digest) as held:
-            if self.has(file):
-                yield None
-                return
-            # Without the lock nobody else may write into the same partial file.
-            name = file.digest if held else f"{file.digest}-{uuid.uuid4().hex}"
-            with progress_bar(file.name, file.size) as bar:
-                partial = Partial(self.root / "partial" / name, file, bar)
-                try:
-                    yield partial
-                finally:
-                    partial.close(keep=held)
-
     def _lock(self, key: str) -> AbstractContextManager[bool]:
+        from .locks import best_effort_lock  # as in `fetch`
+
         return best_effort_lock(self.root / "locks" / f"{key}.lock")
-
-    def _commit(self, file: File, partial: Partial) -> None:
-        partial.flush()
-        self._pin(file, partial.path)
-        partial.commit(self.root / "objects" / relative(file.algorithm, file.digest))
-
-    def _pin(self, file: File, path: Path) -> None:
-        """Hold a file that was published by MD5 alone to the SHA-256 that was seen first.
-
-        Raises:
-            ArtifactCorrupted: It has the right MD5 and another SHA-256 than before.
-        """
-        if file.sha256:
-            return
-        pin = self.root / "pins" / file.digest
-        seen = hash_file(path, "sha256")
-        if not pin.is_file():
-            write_atomically(pin, seen.encode())
-        elif (pinned := pin.read_text()) != seen:
-            msg = f"{file.name}: expected sha256 {pinned}, as seen before, got {seen}"
-            raise ArtifactCorrupted(msg)
 
 
 def relative(algorithm: str, digest: str) -> str:
@@ -237,42 +181,6 @@ def hash_file(path: Path, algorithm: str) -> str:
     """Hash of a file, in hex."""
     digest = hashlib.new(algorithm, usedforsecurity=algorithm == "sha256")
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
+        while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _receive(uri: str, sources: Sources, partial: Partial) -> None:
-    """Bring the file from one source, in one piece if pieces turn out not to fit together."""
-    try:
-        sources.copy(uri, partial)
-        partial.verify()
-    except ArtifactCorrupted:
-        pieced = partial.pieced
-        partial.rewind()
-        if not pieced:
-            raise
-        sources.copy(uri, partial)
-        partial.verify()
-
-
-def _candidates(file: File) -> list[str]:
-    mirror = settings.mirror()
-    mirrored = [f"{mirror}/{relative(file.algorithm, file.digest)}"] if mirror else []
-    return [*mirrored, *file.sources]
-
-
-def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactError:
-    reasons = "\n  ".join(failures)
-    if corrupted:
-        msg = (
-            f"{file.name}: no source delivered the published bytes; nothing was kept.\n"
-            f"  {reasons}\nCheck the network path (a proxy may answer in the server's place), or "
-            "set FURIOSA_MODELS_MIRROR to a place that has the right file."
-        )
-        return ArtifactCorrupted(msg)
-    msg = (
-        f"{file.name} ({file.size} bytes) is out of reach; every source was tried:\n  {reasons}\n"
-        "Check the network, or set FURIOSA_MODELS_MIRROR to a folder or URL that has the file."
-    )
-    return ArtifactUnavailable(msg)

@@ -12,17 +12,22 @@ from ..errors import FuriosaModelsError
 
 __all__ = ["main"]
 
-COMMANDS = (
-    "list",
-    "desc",
-    "predict",
-    "fetch",
-    "verify",
-    "bench",
-    "serve",
-    "cache",
-    "doctor",
-)
+COMMANDS = {
+    "list": "List the models, or those for a TASK: detect, classify, pose.",
+    "desc": (
+        "Describe a MODEL: what it is, what it takes, and its sets of weights. Fetches nothing."
+    ),
+    "predict": "Run a MODEL on IMAGES: files, videos, folders, globs or URLs.",
+    "fetch": "Fetch the weights of MODELS into the cache, for work without a network.",
+    "verify": "Measure the accuracy of a MODEL on labelled photos, beside what was published.",
+    "bench": (
+        "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
+    ),
+    "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
+    "cache": "Look after the cache of artifacts.",
+    "doctor": "Say what is there to run models on, and what would run where.",
+}
+"""Every subcommand, and the first paragraph of its help: a list needs no imports of all of them."""
 
 EXAMPLES = """
 \b
@@ -40,6 +45,12 @@ class _LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        stubs = [click.Command(name, help=text) for name, text in COMMANDS.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl([(str(c.name), c.get_short_help_str(limit)) for c in stubs])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in COMMANDS:

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from ..catalog import list_models, model_class
+from ..artifacts.brief import brief_zoo
+from ..catalog import ENTRIES, list_models
+from ..types import Platform
 from . import options
 from .table import print_json, print_table
 
@@ -34,11 +36,12 @@ def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
 
 
 def _describe(name: str) -> dict[str, Any]:
-    model = model_class(name)()
+    # From the catalogue, not the class: that would import numpy for a few words.
+    entry = ENTRIES[name]
     return {
         "model": name,
-        "task": model.task_type.value.lower(),
-        "description": (type(model).__doc__ or "").strip().splitlines()[0],
-        "postprocessors": [platform.name.lower() for platform in model.platforms],
-        "weights": model.available_weights(),
+        "task": entry.task.value.lower(),
+        "description": entry.summary,
+        "postprocessors": [platform.name.lower() for platform in (Platform.RUST, Platform.PYTHON)],
+        "weights": list(brief_zoo().get(name, ())),
     }

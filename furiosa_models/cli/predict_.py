@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..artifacts.progress import progress_bar
 from ..catalog import get_model
 from ..errors import ImageError
-from ..vision.images import expand_sources
 from ..vision.results import Classification, Detections
-from ..vision.tasks import ImageModel
+from ..vision.sources import count
 from . import options
 from .table import print_json
 
 __all__ = ["command"]
+
+_FRAME = re.compile(r"(?P<video>.+)#(?P<index>\d+)")
 
 
 @click.command("predict")
@@ -46,57 +47,82 @@ def command(
     as_json: bool,
     **arguments: Any,
 ) -> None:
-    """Run a MODEL on IMAGES: files, folders, globs or URLs.
+    """Run a MODEL on IMAGES: files, videos, folders, globs or URLs.
 
     A photo that cannot be read is reported, the others are still run, and the exit code is 1.
     """
+    report = _Report(output, as_json=as_json)
     with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
-        failed = False
-        document: list[dict[str, Any]] = []
-        for name, result in _results(network, images, arguments):
-            if isinstance(result, ImageError):
-                click.echo(f"Error: {result}", err=True)
-                failed = True
-                continue
-            files = _write(result, output, name, {entry["image"] for entry in document})
-            document.append({"image": name, "results": result.to_dict(), "files": files})
-            if not as_json:
-                _print(document[-1])
+        results = network.predict(
+            images,
+            stream=True,
+            on_error=report.tell,
+            progress=_shows_progress(images, as_json=as_json),
+            **arguments,
+        )
+        for result in results:
+            report.add(result)
         if as_json:
-            print_json(
-                {"model": type(network).__name__, "weights": network.weights, "photos": document}
-            )
-    sys.exit(1 if failed else 0)
+            facts = {"model": type(network).__name__, "weights": network.weights}
+            print_json({**facts, "photos": report.entries})
+    sys.exit(1 if report.failed else 0)
 
 
-def _results(
-    network: ImageModel[Any], images: tuple[str, ...], arguments: dict[str, Any]
-) -> Iterator[tuple[str, Detections | Classification | ImageError]]:
-    names: list[Any] = []
-    for image in images:
-        try:
-            names += expand_sources(image)
-        except ImageError as error:
-            yield image, error
-    with progress_bar(type(network).__name__, len(names), unit="photo") as bar:
-        for name in names:
-            try:
-                yield name, network.predict(name, **arguments)
-            except ImageError as error:
-                yield name, error
-            bar.update()
+class _Report:
+    """What becomes of the results: files, lines, or entries of a document.
+
+    Attributes:
+        entries: The results, for JSON.
+        failed: Whether there was a photo that could not be read.
+    """
+
+    def __init__(self, output: Path | None, *, as_json: bool) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self.failed = False
+        self._output = output
+        self._as_json = as_json
+        self._taken: Counter[str] = Counter()
+
+    def tell(self, _: object, error: ImageError) -> None:
+        """Report a photo that cannot be read."""
+        click.echo(f"Error: {error}", err=True)
+        self.failed = True
+
+    def add(self, result: Detections | Classification) -> None:
+        """Write and print a result, or keep it for the document."""
+        # A frame of a video and what a URL gives are kept decoded, and have a name.
+        image: Any = result.image
+        name = str(image if isinstance(image, Path) else image.name)
+        files = self._write(result, name)
+        entry = {"image": name, "results": result.to_dict(), "files": files}
+        if self._as_json:
+            self.entries.append(entry)
+        else:
+            _print(entry)
+
+    def _write(self, result: Detections | Classification, name: str) -> list[str]:
+        """Write the annotated photo and its JSON; two photos of one name do not share files."""
+        if self._output is None:
+            return []
+        self._output.mkdir(parents=True, exist_ok=True)
+        stem = _stem(name)
+        self._taken[stem] += 1
+        if self._taken[stem] > 1:
+            stem += f"-{self._taken[stem]}"
+        return [str(result.save(self._output / f"{stem}{suffix}")) for suffix in (".jpg", ".json")]
 
 
-def _write(
-    result: Detections | Classification, output: Path | None, name: str, taken: set[str]
-) -> list[str]:
-    """Write the annotated photo and its JSON; two photos of one name do not share files."""
-    if output is None:
-        return []
-    output.mkdir(parents=True, exist_ok=True)
-    same = sum(Path(other).stem == Path(name).stem for other in taken)
-    stem = Path(name).stem + (f"-{same + 1}" if same else "")
-    return [str(result.save(output / f"{stem}{suffix}")) for suffix in (".jpg", ".json")]
+def _shows_progress(images: tuple[str, ...], *, as_json: bool) -> bool:
+    """Whether a bar is of use: for many photos, and where it does not mix with printed results."""
+    return (as_json or not sys.stdout.isatty()) and count(images) != 1
+
+
+def _stem(name: str) -> str:
+    """Name of the files for a photo, or for a frame of a video."""
+    frame = _FRAME.fullmatch(name)
+    if frame is None:
+        return Path(name).stem
+    return f"{Path(frame['video']).stem}-frame{int(frame['index']):06d}"
 
 
 def _print(entry: dict[str, Any]) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import click
 
 __all__ = ["print_json", "print_table"]
+
+_GAP = "  "
+_NARROWEST = 4
 
 
 def print_json(document: Any) -> None:
@@ -18,13 +25,36 @@ def print_json(document: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under column names, as wide as the terminal, or unwrapped into a pipe."""
-    from rich.console import Console
-    from rich.table import Table
+    table = [columns, *rows]
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    if sys.stdout.isatty():
+        widths = fitted(widths, shutil.get_terminal_size().columns)
+    for number, row in enumerate(table):
+        for line in _lines(row, widths):
+            click.echo(click.style(line, bold=True) if number == 0 else line)
 
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=10_000, no_color=True)
-    console.print(table)
+
+def fitted(widths: Sequence[int], available: int) -> list[int]:
+    """Widths of columns that fit into a line: the widest give up what is too much.
+
+    Args:
+        widths: What the columns want.
+        available: Characters in a line.
+    """
+    found = list(widths)
+    excess = sum(found) + len(_GAP) * (len(found) - 1) - available
+    while excess > 0 and max(found) > _NARROWEST:
+        found[found.index(max(found))] -= 1
+        excess -= 1
+    return found
+
+
+def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
+    """A row's lines: each cell is wrapped within its column."""
+    wrapped = [
+        textwrap.wrap(cell, width) if len(cell) > width else [cell]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    for cells in zip_longest(*wrapped, fillvalue=""):
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        yield _GAP.join(padded).rstrip()

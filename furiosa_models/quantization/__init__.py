@@ -16,10 +16,14 @@ does `int8`.
 
 from __future__ import annotations
 
-from .calibrator import Calibrator
-from .editor import ModelEditor, TensorType, get_output_names, get_pure_input_names
-from .methods import CalibrationMethod
-from .quantizer import quantize
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .calibrator import Calibrator
+    from .editor import ModelEditor, TensorType, get_output_names, get_pure_input_names
+    from .methods import CalibrationMethod
+    from .quantizer import quantize
 
 __all__ = [
     "CalibrationMethod",
@@ -30,3 +34,21 @@ __all__ = [
     "get_pure_input_names",
     "quantize",
 ]
+
+# All of these bring in onnx, which running a program that was quantized before does without.
+_MODULES = {
+    "CalibrationMethod": "methods",
+    "Calibrator": "calibrator",
+    "ModelEditor": "editor",
+    "TensorType": "editor",
+    "get_output_names": "editor",
+    "get_pure_input_names": "editor",
+    "quantize": "quantizer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,28 +9,33 @@ async with create_queue(model) as (submitter, receiver):
     context, outputs = await receiver.recv()
 ```
 
-Importing it does not import ONNX Runtime: the first runner on the CPU does.
+Importing it does not import ONNX Runtime: the first runner on the CPU does. Its names are imported
+when they are first used, so that a blocking runner does without asyncio.
 """
 
 from __future__ import annotations
 
-from .awaitable import QueuePair, Receiver, Runner, Submitter
-from .creation import Runtime, create_queue, create_runner
-from .dtypes import Axis, DataType
-from .errors import (
-    DeviceBusy,
-    FuriosaRuntimeError,
-    FuriosaRuntimeWarning,
-    InvalidInput,
-    QueueWaitTimeout,
-    SessionClosed,
-    SessionTerminated,
-    TensorNameNotFound,
-)
-from .model import Model
-from .source import ModelSource
-from .tensor import Tensor, TensorArray, TensorDesc
-from .version import full_version
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .awaitable import QueuePair, Receiver, Runner, Submitter
+    from .creation import Runtime, create_queue, create_runner
+    from .dtypes import Axis, DataType
+    from .errors import (
+        DeviceBusy,
+        FuriosaRuntimeError,
+        FuriosaRuntimeWarning,
+        InvalidInput,
+        QueueWaitTimeout,
+        SessionClosed,
+        SessionTerminated,
+        TensorNameNotFound,
+    )
+    from .model import Model
+    from .source import ModelSource
+    from .tensor import Tensor, TensorArray, TensorDesc
+    from .version import full_version
 
 __all__ = [
     "Axis",
@@ -68,12 +73,40 @@ __version__: str
 __full_version__: str
 
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":
-        from .version import version
+_NAMES = {
+    "awaitable": ("QueuePair", "Receiver", "Runner", "Submitter"),
+    "creation": ("Runtime", "create_queue", "create_runner"),
+    "dtypes": ("Axis", "DataType"),
+    "errors": (
+        "DeviceBusy",
+        "FuriosaRuntimeError",
+        "FuriosaRuntimeWarning",
+        "InvalidInput",
+        "QueueWaitTimeout",
+        "SessionClosed",
+        "SessionTerminated",
+        "TensorNameNotFound",
+    ),
+    "model": ("Model",),
+    "source": ("ModelSource",),
+    "tensor": ("Tensor", "TensorArray", "TensorDesc"),
+    "version": ("full_version",),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
-        return version()
-    if name == "__full_version__":
-        return full_version()
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    if name in ("__version__", "__full_version__"):
+        from . import version
+
+        return version.version() if name == "__version__" else version.full_version()
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return __all__

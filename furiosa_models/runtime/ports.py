@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy.typing as npt
-from typing_extensions import Self
 
 from .errors import SessionClosed, SessionTerminated
 from .model import Model
 from .npu import FuriosaQueue
 from .queues import Pipeline, Received
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["QueuePair", "Receiver", "Submitter"]
 

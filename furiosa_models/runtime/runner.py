@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
-from typing_extensions import Self
 
 from .backends import Session
 from .devices import Choice
@@ -15,6 +14,9 @@ from .errors import SessionClosed
 from .model import Model
 from .npu import FuriosaSession
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Runner"]
 

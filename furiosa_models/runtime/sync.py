@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any
 
 from .devices import Choice, choose
 from .dtypes import Axis, DataType
@@ -31,6 +29,9 @@ from .ports import QueuePair, Receiver, Submitter
 from .runner import Runner
 from .source import ModelSource, Precision
 from .tensor import Tensor, TensorArray, TensorDesc
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "Axis",

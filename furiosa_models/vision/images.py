@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
@@ -24,20 +22,21 @@ __all__ = [
     "Color",
     "DecodedImage",
     "ImageSource",
-    "expand_sources",
-    "is_single",
+    "is_file_like",
+    "is_url",
     "read_image",
     "remember",
 ]
 
 Color: TypeAlias = Literal["bgr", "rgb"]
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | PILImage | npt.NDArray[Any]"
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | BinaryIO | PILImage | npt.NDArray[Any] | DecodedImage"
+)
 
 MAX_PIXELS = 178_956_970
 """Most pixels that are decoded: Pillow's own limit, half a gigabyte of RGB."""
 
 MAX_DOWNLOAD_BYTES = 256 << 20
-_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _HEAD = 3  # bytes that tell a JPEG
 _BLOCKS = 8  # of Pillow's, 16 MiB each
 _TIMEOUT_S = (10.0, 60.0)
@@ -64,33 +63,9 @@ class DecodedImage(NamedTuple):
         return self.pixels[:, :, ::-1] if self.bgr else self.pixels
 
 
-def is_single(source: object) -> bool:
-    """Whether `source` stands for one photo, rather than a sequence, folder or glob of them."""
-    if isinstance(source, np.ndarray):
-        return source.ndim < 4
-    if isinstance(source, (str, os.PathLike)):
-        return not (Path(source).is_dir() or _is_glob(source))
-    return not isinstance(source, Iterable) or _is_file_like(source) or isinstance(source, bytes)
-
-
-def expand_sources(source: ImageSource | Iterable[ImageSource]) -> Iterator[ImageSource]:
-    """Every single photo that `source` stands for, in order (folders and globs by name).
-
-    Raises:
-        ImageError: A folder or glob holds no image.
-    """
-    if is_single(source):
-        yield cast("ImageSource", source)
-    elif isinstance(source, (str, os.PathLike)):
-        yield from _list_files(source)
-    else:
-        for item in cast("Iterable[ImageSource]", source):
-            yield from expand_sources(item)
-
-
 def remember(source: ImageSource, image: DecodedImage) -> DecodedImage | Path:
     """What a result keeps to show its photo later: a file's name rather than its pixels."""
-    is_name = isinstance(source, (str, os.PathLike)) and not _is_url(os.fspath(source))
+    is_name = isinstance(source, (str, os.PathLike)) and not is_url(os.fspath(source))
     return Path(image.name) if is_name else image
 
 
@@ -104,7 +79,8 @@ def read_image(
 
     Args:
         source: A file, an http(s) URL, encoded bytes, a binary file object, a PIL image, or an
-            array: (h, w, 3) uint8, or (h, w) or (h, w, 1) uint8 grey.
+            array: (h, w, 3) uint8, or (h, w) or (h, w, 1) uint8 grey. What is decoded stays as it
+            is.
         color: Channel order of an array; everything else says it itself.
         draft: Given the height and width of a photo, says to what it is going to be resized. A
             JPEG may then be decoded at a half, a quarter or an eighth of its size, no smaller than
@@ -113,13 +89,15 @@ def read_image(
     Raises:
         ImageError: The photo cannot be read; the message names it.
     """
+    if isinstance(source, DecodedImage):
+        return source
     if isinstance(source, np.ndarray):
         return _from_array(source, color)
     if isinstance(source, (str, os.PathLike)):
         return _from_name(source, draft)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(io.BytesIO(source), f"<{len(source)} bytes>", draft)
-    if _is_file_like(source):
+    if is_file_like(source):
         name = str(getattr(source, "name", "<file object>"))
         return _decode(cast("BinaryIO", source), name, draft)
     return _from_pillow(source)
@@ -143,7 +121,7 @@ def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
 
 def _from_name(source: str | os.PathLike[str], draft: Resized | None) -> DecodedImage:
     name = os.fspath(source)
-    if _is_url(name):
+    if is_url(name):
         return _decode(io.BytesIO(_download(name)), name, draft)
     try:
         with open(name, "rb") as file:  # noqa: PTH123 - PathLike of any kind
@@ -261,25 +239,11 @@ def _to_rgb(image: PILImage, name: str) -> PILImage:
     return image.convert("RGB")
 
 
-def _list_files(source: str | os.PathLike[str]) -> Sequence[str]:
-    name = os.fspath(source)
-    pattern = name if _is_glob(name) else str(Path(glob.escape(name)) / "**" / "*")
-    found = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - a pattern of the user's
-    files = [path for path in found if Path(path).suffix.lower() in _SUFFIXES]
-    if not files:
-        msg = f"{name!r} holds no image (looked for {', '.join(sorted(_SUFFIXES))})"
-        raise ImageError(msg)
-    return files
-
-
-def _is_glob(source: str | os.PathLike[str]) -> bool:
-    name = os.fspath(source)
-    return not _is_url(name) and glob.has_magic(name) and not Path(name).exists()
-
-
-def _is_url(name: str) -> bool:
+def is_url(name: str) -> bool:
+    """Whether a name is an http(s) URL."""
     return name.startswith(("http://", "https://"))
 
 
-def _is_file_like(source: object) -> bool:
+def is_file_like(source: object) -> bool:
+    """Whether a source is a file object."""
     return hasattr(source, "read")

@@ -8,7 +8,6 @@ come in the order of the photos, and only a few batches are ever in memory.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -28,16 +27,14 @@ from .images import (
     Color,
     DecodedImage,
     ImageSource,
-    expand_sources,
-    is_single,
     read_image,
     remember,
 )
 from .jpeg import Resized
 from .preprocess import ImageContext
-from .video import decode_video, is_video
+from .sources import expand_sources
 
-__all__ = ["OnError", "Steps", "check_on_error", "count", "in_threads", "is_one_photo", "pipelined"]
+__all__ = ["OnError", "Steps", "check_on_error", "in_threads", "pipelined"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +71,8 @@ class Steps(Generic[Result]):
     run: Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
     decode: Callable[[Sequence[npt.NDArray[Any]], Sequence[ImageContext]], list[Result]]
 
-    def read(self, photo: ImageSource | DecodedImage) -> DecodedImage:
+    def read(self, photo: ImageSource) -> DecodedImage:
         """Decode a photo; a frame of a video comes decoded."""
-        if isinstance(photo, DecodedImage):
-            return photo
         return read_image(photo, color=self.color, draft=self.draft)
 
     def one(self, photo: Any) -> Result:
@@ -108,20 +103,6 @@ def check_on_error(on_error: OnError) -> None:
     if on_error not in ("raise", "skip") and not callable(on_error):
         msg = f"on_error must be 'raise', 'skip' or a function, got {on_error!r}"
         raise ValueError(msg)
-
-
-def is_one_photo(source: object) -> bool:
-    """Whether `source` gives one result: it is one photo, and no video."""
-    return is_single(source) and not is_video(source)
-
-
-def count(source: object) -> int | None:
-    """Number of photos that `source` stands for, or None where that takes reading it."""
-    if is_one_photo(source):
-        return 1
-    if isinstance(source, (str, bytes)) or not isinstance(source, Sequence):
-        return None
-    return len(source) if all(is_one_photo(item) for item in source) else None
 
 
 def in_threads(work: Callable[..., T], first: Sequence[Any], *others: Iterable[Any]) -> list[T]:
@@ -157,7 +138,8 @@ def pipelined(
     threads = min(available_cpus() + 1, _MOST_THREADS)
     stop, turn = threading.Event(), threading.Semaphore(_AT_THE_NETWORK)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.predict")
-    photos = _photos(source)
+    # What is wrong with a source is told when its turn comes, after the results before it.
+    photos = expand_sources(source, failed=_Bad)
     pending: deque[Future[list[Result | _Bad]]] = deque()
     try:
         while batch := list(islice(photos, batch_size)):
@@ -170,20 +152,6 @@ def pipelined(
         stop.set()
         pool.shutdown(cancel_futures=True)
         photos.close()
-
-
-def _photos(source: Any) -> Generator[Any, None, None]:
-    """Every photo, and in their places what is wrong with the sources that do not give theirs."""
-    try:
-        if is_video(source):
-            yield from decode_video(source)
-        elif isinstance(source, (str, os.PathLike, np.ndarray)) or is_single(source):
-            yield from expand_sources(source)
-        else:
-            for item in source:
-                yield from _photos(item)
-    except Exception as error:  # told when its turn comes, after the results before it
-        yield _Bad(source, error)
 
 
 def _work(

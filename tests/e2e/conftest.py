@@ -81,8 +81,9 @@ def use_bucket(
         entries = [generator.expand(entry, table) for entry in sets if entry["name"] == model]
         (tmp_path / "artifacts.yaml").write_text(yaml.safe_dump({"artifacts": entries}))
         found = {a.weights: a for a in artifacts.load_descriptor(tmp_path / "artifacts.yaml")}
-        monkeypatch.setattr(weights, "zoo", lambda: {model: found})
-        monkeypatch.setattr("furiosa_models.model.zoo", lambda: {model: found})
+        monkeypatch.setattr(weights, "brief_zoo", lambda: {model: found})
+        monkeypatch.setattr(artifacts, "zoo", lambda: {model: found})
+        monkeypatch.setattr("furiosa_models.model.brief_zoo", lambda: {model: found})
         return bucket
 
     return use

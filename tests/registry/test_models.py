@@ -13,6 +13,7 @@ from PIL import Image
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import zoo
+from furiosa_models.catalog import ENTRIES
 from furiosa_models.networks import signature
 from furiosa_models.types import Platform
 from furiosa_models.vision import __all__ as vision_names
@@ -37,6 +38,14 @@ def test_metadata_is_complete(name: str) -> None:
     assert model.metadata.description
     assert type(model).__doc__
     assert bool(model.available_weights()) != (name in BRING_YOUR_OWN)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_catalogue_says_what_the_class_says(name: str) -> None:
+    entry, model = ENTRIES[name], get_model(name)
+    assert entry.task is model.task_type
+    assert entry.summary == (type(model).__doc__ or "").splitlines()[0]
+    assert model.platforms == (Platform.RUST, Platform.PYTHON)  # as `furiosa-models list` says
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from furiosa_models import get_model, list_models
-from furiosa_models.catalog import MODULES, OLD_NAMES, model_class
+from furiosa_models.catalog import ENTRIES, OLD_NAMES, model_class
 from furiosa_models.errors import ModelNotFound
 from furiosa_models.types import ModelTaskType
 
 
 def test_models_are_listed_by_glob_and_task() -> None:
-    assert list_models() == sorted(MODULES)
+    assert list_models() == sorted(ENTRIES)
     assert list_models("ssd*") == ["SSDMobileNet", "SSDMobileNetV2", "SSDResNet34"]
     assert "SSDMobileNet" in list_models(task="detect")
     assert "SSDMobileNet" not in list_models(task=ModelTaskType.IMAGE_CLASSIFICATION)

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from furiosa_models.artifacts import Store
+from furiosa_models.artifacts.brief import brief_zoo
+from furiosa_models.runtime.sync import Precision
+from furiosa_models.vision import EfficientNetLite0
+from furiosa_models.weights import _recipe_key
+
 PACKAGE = Path(__file__).parents[2] / "furiosa_models"
 
 LAYERS = [
-    {"errors", "types", "_native"},
+    {"errors", "types", "records", "_native"},
     {"artifacts", "networks", "runtime", "quantization"},
     {
         "vision.native",
@@ -28,6 +34,7 @@ LAYERS = [
     {"vision.results", "vision.draw", "vision.postprocess"},
     {"vision.heads"},
     {"vision.video"},
+    {"vision.sources"},
     {"vision.pipeline"},
     {"weights"},
     {"conventions"},
@@ -96,9 +103,69 @@ def test_imports_are_light(statement: str, forbidden: list[str]) -> None:
     assert out.stdout.strip() == "[]"
 
 
+HEAVY = ("numpy", "onnx", "onnxruntime", "PIL", "pydantic", "requests", "rich", "tqdm", "yaml")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Packages that a process has loaded after running some code with its output dropped."""
+    whole = (
+        "import contextlib, io, sys\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        f"    {code}\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    out = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, check=True)
+    return set(out.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "detect", "--json"], ["--help"]])
+def test_listing_models_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = f"sys.argv[1:] = {arguments!r}; from furiosa_models.cli import main; main()"
+    loaded = loaded_by(code)
+    assert {"click", "furiosa_models"} <= loaded
+    assert loaded & {*HEAVY, "asyncio", "platformdirs"} == set()
+
+
+@pytest.mark.parametrize("weights", ["random", "own file"])
+def test_a_warm_prediction_loads_only_what_runs_it(
+    weights: str, photos: list[Path], tmp_path: Path
+) -> None:
+    model = EfficientNetLite0(weights="random")
+    if weights == "own file":
+        weights = str(tmp_path / "own.onnx")
+        Path(weights).write_bytes(model.origin)
+    EfficientNetLite0(weights=weights).predict(photos[0], device="cpu")  # warms the cache
+    loaded = loaded_by(
+        "from furiosa_models.vision import EfficientNetLite0;"
+        f"EfficientNetLite0(weights={weights!r}).predict({str(photos[0])!r}, device='cpu')"
+    )
+    assert {"numpy", "onnxruntime", "PIL"} <= loaded
+    left_out = {*HEAVY, "asyncio", "filelock", "pip", "click"} - {"numpy", "onnxruntime", "PIL"}
+    assert loaded & left_out == set()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_fetched_set_of_the_catalogue_needs_no_descriptor(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch, photos: list[Path]
+) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    origin = EfficientNetLite0(weights="random").origin
+    store, artifact = Store(), brief_zoo()["EfficientNetLite0"]["pytorch"]
+    store.derive(_recipe_key(artifact), lambda: origin)
+    EfficientNetLite0().predict(photos[0], device="cpu", precision=precision)
+    how = f"device='cpu', precision={precision!r}"
+    loaded = loaded_by(
+        "from furiosa_models.vision import EfficientNetLite0;"
+        f"EfficientNetLite0().predict({str(photos[0])!r}, {how})"
+    )
+    assert "onnxruntime" in loaded
+    assert loaded & {"onnx", "pydantic", "requests", "yaml", "filelock"} == set()
+
+
 def test_unknown_names_raise_attribute_error() -> None:
     import furiosa_models
-    from furiosa_models import types, vision
+    from furiosa_models import artifacts, runtime, types, vision
 
-    for module in (furiosa_models, vision, types):
+    for module in (furiosa_models, artifacts, runtime, types, vision):
+        assert all(hasattr(module, name) for name in module.__all__)
         assert not hasattr(module, "NoSuchName")

@@ -55,6 +55,7 @@ def calibration() -> calibrated.Calibration:
 
 @pytest.fixture
 def _calibrated(monkeypatch: pytest.MonkeyPatch, calibration: calibrated.Calibration) -> None:
+    monkeypatch.setattr(calibrated, "calibration_file", lambda *_: Path("stand-in.yaml"))
     monkeypatch.setattr(calibrated, "load_calibration", lambda *_: calibration)
 
 
@@ -157,6 +158,7 @@ def test_many_processes_compile_once(
         "from furiosa_models.quantization import calibrated;"
         "from furiosa_models.vision import EfficientNetLite0;"
         "found = calibrated.Calibration(yaml.safe_load(open(sys.argv[1])), {});"
+        "calibrated.calibration_file = lambda *_: None;"
         "calibrated.load_calibration = lambda *_: found;"
         "print(EfficientNetLite0(weights='random').enf().decode())"
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import pydantic
 import pytest
 
 from furiosa_models import errors, types
@@ -22,6 +23,26 @@ def test_an_unknown_platform_is_a_value_error(name: object) -> None:
 def test_the_model_classes_are_where_0_10_has_them() -> None:
     assert issubclass(types.ObjectDetectionModel, types.Model)
     assert issubclass(types.ImageClassificationModel, types.Model)
+
+
+def test_described_metadata_is_built_once_and_checked_as_any() -> None:
+    class Holder:
+        metadata = types.described("What it is.", url="https://example.com")
+        wrong = types.described("What it is.", page="none")
+
+    assert Holder.metadata is Holder().metadata
+    assert Holder.metadata == types.Metadata(
+        description="What it is.", publication=types.Publication(url="https://example.com")
+    )
+    with pytest.raises(pydantic.ValidationError, match="page"):
+        _ = Holder.wrong
+
+
+@pytest.mark.parametrize("name", ["Metadata", "ModelInfo", "Publication", "Tags"])
+def test_records_forbid_what_they_do_not_know(name: str) -> None:
+    record = getattr(types, name)
+    assert issubclass(record, pydantic.BaseModel)
+    assert record.model_config == {"extra": "forbid", "frozen": True}
 
 
 def test_every_error_is_exported_drawn_and_picklable() -> None:

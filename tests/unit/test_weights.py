@@ -50,8 +50,7 @@ def store(tmp_path: Path) -> Store:
 
 def use_zoo(monkeypatch: pytest.MonkeyPatch, *sets: Artifact) -> None:
     table = {"Net": {artifact.weights: artifact for artifact in sets}}
-    monkeypatch.setattr(weights, "zoo", lambda: table)
-    monkeypatch.setattr(weights, "find", lambda model, name: table[model][name])
+    monkeypatch.setattr(weights, "brief_zoo", lambda: table)
 
 
 @pytest.fixture
@@ -88,8 +87,8 @@ def test_the_warning_points_to_the_callers_line(
     graph.write_bytes(EfficientNetLite0(weights="random").origin)
     sets = [make_set("published", GONE, b"gone"), make_set("own", str(graph), graph.read_bytes())]
     table = {"EfficientNetLite0": {artifact.weights: artifact for artifact in sets}}
-    monkeypatch.setattr(weights, "zoo", lambda: table)
-    monkeypatch.setattr("furiosa_models.model.zoo", lambda: table)
+    monkeypatch.setattr(weights, "brief_zoo", lambda: table)
+    monkeypatch.setattr("furiosa_models.model.brief_zoo", lambda: table)
     with pytest.warns(WeightsFallbackWarning) as caught:
         EfficientNetLite0().predict(photos[:2], device="cpu")
     assert caught[0].filename == __file__

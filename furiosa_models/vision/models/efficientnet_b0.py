@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
 from ..tasks import ImageClassificationModel
@@ -17,10 +17,7 @@ class EfficientNetB0(ImageClassificationModel):
     name = "EfficientNetB0"
     family = "EfficientNet"
     version = "1.0.2"
-    metadata = Metadata(
-        description="EfficientNetB0 ImageNet-1K",
-        publication=Publication(url="https://arxiv.org/abs/1905.11946"),
-    )
+    metadata = described("EfficientNetB0 ImageNet-1K", url="https://arxiv.org/abs/1905.11946")
 
     network = NetworkSpec("efficientnet", {"variant": "b0"})
     input = imagenet(224, 256, "pillow_bicubic")

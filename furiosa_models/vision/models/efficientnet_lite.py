@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
 from ..preprocess import ImageInput
@@ -11,10 +11,10 @@ from .presets import imagenet
 
 __all__ = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
 
-_PUBLICATION = Publication(
-    title="Higher accuracy on vision models with EfficientNet-Lite",
-    publisher="TensorFlow Blog",
-)
+_PUBLICATION = {
+    "title": "Higher accuracy on vision models with EfficientNet-Lite",
+    "publisher": "TensorFlow Blog",
+}
 
 
 def _input(size: int, resize_to: int) -> ImageInput:
@@ -28,7 +28,7 @@ class EfficientNetLite0(ImageClassificationModel):
     name = "EfficientNetLite0"
     family = "EfficientNet-Lite"
     version = "lite0"
-    metadata = Metadata(description="EfficientNet-Lite0 ImageNet-1K", publication=_PUBLICATION)
+    metadata = described("EfficientNet-Lite0 ImageNet-1K", **_PUBLICATION)
 
     network = NetworkSpec("efficientnet", {"variant": "lite0"})
     input = _input(224, 256)
@@ -42,7 +42,7 @@ class EfficientNetLite1(ImageClassificationModel):
     name = "EfficientNetLite1"
     family = "EfficientNet-Lite"
     version = "lite1"
-    metadata = Metadata(description="EfficientNet-Lite1 ImageNet-1K", publication=_PUBLICATION)
+    metadata = described("EfficientNet-Lite1 ImageNet-1K", **_PUBLICATION)
 
     network = NetworkSpec("efficientnet", {"variant": "lite1"})
     input = _input(240, 274)
@@ -56,7 +56,7 @@ class EfficientNetLite2(ImageClassificationModel):
     name = "EfficientNetLite2"
     family = "EfficientNet-Lite"
     version = "lite2"
-    metadata = Metadata(description="EfficientNet-Lite2 ImageNet-1K", publication=_PUBLICATION)
+    metadata = described("EfficientNet-Lite2 ImageNet-1K", **_PUBLICATION)
 
     network = NetworkSpec("efficientnet", {"variant": "lite2"})
     input = _input(260, 297)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
 from ..tasks import ImageClassificationModel
@@ -17,10 +17,7 @@ class EfficientNetV2s(ImageClassificationModel):
     name = "EfficientNetV2s"
     family = "EfficientNetV2"
     version = "s"
-    metadata = Metadata(
-        description="EfficientNetV2s ImageNet-1K",
-        publication=Publication(url="https://arxiv.org/abs/2104.00298"),
-    )
+    metadata = described("EfficientNetV2s ImageNet-1K", url="https://arxiv.org/abs/2104.00298")
 
     network = NetworkSpec("efficientnet_v2", {})
     input = imagenet(384, 384, "pillow_bilinear")

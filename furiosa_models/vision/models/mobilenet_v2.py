@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
 from ..tasks import ImageClassificationModel
@@ -17,10 +17,7 @@ class MobileNetV2(ImageClassificationModel):
     name = "MobileNetV2"
     family = "MobileNetV2"
     version = "1.0"
-    metadata = Metadata(
-        description="MobileNetV2 ImageNet-1K",
-        publication=Publication(url="https://arxiv.org/abs/1801.04381"),
-    )
+    metadata = described("MobileNetV2 ImageNet-1K", url="https://arxiv.org/abs/1801.04381")
 
     network = NetworkSpec("mobilenet_v2", {})
     input = imagenet(224, 256, "pillow_bilinear")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
 from ..preprocess import ImageInput
@@ -17,10 +17,7 @@ class ResNet50(ImageClassificationModel):
     name = "ResNet50"
     family = "ResNet"
     version = "v1.5"
-    metadata = Metadata(
-        description="ResNet50 v1.5 ImageNet-1K",
-        publication=Publication(url="https://arxiv.org/abs/1512.03385"),
-    )
+    metadata = described("ResNet50 v1.5 ImageNet-1K", url="https://arxiv.org/abs/1512.03385")
 
     network = NetworkSpec("resnet", {"variant": "50"})
     input = ImageInput(

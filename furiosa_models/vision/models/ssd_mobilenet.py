@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import SSDHead
 from ..tasks import ObjectDetectionModel
@@ -17,9 +17,8 @@ class SSDMobileNet(ObjectDetectionModel):
     name = "MLCommonsSSDMobileNet"
     family = "MobileNetV1"
     version = "v1.1"
-    metadata = Metadata(
-        description="SSD MobileNet v1 on COCO, 300x300",
-        publication=Publication(url="https://arxiv.org/abs/1704.04861"),
+    metadata = described(
+        "SSD MobileNet v1 on COCO, 300x300", url="https://arxiv.org/abs/1704.04861"
     )
 
     network = NetworkSpec("mobilenet_ssd", {})

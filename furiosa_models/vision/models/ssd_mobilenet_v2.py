@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import SSDHead
 from ..tasks import ObjectDetectionModel
@@ -17,9 +17,8 @@ class SSDMobileNetV2(ObjectDetectionModel):
     name = "SSDMobileNetV2"
     family = "MobileNetV2"
     version = "2018_03_29"
-    metadata = Metadata(
-        description="SSD MobileNet v2 on COCO, 300x300",
-        publication=Publication(url="https://arxiv.org/abs/1801.04381"),
+    metadata = described(
+        "SSD MobileNet v2 on COCO, 300x300", url="https://arxiv.org/abs/1801.04381"
     )
 
     network = NetworkSpec("mobilenet_v2_ssd", {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import SSDHead
 from ..preprocess import ImageInput
@@ -17,11 +17,9 @@ class SSDResNet34(ObjectDetectionModel):
     name = "SSDResNet34"
     family = "ResNet"
     version = "v1.1"
-    metadata = Metadata(
-        description="SSD ResNet34 model for MLCommons v1.1",
-        publication=Publication(
-            url="https://github.com/mlcommons/inference/tree/master/vision/classification_and_detection"
-        ),
+    metadata = described(
+        "SSD ResNet34 model for MLCommons v1.1",
+        url="https://github.com/mlcommons/inference/tree/master/vision/classification_and_detection",
     )
 
     network = NetworkSpec("ssd_resnet34", {})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..tasks import YOLOv5Model
 from .presets import yolo
 
 __all__ = ["YOLOv5l", "YOLOv5m", "YOLOv5n", "YOLOv5s"]
 
-_PUBLICATION = Publication(url="https://github.com/ultralytics/yolov5")
+_PUBLICATION = {"url": "https://github.com/ultralytics/yolov5"}
 
 
 def _network(variant: str, num_classes: int) -> NetworkSpec:
@@ -23,7 +23,7 @@ class YOLOv5n(YOLOv5Model):
     name = "YOLOv5Nano"
     family = "YOLO"
     version = "v5"
-    metadata = Metadata(description="YOLOv5 nano model", publication=_PUBLICATION)
+    metadata = described("YOLOv5 nano model", **_PUBLICATION)
 
     network = _network("n", 80)
     input = yolo(640, 640)
@@ -36,7 +36,7 @@ class YOLOv5s(YOLOv5Model):
     name = "YOLOv5Small"
     family = "YOLO"
     version = "v5"
-    metadata = Metadata(description="YOLOv5 small model", publication=_PUBLICATION)
+    metadata = described("YOLOv5 small model", **_PUBLICATION)
 
     network = _network("s", 80)
     input = yolo(640, 640)
@@ -49,7 +49,7 @@ class YOLOv5m(YOLOv5Model):
     name = "YOLOv5Medium"
     family = "YOLO"
     version = "v5"
-    metadata = Metadata(description="YOLOv5 medium model", publication=_PUBLICATION)
+    metadata = described("YOLOv5 medium model", **_PUBLICATION)
 
     network = _network("m", 10)
     input = yolo(640, 640)
@@ -62,7 +62,7 @@ class YOLOv5l(YOLOv5Model):
     name = "YOLOv5Large"
     family = "YOLO"
     version = "v5"
-    metadata = Metadata(description="YOLOv5 large model", publication=_PUBLICATION)
+    metadata = described("YOLOv5 large model", **_PUBLICATION)
 
     network = _network("l", 10)
     input = yolo(640, 640)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...types import Metadata, Publication
+from ...types import described
 from ...weights import NetworkSpec
 from ..heads import PoseHead
 from ..tasks import PoseEstimationModel
@@ -17,9 +17,9 @@ class YOLOv7w6Pose(PoseEstimationModel):
     name = "YOLOv7w6Pose"
     family = "YOLO"
     version = "v7"
-    metadata = Metadata(
-        description="YOLOv7 w6 Pose Estimation model",
-        publication=Publication(url="https://github.com/WongKinYiu/yolov7#pose-estimation"),
+    metadata = described(
+        "YOLOv7 w6 Pose Estimation model",
+        url="https://github.com/WongKinYiu/yolov7#pose-estimation",
     )
 
     network = NetworkSpec("yolov7_pose", {}, layout="yolo_pickle")

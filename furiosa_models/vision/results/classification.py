@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +107,8 @@ class Classification(Result, str):
         ]
 
     def _repr_html_(self) -> str:
+        import html  # for notebooks only
+
         rows = "".join(
             f"<tr><td>{html.escape(c.label)}</td><td>{f'{c.score:.3f}' if c.is_scored else ''}"
             "</td></tr>"

@@ -18,7 +18,6 @@ from ..images import (
     Color,
     DecodedImage,
     ImageSource,
-    expand_sources,
     read_image,
 )
 from ..labels import load_labels
@@ -26,13 +25,12 @@ from ..pipeline import (
     OnError,
     Steps,
     check_on_error,
-    count,
     in_threads,
-    is_one_photo,
     pipelined,
 )
 from ..preprocess import ImageContext, ImageInput, normalize, prepare
 from ..results import Classification, Detections, Poses
+from ..sources import count, expand_sources, is_single
 
 __all__ = ["ImageModel", "Outputs", "Photos", "as_list"]
 
@@ -72,7 +70,7 @@ class ImageModel(Model, Generic[Result]):
 
         Args:
             source: A photo in any form of `furiosa_models.vision.images.read_image`; a sequence,
-                iterator, folder or glob of them; or a video file, which is as many photos as it
+                iterator, folder or glob of them; a video file, there too, is as many photos as it
                 has frames.
             score_threshold: Least score of a detection, between 0 and 1; the model's by default.
             iou_threshold: Largest overlap of two detections of one class; the model's by default.
@@ -108,7 +106,7 @@ class ImageModel(Model, Generic[Result]):
         # Here and not in a worker, so that warnings and errors point to the caller.
         runner = self._runner(device, precision)
         steps = self._steps(runner, color, draft, {**options, "top_k": top_k})
-        if is_one_photo(source) and not stream:
+        if is_single(source) and not stream:
             return steps.one(source)
         shown = not stream if progress is None else progress
         results = self._results(source, steps, batch_size, on_error, shown)

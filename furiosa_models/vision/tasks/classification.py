@@ -11,9 +11,10 @@ from ...conventions import specialised
 from ...errors import ShapeError
 from ...types import ModelTaskType
 from ..heads import ClassificationHead
-from ..images import Color, is_single
+from ..images import Color
 from ..preprocess import ImageContext
 from ..results import Classification
+from ..sources import is_single
 from .base import ImageModel, Outputs, Photos, as_list
 
 __all__ = ["ImageClassificationModel"]

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
-from furiosa_models.catalog import MODULES
+from furiosa_models.catalog import ENTRIES
 from furiosa_models.cli import COMMANDS, cli
 
 
@@ -21,14 +22,21 @@ def test_help_lists_every_command() -> None:
         assert run(name, "--help").exit_code == 0
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_they_say_themselves(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert (command.help or "").partition("\n\n")[0] == COMMANDS[name]
+
+
 def test_version() -> None:
     assert run("--version").output.startswith("furiosa-models 0.")
 
 
 def test_list_for_people_and_for_programs() -> None:
-    assert all(name in run("list").output for name in MODULES)
+    assert all(name in run("list").output for name in ENTRIES)
     models = json.loads(run("list", "--json").output)
-    assert [model["model"] for model in models] == list(MODULES)
+    assert [model["model"] for model in models] == list(ENTRIES)
 
 
 @pytest.mark.parametrize("arguments", [["detect"], ["-t", "detect"], ["--task", "detection"]])

@@ -15,8 +15,6 @@ from PIL import Image
 from furiosa_models.errors import ImageError
 from furiosa_models.vision.images import (
     ImageSource,
-    expand_sources,
-    is_single,
     read_image,
     remember,
 )
@@ -195,37 +193,9 @@ def test_one_pixel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "one.png").rgb, [[[1, 2, 3]]])
 
 
-def test_folders_globs_and_sequences_are_expanded(png: Path) -> None:
-    folder = png.parent
-    (folder / "notes.txt").write_text("no photo")
-    (folder / "sub").mkdir()
-    Image.fromarray(RGB).save(folder / "sub" / "b.JPG")
-    everything = [str(png), str(folder / "sub" / "b.JPG")]
-    assert list(expand_sources(folder)) == everything
-    assert list(expand_sources(str(folder / "*.png"))) == [str(png)]
-    assert list(expand_sources([png, folder])) == [png, *everything]
-    assert len(list(expand_sources(np.stack([RGB, RGB])))) == 2
-    assert len(list(expand_sources(RGB))) == 1
-    assert len(list(expand_sources(RGB[:, :, 0]))) == 1
-
-
-def test_single_or_many(png: Path) -> None:
-    for source in (png, str(png), png.read_bytes(), RGB, RGB[:, :, 0], Image.new("L", (1, 1))):
-        assert is_single(source)
-    for sources in ([png], (), png.parent, str(png.parent / "*"), np.stack([RGB]), iter([png])):
-        assert not is_single(sources)
-
-
-def test_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
-    path = tmp_path / "photo[1].png"
-    Image.fromarray(RGB).save(path)
-    assert is_single(path)
-    assert list(expand_sources(path)) == [path]
-
-
-def test_an_empty_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no image"):
-        list(expand_sources(tmp_path))
+def test_what_is_decoded_stays_as_it_is(png: Path) -> None:
+    decoded = read_image(png)
+    assert read_image(decoded, color="rgb") is decoded
 
 
 def test_files_are_remembered_by_name(png: Path) -> None:

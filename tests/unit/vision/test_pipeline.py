@@ -14,7 +14,7 @@ import pytest
 from furiosa_models.errors import ImageError
 from furiosa_models.vision import SSDMobileNet
 from furiosa_models.vision.images import DecodedImage, ImageSource
-from furiosa_models.vision.pipeline import Steps, count, is_one_photo, pipelined
+from furiosa_models.vision.pipeline import Steps, pipelined
 from furiosa_models.vision.preprocess import ImageContext
 
 NAME = "furiosa_models.predict"
@@ -197,16 +197,6 @@ def test_the_bar_hears_of_every_photo() -> None:
     photos: list[ImageSource] = [grey(0), b"bad", grey(1)]
     values(pipelined(Network().steps(), photos, batch_size=2, on_error="skip", bar=bar))
     assert bar.total == 3
-
-
-def test_what_is_one_photo_and_how_many_there_are(tmp_path: Path) -> None:
-    (tmp_path / "clip.mp4").write_bytes(b"")
-    assert is_one_photo("photo.jpg")
-    assert not is_one_photo(tmp_path)
-    assert not is_one_photo(str(tmp_path / "clip.mp4"))
-    assert is_one_photo("no-such-clip.mp4")  # and an ImageError when it is read
-    assert [count(b"x"), count(["a", "b"]), count(tmp_path), count(iter("a"))] == [1, 2, None, None]
-    assert count(["a", tmp_path / "clip.mp4"]) is None
 
 
 def test_predict_on_many_threads_at_once(photos: list[Path]) -> None:

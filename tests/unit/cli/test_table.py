@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from furiosa_models.cli.table import fitted, print_json, print_table
+
+ROWS = [["ResNet50", "1000 classes of ImageNet, 224x224"], ["YOLOv5s", "80 classes"]]
+
+
+def test_a_pipe_gets_one_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["model", "what it is"], ROWS)
+    assert capsys.readouterr().out.splitlines() == [
+        "model     what it is",
+        "ResNet50  1000 classes of ImageNet, 224x224",
+        "YOLOv5s   80 classes",
+    ]
+
+
+def test_a_terminal_gets_lines_that_fit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((26, 24)))
+    print_table(["model", "what it is"], ROWS)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["ResNet50  1000 classes of", "          ImageNet,", "          224x224"]
+    assert max(map(len, lines[1:])) <= 26
+
+
+def test_the_widest_columns_give_way_first() -> None:
+    assert fitted([8, 20, 30], 100) == [8, 20, 30]
+    assert fitted([8, 20, 30], 42) == [8, 15, 15]
+    assert fitted([8, 8], 3) == [4, 4]  # narrower, nothing could be read
+
+
+def test_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["file", "size"], [])
+    assert capsys.readouterr().out == "file  size\n"
+
+
+def test_json_keeps_letters_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": "é"})
+    assert '"é"' in capsys.readouterr().out
