@@ -51,6 +51,7 @@ def evaluate(
     *,
     device: str | None = None,
     precision: Precision = "fp32",
+    draft: bool = False,
 ) -> Evaluation:
     """The accuracy of a model on labelled photos.
 
@@ -62,12 +63,13 @@ def evaluate(
             keypoints (`person_keypoints_val2017.json`).
         device: As for `predict`.
         precision: As for `predict`.
+        draft: As for `predict`.
 
     Raises:
         FuriosaModelsError: The labels cannot be read, or name no photo.
         ExtraRequired: pycocotools, which computes mAP, is not installed.
     """
-    where = {"device": device, "precision": precision}
+    where = {"device": device, "precision": precision, "draft": draft}
     if model.task_type is ModelTaskType.IMAGE_CLASSIFICATION:
         photos, figures = _classification(model, Path(images), Path(labels), where)
     else:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["device", "json_output", "postprocess", "weights"]
+__all__ = ["device", "draft", "json_output", "postprocess", "weights"]
 
 device = click.option(
     "--device",
     "--devices",
     "device",
     help="cpu, openvino, or an NPU such as 'warboy(2)*1'; what is there by default.",
+)
+draft = click.option(
+    "--draft",
+    is_flag=True,
+    help="Decode large JPEGs at a fraction of their size: faster, and pixels differ a little.",
 )
 json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 postprocess = click.option(

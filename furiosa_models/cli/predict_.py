@@ -35,6 +35,7 @@ _FRAME = re.compile(r"(?P<video>.+)#(?P<index>\d+)")
 @click.option("--score-threshold", type=float, help="Least score of a detection, 0 to 1.")
 @click.option("--iou-threshold", type=float, help="Largest overlap of two detections, 0 to 1.")
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
+@options.draft
 @options.device
 @options.postprocess
 @options.json_output

@@ -38,6 +38,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
     help="COCO annotations (JSON), or a CSV file with the columns file and class_index.",
 )
 @options.weights
+@options.draft
 @options.device
 @options.postprocess
 @click.option(
@@ -52,6 +53,7 @@ def command(
     images: Path,
     labels: Path,
     weights: str | None,
+    draft: bool,
     device: str | None,
     postprocess: str,
     only: Precision | None,
@@ -60,7 +62,9 @@ def command(
     """Measure the accuracy of a MODEL on labelled photos: fp32, int8 and published side by side."""
     with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
         measured = {
-            precision: evaluate(network, images, labels, device=device, precision=precision)
+            precision: evaluate(
+                network, images, labels, device=device, precision=precision, draft=draft
+            )
             for precision in ([only] if only else _precisions(network))
         }
         artifact = network.catalogue().get(network.weights)
