@@ -1,6 +1,8 @@
-"""Calibrate a model on photos: make furiosa_models/quantization/ranges/MODEL-SET.yaml.
+r"""Calibrate a model on photos: make furiosa_models/quantization/ranges/MODEL-SET.yaml.
 
     python artifacts/calibrate.py SSDMobileNetV2 --images ../photos
+    python artifacts/calibrate.py YOLOv5s --images ../photos --method MSE_ASYM \
+        --float '^/?model\.[012][./]'
 
 The photos go through the model's own `preprocess` and its uint8 program. Beside the ranges come
 the means of the convolutions' inputs, by channel, with which `quantize` corrects biases. Take
@@ -10,6 +12,7 @@ photos that no accuracy is measured on.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ import yaml
 
 from furiosa_models.catalog import get_model
 from furiosa_models.quantization import CalibrationMethod, Calibrator
+from furiosa_models.quantization.calibrated import DIGEST_LENGTH
+from furiosa_models.vision.tasks import ImageModel
 
 RANGES = Path(__file__).parents[1] / "furiosa_models" / "quantization" / "ranges"
 SUFFIXES = {".jpeg", ".jpg", ".png"}
@@ -34,16 +39,34 @@ def main() -> None:
         calibrator = Calibrator(program, options.method, percentage=options.percentage)
         inputs = [[model.preprocess([path])[0]] for path in paths[: options.count]]
         calibrator.collect_data(inputs)
-        stem = f"{type(model).__name__}-{model.weights}"
-    method = options.method.name + (
-        f" {options.percentage}" if options.method.kind == "PERCENTILE" else ""
-    )
-    head = f"# Made by artifacts/calibrate.py from {len(inputs)} photos; {method}.\n"
-    ranges = {name: list(pair) for name, pair in calibrator.compute_range().items()}
-    write(RANGES / f"{stem}.yaml", head, ranges, DIGITS + 2)
+        name = f"{type(model).__name__}-{name_of(model)}"
+    nodes = onnx.load_from_string(program).graph.node
     means = calibrator.compute_channel_means()
-    used = {name: means[name] for name in convolution_inputs(program) if name in means}
-    write(RANGES / f"{stem}.means.yaml", head, used, DIGITS)
+    used = sorted({node.input[0] for node in nodes if node.op_type == "Conv"} & means.keys())
+    write(
+        RANGES / f"{name}.yaml",
+        {
+            "method": method_of(options),
+            "photos": len(inputs),
+            "float": [n.name for n in nodes if options.float and options.float.search(n.name)],
+            "ranges": rounded(calibrator.compute_range(), DIGITS + 2),
+            "means": rounded({tensor: means[tensor] for tensor in used}, DIGITS),
+        },
+    )
+
+
+def name_of(model: ImageModel[Any]) -> str:
+    """Name of the weights: of a set, or the start of a file's sha256."""
+    if model.weights in type(model).available_weights():
+        return model.weights
+    return model._weights().digest[:DIGEST_LENGTH]
+
+
+def method_of(options: argparse.Namespace) -> str:
+    """How the ranges were chosen, in words."""
+    method: CalibrationMethod = options.method
+    percentage = f" {options.percentage}" if method.kind == "PERCENTILE" else ""
+    return method.name + percentage
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -52,29 +75,29 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", help="name of a model")
-    parser.add_argument("--weights", help="a set of weights; the default one by default")
+    parser.add_argument(
+        "--weights", help="a set of weights or an ONNX file; the default one by default"
+    )
     parser.add_argument("--images", type=Path, required=True, help="folder of photos")
     parser.add_argument("--count", type=int, default=50, help="how many of them (50)")
     parser.add_argument("--method", type=CalibrationMethod.__getitem__, default="ENTROPY_ASYM")
+    parser.add_argument("--float", type=re.compile, help="nodes that stay float: a pattern")
     parser.add_argument("--percentage", type=float, default=99.99, help="for PERCENTILE (99.99)")
     return parser.parse_args()
 
 
-def convolution_inputs(program: bytes) -> list[str]:
-    """Names of the tensors that convolutions take."""
-    nodes = onnx.load_from_string(program).graph.node
-    return sorted({node.input[0] for node in nodes if node.op_type == "Conv"})
-
-
-def write(path: Path, head: str, numbers: Mapping[str, Iterable[float]], digits: int) -> None:
-    """Write lists of numbers by name, with few digits: they are estimates."""
-    rounded: dict[str, Any] = {
-        name: [float(f"{value:.{digits}g}") for value in values] for name, values in numbers.items()
+def rounded(numbers: Mapping[str, Iterable[float]], digits: int) -> dict[str, list[float]]:
+    """Numbers with few digits, by sorted name: they are estimates."""
+    return {
+        name: [float(f"{value:.{digits}g}") for value in numbers[name]] for name in sorted(numbers)
     }
-    path.parent.mkdir(exist_ok=True)
-    text = yaml.safe_dump(rounded, default_flow_style=None, width=1000, sort_keys=True)
-    path.write_text(head + text)
-    print(f"{path}: {len(rounded)} tensors, {path.stat().st_size} bytes")
+
+
+def write(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a calibration."""
+    text = yaml.safe_dump(document, default_flow_style=None, width=1000, sort_keys=False)
+    path.write_text("# Made by artifacts/calibrate.py.\n" + text)
+    print(f"{path}: {len(document['ranges'])} tensors, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

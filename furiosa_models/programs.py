@@ -18,6 +18,7 @@ from .weights import WeightSet
 
 if TYPE_CHECKING:
     from .artifacts import Artifact
+    from .quantization.calibrated import Calibration
 
 __all__ = ["Programs", "recipe_key"]
 
@@ -87,29 +88,28 @@ class Programs(ABC):
 
         program = self.cpu_program()
         key = recipe_key(program.name, calibrated.fingerprint(), self._calibration_name())
-        return self._store.derive(key, lambda: self._quantize(program.read_bytes()))
+        return self._store.derive(key, lambda: self._calibration().quantize(program.read_bytes()))
 
-    def _quantize(self, program: bytes) -> bytes:
-        from .quantization import calibrated, quantize
+    def _calibration(self) -> Calibration:
+        """The zoo's calibration of the weights or, as in 0.10, the published one."""
+        from .quantization import calibrated
 
-        model, weights = self._catalogue_name(), self.weights
-        if self._calibration_name() == model:
-            calibration = calibrated.load_calibration(model, weights)
-        else:
-            calibration = calibrated.Calibration(self.tensor_name_to_range, {})
-        return quantize(program, calibration.ranges, channel_means=calibration.means or None)
+        model, weights = self._catalogue_name(), self._weights()
+        if self._calibration_name() != model:
+            return calibrated.Calibration(self.tensor_name_to_range)
+        return calibrated.load_calibration(model, weights.name, weights.digest)
 
     def _calibration_name(self) -> str:
-        """Name of the zoo's calibration of the weights or, as in 0.10, hash of the published one.
+        """What the calibration is known by, which is told without reading it.
 
         Raises:
-            ArtifactNotFound: There is neither.
+            ArtifactNotFound: The weights were not calibrated.
         """
         from .quantization import calibrated
 
         model, weights = self._catalogue_name(), self._weights()
         try:
-            calibrated.calibration_file(model, weights.name)
+            calibrated.calibration_file(model, weights.name, weights.digest)
         except ArtifactNotFound:
             if weights.artifact is None or weights.artifact.tensor_ranges is None:
                 raise

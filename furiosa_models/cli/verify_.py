@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from ..artifacts import Accuracy
 from ..catalog import get_model
+from ..errors import ArtifactNotFound
 from ..evaluation import Evaluation, evaluate
+from ..model import Model
 from ..runtime.sync import Precision
 from . import options
 from .table import print_json, print_table
 
 __all__ = ["command"]
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @click.command("verify")
@@ -34,7 +40,12 @@ __all__ = ["command"]
 @options.weights
 @options.device
 @options.postprocess
-@click.option("--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
+@click.option(
+    "--precision",
+    "only",
+    type=click.Choice(PRECISIONS),
+    help="Measure that one only; by default both are, where there is an int8 program.",
+)
 @options.json_output
 def command(
     model: str,
@@ -43,26 +54,45 @@ def command(
     weights: str | None,
     device: str | None,
     postprocess: str,
-    precision: Precision,
+    only: Precision | None,
     as_json: bool,
 ) -> None:
-    """Measure the accuracy of a MODEL on labelled photos, beside what was published."""
+    """Measure the accuracy of a MODEL on labelled photos: fp32, int8 and published side by side."""
     with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
-        measured = evaluate(network, images, labels, device=device, precision=precision)
+        measured = {
+            precision: evaluate(network, images, labels, device=device, precision=precision)
+            for precision in ([only] if only else _precisions(network))
+        }
         artifact = network.catalogue().get(network.weights)
         published = artifact.accuracy if artifact else ()
+    (first, *_) = measured.values()
     if as_json:
-        print_json({**asdict(measured), "published": [a.model_dump() for a in published]})
+        figures = {precision: found.figures for precision, found in measured.items()}
+        known = [accuracy.model_dump() for accuracy in published]
+        print_json({**asdict(first), "figures": figures, "published": known})
         return
-    click.secho(f"{measured.model}/{measured.weights} on {measured.photos} photos", bold=True)
-    print_table(["metric", "measured", "published", "published on"], _rows(measured, published))
+    click.secho(f"{first.model}/{first.weights} on {first.photos} photos", bold=True)
+    print_table(["metric", *measured, "published", "published on"], _rows(measured, published))
 
 
-def _rows(measured: Evaluation, published: tuple[Accuracy, ...]) -> list[list[str]]:
+def _precisions(network: Model) -> list[Precision]:
+    """What the weights in use can be run in."""
+    try:
+        network.cpu_program(precision="int8")
+    except ArtifactNotFound as error:
+        click.echo(f"no int8: {error}", err=True)
+        return ["fp32"]
+    return [*PRECISIONS]
+
+
+def _rows(
+    measured: Mapping[Precision, Evaluation], published: tuple[Accuracy, ...]
+) -> list[list[str]]:
     rows = []
-    for metric, value in measured.figures.items():
+    for metric in next(iter(measured.values())).figures:
         known = [a for a in published if a.metric == metric]
         figures = ", ".join(f"{a.value:.4f}" for a in known)
         where = ", ".join(f"{a.dataset} ({a.measured_by})" for a in known)
-        rows.append([metric, f"{value:.4f}", figures or "-", where or "-"])
+        ours = [f"{found.figures[metric]:.4f}" for found in measured.values()]
+        rows.append([metric, *ours, figures or "-", where or "-"])
     return rows

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 from ..errors import ArtifactNotFound
 
-__all__ = ["Calibration", "calibration_file", "fingerprint", "load_calibration"]
+__all__ = [
+    "DIGEST_LENGTH",
+    "Calibration",
+    "calibration_file",
+    "fingerprint",
+    "load_calibration",
+]
+
+DIGEST_LENGTH = 12
+"""Digits of the sha256 in the name of a calibration of weights that are no set of the zoo."""
 
 _FOLDER = Path(__file__).with_name("ranges")
 
@@ -19,38 +28,53 @@ class Calibration(NamedTuple):
 
     Attributes:
         ranges: Least and greatest value of each tensor of the uint8 program.
-        means: Mean of each channel of the inputs of convolutions.
+        means: Mean of each channel of the inputs of convolutions; None where they are not known.
+        floats: Names of nodes that stay float.
     """
 
     ranges: dict[str, list[float]]
-    means: dict[str, list[float]]
+    means: dict[str, list[float]] | None = None
+    floats: tuple[str, ...] = ()
+
+    def quantize(self, program: bytes) -> bytes:
+        """The int8 program of a uint8 one."""
+        from .quantizer import quantize  # with onnx, which running a cached program does without
+
+        return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
 
 
-def load_calibration(model: str, weights: str) -> Calibration:
+def load_calibration(model: str, weights: str, digest: str) -> Calibration:
     """The calibration of a set of weights.
 
     Args:
         model: Class of the model.
         weights: Name of the set.
+        digest: sha256 of the weights, which finds those of a user's file, too.
 
     Raises:
-        ArtifactNotFound: That set was not calibrated.
+        ArtifactNotFound: These weights were not calibrated.
     """
-    path = calibration_file(model, weights)
-    return Calibration(_read(path), _read(path.with_suffix(".means.yaml")))
+    import yaml
+
+    from ..artifacts.descriptor import yaml_loader
+
+    path = calibration_file(model, weights, digest)
+    document: dict[str, Any] = yaml.load(path.read_bytes(), yaml_loader())
+    return Calibration(document["ranges"], document["means"], tuple(document["float"]))
 
 
-def calibration_file(model: str, weights: str) -> Path:
-    """File of the ranges of a set of weights; arguments and errors are those above."""
-    path = _FOLDER / f"{model}-{weights}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in _FOLDER.glob("*.yaml") if not p.stem.endswith(".means"))
+def calibration_file(model: str, weights: str, digest: str) -> Path:
+    """File of a calibration; arguments and errors are those of `load_calibration`."""
+    names = f"{model}-{weights}", f"{model}-{digest[:DIGEST_LENGTH]}"
+    found = next((path for path in map(_path, names) if path.is_file()), None)
+    if found is None:
+        known = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
         msg = (
             f"{model}/{weights} was not calibrated for int8; these were: {', '.join(known)}. "
             "furiosa_models.quantization.Calibrator calibrates on photos of yours"
         )
         raise ArtifactNotFound(msg)
-    return path
+    return found
 
 
 @cache
@@ -63,10 +87,5 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import yaml  # with the descriptor slow to import, and needed to build a program only
-
-    from ..artifacts.descriptor import yaml_loader
-
-    document: dict[str, Any] = yaml.load(path.read_bytes(), yaml_loader())
-    return document
+def _path(name: str) -> Path:
+    return _FOLDER / f"{name}.yaml"

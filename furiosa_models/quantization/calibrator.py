@@ -51,6 +51,7 @@ class Calibrator:
         self._percentage = percentage
         proto = parse(model)
         self._inputs = get_pure_input_names(proto)
+        self._swished = _swished(proto.graph)
         self._session = _observed(proto)
         self._seen: dict[str, Histogram] = {}
         self._sums: dict[str, npt.NDArray[np.float64]] = {}
@@ -83,11 +84,11 @@ class Calibrator:
         """
         self._check_collected()
         if not verbose:
-            return {name: self._range(seen) for name, seen in self._seen.items()}
+            return {name: self._range(name) for name in self._seen}
         ranges = {}
         with progress_bar("choosing ranges", len(self._seen), unit="tensor") as bar:
-            for name, seen in self._seen.items():
-                ranges[name] = self._range(seen)
+            for name in self._seen:
+                ranges[name] = self._range(name)
                 bar.update()
         return ranges
 
@@ -105,8 +106,9 @@ class Calibrator:
             msg = "nothing was collected: call collect_data before computing anything"
             raise FuriosaModelsError(msg)
 
-    def _range(self, seen: Histogram) -> tuple[float, float]:
-        return choose_range(seen, self._method, self._percentage)
+    def _range(self, name: str) -> tuple[float, float]:
+        swished = name in self._swished
+        return choose_range(self._seen[name], self._method, self._percentage, swished=swished)
 
     def _collect(self, inputs: Sequence[npt.NDArray[Any]]) -> None:
         if len(inputs) != len(self._inputs):
@@ -133,6 +135,22 @@ class Calibrator:
             raise FuriosaModelsError(msg) from error
         if value.ndim == 4:
             self._sums[name] = self._sums.get(name, 0.0) + value.mean((0, 2, 3), np.float64)
+
+
+def _swished(graph: onnx.GraphProto) -> set[str]:
+    """Names of the tensors of which nothing but x * sigmoid(x) is computed."""
+    users: dict[str, list[int]] = {}
+    for number, node in enumerate(graph.node):
+        for name in node.input:
+            users.setdefault(name, []).append(number)
+    outputs = {output.name for output in graph.output}
+    found = set()
+    for number, node in enumerate(graph.node):
+        if node.op_type == "Sigmoid" and not outputs & {node.input[0], node.output[0]}:
+            others = sorted({*users[node.input[0]], *users.get(node.output[0], ())} - {number})
+            if [graph.node[other].op_type for other in others] == ["Mul"]:
+                found.add(node.input[0])
+    return found
 
 
 def _observed(proto: onnx.ModelProto) -> Any:

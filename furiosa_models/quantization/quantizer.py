@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ OPERATIONS = (
 """What is done in 8 bits; all else stays float."""
 
 _MOVES = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose"})
+_SOURCES = frozenset({"Constant", "Shape", "Size"})
 _Ranges = dict[str, tuple[float, float]]
 
 
@@ -77,8 +78,9 @@ def quantize(
     if pixels is not None:
         inputs.append(pixels.name)
         ranges[pixels.name] = (-float(pixels.zero_point), 255.0 - pixels.zero_point)
-    nodes = _nodes(proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())})
-    _check_complete(proto.graph, nodes, ranges)
+    settled = _settled(proto.graph)
+    nodes = _nodes(proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())}, settled)
+    _check_complete(proto.graph, nodes, ranges.keys() | settled)
     weights = float_weights(proto.graph)
     quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
     if channel_means is not None:
@@ -130,11 +132,21 @@ def _range(name: str, pair: Sequence[float]) -> tuple[float, float]:
     return values[0], values[1]
 
 
-def _nodes(graph: onnx.GraphProto, excluded: Collection[str]) -> list[str]:
+def _settled(graph: onnx.GraphProto) -> set[str]:
+    """Names of the tensors that no pixel can change: constants, shapes, what is made of these."""
+    settled = {tensor.name for tensor in graph.initializer} | {""}
+    for node in graph.node:
+        if node.op_type in _SOURCES or (node.input and settled.issuperset(node.input)):
+            settled.update(node.output)
+    return settled
+
+
+def _nodes(graph: onnx.GraphProto, excluded: Collection[str], settled: Set[str]) -> list[str]:
     """Names of the nodes to quantize; nodes without a name get one."""
     for number, node in enumerate(graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
     nodes = [node for node in graph.node if node.op_type in OPERATIONS]
+    nodes = [node for node in nodes if not settled >= {*node.output}]
     return [node.name for node in nodes if node.name not in excluded]
 
 
@@ -151,11 +163,10 @@ def _heads(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], ranges: _Ranges) -> None:
-    constants = {tensor.name for tensor in graph.initializer} | {""}
+def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], known: Set[str]) -> None:
     chosen = [node for node in graph.node if node.name in {*nodes}]
     wanted = {name for node in chosen for name in (*node.input, *node.output)}
-    if missing := sorted(wanted - constants - ranges.keys()):
+    if missing := sorted(wanted - known):
         msg = (
             f"{len(missing)} tensors have no range, {missing[0]!r} for one: the ranges are of "
             "another model; Calibrator makes those of this one"

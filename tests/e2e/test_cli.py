@@ -112,4 +112,5 @@ def test_verify_prints_measured_beside_published(photos: list[Path], tmp_path: P
     result = run(*arguments, "--weights=random")
     assert result.returncode == 0, result.stderr
     assert "EfficientNetLite0/random on 5 photos" in result.stdout
+    assert "no int8: EfficientNetLite0/random was not calibrated" in result.stderr
     assert json.loads(run(*arguments, "--weights=random", "--json").stdout)["photos"] == 5

@@ -198,3 +198,24 @@ def test_a_graph_without_names_of_nodes(ranges: Ranges) -> None:
     for node in model.graph.node:
         node.name = ""
     assert error(quantize(model, ranges)) < 0.05
+
+
+def test_arithmetic_on_shapes_and_constants_stays_as_it_is(ranges: Ranges) -> None:
+    model = network()
+    names = [node.name for node in model.graph.node]
+    flatten = names.index("flatten")
+    del model.graph.node[flatten]
+    make = onnx.helper.make_node
+    minus_one = onnx.numpy_helper.from_array(np.array([-1], np.int64))
+    added = [
+        make("Shape", ["pooled"], ["whole shape"]),
+        make("Gather", ["whole shape", "first place"], ["count"]),
+        make("Constant", [], ["rest"], value=minus_one),
+        make("Concat", ["count", "rest"], ["flat shape"], axis=0),
+        make("Reshape", ["pooled", "flat shape"], ["flat"], "flatten"),
+    ]
+    for place, node in enumerate(added, flatten):
+        model.graph.node.insert(place, node)
+    first = onnx.numpy_helper.from_array(np.array([0], np.int64), "first place")
+    model.graph.initializer.append(first)
+    assert error(quantize(model, ranges)) < 0.05

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from furiosa_models.cli.verify_ import command
+
+PHOTOS = 8
+
+
+@pytest.fixture
+def arguments(data: Path, tmp_path: Path) -> list[str]:
+    """A model with weights that were calibrated, and the first few photos."""
+    document = json.loads((data / "coco" / "instances.json").read_text())
+    images = document["images"][:PHOTOS]
+    ids = {image["id"] for image in images}
+    own = [truth for truth in document["annotations"] if truth["image_id"] in ids]
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({**document, "images": images, "annotations": own}))
+    weights = data / "weights" / "yolov5n_v6.0_coco_raw3.onnx"
+    photos = ["--images", str(data / "coco" / "images"), "--labels", str(labels)]
+    return ["yolov5n", f"--weights={weights}", *photos]
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.accuracy
+def test_fp32_and_int8_stand_side_by_side(arguments: list[str]) -> None:
+    rows = [line.split() for line in run(*arguments).splitlines()]
+    assert ["metric", "fp32", "int8", "published", "published", "on"] in rows
+    figures: dict[str, Any] = json.loads(run(*arguments, "--json"))["figures"]
+    assert figures["fp32"] != figures["int8"]
+    both = [f"{figures[precision]['mAP']:.4f}" for precision in ("fp32", "int8")]
+    assert ["mAP", *both, "-", "-"] in rows
+
+
+@pytest.mark.accuracy
+def test_one_precision_alone(arguments: list[str]) -> None:
+    assert list(json.loads(run(*arguments, "--precision=int8", "--json"))["figures"]) == ["int8"]
