@@ -18,7 +18,7 @@ from .weights import WeightSet
 
 if TYPE_CHECKING:
     from .artifacts import Artifact
-    from .quantization.calibrated import Calibration
+    from .artifacts.brief import FileFacts
 
 __all__ = ["Programs", "recipe_key"]
 
@@ -60,11 +60,7 @@ class Programs(ABC):
 
         from .artifacts.descriptor import yaml_loader
 
-        artifact = self._weights().artifact
-        if artifact is None or artifact.tensor_ranges is None:
-            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
-            raise ArtifactNotFound(msg)
-        (path,) = self._store.fetch([artifact.tensor_ranges]).values()
+        (path,) = self._store.fetch([self._published_ranges()]).values()
         ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
         return ranges
 
@@ -86,35 +82,46 @@ class Programs(ABC):
     def _int8_program(self) -> Path:
         from .quantization import calibrated
 
-        program = self.cpu_program()
-        key = recipe_key(program.name, calibrated.fingerprint(), self._calibration_name())
-        return self._store.derive(key, lambda: self._calibration().quantize(program.read_bytes()))
+        program, path = self.cpu_program(), self._calibration_file()
+        origin = path.name if path else self._published_ranges().digest
 
-    def _calibration(self) -> Calibration:
-        """The zoo's calibration of the weights or, as in 0.10, the published one."""
-        from .quantization import calibrated
+        def build() -> bytes:
+            calibration = (
+                calibrated.read_calibration(path)
+                if path
+                else calibrated.Calibration(self.tensor_name_to_range)
+            )
+            return calibration.quantize(program.read_bytes())
 
-        model, weights = self._catalogue_name(), self._weights()
-        if self._calibration_name() != model:
-            return calibrated.Calibration(self.tensor_name_to_range)
-        return calibrated.load_calibration(model, weights.name, weights.digest)
+        return self._store.derive(recipe_key(program.name, calibrated.fingerprint(), origin), build)
 
-    def _calibration_name(self) -> str:
-        """What the calibration is known by, which is told without reading it.
+    def _calibration_file(self) -> Path | None:
+        """File of the zoo's calibration of the weights; None for the ranges published with them.
 
         Raises:
-            ArtifactNotFound: The weights were not calibrated.
+            ArtifactNotFound: There are neither.
         """
         from .quantization import calibrated
 
         model, weights = self._catalogue_name(), self._weights()
         try:
-            calibrated.calibration_file(model, weights.name, weights.digest)
+            return calibrated.calibration_file(model, weights.name, weights.digest)
         except ArtifactNotFound:
             if weights.artifact is None or weights.artifact.tensor_ranges is None:
                 raise
-            return weights.artifact.tensor_ranges.digest
-        return model
+            return None
+
+    def _published_ranges(self) -> FileFacts:
+        """File of the ranges that were published with the weights in use.
+
+        Raises:
+            ArtifactNotFound: There is none.
+        """
+        artifact = self._weights().artifact
+        if artifact is None or artifact.tensor_ranges is None:
+            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
+            raise ArtifactNotFound(msg)
+        return artifact.tensor_ranges
 
 
 def recipe_key(*recipe: object) -> str:

@@ -9,13 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ArtifactNotFound
 
-__all__ = [
-    "DIGEST_LENGTH",
-    "Calibration",
-    "calibration_file",
-    "fingerprint",
-    "load_calibration",
-]
+__all__ = ["DIGEST_LENGTH", "Calibration", "calibration_file", "fingerprint", "read_calibration"]
 
 DIGEST_LENGTH = 12
 """Digits of the sha256 in the name of a calibration of weights that are no set of the zoo."""
@@ -38,13 +32,13 @@ class Calibration(NamedTuple):
 
     def quantize(self, program: bytes) -> bytes:
         """The int8 program of a uint8 one."""
-        from .quantizer import quantize  # with onnx, which running a cached program does without
+        from .quantizer import quantize
 
         return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
 
 
-def load_calibration(model: str, weights: str, digest: str) -> Calibration:
-    """The calibration of a set of weights.
+def calibration_file(model: str, weights: str, digest: str) -> Path:
+    """File of the calibration of a set of weights.
 
     Args:
         model: Class of the model.
@@ -54,27 +48,26 @@ def load_calibration(model: str, weights: str, digest: str) -> Calibration:
     Raises:
         ArtifactNotFound: These weights were not calibrated.
     """
-    import yaml
+    for name in (weights, digest[:DIGEST_LENGTH]):
+        path = _FOLDER / f"{model}-{name}.yaml"
+        if path.parent == _FOLDER and path.is_file():  # the name of a user's file has slashes
+            return path
+    known = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    msg = (
+        f"{model}/{weights} was not calibrated for int8; these were: {', '.join(known)}. "
+        "furiosa_models.quantization.Calibrator calibrates on photos of yours"
+    )
+    raise ArtifactNotFound(msg)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """The calibration that is in a file."""
+    import yaml  # with the descriptor slow to import, and needed to build a program only
 
     from ..artifacts.descriptor import yaml_loader
 
-    path = calibration_file(model, weights, digest)
     document: dict[str, Any] = yaml.load(path.read_bytes(), yaml_loader())
     return Calibration(document["ranges"], document["means"], tuple(document["float"]))
-
-
-def calibration_file(model: str, weights: str, digest: str) -> Path:
-    """File of a calibration; arguments and errors are those of `load_calibration`."""
-    names = f"{model}-{weights}", f"{model}-{digest[:DIGEST_LENGTH]}"
-    found = next((path for path in map(_path, names) if path.is_file()), None)
-    if found is None:
-        known = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
-        msg = (
-            f"{model}/{weights} was not calibrated for int8; these were: {', '.join(known)}. "
-            "furiosa_models.quantization.Calibrator calibrates on photos of yours"
-        )
-        raise ArtifactNotFound(msg)
-    return found
 
 
 @cache
@@ -85,7 +78,3 @@ def fingerprint() -> str:
         if path.suffix in (".py", ".yaml"):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _path(name: str) -> Path:
-    return _FOLDER / f"{name}.yaml"

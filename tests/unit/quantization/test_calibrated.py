@@ -10,7 +10,12 @@ from furiosa_models import get_model
 from furiosa_models.artifacts import zoo
 from furiosa_models.errors import ArtifactNotFound
 from furiosa_models.evaluation import evaluate
-from furiosa_models.quantization.calibrated import _FOLDER, DIGEST_LENGTH, load_calibration
+from furiosa_models.quantization.calibrated import (
+    _FOLDER,
+    DIGEST_LENGTH,
+    calibration_file,
+    read_calibration,
+)
 from furiosa_models.types import ModelTaskType
 from furiosa_models.vision import EfficientNetLite0
 from furiosa_models.vision.tasks import ImageModel
@@ -36,15 +41,15 @@ def test_every_calibration_is_of_a_set_or_a_file() -> None:
 @pytest.mark.parametrize("name", CALIBRATED)
 def test_every_calibration_is_sound(name: str) -> None:
     model, _, weights = name.partition("-")
-    calibration = load_calibration(model, weights, "")
+    calibration = read_calibration(calibration_file(model, weights, ""))
     assert all(low <= high for low, high in calibration.ranges.values())
     assert calibration.means
 
 
 def test_a_file_is_known_by_its_hash() -> None:
-    found = load_calibration("YOLOv5n", "my.onnx", "726650c05655" + 52 * "0")
-    assert found == load_calibration("YOLOv5n", "726650c05655", "")
-    assert found.floats
+    found = calibration_file("YOLOv5n", "my.onnx", "726650c05655" + 52 * "0")
+    assert found == calibration_file("YOLOv5n", "726650c05655", "")
+    assert read_calibration(found).floats
 
 
 def test_what_was_not_calibrated_names_what_was() -> None:
