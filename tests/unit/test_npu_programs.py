@@ -56,7 +56,7 @@ def calibration() -> calibrated.Calibration:
 @pytest.fixture
 def _calibrated(monkeypatch: pytest.MonkeyPatch, calibration: calibrated.Calibration) -> None:
     monkeypatch.setattr(calibrated, "calibration_file", lambda *_: Path("stand-in.yaml"))
-    monkeypatch.setattr(calibrated, "load_calibration", lambda *_: calibration)
+    monkeypatch.setattr(calibrated, "read_calibration", lambda *_: calibration)
 
 
 @pytest.fixture
@@ -154,12 +154,12 @@ def test_many_processes_compile_once(
     ranges = fake.folder / "ranges.yaml"
     ranges.write_text(yaml.dump(calibration.ranges))
     code = (
-        "import sys, yaml;"
+        "import sys, yaml; from pathlib import Path;"
         "from furiosa_models.quantization import calibrated;"
         "from furiosa_models.vision import EfficientNetLite0;"
         "found = calibrated.Calibration(yaml.safe_load(open(sys.argv[1])), {});"
-        "calibrated.calibration_file = lambda *_: None;"
-        "calibrated.load_calibration = lambda *_: found;"
+        "calibrated.calibration_file = lambda *_: Path('stand-in.yaml');"
+        "calibrated.read_calibration = lambda *_: found;"
         "print(EfficientNetLite0(weights='random').enf().decode())"
     )
     command = [sys.executable, "-c", code, str(ranges)]
