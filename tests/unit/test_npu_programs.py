@@ -50,7 +50,7 @@ def calibration() -> calibrated.Calibration:
     calibrator = Calibrator(program, CalibrationMethod.MIN_MAX_ASYM)
     calibrator.collect_data([[image]])
     ranges = {name: list(pair) for name, pair in calibrator.compute_range().items()}
-    return calibrated.Calibration(ranges, {})
+    return calibrated.Calibration(ranges)
 
 
 @pytest.fixture
@@ -154,11 +154,11 @@ def test_many_processes_compile_once(
     ranges = fake.folder / "ranges.yaml"
     ranges.write_text(yaml.dump(calibration.ranges))
     code = (
-        "import sys, yaml; from pathlib import Path;"
+        "import pathlib, sys, yaml;"
         "from furiosa_models.quantization import calibrated;"
         "from furiosa_models.vision import EfficientNetLite0;"
-        "found = calibrated.Calibration(yaml.safe_load(open(sys.argv[1])), {});"
-        "calibrated.calibration_file = lambda *_: Path('stand-in.yaml');"
+        "found = calibrated.Calibration(yaml.safe_load(open(sys.argv[1])));"
+        "calibrated.calibration_file = lambda *_: pathlib.Path('stand-in.yaml');"
         "calibrated.read_calibration = lambda *_: found;"
         "print(EfficientNetLite0(weights='random').enf().decode())"
     )
