@@ -32,6 +32,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[float, ...], tuple[float, .
     "SSDMobileNet": ("mobilenet_ssd", {}, (127.5,), (127.5,), 300),
     "ResNet50": ("resnet", {"variant": "50"}, *IMAGENET, 224),
     "EfficientNetB0": ("efficientnet", {"variant": "b0"}, *IMAGENET, 224),
+    "EfficientNetV2s": ("efficientnet", {"variant": "v2_s"}, *IMAGENET, 384),
+    "YOLOv5s": ("yolov5", {"variant": "s"}, (0.0,), (255.0,), 640),
     "YOLOv5m": ("yolov5", {"variant": "m"}, (0.0,), (255.0,), 640),
 }
 NO_SPIN = {"session.intra_op.allow_spinning": "0"}
@@ -41,6 +43,7 @@ TUNINGS: dict[str, Mapping[str, str]] = {
     "plain, no denormals": {"session.set_denormal_as_zero": "1"},
     "plain, fine blocks": {"session.dynamic_block_base": "4"},
 }
+BACKENDS: dict[str, Any] = {"ours": "onnxruntime", "openvino": "openvino"}
 PAUSE_S = 0.03
 RESULT = Path(__file__).parent / "results" / "runtime.json"
 
@@ -104,6 +107,8 @@ def race(name: str, programs: Mapping[str, Path], threads: int, seconds: float) 
     entries = {
         "ours": ("ours", programs["fp32"], threads, {}),
         "ours, int8": ("ours", programs["int8"], threads, {}),
+        "OpenVINO": ("openvino", programs["fp32"], threads, {}),
+        "OpenVINO, int8": ("openvino", programs["int8"], threads, {}),
         "default": ("plain", programs["fp32"], 0 if threads == available_cpus() else threads, {}),
         **{label: ("plain", programs["fp32"], threads, t) for label, t in TUNINGS.items()},
     }
@@ -151,8 +156,8 @@ def contestant(kind: str, path: str, threads: int, tuning: Mapping[str, str], si
     from furiosa_models.runtime.backends import Setup, open_session
 
     def load() -> Any:
-        if kind == "ours":
-            return open_session("onnxruntime", path, Setup(threads)).run
+        if kind in BACKENDS:
+            return open_session(BACKENDS[kind], path, Setup(threads)).run
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         for name, value in tuning.items():
@@ -160,8 +165,8 @@ def contestant(kind: str, path: str, threads: int, tuning: Mapping[str, str], si
         session = onnxruntime.InferenceSession(data, options)
         return lambda image: session.run(None, {session.get_inputs()[0].name: image})
 
-    data = b"" if kind == "ours" else Path(path).read_bytes()
-    if kind == "ours":
+    data = b"" if kind in BACKENDS else Path(path).read_bytes()
+    if kind in BACKENDS:
         load()  # the first time it is compiled
     before, times = resident(), []
     for _ in range(5):
@@ -197,6 +202,7 @@ def report(row: Mapping[str, Any]) -> str:
         f" | default / ours {ratios(row, 'default')}"
         f" | best tuned / ours {ratios(row, *TUNINGS)}"
         f" | int8 / ours {ratios(row, 'ours, int8')}"
+        f" | OpenVINO / ours {ratios(row, 'OpenVINO')}"
         f" | load {load['ours']['ms']:6.1f} ms, {load['default']['ms'] / load['ours']['ms']:5.1f}x"
         f" faster, {load['ours']['mb']:.0f} MB instead of {load['default']['mb']:.0f}"
     )
