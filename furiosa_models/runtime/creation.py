@@ -144,7 +144,7 @@ async def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order
     if not choice.is_npu:
         session = await asyncio.to_thread(order.cpu_session, model, choice)
         return Runner(CpuRunner(session), settled(choice, session))
-    source = await asyncio.to_thread(npu_source, model, choice.num_pe)
+    source = await asyncio.to_thread(npu_source, model, choice.num_pe, order.precision)
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
     with vendor_errors():
         options = given({"device": device, **order.npu_options()})
@@ -155,7 +155,7 @@ async def _queue(choice: Choice, runtime: Any, model: ModelSource, order: Order)
     if not choice.is_npu:
         pipeline = CpuQueue(await asyncio.to_thread(order.cpu_queue, model, choice))
         return QueuePair(Submitter(pipeline), Receiver(pipeline))
-    source = await asyncio.to_thread(npu_source, model, choice.num_pe)
+    source = await asyncio.to_thread(npu_source, model, choice.num_pe, order.precision)
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
     with vendor_errors():
         options = given({"device": device, **order.npu_queue_options()})

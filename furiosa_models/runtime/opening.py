@@ -10,6 +10,7 @@ from typing import Any, Literal
 from .backends import Session, Setup, open_session
 from .config import check_compiler_config, check_positive
 from .devices import Choice
+from .errors import FuriosaRuntimeError
 from .machine import available_cpus
 from .queues import DEFAULT_QUEUE_SIZE, Pipeline
 from .source import ModelSource, Precision, ZooModel, program_of
@@ -87,8 +88,15 @@ def settled(choice: Choice, session: Session) -> Choice:
     return replace(choice, backend=session.name, reason=reason)
 
 
-def npu_source(model: ModelSource, num_pe: Literal[1, 2]) -> Any:
-    """The model as the vendor runtime takes it: a model of the zoo as its program of the NPU."""
+def npu_source(model: ModelSource, num_pe: Literal[1, 2], precision: Precision | None) -> Any:
+    """The model as the vendor runtime takes it: a model of the zoo as its program of the NPU.
+
+    Raises:
+        FuriosaRuntimeError: Another precision is asked for than that of an NPU.
+    """
+    if precision == "fp32":
+        msg = "an NPU computes in int8; precision='fp32' needs device='cpu'"
+        raise FuriosaRuntimeError(msg)
     if isinstance(model, ZooModel):
         return model.npu_program(num_pe)
     return model.SerializeToString() if hasattr(model, "SerializeToString") else model

@@ -75,7 +75,8 @@ def create_runner(
             process may use by default; workers on the NPU.
         batch_size: First dimension of the inputs, where the model leaves it open or at 1.
         compiler_config: Options of the NPU compiler; checked, and of no effect, on the CPU.
-        precision: `"int8"` for the quantized program of a model of the zoo on the CPU.
+        precision: `"int8"` for the quantized program of a model of the zoo on the CPU; an NPU
+            has no other.
 
     Raises:
         BackendUnavailable: A device was ordered that is not there.
@@ -210,7 +211,7 @@ def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> R
         session = order.cpu_session(model, choice)
         return Runner(session, settled(choice, session))
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
-    source, options = npu_source(model, choice.num_pe), order.npu_options()
+    source, options = npu_source(model, choice.num_pe, order.precision), order.npu_options()
     return Runner(FuriosaSession(creator, source, device=device, **options), choice)
 
 
@@ -218,5 +219,5 @@ def _queue(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> Qu
     if not choice.is_npu:
         return QueuePair.of(order.cpu_queue(model, choice))
     creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
-    source, options = npu_source(model, choice.num_pe), order.npu_queue_options()
+    source, options = npu_source(model, choice.num_pe, order.precision), order.npu_queue_options()
     return QueuePair.of(FuriosaQueue(creator, source, device=device, **options))

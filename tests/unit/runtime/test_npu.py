@@ -77,6 +77,14 @@ def test_a_model_of_the_zoo_is_its_npu_program(
     assert calls == [(f"{num_pe} PE".encode(), passed)] * 2
 
 
+def test_an_npu_has_one_precision(calls: list[Any]) -> None:
+    sync.create_runner(ZooModel(), precision="int8").close()
+    for create in (sync.create_runner, sync.create_queue):
+        with pytest.raises(FuriosaRuntimeError, match="needs device='cpu'"):
+            create(ZooModel(), precision="fp32")  # type: ignore[operator]
+    assert len(calls) == 1
+
+
 def test_a_graph_is_its_bytes(calls: list[Any]) -> None:
     sync.create_runner(make_model())
     assert calls[0][0] == make_model().SerializeToString()
