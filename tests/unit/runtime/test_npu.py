@@ -81,7 +81,7 @@ def test_an_npu_has_one_precision(calls: list[Any]) -> None:
     sync.create_runner(ZooModel(), precision="int8").close()
     for create in (sync.create_runner, sync.create_queue):
         with pytest.raises(FuriosaRuntimeError, match="needs device='cpu'"):
-            create(ZooModel(), precision="fp32")  # type: ignore[operator]
+            create(ZooModel(), precision="fp32")
     assert len(calls) == 1
 
 
