@@ -1,9 +1,9 @@
 """ONNX Runtime, tuned once for all: what runs ONNX on a CPU unless something else is ordered.
 
-Threads follow the process's CPU affinity. Between two operators they spin for 5 us, and not at all
-between two runs. ONNX Runtime's own threads spin for milliseconds: a few per cent faster on an idle
-machine, and half as fast on one that has other things to do. Without any spinning, networks of many
-small operators lose up to a third.
+Threads follow the process's CPU affinity. Between two operators they spin for 20 us, and not at all
+between two runs. ONNX Runtime's own threads spin for milliseconds: no faster on an idle machine, and
+up to half as fast on one that has other things to do. Without any spinning, networks of many small
+operators lose up to a third.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .base import Arrays, Session, Setup
 __all__ = ["OnnxRuntimeSession", "session_options"]
 
 _ERRORS_ONLY = 3
-_SPIN_US = "5"
+_SPIN_US = "20"
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
 _LEAST_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
 _HINT = "a runner on the CPU takes ONNX or TFLite; ENF needs an NPU"
