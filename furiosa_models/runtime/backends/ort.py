@@ -1,9 +1,9 @@
 """ONNX Runtime, tuned once for all: what runs ONNX on a CPU unless something else is ordered.
 
 Threads follow the process's CPU affinity. Between two operators they spin for 20 us, and not at all
-between two runs. ONNX Runtime's own threads spin for milliseconds: no faster on an idle machine, and
-up to half as fast on one that has other things to do. Without any spinning, networks of many small
-operators lose up to a third.
+between two runs. ONNX Runtime's own threads spin for milliseconds: no faster on an idle machine,
+and up to half as fast on one that has other things to do. Without any spinning, networks of many
+small operators lose up to a third.
 """
 
 from __future__ import annotations
