@@ -1,8 +1,8 @@
 r"""Calibrate a model on photos: make furiosa_models/quantization/ranges/MODEL-SET.yaml.
 
     python artifacts/calibrate.py SSDMobileNetV2 --images ../photos
-    python artifacts/calibrate.py YOLOv5s --images ../photos --method MSE_ASYM \
-        --float '^/?model\.[012][./]'
+    python artifacts/calibrate.py YOLOv5s --images ../photos --method PERCENTILE_ASYM \
+        --percentage 99.999 --float '^/?model\.([012]|9|13)[./]'
 
 The photos go through the model's own `preprocess` and its uint8 program. Beside the ranges come
 the means of the convolutions' inputs, by channel, with which `quantize` corrects biases. Take

@@ -51,7 +51,6 @@ class Calibrator:
         self._percentage = percentage
         proto = parse(model)
         self._inputs = get_pure_input_names(proto)
-        self._swished = _swished(proto.graph)
         self._session = _observed(proto)
         self._seen: dict[str, Histogram] = {}
         self._sums: dict[str, npt.NDArray[np.float64]] = {}
@@ -107,8 +106,7 @@ class Calibrator:
             raise FuriosaModelsError(msg)
 
     def _range(self, name: str) -> tuple[float, float]:
-        swished = name in self._swished
-        return choose_range(self._seen[name], self._method, self._percentage, swished=swished)
+        return choose_range(self._seen[name], self._method, self._percentage)
 
     def _collect(self, inputs: Sequence[npt.NDArray[Any]]) -> None:
         if len(inputs) != len(self._inputs):
@@ -135,22 +133,6 @@ class Calibrator:
             raise FuriosaModelsError(msg) from error
         if value.ndim == 4:
             self._sums[name] = self._sums.get(name, 0.0) + value.mean((0, 2, 3), np.float64)
-
-
-def _swished(graph: onnx.GraphProto) -> set[str]:
-    """Names of the tensors of which nothing but x * sigmoid(x) is computed."""
-    users: dict[str, list[int]] = {}
-    for number, node in enumerate(graph.node):
-        for name in node.input:
-            users.setdefault(name, []).append(number)
-    outputs = {output.name for output in graph.output}
-    found = set()
-    for number, node in enumerate(graph.node):
-        if node.op_type == "Sigmoid" and not outputs & {node.input[0], node.output[0]}:
-            others = sorted({*users[node.input[0]], *users.get(node.output[0], ())} - {number})
-            if [graph.node[other].op_type for other in others] == ["Mul"]:
-                found.add(node.input[0])
-    return found
 
 
 def _observed(proto: onnx.ModelProto) -> Any:

@@ -14,9 +14,7 @@ __all__ = ["CalibrationMethod", "choose_range"]
 
 LEVELS = 256
 _SHARES = np.linspace(1.0, 0.2, 81)
-_FINE_SHARES = np.geomspace(1.0, 0.02, 81)
 _Range = tuple[float, float]
-_Floats = npt.NDArray[np.float64]
 
 
 class CalibrationMethod(IntEnum):
@@ -50,17 +48,13 @@ class CalibrationMethod(IntEnum):
         return self.name.rpartition("_")[0]
 
 
-def choose_range(
-    seen: Histogram, method: CalibrationMethod, percentage: float, *, swished: bool = False
-) -> _Range:
+def choose_range(seen: Histogram, method: CalibrationMethod, percentage: float) -> _Range:
     """The range for what was seen in a tensor; it has 0 in it, as 8-bit tensors must.
 
     Args:
         seen: What was seen.
         method: How to choose.
         percentage: How much of the numbers `PERCENTILE` keeps.
-        swished: Whether nothing but x * sigmoid(x) is computed of the tensor. `MSE` then looks at
-            the error of that, which hardly minds where numbers far below 0 go.
     """
     whole = min(seen.least, 0.0), max(seen.greatest, 0.0)
     if method.is_symmetric:
@@ -69,11 +63,8 @@ def choose_range(
         return whole
     if method.kind == "PERCENTILE":
         return _percentile(seen, whole, percentage, symmetric=method.is_symmetric)
-    if method.kind == "ENTROPY":
-        return _least(lambda r: _divergence(seen, r), whole, symmetric=method.is_symmetric)
-    if swished and not method.is_symmetric:
-        return _least_swished(seen, whole)
-    return _least(lambda r: _squared_error(seen, r), whole, symmetric=method.is_symmetric)
+    loss = _divergence if method.kind == "ENTROPY" else _squared_error
+    return _least(lambda r: loss(seen, r), whole, symmetric=method.is_symmetric)
 
 
 def _percentile(seen: Histogram, whole: _Range, percentage: float, *, symmetric: bool) -> _Range:
@@ -103,35 +94,11 @@ def _least(loss: Callable[[_Range], float], whole: _Range, *, symmetric: bool) -
     return low, high
 
 
-def _least_swished(seen: Histogram, whole: _Range) -> _Range:
-    """The range of least squared error after x * sigmoid(x); either end may be far too wide."""
-
-    def loss(wanted: _Range) -> float:
-        return _squared_error(seen, wanted, _swish)
-
-    low, high = whole
-    for _ in range(2):
-        low = min(
-            (float(share * whole[0]) for share in _FINE_SHARES), key=lambda x: loss((x, high))
-        )
-        high = min(
-            (float(share * whole[1]) for share in _FINE_SHARES), key=lambda x: loss((low, x))
-        )
-    return low, high
-
-
-def _squared_error(
-    seen: Histogram, wanted: _Range, after: Callable[[_Floats], _Floats] = np.positive
-) -> float:
+def _squared_error(seen: Histogram, wanted: _Range) -> float:
     values = seen.centers
     scale = (wanted[1] - wanted[0]) / (LEVELS - 1)
     steps = np.clip(np.round(values / scale), round(wanted[0] / scale), round(wanted[1] / scale))
-    return float(seen.counts @ (after(values) - after(steps * scale)) ** 2)
-
-
-def _swish(values: _Floats) -> _Floats:
-    swished: _Floats = values / (1 + np.exp(-np.maximum(values, -700)))
-    return swished
+    return float(seen.counts @ (values - steps * scale) ** 2)
 
 
 def _divergence(seen: Histogram, wanted: _Range) -> float:

@@ -29,8 +29,8 @@ FILES = {
     "YOLOv5n-726650c05655": "yolov5n_v6.0_coco_raw3.onnx",
     "YOLOv5s-68daddc02fca": "yolov5s_v6.0_coco_raw3.onnx",
 }
-# Rounding the ranges of YOLOv5 to three digits, too, moves its mAP on these few photos by 0.02.
-MOST_LOST = {"YOLOv5n": 0.03, "YOLOv5s": 0.03, "YOLOv5l": 0.03}
+# Another rounding of their ranges moves the mAP of YOLOv5 on these few photos by a percent or two.
+MOST_LOST = {"YOLOv5n": 0.025, "YOLOv5s": 0.025, "YOLOv5l": 0.025}
 
 
 def test_every_calibration_is_of_a_set_or_a_file() -> None:

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from onnx import helper
 
 from furiosa_models.errors import FuriosaModelsError, WeightsError
 from furiosa_models.quantization import CalibrationMethod, Calibrator
-from furiosa_models.quantization.calibrator import _swished
 from furiosa_models.quantization.histogram import BINS, Histogram
 from furiosa_models.quantization.methods import choose_range
 
@@ -86,39 +84,6 @@ def test_many_zeros_do_not_drown_the_rest() -> None:
     values = np.concatenate([np.zeros(10**6), np.random.default_rng(0).random(1000) * 6])
     _, high = choose_range(seen(values), CalibrationMethod.ENTROPY_ASYM, 99)
     assert high > 5
-
-
-def swish(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.asarray(values / (1 + np.exp(-values)))
-
-
-def error_after_swish(values: npt.NDArray[Any], low: float, high: float) -> float:
-    scale = (high - low) / 255
-    quantized = np.clip(np.round(values / scale), round(low / scale), round(high / scale)) * scale
-    return float(np.mean((swish(quantized) - swish(values)) ** 2))
-
-
-def test_what_is_far_below_zero_hardly_matters_before_a_swish() -> None:
-    rng = np.random.default_rng(0)
-    values = np.concatenate([rng.normal(-30, 10, 5000), rng.normal(1, 1, 5000)])
-    method = CalibrationMethod.MSE_ASYM
-    plain = choose_range(seen(values), method, 99)
-    low, high = choose_range(seen(values), method, 99, swished=True)
-    assert plain[0] < -30
-    assert -10 < low < -1
-    assert error_after_swish(values, low, high) < error_after_swish(values, *plain) / 10
-
-
-def test_a_tensor_that_is_swished_is_found() -> None:
-    proto = network()
-    (clip,) = [node for node in proto.graph.node if node.name == "clip"]
-    clip.op_type = "Mul"
-    clip.input[:] = ["c2", "gate"]
-    place = list(proto.graph.node).index(clip)
-    proto.graph.node.insert(place, helper.make_node("Sigmoid", ["c2"], ["gate"], "gate"))
-    assert _swished(proto.graph) == {"c2"}
-    proto.graph.node.append(helper.make_node("Relu", ["c2"], ["other"], "another user"))
-    assert _swished(proto.graph) == set()
 
 
 def test_what_goes_through_a_model_is_collected() -> None:
