@@ -164,8 +164,10 @@ def _decode(file: BinaryIO, name: str, draft: Resized | None) -> DecodedImage:
             drafted = None if size == pixels.shape[:2] else size
             return DecodedImage(pixels, bgr=False, name=name, drafted_from=drafted)
         file = io.BytesIO(data)
-    else:
+    elif getattr(file, "seekable", bool)():  # not every object that can be read has it
         file.seek(-len(head), os.SEEK_CUR)
+    else:
+        file = io.BytesIO(head + file.read())
     return _decode_by_pillow(file, name)
 
 

@@ -76,7 +76,17 @@ class Result(ABC):
             raise FuriosaModelsError(msg)
         if isinstance(image, np.ndarray):
             return image
-        return (read_image(image) if isinstance(image, (str, Path)) else image).rgb
+        return _whole(read_image(image) if isinstance(image, (str, Path)) else image)
+
+
+def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:
+    """Pixels in the photo's own size, in which results are."""
+    if image.drafted_from is None:
+        return image.rgb
+    from PIL import Image
+
+    height, width = image.drafted_from
+    return np.asarray(Image.fromarray(image.rgb).resize((width, height)))
 
 
 class ArrayResult(Result, Sequence[Item]):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
@@ -175,3 +175,35 @@ def test_models_draft_when_asked(platform: Platform) -> None:
         assert (contexts[0].width, contexts[0].height) == (1920, 1080)
         difference = np.abs(draft.astype(int) - exact).mean()
         assert 0 < difference < 4
+
+
+def test_boxes_are_drawn_where_they_are_on_a_draft() -> None:
+    model = SSDMobileNet(weights="random")
+    found = model.predict(encoded((1300, 1200)), draft=True, device="cpu", score_threshold=1.0)
+    assert found.image.drafted_from == (1200, 1300)
+    assert found.plot().size == (1300, 1200)
+
+
+class Stream(io.RawIOBase):
+    """What can be read once, such as a socket."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._data.readinto(buffer)
+
+
+def stream(data: bytes) -> BinaryIO:
+    return cast("BinaryIO", Stream(data))
+
+
+def test_streams_that_cannot_go_back() -> None:
+    with Image.open(PHOTO) as image:
+        png = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(read_image(stream(PHOTO.read_bytes())).pixels, png)
+    data = encoded()
+    np.testing.assert_array_equal(read_image(stream(data)).pixels, pillow(data))
