@@ -29,9 +29,9 @@ const HUGE: [usize; 6] = [
     u32::MAX as usize,
 ];
 
-/// Once in `n` times.
+/// Once in `n` times; never where the bytes are used up, or short inputs would all be odd ones.
 pub fn seldom(u: &mut Unstructured, n: u8) -> Result<bool> {
-    u.ratio(1, n)
+    Ok(!u.ratio(n - 1, n)?)
 }
 
 /// A side of at most `most`; small ones are as likely as all others together.
