@@ -6,7 +6,7 @@ STATE  := $(shell cat pyproject.toml $$(find native/src native/Cargo.* -type f |
 USABLE := $(VENV)/.usable-$(STATE)
 READY  := $(VENV)/.ready-$(STATE)
 
-.PHONY: help setup demo test test-marked lint format docs bench clean
+.PHONY: help setup demo test test-marked lint fuzz format docs bench clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -40,6 +40,13 @@ lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module,
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml furiosa_models._native
 	cd native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
+	cd native/fuzz && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
+
+fuzz: SECONDS ?= 60
+fuzz: setup  ## Fuzz the readers of files and the kernels, SECONDS each; needs a nightly toolchain
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is not there: cargo install cargo-fuzz"; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.all $(SECONDS)
 
 docs: setup  ## Build the documentation into site/
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
@@ -50,7 +57,7 @@ bench: setup  ## Measure ours beside the peers (in a venv of its own); into benc
 		$(BIN)/python benchmarks/$$table.py || exit 1; done
 
 format: setup  ## Format Python and Rust
-	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && cd native && cargo fmt
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && cd native && cargo fmt && cd fuzz && cargo fmt
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) out build dist native/target furiosa_models/*.so
+	rm -rf $(VENV) out build dist native/target native/fuzz/target furiosa_models/*.so

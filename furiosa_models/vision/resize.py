@@ -33,6 +33,7 @@ _Filter: TypeAlias = Callable[[_Floats], _Floats]
 
 _LINEAR_ONE = np.float32(2048)  # fixed-point unit of OpenCV's bilinear weights
 _AREA_SLIVER = 1e-3  # OpenCV drops an edge pixel that covers less of a cell
+_LARGEST_BLOCK = (2**32 - 1) // 255  # whose sum fits 32 bits; OpenCV's overflow from half of it on
 _PILLOW_BITS = 22  # fraction bits of Pillow's weights
 
 
@@ -108,7 +109,7 @@ def resize_numpy(image: Pixels, height: int, width: int, interpolation: Interpol
         if whole and (tall, wide) == (2, 2):
             return _area_blocks(image, tall, wide)
         return _linear(image, height, width, area=False)
-    if whole and tall and wide:
+    if whole and 0 < tall * wide <= _LARGEST_BLOCK:
         return _area_blocks(image, tall, wide)
     if min(vertical, horizontal) < 1.0:
         return _linear(image, height, width, area=True)
@@ -165,7 +166,7 @@ def _area_blocks(image: Pixels, tall: int, wide: int) -> Pixels:
     """Return means of whole blocks: halves round up in 2 x 2 blocks, to even in all others."""
     height, width, channels = image.shape
     blocks = image.reshape(height // tall, tall, width // wide, wide, channels)
-    sums: npt.NDArray[np.int32] = blocks.sum(axis=(1, 3), dtype=np.int32)
+    sums: npt.NDArray[np.uint32] = blocks.sum(axis=(1, 3), dtype=np.uint32)
     if (tall, wide) == (2, 2):
         means: Pixels = ((sums + 2) >> 2).astype(np.uint8)
     else:

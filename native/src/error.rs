@@ -1,4 +1,4 @@
-//! The one error of the cores: an argument that does not fit.
+//! The one error of the cores: an argument that does not fit, and how many values one should have.
 
 use std::fmt;
 
@@ -47,3 +47,10 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The product of sizes; none where no memory has place for so much, as nothing fits that.
+pub fn product<const N: usize>(sizes: [usize; N]) -> Option<usize> {
+    sizes
+        .iter()
+        .try_fold(1, |so_far: usize, &size| so_far.checked_mul(size))
+}

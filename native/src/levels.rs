@@ -1,6 +1,6 @@
 //! The feature maps of a YOLO head: which number is where.
 
-use crate::error::Error;
+use crate::error::{Error, product};
 
 /// One feature map of a batch, `(n, channels, cells)`.
 #[derive(Debug, Clone, Copy)]
@@ -21,13 +21,15 @@ pub struct Level<'a> {
 impl Level<'_> {
     /// Fail unless the tensors hold `channels` for each anchor of each of `images`.
     pub fn check(&self, images: usize, channels: usize) -> Result<(), Error> {
-        let (channels, plane) = (self.anchors.len() * channels, images * self.cells);
+        let anchors = self.anchors.len();
+        let all = product([images, self.cells, anchors, channels]);
         let got = (self.first.len(), self.second.len());
-        let whole = plane == 0 || got.0.is_multiple_of(plane);
-        if whole && got.0 + got.1 == plane * channels && self.width > 0 && self.cells > 0 {
+        let plane = product([images, self.cells]);
+        let whole = plane.is_some_and(|plane| plane == 0 || got.0.is_multiple_of(plane));
+        if whole && all == Some(got.0 + got.1) && self.width > 0 && self.cells > 0 {
             return Ok(());
         }
-        let expected = format!("{images} x {channels} x {} values", self.cells);
+        let expected = format!("{images} x {anchors} x {channels} x {} values", self.cells);
         Err(Error::shape("maps", expected, format!("{got:?}")))
     }
 }

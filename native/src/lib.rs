@@ -1,6 +1,7 @@
 //! Pre- and postprocessing kernels of `furiosa_models`.
 //!
-//! Every module here is plain Rust on slices; `python` is the only one that knows Python. Numbers
+//! Every module here is plain Rust on slices; `python` is the only one that knows Python, and it is
+//! left out without the feature of that name. `kernels` is what Rust sees from outside. Numbers
 //! are the contract: each kernel has a numpy twin in `furiosa_models/vision/` that gives the same
 //! bits, and no kernel may panic on any input.
 
@@ -10,11 +11,13 @@ mod classify;
 mod detections;
 mod dispatch;
 mod error;
+pub mod kernels;
 mod levels;
 mod nms;
 mod opencv;
 mod pillow;
 mod prepare;
+#[cfg(feature = "python")]
 mod python;
 mod resize;
 mod scan;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::dispatch::multiversion;
-use crate::error::Error;
+use crate::error::{Error, product};
 use crate::resize::{Image, Interpolation, Target, resize};
 
 /// Channels of a network's input.
@@ -28,8 +28,7 @@ pub struct Layout {
 /// Fill `out`, a canvas of `CHANNELS` planes, with the resized `image`.
 pub fn prepare(image: &Image, layout: &Layout, out: &mut [u8]) -> Result<(), Error> {
     let (height, width) = layout.canvas;
-    let plane = height * width;
-    if out.len() != CHANNELS * plane {
+    if product([height, width, CHANNELS]) != Some(out.len()) {
         let expected = format!("{CHANNELS} planes of {height} x {width} pixels");
         return Err(Error::shape(
             "out",
@@ -37,6 +36,8 @@ pub fn prepare(image: &Image, layout: &Layout, out: &mut [u8]) -> Result<(), Err
             format!("{} values", out.len()),
         ));
     }
+    image.check(CHANNELS)?;
+    let plane = height * width;
     let (top, rows) = visible(layout.resized.0, height, layout.offset.0);
     let (left, columns) = visible(layout.resized.1, width, layout.offset.1);
     if rows.len() * columns.len() < plane {
@@ -60,15 +61,14 @@ pub fn prepare(image: &Image, layout: &Layout, out: &mut [u8]) -> Result<(), Err
             pick_channel(row, channel, &mut out[start..start + count]);
         }
         begin += width;
-    });
-    Ok(())
+    })
 }
 
 /// Of `length` samples laid at `offset` on `canvas` places: the first place, the samples seen.
 fn visible(length: usize, canvas: usize, offset: i64) -> (usize, Range<usize>) {
     let skipped = offset.min(0).unsigned_abs() as usize;
     let place = offset.max(0) as usize;
-    let end = length.min(skipped + canvas.saturating_sub(place));
+    let end = length.min(skipped.saturating_add(canvas.saturating_sub(place)));
     (place, skipped.min(end)..end)
 }
 
@@ -107,5 +107,40 @@ mod tests {
             let seen = (0..length as i64).filter(|i| (0..canvas as i64).contains(&(i + offset)));
             prop_assert_eq!(samples.len(), seen.count());
         }
+    }
+
+    #[test]
+    fn sizes_beyond_memory_are_errors_or_not_seen() {
+        let data = [7; 3];
+        let layout = |canvas, resized, offset| Layout {
+            canvas,
+            resized,
+            offset,
+            fill: 9,
+            reverse: false,
+            interpolation: Interpolation::PillowBicubic,
+        };
+        let image = |height, width| Image {
+            data: &data,
+            height,
+            width,
+        };
+        let huge = usize::MAX;
+        let done = |image: &Image, layout: &Layout| {
+            let mut out = [0; 3];
+            prepare(image, layout, &mut out).map(|()| out)
+        };
+        let whole = layout((1, 1), (1, 1), (0, 0));
+        assert_eq!(done(&image(1, 1), &whole).unwrap(), [7; 3]);
+        for (height, width) in [(0, 1), (1, 2), (huge, huge), (huge / 3 + 1, 3)] {
+            assert!(done(&image(height, width), &whole).is_err());
+            assert!(done(&image(1, 1), &layout((height, width), (1, 1), (0, 0))).is_err());
+        }
+        for (offset, expected) in [(-(1 << 60), 7), (i64::MIN, 7), (1, 9), (i64::MAX, 9)] {
+            let layout = layout((1, 1), (huge, huge), (offset, offset));
+            assert_eq!(done(&image(1, 1), &layout).unwrap(), [expected; 3]);
+        }
+        let empty = layout((huge, 0), (2, 2), (-1, 0));
+        assert!(prepare(&image(1, 1), &empty, &mut []).is_ok());
     }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::error::Error;
+use crate::error::{Error, product};
 use crate::{opencv, pillow, taps};
 
 /// How to make up pixels.
@@ -47,6 +47,18 @@ impl<'a> Image<'a> {
         let stride = self.width * channels;
         &self.data[y * stride..(y + 1) * stride]
     }
+
+    /// Fail unless the data are those of rows that have pixels, and that offsets can reach into.
+    pub fn check(&self, channels: usize) -> Result<(), Error> {
+        let values = product([self.height, self.width, channels]);
+        let reached = |side: Option<usize>| side.is_some_and(|side| i32::try_from(side).is_ok());
+        let in_reach = reached(Some(self.height)) && reached(product([self.width, channels]));
+        if in_reach && values == Some(self.data.len()) && !self.data.is_empty() {
+            return Ok(());
+        }
+        let expected = format!("{} x {} x {channels} values", self.height, self.width);
+        Err(Error::shape("image", expected, self.data.len().to_string()))
+    }
 }
 
 /// The resized image's size, and the part of it that is wanted.
@@ -69,6 +81,17 @@ impl Target {
             columns,
         }
     }
+
+    /// Fail unless the window is a part of an image that has pixels.
+    fn check(&self) -> Result<(), Error> {
+        let within = |window: &Range<usize>, length| length > 0 && window.end <= length;
+        if within(&self.rows, self.height) && within(&self.columns, self.width) {
+            return Ok(());
+        }
+        let expected = format!("a part of {} x {} pixels", self.height, self.width);
+        let got = format!("{:?} x {:?}", self.rows, self.columns);
+        Err(Error::shape("window", expected, got))
+    }
 }
 
 /// Resize `image` of `C` interleaved channels and hand the window's rows, in order, to `sink`.
@@ -77,7 +100,13 @@ pub fn resize<const C: usize>(
     target: &Target,
     interpolation: Interpolation,
     mut sink: impl FnMut(&[u8]),
-) {
+) -> Result<(), Error> {
+    image.check(C)?;
+    target.check()?;
+    if target.columns.is_empty() {
+        target.rows.clone().for_each(|_| sink(&[]));
+        return Ok(());
+    }
     let vertical = taps::opencv_scale(image.height, target.height);
     let horizontal = taps::opencv_scale(image.width, target.width);
     let blocks = whole_blocks(vertical, horizontal);
@@ -99,15 +128,22 @@ pub fn resize<const C: usize>(
         (Interpolation::OpencvArea, None) => opencv::linear::<C>(image, target, true, &mut sink),
         (Interpolation::OpencvLinear, _) => opencv::linear::<C>(image, target, false, &mut sink),
     }
+    Ok(())
 }
 
+/// The most pixels whose sum fits 32 bits.
+const LARGEST_BLOCK: usize = (u32::MAX / 255) as usize;
+
 /// Rows and columns of the blocks that are averaged when both scales are whole numbers.
+///
+/// None for blocks whose sums may overflow, as `OpenCV`'s do from half as many pixels on.
 fn whole_blocks(vertical: f64, horizontal: f64) -> Option<(usize, usize)> {
     let whole = |scale: f64| {
         let rounded = scale.round_ties_even();
         (rounded >= 1.0 && (scale - rounded).abs() < f64::EPSILON).then_some(rounded as usize)
     };
-    Some((whole(vertical)?, whole(horizontal)?))
+    let (tall, wide) = (whole(vertical)?, whole(horizontal)?);
+    (product([tall, wide])? <= LARGEST_BLOCK).then_some((tall, wide))
 }
 
 fn copy<const C: usize>(image: &Image, target: &Target, sink: &mut impl FnMut(&[u8])) {
@@ -123,7 +159,7 @@ mod tests {
 
     fn rows(image: &Image, target: &Target, method: Interpolation) -> Vec<Vec<u8>> {
         let mut rows = Vec::new();
-        resize::<3>(image, target, method, |row| rows.push(row.to_vec()));
+        resize::<3>(image, target, method, |row| rows.push(row.to_vec())).unwrap();
         rows
     }
 
@@ -148,5 +184,54 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_are_errors() {
+        let data = [5; 12];
+        let done = |height, width, target: &Target| {
+            let image = Image {
+                data: &data,
+                height,
+                width,
+            };
+            let mut rows = 0;
+            resize::<3>(&image, target, Interpolation::OpencvArea, |_| rows += 1).map(|()| rows)
+        };
+        let whole = Target::whole(3, 3);
+        let part = |rows, columns| Target {
+            rows,
+            columns,
+            ..whole.clone()
+        };
+        assert_eq!(done(2, 2, &whole), Ok(3));
+        assert_eq!(done(2, 2, &part(1..3, 2..2)), Ok(2));
+        assert_eq!(done(2, 2, &part(1..1, 0..3)), Ok(0));
+        for target in [Target::whole(0, 3), part(0..4, 0..3), part(0..3, 3..4)] {
+            assert!(done(2, 2, &target).is_err());
+        }
+        for (height, width) in [
+            (0, 0),
+            (2, 1),
+            (3, 2),
+            (usize::MAX, 2),
+            (4, usize::MAX / 4 + 2),
+        ] {
+            assert!(done(height, width, &whole).is_err());
+        }
+    }
+
+    #[test]
+    fn sums_of_the_largest_blocks_fit() {
+        let side = 4200; // 255 * side * side is beyond 32 bits
+        let data = vec![255; side * side];
+        let image = Image {
+            data: &data,
+            height: side,
+            width: side,
+        };
+        let method = Interpolation::OpencvArea;
+        let check = |row: &[u8]| assert_eq!(row, [255]);
+        resize::<1>(&image, &Target::whole(1, 1), method, check).unwrap();
     }
 }

@@ -6,7 +6,7 @@
 use crate::batch;
 use crate::boxes::Xyxy;
 use crate::detections::Detections;
-use crate::error::Error;
+use crate::error::{Error, product};
 use crate::nms;
 use crate::scan::{Activation, Scores, find, scan_bound};
 
@@ -65,26 +65,23 @@ pub fn decode(
 }
 
 fn check(maps: &[Map], images: usize, anchors: usize, classes: usize) -> Result<(), Error> {
-    let total: usize = maps.iter().map(|map| map.anchors * map.cells).sum();
-    if total != anchors {
-        return Err(Error::shape(
-            "anchors",
-            total.to_string(),
-            anchors.to_string(),
-        ));
+    let total = maps.iter().try_fold(0_usize, |total, map| {
+        total.checked_add(product([map.anchors, map.cells])?)
+    });
+    if total != Some(anchors) {
+        let expected = total.map_or_else(|| "fewer".to_string(), |total| total.to_string());
+        return Err(Error::shape("anchors", expected, anchors.to_string()));
     }
     for map in maps {
-        let values = images * map.anchors * map.cells;
-        let (got, expected) = (
-            (map.classes.len(), map.boxes.len()),
-            (values * classes, values * 4),
-        );
-        if got != expected || classes == 0 {
-            return Err(Error::shape(
-                "maps",
-                format!("{expected:?} values"),
-                format!("{got:?}"),
-            ));
+        let values = |each: usize| product([images, map.anchors, map.cells, each]);
+        let got = (map.classes.len(), map.boxes.len());
+        if (values(classes), values(4)) != (Some(got.0), Some(got.1))
+            || classes == 0
+            || map.cells == 0
+        {
+            let places = format!("{images} x {} x {} x", map.anchors, map.cells);
+            let expected = format!("{places} {classes} and {places} 4 values");
+            return Err(Error::shape("maps", expected, format!("{got:?}")));
         }
     }
     Ok(())
@@ -218,5 +215,15 @@ mod tests {
         let options = options(Activation::Sigmoid, 3, 0.5);
         assert!(decode(&[map], 1, &[[0.5; 4]], &options).is_err());
         assert!(decode(&[], 1, &[[0.5; 4]], &options).is_err());
+        for cells in [0, 2, usize::MAX] {
+            let map = Map {
+                classes: &[],
+                boxes: &[],
+                anchors: 2,
+                cells,
+            };
+            assert!(decode(&[map], 1, &[], &options).is_err());
+            assert!(decode(&[map, map], usize::MAX, &[], &options).is_err());
+        }
     }
 }

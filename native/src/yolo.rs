@@ -30,9 +30,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Channels of an anchor.
+    /// Channels of an anchor; saturates, and no map has so many.
     pub fn channels(&self) -> usize {
-        BOX_CHANNELS + self.classes + POINT_CHANNELS * self.keypoints
+        let points = POINT_CHANNELS.saturating_mul(self.keypoints);
+        BOX_CHANNELS
+            .saturating_add(self.classes)
+            .saturating_add(points)
     }
 
     fn activate(&self, value: f32) -> f32 {
@@ -246,5 +249,10 @@ mod tests {
         assert!(decode(&[level(&values[6..], &[])], 1, &good).is_err());
         assert!(decode(&[level(&values, &[])], 1, &options(0, 1, true, 0.5)).is_err());
         assert!(decode(&[level(&[], &[])], 0, &good).unwrap().is_empty());
+        assert!(decode(&[level(&values, &[])], usize::MAX, &good).is_err());
+        for huge in [usize::MAX, usize::MAX / 3 + 1] {
+            assert!(decode(&[level(&values, &[])], 1, &options(huge, 0, true, 0.5)).is_err());
+            assert!(decode(&[level(&values, &[])], 1, &options(3, huge, true, 0.5)).is_err());
+        }
     }
 }

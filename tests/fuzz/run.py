@@ -1,7 +1,7 @@
 """Fuzz one target with coverage guidance: `python -m tests.fuzz.run TARGET [SECONDS] [FOLDER]`.
 
-Needs atheris (`pip install atheris`). Inputs that crash are left in the working directory; move
-them into `tests/fuzz/corpus/TARGET/`, where the tests run them for ever after.
+Needs atheris (extra `fuzz`). Inputs that crash are kept in `tests/fuzz/corpus/TARGET/`, where the
+tests run them for ever after.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ def main() -> None:
     folder = Path(sys.argv[3]) if len(sys.argv) > 3 else Path(tempfile.mkdtemp())
     for index, seed in enumerate(SEEDS[name]):
         (folder / f"seed-{index}").write_bytes(seed)
+    kept = Path(__file__).parent / "corpus" / name
+    kept.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=2048", "-timeout=10"]
-    atheris.Setup([sys.argv[0], str(folder), *options, "-print_final_stats=1"], TARGETS[name])
+    options += [f"-artifact_prefix={kept}/", "-print_final_stats=1"]
+    atheris.Setup([sys.argv[0], str(folder), *options], TARGETS[name])
     atheris.Fuzz()
 
 

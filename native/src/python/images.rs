@@ -34,12 +34,16 @@ pub fn resize(
             line.copy_from_slice(row);
         }
     };
-    match channels {
+    let done = match channels {
         1 => py.detach(|| resize_image::<1>(&source, &target, method, sink)),
         3 => py.detach(|| resize_image::<3>(&source, &target, method, sink)),
-        _ => return Err(Error::shape("image", "1 or 3 channels", channels.to_string()).into()),
-    }
-    Ok(())
+        _ => Err(Error::shape(
+            "image",
+            "1 or 3 channels",
+            channels.to_string(),
+        )),
+    };
+    Ok(done?)
 }
 
 /// Resize the image and lay it on the canvas `out`, channels first.

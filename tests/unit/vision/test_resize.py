@@ -56,6 +56,13 @@ def test_halves_round_up_in_a_2x2_block_and_to_even_in_others(platform: Platform
 
 
 @BOTH
+@pytest.mark.parametrize("side", [2910, 4200])  # sums beyond 31 and 32 bits
+def test_large_blocks(platform: Platform, side: int) -> None:
+    image = np.full((side, side), 255, np.uint8)
+    assert resize(image, (1, 1), "opencv_area", platform=platform).item() == 255
+
+
+@BOTH
 @pytest.mark.parametrize("method", METHODS)
 def test_any_strides_are_read(platform: Platform, method: Interpolation) -> None:
     base = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)

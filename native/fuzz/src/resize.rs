@@ -1,0 +1,204 @@
+//! Resizing: windows are parts of wholes, channels do not mix, no value is beyond the image's.
+
+use std::ops::Range;
+
+use arbitrary::{Result, Unstructured};
+use native::kernels::images::{Image, Interpolation, Target, resize};
+
+use crate::values::{no_side, pixels, seldom, side};
+
+pub const METHODS: [Interpolation; 4] = [
+    Interpolation::OpencvLinear,
+    Interpolation::OpencvArea,
+    Interpolation::PillowBilinear,
+    Interpolation::PillowBicubic,
+];
+
+/// The most pixels of an image, and of a window.
+const MOST: usize = 1 << 13;
+
+/// An image of its own.
+#[derive(Debug)]
+pub struct Photo {
+    pub data: Vec<u8>,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Photo {
+    /// One of `channels`, which does not always keep what its size promises.
+    pub fn new(u: &mut Unstructured, channels: usize) -> Result<Self> {
+        let mut height = side(u, 2500)?;
+        let mut width = side(u, (MOST / height).max(1))?;
+        let mut length = height * width * channels;
+        if seldom(u, 32)? {
+            match u.int_in_range(0..=2_u8)? {
+                0 => height = no_side(u)?,
+                1 => width = no_side(u)?,
+                _ => length -= 1,
+            }
+        }
+        let data = pixels(u, length)?;
+        Ok(Self {
+            data,
+            height,
+            width,
+        })
+    }
+
+    pub fn view(&self) -> Image<'_> {
+        Image {
+            data: &self.data,
+            height: self.height,
+            width: self.width,
+        }
+    }
+
+    pub fn is_sound(&self, channels: usize) -> bool {
+        let values = [self.width, channels]
+            .iter()
+            .try_fold(self.height, |product, &n| product.checked_mul(n));
+        values == Some(self.data.len()) && !self.data.is_empty()
+    }
+
+    /// One channel as an image.
+    fn channel(&self, channel: usize, channels: usize) -> Self {
+        let values = self.data.iter().skip(channel).step_by(channels);
+        Self {
+            data: values.copied().collect(),
+            ..*self
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Case {
+    photo: Photo,
+    target: Target,
+    method: Interpolation,
+}
+
+/// Run the target.
+pub fn run(bytes: &[u8]) {
+    let mut u = Unstructured::new(bytes);
+    if u.arbitrary().unwrap_or(false) {
+        case::<1>(&mut u).map(|case| check::<1>(&case)).ok();
+    } else {
+        case::<3>(&mut u).map(|case| check::<3>(&case)).ok();
+    }
+}
+
+fn case<const C: usize>(u: &mut Unstructured) -> Result<Case> {
+    let method = *u.choose(&METHODS)?;
+    let photo = Photo::new(u, C)?;
+    let (height, width) = (length(u, photo.height)?, length(u, photo.width)?);
+    let target = Target {
+        rows: window(u, height, 128)?,
+        columns: window(u, width, 96)?,
+        height,
+        width,
+    };
+    Ok(Case {
+        photo,
+        target,
+        method,
+    })
+}
+
+/// What a side of the image becomes; whole shrinkings are computed in a way of their own.
+fn length(u: &mut Unstructured, from: usize) -> Result<usize> {
+    match u.int_in_range(0..=20_u8)? {
+        0 => no_side(u),
+        1..=6 => Ok((from / u.int_in_range(1..=4)?).max(1)),
+        _ => side(u, 600),
+    }
+}
+
+/// A part, mostly all, of `length` places; at most `most` of them. Seldom one beyond the end.
+fn window(u: &mut Unstructured, length: usize, most: usize) -> Result<Range<usize>> {
+    let beyond = usize::from(seldom(u, 32)?);
+    if length <= most && u.arbitrary()? {
+        return Ok(0..length + beyond);
+    }
+    let start = u.int_in_range(0..=length)?;
+    let count = u.int_in_range(0..=most.min(length - start))?;
+    Ok(start..(start + count).saturating_add(beyond))
+}
+
+fn is_sound<const C: usize>(case: &Case) -> bool {
+    let target = &case.target;
+    let within = |window: &Range<usize>, length| window.end <= length && length > 0;
+    case.photo.is_sound(C)
+        && within(&target.rows, target.height)
+        && within(&target.columns, target.width)
+}
+
+/// The rows that a resize gives, if its arguments fit.
+pub fn rows<const C: usize>(
+    photo: &Photo,
+    target: &Target,
+    method: Interpolation,
+) -> Option<Vec<Vec<u8>>> {
+    let mut rows = Vec::new();
+    let done = resize::<C>(&photo.view(), target, method, |row| rows.push(row.to_vec()));
+    done.is_ok().then_some(rows)
+}
+
+fn check<const C: usize>(case: &Case) {
+    let Case {
+        photo,
+        target,
+        method,
+    } = case;
+    let rows = rows::<C>(photo, target, *method);
+    assert_eq!(rows.is_some(), is_sound::<C>(case));
+    let Some(rows) = rows else { return };
+    assert_eq!(rows.len(), target.rows.len());
+    let stride = target.columns.len() * C;
+    assert!(rows.iter().all(|row| row.len() == stride));
+    if *method != Interpolation::PillowBicubic {
+        assert_within(&photo.data, &rows); // no other weight is negative
+    }
+    if C > 1 {
+        assert_channels_are_apart::<C>(case, &rows);
+    }
+    assert_part_of_whole::<C>(case, &rows);
+}
+
+/// Weighed means are between the least and the greatest; floats may miss them by a rounding.
+fn assert_within(data: &[u8], rows: &[Vec<u8>]) {
+    let least = data.iter().min().map_or(0, |value| value.saturating_sub(1));
+    let most = data.iter().max().map_or(0, |value| value.saturating_add(1));
+    let mut values = rows.iter().flatten();
+    assert!(values.all(|value| (least..=most).contains(value)));
+}
+
+/// Only RGB has loops in AVX2: what they give must be what the plain ones give of each channel.
+fn assert_channels_are_apart<const C: usize>(case: &Case, rows: &[Vec<u8>]) {
+    for channel in 0..C {
+        let photo = case.photo.channel(channel, C);
+        let alone = self::rows::<1>(&photo, &case.target, case.method).unwrap_or_default();
+        for (row, alone) in rows.iter().zip(&alone) {
+            let own: Vec<u8> = row.iter().skip(channel).step_by(C).copied().collect();
+            assert_eq!(&own, alone);
+        }
+        assert_eq!(rows.len(), alone.len());
+    }
+}
+
+fn assert_part_of_whole<const C: usize>(case: &Case, rows: &[Vec<u8>]) {
+    let Target {
+        height,
+        width,
+        rows: window,
+        columns,
+    } = &case.target;
+    if height.saturating_mul(*width) > MOST || window.is_empty() {
+        return;
+    }
+    let whole = Target::whole(*height, *width);
+    let all = self::rows::<C>(&case.photo, &whole, case.method).unwrap_or_default();
+    for (row, whole) in rows.iter().zip(&all[window.clone()]) {
+        assert_eq!(row[..], whole[columns.start * C..columns.end * C]);
+    }
+}
