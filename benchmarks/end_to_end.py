@@ -20,7 +20,6 @@ import simplejpeg
 
 from furiosa_models.catalog import get_model
 from furiosa_models.runtime.sync import create_runner
-from furiosa_models.vision.images import read_image
 
 DEFAULT = ("SSDMobileNet", "EfficientNetB0", "ResNet50")
 TARGETS = {
@@ -36,8 +35,8 @@ def row(name: str, size: str, target: float | None) -> common.Row:
     path = str(scenes.photo(size))
     with create_runner(model, device="cpu", worker_num=1) as runner:
 
-        def whole(pixels: Any, color: Any) -> Any:
-            tensor, contexts = model.preprocess([pixels], color=color)
+        def whole(photo: Any, color: Any = "bgr") -> Any:
+            tensor, contexts = model.preprocess([photo], color=color)
             return model.postprocess(runner.run(tensor), contexts, **options)
 
         def turbo() -> Any:
@@ -48,9 +47,9 @@ def row(name: str, size: str, target: float | None) -> common.Row:
         tensor, _ = model.preprocess([path])
         contenders: dict[str, common.Work] = {
             "session.run alone": lambda: runner.run(tensor),
-            "ours": lambda: whole(read_image(path).pixels, "rgb"),
+            "ours": lambda: whole(path),
             "simplejpeg + ours": lambda: whole(turbo(), "rgb"),
-            "OpenCV + ours": lambda: whole(cv2.imread(path), "bgr"),
+            "OpenCV + ours": lambda: whole(cv2.imread(path)),
         }
         best = common.interleaved(contenders, seconds=3)
     ratios = {key: round(best[key] / best["session.run alone"], 3) for key in best}

@@ -65,7 +65,7 @@ def opencv(path: str, spec: ImageInput) -> Pixels:
 
 def ours(path: str, spec: ImageInput, *, draft: bool = False) -> Pixels:
     """What `Model.preprocess` does."""
-    image = read_image(path, draft=spec.resized if draft else None)
+    image = read_image(path, draft=spec.resized if draft else None, fleeting=True)
     return prepare(image.pixels, spec, size=image.drafted_from)[0]
 
 

@@ -70,7 +70,11 @@ def remember(source: ImageSource, image: DecodedImage) -> DecodedImage | Path:
 
 
 def read_image(
-    source: ImageSource, *, color: Color = "bgr", draft: Resized | None = None
+    source: ImageSource,
+    *,
+    color: Color = "bgr",
+    draft: Resized | None = None,
+    fleeting: bool = False,
 ) -> DecodedImage:
     """Decode one photo.
 
@@ -85,6 +89,8 @@ def read_image(
         draft: Given the height and width of a photo, says to what it is going to be resized. A
             JPEG may then be decoded at a half, a quarter or an eighth of its size, no smaller than
             that: less work, and pixels that differ a little. Nothing is drafted without it.
+        fleeting: The pixels are done with before this thread reads the next photo, which may be put
+            in their place: that spares the system from finding new memory for each.
 
     Raises:
         ImageError: The photo cannot be read; the message names it.
@@ -94,12 +100,12 @@ def read_image(
     if isinstance(source, np.ndarray):
         return _from_array(source, color)
     if isinstance(source, (str, os.PathLike)):
-        return _from_name(source, draft)
+        return _from_name(source, draft, fleeting)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(source), f"<{len(source)} bytes>", draft)
+        return _decode(io.BytesIO(source), f"<{len(source)} bytes>", draft, fleeting)
     if is_file_like(source):
         name = str(getattr(source, "name", "<file object>"))
-        return _decode(cast("BinaryIO", source), name, draft)
+        return _decode(cast("BinaryIO", source), name, draft, fleeting)
     return _from_pillow(source)
 
 
@@ -119,13 +125,15 @@ def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
     return DecodedImage(array, color == "bgr", f"<array {array.shape[1]}x{array.shape[0]}>")
 
 
-def _from_name(source: str | os.PathLike[str], draft: Resized | None) -> DecodedImage:
+def _from_name(
+    source: str | os.PathLike[str], draft: Resized | None, fleeting: bool
+) -> DecodedImage:
     name = os.fspath(source)
     if is_url(name):
-        return _decode(io.BytesIO(_download(name)), name, draft)
+        return _decode(io.BytesIO(_download(name)), name, draft, fleeting)
     try:
         with open(name, "rb") as file:  # noqa: PTH123 - PathLike of any kind
-            return _decode(file, name, draft)
+            return _decode(file, name, draft, fleeting)
     except OSError as error:
         msg = f"image {name!r} cannot be opened: {error.strerror or error}"
         raise ImageError(msg) from error
@@ -154,11 +162,11 @@ def _download(url: str) -> bytes:
     return bytes(body)
 
 
-def _decode(file: BinaryIO, name: str, draft: Resized | None) -> DecodedImage:
+def _decode(file: BinaryIO, name: str, draft: Resized | None, fleeting: bool) -> DecodedImage:
     head = file.read(_HEAD)
     if is_jpeg(head):
         data = head + file.read()
-        decoded = decode_jpeg(data, MAX_PIXELS, draft)
+        decoded = decode_jpeg(data, MAX_PIXELS, draft, fleeting=fleeting)
         if decoded is not None:
             pixels, size = decoded
             drafted = None if size == pixels.shape[:2] else size

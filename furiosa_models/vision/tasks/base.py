@@ -151,7 +151,8 @@ class ImageModel(Model, Generic[Result]):
         resized = spec.resized if draft else None
 
         def place(source: ImageSource, out: npt.NDArray[np.uint8]) -> ImageContext:
-            return self._place(read_image(source, color=color, draft=resized), spec, out)
+            image = read_image(source, color=color, draft=resized, fleeting=True)
+            return self._place(image, spec, out)
 
         contexts = in_threads(place, sources, tensor)
         if with_scaling:

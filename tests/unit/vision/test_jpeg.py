@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -87,6 +88,31 @@ def test_what_is_left_to_pillow() -> None:
     assert jpeg.decode_jpeg(whole[:-500], MAX_PIXELS) is None
     assert jpeg.decode_jpeg(whole, 300 * 200 - 1) is None
     assert jpeg.decode_jpeg(b"\xff\xd8\xff", MAX_PIXELS) is None
+
+
+def test_fleeting_pixels_give_way_to_the_next() -> None:
+    small, large = encoded((40, 30)), encoded((61, 47))
+    first = read_image(large, fleeting=True).pixels
+    np.testing.assert_array_equal(first, pillow(large))
+    kept = read_image(small).pixels
+    np.testing.assert_array_equal(first, pillow(large))
+    second = read_image(small, fleeting=True).pixels
+    assert np.shares_memory(first, second)
+    assert not np.shares_memory(kept, second)
+    np.testing.assert_array_equal(second, pillow(small))
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(read_image, large, fleeting=True).result().pixels
+    assert not np.shares_memory(elsewhere, second)
+    whole = read_image(turned(6), fleeting=True).pixels
+    assert not np.shares_memory(whole, second)
+
+
+def test_a_batch_of_photos_is_each_of_them() -> None:
+    model = SSDMobileNet(weights="random")
+    photos = [encoded((640, 480), quality=quality) for quality in (20, 40, 60, 80, 95)]
+    together, _ = model.preprocess(photos)
+    for photo, tensor in zip(photos, together, strict=True):
+        np.testing.assert_array_equal(model.preprocess([photo])[0][0], tensor)
 
 
 def test_pixels_are_the_same_without_the_fast_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
