@@ -32,7 +32,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[float, ...], tuple[float, .
     "SSDMobileNet": ("mobilenet_ssd", {}, (127.5,), (127.5,), 300),
     "ResNet50": ("resnet", {"variant": "50"}, *IMAGENET, 224),
     "EfficientNetB0": ("efficientnet", {"variant": "b0"}, *IMAGENET, 224),
-    "EfficientNetV2s": ("efficientnet", {"variant": "v2_s"}, *IMAGENET, 384),
+    "EfficientNetV2s": ("efficientnet_v2", {}, *IMAGENET, 384),
     "YOLOv5s": ("yolov5", {"variant": "s"}, (0.0,), (255.0,), 640),
     "YOLOv5m": ("yolov5", {"variant": "m"}, (0.0,), (255.0,), 640),
 }

@@ -20,8 +20,8 @@ import scenes
 
 from furiosa_models.catalog import get_model
 
-ROUNDS = 5
-PHOTOS = 100
+ROUNDS = 3
+PHOTOS = 500
 MANY = 5000
 
 

@@ -9,7 +9,8 @@ from .artifacts.brief import WeightsFacts, brief_zoo
 from .artifacts.store import Store
 from .conventions import Conventions, Head, geometry, specialised
 from .npu_programs import NpuPrograms
-from .runtime.devices import makes_npu_programs
+from .runtime.devices import is_shareable, makes_npu_programs
+from .runtime.machine import share_of_cpus
 from .runtime.sync import Precision, Runner, create_runner
 from .types import Format, ModelTaskType, Platform
 from .vision.preprocess import ImageInput
@@ -86,7 +87,7 @@ class Model(NpuPrograms):
         self._store = Store()
         self._resolved: WeightSet | None = None
         self._stated: Conventions | None = None
-        self._runners: dict[tuple[str | None, Precision], Runner] = {}
+        self._runners: dict[tuple[str | None, Precision, bool], Runner] = {}
         self._lock = threading.RLock()
 
     @classmethod
@@ -245,12 +246,25 @@ class Model(NpuPrograms):
                 return specs.pop()
         return self._input_spec()
 
-    def _runner(self, device: str | None, precision: Precision = "fp32") -> Runner:
+    def _runner(
+        self, device: str | None, precision: Precision = "fp32", *, shared: bool = False
+    ) -> Runner:
+        """The runner that `predict` keeps for a device.
+
+        Args:
+            device: As for `predict`.
+            precision: As for `predict`.
+            shared: Whether many threads are going to run it at the same time. On a CPU each of
+                them then has its share of the CPUs, which gets more done than all in turn on all.
+        """
         with self._lock:
-            key = device, precision
+            key = device, precision, shared
             if key not in self._runners:
                 order = None if precision == "fp32" else precision
-                self._runners[key] = create_runner(self, device=device, precision=order)
+                threads = share_of_cpus() if shared and is_shareable(device) else None
+                self._runners[key] = create_runner(
+                    self, device=device, precision=order, worker_num=threads
+                )
             return self._runners[key]
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "NpuSpec",
     "choose",
     "defaults_to_npu",
+    "is_shareable",
     "makes_npu_programs",
     "npu_problem",
     "parse_devices",
@@ -105,21 +106,17 @@ def choose(device: str | None) -> Choice:
         TypeError: It is no string.
         ValueError: The string is no device string.
     """
-    order, source = _order(device)
-    if order == "cpu":
-        return _logged(Choice("onnxruntime", None, f"{source} orders the CPU"))
-    if order in _OPENVINO:
-        return _logged(_openvino(order, source))
-    specs = () if order in (None, "npu") else parse_devices(str(order), source)
-    problem = npu_problem()
-    if order is None:
-        if problem is None:
-            return _logged(Choice("furiosa", None, "an NPU answers"))
-        return _logged(Choice("onnxruntime", None, f"no NPU: {problem}"))
-    if problem is not None:
-        raise _cannot_be_had(order, source, problem)
-    num_pe = specs[0].num_pe if specs else 2
-    return _logged(Choice("furiosa", order if specs else None, f"{source} orders it", num_pe))
+    choice = _choice(device)
+    logger.info("running on %s: %s", choice.backend, choice.reason)
+    return choice
+
+
+def is_shareable(device: str | None) -> bool:
+    """Whether a runner on a device runs the inferences of many threads side by side.
+
+    That is ONNX Runtime; the others take them in turn. Arguments and errors are those of `choose`.
+    """
+    return _choice(device).backend == "onnxruntime"
 
 
 def parse_devices(text: str, source: str = "device") -> tuple[NpuSpec, ...]:
@@ -170,6 +167,24 @@ def npu_problem() -> str | None:
 def device_files() -> list[Path]:
     """The NPU's device files."""
     return sorted(Path("/dev").glob(_DEVICE_FILES))
+
+
+def _choice(device: str | None) -> Choice:
+    order, source = _order(device)
+    if order == "cpu":
+        return Choice("onnxruntime", None, f"{source} orders the CPU")
+    if order in _OPENVINO:
+        return _openvino(order, source)
+    specs = () if order in (None, "npu") else parse_devices(str(order), source)
+    problem = npu_problem()
+    if order is None:
+        if problem is None:
+            return Choice("furiosa", None, "an NPU answers")
+        return Choice("onnxruntime", None, f"no NPU: {problem}")
+    if problem is not None:
+        raise _cannot_be_had(order, source, problem)
+    num_pe = specs[0].num_pe if specs else 2
+    return Choice("furiosa", order if specs else None, f"{source} orders it", num_pe)
 
 
 def _order(device: object) -> tuple[str | None, str]:
@@ -230,8 +245,3 @@ def _num_pe(number: int, part: str, source: str) -> Literal[1, 2]:
 
 def _no_device(part: str, source: str, reason: str) -> ValueError:
     return ValueError(f"{source}: {part!r} is no device: {reason}")
-
-
-def _logged(choice: Choice) -> Choice:
-    logger.info("running on %s: %s", choice.backend, choice.reason)
-    return choice

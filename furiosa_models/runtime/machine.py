@@ -8,8 +8,16 @@ import platform
 from functools import cache
 from pathlib import Path
 
-__all__ = ["available_cpus", "cpu_features", "cpu_fingerprint", "cpu_name"]
+__all__ = [
+    "available_cpus",
+    "cpu_features",
+    "cpu_fingerprint",
+    "cpu_name",
+    "share_of_cpus",
+    "workers",
+]
 
+_MOST_WORKERS = 8  # each keeps a piece in memory
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -18,6 +26,16 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def workers() -> int:
+    """Threads that work on pieces of their own, where there are many pieces."""
+    return min(available_cpus(), _MOST_WORKERS)
+
+
+def share_of_cpus() -> int:
+    """CPUs that each of the workers has."""
+    return max(1, available_cpus() // workers())
 
 
 @cache

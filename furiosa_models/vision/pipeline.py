@@ -1,7 +1,7 @@
 """Many photos at once: decoding ahead of the running network, and postprocessing behind it.
 
 Each batch is one piece of work: read, prepare, run, decode. A few threads work on as many batches
-at a time, so that the network runs on one of them while the others are read or decoded. Results
+at a time, each with its share of the CPUs at the network while others are read or decoded. Results
 come in the order of the photos, and only a few batches are ever in memory.
 """
 
@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from ..artifacts.progress import Bar
 from ..errors import ImageError
-from ..runtime.machine import available_cpus
+from ..runtime.machine import available_cpus, workers
 from .images import (
     Color,
     DecodedImage,
@@ -40,9 +39,6 @@ logger = logging.getLogger(__name__)
 
 OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[Any, ImageError], object]'
 """What becomes of a photo that cannot be read: see `ImageModel.predict`."""
-
-_MOST_THREADS = 8
-_AT_THE_NETWORK = 2  # one runs; the next is there when its threads have nothing to do
 
 
 class _Result(Protocol):
@@ -81,14 +77,10 @@ class Steps(Generic[Result]):
         (result,) = self.results([image])
         return _with_image(result, photo, image)
 
-    def results(
-        self, images: Sequence[DecodedImage], turn: AbstractContextManager[Any] | None = None
-    ) -> list[Result]:
-        """Results of decoded images; `turn` is held while the network runs."""
+    def results(self, images: Sequence[DecodedImage]) -> list[Result]:
+        """Results of decoded images."""
         tensor, contexts = self.prepare(images)
-        with turn or nullcontext():
-            outputs = self.run(tensor)
-        return self.decode(outputs, contexts)
+        return self.decode(self.run(tensor), contexts)
 
 
 class _Bad(NamedTuple):
@@ -135,15 +127,15 @@ def pipelined(
         on_error: See `ImageModel.predict`.
         bar: Is told of every photo, good or bad.
     """
-    threads = min(available_cpus() + 1, _MOST_THREADS)
-    stop, turn = threading.Event(), threading.Semaphore(_AT_THE_NETWORK)
+    threads = workers() + 1  # while the others are at the network, one reads what comes next
+    stop = threading.Event()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.predict")
     # What is wrong with a source is told when its turn comes, after the results before it.
     photos = expand_sources(source, failed=_Bad)
     pending: deque[Future[list[Result | _Bad]]] = deque()
     try:
         while batch := list(islice(photos, batch_size)):
-            pending.append(pool.submit(_work, steps, batch, stop, turn))
+            pending.append(pool.submit(_work, steps, batch, stop))
             while pending and (len(pending) > threads or pending[0].done()):
                 yield from _settled(pending.popleft().result(), on_error, bar)
         while pending:
@@ -158,7 +150,6 @@ def _work(
     steps: Steps[Result],
     batch: Sequence[Any],
     stop: threading.Event,
-    turn: AbstractContextManager[Any],
 ) -> list[Result | _Bad]:
     """Results of a batch, with the photos that cannot be read in their places."""
     found: list[DecodedImage | _Bad] = []
@@ -167,7 +158,7 @@ def _work(
             return []
         found.append(_read(steps, photo))
     images = [image for image in found if isinstance(image, DecodedImage)]
-    results = iter(steps.results(images, turn) if images else ())
+    results = iter(steps.results(images) if images else ())
     return [
         item if isinstance(item, _Bad) else _with_image(next(results), photo, item)
         for photo, item in zip(batch, found, strict=True)

@@ -104,7 +104,9 @@ class ImageModel(Model, Generic[Result]):
         check_on_error(on_error)
         options = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
         # Here and not in a worker, so that warnings and errors point to the caller.
-        runner = self._runner(device, precision)
+        photos = count(source)
+        shared = photos is None or photos > batch_size
+        runner = self._runner(device, precision, shared=shared)
         steps = self._steps(runner, color, draft, {**options, "top_k": top_k})
         if is_single(source) and not stream:
             return steps.one(source)
