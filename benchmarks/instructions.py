@@ -2,7 +2,8 @@
 
 A kernel is called once and eleven times in processes of their own; a tenth of the difference is
 one call's, Python's share (some ten thousand) included. Valgrind shows a processor with AVX2 and
-without AVX-512. Names of kernels may be given; the default is all of them.
+without AVX-512. Names of kernels may be given; the default is all of them. The first counts that
+were ever kept stay in the results, as those before.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def main() -> None:
         counts[kernel] = round((count(kernel, CALLS + 1) - count(kernel, 1)) / CALLS)
         print(f"{kernel:24} {counts[kernel]:>12,} instructions", flush=True)
     path = common.RESULTS / "instructions.json"
-    document = {"machine": common.machine(), "instructions": counts}
+    known = json.loads(path.read_text()) if path.exists() else {}
+    before = known.get("before") or known.get("instructions", {})
+    document = {"machine": common.machine(), "before": before, "instructions": counts}
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 

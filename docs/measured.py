@@ -98,7 +98,14 @@ def _sections(name: str, document: Any) -> list[Section]:
     if not isinstance(document, dict):
         return [replace(section, rest=document)]
     if "instructions" in document:
-        lines = tuple(Line(case, {"ours": n / 1e6}) for case, n in document["instructions"].items())
+        before = document.get("before", {})
+        lines = tuple(
+            Line(
+                case,
+                {"ours": n / 1e6, **({"before": before[case] / 1e6} if case in before else {})},
+            )
+            for case, n in document["instructions"].items()
+        )
         return [replace(section, lines=lines, unit="million instructions")]
     rows = document.get("rows")
     if not isinstance(rows, list) or not all("seconds" in row and "case" in row for row in rows):
