@@ -236,8 +236,8 @@ KNOWN: dict[str, tuple[str, str, Target | None]] = {
     ),
     "instructions": (
         "Instructions",
-        "What one call of a kernel in Rust takes, counted by callgrind: a figure that repeats. Before: "
-        "the first count that was kept.",
+        "What one call of a kernel in Rust takes, counted by callgrind: a figure that repeats. "
+        "Before is the first count that was kept.",
         None,
     ),
 }
