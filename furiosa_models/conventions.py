@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import networks
-from .artifacts.store import Store
+from .artifacts.store import Store, recipe_key
 from .vision.preprocess import ImageInput
 from .weights import WeightSet
 
@@ -69,8 +68,7 @@ class Conventions:
         """
         if weights.artifact is not None:
             return cls.stated(weights.artifact)
-        recipe = json.dumps(["head operations", weights.digest, networks.fingerprint()])
-        key = hashlib.sha256(recipe.encode()).hexdigest()
+        key = recipe_key("head operations", weights.digest, networks.fingerprint())
         operations = json.loads(store.derive(key, lambda: _last_operations(weights)).read_bytes())
         return cls(head=head.observed(frozenset(operations)))
 

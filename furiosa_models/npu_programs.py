@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import networks
+from .artifacts.store import recipe_key
 from .errors import ArtifactNotFound, ArtifactUnavailable
-from .programs import Programs, recipe_key
+from .programs import Programs
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
 from .runtime.sync import Precision

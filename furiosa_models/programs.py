@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from . import networks
-from .artifacts.store import Store
+from .artifacts.store import Store, recipe_key
 from .conventions import scaled_inside
 from .errors import ArtifactNotFound
 from .runtime.sync import Precision
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from .artifacts import Artifact
     from .artifacts.brief import FileFacts
 
-__all__ = ["Programs", "recipe_key"]
+__all__ = ["Programs"]
 
 
 class Programs(ABC):
@@ -122,8 +120,3 @@ class Programs(ABC):
             msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
             raise ArtifactNotFound(msg)
         return artifact.tensor_ranges
-
-
-def recipe_key(*recipe: object) -> str:
-    """Key in the store of what is made by a recipe."""
-    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

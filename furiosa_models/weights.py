@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from . import networks
 from .artifacts import settings
 from .artifacts.brief import FileFacts, WeightsFacts, brief_zoo
-from .artifacts.store import Store
+from .artifacts.store import Store, recipe_key
 from .errors import (
     ArtifactCorrupted,
     ArtifactError,
@@ -125,8 +124,8 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
     if isinstance(source, str) and source in brief_zoo().get(model, {}):
         return _named(brief_zoo()[model][source], store)
     if source == "random":
-        recipe = ["random", networks.fingerprint(), network.name, dict(network.params)]
-        return WeightSet("random", Built(_key(recipe), lambda: build_random(network)))
+        key = recipe_key("random", networks.fingerprint(), network.name, dict(network.params))
+        return WeightSet("random", Built(key, lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
         return _from_file(model, os.fspath(source), network)
     if isinstance(source, bytes):
@@ -250,11 +249,7 @@ def _recipe_key(artifact: WeightsFacts) -> str:
         "layout": artifact.network.layout,
         "params": artifact.network.params,
     }
-    return _key([networks.fingerprint(), network, [file.digest for file in artifact.files]])
-
-
-def _key(recipe: object) -> str:
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return recipe_key(networks.fingerprint(), network, [file.digest for file in artifact.files])
 
 
 def _warn_of_fallback(wanted: WeightsFacts, used: WeightsFacts) -> None:

@@ -19,6 +19,7 @@ checked: no reader ever sees half a file, or a wrong one. `objects` of one machi
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 import weakref
@@ -31,7 +32,7 @@ from typing import IO
 from . import settings
 from .brief import FileFacts
 
-__all__ = ["Store", "hash_file"]
+__all__ = ["Store", "hash_file", "recipe_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class Store:
         Where the cache cannot be written it is kept for the life of the process.
 
         Args:
-            key: Hex digest over everything that the result depends on.
+            key: Hex digest over everything that the result depends on, as of `recipe_key`.
             build: Makes the bytes.
         """
         if (path := self.derived(key)) is not None:
@@ -175,6 +176,11 @@ class Store:
 def relative(algorithm: str, digest: str) -> str:
     """Path of an object below `objects`."""
     return f"{algorithm}/{digest[:2]}/{digest}"
+
+
+def recipe_key(*recipe: object) -> str:
+    """Key for `Store.derive`, of all that a thing is made from; JSON can say what that is."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 def hash_file(path: Path, algorithm: str) -> str:
