@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ...artifacts.progress import progress_bar
+from ...artifacts.progress import Bar, progress_bar
 from ...errors import ShapeError
 from ...model import Model
 from ...runtime.sync import Precision, Runner
@@ -111,7 +111,8 @@ class ImageModel(Model, Generic[Result]):
         if is_single(source) and not stream:
             return steps.one(source)
         shown = not stream if progress is None else progress
-        results = self._results(source, steps, batch_size, on_error, shown)
+        bar = progress_bar(type(self).__name__, photos, unit="photo") if shown else None
+        results = self._results(source, steps, batch_size, on_error, bar)
         return results if stream else list(results)
 
     def _results(
@@ -120,10 +121,9 @@ class ImageModel(Model, Generic[Result]):
         steps: Steps[Result],
         batch_size: int,
         on_error: OnError,
-        shown: bool,
+        bar: AbstractContextManager[Bar] | None,
     ) -> Iterator[Result]:
         with ExitStack() as stack:
-            bar = progress_bar(type(self).__name__, count(source), unit="photo") if shown else None
             entered = stack.enter_context(bar) if bar else None
             results = pipelined(
                 steps, source, batch_size=batch_size, on_error=on_error, bar=entered
