@@ -147,7 +147,10 @@ def _cell(seconds: float | None, base: float, scale: float) -> str:
 
 def machine() -> dict[str, Any]:
     """Facts of the machine and of what was measured on it."""
-    cpu, flags = _cpu()
+    # Here, since the script that makes the peers' environment does without the package.
+    from furiosa_models.runtime.machine import available_cpus, cpu_features, cpu_name
+
+    vectors = "avx2", "avx512f", "avx512_vnni", "asimd"
     commit = subprocess.run(
         ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
         capture_output=True,
@@ -155,28 +158,15 @@ def machine() -> dict[str, Any]:
         check=False,
     )
     return {
-        "cpu": cpu,
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "vectors": [name for name in ("avx2", "avx512f", "avx512_vnni", "asimd") if name in flags],
+        "cpu": cpu_name(),
+        "cpus": available_cpus(),
+        "vectors": [name for name in vectors if name in cpu_features()],
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
         "commit": commit.stdout.strip(),
         "packages": _versions("numpy", "onnxruntime", *(p.split("==")[0] for p in PEERS)),
     }
-
-
-def _cpu() -> tuple[str, set[str]]:
-    """The processor's name and its instruction sets, where Linux says them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor(), set()
-    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in facts.items()}
-    return facts.get("model name", platform.machine()), set(
-        facts.get("flags", facts.get("Features", "")).split()
-    )
 
 
 def _versions(*names: str) -> dict[str, str]:
