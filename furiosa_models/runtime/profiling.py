@@ -141,7 +141,8 @@ _active: Profiler | None = None
 
 def inference(backend: str) -> AbstractContextManager[Any]:
     """What an inference is done in: a span if there is a profiler, else nothing."""
-    return nullcontext() if _active is None else _recorded(_active, _INFERENCE, backend)
+    profiler = _active  # which another thread may leave at any moment
+    return nullcontext() if profiler is None else _recorded(profiler, _INFERENCE, backend)
 
 
 @contextmanager
