@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .artifacts.progress import progress_bar
 from .errors import ImageError
+from .progress import progress_bar
 from .runtime.sync import Runner, create_runner
 from .vision.images import read_image
 from .vision.sources import expand_sources

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .artifacts.brief import WeightsFacts, brief_zoo
 from .artifacts.store import Store
 from .conventions import Conventions, Head, geometry, specialised
+from .enums import Format, ModelTaskType, Platform
 from .npu_programs import NpuPrograms
 from .runtime.devices import is_shareable, makes_npu_programs
 from .runtime.machine import share_of_cpus
 from .runtime.sync import Precision, Runner, create_runner
-from .types import Format, ModelTaskType, Platform
 from .vision.preprocess import ImageInput
 from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..artifacts import settings
+from .. import settings
 from ..errors import CompilationError
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeV
 import numpy as np
 import numpy.typing as npt
 
-from ..artifacts.progress import Bar
 from ..errors import ImageError
+from ..progress import Bar
 from ..runtime.machine import available_cpus, workers
 from .images import (
     Color,

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from furiosa_models.enums import Platform
 from furiosa_models.errors import ShapeError
-from furiosa_models.types import Platform
 from furiosa_models.vision import native
 from furiosa_models.vision.checks import check_choice
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from furiosa_models.types import Platform
+from furiosa_models.enums import Platform
 from furiosa_models.vision import native
 from furiosa_models.vision.checks import check_choice, check_limit, check_unit
 from furiosa_models.vision.maps import check_ssd_maps

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from furiosa_models.types import Platform
+from furiosa_models.enums import Platform
 from furiosa_models.vision import native
 from furiosa_models.vision.checks import check_limit, check_unit
 from furiosa_models.vision.nms import UNION_EPSILON, DetectionArrays

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ...types import Platform
+from ...enums import Platform
 from ..anchors import Anchors, default_boxes, multiple_grid_anchors
 from ..preprocess import ImageContext
 from ..results import Detections

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...types import Platform
+from ...enums import Platform
 from ..anchors import Anchors, yolo_p5_anchors
 from ..preprocess import ImageContext
 from ..results import Detections

@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ...artifacts.progress import Bar, progress_bar
 from ...errors import ShapeError
 from ...model import Model
+from ...progress import Bar, progress_bar
 from ...runtime.sync import Precision, Runner
 from ..images import (
     Color,

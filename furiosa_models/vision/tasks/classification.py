@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from ...conventions import specialised
+from ...enums import ModelTaskType
 from ...errors import ShapeError
-from ...types import ModelTaskType
 from ..heads import ClassificationHead
 from ..images import Color
 from ..preprocess import ImageContext

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...types import ModelTaskType
+from ...enums import ModelTaskType
 from ..heads import PoseHead
 from ..images import read_image
 from ..results import Poses

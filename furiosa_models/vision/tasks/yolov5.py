@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from ...conventions import specialised
-from ...types import Platform
+from ...enums import Platform
 from ...weights import WeightsSource
 from ..heads import YOLOv5Head
 from ..preprocess import ImageContext, as_context
