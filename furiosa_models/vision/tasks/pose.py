@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...enums import ModelTaskType
+from ...images.read import read_image
 from ..heads import PoseHead
-from ..images import read_image
 from ..results import Poses
 from .finding import FindingModel
 

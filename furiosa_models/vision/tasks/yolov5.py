@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from ...conventions import specialised
 from ...enums import Platform
+from ...images.preprocess import ImageContext, as_context
 from ...weights import WeightsSource
 from ..heads import YOLOv5Head
-from ..preprocess import ImageContext, as_context
 from ..results import Detections
 from .base import Outputs, as_list
 from .detection import ObjectDetectionModel
