@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENTRIES", "Entry", "get_model", "list_models", "model_class", "task_type"]
 
-_PACKAGE = "furiosa_models.vision.models"
+_PACKAGE = "furiosa_models.zoo"
 
 _CLASSIFICATION = ModelTaskType.IMAGE_CLASSIFICATION
 _DETECTION = ModelTaskType.OBJECT_DETECTION
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     """What can be said of a model without importing its class (and numpy with it).
 
     Attributes:
-        module: Module of its class, in `furiosa_models.vision.models`.
+        module: Module of its class, in `furiosa_models.zoo`.
         task: Its `task_type`.
         summary: First line of its docstring.
     """
