@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from . import batch_norm
-from .graph import Graph, Value
-from .weights import FloatArray, Kind, Parameter, Weights
-from .yolo_layers import EPSILON, STEM_GAIN, YoloLayers, image_shape
+from .. import batch_norm
+from ..graph import Graph, Value
+from ..weights import FloatArray, Kind, Parameter, Weights
+from ..yolo_layers import EPSILON, STEM_GAIN, YoloLayers, image_shape
 
 __all__ = ["build"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import onnx
 
-from .batch_norm import TENSORFLOW_EPSILON
-from .graph import Activation, Graph, Value
-from .options import choose
-from .torch_layers import TorchLayers
-from .weights import Weights
+from ..batch_norm import TENSORFLOW_EPSILON
+from ..graph import Activation, Graph, Value
+from ..options import choose
+from ..torch_layers import TorchLayers
+from ..weights import Weights
 
 __all__ = ["VARIANTS", "Variant", "build"]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import onnx
 
-from .graph import Activation, Graph, Value
-from .options import choose
-from .weights import Weights
-from .yolo_layers import STEM_GAIN, YoloLayers, image_shape
+from ..graph import Activation, Graph, Value
+from ..options import choose
+from ..weights import Weights
+from ..yolo_layers import STEM_GAIN, YoloLayers, image_shape
 
 __all__ = ["VARIANTS", "build"]
 

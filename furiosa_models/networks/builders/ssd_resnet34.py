@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import onnx
 
-from .graph import Graph, Value
+from ..graph import Graph, Value
+from ..torch_layers import TorchLayers
+from ..weights import Weights
 from .resnet import VARIANTS, ResidualLayers
-from .torch_layers import TorchLayers
-from .weights import Weights
 
 __all__ = ["build"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx
 
-from .batch_norm import TENSORFLOW_EPSILON
-from .graph import Graph, Value
-from .torch_layers import TorchLayers
-from .weights import Weights
+from ..batch_norm import TENSORFLOW_EPSILON
+from ..graph import Graph, Value
+from ..torch_layers import TorchLayers
+from ..weights import Weights
 
 __all__ = ["build"]
 

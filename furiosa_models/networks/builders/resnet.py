@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import onnx
 
-from .graph import Graph, Value
-from .options import choose
-from .torch_layers import TorchLayers
-from .weights import Weights
+from ..graph import Graph, Value
+from ..options import choose
+from ..torch_layers import TorchLayers
+from ..weights import Weights
 
 __all__ = ["VARIANTS", "ResidualLayers", "Variant", "build"]
 
