@@ -9,6 +9,6 @@ from __future__ import annotations
 from .classification import ClassificationHead
 from .pose import PoseHead
 from .ssd import SSDHead
-from .yolov5 import YOLOv5Head
+from .yolo import YOLOv5Head
 
 __all__ = ["ClassificationHead", "PoseHead", "SSDHead", "YOLOv5Head"]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from furiosa_models.heads.classification import Activation, top_k
 from furiosa_models.ops.boxes import box_iou
-from furiosa_models.ops.classification import Activation, top_k
 from furiosa_models.ops.nms import batched_nms, nms
 from furiosa_models.types import Platform
 

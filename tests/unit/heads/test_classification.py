@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.ops.classification import top_k
+from furiosa_models.heads.classification import top_k
 from furiosa_models.types import Platform
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.ops.pose import PoseArrays, decode_pose
+from furiosa_models.heads.pose import PoseArrays, decode_pose
 from furiosa_models.types import Platform
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from furiosa_models.ops.ssd import SSDLayout, decode_ssd
+from furiosa_models.heads.ssd import SSDLayout, decode_ssd
 from furiosa_models.types import Platform
 
 Floats = npt.NDArray[np.float32]
