@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from .base import ArrayResult, Photo, Result
 from .classification import Classification, ClassScore
-from .detection import Detections
-from .items import (
-    KEYPOINT_NAMES,
-    Keypoint,
-    LtrbBoundingBox,
-    ObjectDetectionResult,
-    PoseEstimationResult,
-)
-from .pose import Poses
+from .detection import Detections, LtrbBoundingBox, ObjectDetectionResult
+from .pose import KEYPOINT_NAMES, Keypoint, PoseEstimationResult, Poses
 
 __all__ = [
     "KEYPOINT_NAMES",

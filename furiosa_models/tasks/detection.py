@@ -1,20 +1,51 @@
-"""The objects in a photo."""
+"""Object detection: the objects in a photo."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .base import ArrayResult, Photo, import_extra, to_xywh
-from .items import LtrbBoundingBox, ObjectDetectionResult
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["Detections"]
+
+__all__ = ["Detections", "LtrbBoundingBox", "ObjectDetectionResult"]
+
+
+@dataclass(slots=True)
+class LtrbBoundingBox:
+    """A box by its left, top, right and bottom edges, in pixels of the photo."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.left, self.top, self.right, self.bottom))
+
+
+@dataclass(slots=True)
+class ObjectDetectionResult:
+    """One detected object.
+
+    Attributes:
+        boundingbox: Where it is, in pixels of the photo.
+        score: Confidence, between 0 and 1.
+        label: Name of its class.
+        index: Class id, an index into the table of labels.
+    """
+
+    boundingbox: LtrbBoundingBox
+    score: float
+    label: str
+    index: int
 
 
 class Detections(ArrayResult[ObjectDetectionResult]):

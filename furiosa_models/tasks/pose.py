@@ -1,20 +1,71 @@
-"""The people in a photo."""
+"""Pose estimation: the people in a photo, and their joints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .base import ArrayResult, Photo, import_extra
-from .items import KEYPOINT_NAMES, Keypoint, PoseEstimationResult
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["Poses"]
+
+__all__ = ["KEYPOINT_NAMES", "Keypoint", "PoseEstimationResult", "Poses"]
+
+
+@dataclass(slots=True)
+class Keypoint:
+    """A joint, or a part of the face, in pixels of the photo.
+
+    Attributes:
+        x: From the left edge.
+        y: From the upper edge.
+        confidence: That it is visible and there, between 0 and 1.
+    """
+
+    x: float
+    y: float
+    confidence: float
+
+
+@dataclass(slots=True)
+class PoseEstimationResult:
+    """One person: the 17 keypoints of COCO. Left and right are the person's own.
+
+    Attributes:
+        bounding_box: Left, top, right and bottom, in pixels of the photo.
+        confidence: That somebody is there, between 0 and 1.
+    """
+
+    bounding_box: list[float]
+    confidence: float
+    nose: Keypoint
+    left_eye: Keypoint
+    right_eye: Keypoint
+    left_ear: Keypoint
+    right_ear: Keypoint
+    left_shoulder: Keypoint
+    right_shoulder: Keypoint
+    left_elbow: Keypoint
+    right_elbow: Keypoint
+    left_wrist: Keypoint
+    right_wrist: Keypoint
+    left_hip: Keypoint
+    right_hip: Keypoint
+    left_knee: Keypoint
+    right_knee: Keypoint
+    left_ankle: Keypoint
+    right_ankle: Keypoint
+
+
+KEYPOINT_NAMES = tuple(field.name for field in fields(PoseEstimationResult))[2:]
+"""Names of the keypoints, in COCO's order."""
+
 
 _COLUMNS = ("x", "y", "confidence")
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import onnx
 
-from ..batch_norm import TENSORFLOW_EPSILON
 from ..graph import Activation, Graph, Value
+from ..layers import TENSORFLOW_EPSILON, TorchLayers
 from ..options import choose
-from ..torch_layers import TorchLayers
 from ..weights import Weights
 
 __all__ = ["VARIANTS", "Variant", "build"]

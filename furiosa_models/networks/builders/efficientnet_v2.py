@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import onnx
 
-from ..batch_norm import TENSORFLOW_EPSILON
 from ..graph import Graph, Value
-from ..torch_layers import TorchLayers
+from ..layers import TENSORFLOW_EPSILON, TorchLayers
 from ..weights import Weights
 
 __all__ = ["build"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from ..graph import Graph
-from ..slim import Slim
+from ..layers import Slim
 from ..weights import Weights
 
 __all__ = ["build"]

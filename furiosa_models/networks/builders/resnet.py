@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import onnx
 
 from ..graph import Graph, Value
+from ..layers import TorchLayers
 from ..options import choose
-from ..torch_layers import TorchLayers
 from ..weights import Weights
 
 __all__ = ["VARIANTS", "ResidualLayers", "Variant", "build"]

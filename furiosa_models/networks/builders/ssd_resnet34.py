@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx
 
 from ..graph import Graph, Value
-from ..torch_layers import TorchLayers
+from ..layers import TorchLayers
 from ..weights import Weights
 from .resnet import VARIANTS, ResidualLayers
 

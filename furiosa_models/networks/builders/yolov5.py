@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import onnx
 
 from ..graph import Activation, Graph, Value
+from ..layers import STEM_GAIN, YoloLayers, image_shape
 from ..options import choose
 from ..weights import Weights
-from ..yolo_layers import STEM_GAIN, YoloLayers, image_shape
 
 __all__ = ["VARIANTS", "build"]
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from .. import batch_norm
 from ..graph import Graph, Value
+from ..layers import STEM_GAIN, TORCH, YOLO_EPSILON, YoloLayers, image_shape, normalised_kernel
 from ..weights import FloatArray, Kind, Parameter, Weights
-from ..yolo_layers import EPSILON, STEM_GAIN, YoloLayers, image_shape
 
 __all__ = ["build"]
 
@@ -117,9 +116,7 @@ class _Stages:
         shape = (_STEM_CHANNELS, 12, 3, 3)
         weight = Parameter(f"{name}.conv.weight", shape, fan_in=108, gain=STEM_GAIN)
         kernel = self._weights.get(weight)
-        kernel, bias = batch_norm.normalised_kernel(
-            kernel, self._weights, f"{name}.bn", batch_norm.TORCH, EPSILON
-        )
+        kernel, bias = normalised_kernel(kernel, self._weights, f"{name}.bn", TORCH, YOLO_EPSILON)
         x = self._graph.conv(image, _on_pixels(kernel), bias, name, stride=2, padding=2)
         return self._graph.activate(x, "swish", f"{name}/act")
 
