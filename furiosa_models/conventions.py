@@ -23,8 +23,10 @@ Spec = TypeVar("Spec", bound="DataclassInstance")
 class Head(Protocol):
     """What conventions need of a head."""
 
-    def observed(self, done: frozenset[str]) -> dict[str, Any]:
-        """Fields that a graph decides which ends in the operations `done`."""
+    task: Any
+
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
 
 
 class Stated(Protocol):
@@ -70,7 +72,7 @@ class Conventions:
             return cls.stated(weights.artifact)
         key = recipe_key("head operations", weights.digest, networks.fingerprint())
         operations = json.loads(store.derive(key, lambda: _last_operations(weights)).read_bytes())
-        return cls(head=head.observed(frozenset(operations)))
+        return cls(head=head.fields_from_graph(frozenset(operations)))
 
     @classmethod
     def stated(cls, artifact: Stated) -> Conventions:

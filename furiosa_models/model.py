@@ -161,6 +161,11 @@ class Model(NpuPrograms):
         return self.info.model_dump_json(**options)
 
     @property
+    def vision_task(self) -> Any:
+        """The task: its options, its labels, its metric."""
+        return self.head.task
+
+    @property
     def platform(self) -> Platform:
         """What pre- and postprocessing run on."""
         return self._platform

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
+from ..images.preprocess import ImageContext
 from ..ops import native
 from ..ops.checks import check_array, check_choice
-from ..tasks.classification import Classification
+from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
 from .base import Outputs, check_count
 
-__all__ = ["Activation", "ClassificationHead", "TopK", "top_k"]
+__all__ = ["Activation", "ClassificationHead", "TopK", "rank_classes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +32,41 @@ class ClassificationHead:
         argmax_offset: The offset of graphs of this model that end in an argmax.
     """
 
+    task: ClassVar[ClassificationTask] = CLASSIFICATION
+
     activation: Activation = "softmax"
     offset: int = 0
     argmax_offset: int = 0
 
-    def observed(self, done: frozenset[str]) -> dict[str, Any]:
-        """Fields that a graph decides which ends in the operations `done`."""
-        if "ArgMax" in done:
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
+        if "ArgMax" in operations:
             return {"activation": "argmax", "offset": self.argmax_offset}
-        return {"activation": "none"} if "Softmax" in done else {}
+        return {"activation": "none"} if "Softmax" in operations else {}
 
     def decode(
-        self, outputs: Outputs, names: Sequence[str], platform: Platform, *, k: int
+        self,
+        outputs: Outputs,
+        contexts: Sequence[ImageContext],  # noqa: ARG002 - a class has no place in the photo
+        names: Sequence[str],
+        platform: Platform,
+        *,
+        top_k: int = 5,
     ) -> list[Classification]:
         """Classes of each photo of a batch.
 
         Args:
             outputs: One output: (n, c) float32, or (n,) integers of an `argmax` graph.
+            contexts: What `preprocess` said of each photo; not needed.
             names: Table of labels.
             platform: Python (numpy) or Rust; the results are the same.
-            k: Number of classes to keep.
+            top_k: Number of classes to keep.
 
         Raises:
             ShapeError: Outputs of the wrong count, shape or dtype, or a class outside the table.
         """
         check_count(outputs, 1)
-        batch = top_k(outputs[0], k, activation=self.activation, platform=platform)
+        batch = rank_classes(outputs[0], top_k, activation=self.activation, platform=platform)
         return [self._named(found.class_ids, found.scores, names) for found in batch]
 
     def _named(
@@ -89,7 +99,7 @@ class TopK(NamedTuple):
     scores: npt.NDArray[np.float32]
 
 
-def top_k(
+def rank_classes(
     outputs: npt.NDArray[np.generic],
     k: int = 5,
     *,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from ..errors import ShapeError
 from ..images.preprocess import ImageContext
 from ..ops.anchors import Anchors, yolo_p6_anchors
 from ..ops.checks import check_array
-from ..tasks.pose import Poses
+from ..tasks.pose import POSE, Poses, PoseTask
 from .base import Outputs, check_contexts, check_count, or_default, to_photo
 from .yolo import YoloMaps, YoloRules, check_levels, decode_yolo
 
@@ -40,6 +40,8 @@ class PoseHead:
         max_detections: Most people in a photo.
     """
 
+    task: ClassVar[PoseTask] = POSE
+
     anchors: Anchors = field(default_factory=yolo_p6_anchors)
     strides: tuple[int, ...] = (8, 16, 32, 64)
     score_threshold: float = 0.1
@@ -49,8 +51,8 @@ class PoseHead:
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
 
-    def observed(self, done: frozenset[str]) -> dict[str, Any]:  # noqa: ARG002 - one form only
-        """Fields that a graph decides which ends in the operations `done`."""
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:  # noqa: ARG002 - one form only
+        """Return the fields that a graph decides, by the operations in which it ends."""
         return {}
 
     def decode(

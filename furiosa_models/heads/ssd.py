@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from ..ops.boxes import check_boxes
 from ..ops.checks import check_choice, check_limit, check_maps, check_unit
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import least_score, loose_logit, sigmoid
-from ..tasks.detection import Detections
+from ..tasks.detection import DETECTION, Detections, DetectionTask
 from .base import Outputs, check_contexts, check_count, or_default
 
 __all__ = ["Activation", "ChannelOrder", "DeltaOrder", "SSDHead", "SSDLayout", "decode_ssd"]
@@ -55,6 +55,8 @@ class SSDHead:
         max_detections: Most detections in a photo.
     """
 
+    task: ClassVar[DetectionTask] = DETECTION
+
     feature_maps: tuple[int, ...]
     anchors: BoxKind = "multiple_grid"
     outputs: OutputOrder = "interleaved"
@@ -67,9 +69,9 @@ class SSDHead:
     max_per_class: int | None = None
     max_detections: int | None = None
 
-    def observed(self, done: frozenset[str]) -> dict[str, Any]:
-        """Fields that a graph decides which ends in the operations `done`."""
-        return {"activation": "none"} if done & {"Sigmoid", "Softmax"} else {}
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
+        return {"activation": "none"} if operations & {"Sigmoid", "Softmax"} else {}
 
     def decode(
         self,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from ..ops.anchors import Anchors, yolo_p5_anchors
 from ..ops.checks import check_array, check_limit, check_maps, check_unit
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import least_score, loose, loose_logit, sigmoid
-from ..tasks.detection import Detections
+from ..tasks.detection import DETECTION, Detections, DetectionTask
 from .base import Outputs, check_contexts, check_count, or_default, to_photo
 
 __all__ = [
@@ -69,6 +69,8 @@ class YOLOv5Head:
         max_detections: Most detections in a photo.
     """
 
+    task: ClassVar[DetectionTask] = DETECTION
+
     anchors: Anchors = field(default_factory=yolo_p5_anchors)
     strides: tuple[int, ...] = (8, 16, 32)
     sigmoid_inside: bool = True
@@ -80,9 +82,9 @@ class YOLOv5Head:
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
 
-    def observed(self, done: frozenset[str]) -> dict[str, Any]:
-        """Fields that a graph decides which ends in the operations `done`."""
-        return {"sigmoid_inside": "Sigmoid" in done}
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
+        return {"sigmoid_inside": "Sigmoid" in operations}
 
     def decode(
         self,

@@ -1,21 +1,26 @@
-"""The classes of a photo."""
+"""Image classification: the classes of a photo."""
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import Photo, Result
+from ..enums import ModelTaskType, Task
+from ..errors import FuriosaModelsError
+from .base import Photo, Result, Truth, VisionTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["ClassScore", "Classification"]
+__all__ = ["CLASSIFICATION", "ClassScore", "Classification", "ClassificationTask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,14 @@ class Classification(Result, str):
 
     def plot(self, image: Photo | None = None) -> PILImage:
         """The photo with its classes written on it; see `Result.plot`."""
-        from .draw import draw_classes
+        from .draw import Canvas, class_color
 
-        return draw_classes(self._photo(image), self)
+        canvas = Canvas.of(self._photo(image))
+        bottom = 0.0
+        for item in self.top:
+            text = f"{item.score:6.1%}  {item.label}" if item.is_scored else item.label
+            bottom = canvas.write((0.0, bottom), text, class_color(item.index))
+        return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain Python: a list of `{"label", "index", "score"}`, an unknown score being None."""
@@ -115,3 +125,38 @@ class Classification(Result, str):
             for c in self.top
         )
         return f"<table><tr><th>label</th><th>score</th></tr>{rows}</table>"
+
+
+class ClassificationTask(VisionTask[Classification]):
+    """Saying what a photo shows; measured by top-1 and top-5."""
+
+    name = "image_classification"
+    task = Task.CLASSIFICATION
+    task_type = ModelTaskType.IMAGE_CLASSIFICATION
+    options = ("top_k",)
+    evaluation_options = MappingProxyType({"top_k": 5})
+
+    def read_truth(self, labels: Path, images: Path) -> Truth:
+        """Return the photos of a CSV file with the columns `file` and `class_index`."""
+        try:
+            with labels.open(newline="", encoding="utf-8") as file:
+                rows = {row["file"]: int(row["class_index"]) for row in csv.DictReader(file)}
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            msg = f"{labels} is no CSV file with the columns file and class_index: {error}"
+            raise FuriosaModelsError(msg) from error
+        if not rows:
+            msg = f"{labels} names no photo"
+            raise FuriosaModelsError(msg)
+        return Truth([images / name for name in rows], list(rows.values()))
+
+    def measure(self, truth: Truth, results: Iterable[Classification]) -> dict[str, float]:
+        """Return top-1 and top-5."""
+        first = top_five = 0
+        for class_id, result in zip(truth.labels, results, strict=True):
+            first += class_id == result.class_id
+            top_five += class_id in result.class_ids
+        photos = len(truth.photos)
+        return {"top-1": first / photos, "top-5": top_five / photos}
+
+
+CLASSIFICATION = ClassificationTask()

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import ArrayResult, Photo, import_extra, to_xywh
+from .._lazy import require
+from ..enums import ModelTaskType, Task
+from . import coco
+from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask, to_xywh
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 
-__all__ = ["Detections", "LtrbBoundingBox", "ObjectDetectionResult"]
+__all__ = [
+    "DETECTION",
+    "DetectionTask",
+    "Detections",
+    "LtrbBoundingBox",
+    "ObjectDetectionResult",
+]
 
 
 @dataclass(slots=True)
@@ -109,9 +120,13 @@ class Detections(ArrayResult[ObjectDetectionResult]):
 
     def plot(self, image: Photo | None = None) -> PILImage:
         """The photo with its boxes drawn; see `Result.plot`."""
-        from .draw import draw_detections
+        from .draw import Canvas, class_color
 
-        return draw_detections(self._photo(image), self)
+        canvas = Canvas.of(self._photo(image))
+        for item in reversed(list(self)):  # the best on top
+            text = f"{item.label} {item.score:.2f}"
+            canvas.box(list(item.boundingbox), class_color(item.index), text)
+        return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain Python: a list of `{"label", "index", "score", "box": [l, t, r, b]}`."""
@@ -148,7 +163,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         Raises:
             ExtraRequired: pandas is not installed.
         """
-        pandas = import_extra("pandas")
+        pandas = require("pandas", "to_pandas() needs pandas")
         frame = pandas.DataFrame(self.boxes, columns=["left", "top", "right", "bottom"])
         return frame.assign(score=self.scores, index=self.class_ids, label=self.labels)
 
@@ -158,7 +173,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         Raises:
             ExtraRequired: supervision is not installed.
         """
-        return import_extra("supervision").Detections(
+        return require("supervision", "to_supervision() needs supervision").Detections(
             xyxy=self.boxes,
             confidence=self.scores,
             class_id=self.class_ids,
@@ -168,3 +183,35 @@ class Detections(ArrayResult[ObjectDetectionResult]):
 
 def _name(names: Sequence[str], class_id: int) -> str:
     return names[class_id] if 0 <= class_id < len(names) else str(class_id)
+
+
+class DetectionTask(VisionTask[Detections]):
+    """Finding objects; measured by COCO's mAP."""
+
+    name = "object_detection"
+    task = Task.DETECTION
+    task_type = ModelTaskType.OBJECT_DETECTION
+    options = ("score_threshold", "iou_threshold")
+    aliases = THRESHOLD_ALIASES
+    evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
+
+    def read_truth(self, labels: Path, images: Path) -> Truth:
+        """Return the photos of a COCO annotation file (`instances_val2017.json`)."""
+        annotations = coco.read_annotations(labels)
+        return Truth([images / name for name in annotations.images.values()], annotations)
+
+    def measure(self, truth: Truth, results: Iterable[Detections]) -> dict[str, float]:
+        """Return mAP and mAP50; classes go by name, and those that COCO lacks are left out."""
+        annotations: coco.Annotations = truth.labels
+        rows: list[dict[str, Any]] = []
+        for image_id, found in zip(annotations.images, results, strict=True):
+            best = found[: coco.MAX_DETECTIONS]
+            rows += [
+                {**row, "category_id": annotations.categories[name]}
+                for row, name in zip(best.to_coco(image_id), best.labels, strict=True)
+                if name in annotations.categories
+            ]
+        return annotations.average_precision(rows, "bbox")
+
+
+DETECTION = DetectionTask()

@@ -1,4 +1,4 @@
-"""Drawing: results onto photos."""
+"""Drawing: boxes, skeletons and lines of text onto photos."""
 
 from __future__ import annotations
 
@@ -6,28 +6,18 @@ import colorsys
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from ..tasks import Classification, Detections, Poses
-
-__all__ = ["class_color", "draw_classes", "draw_detections", "draw_poses", "to_png"]
+__all__ = ["Canvas", "class_color", "to_png"]
 
 _GOLDEN_RATIO = 0.618034
 _PADDING = 3
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 _MIDDLE, _LEFT, _RIGHT = (250, 210, 40), (255, 110, 60), (60, 150, 255)
-_LIMBS = (
-    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
-    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
-)  # fmt: skip
-"""COCO's skeleton: pairs of keypoints."""
-
 _Rgb = tuple[int, int, int]
 _Point = tuple[float, float]
 
@@ -39,52 +29,6 @@ def class_color(class_id: int) -> _Rgb:
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
-def draw_detections(image: npt.NDArray[np.uint8], detections: Detections) -> Image.Image:
-    """The photo with a box and a label for every detection, the best on top.
-
-    Args:
-        image: (h, w, 3) uint8 RGB; left as it is.
-        detections: What was found in it.
-    """
-    canvas = _Canvas.of(image)
-    for item in reversed(list(detections)):
-        text = f"{item.label} {item.score:.2f}"
-        canvas.box(list(item.boundingbox), class_color(item.index), text)
-    return canvas.picture
-
-
-def draw_poses(
-    image: npt.NDArray[np.uint8], poses: Poses, keypoint_threshold: float
-) -> Image.Image:
-    """The photo with a box and a skeleton for every person, the best on top.
-
-    Args:
-        image: (h, w, 3) uint8 RGB; left as it is.
-        poses: Who was found in it.
-        keypoint_threshold: Least confidence of a keypoint that is drawn.
-    """
-    canvas = _Canvas.of(image)
-    for i in reversed(range(len(poses))):
-        canvas.box(poses.boxes[i].tolist(), class_color(i), f"{poses.scores[i]:.2f}")
-        canvas.skeleton(poses.keypoints[i].tolist(), keypoint_threshold)
-    return canvas.picture
-
-
-def draw_classes(image: npt.NDArray[np.uint8], classes: Classification) -> Image.Image:
-    """The photo with its classes and scores in the upper left corner.
-
-    Args:
-        image: (h, w, 3) uint8 RGB; left as it is.
-        classes: What it shows.
-    """
-    canvas = _Canvas.of(image)
-    bottom = 0.0
-    for item in classes.top:
-        text = f"{item.score:6.1%}  {item.label}" if item.is_scored else item.label
-        bottom = canvas.write((0.0, bottom), text, class_color(item.index))
-    return canvas.picture
-
-
 def to_png(picture: Image.Image) -> bytes:
     """The picture as a PNG file's bytes."""
     buffer = io.BytesIO()
@@ -93,7 +37,7 @@ def to_png(picture: Image.Image) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Canvas:
+class Canvas:
     """A picture, and a pen and a font that stay readable at its size."""
 
     picture: Image.Image
@@ -102,7 +46,7 @@ class _Canvas:
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
 
     @classmethod
-    def of(cls, image: npt.NDArray[np.uint8]) -> _Canvas:
+    def of(cls, image: npt.NDArray[np.uint8]) -> Canvas:
         """A copy of the photo to draw on."""
         picture = Image.fromarray(image)
         side = min(picture.size)
@@ -128,8 +72,19 @@ class _Canvas:
         self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=self.font)
         return y + height
 
-    def skeleton(self, keypoints: Sequence[Sequence[float]], threshold: float) -> None:
-        """Draw the keypoints that are sure enough, and the limbs between them."""
+    def skeleton(
+        self,
+        keypoints: Sequence[Sequence[float]],
+        limbs: Sequence[tuple[int, int]],
+        threshold: float,
+    ) -> None:
+        """Draw the keypoints that are sure enough, and the limbs between them.
+
+        Args:
+            keypoints: x, y and confidence of each, in pixels.
+            limbs: Pairs of keypoints.
+            threshold: Least confidence of a keypoint that is drawn.
+        """
         width, height = self.picture.size
         # farther away than a picture's size a line would take long, and show nothing
         shown = {
@@ -137,7 +92,7 @@ class _Canvas:
             for i, (x, y, confidence) in enumerate(keypoints)
             if confidence >= threshold and -width < x < 2 * width and -height < y < 2 * height
         }
-        for a, b in _LIMBS:
+        for a, b in limbs:
             if a in shown and b in shown:
                 self.draw.line((shown[a], shown[b]), fill=_side(a, b), width=self.width)
         for i, (x, y) in shown.items():

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import ArrayResult, Photo, import_extra
+from .._lazy import require
+from ..enums import ModelTaskType, Task
+from . import coco
+from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 
-__all__ = ["KEYPOINT_NAMES", "Keypoint", "PoseEstimationResult", "Poses"]
+__all__ = [
+    "KEYPOINT_NAMES",
+    "LIMBS",
+    "POSE",
+    "Keypoint",
+    "PoseEstimationResult",
+    "PoseTask",
+    "Poses",
+]
 
 
 @dataclass(slots=True)
@@ -68,6 +81,13 @@ KEYPOINT_NAMES = tuple(field.name for field in fields(PoseEstimationResult))[2:]
 
 
 _COLUMNS = ("x", "y", "confidence")
+
+
+LIMBS = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
+    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+"""COCO's skeleton: pairs of keypoints."""
 
 
 class Poses(ArrayResult[PoseEstimationResult]):
@@ -129,9 +149,18 @@ class Poses(ArrayResult[PoseEstimationResult]):
         Raises:
             FuriosaModelsError: There is no photo to draw on.
         """
-        from .draw import draw_poses
+        from .draw import Canvas, class_color
 
-        return draw_poses(self._photo(image), self, keypoint_threshold)
+        canvas = Canvas.of(self._photo(image))
+        for i in reversed(range(len(self))):  # the best on top
+            canvas.box(self.boxes[i].tolist(), class_color(i), f"{self.scores[i]:.2f}")
+            canvas.skeleton(self.keypoints[i].tolist(), LIMBS, keypoint_threshold)
+        return canvas.picture
+
+    def describe(self) -> Iterator[str]:
+        """Yield a line of text for each person."""
+        for box, score in zip(self.boxes.tolist(), self.scores.tolist(), strict=True):
+            yield f"{score:6.3f}  person  [{', '.join(f'{edge:.0f}' for edge in box)}]"
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain Python: a list of `{"score", "box": [l, t, r, b], "keypoints"}`.
@@ -172,7 +201,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
         """
         points = [f"{name}_{what}" for name in KEYPOINT_NAMES for what in _COLUMNS]
         table = (self.boxes, self.scores[:, None], self._flat())
-        return import_extra("pandas").DataFrame(
+        return require("pandas", "to_pandas() needs pandas").DataFrame(
             np.concatenate(table, axis=1),
             columns=["left", "top", "right", "bottom", "score", *points],
         )
@@ -183,7 +212,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
         Raises:
             ExtraRequired: supervision is not installed.
         """
-        return import_extra("supervision").KeyPoints(
+        return require("supervision", "to_supervision() needs supervision").KeyPoints(
             xy=self.keypoints[:, :, :2],
             confidence=self.keypoints[:, :, 2],
             class_id=np.zeros(len(self), dtype=int),
@@ -192,3 +221,32 @@ class Poses(ArrayResult[PoseEstimationResult]):
     def _flat(self) -> npt.NDArray[np.float32]:
         """All numbers of each person's keypoints, (n, 51)."""
         return self.keypoints.reshape(len(self), len(_COLUMNS) * len(KEYPOINT_NAMES))
+
+
+class PoseTask(VisionTask[Poses]):
+    """Finding people and their joints; measured by COCO's mAP over keypoints."""
+
+    name = "pose_estimation"
+    task = Task.KEYPOINT
+    task_type = ModelTaskType.POSE_ESTIMATION
+    options = ("score_threshold", "iou_threshold")
+    aliases = THRESHOLD_ALIASES
+    evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
+
+    def read_truth(self, labels: Path, images: Path) -> Truth:
+        """Return the photos of a COCO annotation file (`person_keypoints_val2017.json`)."""
+        annotations = coco.read_annotations(labels)
+        return Truth([images / name for name in annotations.images.values()], annotations)
+
+    def measure(self, truth: Truth, results: Iterable[Poses]) -> dict[str, float]:
+        """Return OKS mAP and OKS mAP50."""
+        annotations: coco.Annotations = truth.labels
+        person = annotations.categories.get("person", 1)
+        rows: list[dict[str, Any]] = []
+        for image_id, found in zip(annotations.images, results, strict=True):
+            rows += found[: coco.MAX_DETECTIONS].to_coco(image_id, person)
+        figures = annotations.average_precision(rows, "keypoints")
+        return {f"OKS {metric}": value for metric, value in figures.items()}
+
+
+POSE = PoseTask()

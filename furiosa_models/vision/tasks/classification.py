@@ -85,9 +85,9 @@ class ImageClassificationModel(ImageModel[Classification]):
     def _decode(
         self,
         outputs: Sequence[npt.NDArray[Any]],
-        contexts: Sequence[ImageContext],  # noqa: ARG002 - a class has no place in the photo
+        contexts: Sequence[ImageContext],
         options: Mapping[str, Any],
     ) -> list[Classification]:
         return specialised(self.head, self._conventions.head).decode(
-            outputs, self._names(), self.platform, k=options["top_k"]
+            outputs, contexts, self._names(), self.platform, top_k=options["top_k"]
         )

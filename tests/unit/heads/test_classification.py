@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.heads.classification import top_k
+from furiosa_models.heads.classification import rank_classes
 from furiosa_models.types import Platform
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
@@ -27,7 +27,7 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_softmax(platform: Platform, row: list[float], ids: list[int], scores: list[float]) -> None:
-    best = top_k(np.array([row, row], np.float32), 3, platform=platform)
+    best = rank_classes(np.array([row, row], np.float32), 3, platform=platform)
     assert len(best) == 2
     for got in best:
         assert got.class_ids.dtype == np.dtype(np.int64)
@@ -39,7 +39,7 @@ def test_softmax(platform: Platform, row: list[float], ids: list[int], scores: l
 @BOTH
 def test_scores_pass_through(platform: Platform) -> None:
     outputs = np.array([[0.1, NAN, 0.7, 0.1, -0.0, 0.0]], np.float32)
-    (best,) = top_k(outputs, 99, activation="none", platform=platform)
+    (best,) = rank_classes(outputs, 99, activation="none", platform=platform)
     assert best.class_ids.tolist() == [2, 0, 3, 4, 5, 1]
     np.testing.assert_array_equal(best.scores, outputs[0, best.class_ids])
 
@@ -50,7 +50,7 @@ def test_an_argmax_inside_the_graph_has_no_score(
     platform: Platform, shape: tuple[int, ...]
 ) -> None:
     outputs = np.array([7, 0, 1000], np.int32).reshape(shape)
-    best = top_k(outputs, 5, activation="argmax", platform=platform)
+    best = rank_classes(outputs, 5, activation="argmax", platform=platform)
     assert [got.class_ids.tolist() for got in best] == [[7], [0], [1000]]
     assert all(np.isnan(got.scores).all() and got.scores.shape == (1,) for got in best)
 
@@ -69,18 +69,18 @@ def test_an_argmax_inside_the_graph_has_no_score(
 )
 def test_wrong_outputs(platform: Platform, outputs: Any, activation: Any) -> None:
     with pytest.raises(ShapeError, match=r"outputs .*must be"):
-        top_k(outputs, 1, activation=activation, platform=platform)
+        rank_classes(outputs, 1, activation=activation, platform=platform)
 
 
 @BOTH
 def test_bad_arguments(platform: Platform) -> None:
     outputs = np.zeros((1, 5), np.float32)
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
-        top_k(outputs, 0, platform=platform)
+        rank_classes(outputs, 0, platform=platform)
     with pytest.raises(ValueError, match="activation must be one of softmax, none, argmax"):
-        top_k(outputs, 1, activation="sigmoid", platform=platform)  # type: ignore[arg-type]
+        rank_classes(outputs, 1, activation="sigmoid", platform=platform)  # type: ignore[arg-type]
 
 
 @BOTH
 def test_no_images(platform: Platform) -> None:
-    assert top_k(np.zeros((0, 5), np.float32), platform=platform) == []
+    assert rank_classes(np.zeros((0, 5), np.float32), platform=platform) == []

@@ -156,20 +156,20 @@ def test_anchors_may_be_any_numbers() -> None:
 
 def test_classes_of_an_argmax_are_counted_from_the_offset() -> None:
     head = ClassificationHead(activation="argmax", offset=1)
-    (found,) = head.decode([np.array([2])], ["tench", "goldfish"], Platform.RUST, k=5)
+    (found,) = head.decode([np.array([2])], [], ["tench", "goldfish"], Platform.RUST, top_k=5)
     assert found == "goldfish"
     assert found.class_id == 1
     assert not found.top[0].is_scored
     assert found.to_dict() == [{"label": "goldfish", "index": 1, "score": None}]
     for index in (0, 3, -1):
         with pytest.raises(ShapeError, match=rf"class index \[{index}\] is outside the table of 2"):
-            head.decode([np.array([index])], ["tench", "goldfish"], Platform.RUST, k=5)
+            head.decode([np.array([index])], [], ["tench", "goldfish"], Platform.RUST, top_k=5)
 
 
 def test_a_background_class_is_no_result() -> None:
     head = ClassificationHead(offset=1)
     logits = np.array([[9.0, 1.0, 2.0]], np.float32)
-    (found,) = head.decode([logits], ["tench", "goldfish"], Platform.RUST, k=5)
+    (found,) = head.decode([logits], [], ["tench", "goldfish"], Platform.RUST, top_k=5)
     assert found.labels == ["goldfish", "tench"]
     with pytest.raises(ShapeError, match="expected 1 output, got 2"):
-        head.decode([logits, logits], ["tench"], Platform.RUST, k=5)
+        head.decode([logits, logits], [], ["tench"], Platform.RUST, top_k=5)
