@@ -15,7 +15,7 @@ from typing import IO
 from .. import settings
 from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable
 from ..progress import progress_bar
-from .brief import FileFacts
+from .descriptor import File
 from .locks import best_effort_lock
 from .partial import Partial, write_atomically
 from .sources import SourceError, Sources, redact
@@ -25,7 +25,7 @@ from .store import hash_file, relative
 __all__ = ["fetch", "put"]
 
 
-def fetch(root: Path, file: FileFacts, sources: Sources, has: Callable[[FileFacts], bool]) -> None:
+def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool]) -> None:
     """Bring a file into the store at `root`.
 
     Args:
@@ -56,7 +56,7 @@ def fetch(root: Path, file: FileFacts, sources: Sources, has: Callable[[FileFact
     raise _failure(file, failures, corrupted=corrupted)
 
 
-def put(root: Path, file: FileFacts, stream: IO[bytes], has: Callable[[FileFacts], bool]) -> None:
+def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) -> None:
     """Take a file's bytes from a stream; arguments and errors are those of `fetch`."""
     with _partial(root, file, has) as partial:
         if partial is not None:
@@ -68,9 +68,7 @@ def put(root: Path, file: FileFacts, stream: IO[bytes], has: Callable[[FileFacts
 
 
 @contextmanager
-def _partial(
-    root: Path, file: FileFacts, has: Callable[[FileFacts], bool]
-) -> Iterator[Partial | None]:
+def _partial(root: Path, file: File, has: Callable[[File], bool]) -> Iterator[Partial | None]:
     """The file to be, locked against other processes; None if it is there by now."""
     with best_effort_lock(root / "locks" / f"{file.digest}.lock") as held:
         if has(file):
@@ -86,13 +84,13 @@ def _partial(
                 partial.close(keep=held)
 
 
-def _commit(root: Path, file: FileFacts, partial: Partial) -> None:
+def _commit(root: Path, file: File, partial: Partial) -> None:
     partial.flush()
     _pin(root, file, partial.path)
     partial.commit(root / "objects" / relative(file.algorithm, file.digest))
 
 
-def _pin(root: Path, file: FileFacts, path: Path) -> None:
+def _pin(root: Path, file: File, path: Path) -> None:
     """Hold a file that was published by MD5 alone to the SHA-256 that was seen first.
 
     Raises:
@@ -123,13 +121,13 @@ def _receive(uri: str, sources: Sources, partial: Partial) -> None:
         partial.verify()
 
 
-def _candidates(file: FileFacts) -> list[str]:
+def _candidates(file: File) -> list[str]:
     mirror = settings.mirror()
     mirrored = [f"{mirror}/{relative(file.algorithm, file.digest)}"] if mirror else []
     return [*mirrored, *file.sources]
 
 
-def _failure(file: FileFacts, failures: list[str], *, corrupted: bool) -> ArtifactError:
+def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactError:
     reasons = "\n  ".join(failures)
     if corrupted:
         msg = (

@@ -11,12 +11,13 @@ from typing import BinaryIO
 
 from ..errors import ArtifactCorrupted, ArtifactUnavailable
 from ..progress import Bar
-from .brief import FileFacts
+from .descriptor import File
 from .sources.base import CHUNK
 
 __all__ = ["Partial", "commit", "write_atomically"]
 
 _READ_ONLY = 0o444
+_MOST_BYTES = 16 << 30
 
 
 class Partial:
@@ -36,11 +37,12 @@ class Partial:
         ArtifactUnavailable: The disk cannot take the file.
     """
 
-    def __init__(self, path: Path, file: FileFacts, bar: Bar) -> None:
+    def __init__(self, path: Path, file: File, bar: Bar) -> None:
         self.path = path
         self._file = file
         self._bar = bar
         self.pieced = False
+        self._limit = _MOST_BYTES if file.size is None else file.size
         self._position = 0
         self._digest = self._new_digest()
         try:
@@ -58,8 +60,8 @@ class Partial:
         return self._position
 
     @property
-    def size(self) -> int:
-        """How many bytes there are to be."""
+    def size(self) -> int | None:
+        """How many bytes there are to be, where that is known."""
         return self._file.size
 
     def write(self, data: bytes) -> None:
@@ -69,8 +71,8 @@ class Partial:
             ArtifactCorrupted: They are more than were published.
             ArtifactUnavailable: The disk cannot take them.
         """
-        if self._position + len(data) > self._file.size:
-            msg = f"more than the published {self._file.size} bytes"
+        if self._position + len(data) > self._limit:
+            msg = f"more than the published {self._limit} bytes"
             raise ArtifactCorrupted(msg)
         try:
             self._stream.write(data)
@@ -97,7 +99,7 @@ class Partial:
         Raises:
             ArtifactCorrupted: They differ.
         """
-        if self._position != self._file.size:
+        if self._position != (self._file.size or self._position):
             msg = f"expected {self._file.size} bytes, got {self._position}"
             raise ArtifactCorrupted(msg)
         if (digest := self._digest.hexdigest()) != self._file.digest:
@@ -130,7 +132,7 @@ class Partial:
             self._digest.update(chunk)
             self._position += len(chunk)
         self._bar.update(self._position)
-        if self._position > self._file.size:
+        if self._position > self._limit:
             self.rewind()
 
     def _new_digest(self) -> hashlib._Hash:
@@ -138,7 +140,7 @@ class Partial:
         return hashlib.new(algorithm, usedforsecurity=algorithm == "sha256")
 
     def _check_space(self) -> None:
-        wanted = self._file.size - self._position
+        wanted = (self._file.size or 0) - self._position
         free = shutil.disk_usage(self.path.parent).free
         if free < wanted:
             self.close(keep=True)

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from .. import settings
-from .brief import FileFacts
+from .descriptor import File
 
 __all__ = ["Store", "hash_file", "recipe_key"]
 
@@ -55,15 +55,15 @@ class Store:
         self.root = root if root is not None else settings.cache_home()
         self.shared = tuple(settings.shared_caches() if shared is None else shared)
 
-    def path(self, file: FileFacts) -> Path:
+    def path(self, file: File) -> Path:
         """Where the file's verified bytes are, or would be."""
         return self._object(file.algorithm, file.digest)
 
-    def has(self, file: FileFacts) -> bool:
+    def has(self, file: File) -> bool:
         """Whether the file is in the store."""
         return self.path(file).is_file()
 
-    def fetch(self, files: Iterable[FileFacts]) -> dict[str, Path]:
+    def fetch(self, files: Iterable[File]) -> dict[str, Path]:
         """Paths, by file name, of verified files, fetched where they are not in the store.
 
         Raises:
@@ -81,7 +81,7 @@ class Store:
                     fetching.fetch(self.root, file, opened, self.has)
         return {file.name: self.path(file) for file in wanted}
 
-    def put(self, file: FileFacts, stream: IO[bytes]) -> Path:
+    def put(self, file: File, stream: IO[bytes]) -> Path:
         """Take a file's bytes from a stream; raises as `fetch` does."""
         from . import fetching  # as in `fetch`
 
@@ -118,11 +118,11 @@ class Store:
                     return path
         return None
 
-    def was_unreachable(self, files: Iterable[FileFacts]) -> bool:
+    def was_unreachable(self, files: Iterable[File]) -> bool:
         """Whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
         return any(self._age(file) < UNREACHABLE_FOR_S for file in files)
 
-    def note_unreachable(self, files: Iterable[FileFacts]) -> None:
+    def note_unreachable(self, files: Iterable[File]) -> None:
         """Remember that these files are out of reach now."""
         with suppress(OSError):  # a memory that saves time, not a promise
             for file in files:
@@ -161,7 +161,7 @@ class Store:
         write_atomically(root / "derived" / key[:2] / key, digest.encode())
         return path
 
-    def _age(self, file: FileFacts) -> float:
+    def _age(self, file: File) -> float:
         try:
             return time.time() - (self.root / "unreachable" / file.digest).stat().st_mtime
         except OSError:

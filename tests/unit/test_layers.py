@@ -42,7 +42,6 @@ ORDER = {
 MOVING = {
     "conventions": "weights",
     "npu_programs": "programs",
-    "records": "spec",
     "vision.anchors": "ops",
     "vision.boxes": "ops",
     "vision.checks": "ops",
