@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["aliases", "get_model", "list_models", "model_class", "task_type"]
 
-_PACKAGE = "furiosa_models.vision.models"
+_PACKAGE = "furiosa_models.zoo"
 
 _CLASSIFICATION = ModelTaskType.IMAGE_CLASSIFICATION
 _DETECTION = ModelTaskType.OBJECT_DETECTION

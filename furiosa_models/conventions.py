@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from . import networks
 from .artifacts.descriptor import Artifact, zoo
 from .artifacts.store import Store, recipe_key
-from .vision.preprocess import ImageInput
+from .images.preprocess import ImageInput
 from .weights import WeightSet
 
 if TYPE_CHECKING:

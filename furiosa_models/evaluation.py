@@ -15,7 +15,7 @@ from typing import Any
 from .enums import ModelTaskType
 from .errors import ExtraRequired, FuriosaModelsError
 from .runtime.sync import Precision
-from .vision.results import Detections, Poses
+from .tasks import Detections, Poses
 from .vision.tasks import ImageModel
 
 __all__ = ["Evaluation", "evaluate"]

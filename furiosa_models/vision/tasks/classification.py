@@ -10,11 +10,11 @@ import numpy.typing as npt
 from ...conventions import specialised
 from ...enums import ModelTaskType
 from ...errors import ShapeError
-from ..heads import ClassificationHead
-from ..images import Color
-from ..preprocess import ImageContext
-from ..results import Classification
-from ..sources import is_single
+from ...heads import ClassificationHead
+from ...images.preprocess import ImageContext
+from ...images.read import Color
+from ...images.sources import is_single
+from ...tasks import Classification
 from .base import ImageModel, Outputs, Photos, as_list
 
 __all__ = ["ImageClassificationModel"]

@@ -1,0 +1,195 @@
+"""Many photos at once: decoding ahead of the running network, and postprocessing behind it.
+
+Each batch is one piece of work: read, prepare, run, decode. A few threads work on as many batches
+at a time, each with its share of the CPUs at the network while others are read or decoded. Results
+come in the order of the photos, and only a few batches are ever in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ImageError
+from ..progress import Bar
+from ..runtime.machine import available_cpus, workers
+from .jpeg import Resized
+from .preprocess import ImageContext
+from .read import Color, DecodedImage, ImageSource, read_image, remember
+from .sources import expand_sources
+
+__all__ = ["OnError", "Steps", "check_on_error", "in_threads", "pipelined"]
+
+logger = logging.getLogger(__name__)
+
+OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[Any, ImageError], object]'
+"""What becomes of a photo that cannot be read: see `ImageModel.predict`."""
+
+
+class _Result(Protocol):
+    image: Any
+
+
+T = TypeVar("T")
+Result = TypeVar("Result", bound=_Result)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[Result]):
+    """What is done to a batch.
+
+    Attributes:
+        color: Channel order of numpy arrays.
+        draft: What photos are resized to, where they may be drafted: see `read_image`.
+        prepare: Images to the network's input and their contexts.
+        run: The input to the network's outputs.
+        decode: Outputs and contexts to results.
+    """
+
+    color: Color
+    draft: Resized | None
+    prepare: Callable[[Sequence[DecodedImage]], tuple[npt.NDArray[np.uint8], list[ImageContext]]]
+    run: Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
+    decode: Callable[[Sequence[npt.NDArray[Any]], Sequence[ImageContext]], list[Result]]
+
+    def read(self, photo: ImageSource) -> DecodedImage:
+        """Decode a photo; a frame of a video comes decoded."""
+        return read_image(photo, color=self.color, draft=self.draft)
+
+    def one(self, photo: Any) -> Result:
+        """Result of one photo, in the caller's thread."""
+        image = self.read(photo)
+        (result,) = self.results([image])
+        return _with_image(result, photo, image)
+
+    def results(self, images: Sequence[DecodedImage]) -> list[Result]:
+        """Results of decoded images."""
+        tensor, contexts = self.prepare(images)
+        return self.decode(self.run(tensor), contexts)
+
+
+class _Bad(NamedTuple):
+    """What stands in the place of a result where there is none."""
+
+    source: Any
+    error: Exception
+
+
+def check_on_error(on_error: OnError) -> None:
+    """Raise ValueError unless it is `"raise"`, `"skip"` or a function."""
+    if on_error not in ("raise", "skip") and not callable(on_error):
+        msg = f"on_error must be 'raise', 'skip' or a function, got {on_error!r}"
+        raise ValueError(msg)
+
+
+def in_threads(work: Callable[..., T], first: Sequence[Any], *others: Iterable[Any]) -> list[T]:
+    """`list(map(work, first, *others))`, on as many threads as there are CPUs for."""
+    threads = min(len(first), available_cpus())
+    if threads == 1:
+        return list(map(work, first, *others))
+    with ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.preprocess") as pool:
+        return list(pool.map(work, first, *others))
+
+
+def pipelined(
+    steps: Steps[Result],
+    source: ImageSource | Iterable[ImageSource],
+    *,
+    batch_size: int,
+    on_error: OnError,
+    bar: Bar | None = None,
+) -> Generator[Result, None, None]:
+    """Results of many photos, in their order, while later ones are worked on.
+
+    Closing the generator waits for the photos that are being read and the batches that are in the
+    network, and then no thread is left.
+
+    Args:
+        steps: What is done to a batch.
+        source: Photos, folders, globs, videos, or a sequence or iterator of them. It is read in
+            the caller's thread, a few batches ahead of the results.
+        batch_size: Photos run at once.
+        on_error: See `ImageModel.predict`.
+        bar: Is told of every photo, good or bad.
+    """
+    threads = workers() + 1  # while the others are at the network, one reads what comes next
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.predict")
+    # What is wrong with a source is told when its turn comes, after the results before it.
+    photos = expand_sources(source, failed=_Bad)
+    pending: deque[Future[list[Result | _Bad]]] = deque()
+    try:
+        while batch := list(islice(photos, batch_size)):
+            pending.append(pool.submit(_work, steps, batch, stop))
+            while pending and (len(pending) > threads or pending[0].done()):
+                yield from _settled(pending.popleft().result(), on_error, bar)
+        while pending:
+            yield from _settled(pending.popleft().result(), on_error, bar)
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        photos.close()
+
+
+def _work(
+    steps: Steps[Result],
+    batch: Sequence[Any],
+    stop: threading.Event,
+) -> list[Result | _Bad]:
+    """Results of a batch, with the photos that cannot be read in their places."""
+    found: list[DecodedImage | _Bad] = []
+    for photo in batch:
+        if stop.is_set():
+            return []
+        found.append(_read(steps, photo))
+    images = [image for image in found if isinstance(image, DecodedImage)]
+    results = iter(steps.results(images) if images else ())
+    return [
+        item if isinstance(item, _Bad) else _with_image(next(results), photo, item)
+        for photo, item in zip(batch, found, strict=True)
+    ]
+
+
+def _read(steps: Steps[Any], photo: Any) -> DecodedImage | _Bad:
+    if isinstance(photo, _Bad):
+        return photo
+    try:
+        return steps.read(photo)
+    except ImageError as error:
+        return _Bad(photo, error)
+
+
+def _with_image(result: Result, photo: ImageSource, image: DecodedImage) -> Result:
+    result.image = remember(photo, image)
+    return result
+
+
+def _settled(
+    outcomes: Sequence[Result | _Bad], on_error: OnError, bar: Bar | None
+) -> Iterator[Result]:
+    """The results, the bad photos having been told of."""
+    for outcome in outcomes:
+        if bar is not None:
+            bar.update()
+        if isinstance(outcome, _Bad):
+            _tell(outcome, on_error)
+        else:
+            yield outcome
+
+
+def _tell(bad: _Bad, on_error: OnError) -> None:
+    if on_error == "raise" or not isinstance(bad.error, ImageError):
+        raise bad.error
+    if on_error == "skip":
+        logger.warning("skipped: %s", bad.error)
+    else:
+        on_error(bad.source, bad.error)

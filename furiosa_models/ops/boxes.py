@@ -1,0 +1,121 @@
+"""Boxes: `(n, 4)` float32 arrays, in xyxy order (left, top, right, bottom) unless said."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from furiosa_models.enums import Platform
+from furiosa_models.ops import native
+from furiosa_models.ops.checks import check_array, check_choice
+
+__all__ = [
+    "BoxFormat",
+    "Boxes",
+    "area_of",
+    "box_convert",
+    "box_iou",
+    "check_boxes",
+    "clip_boxes_to_image",
+    "iou_of",
+]
+
+Boxes: TypeAlias = npt.NDArray[np.float32]
+BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh"]
+
+
+def check_boxes(boxes: object, name: str = "boxes") -> None:
+    """Raise ShapeError unless `boxes` is a float32 array `(n, 4)`."""
+    check_array(name, boxes, np.float32, ("n", 4))
+
+
+def area_of(corners: Boxes) -> Boxes:
+    """Return the areas `(...,)` of corners `(4, ...)`; 0 for a box turned inside out."""
+    left, top, right, bottom = corners
+    zero = np.float32(0)
+    area: Boxes = np.maximum(right - left, zero) * np.maximum(bottom - top, zero)
+    return area
+
+
+def iou_of(first: Boxes, second: Boxes, epsilon: float = 0.0) -> Boxes:
+    """Return the intersection over union of boxes that broadcast together, in float32.
+
+    Args:
+        first: corners `(4, ...)`: left, top, right, bottom. The coordinate comes first because
+            numpy is several times faster on whole rows than on columns.
+        second: likewise.
+        epsilon: added to the union, so that tiny boxes overlap less.
+
+    Returns:
+        `(...,)` float32; 0 where the union is empty or not a number.
+    """
+    with np.errstate(all="ignore"):  # boxes may be as large as floats are
+        low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+        shared = area_of(np.concatenate((low, high)))
+        union = area_of(first) + area_of(second) - shared + np.float32(epsilon)
+        iou: Boxes = np.where(union > 0, shared / union, np.float32(0))
+    return iou
+
+
+def box_iou(boxes1: Boxes, boxes2: Boxes, *, platform: Platform = Platform.RUST) -> Boxes:
+    """Return the intersection over union of every pair of boxes.
+
+    Args:
+        boxes1: `(n, 4)` float32, xyxy.
+        boxes2: `(m, 4)` float32, xyxy.
+        platform: RUST or PYTHON (numpy).
+
+    Returns:
+        `(n, m)` float32. Disjoint and degenerate boxes give 0.
+
+    Raises:
+        ShapeError: not such boxes.
+    """
+    check_boxes(boxes1, "boxes1")
+    check_boxes(boxes2, "boxes2")
+    if not native.wanted(platform):
+        return iou_of(boxes1.T[:, :, None], boxes2.T[:, None, :])
+    pairs: Boxes = native.load().box_iou(boxes1, boxes2)
+    return pairs
+
+
+def box_convert(boxes: Boxes, in_fmt: BoxFormat, out_fmt: BoxFormat) -> Boxes:
+    """Return the boxes in another format.
+
+    Args:
+        boxes: `(n, 4)` float32.
+        in_fmt: xyxy (corners), xywh (left, top, width, height) or cxcywh (centre and size).
+        out_fmt: likewise.
+
+    Raises:
+        ShapeError: not such boxes.
+        ValueError: an unknown format.
+    """
+    check_boxes(boxes)
+    for fmt in (in_fmt, out_fmt):
+        check_choice("a box format", fmt, get_args(BoxFormat))
+    if in_fmt == out_fmt:
+        return np.array(boxes)
+    first, second = boxes[:, :2], boxes[:, 2:]
+    half = np.float32(0.5)
+    if in_fmt == "xywh":
+        first, second = first, first + second
+    elif in_fmt == "cxcywh":
+        first, second = first - second * half, first + second * half
+    if out_fmt == "xywh":
+        first, second = first, second - first
+    elif out_fmt == "cxcywh":
+        first, second = (first + second) * half, second - first
+    converted: Boxes = np.concatenate((first, second), axis=1)
+    return converted
+
+
+def clip_boxes_to_image(boxes: Boxes, size: tuple[int, int]) -> Boxes:
+    """Return xyxy boxes `(n, 4)` with every corner moved into an image of `size` (h, w)."""
+    check_boxes(boxes)
+    height, width = size
+    limits = np.array([width, height, width, height], np.float32)
+    clipped: Boxes = np.clip(boxes, np.float32(0), limits)
+    return clipped

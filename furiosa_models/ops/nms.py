@@ -1,0 +1,176 @@
+"""Greedy non-maximum suppression, and the detections that decoders put through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from furiosa_models.enums import Platform
+from furiosa_models.ops import native
+from furiosa_models.ops.boxes import Boxes, check_boxes, iou_of
+from furiosa_models.ops.checks import check_array, check_limit, check_unit
+
+__all__ = ["DetectionArrays", "batched_nms", "nms"]
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+Scores: TypeAlias = npt.NDArray[np.float32]
+
+UNION_EPSILON = 1e-5
+"""What decoders add to the union of two boxes, as 0.10 and MLPerf's references do."""
+
+_PAIRS_AT_ONCE = 1 << 16  # bounds the memory of the numpy implementation
+
+
+def nms(
+    boxes: Boxes, scores: Scores, iou_threshold: float, *, platform: Platform = Platform.RUST
+) -> Indices:
+    """Return the indices of the boxes to keep, best first: `batched_nms` with one class."""
+    check_boxes(boxes)
+    classes = np.zeros(len(boxes), np.int64)
+    return batched_nms(boxes, scores, classes, iou_threshold, platform=platform)
+
+
+def batched_nms(
+    boxes: Boxes,
+    scores: Scores,
+    class_ids: Indices,
+    iou_threshold: float,
+    *,
+    epsilon: float = 0.0,
+    max_candidates: int | None = None,
+    max_per_class: int | None = None,
+    max_detections: int | None = None,
+    platform: Platform = Platform.RUST,
+) -> Indices:
+    """Return the indices of the boxes to keep, best first; boxes of two classes never meet.
+
+    A box is dropped when its IoU with a better box that is kept exceeds the threshold. Equal
+    scores rank by index. A box with a coordinate that is not finite, or with a NaN score, is
+    dropped.
+
+    Args:
+        boxes: `(n, 4)` float32, xyxy.
+        scores: `(n,)` float32.
+        class_ids: `(n,)` int64.
+        iou_threshold: 0..1.
+        epsilon: added to the union (see `boxes.iou_of`).
+        max_candidates: how many boxes, the best ones, take part (YOLO's `max_nms`).
+        max_per_class: how many boxes of a class, the best ones, take part (MLPerf's SSD).
+        max_detections: how many boxes are kept.
+        platform: RUST or PYTHON (numpy); both give the same indices.
+
+    Returns:
+        `(k,)` int64.
+
+    Raises:
+        ShapeError: arrays of the wrong shape or dtype.
+        ValueError: a threshold outside 0..1, or a negative limit.
+    """
+    check_boxes(boxes)
+    check_array("scores", scores, np.float32, (len(boxes),))
+    check_array("class_ids", class_ids, np.int64, (len(boxes),))
+    check_unit("iou_threshold", iou_threshold)
+    check_limit("max_candidates", max_candidates)
+    check_limit("max_per_class", max_per_class)
+    check_limit("max_detections", max_detections)
+    if not native.wanted(platform):
+        limits = max_candidates, max_per_class
+        kept = _suppress(boxes, scores, class_ids, iou_threshold, epsilon, *limits)
+        return kept[:max_detections]
+    found: Indices = native.load().batched_nms(
+        boxes,
+        scores,
+        class_ids,
+        iou_threshold=iou_threshold,
+        epsilon=epsilon,
+        limits=(max_candidates, max_per_class, max_detections),
+    )
+    return found
+
+
+def _suppress(
+    boxes: Boxes,
+    scores: Scores,
+    class_ids: Indices,
+    iou_threshold: float,
+    epsilon: float,
+    max_candidates: int | None,
+    max_per_class: int | None,
+) -> Indices:
+    usable = np.flatnonzero(np.isfinite(boxes).all(axis=1) & ~np.isnan(scores))
+    ranked = usable[np.argsort(-scores[usable], kind="stable")][:max_candidates]
+    rank = np.argsort(class_ids[ranked], kind="stable")  # ranks, grouped by class
+    if max_per_class is not None:
+        grouped = class_ids[ranked[rank]]
+        first = np.searchsorted(grouped, grouped, side="left")
+        rank = rank[np.arange(len(rank)) - first < max_per_class]
+    order = ranked[rank]
+    classes = class_ids[order]
+    end = np.searchsorted(classes, classes, side="right")
+    alive = [True] * len(order)
+    clashes = _clashes(boxes[order].T.copy(), end, alive, np.float32(iou_threshold), epsilon)
+    for i, j in chain.from_iterable(clashes):
+        if alive[i]:
+            alive[j] = False
+    return ranked[np.sort(rank[np.flatnonzero(alive)])]
+
+
+def _clashes(
+    corners: Boxes, end: Indices, alive: list[bool], iou_threshold: np.float32, epsilon: float
+) -> Iterator[Iterable[tuple[int, int]]]:
+    """Yield, in blocks, the pairs i < j of one class that overlap too much, by i and then by j.
+
+    Corners `(4, n)` are grouped by class, the best first; those of box i's class end at `end[i]`.
+    The pairs of many boxes are compared at once; boxes dropped by then are passed over.
+    """
+    following = end - np.arange(len(end)) - 1
+    total = np.cumsum(following)
+    start = 0
+    while start < len(end):
+        done = total[start - 1] if start else 0
+        stop = max(int(np.searchsorted(total, done + _PAIRS_AT_ONCE, side="right")), start + 1)
+        rows = start + np.flatnonzero(alive[start:stop])
+        count = following[rows]
+        i = np.repeat(rows, count)
+        j = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count) + i + 1
+        i, j = _neighbours(corners, i, j)
+        hit = iou_of(corners.take(i, axis=1), corners.take(j, axis=1), epsilon) > iou_threshold
+        yield zip(i[hit].tolist(), j[hit].tolist(), strict=True)
+        start = stop
+
+
+def _neighbours(corners: Boxes, i: Indices, j: Indices) -> tuple[Indices, Indices]:
+    """Return the pairs that share some area; most do not, and this is faster than their IoU."""
+    for low, high in ((corners[0], corners[2]), (corners[1], corners[3])):
+        near = (low.take(i) < high.take(j)) & (low.take(j) < high.take(i))
+        i, j = i[near], j[near]
+    return i, j
+
+
+class DetectionArrays(NamedTuple):
+    """What a decoder finds in one image, best first.
+
+    Attributes:
+        boxes: `(n, 4)` float32, xyxy; they may reach out of the image. SSD gives fractions of
+            the image, YOLO pixels of the network's input.
+        scores: `(n,)` float32.
+        class_ids: `(n,)` int64.
+    """
+
+    boxes: Boxes
+    scores: Scores
+    class_ids: Indices
+
+    def suppress(self, iou_threshold: float, **limits: int | None) -> Indices:
+        """Return the places of those that suppression in numpy keeps; see `batched_nms`."""
+        boxes, scores, class_ids = self
+        rules: dict[str, Any] = {"epsilon": UNION_EPSILON, "platform": Platform.PYTHON, **limits}
+        return batched_nms(boxes, scores, class_ids, iou_threshold, **rules)
+
+    def take(self, places: Indices) -> DetectionArrays:
+        """Return those at `places`, in that order."""
+        return DetectionArrays(self.boxes[places], self.scores[places], self.class_ids[places])

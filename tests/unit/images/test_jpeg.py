@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from furiosa_models.images import jpeg
+from furiosa_models.images.preprocess import ImageInput, prepare
+from furiosa_models.images.read import MAX_PIXELS, read_image
+from furiosa_models.types import Platform
+from furiosa_models.vision import EfficientNetB0, SSDMobileNet
+
+DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", "../shared/data"))
+PHOTO = Path("examples/images/coffee.png")
+
+
+def encoded(size: tuple[int, int] = (61, 47), mode: str = "RGB", **options: Any) -> bytes:
+    with Image.open(PHOTO) as image:
+        buffer = io.BytesIO()
+        image.convert(mode).resize(size).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def turned(orientation: int, size: tuple[int, int] = (61, 47)) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(size, exif=exif.tobytes())
+
+
+def pillow(data: bytes) -> npt.NDArray[np.uint8]:
+    """Upright pixels by Pillow alone."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def decode(data: bytes) -> npt.NDArray[np.uint8]:
+    decoded = jpeg.decode_jpeg(data, MAX_PIXELS)
+    assert decoded is not None
+    return decoded[0]
+
+
+@given(
+    size=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    quality=st.integers(1, 100),
+    subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0", "4:1:1"]),
+    progressive=st.booleans(),
+    mode=st.sampled_from(["RGB", "L"]),
+)
+def test_pixels_are_those_of_pillow(
+    size: tuple[int, int], mode: str, quality: int, subsampling: str, progressive: bool
+) -> None:
+    data = encoded(size, mode, quality=quality, subsampling=subsampling, progressive=progressive)
+    np.testing.assert_array_equal(decode(data), pillow(data))
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_turned_photos_are_those_of_pillow(orientation: int) -> None:
+    data = turned(orientation)
+    pixels = read_image(data).pixels
+    np.testing.assert_array_equal(pixels, pillow(data))
+    assert pixels.flags.c_contiguous
+
+
+def test_orientation_in_xmp() -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
+    data = encoded(xmp=packet)
+    np.testing.assert_array_equal(decode(data), pillow(data))
+    assert decode(data).shape == (61, 47, 3)
+
+
+def test_rgb_that_was_never_converted() -> None:
+    data = encoded(keep_rgb=True, subsampling=0)
+    np.testing.assert_array_equal(decode(data), pillow(data))
+
+
+def test_what_is_left_to_pillow() -> None:
+    whole = encoded((300, 200))
+    assert jpeg.decode_jpeg(encoded(mode="CMYK"), MAX_PIXELS) is None
+    assert jpeg.decode_jpeg(whole[:-500], MAX_PIXELS) is None
+    assert jpeg.decode_jpeg(whole, 300 * 200 - 1) is None
+    assert jpeg.decode_jpeg(b"\xff\xd8\xff", MAX_PIXELS) is None
+
+
+def test_fleeting_pixels_give_way_to_the_next() -> None:
+    small, large = encoded((40, 30)), encoded((61, 47))
+    first = read_image(large, fleeting=True).pixels
+    np.testing.assert_array_equal(first, pillow(large))
+    kept = read_image(small).pixels
+    np.testing.assert_array_equal(first, pillow(large))
+    second = read_image(small, fleeting=True).pixels
+    assert np.shares_memory(first, second)
+    assert not np.shares_memory(kept, second)
+    np.testing.assert_array_equal(second, pillow(small))
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(read_image, large, fleeting=True).result().pixels
+    assert not np.shares_memory(elsewhere, second)
+    whole = read_image(turned(6), fleeting=True).pixels
+    assert not np.shares_memory(whole, second)
+
+
+def test_a_batch_of_photos_is_each_of_them() -> None:
+    model = SSDMobileNet(weights="random")
+    photos = [encoded((640, 480), quality=quality) for quality in (20, 40, 60, 80, 95)]
+    together, _ = model.preprocess(photos)
+    for photo, tensor in zip(photos, together, strict=True):
+        np.testing.assert_array_equal(model.preprocess([photo])[0][0], tensor)
+
+
+def test_pixels_are_the_same_without_the_fast_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [encoded(), turned(6), encoded(mode="L")]
+    fast = [read_image(data).pixels for data in photos]
+    monkeypatch.setattr(jpeg, "_simplejpeg", lambda: None)
+    assert jpeg.decode_jpeg(photos[0], MAX_PIXELS) is None
+    for data, expected in zip(photos, fast, strict=True):
+        np.testing.assert_array_equal(read_image(data).pixels, expected)
+
+
+@pytest.mark.accuracy
+def test_pixels_of_real_photos_are_those_of_pillow() -> None:
+    photos = {path: path.read_bytes() for path in sorted(DATA.glob("*/*/*")) if path.is_file()}
+    photos = {path: data for path, data in photos.items() if jpeg.is_jpeg(data)}
+    assert len(photos) > 400
+    for path, data in photos.items():
+        np.testing.assert_array_equal(read_image(path).pixels, pillow(data), str(path))
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "expected"),
+    [
+        ((1080, 1920), (300, 300), 2),
+        ((1080, 1920), (224, 398), 4),
+        ((480, 640), (300, 300), 1),
+        ((2160, 3840), (300, 300), 4),
+        ((2400, 2400), (300, 300), 8),
+        ((2392, 2392), (299, 299), 8),
+        ((2391, 2391), (299, 299), 8),
+        ((2384, 2384), (299, 299), 4),
+        ((100, 100), (300, 300), 1),
+        ((600, 100), (300, 60), 1),
+    ],
+)
+def test_reduction(size: tuple[int, int], resized: tuple[int, int], expected: int) -> None:
+    assert jpeg.reduction(*size, resized) == expected
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_draft_is_smaller_and_says_of_what(orientation: int) -> None:
+    data = turned(orientation, (1921, 1081))
+    upright = (1081, 1921) if orientation == 1 else (1921, 1081)
+    spec = ImageInput(size=(224, 224), resize="crop", resize_to=256)
+    image = read_image(data, draft=spec.resized)
+    assert image.drafted_from == upright
+    assert image.pixels.shape == (*(-(-side // 4) for side in upright), 3)
+    buffer = np.frombuffer(data, np.uint8)
+    reduced = np.asarray(cv2.imdecode(buffer, cv2.IMREAD_REDUCED_COLOR_4))
+    np.testing.assert_array_equal(image.rgb, reduced[:, :, ::-1])
+
+
+def test_what_is_not_drafted() -> None:
+    spec = ImageInput(size=(300, 300))
+    small = read_image(encoded((598, 598)), draft=spec.resized)
+    png = read_image(PHOTO, draft=spec.resized)
+    assert small.drafted_from is None
+    assert small.pixels.shape == (598, 598, 3)
+    assert png.drafted_from is None
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
+@pytest.mark.parametrize("orientation", [1, 8])
+def test_a_draft_lies_where_the_photo_lies(resize: Any, orientation: int) -> None:
+    spec = ImageInput(size=(96, 128), resize=resize, resize_to=100)
+    data = turned(orientation, (1001, 703))
+    whole, draft = read_image(data), read_image(data, draft=spec.resized)
+    assert draft.pixels.size < whole.pixels.size / 3
+    expected, context = prepare(whole.pixels, spec)
+    tensor, its_context = prepare(draft.pixels, spec, size=draft.drafted_from)
+    assert its_context == context
+    # Bilinear taps miss pixels of the larger image, so they differ in detail, but nowhere in place.
+    assert np.abs(tensor.astype(int) - expected).mean() < 8
+
+
+@pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+def test_models_draft_when_asked(platform: Platform) -> None:
+    data = encoded((1920, 1080))
+    for model in (
+        SSDMobileNet(weights="random", postprocessor_type=platform),
+        EfficientNetB0(weights="random", postprocessor_type=platform),
+    ):
+        exact, _ = model.preprocess([data])
+        draft, contexts = model.preprocess([data], draft=True)
+        assert contexts is not None
+        assert (contexts[0].width, contexts[0].height) == (1920, 1080)
+        difference = np.abs(draft.astype(int) - exact).mean()
+        assert 0 < difference < 4
+
+
+def test_boxes_are_drawn_where_they_are_on_a_draft() -> None:
+    model = SSDMobileNet(weights="random")
+    found = model.predict(encoded((1300, 1200)), draft=True, device="cpu", score_threshold=1.0)
+    assert found.image.drafted_from == (1200, 1300)
+    assert found.plot().size == (1300, 1200)
+
+
+class Stream(io.RawIOBase):
+    """What can be read once, such as a socket."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._data.readinto(buffer)
+
+
+def stream(data: bytes) -> BinaryIO:
+    return cast("BinaryIO", Stream(data))
+
+
+def test_streams_that_cannot_go_back() -> None:
+    with Image.open(PHOTO) as image:
+        png = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(read_image(stream(PHOTO.read_bytes())).pixels, png)
+    data = encoded()
+    np.testing.assert_array_equal(read_image(stream(data)).pixels, pillow(data))

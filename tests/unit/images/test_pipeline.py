@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from furiosa_models.errors import ImageError
+from furiosa_models.images.pipeline import Steps, pipelined
+from furiosa_models.images.preprocess import ImageContext
+from furiosa_models.images.read import DecodedImage, ImageSource
+from furiosa_models.vision import SSDMobileNet
+
+NAME = "furiosa_models.predict"
+
+
+class Found:
+    def __init__(self, value: int) -> None:
+        self.value = value
+        self.image: Any = None
+
+
+class Network:
+    """Gives the grey level of each photo; counts what is in the air."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.fails_at: int | None = None
+
+    def steps(self) -> Steps[Found]:
+        return Steps("bgr", None, self.prepare, self.run, self.decode)
+
+    def prepare(
+        self, images: Sequence[DecodedImage]
+    ) -> tuple[npt.NDArray[np.uint8], list[ImageContext]]:
+        self.batches.append(len(images))
+        return np.array([i.pixels[0, 0, 0] for i in images], np.uint8), [ImageContext(1, 1)]
+
+    def run(self, tensor: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        if self.fails_at is not None and self.fails_at in tensor:
+            raise RuntimeError("the network failed")
+        return [tensor]
+
+    def decode(
+        self, outputs: Sequence[npt.NDArray[Any]], contexts: Sequence[ImageContext]
+    ) -> list[Found]:
+        assert contexts
+        return [Found(int(value)) for value in outputs[0]]
+
+
+def grey(level: int) -> npt.NDArray[np.uint8]:
+    return np.full((2, 2), level, np.uint8)
+
+
+def values(results: Iterator[Found]) -> list[int]:
+    return [result.value for result in results]
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(NAME)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_results_come_in_order_from_batches(batch_size: int) -> None:
+    network = Network()
+    photos = [grey(i) for i in range(50)]
+    results = pipelined(network.steps(), photos, batch_size=batch_size, on_error="raise")
+    assert values(results) == list(range(50))
+    assert sum(network.batches) == 50
+    assert max(network.batches) == min(batch_size, 50)
+    assert threads() == []
+
+
+def test_only_a_few_batches_are_in_memory() -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[npt.NDArray[np.uint8]]:
+        while True:
+            taken.append(0)
+            yield grey(1)
+
+    results = pipelined(Network().steps(), endless(), batch_size=2, on_error="raise")
+    for done in range(1, 40):
+        next(results)
+        assert len(taken) - done <= 2 * 12
+    results.close()
+    assert threads() == []
+
+
+def test_closing_ends_the_threads_and_the_source() -> None:
+    closed = threading.Event()
+
+    def photos() -> Iterator[npt.NDArray[np.uint8]]:
+        try:
+            while True:
+                yield grey(1)
+        finally:
+            closed.set()
+
+    for before in (0, 1, 5):
+        closed.clear()
+        results = pipelined(Network().steps(), photos(), batch_size=1, on_error="raise")
+        for _ in range(before):
+            next(results)
+        results.close()
+        assert threads() == []
+        assert closed.is_set() or before == 0
+
+
+def test_a_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    photos: list[ImageSource] = [grey(0), b"no photo", grey(1), "no-such.jpg", grey(2)]
+    for batch_size in (1, 2, 5):
+        told: list[tuple[object, ImageError]] = []
+        results = pipelined(
+            Network().steps(),
+            photos,
+            batch_size=batch_size,
+            on_error=lambda *bad, told=told: told.append(bad),
+        )
+        assert values(results) == [0, 1, 2]
+        assert [photo for photo, _ in told] == [b"no photo", "no-such.jpg"]
+    with caplog.at_level(logging.WARNING):
+        results = pipelined(Network().steps(), photos, batch_size=2, on_error="skip")
+        assert values(results) == [0, 1, 2]
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == ["skipped", "skipped"]
+
+
+def test_raise_comes_after_the_results_before_it() -> None:
+    photos: list[ImageSource] = [grey(0), grey(1), b"no photo", grey(2)]
+    results = pipelined(Network().steps(), photos, batch_size=4, on_error="raise")
+    assert [next(results).value, next(results).value] == [0, 1]
+    with pytest.raises(ImageError, match="<8 bytes>"):
+        next(results)
+    assert threads() == []
+
+
+def test_a_folder_without_photos_is_one_bad_source(tmp_path: Path) -> None:
+    photos: list[Any] = [grey(0), [tmp_path, [grey(1)]], 3, grey(2)]
+    told: list[object] = []
+    results = pipelined(
+        Network().steps(),
+        photos,
+        batch_size=2,
+        on_error=lambda photo, _: told.append(photo),
+    )
+    assert values(results) == [0, 1, 2]
+    assert told == [tmp_path, 3]
+
+
+def test_errors_keep_their_traceback() -> None:
+    network = Network()
+    network.fails_at = 3
+    results = pipelined(network.steps(), [grey(i) for i in range(9)], batch_size=1, on_error="skip")
+    assert [next(results).value for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="the network failed") as caught:
+        next(results)
+    assert "in run" in "".join(traceback.format_tb(caught.value.__traceback__))
+    assert threads() == []
+
+
+def test_a_source_that_fails_is_told_after_the_results_before_it() -> None:
+    def photos() -> Iterator[npt.NDArray[np.uint8]]:
+        yield grey(7)
+        raise OSError("the disk is gone")
+
+    results = pipelined(Network().steps(), photos(), batch_size=4, on_error="skip")
+    assert next(results).value == 7
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(results)
+
+
+def test_an_error_of_the_callers_function_ends_the_work() -> None:
+    def on_error(photo: object, error: ImageError) -> None:
+        raise LookupError(photo) from error
+
+    bad: list[ImageSource] = [b"bad", grey(1)]
+    results = pipelined(Network().steps(), bad, batch_size=1, on_error=on_error)
+    with pytest.raises(LookupError):
+        next(results)
+    assert threads() == []
+
+
+def test_the_bar_hears_of_every_photo() -> None:
+    class Bar:
+        total = 0
+
+        def update(self, n: int = 1) -> None:
+            self.total += n
+
+    bar = Bar()
+    photos: list[ImageSource] = [grey(0), b"bad", grey(1)]
+    values(pipelined(Network().steps(), photos, batch_size=2, on_error="skip", bar=bar))
+    assert bar.total == 3
+
+
+def test_predict_on_many_threads_at_once(photos: list[Path]) -> None:
+    with SSDMobileNet(weights="random") as model:
+        expected = model.predict(photos[:3], device="cpu")
+        results: dict[int, object] = {}
+
+        def work(i: int) -> None:
+            results[i] = list(model.predict(photos[:3], batch_size=2, stream=True, device="cpu"))
+
+        workers = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    assert [len(one) for one in expected] == [len(one) for one in results[0]]  # type: ignore[attr-defined]
+    assert threads() == []
+
+
+def test_predict_of_many_with_a_bad_one(photos: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no photo")
+    model = SSDMobileNet(weights="random")
+    found = model.predict([photos[0], bad, photos[1]], device="cpu", on_error="skip")
+    assert [result.image for result in found] == photos[:2]
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        model.predict([photos[0], bad], device="cpu")
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        model.predict(bad, on_error="skip")  # one photo has one result, or an error
+    with pytest.raises(ValueError, match="on_error must be 'raise', 'skip' or a function"):
+        model.predict(photos, on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_predict_of_one_photo_starts_no_thread(
+    photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("furiosa_models.images.pipeline.ThreadPoolExecutor", refuse)
+    assert SSDMobileNet(weights="random").predict(photos[0], device="cpu") is not None

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from furiosa_models.errors import ImageError
+from furiosa_models.images.read import ImageSource, read_image, remember
+
+RGB = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(RGB).save(path)
+    return path
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=format, **options)
+    return buffer.getvalue()
+
+
+def opencv(data: bytes) -> npt.NDArray[np.uint8]:
+    """Pixels as OpenCV decodes them, BGR."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def test_the_same_photo_whichever_way_it_comes(png: Path, serve: Callable[[Path], str]) -> None:
+    with png.open("rb") as file:
+        sources: list[ImageSource] = [
+            str(png),
+            png,
+            png.read_bytes(),
+            file,
+            Image.open(png),
+            f"{serve(png.parent)}/photo.png",
+        ]
+        for source in sources:
+            np.testing.assert_array_equal(read_image(source).rgb, RGB)
+    np.testing.assert_array_equal(read_image(RGB, color="rgb").rgb, RGB)
+    np.testing.assert_array_equal(read_image(RGB[:, :, ::-1]).rgb, RGB)
+    np.testing.assert_array_equal(read_image(np.asarray(cv2.imread(str(png)))).rgb, RGB)
+
+
+@pytest.mark.parametrize(
+    ("mode", "image"),
+    [
+        ("RGBA", Image.fromarray(np.dstack([RGB, RGB[:, :, :1]]))),
+        ("LA", Image.fromarray(RGB[:, :, 0]).convert("LA")),
+        ("P", Image.fromarray(RGB).quantize(16)),
+        ("L", Image.fromarray(RGB[:, :, 0])),
+        ("1", Image.fromarray(RGB[:, :, 0]).convert("1")),
+    ],
+)
+def test_other_modes_read_as_opencv_reads_them(mode: str, image: Image.Image) -> None:
+    assert image.mode == mode
+    data = encoded(image)
+    expected = opencv(data)[:, :, ::-1]
+    np.testing.assert_array_equal(read_image(data).rgb, expected)
+
+
+def test_palette_with_transparency_is_read_without_a_warning() -> None:
+    image = Image.fromarray(RGB).quantize(8)
+    data = encoded(image, transparency=bytes(range(8)))
+    np.testing.assert_array_equal(read_image(data).rgb, np.asarray(image.convert("RGB")))
+
+
+def test_sixteen_bits_are_scaled_as_opencv_scales_them() -> None:
+    grey = np.arange(13 * 17, dtype=np.uint16).reshape(13, 17) * 296
+    data = encoded(Image.fromarray(grey))
+    expected = opencv(data)
+    np.testing.assert_array_equal(read_image(data).rgb, expected)
+
+
+def test_cmyk_is_converted() -> None:
+    image = Image.new("CMYK", (4, 3), (0, 255, 255, 0))
+    decoded = read_image(encoded(image, "JPEG", quality=100)).rgb
+    assert decoded.shape == (3, 4, 3)
+    np.testing.assert_allclose(decoded[0, 0], (255, 0, 0), atol=3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured_as_opencv_does(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(RGB), "JPEG", exif=exif.tobytes(), quality=100, subsampling=0)
+    expected = opencv(data)[:, :, ::-1]
+    decoded = read_image(data).rgb
+    assert decoded.shape == expected.shape
+    np.testing.assert_allclose(decoded.astype(int), expected, atol=2)
+
+
+def test_grey_arrays_become_colour() -> None:
+    for grey in (RGB[:, :, 0], RGB[:, :, :1]):
+        pixels = read_image(grey).pixels
+        assert pixels.shape == (13, 17, 3)
+        np.testing.assert_array_equal(pixels[:, :, 2], RGB[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        RGB.astype(np.float32),
+        RGB[:, :, :2],
+        RGB[0, 0],
+        np.dstack([RGB, RGB]),
+        np.zeros((0, 5, 3), np.uint8),
+        RGB[None],
+    ],
+    ids=["float", "two channels", "one row of numbers", "six channels", "empty", "batch"],
+)
+def test_other_arrays_are_refused(array: npt.NDArray[np.generic]) -> None:
+    with pytest.raises(ImageError, match=r"must be uint8 of shape \(h, w, 3\)"):
+        read_image(array)
+
+
+def test_an_unknown_channel_order() -> None:
+    with pytest.raises(ValueError, match="expected 'bgr' or 'rgb'"):
+        read_image(RGB, color="gbr")  # type: ignore[arg-type]
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("not a photo")
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(encoded(Image.fromarray(RGB.repeat(20, 0)), "JPEG")[:400])
+    for path in (text, empty, cut, tmp_path / "absent.jpg", tmp_path):
+        with pytest.raises(ImageError, match=str(path)):
+            read_image(path)
+    with pytest.raises(ImageError, match="opened"):
+        read_image("nul\0byte.jpg")
+
+
+def test_a_truncated_photo_opened_by_pillow_is_named(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(encoded(Image.fromarray(RGB.repeat(20, 0)), "JPEG")[:-200])
+    with Image.open(cut) as image, pytest.raises(ImageError, match="cut.jpg"):
+        read_image(image)
+
+
+def bomb() -> bytes:
+    """A PNG of 30000x30000 pixels, in a few bytes: its pixels are not even there."""
+    data = bytearray(encoded(Image.new("L", (1, 1))))
+    data[16:24] = (30000).to_bytes(4, "big") * 2
+    import zlib
+
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+def test_a_decompression_bomb_is_refused() -> None:
+    with pytest.raises(ImageError, match="900000000 pixels"):
+        read_image(bomb())
+
+
+def test_float_pixels_are_refused() -> None:
+    image = Image.fromarray(np.zeros((3, 3), np.float32))
+    with pytest.raises(ImageError, match="float pixels"):
+        read_image(image)
+
+
+@pytest.mark.parametrize("source", [3, None, object(), {"a": 1}.keys])
+def test_what_is_no_image_is_said(source: object) -> None:
+    with pytest.raises(ImageError, match="expected an image"):
+        read_image(source)  # type: ignore[arg-type]
+
+
+def test_a_url_that_fails_is_named(serve: Callable[[Path], str], tmp_path: Path) -> None:
+    url = f"{serve(tmp_path)}/none.jpg"
+    with pytest.raises(ImageError, match=url):
+        read_image(url)
+
+
+def test_one_pixel(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "one.png").rgb, [[[1, 2, 3]]])
+
+
+def test_what_is_decoded_stays_as_it_is(png: Path) -> None:
+    decoded = read_image(png)
+    assert read_image(decoded, color="rgb") is decoded
+
+
+def test_files_are_remembered_by_name(png: Path) -> None:
+    assert remember(png, read_image(png)) == png
+    decoded = read_image(RGB)
+    assert remember(RGB, decoded) is decoded
+
+
+VALID = encoded(Image.fromarray(RGB), "JPEG")
+
+
+@given(st.integers(0, len(VALID) - 1), st.binary(min_size=1, max_size=8))
+def test_damaged_bytes_give_an_image_or_an_image_error(at: int, patch: bytes) -> None:
+    data = VALID[:at] + patch + VALID[at + len(patch) :]
+    try:
+        pixels = read_image(data).pixels
+    except ImageError:
+        return
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[2] == 3
+
+
+@given(st.binary(max_size=64))
+def test_random_bytes_give_an_image_error(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        read_image(data)

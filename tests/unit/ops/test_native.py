@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from furiosa_models.errors import BackendUnavailable
+from furiosa_models.ops import native
+
+MODULES = ("ops.anchors", "ops.boxes", "ops.nms", "images.preprocess", "images.resize", "heads")
+
+
+def test_the_extension_is_loaded_on_first_use_only() -> None:
+    imports = "".join(f"import furiosa_models.{name}\n" for name in MODULES)
+    code = f"import sys\n{imports}sys.exit('furiosa_models._native' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_missing_extension_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "furiosa_models._native", None)
+    native.load.cache_clear()
+    with pytest.raises(BackendUnavailable, match=r"pip install -e \..*postprocessor_type"):
+        native.load()
+    monkeypatch.undo()
+    assert native.load().__name__ == "furiosa_models._native"
+
+
+IMAGE, CANVAS = np.zeros((4, 5, 3), np.uint8), np.zeros((3, 6, 6), np.uint8)
+TENSOR = np.zeros((1, 3, 2, 2), np.uint8)
+BOXES, SCORES = np.zeros((2, 4), np.float32), np.zeros(2, np.float32)
+PLACE: dict[str, Any] = {"fill": 0, "reverse": False, "interpolation": "opencv_linear"}
+LIMITS: dict[str, Any] = {"epsilon": 0.0, "limits": (None, None, None), "iou_threshold": 0.5}
+LAYOUT = {"activation": "sigmoid", "class_major": False, "xy_first": False}
+DECODE = LIMITS | LAYOUT | {"least_score": 0.5}
+MAP = np.zeros((1, 12, 2, 2), np.float32)
+ANCHORS = np.ones((1, 2, 2), np.float32)
+YOLO = LIMITS | {"keypoints": 0, "with_sigmoid": True, "least_score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "keywords"),
+    [
+        ("resize", (IMAGE[:, :, 0], IMAGE.copy(), "opencv_area"), {}),
+        ("resize", (IMAGE.astype(float), IMAGE.copy(), "opencv_area"), {}),
+        ("resize", (IMAGE, np.zeros((0, 5, 3), np.uint8), "opencv_area"), {}),
+        ("resize", (IMAGE, np.zeros((4, 5, 1), np.uint8), "opencv_area"), {}),
+        ("resize", (np.zeros((4, 5, 2), np.uint8),) * 2 + ("opencv_area",), {}),
+        ("resize", (IMAGE, IMAGE, "opencv_area"), {}),
+        ("resize", (IMAGE, IMAGE.copy().transpose(1, 0, 2), "opencv_area"), {}),
+        ("resize", (IMAGE, IMAGE.copy(), "nearest"), {}),
+        ("resize", ("photo", IMAGE.copy(), "opencv_area"), {}),
+        ("prepare", (IMAGE[:, :, :1], CANVAS), PLACE | {"resized": (4, 4), "offset": (0, 0)}),
+        ("prepare", (IMAGE, CANVAS), PLACE | {"resized": (0, 4), "offset": (0, 0)}),
+        ("normalize", (TENSOR, (0, 0, 0), (1, 1, 1), np.zeros((1, 3, 2, 1), np.float32)), {}),
+        ("normalize", (TENSOR, (0, 0), (1, 1, 1), np.zeros((1, 3, 2, 2), np.float32)), {}),
+        ("box_iou", (BOXES[:, :3], BOXES), {}),
+        ("batched_nms", (BOXES, SCORES, np.zeros(3, np.int64)), LIMITS),
+        ("decode_ssd", ([MAP], [], BOXES), DECODE),
+        ("decode_ssd", ([MAP], [MAP[:, :, :1]], BOXES), DECODE),
+        ("decode_ssd", ([MAP], [MAP[:, :3]], BOXES), DECODE),
+        ("decode_ssd", ([MAP], [MAP[:, :4]], BOXES), DECODE),
+        ("decode_ssd", ([MAP, MAP[:, :9]], [MAP[:, :4]] * 2, BOXES), DECODE),
+        ("decode_ssd", ([MAP[:, :, :0]], [MAP[:, :4, :0]], BOXES), DECODE),
+        ("decode_ssd", ([], [], BOXES), DECODE),
+        ("decode_yolo", ([], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS, [8.0, 16.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[0], [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[:, :, :1], [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :11]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :10]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP[:, :, :0]], [], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS[:, :0], [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [MAP[:, :, :1]], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [MAP, MAP], ANCHORS, [8.0]), YOLO),
+        ("decode_yolo", ([MAP], [], ANCHORS, [8.0]), YOLO | {"keypoints": 9}),
+        ("top_k", (SCORES, 1, True), {}),
+    ],
+)
+def test_misuse_is_a_value_error_and_no_panic(
+    name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"expected|must be|out"):
+        getattr(native.load(), name)(*arguments, **keywords)
+
+
+def test_an_offset_far_off_leaves_the_canvas_blank() -> None:
+    for offset in ((99, 0), (0, -99), (2**62, -(2**62)), (-(2**63), 2**63 - 1)):
+        out = np.zeros((3, 6, 6), np.uint8)
+        keywords = PLACE | {"fill": 9, "resized": (4, 4), "offset": offset}
+        native.load().prepare(IMAGE, out, **keywords)
+        assert (out == 9).all()
+
+
+def test_threads_share_the_kernels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+
+    def resized(_: int) -> bytes:
+        out = np.empty((77, 88, 3), np.uint8)
+        native.load().resize(image, out, "pillow_bicubic")
+        return out.tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(resized, range(32)))) == 1
