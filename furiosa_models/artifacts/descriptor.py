@@ -35,6 +35,7 @@ __all__ = [
     "License",
     "ModelEntry",
     "Network",
+    "object_path",
     "parse_zoo",
     "sets_of",
     "zoo",
@@ -241,6 +242,11 @@ class ModelEntry:
         from ..spec import Metadata
 
         return Metadata.model_validate(self.facts)
+
+
+def object_path(algorithm: str, digest: str) -> str:
+    """Return where a file is below `objects` in a store, and below a mirror."""
+    return f"{algorithm}/{digest[:2]}/{digest}"
 
 
 @cache

@@ -12,9 +12,9 @@ from pathlib import Path
 from ..errors import ArtifactCorrupted, ArtifactUnavailable
 from ..progress import progress_bar
 from .descriptor import Artifact, File, zoo
-from .partial import write_atomically
 from .sources.archives import damage_as
 from .store import Store, hash_file
+from .transfer import write_atomically
 
 __all__ = ["Entry", "entries", "export_to", "import_from", "prune", "remove", "verify"]
 

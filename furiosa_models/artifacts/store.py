@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from .. import settings
-from .descriptor import File
+from .descriptor import File, object_path
 
 __all__ = ["Store", "hash_file", "recipe_key"]
 
@@ -74,18 +74,18 @@ class Store:
         wanted = list(files)
         missing = [file for file in wanted if not self.has(file)]
         if missing:
-            from . import fetching, sources  # slow to import, and a warm store does without
+            from . import sources, transfer  # slow to import, and a warm store does without
 
             with sources.open_sources() as opened:
                 for file in missing:
-                    fetching.fetch(self.root, file, opened, self.has)
+                    transfer.fetch(self.root, file, opened, self.has)
         return {file.name: self.path(file) for file in wanted}
 
     def put(self, file: File, stream: IO[bytes]) -> Path:
         """Take a file's bytes from a stream; raises as `fetch` does."""
-        from . import fetching  # as in `fetch`
+        from . import transfer  # as in `fetch`
 
-        fetching.put(self.root, file, stream, self.has)
+        transfer.put(self.root, file, stream, self.has)
         return self.path(file)
 
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
@@ -114,7 +114,7 @@ class Store:
         for root in self._layers:
             with suppress(OSError):
                 digest = (root / "derived" / key[:2] / key).read_text()
-                if (path := root / "objects" / relative("sha256", digest)).is_file():
+                if (path := root / "objects" / object_path("sha256", digest)).is_file():
                     return path
         return None
 
@@ -148,15 +148,15 @@ class Store:
 
     def _object(self, algorithm: str, digest: str) -> Path:
         """Path of an object in the first layer that has it; in the root if none has."""
-        name = relative(algorithm, digest)
+        name = object_path(algorithm, digest)
         paths = [root / "objects" / name for root in self._layers]
         return next((path for path in paths if path.is_file()), paths[0])
 
     def _keep(self, root: Path, key: str, data: bytes) -> Path:
-        from .partial import write_atomically  # as in `fetch`
+        from .transfer import write_atomically  # as in `fetch`
 
         digest = hashlib.sha256(data).hexdigest()
-        path = root / "objects" / relative("sha256", digest)
+        path = root / "objects" / object_path("sha256", digest)
         write_atomically(path, data)
         write_atomically(root / "derived" / key[:2] / key, digest.encode())
         return path
@@ -168,14 +168,9 @@ class Store:
             return float("inf")
 
     def _lock(self, key: str) -> AbstractContextManager[bool]:
-        from .locks import best_effort_lock  # as in `fetch`
+        from .transfer import best_effort_lock  # as in `fetch`
 
         return best_effort_lock(self.root / "locks" / f"{key}.lock")
-
-
-def relative(algorithm: str, digest: str) -> str:
-    """Path of an object below `objects`."""
-    return f"{algorithm}/{digest[:2]}/{digest}"
 
 
 def recipe_key(*recipe: object) -> str:
