@@ -41,7 +41,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     from .. import catalog
 
-    if name in __all__ or name in catalog.OLD_NAMES:
+    if name in __all__ or name in catalog.aliases():
         return catalog.model_class(name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

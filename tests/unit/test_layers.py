@@ -42,7 +42,6 @@ ORDER = {
 MOVING = {
     "conventions": "weights",
     "npu_programs": "programs",
-    "records": "spec",
     "vision.tasks": "task_models",
 }
 """Modules that are not in their room yet, and the room."""
