@@ -35,7 +35,7 @@ PATIENCE_S = 3600.0
 """How long to wait for another process before doing its work a second time."""
 
 _READ_ONLY = 0o444
-_MOST_BYTES = 16 << 30
+_MOST_BYTES = 2 << 30  # of a file whose size is not known
 
 
 def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool]) -> None:
