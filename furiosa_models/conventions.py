@@ -55,7 +55,7 @@ class Conventions:
         """
         if weights.artifact is not None:
             return cls.stated(weights.artifact)
-        key = recipe_key("head operations", weights.digest, networks.fingerprint())
+        key = recipe_key("head operations", weights.digest, networks.EDITS)
         operations = json.loads(store.derive(key, lambda: _last_operations(weights)).read_bytes())
         return cls(head=head.fields_from_graph(frozenset(operations)))
 

@@ -148,7 +148,7 @@ class NpuPrograms(Programs):
     def _quantized(self) -> Path:
         """The int8 program as the vendor's compiler wants it: of one image, and old enough."""
         program = self._int8_program()
-        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.fingerprint())
+        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.EDITS)
 
         def build() -> bytes:
             one_image = networks.set_batch_size(program.read_bytes(), 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from . import networks
-from .artifacts.store import Store, recipe_key
+from .artifacts.store import Store, hash_file, recipe_key
 from .conventions import scaled_inside
 from .errors import ArtifactNotFound
 from .images.preprocess import ImageInput
@@ -73,14 +73,14 @@ class Programs(ABC):
         if precision == "int8":
             return self._int8_program()
         weights, spec = self._weights(), self._input_spec()
-        recipe = [weights.digest, spec.mean, spec.std, networks.fingerprint()]
+        recipe = [weights.digest, spec.mean, spec.std, networks.EDITS]
         return self._store.derive(recipe_key(*recipe), lambda: scaled_inside(weights.origin, spec))
 
     def _int8_program(self) -> Path:
         from .quantization import calibrated
 
         program, path = self.cpu_program(), self._calibration_file()
-        origin = path.name if path else self._published_ranges().digest
+        origin = hash_file(path, "sha256") if path else self._published_ranges().digest
 
         def build() -> bytes:
             calibration = (
@@ -90,7 +90,9 @@ class Programs(ABC):
             )
             return calibration.quantize(program.read_bytes())
 
-        return self._store.derive(recipe_key(program.name, calibrated.fingerprint(), origin), build)
+        return self._store.derive(
+            recipe_key("int8", program.name, calibrated.RECIPE, origin), build
+        )
 
     def _calibration_file(self) -> Path | None:
         """File of the zoo's calibration of the weights; None for the ranges published with them.

@@ -123,7 +123,8 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
     if isinstance(source, str) and source in sets_of(model):
         return _named(sets_of(model)[source], store)
     if source == "random":
-        key = recipe_key("random", networks.fingerprint(), network.name, dict(network.params))
+        recipe = networks.recipe(network.name)
+        key = recipe_key("random", recipe, network.name, dict(network.params))
         return WeightSet("random", Built(key, lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
         return _from_file(model, os.fspath(source), network)
@@ -244,11 +245,12 @@ def _recipe_key(artifact: Artifact) -> str:
     """Digest over all that the built graph depends on: files, network code and its arguments."""
     network = artifact.network and {
         "name": artifact.network.name,
+        "recipe": networks.recipe(artifact.network.name),
         "reader": artifact.network.reader,
         "layout": artifact.network.layout,
         "params": dict(artifact.network.params),
     }
-    return recipe_key(networks.fingerprint(), network, [file.digest for file in artifact.files])
+    return recipe_key(network, [file.digest for file in artifact.files])
 
 
 def _warn_of_fallback(wanted: Artifact, used: Artifact) -> None:

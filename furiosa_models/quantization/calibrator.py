@@ -11,11 +11,11 @@ import onnx
 from onnx import TensorProto, helper, shape_inference
 
 from ..errors import FuriosaModelsError
+from ..networks import edit
 from ..progress import progress_bar
 from ..runtime.backends.ort import session_options
 from ..runtime.errors import InvalidInput
 from ..runtime.machine import available_cpus
-from .editor import get_pure_input_names, parse
 from .histogram import Histogram
 from .methods import CalibrationMethod, choose_range
 
@@ -49,8 +49,8 @@ class Calibrator:
             raise ValueError(msg)
         self._method = CalibrationMethod(calibration_method)
         self._percentage = percentage
-        proto = parse(model)
-        self._inputs = get_pure_input_names(proto)
+        proto = edit.parse(model)
+        self._inputs = edit.get_pure_input_names(proto)
         self._session = _observed(proto)
         self._seen: dict[str, Histogram] = {}
         self._sums: dict[str, npt.NDArray[np.float64]] = {}
@@ -148,7 +148,7 @@ def _observed(proto: onnx.ModelProto) -> Any:
     options = session_options(available_cpus())
     providers = ["CPUExecutionProvider"]
     try:
-        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=providers)
+        return onnxruntime.InferenceSession(edit.to_bytes(proto), options, providers=providers)
     except Exception as error:  # as above
         msg = f"the model cannot be loaded: {error}"
         raise FuriosaModelsError(msg) from error
