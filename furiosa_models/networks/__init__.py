@@ -12,7 +12,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import lazy
-from .options import choose
 
 if TYPE_CHECKING:
     import onnx
@@ -26,14 +25,13 @@ if TYPE_CHECKING:
         with_uint8_input,
     )
     from .readers import read_weights
-    from .weights import NamedWeights, RandomWeights, RecordedWeights, Weights
+    from .weights import NamedWeights, RandomWeights, Weights
 
 __all__ = [
     "EDITS",
     "NETWORKS",
     "NamedWeights",
     "RandomWeights",
-    "RecordedWeights",
     "build",
     "head_operations",
     "read_weights",
@@ -78,7 +76,7 @@ __getattr__, __dir__ = lazy(
             "with_uint8_input",
         ],
         "readers": ["read_weights"],
-        "weights": ["NamedWeights", "RandomWeights", "RecordedWeights"],
+        "weights": ["NamedWeights", "RandomWeights"],
     },
     modules=["edit"],
 )
@@ -108,4 +106,8 @@ def recipe(network: str) -> int:
     Raises:
         ModelNotFound: No network has that name.
     """
-    return choose(_RECIPES, network, "network")
+    if network not in _RECIPES:
+        from .options import choose
+
+        choose(_RECIPES, network, "network")
+    return _RECIPES[network]

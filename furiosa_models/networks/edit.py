@@ -50,7 +50,7 @@ MOVES = frozenset(
 )
 """Operations that move or relabel numbers without computing new ones."""
 
-MOST_BYTES = (1 << 31) - 1
+MAX_BYTES = (1 << 31) - 1
 """Most bytes of a protobuf message, and so of a model in one file."""
 
 _LARGE = 1 << 10
@@ -111,9 +111,9 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
     Raises:
         WeightsError: They would be more than a protobuf message holds.
     """
-    if _size(model) > MOST_BYTES:
+    if _size(model) > MAX_BYTES:
         msg = (
-            f"the model has {_size(model)} bytes of weights, and ONNX holds {MOST_BYTES} in one "
+            f"the model has {_size(model)} bytes of weights, and ONNX holds {MAX_BYTES} in one "
             "file: furiosa_models.networks.edit.save writes them beside it"
         )
         raise WeightsError(msg)
@@ -132,7 +132,7 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
         The files that were written.
     """
     target = Path(path)
-    if _size(model) <= MOST_BYTES:
+    if _size(model) <= MAX_BYTES:
         target.write_bytes(to_bytes(model))
         return [target]
     proto = onnx.ModelProto()
@@ -460,8 +460,8 @@ def _put_out(tensor: onnx.TensorProto, stream: IO[bytes], name: str) -> None:
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    initialised = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in initialised]
+    initialized = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in initialized]
 
 
 def _info(value: onnx.ValueInfoProto) -> TensorInfo:

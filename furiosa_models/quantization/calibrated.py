@@ -40,14 +40,14 @@ class Calibration(NamedTuple):
     floats: tuple[str, ...] = ()
 
     def quantize(self, program: bytes) -> bytes:
-        """The int8 program of a uint8 one."""
+        """Return the int8 program of a uint8 one."""
         from .quantizer import quantize
 
         return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
 
 
 def calibration_file(model: str, weights: str, digest: str) -> Path:
-    """File of the calibration of a set of weights.
+    """Return the file of the calibration of a set of weights.
 
     Args:
         model: Class of the model.
@@ -70,7 +70,7 @@ def calibration_file(model: str, weights: str, digest: str) -> Path:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """The calibration that is in a file."""
+    """Return the calibration that is in a file."""
     document: dict[str, Any] = read_yaml(path)
     return Calibration(document["ranges"], document["means"], tuple(document["float"]))
 

@@ -51,7 +51,7 @@ class Calibrator:
         self._percentage = percentage
         proto = edit.parse(model)
         self._inputs = edit.get_pure_input_names(proto)
-        self._session = _observed(proto)
+        self._session = _open_session(proto)
         self._seen: dict[str, Histogram] = {}
         self._sums: dict[str, npt.NDArray[np.float64]] = {}
         self._runs = 0
@@ -73,7 +73,7 @@ class Calibrator:
                 bar.update()
 
     def compute_range(self, verbose: bool = False) -> dict[str, tuple[float, float]]:
-        """Range, (least, greatest), of each float tensor by name.
+        """Return the range, (least, greatest), of each float tensor by name.
 
         Args:
             verbose: Show a progress bar, where `FURIOSA_MODELS_PROGRESS` allows it.
@@ -92,7 +92,7 @@ class Calibrator:
         return ranges
 
     def compute_channel_means(self) -> dict[str, list[float]]:
-        """Mean of each channel of each float tensor (N, C, H, W) by name.
+        """Return the mean of each channel of each float tensor (N, C, H, W) by name.
 
         Raises:
             FuriosaModelsError: Nothing was collected.
@@ -135,8 +135,8 @@ class Calibrator:
             self._sums[name] = self._sums.get(name, 0.0) + value.mean((0, 2, 3), np.float64)
 
 
-def _observed(proto: onnx.ModelProto) -> Any:
-    """A session of the model whose outputs are all its float tensors."""
+def _open_session(proto: onnx.ModelProto) -> Any:
+    """Open a session whose outputs are all float tensors of the model, which is changed."""
     import onnxruntime
 
     inferred = shape_inference.infer_shapes(proto)

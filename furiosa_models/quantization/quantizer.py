@@ -106,7 +106,7 @@ def quantize(
     float_heads: bool = True,
     reduce_range: bool = False,
 ) -> bytes:
-    """An int8 program: weights of 8 bits by channel, activations of 8 bits (QDQ form).
+    """Return an int8 program: weights of 8 bits by channel, activations of 8 bits (QDQ form).
 
     Scaling of uint8 pixels at the model's start moves into the first convolution, so that the
     program takes what `preprocess` gives without scaling.
@@ -132,9 +132,11 @@ def quantize(
     if pixels is not None:
         inputs.append(pixels.name)
         ranges[pixels.name] = (-float(pixels.zero_point), 255.0 - pixels.zero_point)
-    settled = _settled(proto.graph)
-    nodes = _nodes(proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())}, settled)
-    _check_complete(proto.graph, nodes, ranges.keys() | settled)
+    constants = _constants(proto.graph)
+    nodes = _nodes(
+        proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())}, constants
+    )
+    _check_complete(proto.graph, nodes, ranges.keys() | constants)
     weights = float_weights(proto.graph)
     quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
     if channel_means is not None:
@@ -215,21 +217,21 @@ def _range(name: str, pair: Sequence[float]) -> tuple[float, float]:
     return values[0], values[1]
 
 
-def _settled(graph: onnx.GraphProto) -> set[str]:
-    """Names of the tensors that no pixel can change: constants, shapes, what is made of these."""
-    settled = {tensor.name for tensor in graph.initializer} | {""}
+def _constants(graph: onnx.GraphProto) -> set[str]:
+    """Names of the tensors that no pixel changes: constants, shapes, and what is made of these."""
+    constants = {tensor.name for tensor in graph.initializer} | {""}
     for node in graph.node:
-        if node.op_type in _SOURCES or (node.input and settled.issuperset(node.input)):
-            settled.update(node.output)
-    return settled
+        if node.op_type in _SOURCES or (node.input and constants.issuperset(node.input)):
+            constants.update(node.output)
+    return constants
 
 
-def _nodes(graph: onnx.GraphProto, excluded: Collection[str], settled: Set[str]) -> list[str]:
+def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str]) -> list[str]:
     """Names of the nodes to quantize; nodes without a name get one."""
     for number, node in enumerate(graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
     nodes = [node for node in graph.node if node.op_type in OPERATIONS]
-    nodes = [node for node in nodes if not settled >= {*node.output}]
+    nodes = [node for node in nodes if not constants >= {*node.output}]
     return [node.name for node in nodes if node.name not in excluded]
 
 

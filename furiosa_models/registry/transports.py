@@ -19,15 +19,15 @@ from ..artifacts.sources.archives import damage_as
 from ..artifacts.sources.remote import archive_url, parse_github, raw_url
 from ..errors import ArtifactUnavailable
 
-__all__ = ["MOST_BYTES", "MOST_TEXT_BYTES", "Transport", "open_uri", "transport_for"]
+__all__ = ["MAX_BYTES", "MAX_TEXT_BYTES", "Transport", "open_uri", "transport_for"]
 
-MOST_BYTES = 2 << 30
+MAX_BYTES = 2 << 30
 """Most bytes of a file, and of an unpacked registry."""
 
-MOST_TEXT_BYTES = 16 << 20
+MAX_TEXT_BYTES = 16 << 20
 """Most bytes of a descriptor, and of a document."""
 
-_MOST_IN_MEMORY = 1 << 20
+_MAX_IN_MEMORY = 1 << 20
 
 _GITHUB_URL = re.compile(r"https?://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?::([\w./-]+))?/?")
 
@@ -40,24 +40,24 @@ class Transport(ABC):
 
     @abstractmethod
     def locate(self, path: str) -> str:
-        """URI, or path on this machine, of a file of the registry.
+        """Return the URI, or the path on this machine, of a file of the registry.
 
         Raises:
             ArtifactUnavailable: It leads out of the registry.
         """
 
     def read(self, path: str) -> bytes:
-        """Text of a file of the registry: a descriptor, or a document.
+        """Return the text of a file of the registry: a descriptor, or a document.
 
         Raises:
             ArtifactUnavailable: It cannot be read.
         """
-        with open_uri(self.locate(path), limit=MOST_TEXT_BYTES) as file:
+        with open_uri(self.locate(path), limit=MAX_TEXT_BYTES) as file:
             return file.read()
 
     @contextmanager
     def checkout(self, path: str) -> Iterator[Path]:
-        """A folder with the registry's files, or at least the one at `path`."""
+        """Yield a folder with the registry's files, or at least the one at `path`."""
         with (
             tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder,
             open_uri(self.locate(path)) as file,
@@ -130,7 +130,7 @@ class GitHub(Transport):
 
 
 def transport_for(uri: str) -> Transport:
-    """The transport for a registry's URI.
+    """Return the transport for a registry's URI.
 
     Args:
         uri: A folder, `file://`, `https://...`, `https://github.com/owner/repo[:ref]`,
@@ -180,8 +180,8 @@ class _Spool:
 
 
 @contextmanager
-def open_uri(uri: str, *, limit: int = MOST_BYTES) -> Iterator[IO[bytes]]:
-    """Bytes behind a URI of any source, streamed into a temporary file.
+def open_uri(uri: str, *, limit: int = MAX_BYTES) -> Iterator[IO[bytes]]:
+    """Yield the bytes behind a URI of any source, streamed into a temporary file.
 
     Args:
         uri: The URI.
@@ -190,7 +190,7 @@ def open_uri(uri: str, *, limit: int = MOST_BYTES) -> Iterator[IO[bytes]]:
     Raises:
         ArtifactUnavailable: They cannot be had, or there are more.
     """
-    with tempfile.SpooledTemporaryFile(max_size=_MOST_IN_MEMORY) as file:
+    with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as file:
         try:
             with open_sources() as sources:
                 sources.copy(uri, _Spool(file, limit))
@@ -202,14 +202,14 @@ def open_uri(uri: str, *, limit: int = MOST_BYTES) -> Iterator[IO[bytes]]:
 
 
 def _unpack(file: IO[bytes], folder: Path, name: str) -> Path:
-    """Unpack a zip file of one top folder; gives that folder."""
+    """Unpack a zip file of one top folder; return that folder."""
     with (
         damage_as(ArtifactUnavailable, f"the archive of {name}"),
         zipfile.ZipFile(file) as archive,
     ):
         members = [info for info in archive.infolist() if not info.is_dir()]
-        if sum(info.file_size for info in members) > MOST_BYTES:
-            msg = f"the archive of {name} unpacks to more than {MOST_BYTES} bytes"
+        if sum(info.file_size for info in members) > MAX_BYTES:
+            msg = f"the archive of {name} unpacks to more than {MAX_BYTES} bytes"
             raise ArtifactUnavailable(msg)
         tops = {_extract(archive, info, folder) for info in members}
     if len(tops) != 1:
@@ -219,7 +219,7 @@ def _unpack(file: IO[bytes], folder: Path, name: str) -> Path:
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> str:
-    """Write one regular file below `folder`; gives the first part of its path."""
+    """Write one regular file below `folder`; return the first part of its path."""
     parts = PurePosixPath(unquote(info.filename)).parts
     is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
     if ".." in parts or PurePosixPath(*parts).is_absolute() or "\\" in info.filename or is_link:

@@ -241,7 +241,7 @@ def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(
     graph.output(graph.conv(graph.input("image", (3, 4, 4)), kernel, None, "conv"), "maps")
     proto = graph.model()
     assert edit.save(proto, tmp_path / "small.onnx") == [tmp_path / "small.onnx"]
-    monkeypatch.setattr(edit, "MOST_BYTES", 2000)
+    monkeypatch.setattr(edit, "MAX_BYTES", 2000)
     with pytest.raises(WeightsError, match=r"6912 bytes of weights, .* holds 2000"):
         networks.to_bytes(proto)
     path = tmp_path / "large.onnx"

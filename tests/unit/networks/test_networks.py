@@ -12,6 +12,8 @@ import pytest
 from furiosa_models import networks
 from furiosa_models.errors import ModelNotFound, ShapeError, WeightsError
 
+from .recorded import RecordedWeights
+
 SSD_SHAPES: list[tuple[int, ...]] = [
     shape
     for anchors, size in zip((3, 6, 6, 6, 6, 6), (19, 10, 5, 3, 2, 1), strict=True)
@@ -186,7 +188,7 @@ def test_unknown_names_are_named() -> None:
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    recorded = networks.RecordedWeights(networks.RandomWeights())
+    recorded = RecordedWeights(networks.RandomWeights())
     networks.build("efficientnet", recorded, variant="lite0")
     arrays = {name: recorded.get(asked) for name, asked in list(recorded.asked.items())}
     weights = networks.NamedWeights(arrays)

@@ -377,6 +377,6 @@ def test_a_text_without_end_is_not_taken(
 ) -> None:
     from furiosa_models.registry import transports
 
-    monkeypatch.setattr(transports, "MOST_TEXT_BYTES", 100)
+    monkeypatch.setattr(transports, "MAX_TEXT_BYTES", 100)
     with pytest.raises(ArtifactUnavailable, match="more than 100 bytes"):
         sync.list(serve(folder))
