@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import networks
-from .artifacts.store import recipe_key
+from .artifacts.store import hash_file, recipe_key
 from .enums import Precision
 from .errors import ArtifactNotFound, ArtifactUnavailable
 from .runtime.compiler import Compiler, find_compiler, is_same_version
@@ -160,7 +160,7 @@ class Programs:
     def _quantized(self) -> Path:
         """The int8 program as the vendor's compiler wants it: of one image, and old enough."""
         program = self._int8()
-        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.fingerprint())
+        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.EDITS)
 
         def build() -> bytes:
             one_image = networks.set_batch_size(program.read_bytes(), 1)
@@ -199,7 +199,7 @@ class Programs:
         if precision == "int8":
             return self._int8()
         weights, spec = self._weights.resolve(), self._weights.spec.input
-        recipe = [weights.digest, spec.mean, spec.std, networks.fingerprint()]
+        recipe = [weights.digest, spec.mean, spec.std, networks.EDITS]
         return self._weights.store.derive(
             recipe_key(*recipe), lambda: scaled_inside(weights.origin, spec)
         )
@@ -208,7 +208,7 @@ class Programs:
         from .quantization import calibrated
 
         program, path = self.cpu(), self._calibration_file()
-        origin = path.name if path else self._published_ranges().digest
+        origin = hash_file(path, "sha256") if path else self._published_ranges().digest
 
         def build() -> bytes:
             calibration = (
@@ -219,7 +219,7 @@ class Programs:
             return calibration.quantize(program.read_bytes())
 
         return self._weights.store.derive(
-            recipe_key(program.name, calibrated.fingerprint(), origin), build
+            recipe_key("int8", program.name, calibrated.RECIPE, origin), build
         )
 
     def _calibration_file(self) -> Path | None:

@@ -194,7 +194,7 @@ class Weights:
         if weights.artifact is not None:
             return self._override(self._stated_by(weights.artifact))
         # The answer of a graph is kept: asking it takes longer than running it.
-        key = recipe_key("head operations", weights.digest, networks.fingerprint())
+        key = recipe_key("head operations", weights.digest, networks.EDITS)
         path = self.store.derive(key, lambda: _last_operations(weights))
         operations = frozenset(json.loads(path.read_bytes()))
         fields = self._own_spec.head.fields_from_graph(operations)
@@ -243,7 +243,8 @@ def resolve(
         return _named(sets_of(model)[source], store)
     if source == "random":
         network = _needed(network, model, "random weights")
-        key = recipe_key("random", networks.fingerprint(), network.name, dict(network.params))
+        recipe = networks.recipe(network.name)
+        key = recipe_key("random", recipe, network.name, dict(network.params))
         return WeightSet("random", Built(key, lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
         return _from_file(model, os.fspath(source), network)
@@ -372,11 +373,12 @@ def _recipe_key(artifact: Artifact) -> str:
     """Digest over all that the built graph depends on: files, network code and its arguments."""
     network = artifact.network and {
         "name": artifact.network.name,
+        "recipe": networks.recipe(artifact.network.name),
         "reader": artifact.network.reader,
         "layout": artifact.network.layout,
         "params": dict(artifact.network.params),
     }
-    return recipe_key(networks.fingerprint(), network, [file.digest for file in artifact.files])
+    return recipe_key(network, [file.digest for file in artifact.files])
 
 
 def _warn_of_fallback(wanted: Artifact, used: Artifact) -> None:
