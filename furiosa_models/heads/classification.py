@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..images.preprocess import ImageContext
 from ..ops import native
 from ..ops.checks import check_array, check_choice
+from ..spec import ImageContext
 from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
 from .base import Outputs, check_count
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..images.preprocess import ImageContext
 from ..ops.anchors import Anchors, yolo_p6_anchors
 from ..ops.checks import check_array
+from ..spec import ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
 from .base import Outputs, check_contexts, check_count, or_default, to_photo
 from .yolo import YoloMaps, YoloRules, check_levels, decode_yolo

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..images.preprocess import ImageContext
 from ..ops import native
 from ..ops.anchors import Anchors, default_boxes, multiple_grid_anchors
 from ..ops.boxes import check_boxes
 from ..ops.checks import check_choice, check_limit, check_maps, check_unit
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import least_score, loose_logit, sigmoid
+from ..spec import ImageContext
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 from .base import Outputs, check_contexts, check_count, or_default
 

@@ -11,7 +11,7 @@ the published accuracies were measured with these.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,10 @@ from furiosa_models.enums import Platform
 from furiosa_models.errors import ShapeError
 from furiosa_models.ops import native
 from furiosa_models.ops.checks import check_choice
+from furiosa_models.spec import Interpolation
 
-__all__ = ["Interpolation", "check_image", "resize", "resize_numpy"]
+__all__ = ["check_image", "resize", "resize_numpy"]
 
-Interpolation: TypeAlias = Literal[
-    "opencv_linear", "opencv_area", "pillow_bilinear", "pillow_bicubic"
-]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 _Indices: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float64]

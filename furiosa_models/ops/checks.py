@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.spec import check_choice
 
 __all__ = ["check_array", "check_choice", "check_limit", "check_maps", "check_unit"]
 
@@ -63,11 +64,4 @@ def check_limit(name: str, value: int | None) -> None:
     """Raise ValueError for a negative limit."""
     if value is not None and value < 0:
         msg = f"{name} must be None or at least 0, got {value}"
-        raise ValueError(msg)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        msg = f"{name} must be one of {', '.join(choices)}, got {value!r}"
         raise ValueError(msg)
