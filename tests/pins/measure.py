@@ -122,12 +122,14 @@ def graph_pin(name: str) -> dict[str, Any]:
     from furiosa_models import get_model
 
     model = get_model(name, weights="random")
+    network = model.network
+    assert network is not None
     origin, program = model.origin, model.model_source(precision="fp32")
     graph = onnx.load_from_string(origin).graph
     names = [output for node in graph.node for output in node.output]
     names += [tensor.name for tensor in graph.initializer]
     return {
-        "builder": model.network.name if model.network else None,
+        "builder": network.name,
         "origin": _sha256(origin),
         "uint8_program": _sha256(program),
         "tensors": len(names),
