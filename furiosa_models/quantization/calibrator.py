@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, shape_inference
 
 from ..artifacts.progress import progress_bar
 from ..errors import FuriosaModelsError
-from ..runtime.backends.ort import session_options
+from ..runtime.backends.onnxruntime import session_options
 from ..runtime.errors import InvalidInput
 from ..runtime.machine import available_cpus
 from .editor import get_pure_input_names, parse

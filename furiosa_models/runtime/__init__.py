@@ -19,9 +19,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .awaitable import QueuePair, Receiver, Runner, Submitter
-    from .creation import Runtime, create_queue, create_runner
-    from .dtypes import Axis, DataType
+    from .aio import (
+        QueuePair,
+        Receiver,
+        Runner,
+        Runtime,
+        Submitter,
+        create_queue,
+        create_runner,
+    )
     from .errors import (
         DeviceBusy,
         FuriosaRuntimeError,
@@ -32,10 +38,9 @@ if TYPE_CHECKING:
         SessionTerminated,
         TensorNameNotFound,
     )
-    from .model import Model
+    from .machine import full_version
     from .source import ModelSource
-    from .tensor import Tensor, TensorArray, TensorDesc
-    from .version import full_version
+    from .tensor import Axis, DataType, Model, Tensor, TensorArray, TensorDesc
 
 __all__ = [
     "Axis",
@@ -74,9 +79,15 @@ __full_version__: str
 
 
 _NAMES = {
-    "awaitable": ("QueuePair", "Receiver", "Runner", "Submitter"),
-    "creation": ("Runtime", "create_queue", "create_runner"),
-    "dtypes": ("Axis", "DataType"),
+    "aio": (
+        "QueuePair",
+        "Receiver",
+        "Runner",
+        "Runtime",
+        "Submitter",
+        "create_queue",
+        "create_runner",
+    ),
     "errors": (
         "DeviceBusy",
         "FuriosaRuntimeError",
@@ -87,10 +98,10 @@ _NAMES = {
         "SessionTerminated",
         "TensorNameNotFound",
     ),
+    "machine": ("full_version",),
     "model": ("Model",),
     "source": ("ModelSource",),
-    "tensor": ("Tensor", "TensorArray", "TensorDesc"),
-    "version": ("full_version",),
+    "tensor": ("Axis", "DataType", "Tensor", "TensorArray", "TensorDesc"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -101,9 +112,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     if name in ("__version__", "__full_version__"):
-        from . import version
+        from . import machine
 
-        return version.version() if name == "__version__" else version.full_version()
+        return machine.version() if name == "__version__" else machine.full_version()
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

@@ -221,7 +221,7 @@ def _version(library: str) -> str | None:
     # A library that is about to run is imported; asking for its metadata takes ten milliseconds.
     if module := sys.modules.get(library):
         return str(module.__version__).partition("-")[0]
-    from .version import version_of
+    from .machine import version_of
 
     return version_of(library)
 

@@ -13,8 +13,7 @@ from ..errors import BackendUnavailable
 from . import compiled
 from .compiler import COMPILER, find_compiler
 from .devices import ENVIRONMENT, choose, device_files, npu_problem
-from .machine import available_cpus, cpu_features, cpu_name
-from .version import version, version_of
+from .machine import available_cpus, cpu_features, cpu_name, version, version_of
 
 __all__ = ["Fact", "diagnose"]
 

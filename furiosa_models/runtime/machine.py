@@ -1,4 +1,4 @@
-"""What the machine is."""
+"""What the machine is, and which versions are at work on it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import os
 import platform
 from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as _version
 from pathlib import Path
 
 __all__ = [
@@ -13,12 +15,16 @@ __all__ = [
     "cpu_features",
     "cpu_fingerprint",
     "cpu_name",
+    "full_version",
     "share_of_cpus",
+    "version",
+    "version_of",
     "workers",
 ]
 
 _MOST_WORKERS = 8  # each keeps a piece in memory
 _CPUINFO = Path("/proc/cpuinfo")
+_RUNTIMES = ("onnxruntime", "openvino", "ai-edge-litert", "furiosa-runtime")
 
 
 def available_cpus() -> int:
@@ -58,6 +64,26 @@ def cpu_fingerprint() -> str:
     if not cpu_features():
         facts.append(cpu_name())
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def version() -> str:
+    """Version of this package."""
+    return _version("furiosa-model-zoo")
+
+
+def version_of(package: str) -> str | None:
+    """Version of an installed package, or None."""
+    try:
+        return _version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def full_version() -> str:
+    """Versions of this package and of the runtimes below it."""
+    runtimes = ((name, version_of(name)) for name in _RUNTIMES)
+    below = ", ".join(f"{name} {found}" for name, found in runtimes if found)
+    return f"furiosa-model-zoo {version()} ({below})"
 
 
 @cache

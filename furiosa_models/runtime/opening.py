@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .backends import Session, Setup, open_session
-from .config import check_compiler_config, check_positive
+from .compiler import check_compiler_config
 from .devices import Choice
 from .errors import FuriosaRuntimeError
 from .machine import available_cpus
-from .queues import DEFAULT_QUEUE_SIZE, Pipeline
+from .queue import DEFAULT_QUEUE_SIZE, Pipeline
 from .source import ModelSource, Precision, ZooModel, program_of
 
 __all__ = ["Order", "npu_source", "settled"]
@@ -42,7 +42,7 @@ class Order:
 
     def __post_init__(self) -> None:
         for name in ("worker_num", "batch_size", "input_queue_size", "output_queue_size"):
-            check_positive(name, getattr(self, name))
+            _check_positive(name, getattr(self, name))
 
     def cpu_session(self, model: ModelSource, choice: Choice) -> Session:
         """A session on the CPU: all threads work on one inference."""
@@ -100,3 +100,20 @@ def npu_source(model: ModelSource, num_pe: Literal[1, 2], precision: Precision |
     if isinstance(model, ZooModel):
         return model.npu_program(num_pe)
     return model.SerializeToString() if hasattr(model, "SerializeToString") else model
+
+
+def _check_positive(name: str, value: object) -> None:
+    """Check an optional count.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is less than 1.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        msg = f"{name} must be an integer, got {value!r}"
+        raise TypeError(msg)
+    if value < 1:
+        msg = f"{name} must be at least 1, got {value}"
+        raise ValueError(msg)

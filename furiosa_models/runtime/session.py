@@ -15,8 +15,8 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from . import sync
-from .model import Model, as_tensors
 from .source import ModelSource
+from .tensor import Model, as_tensors
 
 __all__ = ["AsyncSession", "CompletionQueue", "Session", "TensorArray", "create", "create_async"]
 

@@ -15,20 +15,22 @@ for number, outputs in receiver:
 
 from __future__ import annotations
 
+import math
+import threading
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy.typing as npt
+
+from .backends import Session
+from .backends.furiosa import FuriosaQueue, FuriosaSession, vendor, vendor_errors
 from .devices import Choice, choose
-from .dtypes import Axis, DataType
-from .errors import FuriosaRuntimeError, FuriosaRuntimeWarning, SessionClosed
-from .model import Model
-from .npu import FuriosaQueue, FuriosaSession, vendor, vendor_errors
+from .errors import FuriosaRuntimeError, FuriosaRuntimeWarning, SessionClosed, SessionTerminated
 from .opening import Order, npu_source, settled
-from .ports import QueuePair, Receiver, Submitter
-from .runner import Runner
+from .queue import Pipeline, Received
 from .source import ModelSource, Precision
-from .tensor import Tensor, TensorArray, TensorDesc
+from .tensor import Axis, DataType, Model, Tensor, TensorArray, TensorDesc
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -204,6 +206,225 @@ class Runtime:
         if self._closed:
             msg = "the runtime is closed: make a new one"
             raise SessionClosed(msg)
+
+
+class Runner:
+    """A loaded model; safe to use from many threads.
+
+    Attributes:
+        choice: The device it runs on, and why.
+    """
+
+    def __init__(self, session: Session | FuriosaSession, choice: Choice) -> None:
+        self._session: Session | FuriosaSession | None = session
+        self._closing = threading.Lock()
+        self.choice = choice
+
+    @property
+    def backend(self) -> str:
+        """`furiosa`, `onnxruntime`, `openvino` or `litert`."""
+        return self.choice.backend
+
+    @property
+    def model(self) -> Model:
+        """What the program takes and gives."""
+        model: Model = self._open().model
+        return model
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the first dimension of the inputs may have any size."""
+        return not self.choice.is_npu and all(0 in desc.open_dims for desc in self.model.inputs())
+
+    def allocate(self) -> list[npt.NDArray[Any]]:
+        """Fresh input tensors, all zero."""
+        return self._open().allocate()
+
+    def run(self, inputs: Tensor | Sequence[Tensor]) -> list[npt.NDArray[Any]]:
+        """Outputs for one input, or for a list of them; the inputs are not copied.
+
+        Raises:
+            TypeError: An input has the wrong dtype.
+            InvalidInput: An input has the wrong shape, or there are too many or too few.
+            SessionClosed: The runner was closed.
+            FuriosaRuntimeError: The inference failed.
+        """
+        return self._open().run(inputs)
+
+    def run_with(
+        self, output_names: Sequence[str], inputs: Mapping[str, Tensor]
+    ) -> list[npt.NDArray[Any]]:
+        """The named outputs for inputs by name.
+
+        Raises:
+            TensorNameNotFound: The model has no such input or output.
+            TypeError: As `run` raises; so do the others.
+            InvalidInput: An input is missing, or has the wrong shape.
+            SessionClosed: The runner was closed.
+            FuriosaRuntimeError: The inference failed.
+        """
+        return self._open().run_with(output_names, inputs)
+
+    def close(self) -> bool:
+        """Free the model; True the first time."""
+        with self._closing:
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
+        return session is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._session is None else self.choice.reason
+        return f"<{type(self).__name__} on {self.backend}: {state}>"
+
+    def _open(self) -> Session | FuriosaSession:
+        session = self._session
+        if session is None:
+            msg = "the runner is closed: create a new one"
+            raise SessionClosed(msg)
+        return session
+
+
+class _End:
+    """What the two ends have in common."""
+
+    def __init__(self, queue: Pipeline | FuriosaQueue) -> None:
+        self._queue = queue
+        self._closed = False
+
+    @property
+    def model(self) -> Model:
+        """What the program takes and gives."""
+        self._check_open()
+        model: Model = self._queue.model
+        return model
+
+    def close(self) -> bool:
+        """Close it; True the first time."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = f"the {type(self).__name__.lower()} is closed"
+            raise SessionClosed(msg)
+
+
+class Submitter(_End):
+    """The end of a queue that takes inputs; safe to use from many threads."""
+
+    def allocate(self) -> list[npt.NDArray[Any]]:
+        """Fresh input tensors, all zero."""
+        self._check_open()
+        return self._queue.allocate()
+
+    def submit(self, inputs: Tensor | Sequence[Tensor], context: Any = None) -> None:
+        """Put one input, or a list of them, into the queue; waits while that is full.
+
+        The inputs are not copied: they must not change before the result is there.
+
+        Args:
+            inputs: The inputs.
+            context: What `Receiver.recv` gives along with the outputs.
+
+        Raises:
+            TypeError: An input has the wrong dtype.
+            InvalidInput: An input has the wrong shape, or there are too many or too few.
+            SessionClosed: The submitter was closed.
+            SessionTerminated: The receiver was closed.
+        """
+        self._check_open()
+        self._queue.submit(inputs, context)
+
+    def close(self) -> bool:
+        """Take no more inputs; those in the queue are still run. True the first time."""
+        self._closed = True
+        return self._queue.close_submitter()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_queue"):
+            self._queue.close_submitter()
+
+
+class Receiver(_End):
+    """The end of a queue that gives results, in the order in which they are done.
+
+    Iterating gives results until the submitter is closed and all have come.
+    """
+
+    def recv(self, timeout: float | None = None) -> Received:
+        """A result: the context of its submission, and the outputs.
+
+        Args:
+            timeout: Seconds to wait; as long as it takes by default.
+
+        Raises:
+            ValueError: The timeout is negative, or not finite.
+            QueueWaitTimeout: None came in time (a `TimeoutError`).
+            SessionTerminated: The submitter was closed, and all results have come.
+            SessionClosed: The receiver was closed.
+            FuriosaRuntimeError: This inference failed; the message has its context.
+        """
+        self._check_open()
+        if timeout is not None and not 0 <= timeout < math.inf:
+            msg = f"timeout must be a finite number of seconds and not negative, got {timeout!r}"
+            raise ValueError(msg)
+        return self._queue.recv(timeout)
+
+    def close(self) -> bool:
+        """Give no more results, and run nothing any more. True the first time."""
+        self._closed = True
+        was_open = self._queue.close_receiver()
+        self._queue.join()
+        return was_open
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Received:
+        try:
+            return self.recv()
+        except (SessionClosed, SessionTerminated):
+            raise StopIteration from None
+
+    def __del__(self) -> None:
+        if hasattr(self, "_queue"):
+            self._queue.close_receiver()
+
+
+class QueuePair(NamedTuple):
+    """The two ends of a queue; as a context manager it closes both.
+
+    Attributes:
+        submitter: Takes inputs.
+        receiver: Gives results.
+    """
+
+    submitter: Submitter
+    receiver: Receiver
+
+    @classmethod
+    def of(cls, queue: Pipeline | FuriosaQueue) -> QueuePair:
+        """The two ends of one queue."""
+        return cls(Submitter(queue), Receiver(queue))
+
+    def __enter__(self) -> QueuePair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.submitter.close()
+        self.receiver.close()
 
 
 def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> Runner:

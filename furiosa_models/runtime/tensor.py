@@ -1,24 +1,27 @@
-"""Tensors and their descriptions."""
+"""Tensors, their descriptions, and the inputs and outputs of a program."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from enum import Enum
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import Axis, DataType, numpy_dtype
-from .errors import InvalidInput
+from .errors import InvalidInput, TensorNameNotFound
 
 __all__ = [
     "Axis",
     "DataType",
+    "Model",
     "Tensor",
     "TensorArray",
     "TensorDesc",
+    "as_tensors",
     "numpy_dtype",
     "rand",
     "zeros",
@@ -26,6 +29,129 @@ __all__ = [
 
 Tensor: TypeAlias = "npt.NDArray[Any] | np.generic"
 TensorArray: TypeAlias = "list[Tensor]"
+
+
+class Axis(Enum):
+    """What a dimension counts; its value and its `repr` are the letters in `TensorDesc.format`."""
+
+    WIDTH = "W"
+    HEIGHT = "H"
+    CHANNEL = "C"
+    BATCH = "N"
+    WIDTH_OUTER = "Wo"
+    HEIGHT_OUTER = "Ho"
+    CHANNEL_OUTER = "Co"
+    BATCH_OUTER = "No"
+    GROUP = "G"
+    GROUP_OUTER = "Go"
+    UNKNOWN = "?"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+class DataType:
+    """Type of a tensor's elements: `DataType.UINT8`, or `DataType(np.uint8)`.
+
+    Args:
+        value: A numpy dtype or what numpy takes for one, an array, or a description.
+
+    Raises:
+        ValueError: No element type corresponds to it.
+    """
+
+    FLOAT32: ClassVar[DataType]
+    UINT8: ClassVar[DataType]
+    INT8: ClassVar[DataType]
+    INT32: ClassVar[DataType]
+    INT64: ClassVar[DataType]
+    BFLOAT16: ClassVar[DataType]
+    BOOL: ClassVar[DataType]
+    INT4: ClassVar[DataType]
+    INT4_DECODED: ClassVar[DataType]
+    FLOAT8E4M3: ClassVar[DataType]
+    FLOAT8E5M2: ClassVar[DataType]
+    DOUBLE_INT4: ClassVar[DataType]
+    INT16: ClassVar[DataType]
+    FLOAT16: ClassVar[DataType]
+    FLOAT64: ClassVar[DataType]
+    UINT16: ClassVar[DataType]
+    UINT32: ClassVar[DataType]
+    UINT64: ClassVar[DataType]
+
+    _known: ClassVar[dict[str, DataType]] = {}
+    _name: str
+    _numpy: np.dtype[Any] | None
+
+    def __new__(cls, value: object) -> DataType:
+        """The type that corresponds to a value; see above."""
+        if isinstance(value, DataType):
+            return value
+        dtype = numpy_dtype(value)
+        for member in cls._known.values():
+            if member._numpy == dtype:
+                return member
+        msg = f"no element type corresponds to {dtype}"
+        raise ValueError(msg)
+
+    @property
+    def name(self) -> str:
+        """The type's name, such as `FLOAT32`."""
+        return self._name
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The numpy dtype.
+
+        Raises:
+            ValueError: numpy has none (`BFLOAT16`, for one).
+        """
+        if self._numpy is None:
+            msg = f"numpy has no dtype for {self._name}"
+            raise ValueError(msg)
+        return self._numpy
+
+    @property
+    def numpy_dtype(self) -> type[np.generic]:
+        """The numpy scalar type, such as `numpy.uint8`; raises as `numpy` does."""
+        scalar: type[np.generic] = self.numpy.type
+        return scalar
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element; 0 where numpy has no such type."""
+        return self._numpy.itemsize if self._numpy else 0
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (DataType, self._name)
+
+    @classmethod
+    def _define(cls, name: str) -> None:
+        member = object.__new__(cls)
+        member._name = name
+        scalar = getattr(np, {"BOOL": "bool_"}.get(name, name.lower()), None)
+        member._numpy = None if scalar is None else np.dtype(scalar)
+        cls._known[name] = member
+        setattr(cls, name, member)
+
+
+for _name in DataType.__annotations__:
+    if _name.isupper():
+        DataType._define(_name)
+
+
+def numpy_dtype(value: object) -> np.dtype[Any]:
+    """The numpy dtype of an array, a `TensorDesc`, a `DataType`, or of what names a dtype."""
+    if isinstance(value, DataType):
+        return value.numpy
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.dtype
+    described: Any = getattr(value, "numpy_dtype", value)
+    dtype: np.dtype[Any] = np.dtype(described)
+    return dtype
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,3 +275,113 @@ def _as_array(value: object, name: str | None) -> npt.NDArray[Any]:
         return np.asarray(value)
     msg = f"input {name!r} must be a numpy array, got {type(value).__name__}"
     raise TypeError(msg)
+
+
+class Model:
+    """Descriptions of a program's inputs and outputs.
+
+    Args:
+        inputs: Those of the inputs.
+        outputs: Those of the outputs.
+    """
+
+    def __init__(self, inputs: Sequence[TensorDesc], outputs: Sequence[TensorDesc]) -> None:
+        self._inputs = list(inputs)
+        self._outputs = list(outputs)
+
+    @property
+    def input_num(self) -> int:
+        """Number of inputs."""
+        return len(self._inputs)
+
+    @property
+    def output_num(self) -> int:
+        """Number of outputs."""
+        return len(self._outputs)
+
+    def input(self, idx: int) -> TensorDesc:
+        """Description of an input; `IndexError` where there is none."""
+        return _nth(self._inputs, idx, "input")
+
+    def inputs(self) -> list[TensorDesc]:
+        """Descriptions of the inputs."""
+        return list(self._inputs)
+
+    def output(self, idx: int) -> TensorDesc:
+        """Description of an output; `IndexError` where there is none."""
+        return _nth(self._outputs, idx, "output")
+
+    def outputs(self) -> list[TensorDesc]:
+        """Descriptions of the outputs."""
+        return list(self._outputs)
+
+    def summary(self) -> str:
+        """Inputs and outputs, in words."""
+        inputs, outputs = dict(enumerate(self._inputs)), dict(enumerate(self._outputs))
+        return f"Inputs:\n{inputs}\nOutputs:\n{outputs}"
+
+    def print_summary(self) -> None:
+        """Write the summary to standard output."""
+        sys.stdout.write(self.summary() + "\n")
+
+    def allocate(self) -> list[npt.NDArray[Any]]:
+        """Fresh input tensors, all zero."""
+        return [zeros(desc) for desc in self._inputs]
+
+    def check(self, tensors: Sequence[object]) -> list[npt.NDArray[Any]]:
+        """The tensors as arrays, if they fit the inputs.
+
+        Raises:
+            TypeError: One has the wrong dtype.
+            InvalidInput: One has the wrong shape, or there are too many or too few.
+        """
+        if len(tensors) != len(self._inputs):
+            names = ", ".join(str(desc.name) for desc in self._inputs)
+            msg = f"expected {len(self._inputs)} inputs ({names}), got {len(tensors)}"
+            raise InvalidInput(msg)
+        return [desc.check(tensor) for desc, tensor in zip(self._inputs, tensors, strict=True)]
+
+    def check_named(self, output_names: object, inputs: object) -> list[npt.NDArray[Any]]:
+        """As `check`, for inputs by name; the outputs' names are checked too.
+
+        Raises:
+            TypeError: As `check`; or the names are no list, or the inputs no mapping.
+            InvalidInput: As `check`.
+            TensorNameNotFound: The model has no such input or output.
+        """
+        if isinstance(output_names, str) or not isinstance(output_names, Sequence):
+            msg = f"output_names must be a list of names, got {output_names!r}"
+            raise TypeError(msg)
+        if not isinstance(inputs, Mapping):
+            msg = f"inputs must map names to tensors, got {type(inputs).__name__}"
+            raise TypeError(msg)
+        _check_names("output", output_names, self._outputs)
+        _check_names("input", list(inputs), self._inputs)
+        return self.check([inputs[str(d.name)] for d in self._inputs if d.name in inputs])
+
+
+def as_tensors(inputs: object) -> list[object]:
+    """One tensor, or an iterable of them, as a list of them."""
+    if isinstance(inputs, (np.ndarray, np.generic)) or hasattr(inputs, "__array_interface__"):
+        return [inputs]
+    try:
+        return list(inputs)  # type: ignore[call-overload, no-any-return]
+    except TypeError:
+        msg = f"inputs must be a tensor or a list of them, got {type(inputs).__name__}"
+        raise TypeError(msg) from None
+
+
+def _nth(descs: Sequence[TensorDesc], idx: int, kind: str) -> TensorDesc:
+    if not 0 <= idx < len(descs):
+        msg = f"the model has {len(descs)} {kind}s, and no {kind} {idx}"
+        raise IndexError(msg)
+    return descs[idx]
+
+
+def _check_names(kind: str, names: Sequence[str], known: Sequence[TensorDesc]) -> None:
+    available = [desc.name for desc in known]
+    for name in names:
+        if name not in available:
+            listing = ", ".join(str(known) for known in available)
+            msg = f"the model has no {kind} {name!r}; it has {listing}"
+            raise TensorNameNotFound(msg)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..errors import FuriosaRuntimeError
 from .base import ComputePrecision, Session, Setup
 from .litert import LiteRtSession
+from .onnxruntime import OnnxRuntimeSession
 from .openvino import OpenVinoSession
-from .ort import OnnxRuntimeSession
 
 __all__ = ["ComputePrecision", "Session", "Setup", "open_session"]
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from ...errors import FuriosaModelsError
 from ..errors import FuriosaRuntimeError
-from ..model import Model, as_tensors
 from ..profiling import inference
 from ..source import is_tflite
+from ..tensor import Model, as_tensors
 
 __all__ = ["Arrays", "ComputePrecision", "Pool", "Session", "Setup"]
 

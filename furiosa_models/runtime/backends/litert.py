@@ -13,9 +13,8 @@ from typing import Any
 
 from ...errors import ExtraRequired, ShapeError
 from ..errors import FuriosaRuntimeError
-from ..model import Model
 from ..source import is_tflite
-from ..tensor import DataType, TensorDesc
+from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Pool, Session, Setup
 
 __all__ = ["LiteRtSession"]

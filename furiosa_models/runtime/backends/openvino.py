@@ -19,9 +19,8 @@ import numpy as np
 from ...errors import BackendUnavailable
 from .. import compiled
 from ..errors import FuriosaRuntimeError
-from ..model import Model
 from ..source import with_batch_size
-from ..tensor import DataType, TensorDesc
+from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, ComputePrecision, Pool, Session, Setup
 
 __all__ = ["OpenVinoSession", "openvino_problem"]
@@ -129,7 +128,7 @@ def openvino_problem(precision: ComputePrecision = "f32") -> str | None:
         return f"OpenVINO {state}: {_INSTALL}"
     from packaging.version import Version
 
-    from ..version import version_of  # which, too, takes a while to import
+    from ..machine import version_of  # which, too, takes a while to import
 
     if Version(found := version_of("openvino") or "0") < Version(_OLDEST):
         return f"OpenVINO {found} is too old, {_OLDEST} is needed: {_INSTALL}"

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
 from furiosa_models.runtime import compiled
-from furiosa_models.runtime.backends import ort
+from furiosa_models.runtime.backends import onnxruntime
 from furiosa_models.runtime.backends.base import Setup
-from furiosa_models.runtime.backends.ort import OnnxRuntimeSession
+from furiosa_models.runtime.backends.onnxruntime import OnnxRuntimeSession
 
 PIXELS = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
 
@@ -166,7 +166,7 @@ def test_what_cannot_be_saved_is_run_all_the_same(
         msg = "no space left"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(ort._Maker, "make", refuse)
+    monkeypatch.setattr(onnxruntime._Maker, "make", refuse)
     np.testing.assert_array_equal(outputs(MODEL), plain)
     assert compiled.entries() == []
 

@@ -67,7 +67,7 @@ def test_one_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("furiosa_models.runtime.version.version_of", lambda _: "2025.3.0")
+    monkeypatch.setattr("furiosa_models.runtime.machine.version_of", lambda _: "2025.3.0")
     with pytest.raises(BackendUnavailable, match=f"2025.3.0 is too old, 2025.4 is needed: {PIP}"):
         choose(DEVICE)
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from furiosa_models.runtime.channel import Channel, Closed, NotNow
 from furiosa_models.runtime.errors import (
     FuriosaRuntimeError,
     InvalidInput,
@@ -16,10 +15,9 @@ from furiosa_models.runtime.errors import (
     SessionClosed,
     SessionTerminated,
 )
-from furiosa_models.runtime.model import Model
-from furiosa_models.runtime.queues import Pipeline
+from furiosa_models.runtime.queue import Channel, Closed, NotNow, Pipeline
 from furiosa_models.runtime.sync import QueuePair, create_queue
-from furiosa_models.runtime.tensor import DataType, TensorDesc
+from furiosa_models.runtime.tensor import DataType, Model, TensorDesc
 
 from .tiny import X, looking_up, make_model
 

@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from furiosa_models.runtime.model import Model
 from furiosa_models.runtime.tensor import (
     Axis,
     DataType,
+    Model,
     TensorDesc,
     numpy_dtype,
     rand,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from . import errors
-from .errors import FuriosaRuntimeError
+from .. import errors
+from ..errors import FuriosaRuntimeError
 
 __all__ = ["FuriosaQueue", "FuriosaSession", "given", "vendor", "vendor_errors"]
 

@@ -15,10 +15,9 @@ from typing import Any
 
 from .. import compiled
 from ..errors import FuriosaRuntimeError
-from ..model import Model
 from ..profiling import watched
 from ..source import with_batch_size
-from ..tensor import DataType, TensorDesc
+from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Session, Setup
 
 __all__ = ["OnnxRuntimeSession", "session_options"]
