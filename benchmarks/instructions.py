@@ -25,9 +25,9 @@ common.enter()
 import numpy as np
 import scenes
 
-from furiosa_models.vision.anchors import multiple_grid_anchors, yolo_p5_anchors
+from furiosa_models.images.preprocess import ImageInput, normalize, prepare
+from furiosa_models.ops.anchors import multiple_grid_anchors, yolo_p5_anchors
 from furiosa_models.vision.classification import top_k
-from furiosa_models.vision.preprocess import ImageInput, normalize, prepare
 from furiosa_models.vision.ssd import decode_ssd
 from furiosa_models.vision.yolov5 import decode_yolov5
 

@@ -19,9 +19,9 @@ import scenes
 import simplejpeg
 from PIL import Image
 
-from furiosa_models.vision.images import read_image
-from furiosa_models.vision.jpeg import reduction
-from furiosa_models.vision.preprocess import ImageInput, prepare
+from furiosa_models.images.jpeg import reduction
+from furiosa_models.images.preprocess import ImageInput, prepare
+from furiosa_models.images.read import read_image
 
 Pixels: TypeAlias = Any
 Shape: TypeAlias = "Callable[[Pixels, Any], Pixels]"

@@ -54,7 +54,7 @@ def prepare(
         offset: row and column of the canvas where it begins; negative crops.
         fill: value of the pixels that it does not cover.
         reverse: whether the channels change their order.
-        interpolation: see `vision.resize.Interpolation`.
+        interpolation: see `images.resize.Interpolation`.
     """
 
 def normalize(
@@ -77,7 +77,7 @@ def batched_nms(
     epsilon: float,
     limits: _Limits,
 ) -> NDArray[np.int64]:
-    """Return the indices of the boxes to keep, best first; see `vision.nms.batched_nms`."""
+    """Return the indices of the boxes to keep, best first; see `ops.nms.batched_nms`."""
 
 def decode_ssd(
     class_maps: Sequence[NDArray[np.float32]],

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .artifacts.progress import progress_bar
 from .errors import ImageError
+from .images.read import read_image
+from .images.sources import expand_sources
+from .progress import progress_bar
 from .runtime.sync import Runner, create_runner
-from .vision.images import read_image
-from .vision.sources import expand_sources
 from .vision.tasks import ImageModel
 
 __all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark"]

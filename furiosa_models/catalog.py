@@ -6,8 +6,8 @@ import fnmatch
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .enums import ModelTaskType
 from .errors import ModelNotFound
-from .types import ModelTaskType
 
 if TYPE_CHECKING:
     from .vision.tasks import ImageModel

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import networks
 from .artifacts.store import Store, recipe_key
-from .vision.preprocess import ImageInput
+from .images.preprocess import ImageInput
 from .weights import WeightSet
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .enums import ModelTaskType
 from .errors import ExtraRequired, FuriosaModelsError
 from .runtime.sync import Precision
-from .types import ModelTaskType
 from .vision.results import Detections, Poses
 from .vision.tasks import ImageModel
 

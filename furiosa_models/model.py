@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .artifacts.brief import WeightsFacts, brief_zoo
 from .artifacts.store import Store
 from .conventions import Conventions, Head, geometry, specialised
+from .enums import Format, ModelTaskType, Platform
+from .images.preprocess import ImageInput
 from .npu_programs import NpuPrograms
 from .runtime.devices import is_shareable, makes_npu_programs
 from .runtime.machine import share_of_cpus
 from .runtime.sync import Precision, Runner, create_runner
-from .types import Format, ModelTaskType, Platform
-from .vision.preprocess import ImageInput
 from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
 
 if TYPE_CHECKING:  # pydantic and what needs it take longer to import than a model to run
@@ -41,7 +41,7 @@ class Model(NpuPrograms):
         input: What the network takes.
         network: What random weights are poured into.
         head: What makes results of its outputs.
-        labels: Table of labels; see `furiosa_models.vision.labels`.
+        labels: Table of labels; see `furiosa_models.labels`.
         platforms: What pre- and postprocessing can run on.
     """
 

@@ -10,8 +10,8 @@ from . import networks
 from .artifacts.store import Store, recipe_key
 from .conventions import scaled_inside
 from .errors import ArtifactNotFound
+from .images.preprocess import ImageInput
 from .runtime.sync import Precision
-from .vision.preprocess import ImageInput
 from .weights import WeightSet
 
 if TYPE_CHECKING:

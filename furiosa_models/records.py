@@ -10,7 +10,7 @@ import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from .types import Format, ModelTaskType
+from .enums import Format, ModelTaskType
 
 __all__ = ["Metadata", "ModelInfo", "Publication", "Tags"]
 

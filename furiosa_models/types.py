@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
+
+from .enums import Format, ModelTaskType, Platform
 
 if TYPE_CHECKING:
     from .model import Model
@@ -49,34 +50,6 @@ def __getattr__(name: str) -> object:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
     return getattr(importlib.import_module(_ELSEWHERE[name], __package__), name)
-
-
-class Platform(str, Enum):
-    """What a pre- or postprocessor is written in."""
-
-    PYTHON = "PYTHON"
-    C = "C"
-    CPP = "CPP"
-    RUST = "RUST"
-
-    @classmethod
-    def _missing_(cls, value: object) -> Platform | None:
-        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
-
-
-class ModelTaskType(str, Enum):
-    """What a model is for."""
-
-    OBJECT_DETECTION = "OBJECT_DETECTION"
-    IMAGE_CLASSIFICATION = "IMAGE_CLASSIFICATION"
-    POSE_ESTIMATION = "POSE_ESTIMATION"
-
-
-class Format(str, Enum):
-    """Format of a model's binary."""
-
-    ONNX = "ONNX"
-    TFLite = "TFLITE"
 
 
 class _Described:

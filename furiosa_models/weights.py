@@ -12,8 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from . import networks
-from .artifacts import settings
+from . import networks, settings
 from .artifacts.brief import FileFacts, WeightsFacts, brief_zoo
 from .artifacts.store import Store, recipe_key
 from .errors import (

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from .. import settings
 from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable
-from . import settings
+from ..progress import progress_bar
 from .brief import FileFacts
 from .locks import best_effort_lock
 from .partial import Partial, write_atomically
-from .progress import progress_bar
 from .sources import SourceError, Sources, redact
 from .sources.base import CHUNK
 from .store import hash_file, relative

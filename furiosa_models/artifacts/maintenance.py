@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ArtifactCorrupted, ArtifactUnavailable
+from ..progress import progress_bar
 from .descriptor import Artifact, File, zoo
 from .partial import write_atomically
-from .progress import progress_bar
 from .sources.archives import damage_as
 from .store import Store, hash_file
 

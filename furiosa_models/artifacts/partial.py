@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ArtifactCorrupted, ArtifactUnavailable
+from ..progress import Bar
 from .brief import FileFacts
-from .progress import Bar
 from .sources.base import CHUNK
 
 __all__ = ["Partial", "commit", "write_atomically"]

@@ -29,7 +29,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO
 
-from . import settings
+from .. import settings
 from .brief import FileFacts
 
 __all__ = ["Store", "hash_file", "recipe_key"]

@@ -8,7 +8,7 @@ import click
 
 from ..artifacts.brief import brief_zoo
 from ..catalog import ENTRIES, list_models
-from ..types import Platform
+from ..enums import Platform
 from . import options
 from .table import print_json, print_table
 

@@ -12,8 +12,8 @@ import click
 
 from ..catalog import get_model
 from ..errors import ImageError
+from ..images.sources import count
 from ..vision.results import Classification, Detections
-from ..vision.sources import count
 from . import options
 from .table import print_json
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
-from ..artifacts.progress import progress_bar
 from ..errors import FuriosaModelsError
+from ..progress import progress_bar
 from ..runtime.backends.onnxruntime import session_options
 from ..runtime.errors import InvalidInput
 from ..runtime.machine import available_cpus

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..types import Format, Metadata
+from ..enums import Format
+from ..types import Metadata
 
 __all__ = ["Model"]
 

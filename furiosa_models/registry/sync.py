@@ -8,8 +8,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from ..enums import Format
 from ..errors import ArtifactCorrupted, ArtifactUnavailable, DescriptorError, ModelNotFound
-from ..types import Format
 from .code import run_factory
 from .descriptor import RegistryArtifact, parse_descriptor
 from .model import Model

@@ -28,7 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..artifacts import settings
+from .. import settings
 from .machine import cpu_fingerprint
 from .source import is_tflite
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..artifacts import settings
+from .. import settings
 from ..errors import CompilationError
 from .errors import FuriosaRuntimeError
 

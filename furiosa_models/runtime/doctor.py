@@ -8,7 +8,7 @@ from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..artifacts import settings
+from .. import settings
 from ..errors import BackendUnavailable
 from . import compiled
 from .compiler import COMPILER, find_compiler

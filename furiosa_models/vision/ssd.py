@@ -14,12 +14,12 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from furiosa_models.types import Platform
-from furiosa_models.vision import native
-from furiosa_models.vision.checks import check_choice, check_limit, check_unit
-from furiosa_models.vision.maps import check_ssd_maps
-from furiosa_models.vision.nms import UNION_EPSILON, DetectionArrays
-from furiosa_models.vision.scores import least_score, loose_logit, sigmoid
+from furiosa_models.enums import Platform
+from furiosa_models.ops import native
+from furiosa_models.ops.checks import check_choice, check_limit, check_unit
+from furiosa_models.ops.maps import check_ssd_maps
+from furiosa_models.ops.nms import UNION_EPSILON, DetectionArrays
+from furiosa_models.ops.scores import least_score, loose_logit, sigmoid
 
 __all__ = [
     "Activation",

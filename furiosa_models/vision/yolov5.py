@@ -13,11 +13,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from furiosa_models.enums import Platform
 from furiosa_models.errors import ShapeError
-from furiosa_models.types import Platform
-from furiosa_models.vision.checks import check_array
-from furiosa_models.vision.maps import check_levels
-from furiosa_models.vision.nms import DetectionArrays
+from furiosa_models.ops.checks import check_array
+from furiosa_models.ops.maps import check_levels
+from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.vision.yolo import BOX_CHANNELS, YoloMaps, YoloRules, decode_yolo
 
 __all__ = ["decode_yolov5"]

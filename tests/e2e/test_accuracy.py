@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from furiosa_models import get_model
+from furiosa_models.labels import load_labels
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDMobileNet
-from furiosa_models.vision.labels import load_labels
 
 from .independent import SSD, YOLOv5, coco_map
 

@@ -15,10 +15,10 @@ from furiosa_models.artifacts import Store, maintenance
 from furiosa_models.artifacts.sources import SourceError
 from furiosa_models.artifacts.sources.archives import copy_tar_member, copy_zip_member
 from furiosa_models.errors import ArtifactError, DescriptorError, ImageError, WeightsError
+from furiosa_models.images.read import read_image
 from furiosa_models.networks import read_weights
 from furiosa_models.registry.descriptor import parse_descriptor
 from furiosa_models.registry.transports import _unpack
-from furiosa_models.vision.images import read_image
 
 
 class Limited(io.BytesIO):

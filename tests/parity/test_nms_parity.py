@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from furiosa_models.ops.boxes import box_iou
+from furiosa_models.ops.nms import batched_nms, nms
 from furiosa_models.types import Platform
-from furiosa_models.vision.boxes import box_iou
 from furiosa_models.vision.classification import Activation, top_k
-from furiosa_models.vision.nms import batched_nms, nms
 
 Floats = npt.NDArray[np.float32]
 ANY_FLOAT = st.floats(width=32)

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from furiosa_models.images.preprocess import ImageInput, normalize, prepare
+from furiosa_models.images.resize import Interpolation
 from furiosa_models.types import Platform
-from furiosa_models.vision.preprocess import ImageInput, normalize, prepare
-from furiosa_models.vision.resize import Interpolation
 
 LENGTH = st.integers(1, 90)
 

@@ -17,12 +17,12 @@ from PIL import Image
 from furiosa_models import get_model, list_models
 from furiosa_models.cli import cli
 from furiosa_models.errors import ShapeError
+from furiosa_models.images.preprocess import ImageContext
+from furiosa_models.ops.boxes import box_iou
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDMobileNet, SSDResNet34
-from furiosa_models.vision.boxes import box_iou
 from furiosa_models.vision.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
 from furiosa_models.vision.postprocess import LtrbBoundingBox, xyxytocxcywh, xyxytoxywh
-from furiosa_models.vision.preprocess import ImageContext
 from furiosa_models.vision.results import Poses
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

@@ -12,10 +12,10 @@ import onnx
 import pytest
 
 from furiosa_models.errors import ArtifactNotFound, ShapeError
+from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.types import Format, ModelTaskType, Platform
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
-from furiosa_models.vision.preprocess import ImageContext
 from furiosa_models.vision.results import Classification, Detections
 
 

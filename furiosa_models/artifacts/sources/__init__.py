@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..settings import is_offline
+from ...settings import is_offline
 from .base import Sink, SourceError, redact
 from .http import copy_http
 from .local import copy_local

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from ..progress import progress_bar
+from ...progress import progress_bar
 from .archives import copy_tar_member, copy_zip_member
 from .base import Sink, SourceError
 

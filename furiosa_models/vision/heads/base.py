@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ShapeError
-from ..preprocess import ImageContext
+from ...images.preprocess import ImageContext
 
 __all__ = ["Outputs", "check_contexts", "check_count", "or_default", "to_photo"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...enums import Platform
 from ...errors import ShapeError
-from ...types import Platform
 from ..classification import Activation, top_k
 from ..results import Classification
 from .base import Outputs, check_count

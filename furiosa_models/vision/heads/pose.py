@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ...types import Platform
-from ..anchors import Anchors, yolo_p6_anchors
+from ...enums import Platform
+from ...images.preprocess import ImageContext
+from ...ops.anchors import Anchors, yolo_p6_anchors
 from ..pose import PoseArrays, decode_pose
-from ..preprocess import ImageContext
 from ..results import Poses
 from .base import Outputs, check_contexts, check_count, or_default, to_photo
 

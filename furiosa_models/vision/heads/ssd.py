@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ...types import Platform
-from ..anchors import Anchors, default_boxes, multiple_grid_anchors
-from ..preprocess import ImageContext
+from ...enums import Platform
+from ...images.preprocess import ImageContext
+from ...ops.anchors import Anchors, default_boxes, multiple_grid_anchors
 from ..results import Detections
 from ..ssd import Activation, ChannelOrder, DeltaOrder, SSDLayout, decode_ssd
 from .base import Outputs, check_contexts, check_count, or_default

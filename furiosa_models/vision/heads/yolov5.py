@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ...types import Platform
-from ..anchors import Anchors, yolo_p5_anchors
-from ..preprocess import ImageContext
+from ...enums import Platform
+from ...images.preprocess import ImageContext
+from ...ops.anchors import Anchors, yolo_p5_anchors
 from ..results import Detections
 from ..yolov5 import decode_yolov5
 from .base import Outputs, check_contexts, check_count, or_default, to_photo

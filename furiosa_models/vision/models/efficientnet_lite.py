@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ...images.preprocess import ImageInput
 from ...types import described
 from ...weights import NetworkSpec
 from ..heads import ClassificationHead
-from ..preprocess import ImageInput
 from ..tasks import ImageClassificationModel
 from .presets import imagenet
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..preprocess import ImageInput
-from ..resize import Interpolation
+from ...images.preprocess import ImageInput
+from ...images.resize import Interpolation
 
 __all__ = ["SSD_300", "imagenet", "yolo"]
 

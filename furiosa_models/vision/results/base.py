@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ExtraRequired, FuriosaModelsError
-from ..images import DecodedImage, read_image
+from ...images.read import DecodedImage, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

@@ -10,27 +10,16 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ...artifacts.progress import Bar, progress_bar
 from ...errors import ShapeError
+from ...images.pipeline import OnError, Steps, check_on_error, in_threads, pipelined
+from ...images.preprocess import ImageContext, ImageInput, normalize, prepare
+from ...images.read import Color, DecodedImage, ImageSource, read_image
+from ...images.sources import count, expand_sources, is_single
+from ...labels import load_labels
 from ...model import Model
+from ...progress import Bar, progress_bar
 from ...runtime.sync import Precision, Runner
-from ..images import (
-    Color,
-    DecodedImage,
-    ImageSource,
-    read_image,
-)
-from ..labels import load_labels
-from ..pipeline import (
-    OnError,
-    Steps,
-    check_on_error,
-    in_threads,
-    pipelined,
-)
-from ..preprocess import ImageContext, ImageInput, normalize, prepare
 from ..results import Classification, Detections, Poses
-from ..sources import count, expand_sources, is_single
 
 __all__ = ["ImageModel", "Outputs", "Photos", "as_list"]
 
@@ -69,7 +58,7 @@ class ImageModel(Model, Generic[Result]):
         """Results of photos: fetch, decode, preprocess, run, postprocess.
 
         Args:
-            source: A photo in any form of `furiosa_models.vision.images.read_image`; a sequence,
+            source: A photo in any form of `furiosa_models.images.read.read_image`; a sequence,
                 iterator, folder or glob of them; a video file, there too, is as many photos as it
                 has frames.
             score_threshold: Least score of a detection, between 0 and 1; the model's by default.

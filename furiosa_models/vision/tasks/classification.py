@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from ...conventions import specialised
+from ...enums import ModelTaskType
 from ...errors import ShapeError
-from ...types import ModelTaskType
+from ...images.preprocess import ImageContext
+from ...images.read import Color
+from ...images.sources import is_single
 from ..heads import ClassificationHead
-from ..images import Color
-from ..preprocess import ImageContext
 from ..results import Classification
-from ..sources import is_single
 from .base import ImageModel, Outputs, Photos, as_list
 
 __all__ = ["ImageClassificationModel"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...types import ModelTaskType
+from ...enums import ModelTaskType
 from ..heads import SSDHead, YOLOv5Head
 from ..results import Detections
 from .finding import FindingModel

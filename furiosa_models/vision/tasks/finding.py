@@ -8,8 +8,8 @@ from typing import Any
 import numpy.typing as npt
 
 from ...conventions import specialised
-from ..images import Color
-from ..preprocess import ImageContext, as_context
+from ...images.preprocess import ImageContext, as_context
+from ...images.read import Color
 from .base import ImageModel, Outputs, Photos, Result, as_list
 
 __all__ = ["FindingModel", "renamed"]

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...types import ModelTaskType
+from ...enums import ModelTaskType
+from ...images.read import read_image
 from ..heads import PoseHead
-from ..images import read_image
 from ..results import Poses
 from .finding import FindingModel
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from ...conventions import specialised
-from ...types import Platform
+from ...enums import Platform
+from ...images.preprocess import ImageContext, as_context
 from ...weights import WeightsSource
 from ..heads import YOLOv5Head
-from ..preprocess import ImageContext, as_context
 from ..results import Detections
 from .base import Outputs, as_list
 from .detection import ObjectDetectionModel

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDResNet34
 from furiosa_models.vision.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
-from furiosa_models.vision.preprocess import ImageContext
 from furiosa_models.vision.results import Detections, Poses
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from furiosa_models.errors import ExtraRequired, FuriosaModelsError
-from furiosa_models.vision.images import read_image
+from furiosa_models.images.read import read_image
 from furiosa_models.vision.results import (
     Classification,
     Detections,

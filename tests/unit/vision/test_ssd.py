@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.types import Platform
-from furiosa_models.vision.nms import DetectionArrays
 from furiosa_models.vision.ssd import decode_ssd
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

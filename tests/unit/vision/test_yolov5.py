@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.ops.anchors import yolo_p5_anchors, yolo_p6_anchors
+from furiosa_models.ops.nms import DetectionArrays
+from furiosa_models.ops.scores import sigmoid
 from furiosa_models.types import Platform
-from furiosa_models.vision.anchors import yolo_p5_anchors, yolo_p6_anchors
-from furiosa_models.vision.nms import DetectionArrays
-from furiosa_models.vision.scores import sigmoid
 from furiosa_models.vision.yolov5 import decode_yolov5
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from furiosa_models.errors import ExtraRequired, ImageError
+from furiosa_models.images.video import decode_video, frames, is_video
 from furiosa_models.vision import SSDMobileNet
-from furiosa_models.vision.video import decode_video, frames, is_video
 
 from .conftest import LEVELS
 

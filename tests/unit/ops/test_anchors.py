@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from furiosa_models.vision.anchors import (
+from furiosa_models.ops.anchors import (
     default_boxes,
     multiple_grid_anchors,
     ssd_mobilenet_anchors,

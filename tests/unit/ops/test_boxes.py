@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.ops.boxes import box_convert, box_iou, clip_boxes_to_image
 from furiosa_models.types import Platform
-from furiosa_models.vision.boxes import box_convert, box_iou, clip_boxes_to_image
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 NAN, INF = float("nan"), float("inf")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from furiosa_models.errors import BackendUnavailable
-from furiosa_models.vision import native
+from furiosa_models.ops import native
 
 MODULES = ("anchors", "boxes", "classification", "nms", "preprocess", "resize", "ssd")
 

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.ops.nms import batched_nms, nms
 from furiosa_models.types import Platform
-from furiosa_models.vision.nms import batched_nms, nms
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 NAN, INF = float("nan"), float("inf")

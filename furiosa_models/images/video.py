@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ExtraRequired, ImageError
-from .images import DecodedImage
+from .read import DecodedImage
 
 __all__ = ["SUFFIXES", "decode_video", "frames", "is_video"]
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from furiosa_models.enums import Platform
 from furiosa_models.errors import ShapeError
-from furiosa_models.types import Platform
-from furiosa_models.vision import native
-from furiosa_models.vision.checks import check_array, check_choice
-from furiosa_models.vision.resize import Interpolation, check_image, resize_numpy
+from furiosa_models.images.resize import Interpolation, check_image, resize_numpy
+from furiosa_models.ops import native
+from furiosa_models.ops.checks import check_array, check_choice
 
 __all__ = ["ImageContext", "ImageInput", "as_context", "normalize", "prepare"]
 

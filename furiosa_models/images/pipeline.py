@@ -19,18 +19,12 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeV
 import numpy as np
 import numpy.typing as npt
 
-from ..artifacts.progress import Bar
 from ..errors import ImageError
+from ..progress import Bar
 from ..runtime.machine import available_cpus, workers
-from .images import (
-    Color,
-    DecodedImage,
-    ImageSource,
-    read_image,
-    remember,
-)
 from .jpeg import Resized
 from .preprocess import ImageContext
+from .read import Color, DecodedImage, ImageSource, read_image, remember
 from .sources import expand_sources
 
 __all__ = ["OnError", "Steps", "check_on_error", "in_threads", "pipelined"]

@@ -6,8 +6,8 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
+from furiosa_models.enums import Platform
 from furiosa_models.errors import BackendUnavailable
-from furiosa_models.types import Platform
 
 __all__ = ["load", "wanted"]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ImageError
 from . import video
-from .images import DecodedImage, ImageSource, is_file_like, is_url
+from .read import DecodedImage, ImageSource, is_file_like, is_url
 
 __all__ = ["count", "expand_sources", "is_single"]
 

@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from furiosa_models.errors import ImageError
-from furiosa_models.vision.images import (
-    ImageSource,
-    read_image,
-    remember,
-)
+from furiosa_models.images.read import ImageSource, read_image, remember
 
 RGB = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from furiosa_models.errors import ExtraRequired, ImageError
+from furiosa_models.images.read import DecodedImage, read_image
+from furiosa_models.images.sources import count, expand_sources, is_single
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
-from furiosa_models.vision.images import DecodedImage, read_image
-from furiosa_models.vision.sources import count, expand_sources, is_single
 
 RGB = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from furiosa_models.artifacts import settings
+from furiosa_models import settings
 
 
 def test_the_cache_moves_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

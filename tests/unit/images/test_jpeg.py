@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from furiosa_models.images import jpeg
+from furiosa_models.images.preprocess import ImageInput, prepare
+from furiosa_models.images.read import MAX_PIXELS, read_image
 from furiosa_models.types import Platform
-from furiosa_models.vision import EfficientNetB0, SSDMobileNet, jpeg
-from furiosa_models.vision.images import MAX_PIXELS, read_image
-from furiosa_models.vision.preprocess import ImageInput, prepare
+from furiosa_models.vision import EfficientNetB0, SSDMobileNet
 
 DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", "../shared/data"))
 PHOTO = Path("examples/images/coffee.png")

@@ -7,15 +7,15 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.types import Platform
-from furiosa_models.vision.preprocess import (
+from furiosa_models.images.preprocess import (
     ImageContext,
     ImageInput,
     as_context,
     normalize,
     prepare,
 )
-from furiosa_models.vision.resize import resize
+from furiosa_models.images.resize import resize
+from furiosa_models.types import Platform
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 SSD = ImageInput(size=(300, 300), mean=(127.0,) * 3, std=(127.0,) * 3)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.vision.boxes import check_boxes
-from furiosa_models.vision.checks import check_maps
+from furiosa_models.ops.boxes import check_boxes
+from furiosa_models.ops.checks import check_maps
 
 __all__ = ["check_levels", "check_ssd_maps"]
 

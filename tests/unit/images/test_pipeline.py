@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ImageError
+from furiosa_models.images.pipeline import Steps, pipelined
+from furiosa_models.images.preprocess import ImageContext
+from furiosa_models.images.read import DecodedImage, ImageSource
 from furiosa_models.vision import SSDMobileNet
-from furiosa_models.vision.images import DecodedImage, ImageSource
-from furiosa_models.vision.pipeline import Steps, pipelined
-from furiosa_models.vision.preprocess import ImageContext
 
 NAME = "furiosa_models.predict"
 
@@ -236,5 +236,5 @@ def test_predict_of_one_photo_starts_no_thread(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("furiosa_models.vision.pipeline.ThreadPoolExecutor", refuse)
+    monkeypatch.setattr("furiosa_models.images.pipeline.ThreadPoolExecutor", refuse)
     assert SSDMobileNet(weights="random").predict(photos[0], device="cpu") is not None

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.images.resize import Interpolation, resize
 from furiosa_models.types import Platform
-from furiosa_models.vision.resize import Interpolation, resize
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 METHODS: tuple[Interpolation, ...] = (

@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from furiosa_models.types import Platform
-from furiosa_models.vision import native
-from furiosa_models.vision.checks import check_array, check_choice
+from furiosa_models.enums import Platform
+from furiosa_models.ops import native
+from furiosa_models.ops.checks import check_array, check_choice
 
 __all__ = [
     "BoxFormat",

@@ -1,0 +1,109 @@
+"""Names that are imported at their first use, and packages that are optional."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType
+
+from .errors import ExtraRequired
+
+__all__ = ["install_hint", "lazy", "require"]
+
+DISTRIBUTION = "furiosa-model-zoo"
+
+
+def lazy(
+    package: str,
+    names: Mapping[str, str | Collection[str]],
+    *,
+    modules: Collection[str] = (),
+    computed: Mapping[str, Callable[[], object]] | None = None,
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return the `__getattr__` and the `__dir__` of a package that imports on demand (PEP 562).
+
+    ```python
+    __getattr__, __dir__ = lazy(__name__, {"catalog": ["get_model", "list_models"]})
+    ```
+
+    Args:
+        package: Name of the package, `__name__` in its `__init__`.
+        names: The names that each module provides. A module is named relative to the package,
+            with a leading dot for every package above it.
+        modules: Submodules that are attributes without an import of their own.
+        computed: Functions that compute the value of a name.
+    """
+    providers = {
+        name: module
+        for module, provided in names.items()
+        for name in ([provided] if isinstance(provided, str) else provided)
+    }
+    compute = computed or {}
+
+    def get_attribute(name: str) -> object:
+        if name in providers:
+            module = importlib.import_module(f".{providers[name]}", package)
+            return getattr(module, name)
+        if name in modules:
+            return importlib.import_module(f".{name}", package)
+        if name in compute:
+            return compute[name]()
+        msg = f"module {package!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def directory() -> list[str]:
+        own = vars(sys.modules[package])
+        public = own.get("__all__", ())
+        return sorted({*public, *providers, *modules, *compute, *own})
+
+    return get_attribute, directory
+
+
+def require(package: str, purpose: str, *, extra: str | None = None) -> ModuleType:
+    """Return an optional package.
+
+    Args:
+        package: Name of the module to import.
+        purpose: What needs it, as the subject of a sentence: `"videos need PyAV"`.
+        extra: The extra of this distribution that installs it, if there is one.
+
+    Raises:
+        ExtraRequired: The package is not installed, or its import fails; the message holds the
+            pip command.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        state = "is not installed" if missing else f"cannot be imported ({error})"
+        hint = install_hint(extra) if extra else f"pip install {package.partition('.')[0]}"
+        msg = f"{purpose}, which {state}: {hint}"
+        raise ExtraRequired(msg) from error
+
+
+def install_hint(extra: str) -> str:
+    """Return the pip command that installs an extra of this distribution.
+
+    The command names the packages of the extra, so that it works for a checkout, too, and for a
+    wheel that no package index has.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    try:
+        lines = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        lines = []
+    found = [
+        f"{needed.name}{needed.specifier}"
+        for needed in map(Requirement, lines)
+        if needed.marker is not None
+        and needed.marker.evaluate({"extra": extra})
+        and not needed.marker.evaluate({"extra": ""})
+    ]
+    if not found:
+        return f"pip install '{DISTRIBUTION}[{extra}]'"
+    packages = " ".join(f"'{requirement}'" for requirement in found)
+    return f"pip install {packages} (the extra {DISTRIBUTION}[{extra}])"

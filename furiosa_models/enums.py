@@ -1,0 +1,49 @@
+"""Enumerations that every layer uses."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal, TypeAlias
+
+__all__ = ["Format", "ModelTaskType", "Platform", "Precision", "Task"]
+
+Precision: TypeAlias = Literal["fp32", "int8"]
+"""Precision of a program."""
+
+
+class Platform(str, Enum):
+    """What a pre- or postprocessor is written in."""
+
+    PYTHON = "PYTHON"
+    C = "C"
+    CPP = "CPP"
+    RUST = "RUST"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Platform | None:
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
+
+class Task(str, Enum):
+    """What a model does with a photo, by Focoos' names."""
+
+    DETECTION = "detection"
+    SEMSEG = "semseg"
+    INSTANCE_SEGMENTATION = "instseg"
+    CLASSIFICATION = "classification"
+    KEYPOINT = "keypoint"
+
+
+class ModelTaskType(str, Enum):
+    """What a model does with a photo, by the names of furiosa-models 0.10."""
+
+    OBJECT_DETECTION = "OBJECT_DETECTION"
+    IMAGE_CLASSIFICATION = "IMAGE_CLASSIFICATION"
+    POSE_ESTIMATION = "POSE_ESTIMATION"
+
+
+class Format(str, Enum):
+    """Format of a model's binary."""
+
+    ONNX = "ONNX"
+    TFLite = "TFLITE"

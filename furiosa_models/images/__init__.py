@@ -1,0 +1,1 @@
+"""Photos: from whatever they come in to a network's input."""

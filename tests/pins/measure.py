@@ -1,0 +1,239 @@
+"""What must not change while the code moves: graphs, tensor names, outputs, imports.
+
+`python -m tests.pins.measure` writes the figures of this checkout to `pins.json` beside this file;
+`--network` measures the sets of weights that packages carry, too. The tests compare a checkout with
+these figures. Whoever changes them on purpose runs this again and says why in the commit.
+
+Graphs and tensor names are the same on every machine. Outputs are equal to the bit under the
+versions and the CPU features that `pins.json` names, and close to the recorded samples elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "PATH",
+    "START_UP",
+    "environment",
+    "graph_pin",
+    "loaded_packages",
+    "output_pins",
+    "package_sets",
+]
+
+PATH = Path(__file__).with_name("pins.json")
+ROOT = Path(__file__).parents[2]
+PHOTOS = ("astronaut.png", "rocket.jpg")
+SAMPLES = 8
+SEED_SETS = "random"
+
+START_UP = {
+    "import furiosa_models": "import furiosa_models",
+    "import furiosa_models.vision": "import furiosa_models.vision",
+    "class": "from furiosa_models.vision import SSDMobileNet",
+    "list": (
+        "import contextlib, io, sys; sys.argv = ['furiosa-models', 'list']\n"
+        "from furiosa_models.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()"
+    ),
+    "warm prediction": (
+        "from furiosa_models.vision import SSDMobileNet\n"
+        "SSDMobileNet(weights='random').predict({photo!r}, device='cpu', score_threshold=0.9)"
+    ),
+}
+"""Code whose imports are pinned, by name."""
+
+
+def environment() -> dict[str, str]:
+    """Return what outputs depend on besides the code: versions, and the CPU's vector units."""
+    import onnxruntime
+
+    flags: set[str] = set()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("flags")]
+        flags = set(lines[0].split()) if lines else set()
+    units = sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma", "f16c")))
+    return {
+        "onnxruntime": onnxruntime.__version__,
+        "numpy": np.__version__,
+        "cpus": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0),
+        "units": " ".join(units),
+    }
+
+
+def photos() -> list[str]:
+    """Return the example photos that outputs are pinned on."""
+    return [str(ROOT / "examples" / "images" / name) for name in PHOTOS]
+
+
+def graph_pin(name: str) -> dict[str, Any]:
+    """Return hashes of a model's graph with seeded weights, and of its tensors' names."""
+    import onnx
+
+    from furiosa_models import get_model
+
+    model = get_model(name, weights="random")
+    origin, program = model.origin, model.model_source(precision="fp32")
+    graph = onnx.load_from_string(origin).graph
+    names = [output for node in graph.node for output in node.output]
+    names += [tensor.name for tensor in graph.initializer]
+    return {
+        "origin": _sha256(origin),
+        "uint8_program": _sha256(program),
+        "tensors": len(names),
+        "tensor_names": _sha256("\n".join(names).encode()),
+        "outputs": [value.name for value in graph.output],
+    }
+
+
+def output_pins(name: str, weights: str) -> dict[str, Any]:
+    """Return what a model gives for the example photos, in float32 and in int8.
+
+    Seeded weights have no calibration: the ranges of the photos themselves are taken.
+    """
+    from furiosa_models import get_model
+
+    with get_model(name, weights=weights) as model:
+        tensor, contexts = model.preprocess(photos())
+        pins: dict[str, Any] = {"input": _sha256(tensor.tobytes())}
+        for precision in ("fp32", "int8"):
+            program = _program(model, tensor, precision)
+            if program is None:
+                continue
+            outputs = _run(program, tensor)
+            pins[precision] = {
+                "program": _sha256(program),
+                "outputs": [_array(output) for output in outputs],
+            }
+            if weights != SEED_SETS:  # what random networks find means nothing
+                results = model.postprocess(outputs, contexts)
+                pins[precision]["results"] = [_result(result) for result in results]
+    return pins
+
+
+def package_sets() -> list[tuple[str, str]]:
+    """Return (model, weights) of every set that a package carries."""
+    from furiosa_models import get_model, list_models
+
+    found = []
+    for name in list_models():
+        names = get_model(name).available_weights()
+        found += [(name, weights) for weights in names if weights != "published"]
+    return found
+
+
+def loaded_packages(name: str) -> list[str]:
+    """Return the packages beyond the standard library that a start-up loads."""
+    code = START_UP[name].format(photo=photos()[0])
+    whole = (
+        f"import sys; before = set(sys.modules)\n{code}\n"
+        "after = {m.partition('.')[0] for m in set(sys.modules) - before}\n"
+        "print(*sorted(m for m in after - sys.stdlib_module_names if not m.startswith('_')))"
+    )
+    run = [sys.executable, "-W", "ignore", "-c", whole]
+    subprocess.run(run, check=True, capture_output=True)  # warms the cache
+    return subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
+
+
+def _program(model: Any, tensor: npt.NDArray[np.uint8], precision: str) -> bytes | None:
+    from furiosa_models.errors import ArtifactNotFound
+    from furiosa_models.quantization import CalibrationMethod, Calibrator, quantize
+
+    if precision == "fp32":
+        return bytes(model.model_source(precision="fp32"))
+    if model.weights != SEED_SETS:
+        try:
+            return bytes(model.model_source(precision="int8"))
+        except ArtifactNotFound:
+            return None
+    program = model.model_source(precision="fp32")
+    calibrator = Calibrator(program, CalibrationMethod.MIN_MAX_ASYM)
+    for image in tensor:
+        calibrator.collect_data([[image[None]]])
+    means = calibrator.compute_channel_means()
+    return quantize(program, calibrator.compute_range(), channel_means=means)
+
+
+def _run(program: bytes, tensor: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+    """Outputs of both photos, run one at a time as `predict` does."""
+    from furiosa_models.runtime.sync import create_runner
+
+    with create_runner(program, device="cpu") as runner:
+        parts = [runner.run(image[None]) for image in tensor]
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _array(array: npt.NDArray[Any]) -> dict[str, Any]:
+    flat = array.ravel()
+    places = np.linspace(0, flat.size - 1, min(SAMPLES, flat.size)).astype(int)
+    numbers = flat.astype(np.float64)
+    return {
+        "sha256": _sha256(np.ascontiguousarray(array).tobytes()),
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "samples": [float(flat[place]) for place in places],
+        "rms": float(np.sqrt(np.mean(numbers * numbers))),
+    }
+
+
+def _result(result: Any) -> dict[str, Any]:
+    items = result.to_dict()
+    return {
+        "count": len(items),
+        "labels": [item.get("label", "person") for item in items[:5]],
+        "scores": [item["score"] for item in items[:5]],
+        "sha256": _sha256(json.dumps(items).encode()),
+    }
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _measured(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    pins = {}
+    for name, weights in pairs:
+        _say(f"outputs of {name}/{weights}")
+        pins[f"{name}/{weights}"] = output_pins(name, weights)
+    return pins
+
+
+def main() -> None:
+    """Write the figures of this checkout."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", action="store_true", help="the packages' sets, too")
+    arguments = parser.parse_args()
+    from furiosa_models import list_models
+
+    pins = json.loads(PATH.read_text()) if PATH.is_file() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("FURIOSA_MODELS_CACHE_HOME", folder)
+        pins["environment"] = environment()
+        pins["graphs"] = {name: graph_pin(name) for name in list_models()}
+        pins["start_up"] = {name: loaded_packages(name) for name in START_UP}
+        pins["seeded"] = _measured((name, SEED_SETS) for name in list_models())
+        if arguments.network:
+            pins["packages"] = _measured(package_sets())
+    PATH.write_text(json.dumps(pins, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

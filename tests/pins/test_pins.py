@@ -1,0 +1,66 @@
+"""The code may move: graphs, outputs and start-up stay what `pins.json` says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import measure
+
+PINS: dict[str, Any] = json.loads(measure.PATH.read_text())
+SAME_MACHINE = measure.environment() == PINS["environment"]
+TOLERANCE = {"fp32": 1e-4, "int8": 0.05}
+"""Largest difference of a sample by the output's rms, where kernels are other ones."""
+
+
+@pytest.mark.parametrize("name", PINS["graphs"])
+def test_a_graph_is_byte_for_byte_what_it_was(name: str) -> None:
+    assert measure.graph_pin(name) == PINS["graphs"][name], (
+        f"the graph of {name} changed: if that is meant, raise the recipe number of its builder "
+        "and measure the pins again"
+    )
+
+
+@pytest.mark.parametrize("name", PINS["start_up"])
+def test_a_start_up_loads_no_more_packages(name: str) -> None:
+    assert set(measure.loaded_packages(name)) <= set(PINS["start_up"][name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PINS["seeded"])
+def test_outputs_of_seeded_weights(pair: str) -> None:
+    name, _, weights = pair.partition("/")
+    compare(measure.output_pins(name, weights), PINS["seeded"][pair])
+
+
+@pytest.mark.network
+@pytest.mark.usefixtures("use_warm_cache")
+@pytest.mark.parametrize("pair", PINS["packages"])
+def test_outputs_of_the_packages_sets(pair: str) -> None:
+    name, _, weights = pair.partition("/")
+    compare(measure.output_pins(name, weights), PINS["packages"][pair])
+
+
+@pytest.mark.network
+def test_every_set_of_a_package_is_pinned() -> None:
+    assert {f"{name}/{weights}" for name, weights in measure.package_sets()} == set(
+        PINS["packages"]
+    )
+
+
+def compare(found: dict[str, Any], pinned: dict[str, Any]) -> None:
+    if SAME_MACHINE:
+        assert found == pinned
+        return
+    assert found["input"] == pinned["input"]
+    assert found.keys() == pinned.keys()
+    for precision in found.keys() - {"input"}:
+        pairs = zip(found[precision]["outputs"], pinned[precision]["outputs"], strict=True)
+        for ours, theirs in pairs:
+            assert (ours["shape"], ours["dtype"]) == (theirs["shape"], theirs["dtype"])
+            difference = np.abs(np.subtract(ours["samples"], theirs["samples"]))
+            scale = np.maximum(np.abs(theirs["samples"]), theirs["rms"])
+            assert np.all(difference <= TOLERANCE[precision] * scale)
