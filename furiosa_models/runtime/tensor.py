@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -50,54 +50,49 @@ class Axis(Enum):
         return self.value
 
 
-class DataType:
+class _ElementName(str):
+    """The value of a `DataType`, which an array of several elements may be compared with."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and str(self) == str(other)
+
+    __hash__ = str.__hash__
+
+
+class DataType(Enum):
     """Type of a tensor's elements: `DataType.UINT8`, or `DataType(np.uint8)`.
 
-    Args:
-        value: A numpy dtype or what numpy takes for one, an array, or a description.
-
-    Raises:
-        ValueError: No element type corresponds to it.
+    `DataType(value)` takes a numpy dtype or what numpy takes for one, an array, or a description,
+    and raises `ValueError` where no element type corresponds to it.
     """
 
-    FLOAT32: ClassVar[DataType]
-    UINT8: ClassVar[DataType]
-    INT8: ClassVar[DataType]
-    INT32: ClassVar[DataType]
-    INT64: ClassVar[DataType]
-    BFLOAT16: ClassVar[DataType]
-    BOOL: ClassVar[DataType]
-    INT4: ClassVar[DataType]
-    INT4_DECODED: ClassVar[DataType]
-    FLOAT8E4M3: ClassVar[DataType]
-    FLOAT8E5M2: ClassVar[DataType]
-    DOUBLE_INT4: ClassVar[DataType]
-    INT16: ClassVar[DataType]
-    FLOAT16: ClassVar[DataType]
-    FLOAT64: ClassVar[DataType]
-    UINT16: ClassVar[DataType]
-    UINT32: ClassVar[DataType]
-    UINT64: ClassVar[DataType]
+    FLOAT32 = _ElementName("float32")
+    UINT8 = _ElementName("uint8")
+    INT8 = _ElementName("int8")
+    INT32 = _ElementName("int32")
+    INT64 = _ElementName("int64")
+    BFLOAT16 = _ElementName("bfloat16")
+    BOOL = _ElementName("bool")
+    INT4 = _ElementName("int4")
+    INT4_DECODED = _ElementName("int4_decoded")
+    FLOAT8E4M3 = _ElementName("float8e4m3")
+    FLOAT8E5M2 = _ElementName("float8e5m2")
+    DOUBLE_INT4 = _ElementName("double_int4")
+    INT16 = _ElementName("int16")
+    FLOAT16 = _ElementName("float16")
+    FLOAT64 = _ElementName("float64")
+    UINT16 = _ElementName("uint16")
+    UINT32 = _ElementName("uint32")
+    UINT64 = _ElementName("uint64")
 
-    _known: ClassVar[dict[str, DataType]] = {}
-    _name: str
-    _numpy: np.dtype[Any] | None
-
-    def __new__(cls, value: object) -> DataType:
-        """The type that corresponds to a value; see above."""
-        if isinstance(value, DataType):
-            return value
+    @classmethod
+    def _missing_(cls, value: object) -> DataType:
         dtype = numpy_dtype(value)
-        for member in cls._known.values():
-            if member._numpy == dtype:
+        for member in cls:
+            if _DTYPES.get(member.value) == dtype:
                 return member
         msg = f"no element type corresponds to {dtype}"
         raise ValueError(msg)
-
-    @property
-    def name(self) -> str:
-        """The type's name, such as `FLOAT32`."""
-        return self._name
 
     @property
     def numpy(self) -> np.dtype[Any]:
@@ -106,10 +101,10 @@ class DataType:
         Raises:
             ValueError: numpy has none (`BFLOAT16`, for one).
         """
-        if self._numpy is None:
-            msg = f"numpy has no dtype for {self._name}"
+        if self.value not in _DTYPES:
+            msg = f"numpy has no dtype for {self.name}"
             raise ValueError(msg)
-        return self._numpy
+        return _DTYPES[self.value]
 
     @property
     def numpy_dtype(self) -> type[np.generic]:
@@ -120,31 +115,24 @@ class DataType:
     @property
     def itemsize(self) -> int:
         """Bytes of one element; 0 where numpy has no such type."""
-        return self._numpy.itemsize if self._numpy else 0
+        return self.numpy.itemsize if self.value in _DTYPES else 0
 
     def __repr__(self) -> str:
-        return self._name
+        return self.name
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (DataType, self._name)
-
-    @classmethod
-    def _define(cls, name: str) -> None:
-        member = object.__new__(cls)
-        member._name = name
-        scalar = getattr(np, {"BOOL": "bool_"}.get(name, name.lower()), None)
-        member._numpy = None if scalar is None else np.dtype(scalar)
-        cls._known[name] = member
-        setattr(cls, name, member)
+    __str__ = __repr__
 
 
-for _name in DataType.__annotations__:
-    if _name.isupper():
-        DataType._define(_name)
+_WITHOUT_DTYPE = {"bfloat16", "int4", "int4_decoded", "float8e4m3", "float8e5m2", "double_int4"}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    member.value: np.dtype(str(member.value))
+    for member in DataType
+    if member.value not in _WITHOUT_DTYPE
+}
 
 
 def numpy_dtype(value: object) -> np.dtype[Any]:
-    """The numpy dtype of an array, a `TensorDesc`, a `DataType`, or of what names a dtype."""
+    """Return the dtype of an array, a `TensorDesc`, a `DataType`, or of what names a dtype."""
     if isinstance(value, DataType):
         return value.numpy
     if isinstance(value, (np.ndarray, np.generic)):
