@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, shape_inference
 
 from ..errors import FuriosaModelsError
 from ..progress import progress_bar
-from ..runtime.backends.onnxruntime import session_options
+from ..runtime.backends.onnxruntime import inference_session, session_options
 from ..runtime.errors import InvalidInput
 from ..runtime.machine import available_cpus
 from .editor import get_pure_input_names, parse
@@ -137,8 +137,6 @@ class Calibrator:
 
 def _observed(proto: onnx.ModelProto) -> Any:
     """A session of the model whose outputs are all its float tensors."""
-    import onnxruntime
-
     inferred = shape_inference.infer_shapes(proto)
     known = {value.name for value in proto.graph.output}
     for value in inferred.graph.value_info:
@@ -146,9 +144,8 @@ def _observed(proto: onnx.ModelProto) -> Any:
             info = helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
             proto.graph.output.append(info)
     options = session_options(available_cpus())
-    providers = ["CPUExecutionProvider"]
     try:
-        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=providers)
+        return inference_session(proto.SerializeToString(), options)
     except Exception as error:  # as above
         msg = f"the model cannot be loaded: {error}"
         raise FuriosaModelsError(msg) from error

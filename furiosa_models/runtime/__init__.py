@@ -15,8 +15,9 @@ when they are first used, so that a blocking runner does without asyncio.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .aio import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         create_queue,
         create_runner,
     )
+    from .backends import register_backend
     from .errors import (
         DeviceBusy,
         FuriosaRuntimeError,
@@ -69,6 +71,7 @@ __all__ = [
     "create_runner",
     "full_version",
     "is_legacy",
+    "register_backend",
 ]
 
 is_legacy = False
@@ -76,7 +79,6 @@ is_legacy = False
 
 __version__: str
 __full_version__: str
-
 
 _NAMES = {
     "aio": (
@@ -88,6 +90,7 @@ _NAMES = {
         "create_queue",
         "create_runner",
     ),
+    "backends": ("register_backend",),
     "errors": (
         "DeviceBusy",
         "FuriosaRuntimeError",
@@ -99,25 +102,26 @@ _NAMES = {
         "TensorNameNotFound",
     ),
     "machine": ("full_version",),
-    "model": ("Model",),
     "source": ("ModelSource",),
-    "tensor": ("Axis", "DataType", "Tensor", "TensorArray", "TensorDesc"),
+    "tensor": ("Axis", "DataType", "Model", "Tensor", "TensorArray", "TensorDesc"),
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    if name in ("__version__", "__full_version__"):
-        from . import machine
+def _version() -> str:
+    from .machine import version
 
-        return machine.version() if name == "__version__" else machine.full_version()
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    return version()
 
 
-def __dir__() -> list[str]:
-    return __all__
+def _full_version() -> str:
+    from .machine import full_version
+
+    return full_version()
+
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    _NAMES,
+    modules=(*_NAMES, "devices", "doctor", "model", "profiler", "session", "sync"),
+    computed={"__version__": _version, "__full_version__": _full_version},
+)

@@ -1,4 +1,8 @@
-"""The awaitable runtime; public in `furiosa_models.runtime`."""
+"""The awaitable runtime; public in `furiosa_models.runtime`.
+
+It runs on the same sessions and queues as the blocking one: a session in threads, a queue waited
+for without threads. A backend that brings an awaitable runtime of its own is passed through.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,19 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy.typing as npt
 from typing_extensions import Self
 
-from .backends import Session
-from .backends.furiosa import given, vendor, vendor_errors
-from .devices import Choice, choose
+from .backends import find_backend
+from .backends.base import (
+    Arrays,
+    AwaitableConnection,
+    AwaitableQueue,
+    AwaitableSession,
+    BlockingSession,
+)
+from .devices import Choice, choose, resolve
 from .errors import SessionClosed, SessionTerminated
 from .machine import available_cpus
-from .opening import Order, npu_source, settled
 from .queue import Channel, NotNow, Pipeline, Received
-from .source import ModelSource, Precision
+from .source import ModelSource, Precision, RunnerOptions
 from .tensor import Model, Tensor
 
 __all__ = [
@@ -32,9 +41,6 @@ __all__ = [
     "create_runner",
 ]
 
-VENDOR = "furiosa.runtime"
-
-Arrays = list[npt.NDArray[Any]]
 Result = TypeVar("Result")
 
 
@@ -47,12 +53,12 @@ def create_runner(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> Pending[Runner]:
-    """A runner: `await` it, or enter it with `async with`.
+    """Return a runner: `await` it, or enter it with `async with`.
 
     Arguments and errors are those of `furiosa_models.runtime.sync.create_runner`.
     """
-    order = Order(worker_num, batch_size, compiler_config, precision)
-    return Pending(lambda: _runner(choose(device), None, model, order))
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
+    return Pending(lambda: _create_runner(choose(device), model, options))
 
 
 def create_queue(
@@ -66,29 +72,28 @@ def create_queue(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> Pending[QueuePair]:
-    """A submitter and a receiver: `await` them, or enter them with `async with`.
+    """Return a submitter and a receiver: `await` them, or enter them with `async with`.
 
     Arguments and errors are those of `furiosa_models.runtime.sync.create_queue`.
     """
     sizes = input_queue_size, output_queue_size
-    order = Order(worker_num, batch_size, compiler_config, precision, *sizes)
-    return Pending(lambda: _queue(choose(device), None, model, order))
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
+    return Pending(lambda: _create_queue(choose(device), model, options))
 
 
 class Runtime:
-    """A device on which runners and queues are made; closing it closes them.
+    """A device on which runners and queues are created; closing it closes them.
 
     Arguments, attributes and errors are those of `furiosa_models.runtime.sync.Runtime`.
     """
 
     def __init__(self, device: str | None = None) -> None:
         self.choice = choose(device)
-        self._vendor: Any = None
         self._closed = False
-        self._made: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
-        if self.choice.is_npu:
-            with vendor_errors():
-                self._vendor = vendor(VENDOR).Runtime(self.choice.device)
+        self._created: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
+        backend = find_backend(self.choice.backend)
+        own = backend.awaitable if backend else None
+        self._connection = own.connect(self.choice.device) if own else None
 
     def create_runner(
         self,
@@ -99,16 +104,16 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> Pending[Runner]:
-        """A runner on this device; see `create_runner`."""
-        order = Order(worker_num, batch_size, compiler_config, precision)
+        """Return a runner on this device; see `create_runner`."""
+        options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
 
-        async def make() -> Runner:
+        async def create() -> Runner:
             self._check_open()
-            runner = await _runner(self.choice, self._vendor, model, order)
-            self._made.add(runner)
+            runner = await _create_runner(self.choice, model, options, self._connection)
+            self._created.add(runner)
             return runner
 
-        return Pending(make)
+        return Pending(create)
 
     def create_queue(
         self,
@@ -121,26 +126,25 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> Pending[QueuePair]:
-        """A submitter and a receiver on this device; see `create_queue`."""
+        """Return a submitter and a receiver on this device; see `create_queue`."""
         sizes = input_queue_size, output_queue_size
-        order = Order(worker_num, batch_size, compiler_config, precision, *sizes)
+        options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
 
-        async def make() -> QueuePair:
+        async def create() -> QueuePair:
             self._check_open()
-            pair = await _queue(self.choice, self._vendor, model, order)
-            self._made.update(pair)
+            pair = await _create_queue(self.choice, model, options, self._connection)
+            self._created.update(pair)
             return pair
 
-        return Pending(make)
+        return Pending(create)
 
     async def close(self) -> bool:
-        """Close it and all that was made on it; True the first time."""
+        """Close the runtime and all that was created on it. Return True the first time."""
         was_open, self._closed = not self._closed, True
-        for made in [*self._made]:
-            await made.close()
-        if was_open and self._vendor is not None:
-            with vendor_errors():
-                await self._vendor.close()
+        for created in [*self._created]:
+            await created.close()
+        if was_open and self._connection is not None:
+            await self._connection.close()
         return was_open
 
     async def __aenter__(self) -> Self:
@@ -156,13 +160,13 @@ class Runtime:
 
 
 class _Closable:
-    """What is used until it is closed."""
+    """Something that is used until it is closed."""
 
     def __init__(self) -> None:
         self._closed = False
 
     async def close(self) -> bool:
-        """Close it; True the first time."""
+        """Close it. Return True the first time."""
         was_open, self._closed = not self._closed, True
         if was_open:
             await self._close()
@@ -190,48 +194,48 @@ class Runner(_Closable):
         choice: The device it runs on, and why.
     """
 
-    def __init__(self, backend: CpuRunner | NpuRunner, choice: Choice) -> None:
+    def __init__(self, session: AwaitableSession, choice: Choice) -> None:
         super().__init__()
-        self._backend = backend
+        self._session = session
         self.choice = choice
 
     @property
     def backend(self) -> str:
-        """`furiosa`, `onnxruntime`, `openvino` or `litert`."""
+        """Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` or a user's."""
         return self.choice.backend
 
     @property
     def model(self) -> Model:
         """What the program takes and gives."""
         self._check_open()
-        model: Model = self._backend.model
+        model: Model = self._session.model
         return model
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Fresh input tensors, all zero."""
+        """Return fresh input tensors, all zero."""
         self._check_open()
-        return self._backend.allocate()
+        return self._session.allocate()
 
     async def run(self, inputs: Tensor | Sequence[Tensor]) -> list[npt.NDArray[Any]]:
-        """Outputs for one input or a list of them; see `furiosa_models.runtime.sync.Runner`."""
+        """Return the outputs for one input or a list; see `furiosa_models.runtime.sync.Runner`."""
         self._check_open()
-        return await self._backend.run(inputs)
+        return await self._session.run(inputs)
 
     async def run_with(
         self, output_names: Sequence[str], inputs: Mapping[str, Tensor]
     ) -> list[npt.NDArray[Any]]:
-        """The named outputs for inputs by name; see `furiosa_models.runtime.sync.Runner`."""
+        """Return the named outputs for inputs by name; see `furiosa_models.runtime.sync.Runner`."""
         self._check_open()
-        return await self._backend.run_with(output_names, inputs)
+        return await self._session.run_with(output_names, inputs)
 
     async def _close(self) -> None:
-        await self._backend.close()
+        await self._session.close()
 
 
 class Submitter(_Closable):
     """The end of a queue that takes inputs."""
 
-    def __init__(self, queue: CpuQueue | NpuQueue) -> None:
+    def __init__(self, queue: AwaitableQueue) -> None:
         super().__init__()
         self._queue = queue
 
@@ -243,7 +247,7 @@ class Submitter(_Closable):
         return model
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Fresh input tensors, all zero."""
+        """Return fresh input tensors, all zero."""
         self._check_open()
         return self._queue.allocate()
 
@@ -265,7 +269,7 @@ class Receiver(_Closable):
     `async for` gives results until the submitter is closed and all have come.
     """
 
-    def __init__(self, queue: CpuQueue | NpuQueue) -> None:
+    def __init__(self, queue: AwaitableQueue) -> None:
         super().__init__()
         self._queue = queue
 
@@ -277,7 +281,7 @@ class Receiver(_Closable):
         return model
 
     async def recv(self) -> Received:
-        """A result; see `furiosa_models.runtime.sync.Receiver`.
+        """Return a result; see `furiosa_models.runtime.sync.Receiver`.
 
         `asyncio.wait_for` and `asyncio.timeout` limit the waiting; no result is lost by them.
         """
@@ -319,63 +323,31 @@ class QueuePair(NamedTuple):
         await self.receiver.close()
 
 
-class CpuRunner:
+class _ThreadedSession:
     """A session in a few threads of its own."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: BlockingSession) -> None:
         self.model = session.model
         self._session = session
         self._threads = ThreadPoolExecutor(available_cpus(), "furiosa-models-runner")
 
     def allocate(self) -> Arrays:
-        """Fresh input tensors, all zero."""
         return self._session.allocate()
 
     async def run(self, inputs: object) -> Arrays:
-        """Outputs for one input or a list of them."""
-        return await self._thread(self._session.run, inputs)
+        return await self._in_thread(self._session.run, inputs)
 
-    async def run_with(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
-        """The named outputs for inputs by name."""
-        return await self._thread(self._session.run_with, names, inputs)
+    async def run_with(self, output_names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
+        return await self._in_thread(self._session.run_with, output_names, inputs)
 
     async def close(self) -> None:
-        """Wait for what runs, and end the threads."""
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def _thread(self, work: Callable[..., Result], *args: object) -> Result:
+    async def _in_thread(self, work: Callable[..., Result], *args: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
 
-class NpuRunner:
-    """An awaitable runner of the vendor runtime."""
-
-    def __init__(self, runner: Any) -> None:
-        self._runner = runner
-        self.model = runner.model
-
-    def allocate(self) -> Arrays:
-        """Fresh input tensors."""
-        with vendor_errors():
-            return list(self._runner.allocate())
-
-    async def run(self, inputs: object) -> Arrays:
-        """Outputs for one input or a list of them."""
-        with vendor_errors():
-            return list(await self._runner.run(inputs))
-
-    async def run_with(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
-        """The named outputs for inputs by name."""
-        with vendor_errors():
-            return list(await self._runner.run_with(names, inputs))
-
-    async def close(self) -> None:
-        """Free the device."""
-        with vendor_errors():
-            await self._runner.close()
-
-
-class CpuQueue:
+class _AwaitedPipeline:
     """A pipeline, waited for without threads."""
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -383,75 +355,28 @@ class CpuQueue:
         self._pipeline = pipeline
 
     def allocate(self) -> Arrays:
-        """Fresh input tensors, all zero."""
         return self._pipeline.allocate()
 
-    async def submit(self, inputs: object, context: object) -> None:
-        """Put inputs into the queue as soon as there is room."""
+    async def submit(self, inputs: Any, context: Any) -> None:
         pipeline, tensors = self._pipeline, self._pipeline.check(inputs)
         await when_possible(pipeline.inputs, lambda: pipeline.put(tensors, context, 0))
 
     async def recv(self) -> Received:
-        """Take a result as soon as there is one."""
         return await when_possible(self._pipeline.outputs, lambda: self._pipeline.take(0))
 
     async def close_submitter(self) -> bool:
-        """Take no more submissions."""
         return self._pipeline.close_submitter()
 
     async def close_receiver(self) -> bool:
-        """Give no more results, and wait until the workers have ended."""
         was_open = self._pipeline.close_receiver()
         await asyncio.to_thread(self._pipeline.join)
         return was_open
 
     def abandon_submitter(self) -> None:
-        """The submitter was forgotten."""
         self._pipeline.close_submitter()
 
     def abandon_receiver(self) -> None:
-        """The receiver was forgotten."""
         self._pipeline.close_receiver()
-
-
-class NpuQueue:
-    """An awaitable queue of the vendor runtime, which sees to forgotten ends itself."""
-
-    def __init__(self, submitter: Any, receiver: Any) -> None:
-        self._submitter, self._receiver = submitter, receiver
-        self.model = submitter.model
-
-    def allocate(self) -> Arrays:
-        """Fresh input tensors."""
-        with vendor_errors():
-            return list(self._submitter.allocate())
-
-    async def submit(self, inputs: object, context: object) -> None:
-        """Put inputs into the queue."""
-        with vendor_errors():
-            await self._submitter.submit(inputs, context)
-
-    async def recv(self) -> Received:
-        """Take a result."""
-        with vendor_errors():
-            context, outputs = await self._receiver.recv()
-        return context, list(outputs)
-
-    async def close_submitter(self) -> bool:
-        """Take no more submissions."""
-        with vendor_errors():
-            return bool(await self._submitter.close())
-
-    async def close_receiver(self) -> bool:
-        """Give no more results."""
-        with vendor_errors():
-            return bool(await self._receiver.close())
-
-    def abandon_submitter(self) -> None:
-        """Nothing: see above."""
-
-    def abandon_receiver(self) -> None:
-        """Nothing: see above."""
 
 
 class _Manager(Protocol):
@@ -464,31 +389,31 @@ Managed = TypeVar("Managed", bound=_Manager)
 
 
 class Pending(Generic[Managed]):
-    """Something that is made when it is awaited, or entered with `async with`.
+    """Something that is created when it is awaited, or entered with `async with`.
 
     Args:
-        make: Makes it.
+        create: Creates it.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[Managed]]) -> None:
-        self._make = make
-        self._made: list[Managed] = []
+    def __init__(self, create: Callable[[], Awaitable[Managed]]) -> None:
+        self._create = create
+        self._entered: list[Managed] = []
 
     def __await__(self) -> Generator[Any, None, Managed]:
-        return self._make().__await__()
+        return self._create().__await__()
 
     async def __aenter__(self) -> Managed:
-        made = await self
-        self._made.append(made)
-        await made.__aenter__()
-        return made
+        created = await self
+        self._entered.append(created)
+        await created.__aenter__()
+        return created
 
     async def __aexit__(self, *error: object) -> None:
-        await self._made.pop().__aexit__(*error)
+        await self._entered.pop().__aexit__(*error)
 
 
 async def when_possible(channel: Channel[Any], attempt: Callable[[], Result]) -> Result:
-    """What `attempt` gives as soon as it does not raise `NotNow`.
+    """Return what `attempt` returns as soon as it does not raise `NotNow`.
 
     No thread waits for it, and nothing is lost when this is cancelled: `attempt` has happened, or
     it has not.
@@ -512,24 +437,34 @@ async def when_possible(channel: Channel[Any], attempt: Callable[[], Result]) ->
             await changed.wait()
 
 
-async def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> Runner:
-    if not choice.is_npu:
-        session = await asyncio.to_thread(order.cpu_session, model, choice)
-        return Runner(CpuRunner(session), settled(choice, session))
-    source = await asyncio.to_thread(npu_source, model, choice.num_pe, order.precision)
-    creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
-    with vendor_errors():
-        options = given({"device": device, **order.npu_options()})
-        return Runner(NpuRunner(await creator.create_runner(source, **options)), choice)
+async def _create_runner(
+    choice: Choice,
+    model: ModelSource,
+    options: RunnerOptions,
+    connection: AwaitableConnection | None = None,
+) -> Runner:
+    choice, backend, program = await asyncio.to_thread(resolve, choice, model, options)
+    session: AwaitableSession
+    if backend.awaitable is not None:
+        opening = backend.awaitable.open_session(program, choice.device, options, connection)
+        session = await opening
+    else:
+        loaded = await asyncio.to_thread(backend.open_session, program, choice.device, options)
+        session = _ThreadedSession(loaded)
+    return Runner(session, choice)
 
 
-async def _queue(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> QueuePair:
-    if not choice.is_npu:
-        pipeline = CpuQueue(await asyncio.to_thread(order.cpu_queue, model, choice))
-        return QueuePair(Submitter(pipeline), Receiver(pipeline))
-    source = await asyncio.to_thread(npu_source, model, choice.num_pe, order.precision)
-    creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
-    with vendor_errors():
-        options = given({"device": device, **order.npu_queue_options()})
-        ends = NpuQueue(*(await creator.create_queue(source, **options)))
-    return QueuePair(Submitter(ends), Receiver(ends))
+async def _create_queue(
+    choice: Choice,
+    model: ModelSource,
+    options: RunnerOptions,
+    connection: AwaitableConnection | None = None,
+) -> QueuePair:
+    choice, backend, program = await asyncio.to_thread(resolve, choice, model, options)
+    queue: AwaitableQueue
+    if backend.awaitable is not None:
+        queue = await backend.awaitable.open_queue(program, choice.device, options, connection)
+    else:
+        pipeline = await asyncio.to_thread(backend.open_pipeline, program, choice.device, options)
+        queue = _AwaitedPipeline(pipeline)
+    return QueuePair(Submitter(queue), Receiver(queue))

@@ -184,8 +184,6 @@ def check_compiler_config(config: object) -> None:
     Raises:
         FuriosaRuntimeError: The compiler has no such option, or it takes another type.
     """
-    if config is None:
-        return
     if not isinstance(config, Mapping):
         msg = f"compiler_config must map names to values, got {type(config).__name__}"
         raise FuriosaRuntimeError(msg)

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy.typing as npt
 
-from .backends import Session
 from .errors import FuriosaRuntimeError, QueueWaitTimeout, SessionClosed, SessionTerminated
-from .tensor import as_tensors
+from .tensor import Model, as_tensors
 
 __all__ = ["DEFAULT_QUEUE_SIZE", "Channel", "Closed", "NotNow", "Pipeline", "Received"]
 
@@ -25,6 +24,12 @@ Received: TypeAlias = "tuple[Any, list[npt.NDArray[Any]]]"
 _Run: TypeAlias = "Callable[[Any], list[npt.NDArray[Any]]]"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class _Session(Protocol):
+    @property
+    def model(self) -> Model: ...
+    def run(self, inputs: Any, /) -> list[npt.NDArray[Any]]: ...
 
 
 class Closed(Exception):
@@ -150,7 +155,7 @@ class Pipeline:
         outputs: The queue behind.
     """
 
-    def __init__(self, session: Session, workers: int, input_size: int, output_size: int) -> None:
+    def __init__(self, session: _Session, workers: int, input_size: int, output_size: int) -> None:
         self.model = session.model
         self.inputs: Channel[tuple[Any, Any]] = Channel(input_size)
         self.outputs: Channel[_Outcome] = Channel(output_size)

@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy.typing as npt
 
-from .backends import Session
-from .backends.furiosa import FuriosaQueue, FuriosaSession, vendor, vendor_errors
-from .devices import Choice, choose
+from .backends import find_backend
+from .backends.base import BlockingQueue, BlockingSession, Connection
+from .devices import Choice, choose, resolve
 from .errors import FuriosaRuntimeError, FuriosaRuntimeWarning, SessionClosed, SessionTerminated
-from .opening import Order, npu_source, settled
-from .queue import Pipeline, Received
-from .source import ModelSource, Precision
+from .queue import Received
+from .source import ModelSource, Precision, RunnerOptions
 from .tensor import Axis, DataType, Model, Tensor, TensorArray, TensorDesc
 
 if TYPE_CHECKING:
@@ -55,8 +54,6 @@ __all__ = [
     "create_runner",
 ]
 
-VENDOR = "furiosa.runtime.sync"
-
 
 def create_runner(
     model: ModelSource,
@@ -67,7 +64,7 @@ def create_runner(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> Runner:
-    """A runner for a model, on the NPU if there is one and on the CPU if not.
+    """Return a runner for a model, on the NPU if there is one and on the CPU if not.
 
     Args:
         model: An ONNX or TensorFlow Lite model (bytes, a path, a `ModelProto`), a model of this
@@ -81,7 +78,7 @@ def create_runner(
             has no other.
 
     Raises:
-        BackendUnavailable: A device was ordered that is not there.
+        BackendUnavailable: A device is ordered that is not there.
         ExtraRequired: The model is TensorFlow Lite, and LiteRT is not installed.
         FuriosaRuntimeError: The model cannot be loaded (ENF, for one, on a CPU), or an option of
             the compiler is unknown or has the wrong type.
@@ -89,8 +86,8 @@ def create_runner(
         TypeError: An argument has the wrong type.
         ValueError: A number is less than 1, or the device string is none.
     """
-    order = Order(worker_num, batch_size, compiler_config, precision)
-    return _runner(choose(device), None, model, order)
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
+    return _create_runner(choose(device), model, options)
 
 
 def create_queue(
@@ -104,7 +101,7 @@ def create_queue(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> QueuePair:
-    """A submitter and a receiver, with workers between them.
+    """Return a submitter and a receiver, with workers between them.
 
     Args:
         model: As for `create_runner`.
@@ -124,12 +121,12 @@ def create_queue(
         ValueError: A number is less than 1.
     """
     sizes = input_queue_size, output_queue_size
-    order = Order(worker_num, batch_size, compiler_config, precision, *sizes)
-    return _queue(choose(device), None, model, order)
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
+    return _create_queue(choose(device), model, options)
 
 
 class Runtime:
-    """A device on which runners and queues are made; closing it closes them.
+    """A device on which runners and queues are created; closing it closes them.
 
     Args:
         device: See `furiosa_models.runtime.devices.choose`.
@@ -138,18 +135,16 @@ class Runtime:
         choice: The device, and why.
 
     Raises:
-        BackendUnavailable: A device was ordered that is not there.
+        BackendUnavailable: A device is ordered that is not there.
         FuriosaRuntimeError: The device cannot be had.
     """
 
     def __init__(self, device: str | None = None) -> None:
         self.choice = choose(device)
-        self._vendor: Any = None
         self._closed = False
-        self._made: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
-        if self.choice.is_npu:
-            with vendor_errors():
-                self._vendor = vendor(VENDOR).Runtime(self.choice.device)
+        self._created: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
+        backend = find_backend(self.choice.backend)
+        self._connection = backend.connect(self.choice.device) if backend else None
 
     def create_runner(
         self,
@@ -160,11 +155,11 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> Runner:
-        """A runner on this device; see `create_runner`."""
+        """Return a runner on this device; see `create_runner`."""
         self._check_open()
-        order = Order(worker_num, batch_size, compiler_config, precision)
-        runner = _runner(self.choice, self._vendor, model, order)
-        self._made.add(runner)
+        options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
+        runner = _create_runner(self.choice, model, options, self._connection)
+        self._created.add(runner)
         return runner
 
     def create_queue(
@@ -178,22 +173,21 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> QueuePair:
-        """A submitter and a receiver on this device; see `create_queue`."""
+        """Return a submitter and a receiver on this device; see `create_queue`."""
         self._check_open()
         sizes = input_queue_size, output_queue_size
-        order = Order(worker_num, batch_size, compiler_config, precision, *sizes)
-        pair = _queue(self.choice, self._vendor, model, order)
-        self._made.update(pair)
+        options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
+        pair = _create_queue(self.choice, model, options, self._connection)
+        self._created.update(pair)
         return pair
 
     def close(self) -> bool:
-        """Close it and all that was made on it; True the first time."""
+        """Close the runtime and all that was created on it. Return True the first time."""
         was_open, self._closed = not self._closed, True
-        for made in [*self._made]:
-            made.close()
-        if was_open and self._vendor is not None:
-            with vendor_errors():
-                self._vendor.close()
+        for created in [*self._created]:
+            created.close()
+        if was_open and self._connection is not None:
+            self._connection.close()
         return was_open
 
     def __enter__(self) -> Self:
@@ -215,14 +209,14 @@ class Runner:
         choice: The device it runs on, and why.
     """
 
-    def __init__(self, session: Session | FuriosaSession, choice: Choice) -> None:
-        self._session: Session | FuriosaSession | None = session
+    def __init__(self, session: BlockingSession, choice: Choice) -> None:
+        self._session: BlockingSession | None = session
         self._closing = threading.Lock()
         self.choice = choice
 
     @property
     def backend(self) -> str:
-        """`furiosa`, `onnxruntime`, `openvino` or `litert`."""
+        """Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` or a user's."""
         return self.choice.backend
 
     @property
@@ -234,14 +228,14 @@ class Runner:
     @property
     def takes_batches(self) -> bool:
         """Whether the first dimension of the inputs may have any size."""
-        return not self.choice.is_npu and all(0 in desc.open_dims for desc in self.model.inputs())
+        return self._open().takes_batches
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Fresh input tensors, all zero."""
+        """Return fresh input tensors, all zero."""
         return self._open().allocate()
 
     def run(self, inputs: Tensor | Sequence[Tensor]) -> list[npt.NDArray[Any]]:
-        """Outputs for one input, or for a list of them; the inputs are not copied.
+        """Return the outputs for one input, or for a list of them; the inputs are not copied.
 
         Raises:
             TypeError: An input has the wrong dtype.
@@ -254,7 +248,7 @@ class Runner:
     def run_with(
         self, output_names: Sequence[str], inputs: Mapping[str, Tensor]
     ) -> list[npt.NDArray[Any]]:
-        """The named outputs for inputs by name.
+        """Return the named outputs for inputs by name.
 
         Raises:
             TensorNameNotFound: The model has no such input or output.
@@ -266,7 +260,7 @@ class Runner:
         return self._open().run_with(output_names, inputs)
 
     def close(self) -> bool:
-        """Free the model; True the first time."""
+        """Free the model. Return True the first time."""
         with self._closing:
             session, self._session = self._session, None
         if session is not None:
@@ -283,7 +277,7 @@ class Runner:
         state = "closed" if self._session is None else self.choice.reason
         return f"<{type(self).__name__} on {self.backend}: {state}>"
 
-    def _open(self) -> Session | FuriosaSession:
+    def _open(self) -> BlockingSession:
         session = self._session
         if session is None:
             msg = "the runner is closed: create a new one"
@@ -294,7 +288,7 @@ class Runner:
 class _End:
     """What the two ends have in common."""
 
-    def __init__(self, queue: Pipeline | FuriosaQueue) -> None:
+    def __init__(self, queue: BlockingQueue) -> None:
         self._queue = queue
         self._closed = False
 
@@ -306,7 +300,7 @@ class _End:
         return model
 
     def close(self) -> bool:
-        """Close it; True the first time."""
+        """Close it. Return True the first time."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -325,12 +319,12 @@ class Submitter(_End):
     """The end of a queue that takes inputs; safe to use from many threads."""
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Fresh input tensors, all zero."""
+        """Return fresh input tensors, all zero."""
         self._check_open()
         return self._queue.allocate()
 
     def submit(self, inputs: Tensor | Sequence[Tensor], context: Any = None) -> None:
-        """Put one input, or a list of them, into the queue; waits while that is full.
+        """Put one input, or a list of them, into the queue; wait while it is full.
 
         The inputs are not copied: they must not change before the result is there.
 
@@ -348,7 +342,7 @@ class Submitter(_End):
         self._queue.submit(inputs, context)
 
     def close(self) -> bool:
-        """Take no more inputs; those in the queue are still run. True the first time."""
+        """Take no more inputs; those in the queue are still run. Return True the first time."""
         self._closed = True
         return self._queue.close_submitter()
 
@@ -364,7 +358,7 @@ class Receiver(_End):
     """
 
     def recv(self, timeout: float | None = None) -> Received:
-        """A result: the context of its submission, and the outputs.
+        """Return a result: the context of its submission, and the outputs.
 
         Args:
             timeout: Seconds to wait; as long as it takes by default.
@@ -383,7 +377,7 @@ class Receiver(_End):
         return self._queue.recv(timeout)
 
     def close(self) -> bool:
-        """Give no more results, and run nothing any more. True the first time."""
+        """Give no more results, and run nothing any more. Return True the first time."""
         self._closed = True
         was_open = self._queue.close_receiver()
         self._queue.join()
@@ -414,11 +408,6 @@ class QueuePair(NamedTuple):
     submitter: Submitter
     receiver: Receiver
 
-    @classmethod
-    def of(cls, queue: Pipeline | FuriosaQueue) -> QueuePair:
-        """The two ends of one queue."""
-        return cls(Submitter(queue), Receiver(queue))
-
     def __enter__(self) -> QueuePair:
         return self
 
@@ -427,18 +416,16 @@ class QueuePair(NamedTuple):
         self.receiver.close()
 
 
-def _runner(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> Runner:
-    if not choice.is_npu:
-        session = order.cpu_session(model, choice)
-        return Runner(session, settled(choice, session))
-    creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
-    source, options = npu_source(model, choice.num_pe, order.precision), order.npu_options()
-    return Runner(FuriosaSession(creator, source, device=device, **options), choice)
+def _create_runner(
+    choice: Choice, model: ModelSource, options: RunnerOptions, connection: Connection | None = None
+) -> Runner:
+    choice, backend, program = resolve(choice, model, options)
+    return Runner(backend.open_session(program, choice.device, options, connection), choice)
 
 
-def _queue(choice: Choice, runtime: Any, model: ModelSource, order: Order) -> QueuePair:
-    if not choice.is_npu:
-        return QueuePair.of(order.cpu_queue(model, choice))
-    creator, device = (runtime, None) if runtime else (vendor(VENDOR), choice.device)
-    source, options = npu_source(model, choice.num_pe, order.precision), order.npu_queue_options()
-    return QueuePair.of(FuriosaQueue(creator, source, device=device, **options))
+def _create_queue(
+    choice: Choice, model: ModelSource, options: RunnerOptions, connection: Connection | None = None
+) -> QueuePair:
+    choice, backend, program = resolve(choice, model, options)
+    queue = backend.open_queue(program, choice.device, options, connection)
+    return QueuePair(Submitter(queue), Receiver(queue))

@@ -111,7 +111,7 @@ class _Dying:
 
 
 def test_a_dead_worker_never_hangs_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)  # type: ignore[arg-type]
+    pipeline = Pipeline(_Dying(), 2, 4, 4)
     for i in range(3):
         pipeline.submit(X, i)
     for _ in range(3):
@@ -121,12 +121,12 @@ def test_a_dead_worker_never_hangs_a_receiver() -> None:
 
 
 def test_workers_that_are_gone_never_hang_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)  # type: ignore[arg-type]
+    pipeline = Pipeline(_Dying(), 2, 4, 4)
     pipeline.close_submitter()
     pipeline.join()
     with pytest.raises(SessionTerminated):
         pipeline.take()
-    pipeline = Pipeline(_Dying(), 1, 4, 4)  # type: ignore[arg-type]
+    pipeline = Pipeline(_Dying(), 1, 4, 4)
     living, pipeline._threads = pipeline._threads, [threading.Thread()]  # as after a fork
     with pytest.raises(SessionTerminated, match="workers died"):
         pipeline.recv()
