@@ -1,7 +1,13 @@
-"""The queue of a runtime: a bounded channel in front of workers and one behind them."""
+"""The queue of a runtime: a bounded channel in front of workers and one behind them.
+
+When the process ends, queues that are open are closed and their workers are waited for, so that no
+thread is inside a library's inference while the interpreter is torn down.
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -160,11 +166,9 @@ class Pipeline:
         self.inputs: Channel[tuple[Any, Any]] = Channel(input_size)
         self.outputs: Channel[_Outcome] = Channel(output_size)
         self._submitting = self._receiving = True
-        team = _Team(session.run, self.inputs, self.outputs, workers)
         # The threads know the queues and not this object, which can thus be collected.
-        self._threads = [threading.Thread(target=team.work, daemon=True) for _ in range(workers)]
-        for thread in self._threads:
-            thread.start()
+        self._team = _Team(session.run, self.inputs, self.outputs, workers)
+        self._team.start()
 
     def submit(self, inputs: Any, context: Any) -> None:
         """Check inputs and put them into the queue; raises as `check` and `put`."""
@@ -240,18 +244,17 @@ class Pipeline:
 
     def join(self) -> None:
         """Wait until the workers have ended."""
-        for thread in self._threads:
-            thread.join()
+        self._team.join()
 
     def _notice_death(self) -> None:
         """Close the queues if there are no workers, as in a forked process."""
-        if not any(thread.is_alive() for thread in self._threads):
+        if not self._team.is_alive():
             self.inputs.close(discard=True)
             self.outputs.close()
 
 
 class _Team:
-    """What the workers share; the last one to leave closes both queues."""
+    """Workers; the last one to leave closes both queues."""
 
     def __init__(
         self,
@@ -263,8 +266,29 @@ class _Team:
         self._run, self._inputs, self._outputs = run, inputs, outputs
         self._at_work = size
         self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size)]
 
-    def work(self) -> None:
+    def start(self) -> None:
+        """Start the workers."""
+        _teams.add(self)
+        for thread in self._threads:
+            thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether a worker is left; none is in a forked process."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def stop(self) -> None:
+        """Let the workers leave after the inferences that they are at."""
+        self._inputs.close(discard=True)
+        self._outputs.close(discard=True)
+
+    def join(self) -> None:
+        """Wait until the workers have ended."""
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
         """Run submissions until there are no more."""
         try:
             while True:
@@ -286,3 +310,22 @@ class _Team:
             if self._at_work == 0:
                 self._inputs.close(discard=True)
                 self._outputs.close()
+                _teams.discard(self)
+
+
+_teams: set[_Team] = set()
+"""Workers of this process that have not left."""
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Wait for the inferences of open queues: ended inside of one, the process would abort."""
+    teams = [*_teams]
+    for team in teams:
+        team.stop()
+    for team in teams:
+        team.join()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_teams.clear)  # the workers stay with the parent

@@ -127,7 +127,7 @@ def test_workers_that_are_gone_never_hang_a_receiver() -> None:
     with pytest.raises(SessionTerminated):
         pipeline.take()
     pipeline = Pipeline(_Dying(), 1, 4, 4)
-    living, pipeline._threads = pipeline._threads, [threading.Thread()]  # as after a fork
+    living, pipeline._team._threads = pipeline._team._threads, [threading.Thread()]  # as by fork
     with pytest.raises(SessionTerminated, match="workers died"):
         pipeline.recv()
     with pytest.raises(SessionTerminated, match="workers died"):
