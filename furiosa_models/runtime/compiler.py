@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 COMPILER = "furiosa-compiler"
 
-_PATIENCE_S = 10
-_MOST_WORDS = 4000
+_VERSION_TIMEOUT_S = 10
+_MAX_OUTPUT = 4000
 _TARGETS = {1: "warboy", 2: "warboy-2pe"}
 _BACKEND = re.compile(r"backend:\s*- version:\s*(?P<version>\S+)\s*- revision:\s*(?P<revision>\w+)")
 _TITLE = re.compile(r"v(?P<version>\d+\.\d+\.\d+\S*) \((?P<revision>\w+)")
@@ -110,7 +110,7 @@ class Compiler:
         return f"{self.version}_{self.revision}" if self.revision else self.version
 
     def compile(self, model: bytes, num_pe: Literal[1, 2]) -> bytes:
-        """The NPU program of a quantized ONNX model; takes seconds to minutes.
+        """Return the NPU program of a quantized ONNX model; takes seconds to minutes.
 
         Args:
             model: The model's bytes.
@@ -148,7 +148,7 @@ class Compiler:
             start_new_session=True,  # what it starts is ended with it
         )
         try:
-            words, _ = process.communicate(timeout=limit)
+            output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             msg = (
                 f"{self} took longer than {limit:g} s and was ended; "
@@ -158,13 +158,13 @@ class Compiler:
         finally:
             _end(process)
         if process.returncode != 0:
-            said = words.strip()[-_MOST_WORDS:] or "nothing"
+            said = output.strip()[-_MAX_OUTPUT:] or "nothing"
             msg = f"{self} failed (exit code {process.returncode}); it said:\n{said}"
             raise CompilationError(msg)
 
 
 def find_compiler() -> Compiler | None:
-    """The compiler on `PATH`, or None where there is none that answers."""
+    """Return the compiler on `PATH`, or None where there is none that answers."""
     program = shutil.which(COMPILER)
     return None if program is None else _ask(program, Path(program).stat().st_mtime_ns)
 
@@ -196,12 +196,16 @@ def check_compiler_config(config: object) -> None:
 
 @lru_cache(maxsize=4)
 def _ask(program: str, _changed: int) -> Compiler | None:
-    """What a command says of itself; asked anew when its file changes."""
+    """Return the compiler that a command says it is; ask anew when its file changes."""
     import subprocess
 
     try:
         answer = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=True, timeout=_PATIENCE_S
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_VERSION_TIMEOUT_S,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("%s does not say its version (%s): going on without it", program, error)
@@ -214,7 +218,7 @@ def _ask(program: str, _changed: int) -> Compiler | None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End what still runs of it, and forget it."""
+    """Kill what still runs of it, and reap it."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

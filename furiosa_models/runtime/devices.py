@@ -73,7 +73,7 @@ def choose(device: str | None) -> Choice:
             to what is there: an NPU, else the CPU.
 
     Raises:
-        BackendUnavailable: A device is ordered that is not there.
+        BackendUnavailable: The device that is asked for is not there.
         TypeError: It is no string.
         ValueError: The string is no device string.
     """
@@ -128,7 +128,7 @@ def is_shareable(device: str | None) -> bool:
 def makes_npu_programs() -> bool:
     """Whether programs of this machine are for an NPU: it has one, or the compiler for one.
 
-    They are not where the environment orders another device.
+    They are not where the environment asks for another device.
     """
     return _may_default_to_npu() and (find_compiler() is not None or _npu_answers())
 
@@ -139,25 +139,25 @@ def defaults_to_npu() -> bool:
 
 
 def _choice(device: str | None) -> Choice:
-    ordered, source = _ordered(device)
-    if ordered is None:
+    requested, source = _requested(device)
+    if requested is None:
         return _preferred()
-    backend = next(backends_for(ordered), None)
+    backend = next(backends_for(requested), None)
     if backend is None:
-        msg = f"{source}: {ordered!r} is no device: {_expected()}"
+        msg = f"{source}: {requested!r} is no device: {_expected()}"
         raise ValueError(msg)
     try:
-        problem = backend.problem(ordered)
+        problem = backend.problem(requested)
     except ValueError as error:
         msg = f"{source}: {error}"
         raise ValueError(msg) from None
     if problem is not None:
         msg = (
-            f"{source} orders {ordered!r}, which cannot be had: {problem}. device='cpu' runs "
+            f"{source} orders {requested!r}, which cannot be had: {problem}. device='cpu' runs "
             "anywhere"
         )
         raise BackendUnavailable(msg)
-    return Choice(backend.name, ordered, f"{source} orders {ordered!r}")
+    return Choice(backend.name, requested, f"{source} orders {requested!r}")
 
 
 def _preferred() -> Choice:
@@ -169,8 +169,8 @@ def _preferred() -> Choice:
     return Choice(*_CPU, f"no NPU: {problem}")
 
 
-def _ordered(device: object) -> tuple[str | None, str]:
-    """Return the device that is ordered (None: none is), and who orders it."""
+def _requested(device: object) -> tuple[str | None, str]:
+    """Return the device that is asked for (None: no one in particular), and by whom."""
     if device is None:
         for name in ENVIRONMENT:
             if value := os.environ.get(name):
@@ -193,9 +193,9 @@ def _expected() -> str:
 
 
 def _may_default_to_npu() -> bool:
-    """Whether the environment orders no device, or an NPU."""
-    ordered, _ = _ordered(None)
-    backend = None if ordered is None else next(backends_for(ordered), None)
+    """Whether the environment asks for no device, or for an NPU."""
+    requested, _ = _requested(None)
+    backend = None if requested is None else next(backends_for(requested), None)
     return backend is None or backend.name == _NPU[0]
 
 

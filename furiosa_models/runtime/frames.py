@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .profiling import Frames
+from .profiling import Profiler as Frames
 
 __all__ = ["Frames"]

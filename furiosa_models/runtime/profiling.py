@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -15,20 +14,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BackendUnavailable, ExtraRequired
+from .._lazy import require
+from ..errors import BackendUnavailable
 from .errors import FuriosaRuntimeError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Frames", "Profiler", "RecordFormat", "Resource", "inference", "watched"]
+__all__ = ["Profiler", "RecordFormat", "Resource", "inference", "watched"]
 
 _INFERENCE = "Inference"
 _NPU = "NPU"
 _OPERATION = "Node"
 _QUANTILES = (0.9, 0.95, 0.97, 0.99, 0.999)
 _US = 1000
-_AN_HOUR = 3600 * 10**9
+_HOUR_NS = 3600 * 10**9
 
 
 class Resource(Flag):
@@ -46,16 +46,74 @@ class RecordFormat(IntEnum):
     PandasDataFrame = 1
 
 
-class Frames:
-    """Records of a profiler that was left: spans with name, category, start, end and thread.
+class Profiler:
+    """Records what runs while it is entered; one at a time in a process.
 
-    Times are in nanoseconds. Every method needs pandas, and raises `ExtraRequired` without it.
+    ```python
+    with open("trace.json", "w") as file, profile(file=file) as profiler:
+        with create_runner(model) as runner, profiler.record("trace"):
+            runner.run(tensor)
+    ```
+
+    Every inference is a span `Inference`. Of runners on ONNX Runtime that are made inside, every
+    operation is a span as well. `chrome://tracing` and Perfetto show the file. Once the profiler is
+    left, it also gives data frames, with times in nanoseconds; that needs pandas, and raises
+    `ExtraRequired` without it.
+
+    Args:
+        resource: What to record; on a CPU there is no `Resource.NPU`.
+        format: Trace events, which are written on leaving, or data frames.
+        config: `file`, for trace events: a file object or descriptor; standard output by default.
+
+    Raises:
+        BackendUnavailable: Only an NPU was to be recorded.
+        ValueError: There is no such format or option.
     """
 
-    _events: list[dict[str, Any]] = []  # noqa: RUF012
+    def __init__(
+        self,
+        resource: Resource = Resource.ALL,
+        format: RecordFormat = RecordFormat.ChromeTrace,
+        **config: Any,
+    ) -> None:
+        if Resource.CPU not in resource:
+            msg = f"{resource} cannot be recorded: models run on the CPU. Resource.ALL records that"
+            raise BackendUnavailable(msg)
+        self._format = RecordFormat(format)
+        known = {"file"} if self._format is RecordFormat.ChromeTrace else set()
+        if unknown := sorted(config.keys() - known):
+            msg = f"{self._format.name} has no option {unknown[0]!r}; it has {known or 'none'}"
+            raise ValueError(msg)
+        self._file = config.get("file", sys.stdout)
+        self._spans: list[dict[str, Any]] = []
+        self._sessions: list[tuple[Any, int]] = []
+        self._pauses: list[tuple[int, int]] = []
+        self._paused_at: int | None = None
+        self._events: list[dict[str, Any]] = []
+
+    def record(
+        self, name: str = "", warm_up: bool = False
+    ) -> AbstractContextManager[ProfilerRecordObject]:
+        """Record a span of that name while it is entered; with `warm_up`, record nothing in it."""
+        return _warming_up(self) if warm_up else _recorded(self, name, "Record")
+
+    def pause(self) -> None:
+        """Record nothing from here on."""
+        if self._paused_at is None:
+            self._paused_at = time.time_ns()
+
+    def resume(self) -> None:
+        """Record again."""
+        if self._paused_at is not None:
+            self._pauses.append((self._paused_at, time.time_ns()))
+            self._paused_at = None
+
+    def export_chrome_trace(self, filename: str | os.PathLike[str]) -> None:
+        """Write the records as trace events."""
+        Path(filename).write_text(json.dumps(_trace(self._events)))
 
     def get_pandas_dataframe(self) -> Any:
-        """Every span: `name`, `cat`, `start`, `end`, `dur` and `thread.id`."""
+        """Return every span: `name`, `cat`, `start`, `end`, `dur` and `thread.id`."""
         columns = ("name", "cat", "start", "end", "thread.id")
         rows = [[span[column] for column in columns] for span in self._events]
         frame = _pandas().DataFrame(rows, columns=list(columns))
@@ -63,17 +121,17 @@ class Frames:
         return frame
 
     def get_pandas_dataframe_with_filter(self, column: str, value: str) -> Any:
-        """The spans whose column has that value."""
+        """Return the spans whose column has that value."""
         frame = self.get_pandas_dataframe()
         return frame[frame[column] == value]
 
     def get_cpu_pandas_dataframe(self) -> Any:
-        """The spans of the CPU: all of them."""
+        """Return the spans of the CPU: all of them."""
         frame = self.get_pandas_dataframe()
         return frame[frame["cat"] != _NPU]
 
     def get_npu_pandas_dataframe(self) -> Any:
-        """The spans of the NPU: none on a CPU."""
+        """Return the spans of the NPU: none on a CPU."""
         return self.get_pandas_dataframe_with_filter("cat", _NPU)
 
     def print_npu_operators(self) -> None:
@@ -107,70 +165,6 @@ class Frames:
         line = "=" * 48
         body = "\n".join(f"{label:<31} : {value}" for label, value in rows)
         sys.stdout.write(f"{line}\n  Inference Results Summary\n{line}\n{body}\n")
-
-
-class Profiler(Frames):
-    """Records what runs while it is entered; one at a time in a process.
-
-    ```python
-    with open("trace.json", "w") as file, profile(file=file) as profiler:
-        with create_runner(model) as runner, profiler.record("trace"):
-            runner.run(tensor)
-    ```
-
-    Every inference is a span `Inference`. Of runners on ONNX Runtime that are made inside, every
-    operation is a span as well. `chrome://tracing` and Perfetto show the file.
-
-    Args:
-        resource: What to record; on a CPU there is no `Resource.NPU`.
-        format: Trace events, which are written on leaving, or data frames.
-        config: `file`, for trace events: a file object or descriptor; standard output by default.
-
-    Raises:
-        BackendUnavailable: Only an NPU was to be recorded.
-        ValueError: There is no such format or option.
-    """
-
-    def __init__(
-        self,
-        resource: Resource = Resource.ALL,
-        format: RecordFormat = RecordFormat.ChromeTrace,
-        **config: Any,
-    ) -> None:
-        if Resource.CPU not in resource:
-            msg = f"{resource} cannot be recorded: models run on the CPU. Resource.ALL records that"
-            raise BackendUnavailable(msg)
-        self._format = RecordFormat(format)
-        known = {"file"} if self._format is RecordFormat.ChromeTrace else set()
-        if unknown := sorted(config.keys() - known):
-            msg = f"{self._format.name} has no option {unknown[0]!r}; it has {known or 'none'}"
-            raise ValueError(msg)
-        self._file = config.get("file", sys.stdout)
-        self._spans: list[dict[str, Any]] = []
-        self._sessions: list[tuple[Any, int]] = []
-        self._pauses: list[tuple[int, int]] = []
-        self._paused_at: int | None = None
-
-    def record(
-        self, name: str = "", warm_up: bool = False
-    ) -> AbstractContextManager[ProfilerRecordObject]:
-        """A span of that name while it is entered; with `warm_up`, nothing is recorded in it."""
-        return _warming_up(self) if warm_up else _recorded(self, name, "Record")
-
-    def pause(self) -> None:
-        """Record nothing from here on."""
-        if self._paused_at is None:
-            self._paused_at = time.time_ns()
-
-    def resume(self) -> None:
-        """Record again."""
-        if self._paused_at is not None:
-            self._pauses.append((self._paused_at, time.time_ns()))
-            self._paused_at = None
-
-    def export_chrome_trace(self, filename: str | os.PathLike[str]) -> None:
-        """Write the records as trace events."""
-        Path(filename).write_text(json.dumps(_trace(self._events)))
 
     def __enter__(self) -> Self:
         _begin(self)
@@ -206,14 +200,14 @@ _active: Profiler | None = None
 
 
 def inference(backend: str) -> AbstractContextManager[Any]:
-    """What an inference is done in: a span if there is a profiler, else nothing."""
+    """Return the context of an inference: a span if there is a profiler, else nothing."""
     profiler = _active  # which another thread may leave at any moment
     return nullcontext() if profiler is None else _recorded(profiler, _INFERENCE, backend)
 
 
 @contextmanager
 def watched(options: Any) -> Iterator[list[Any]]:
-    """Let the session be profiled that is made of `options` and put into the list given."""
+    """Profile the session that is created with `options` and put into the list given."""
     profiler = _active
     if profiler is None:
         yield []
@@ -221,14 +215,14 @@ def watched(options: Any) -> Iterator[list[Any]]:
     folder = TemporaryDirectory(prefix="furiosa-models-")
     options.enable_profiling = True
     options.profile_file_prefix = str(Path(folder.name) / "profile")
-    made: list[Any] = []
+    created: list[Any] = []
     begun = time.time_ns()
     try:
-        yield made
+        yield created
     finally:
-        if not made:
+        if not created:
             folder.cleanup()
-    profiler._sessions += [((session, folder), begun) for session in made]
+    profiler._sessions += [((session, folder), begun) for session in created]
 
 
 def _begin(profiler: Profiler) -> None:
@@ -271,11 +265,11 @@ def _span(name: str, category: str, start: int, end: int, thread: int) -> dict[s
 
 
 def _operations(watched_session: Any, begun: int) -> Iterator[dict[str, Any]]:
-    """What ONNX Runtime recorded of a session, which then records no more."""
+    """Return what ONNX Runtime recorded of a session, which then records no more."""
     session, folder = watched_session
     # Its clock is the system's on Linux; elsewhere it may count from the machine's start.
     told = int(session.get_profiling_start_time_ns())
-    zero = told if abs(told - begun) < _AN_HOUR else begun
+    zero = told if abs(told - begun) < _HOUR_NS else begun
     path = session.end_profiling()
     events = json.loads(Path(path).read_text()) if path else []
     folder.cleanup()
@@ -286,7 +280,7 @@ def _operations(watched_session: Any, begun: int) -> Iterator[dict[str, Any]]:
 
 
 def _trace(spans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Spans as complete events of the trace event format, from the first one on."""
+    """Return spans as complete events of the trace event format, from the first one on."""
     zero = spans[0]["start"] if spans else 0
     return [
         {
@@ -320,8 +314,4 @@ def _print(frame: Any) -> None:
 
 
 def _pandas() -> Any:
-    try:
-        return importlib.import_module("pandas")
-    except ImportError as error:
-        msg = "data frames need pandas, which is not installed: pip install pandas"
-        raise ExtraRequired(msg) from error
+    return require("pandas", "data frames need pandas")

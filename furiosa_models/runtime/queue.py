@@ -50,7 +50,7 @@ class Channel(Generic[Item]):
     """A first-in-first-out queue of bounded size.
 
     Args:
-        capacity: Most items it holds.
+        capacity: Maximum number of items that it holds.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -61,11 +61,11 @@ class Channel(Generic[Item]):
         self._listeners: set[Callable[[], None]] = set()
 
     def put(self, item: Item, timeout: float | None = None) -> None:
-        """Append an item, waiting for room.
+        """Append an item; wait for room.
 
         Args:
             item: The item.
-            timeout: Seconds to wait; for ever by default.
+            timeout: Seconds to wait; forever by default.
 
         Raises:
             Closed: The channel is closed, or was while this waited.
@@ -82,7 +82,7 @@ class Channel(Generic[Item]):
         self._wait(attempt, timeout)
 
     def get(self, timeout: float | None = None) -> Item:
-        """Take the oldest item, waiting for one.
+        """Return the oldest item; wait for one.
 
         Raises:
             Closed: The channel is closed and empty, or came to be while this waited.
@@ -171,15 +171,15 @@ class Pipeline:
         self._team.start()
 
     def submit(self, inputs: Any, context: Any) -> None:
-        """Check inputs and put them into the queue; raises as `check` and `put`."""
+        """Check inputs and put them into the queue; raise what `check` and `put` raise."""
         self.put(self.check(inputs), context)
 
     def check(self, inputs: Any) -> list[npt.NDArray[Any]]:
-        """The inputs as a list of arrays; raises as `Model.check`."""
+        """Return the inputs as a list of arrays; raise what `Model.check` raises."""
         return self.model.check(as_tensors(inputs))
 
     def put(self, inputs: Any, context: Any, timeout: float | None = None) -> None:
-        """Put checked inputs into the queue; `NotNow` where there is no room in time.
+        """Put checked inputs into the queue; raise `NotNow` where there is no room in time.
 
         Raises:
             SessionClosed: The submitter was closed.
@@ -196,7 +196,7 @@ class Pipeline:
             raise SessionTerminated(msg) from None
 
     def take(self, timeout: float | None = None) -> Received:
-        """Take a result; `NotNow` where none comes in time.
+        """Return a result; raise `NotNow` where none comes in time.
 
         Raises:
             SessionClosed: The receiver was closed.
@@ -218,7 +218,7 @@ class Pipeline:
         return outcome.context, outcome.outputs
 
     def recv(self, timeout: float | None = None) -> Received:
-        """As `take`, with `QueueWaitTimeout` where none comes in time."""
+        """Return a result; raise `QueueWaitTimeout` where none comes in time."""
         try:
             return self.take(timeout)
         except NotNow:
@@ -226,17 +226,17 @@ class Pipeline:
             raise QueueWaitTimeout(msg) from None
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Fresh input tensors, all zero."""
+        """Return fresh input tensors, all zero."""
         return self.model.allocate()
 
     def close_submitter(self) -> bool:
-        """Take no more submissions; those in the queue are still run. True the first time."""
+        """Take no more submissions; run those in the queue. Return True the first time."""
         was_open, self._submitting = self._submitting, False
         self.inputs.close()
         return was_open
 
     def close_receiver(self) -> bool:
-        """Give no more results, and run nothing any more. True the first time."""
+        """Give no more results, and run nothing any more. Return True the first time."""
         was_open, self._receiving = self._receiving, False
         self.inputs.close(discard=True)
         self.outputs.close(discard=True)

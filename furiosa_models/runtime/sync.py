@@ -78,7 +78,7 @@ def create_runner(
             has no other.
 
     Raises:
-        BackendUnavailable: A device is ordered that is not there.
+        BackendUnavailable: The device that is asked for is not there.
         ExtraRequired: The model is TensorFlow Lite, and LiteRT is not installed.
         FuriosaRuntimeError: The model cannot be loaded (ENF, for one, on a CPU), or an option of
             the compiler is unknown or has the wrong type.
@@ -135,7 +135,7 @@ class Runtime:
         choice: The device, and why.
 
     Raises:
-        BackendUnavailable: A device is ordered that is not there.
+        BackendUnavailable: The device that is asked for is not there.
         FuriosaRuntimeError: The device cannot be had.
     """
 

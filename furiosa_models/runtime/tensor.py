@@ -51,7 +51,7 @@ class Axis(Enum):
 
 
 class _ElementName(str):
-    """The value of a `DataType`, which an array of several elements may be compared with."""
+    """The value of a `DataType`; arrays are not compared with it element by element."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, str) and str(self) == str(other)
@@ -160,7 +160,7 @@ class TensorDesc:
 
     @classmethod
     def of(cls, name: str | None, sizes: Sequence[int | None], dtype: DataType) -> TensorDesc:
-        """The description of a tensor with these sizes; None is any size."""
+        """Return the description of a tensor with these sizes; None is any size."""
         shape = tuple(1 if size is None else size for size in sizes)
         return cls(name, shape, dtype, tuple(i for i, size in enumerate(sizes) if size is None))
 
@@ -170,18 +170,18 @@ class TensorDesc:
         return len(self.shape)
 
     def dim(self, idx: int) -> int:
-        """Size of a dimension."""
+        """Return the size of a dimension."""
         return self.shape[idx]
 
     def axis(self, idx: int) -> Axis:
-        """What a dimension counts: those of 4-D tensors are N, C, H, W, others are unknown."""
+        """Return what a dimension counts: N, C, H or W in 4-D tensors, unknown in others."""
         self.dim(idx)
         if self.ndim != 4:
             return Axis.UNKNOWN
         return (Axis.BATCH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)[idx]
 
     def stride(self, idx: int) -> int:
-        """Distance, in items, of neighbours along a dimension."""
+        """Return the distance, in items, of neighbors along a dimension."""
         self.dim(idx)
         return math.prod(self.shape[idx % self.ndim + 1 :])
 
@@ -213,7 +213,7 @@ class TensorDesc:
         )
 
     def check(self, value: object) -> npt.NDArray[Any]:
-        """The value as an array, not copied, if it fits this description.
+        """Return the value as an array, not copied, if it fits this description.
 
         Raises:
             TypeError: It is no array, or one of another dtype.
@@ -243,12 +243,12 @@ _HINTS = {
 
 
 def zeros(value: TensorDesc) -> npt.NDArray[Any]:
-    """A tensor of zeros that fits a description."""
+    """Return a tensor of zeros that fits a description."""
     return np.zeros(value.shape, value.numpy_dtype)
 
 
 def rand(value: TensorDesc) -> npt.NDArray[Any]:
-    """A tensor of random numbers that fits a description: all of an integer's range, or [0, 1)."""
+    """Return a random tensor that fits a description: an integer's whole range, or [0, 1)."""
     generator, dtype = np.random.default_rng(), value.numpy_dtype
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -288,23 +288,23 @@ class Model:
         return len(self._outputs)
 
     def input(self, idx: int) -> TensorDesc:
-        """Description of an input; `IndexError` where there is none."""
+        """Return the description of an input; `IndexError` where there is none."""
         return _nth(self._inputs, idx, "input")
 
     def inputs(self) -> list[TensorDesc]:
-        """Descriptions of the inputs."""
+        """Return the descriptions of the inputs."""
         return list(self._inputs)
 
     def output(self, idx: int) -> TensorDesc:
-        """Description of an output; `IndexError` where there is none."""
+        """Return the description of an output; `IndexError` where there is none."""
         return _nth(self._outputs, idx, "output")
 
     def outputs(self) -> list[TensorDesc]:
-        """Descriptions of the outputs."""
+        """Return the descriptions of the outputs."""
         return list(self._outputs)
 
     def summary(self) -> str:
-        """Inputs and outputs, in words."""
+        """Return the inputs and outputs, in words."""
         inputs, outputs = dict(enumerate(self._inputs)), dict(enumerate(self._outputs))
         return f"Inputs:\n{inputs}\nOutputs:\n{outputs}"
 
@@ -313,11 +313,11 @@ class Model:
         sys.stdout.write(self.summary() + "\n")
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Fresh input tensors, all zero."""
+        """Return fresh input tensors, all zero."""
         return [zeros(desc) for desc in self._inputs]
 
     def check(self, tensors: Sequence[object]) -> list[npt.NDArray[Any]]:
-        """The tensors as arrays, if they fit the inputs.
+        """Return the tensors as arrays, if they fit the inputs.
 
         Raises:
             TypeError: One has the wrong dtype.
@@ -330,7 +330,7 @@ class Model:
         return [desc.check(tensor) for desc, tensor in zip(self._inputs, tensors, strict=True)]
 
     def check_named(self, output_names: object, inputs: object) -> list[npt.NDArray[Any]]:
-        """As `check`, for inputs by name; the outputs' names are checked too.
+        """Return what `check` returns, for inputs by name; check the outputs' names, too.
 
         Raises:
             TypeError: As `check`; or the names are no list, or the inputs no mapping.
@@ -349,7 +349,7 @@ class Model:
 
 
 def as_tensors(inputs: object) -> list[object]:
-    """One tensor, or an iterable of them, as a list of them."""
+    """Return one tensor, or an iterable of them, as a list."""
     if isinstance(inputs, (np.ndarray, np.generic)) or hasattr(inputs, "__array_interface__"):
         return [inputs]
     try:
