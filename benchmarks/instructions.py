@@ -25,11 +25,11 @@ common.enter()
 import numpy as np
 import scenes
 
+from furiosa_models.heads.classification import rank_classes
+from furiosa_models.heads.ssd import decode_ssd
+from furiosa_models.heads.yolo import decode_yolov5
 from furiosa_models.images.preprocess import ImageInput, normalize, prepare
 from furiosa_models.ops.anchors import multiple_grid_anchors, yolo_p5_anchors
-from furiosa_models.vision.classification import top_k
-from furiosa_models.vision.ssd import decode_ssd
-from furiosa_models.vision.yolov5 import decode_yolov5
 
 CALLS = 10
 
@@ -58,7 +58,7 @@ def _yolov5() -> common.Work:
 
 def _classify() -> common.Work:
     logits = np.random.default_rng(0).normal(0, 1, (1, 1000)).astype(np.float32)
-    return partial(top_k, logits)
+    return partial(rank_classes, logits)
 
 
 KERNELS: dict[str, Callable[[], Callable[[], Any]]] = {

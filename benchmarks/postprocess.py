@@ -18,10 +18,10 @@ common.enter()
 import numpy as np
 import scenes
 
+from furiosa_models.heads import SSDHead, YOLOv5Head
 from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.ops.anchors import yolo_p5_anchors
 from furiosa_models.types import Platform
-from furiosa_models.vision.heads import SSDHead, YOLOv5Head
 
 CONTEXT = ImageContext(640, 480, 0.5, (0.0, 80.0))
 NAMES = tuple(map(str, range(91)))

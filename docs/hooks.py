@@ -158,10 +158,10 @@ def weights_row(artifact: Artifact) -> str:
     """A set of weights as a row of the table."""
     figures = "<br>".join(f"{a.metric} {a.value:.4f}" for a in artifact.accuracy) or "not measured"
     where = "<br>".join(f"{a.dataset}, {a.measured_by}" for a in artifact.accuracy) or "-"
-    size = f"{sum(file.size for file in artifact.files) / 1e6:.1f} MB"
+    size = f"{artifact.size / 1e6:.1f} MB"
     found = artifact.license
-    terms = f"{found.origin} / {found.carrier or '-'}" if found else "unknown"
-    note = f"<br>{found.note}" if found and found.note else ""
+    terms = f"{found.origin} / {found.carrier or '-'}"
+    note = f"<br>{found.note}" if found.note else ""
     row = [f"`{artifact.weights}`", figures, where, size, terms + note, f"`{artifact.location}`"]
     return f"| {' | '.join(row)} |"
 

@@ -92,7 +92,7 @@ def decode_ssd(
     epsilon: float,
     limits: _Limits,
 ) -> list[_Found]:
-    """Return boxes, scores and class ids of every image; see `vision.ssd.decode_ssd`."""
+    """Return boxes, scores and class ids of every image; see `heads.ssd.decode_ssd`."""
 
 def decode_yolo(
     first_maps: Sequence[NDArray[np.float32]],
@@ -107,9 +107,9 @@ def decode_yolo(
     epsilon: float,
     limits: _Limits,
 ) -> list[tuple[_Found, NDArray[np.float32]]]:
-    """Return what is found in every image, and its keypoints; see `vision.yolo`."""
+    """Return what is found in every image, and its keypoints; see `heads.yolo`."""
 
 def top_k(
     values: NDArray[np.float32], k: int, softmax: bool
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Return the class ids and scores of the `k` best of each row; see `vision.classification`."""
+    """Return the class ids and scores of the `k` best of each row; see `heads.classification`."""

@@ -4,124 +4,40 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from .artifacts.descriptor import zoo
 from .enums import ModelTaskType
 from .errors import ModelNotFound
 
 if TYPE_CHECKING:
     from .vision.tasks import ImageModel
 
-__all__ = ["ENTRIES", "Entry", "get_model", "list_models", "model_class", "task_type"]
+__all__ = ["aliases", "get_model", "list_models", "model_class", "task_type"]
 
-_PACKAGE = "furiosa_models.vision.models"
+_PACKAGE = "furiosa_models.zoo"
 
 _CLASSIFICATION = ModelTaskType.IMAGE_CLASSIFICATION
 _DETECTION = ModelTaskType.OBJECT_DETECTION
 _POSE = ModelTaskType.POSE_ESTIMATION
 
-
-class Entry(NamedTuple):
-    """What can be said of a model without importing its class (and numpy with it).
-
-    Attributes:
-        module: Module of its class, in `furiosa_models.vision.models`.
-        task: Its `task_type`.
-        summary: First line of its docstring.
-    """
-
-    module: str
-    task: ModelTaskType
-    summary: str
-
-
-ENTRIES = {
-    "EfficientNetB0": Entry(
-        "efficientnet_b0",
-        _CLASSIFICATION,
-        "EfficientNet-B0: 1000 classes of ImageNet, 224x224.",
-    ),
-    "EfficientNetLite0": Entry(
-        "efficientnet_lite",
-        _CLASSIFICATION,
-        "EfficientNet-Lite0: 1000 classes of ImageNet, 224x224; no swish and no squeeze-excite.",
-    ),
-    "EfficientNetLite1": Entry(
-        "efficientnet_lite",
-        _CLASSIFICATION,
-        "EfficientNet-Lite1: 1000 classes of ImageNet, 240x240.",
-    ),
-    "EfficientNetLite2": Entry(
-        "efficientnet_lite",
-        _CLASSIFICATION,
-        "EfficientNet-Lite2: 1000 classes of ImageNet, 260x260.",
-    ),
-    "EfficientNetV2s": Entry(
-        "efficientnet_v2s",
-        _CLASSIFICATION,
-        "EfficientNetV2-S: 1000 classes of ImageNet, 384x384; the most accurate classifier here.",
-    ),
-    "MobileNetV2": Entry(
-        "mobilenet_v2",
-        _CLASSIFICATION,
-        "MobileNetV2: 1000 classes of ImageNet, 224x224; small and fast.",
-    ),
-    "ResNet50": Entry(
-        "resnet50",
-        _CLASSIFICATION,
-        "ResNet50 v1.5: 1000 classes of ImageNet, 224x224, "
-        "the classifier of MLPerf inference v1.1.",
-    ),
-    "SSDMobileNet": Entry(
-        "ssd_mobilenet",
-        _DETECTION,
-        "SSD MobileNet v1: 90 classes of COCO, 300x300, the detector of MLPerf inference v1.1.",
-    ),
-    "SSDMobileNetV2": Entry(
-        "ssd_mobilenet_v2",
-        _DETECTION,
-        "SSD MobileNet v2: 90 classes of COCO, 300x300; better than v1, a little slower.",
-    ),
-    "SSDResNet34": Entry(
-        "ssd_resnet34",
-        _DETECTION,
-        "SSD ResNet34: 80 classes of COCO, 1200x1200, the large detector of MLPerf inference v1.1.",
-    ),
-    "YOLOv5l": Entry(
-        "yolov5",
-        _DETECTION,
-        'YOLOv5 large: 10 classes of BDD100K (80 of COCO with `weights="coco"`), 640x640.',
-    ),
-    "YOLOv5m": Entry(
-        "yolov5",
-        _DETECTION,
-        "YOLOv5 medium: 10 classes of BDD100K, 640x640.",
-    ),
-    "YOLOv5n": Entry(
-        "yolov5",
-        _DETECTION,
-        "YOLOv5 nano: 80 classes of COCO, 640x640; bring its weights, no package has them.",
-    ),
-    "YOLOv5s": Entry(
-        "yolov5",
-        _DETECTION,
-        "YOLOv5 small: 80 classes of COCO, 640x640.",
-    ),
-    "YOLOv7w6Pose": Entry(
-        "yolov7_w6_pose",
-        _POSE,
-        "YOLOv7-w6-pose: people and their 17 joints, 384x640.",
-    ),
+_MODULES = {
+    "EfficientNetB0": "efficientnet_b0",
+    "EfficientNetLite0": "efficientnet_lite",
+    "EfficientNetLite1": "efficientnet_lite",
+    "EfficientNetLite2": "efficientnet_lite",
+    "EfficientNetV2s": "efficientnet_v2s",
+    "MobileNetV2": "mobilenet_v2",
+    "ResNet50": "resnet50",
+    "SSDMobileNet": "ssd_mobilenet",
+    "SSDMobileNetV2": "ssd_mobilenet_v2",
+    "SSDResNet34": "ssd_resnet34",
+    "YOLOv5l": "yolov5",
+    "YOLOv5m": "yolov5",
+    "YOLOv5n": "yolov5",
+    "YOLOv5s": "yolov5",
+    "YOLOv7w6Pose": "yolov7_w6_pose",
 }
-"""Every model; a test holds that its class says the same."""
-
-OLD_NAMES = {
-    "EfficientNetV2_S": "EfficientNetV2s",
-    "MLCommonsResNet50": "ResNet50",
-    "MLCommonsSSDMobileNet": "SSDMobileNet",
-    "MLCommonsSSDResNet34": "SSDResNet34",
-}
-"""Names of furiosa-artifacts, and what they are called here."""
 
 _TASK_STEMS = {"detect": _DETECTION, "classif": _CLASSIFICATION, "pose": _POSE}
 
@@ -136,11 +52,20 @@ def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) 
     Raises:
         ValueError: There is no such task.
     """
-    names = [name for name in ENTRIES if fnmatch.fnmatch(name.lower(), pattern.lower())]
+    names = [name for name in zoo() if fnmatch.fnmatch(name.lower(), pattern.lower())]
     if task is None:
         return names
     wanted = task_type(task)
-    return [name for name in names if ENTRIES[name].task is wanted]
+    return [name for name in names if zoo()[name].task is wanted]
+
+
+def aliases() -> dict[str, str]:
+    """Return the names of 0.10 and of furiosa-artifacts, and the classes that they stand for."""
+    return {
+        alias: entry.class_name
+        for entry in zoo().values()
+        for alias in (entry.name, *entry.aliases)
+    }
 
 
 def model_class(name: str) -> type[ImageModel[Any]]:
@@ -149,17 +74,17 @@ def model_class(name: str) -> type[ImageModel[Any]]:
     Raises:
         ModelNotFound: There is none; the message names the close ones.
     """
-    known = {_normalized(full): full for full in ENTRIES}
-    known |= {_normalized(old): new for old, new in OLD_NAMES.items()}
+    known = {_normalized(other): full for other, full in aliases().items()}
+    known |= {_normalized(full): full for full in zoo()}
     full = known.get(_normalized(name))
     if full is None:
         import difflib  # takes longer to import than this module, and is for mistakes only
 
         close = difflib.get_close_matches(_normalized(name), known, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(dict.fromkeys(known[c] for c in close))}?" if close else ""
-        msg = f"there is no model {name!r}; {hint or 'there are ' + ', '.join(ENTRIES)}"
+        msg = f"there is no model {name!r}; {hint or 'there are ' + ', '.join(zoo())}"
         raise ModelNotFound(msg)
-    module = importlib.import_module(f"{_PACKAGE}.{ENTRIES[full].module}")
+    module = importlib.import_module(f"{_PACKAGE}.{_MODULES[full]}")
     found: type[ImageModel[Any]] = getattr(module, full)
     return found
 

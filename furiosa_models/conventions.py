@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import networks
+from .artifacts.descriptor import Artifact, zoo
 from .artifacts.store import Store, recipe_key
 from .images.preprocess import ImageInput
 from .weights import WeightSet
@@ -23,24 +24,10 @@ Spec = TypeVar("Spec", bound="DataclassInstance")
 class Head(Protocol):
     """What conventions need of a head."""
 
-    def observed(self, done: frozenset[str]) -> dict[str, Any]:
-        """Fields that a graph decides which ends in the operations `done`."""
+    task: Any
 
-
-class Stated(Protocol):
-    """What the catalogue states of a set of weights."""
-
-    @property
-    def input(self) -> Mapping[str, Any]:
-        """Fields of `ImageInput`."""
-
-    @property
-    def head(self) -> Mapping[str, Any]:
-        """Fields of the model's head."""
-
-    @property
-    def labels(self) -> str | None:
-        """Table of labels."""
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +57,15 @@ class Conventions:
             return cls.stated(weights.artifact)
         key = recipe_key("head operations", weights.digest, networks.fingerprint())
         operations = json.loads(store.derive(key, lambda: _last_operations(weights)).read_bytes())
-        return cls(head=head.observed(frozenset(operations)))
+        return cls(head=head.fields_from_graph(frozenset(operations)))
 
     @classmethod
-    def stated(cls, artifact: Stated) -> Conventions:
+    def stated(cls, artifact: Artifact) -> Conventions:
         """Those that the catalogue states of a set of weights."""
-        return cls(_tuples(artifact.input), _tuples(artifact.head), artifact.labels)
+        entry = zoo().get(artifact.name)
+        own = entry.labels if entry else None
+        labels = None if artifact.labels == own else artifact.labels
+        return cls(_tuples(artifact.input), _tuples(artifact.head), labels)
 
 
 def specialised(spec: Spec, overrides: Mapping[str, Any]) -> Spec:

@@ -6,7 +6,7 @@ FuriosaModelsError
 │   ├── ArtifactNotFound      the catalogue has no such artifact
 │   ├── ArtifactCorrupted     the bytes are not the ones that were published
 │   └── ArtifactUnavailable   no source could deliver it
-├── DescriptorError           a descriptor (artifacts.yaml) is malformed
+├── DescriptorError           a descriptor (zoo.json, artifacts.yaml) is malformed
 ├── WeightsError              a weights file cannot be read, or does not fit the network
 ├── ModelNotFound             no model of that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
@@ -60,7 +60,7 @@ class ArtifactUnavailable(ArtifactError):
 
 
 class DescriptorError(FuriosaModelsError):
-    """A descriptor (artifacts.yaml) is malformed."""
+    """A descriptor (zoo.json, or artifacts.yaml of a registry) is malformed."""
 
 
 class WeightsError(FuriosaModelsError):

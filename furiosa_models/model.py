@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .artifacts.brief import WeightsFacts, brief_zoo
+from .artifacts.descriptor import Artifact, sets_of, zoo
 from .artifacts.store import Store
 from .conventions import Conventions, Head, geometry, specialised
 from .enums import Format, ModelTaskType, Platform
@@ -16,10 +17,9 @@ from .runtime.machine import share_of_cpus
 from .runtime.sync import Precision, Runner, create_runner
 from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
 
-if TYPE_CHECKING:  # pydantic and what needs it take longer to import than a model to run
+if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .artifacts import Artifact
     from .types import Metadata, ModelInfo, Tags
 
 __all__ = ["Model"]
@@ -125,32 +125,27 @@ class Model(NpuPrograms):
     @classmethod
     def available_weights(cls) -> list[str]:
         """Names of the sets of weights in the catalogue, in order of preference."""
-        return list(cls._sets())
+        return list(cls.catalogue())
 
     @classmethod
-    def catalogue(cls) -> dict[str, Artifact]:
+    def catalogue(cls) -> Mapping[str, Artifact]:
         """The model's sets of weights, by name, in order of preference."""
-        from .artifacts import zoo
-
-        return zoo().get(cls._catalogue_name(), {})
-
-    @classmethod
-    def _sets(cls) -> dict[str, WeightsFacts]:
-        """`catalogue` in brief."""
-        return brief_zoo().get(cls._catalogue_name(), {})
+        return sets_of(cls._catalogue_name())
 
     @classmethod
     def _catalogue_name(cls) -> str:
         """What the catalogue calls the model: a user's subclass is what it is derived from."""
         names = [base.__name__ for base in cls.__mro__]
-        return next((name for name in names if name in brief_zoo()), cls.__name__)
+        return next((name for name in names if name in zoo()), cls.__name__)
 
     @property
     def info(self) -> ModelInfo:
         """The model's metadata."""
+        from dataclasses import fields
+
         from .types import ModelInfo
 
-        return ModelInfo(**{field: getattr(self, field) for field in ModelInfo.model_fields})
+        return ModelInfo(**{field.name: getattr(self, field.name) for field in fields(ModelInfo)})
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """The metadata as a dictionary; options are those of pydantic. Fetches nothing."""
@@ -159,6 +154,11 @@ class Model(NpuPrograms):
     def model_dump_json(self, **options: Any) -> str:
         """The metadata as JSON; options are those of pydantic. Fetches nothing."""
         return self.info.model_dump_json(**options)
+
+    @property
+    def vision_task(self) -> Any:
+        """The task: its options, its labels, its metric."""
+        return self.head.task
 
     @property
     def platform(self) -> Platform:
@@ -171,7 +171,7 @@ class Model(NpuPrograms):
         if self._resolved is not None:
             return self._resolved.name
         if self._source is None:
-            return next(iter(self._sets()), "random")
+            return next(iter(self.catalogue()), "random")
         return self._source if isinstance(self._source, str) else type(self._source).__name__
 
     @property
@@ -233,14 +233,14 @@ class Model(NpuPrograms):
         """Those of the weights in use; before they are there, of the set that is asked for."""
         if self._stated is None:
             name = self.weights if self._source is None else self._source
-            artifact = self._sets().get(name) if isinstance(name, str) else None
+            artifact = self.catalogue().get(name) if isinstance(name, str) else None
             self._stated = Conventions.stated(artifact) if artifact else Conventions()
         return self._stated
 
     def _geometry(self) -> ImageInput:
         """The input specification but for its scaling; fetches only if the sets disagree."""
         if self._resolved is None and self._source is None:
-            stated = [Conventions.stated(artifact) for artifact in self._sets().values()]
+            stated = [Conventions.stated(artifact) for artifact in self.catalogue().values()]
             specs = {geometry(specialised(self.input, c.input)) for c in stated}
             if len(specs) == 1:
                 return specs.pop()

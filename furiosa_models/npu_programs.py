@@ -15,8 +15,8 @@ from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
 from .runtime.sync import Precision
 
-if TYPE_CHECKING:  # slow to import, and not needed to run what is cached
-    from .artifacts import Artifact, File
+if TYPE_CHECKING:
+    from .artifacts.descriptor import Artifact, File
 
 __all__ = ["NpuPrograms"]
 
@@ -124,7 +124,7 @@ class NpuPrograms(Programs):
         files = versions.get(_newest(versions), {})
         if not files:
             having = sorted(
-                name for name, sets in zoo().items() if any(a.dfg for a in sets.values())
+                name for name, e in zoo().items() if any(a.dfg for a in e.sets.values())
             )
             msg = (
                 f"{self.name} has no DFG of the weights {self.weights!r}; 0.8 published those of "

@@ -15,8 +15,9 @@ from .runtime.sync import Precision
 from .weights import WeightSet
 
 if TYPE_CHECKING:
-    from .artifacts import Artifact
-    from .artifacts.brief import FileFacts
+    from collections.abc import Mapping
+
+    from .artifacts.descriptor import Artifact, File
 
 __all__ = ["Programs"]
 
@@ -34,7 +35,7 @@ class Programs(ABC):
 
     @classmethod
     @abstractmethod
-    def catalogue(cls) -> dict[str, Artifact]:
+    def catalogue(cls) -> Mapping[str, Artifact]:
         """The model's sets of weights, by name."""
 
     @classmethod
@@ -54,12 +55,10 @@ class Programs(ABC):
         Raises:
             ArtifactNotFound: The weights in use have none.
         """
-        import yaml
-
-        from .artifacts.descriptor import yaml_loader
+        from .quantization.calibrated import read_yaml
 
         (path,) = self._store.fetch([self._published_ranges()]).values()
-        ranges: dict[str, list[float]] = yaml.load(path.read_bytes(), yaml_loader())
+        ranges: dict[str, list[float]] = read_yaml(path)
         return ranges
 
     def cpu_program(self, *, precision: Precision = "fp32") -> Path:
@@ -109,7 +108,7 @@ class Programs(ABC):
                 raise
             return None
 
-    def _published_ranges(self) -> FileFacts:
+    def _published_ranges(self) -> File:
         """File of the ranges that were published with the weights in use.
 
         Raises:

@@ -10,7 +10,7 @@ from .enums import Format, ModelTaskType, Platform
 
 if TYPE_CHECKING:
     from .model import Model
-    from .records import Metadata, ModelInfo, Publication, Tags
+    from .spec import Metadata, ModelInfo, Publication, Tags
     from .vision.tasks import (
         ImageClassificationModel,
         ObjectDetectionModel,
@@ -35,13 +35,13 @@ __all__ = [
 # Built on top of this module (0.10 has the models' classes here), or slow to import.
 _ELSEWHERE = {
     "ImageClassificationModel": ".vision.tasks",
-    "Metadata": ".records",
+    "Metadata": ".spec",
     "Model": ".model",
-    "ModelInfo": ".records",
+    "ModelInfo": ".spec",
     "ObjectDetectionModel": ".vision.tasks",
     "PoseEstimationModel": ".vision.tasks",
-    "Publication": ".records",
-    "Tags": ".records",
+    "Publication": ".spec",
+    "Tags": ".spec",
 }
 
 
@@ -53,7 +53,7 @@ def __getattr__(name: str) -> object:
 
 
 class _Described:
-    """`Metadata` that is built when it is read: see `furiosa_models.records`."""
+    """`Metadata` that is built when it is read: its import takes a while."""
 
     def __init__(self, description: str, publication: dict[str, Any]) -> None:
         self._facts = {"description": description, "publication": publication or None}
@@ -63,7 +63,7 @@ class _Described:
 
     @cached_property
     def _built(self) -> Metadata:
-        from .records import Metadata
+        from .spec import Metadata
 
         return Metadata.model_validate(self._facts)
 

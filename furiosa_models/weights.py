@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from . import networks, settings
-from .artifacts.brief import FileFacts, WeightsFacts, brief_zoo
+from .artifacts.descriptor import Artifact, File, sets_of
 from .artifacts.store import Store, recipe_key
 from .errors import (
     ArtifactCorrupted,
@@ -84,7 +84,7 @@ class WeightSet:
 
     name: str
     data: Path | bytes | Built
-    artifact: WeightsFacts | None = None
+    artifact: Artifact | None = None
 
     @property
     def origin(self) -> bytes:
@@ -120,8 +120,8 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
     """
     if source is None:
         return _default(model, store)
-    if isinstance(source, str) and source in brief_zoo().get(model, {}):
-        return _named(brief_zoo()[model][source], store)
+    if isinstance(source, str) and source in sets_of(model):
+        return _named(sets_of(model)[source], store)
     if source == "random":
         key = recipe_key("random", networks.fingerprint(), network.name, dict(network.params))
         return WeightSet("random", Built(key, lambda: build_random(network)))
@@ -141,7 +141,7 @@ def build_random(network: NetworkSpec) -> bytes:
     return networks.to_bytes(model)
 
 
-def fetch(artifact: WeightsFacts, store: Store) -> Path:
+def fetch(artifact: Artifact, store: Store) -> Path:
     """A catalogue entry's network as float32 ONNX, built once if it comes as code and weights.
 
     Raises:
@@ -154,7 +154,7 @@ def fetch(artifact: WeightsFacts, store: Store) -> Path:
 
 
 def _default(model: str, store: Store) -> WeightSet:
-    sets = list(brief_zoo().get(model, {}).values())
+    sets = list(sets_of(model).values())
     if not sets:
         msg = f"the catalogue has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
@@ -178,7 +178,7 @@ def _default(model: str, store: Store) -> WeightSet:
 _OFFLINE_WORK = "weights='random' needs no network: for tests, benchmarks and offline work."
 
 
-def _fetch_unless_unreachable(artifact: WeightsFacts, store: Store) -> Path:
+def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path:
     missing = _missing(artifact, store)
     if missing and not settings.mirror() and store.was_unreachable(missing):
         msg = (
@@ -194,24 +194,24 @@ def _fetch_unless_unreachable(artifact: WeightsFacts, store: Store) -> Path:
         raise
 
 
-def _missing(artifact: WeightsFacts, store: Store) -> list[FileFacts]:
+def _missing(artifact: Artifact, store: Store) -> list[File]:
     if artifact.network is not None and store.derived(_recipe_key(artifact)) is not None:
         return []
     return [file for file in artifact.files if not store.has(file)]
 
 
-def _named(artifact: WeightsFacts, store: Store) -> WeightSet:
+def _named(artifact: Artifact, store: Store) -> WeightSet:
     try:
         return WeightSet(artifact.weights, fetch(artifact, store), artifact)
     except (ArtifactCorrupted, ArtifactUnavailable) as error:
-        others = [name for name in brief_zoo()[artifact.name] if name != artifact.weights]
+        others = [name for name in sets_of(artifact.name) if name != artifact.weights]
         msg = f"{error}\nOther weights of {artifact.name}: {', '.join([*others, 'random'])}."
         raise type(error)(msg) from error
 
 
 def _from_file(model: str, path: str, network: NetworkSpec) -> WeightSet:
     if not Path(path).is_file():
-        names = ", ".join(map(repr, brief_zoo().get(model, {}))) or "none"
+        names = ", ".join(map(repr, sets_of(model))) or "none"
         msg = (
             f"{path!r} is neither a file nor a set of weights of {model}; "
             f"choose one of {names}, an ONNX file, bytes, or 'random'"
@@ -230,7 +230,7 @@ def _pour(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> byte
     return networks.to_bytes(model)
 
 
-def _build(artifact: WeightsFacts, store: Store) -> bytes:
+def _build(artifact: Artifact, store: Store) -> bytes:
     network = artifact.network
     if network is None:
         msg = f"{artifact.title} has no network to build"
@@ -240,18 +240,18 @@ def _build(artifact: WeightsFacts, store: Store) -> bytes:
     return _pour(network.reader, files, NetworkSpec(network.name, network.params, network.layout))
 
 
-def _recipe_key(artifact: WeightsFacts) -> str:
+def _recipe_key(artifact: Artifact) -> str:
     """Digest over all that the built graph depends on: files, network code and its arguments."""
     network = artifact.network and {
         "name": artifact.network.name,
         "reader": artifact.network.reader,
         "layout": artifact.network.layout,
-        "params": artifact.network.params,
+        "params": dict(artifact.network.params),
     }
     return recipe_key(networks.fingerprint(), network, [file.digest for file in artifact.files])
 
 
-def _warn_of_fallback(wanted: WeightsFacts, used: WeightsFacts) -> None:
+def _warn_of_fallback(wanted: Artifact, used: Artifact) -> None:
     msg = (
         f"{wanted.title} is out of reach, using {used.title} instead. weights={used.weights!r} "
         f"chooses it without this warning; weights={wanted.weights!r} says what was tried; "

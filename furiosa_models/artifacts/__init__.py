@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from .descriptor import Accuracy, Artifact, File, License, Network, find, load_descriptor, zoo
+    from .descriptor import Accuracy, Artifact, File, License, ModelEntry, Network, sets_of, zoo
     from .store import Store
 
 __all__ = [
@@ -14,18 +15,26 @@ __all__ = [
     "Artifact",
     "File",
     "License",
+    "ModelEntry",
     "Network",
     "Store",
-    "find",
-    "load_descriptor",
+    "sets_of",
     "zoo",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # The descriptor brings in pydantic and YAML, which running a model does without.
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    module = "store" if name == "Store" else "descriptor"
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "descriptor": [
+            "Accuracy",
+            "Artifact",
+            "File",
+            "License",
+            "ModelEntry",
+            "Network",
+            "sets_of",
+            "zoo",
+        ],
+        "store": ["Store"],
+    },
+)

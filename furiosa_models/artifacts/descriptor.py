@@ -1,65 +1,88 @@
-"""The descriptor: what artifacts exist, where their bytes are, and what is known of them.
+"""The descriptor: every model of the zoo, its sets of weights, and where their bytes are.
 
-A descriptor is an `artifacts.yaml` in the form of furiosa-artifacts (`name, family, version,
-location, format, doc, metadata`), extended per set of weights with files (size, hash, sources),
-conventions of the checkpoint, licence and measured accuracy.
+`zoo.json` is maintained by hand, and is the catalog's index as well. It says each fact once, and
+what this module reads from it is complete:
+
+| in `zoo.json` | becomes |
+|---|---|
+| `bucket` | sources of the files of sets without a `location`: where FuriosaAI published them |
+| `measurements` | metric, data set and author of each figure that names one of them |
+| a model's `family`, `version` and `labels` | those of its sets; a set may state others |
+| a set's `location` and `folder` | the source of each of its files, under the file's name |
+| a file's `member`, `sources` | its path in `location` or its URIs, where that is not so |
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ..enums import ModelTaskType
+from ..errors import DescriptorError
 
-from ..errors import ArtifactNotFound, DescriptorError
-from ..types import Metadata
+if TYPE_CHECKING:
+    from ..spec import Metadata
 
 __all__ = [
     "Accuracy",
     "Artifact",
     "File",
     "License",
+    "ModelEntry",
     "Network",
-    "find",
-    "load_descriptor",
-    "yaml_loader",
+    "object_path",
+    "parse_zoo",
+    "sets_of",
     "zoo",
 ]
 
-_SHA256 = r"^[0-9a-f]{64}$"
-_MD5 = r"^[0-9a-f]{32}$"
+ZOO = Path(__file__).with_name("zoo.json")
+
+_DIGITS = {"sha256": 64, "md5": 32}
+_V = TypeVar("_V")
+
+# A prediction reads this module. Named tuples take a tenth of the time of dataclasses to define,
+# so they are used where nothing is checked; and what a model says of itself is built on demand.
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class File(_Record):
+@dataclass(frozen=True)
+class File:
     """One file of an artifact: its identity, and where its bytes can be had.
 
     Attributes:
         name: File name, unique in its artifact; shown to people, never decides what is served.
-        size: Size in bytes.
+        size: Size in bytes, or None where it is not known.
+        sources: URIs in order of preference; see `furiosa_models.artifacts.sources`.
         sha256: SHA-256 of the bytes, in hex; the identity where it is known.
         md5: MD5 of the bytes, in hex; the identity of what was published with nothing better.
-        sources: URIs in order of preference; see `furiosa_models.artifacts.sources`.
+
+    Raises:
+        ValueError: The size is not positive, or there is no hash, or it is none.
     """
 
     name: str
-    size: int = Field(gt=0)
-    sha256: str | None = Field(default=None, pattern=_SHA256)
-    md5: str | None = Field(default=None, pattern=_MD5)
-    sources: tuple[str, ...] = Field(min_length=1)
+    size: int | None
+    sources: tuple[str, ...]
+    sha256: str | None = None
+    md5: str | None = None
 
-    @model_validator(mode="after")
-    def _is_identified(self) -> File:
+    def __post_init__(self) -> None:
+        if self.size is not None and self.size <= 0:
+            msg = f"file {self.name!r}: size must be greater than 0, got {self.size}"
+            raise ValueError(msg)
         if not (self.sha256 or self.md5):
             msg = f"file {self.name!r} has neither sha256 nor md5"
             raise ValueError(msg)
-        return self
+        for algorithm, digits in _DIGITS.items():
+            digest = getattr(self, algorithm)
+            if digest is not None and (len(digest) != digits or digest.strip("0123456789abcdef")):
+                msg = f"file {self.name!r}: {digest!r} is no {algorithm} in hex"
+                raise ValueError(msg)
 
     @property
     def algorithm(self) -> Literal["sha256", "md5"]:
@@ -72,8 +95,8 @@ class File(_Record):
         return self.sha256 or self.md5 or ""
 
 
-class License(_Record):
-    """Licences of a set of weights, as SPDX expressions.
+class License(NamedTuple):
+    """Licenses of a set of weights, as SPDX expressions.
 
     Attributes:
         origin: What the authors of the weights grant.
@@ -86,7 +109,7 @@ class License(_Record):
     note: str | None = None
 
 
-class Accuracy(_Record):
+class Accuracy(NamedTuple):
     """One measured figure of a set of weights.
 
     Attributes:
@@ -97,12 +120,12 @@ class Accuracy(_Record):
     """
 
     metric: str
-    value: float = Field(ge=0, le=1)
+    value: float
     dataset: str
     measured_by: str
 
 
-class Network(_Record):
+class Network(NamedTuple):
     """How a checkpoint becomes an ONNX graph.
 
     Attributes:
@@ -115,51 +138,50 @@ class Network(_Record):
     name: str
     reader: str
     layout: str = "native"
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Mapping[str, Any] = MappingProxyType({})
 
 
-class Artifact(_Record):
+@dataclass(frozen=True)
+class Artifact:
     """One set of weights of one model.
 
     Attributes:
-        name: Name of the model.
+        name: Class of the model.
         weights: Name of this set of weights, unique for the model.
         family: Family of networks.
-        version: Version of the model.
-        location: Where people can read of it, or where the one file of it is.
+        version: Version of the model that it makes.
         format: `onnx` and `tflite` files are programs; `code` is network code plus weights.
-        doc: File that documents it.
-        metadata: What it is, in words.
-        network: How the checkpoint becomes a graph, for `code`.
+        location: Where people can read of it, or the package that carries it.
+        labels: Name of the table of labels of what it finds.
+        license: Licenses.
         files: The files it is made of.
-        enf: ENF files by compiler IR version and number of processing elements (`1pe`, `2pe`).
-        dfg: Quantised graphs of 0.8, likewise.
-        tensor_ranges: Calibrated ranges of the origin's tensors.
+        description: What it is, where the model's own description does not say it.
+        network: How the checkpoint becomes a graph, for `code`.
         input: What differs from the model's own input specification.
         head: What differs from the model's own head specification.
-        labels: Name of its table of labels, where it is not the model's own.
-        license: Licences.
         accuracy: Measured figures.
+        tensor_ranges: Calibrated ranges of the origin's tensors.
+        enf: ENF files by compiler IR version and number of processing elements (`1pe`, `2pe`).
+        dfg: Quantized graphs of 0.8, likewise.
     """
 
     name: str
-    weights: str = "published"
+    weights: str
     family: str
-    version: str | None = None
-    location: str
+    version: str
     format: Literal["onnx", "tflite", "code"]
-    doc: str | None = None
-    metadata: Metadata | None = None
+    location: str
+    labels: str
+    license: License
+    files: tuple[File, ...]
+    description: str | None = None
     network: Network | None = None
-    files: tuple[File, ...] = ()
-    enf: dict[str, dict[str, File]] = Field(default_factory=dict)
-    dfg: dict[str, dict[str, File]] = Field(default_factory=dict)
-    tensor_ranges: File | None = None
-    input: dict[str, Any] = Field(default_factory=dict)
-    head: dict[str, Any] = Field(default_factory=dict)
-    labels: str | None = None
-    license: License | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
+    head: Mapping[str, Any] = field(default_factory=dict)
     accuracy: tuple[Accuracy, ...] = ()
+    tensor_ranges: File | None = None
+    enf: Mapping[str, Mapping[str, File]] = field(default_factory=dict)
+    dfg: Mapping[str, Mapping[str, File]] = field(default_factory=dict)
 
     @property
     def all_files(self) -> list[File]:
@@ -170,80 +192,221 @@ class Artifact(_Record):
         return [*self.files, *programs, *ranges]
 
     @property
+    def size(self) -> int:
+        """Bytes of its files, without NPU programs and tensor ranges."""
+        return sum(file.size or 0 for file in self.files)
+
+    @property
     def title(self) -> str:
         """Name for messages: model, set, and the first accuracy that is known."""
-        known = (
-            f" ({self.accuracy[0].metric} {self.accuracy[0].value:.3f} on " if self.accuracy else ""
-        )
-        return f"{self.name}/{self.weights}" + (known and f"{known}{self.accuracy[0].dataset})")
+        label = f"{self.name}/{self.weights}"
+        if not self.accuracy:
+            return label
+        first = self.accuracy[0]
+        return f"{label} ({first.metric} {first.value:.3f} on {first.dataset})"
 
 
-def load_descriptor(path: Path) -> tuple[Artifact, ...]:
-    """Artifacts of a descriptor file.
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of the zoo.
 
-    Args:
-        path: The `artifacts.yaml`.
-
-    Raises:
-        DescriptorError: The file is not there, is not YAML, or does not follow the schema.
+    Attributes:
+        class_name: Name of its class, by which the catalog knows it.
+        name: Its `name`, as in furiosa-models 0.10.
+        module: Module of its class, in `furiosa_models.zoo`.
+        task: What it is for.
+        family: Family of networks.
+        version: Version of the model.
+        labels: Name of its table of labels.
+        summary: One line: what it is, its classes, its size.
+        facts: Fields of its `metadata`.
+        aliases: Other names that find it: those of furiosa-artifacts.
+        sets: Its sets of weights by name, in order of preference.
     """
-    try:
-        document = yaml.load(path.read_bytes(), Loader=yaml_loader())
-    except (OSError, yaml.YAMLError) as error:
-        msg = f"descriptor {path} cannot be read: {error}"
-        raise DescriptorError(msg) from error
-    if not isinstance(document, dict) or not isinstance(document.get("artifacts"), list):
-        msg = f"descriptor {path} has no list under the top key 'artifacts'"
-        raise DescriptorError(msg)
-    artifacts = tuple(_parse(item, path) for item in document["artifacts"])
-    _refuse_duplicates(artifacts, path)
-    return artifacts
+
+    class_name: str
+    name: str
+    module: str
+    task: ModelTaskType
+    family: str
+    version: str
+    labels: str
+    summary: str
+    facts: Mapping[str, Any]
+    aliases: tuple[str, ...]
+    sets: Mapping[str, Artifact]
+
+    @property
+    def metadata(self) -> Metadata:
+        """What it is, in words."""
+        from ..spec import Metadata
+
+        return Metadata.model_validate(self.facts)
+
+
+def object_path(algorithm: str, digest: str) -> str:
+    """Return where a file is below `objects` in a store, and below a mirror."""
+    return f"{algorithm}/{digest[:2]}/{digest}"
 
 
 @cache
-def zoo() -> dict[str, dict[str, Artifact]]:
-    """The zoo's own descriptor: model name -> weights name -> artifact, in order of preference."""
-    table: dict[str, dict[str, Artifact]] = {}
-    for artifact in load_descriptor(Path(__file__).with_name("artifacts.yaml")):
-        table.setdefault(artifact.name, {})[artifact.weights] = artifact
-    return table
+def zoo() -> Mapping[str, ModelEntry]:
+    """Return the models of the zoo by class name, in alphabetical order."""
+    return parse_zoo(json.loads(ZOO.read_bytes()), ZOO.name)
 
 
-def find(model: str, weights: str) -> Artifact:
-    """The named set of weights of a model of the zoo.
+def sets_of(model: str) -> Mapping[str, Artifact]:
+    """Return the sets of weights of a model by name, in order of preference.
+
+    Args:
+        model: Name of its class; one that the zoo does not have has no sets.
+    """
+    entry = zoo().get(model)
+    return entry.sets if entry else {}
+
+
+def parse_zoo(document: Any, name: str) -> Mapping[str, ModelEntry]:
+    """Return the models that a descriptor describes, by class name.
+
+    An entry is read, and its `DescriptorError` raised, when it is first asked for.
+
+    Args:
+        document: The descriptor, from JSON.
+        name: What to call it in messages.
 
     Raises:
-        ArtifactNotFound: The zoo has no such set.
+        DescriptorError: It is no list of models, each with a name of its own.
     """
-    sets = zoo().get(model, {})
-    if weights not in sets:
-        msg = (
-            f"{model} has no set of weights named {weights!r}; choose one of "
-            f"{', '.join(map(repr, sets)) or 'none'}, a path, bytes, or 'random'"
+    if not isinstance(document, dict):
+        msg = f"descriptor {name} is no object"
+        raise DescriptorError(msg)
+    reader = _Reader(document, f"descriptor {name}")
+    return _OnDemand(_by_name(document, "models", "class", f"descriptor {name}"), reader.read_model)
+
+
+class _OnDemand(Mapping[str, _V]):
+    """Values by name, each made of its item when it is first read."""
+
+    def __init__(self, items: Mapping[str, Any], make: Callable[[Any], _V]) -> None:
+        self._items = items
+        self._make = make
+        self._made: dict[str, _V] = {}
+
+    def __getitem__(self, name: str) -> _V:
+        if name not in self._made:
+            self._made[name] = self._make(self._items[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class _Reader:
+    """Makes complete entries of what the document says once."""
+
+    def __init__(self, document: Mapping[str, Any], place: str) -> None:
+        self._place = place
+        self._bucket = document.get("bucket", {})
+        self._measurements = document.get("measurements", {})
+
+    def read_model(self, item: Mapping[str, Any]) -> ModelEntry:
+        place = f"{self._place}: {item['class']}"
+        sets = _by_name(item, "weights", "name", place)
+
+        def read_set(each: Mapping[str, Any]) -> Artifact:
+            return _checked(lambda: self._artifact(item, each), f"{place}/{each['name']}")
+
+        return _checked(lambda: self._entry(item, _OnDemand(sets, read_set)), place)
+
+    def _entry(self, item: Mapping[str, Any], sets: Mapping[str, Artifact]) -> ModelEntry:
+        values = {**item}
+        del values["weights"]
+        return ModelEntry(
+            class_name=values.pop("class"),
+            task=ModelTaskType(values.pop("task")),
+            facts=values.pop("metadata"),
+            aliases=tuple(values.pop("aliases", ())),
+            sets=sets,
+            **values,
         )
-        raise ArtifactNotFound(msg)
-    return sets[weights]
+
+    def _artifact(self, model: Mapping[str, Any], item: Mapping[str, Any]) -> Artifact:
+        values = {**item}
+        location = values.pop("location", None)
+        folder = values.pop("folder", None)
+        network = values.pop("network", None)
+        ranges = values.pop("tensor_ranges", None)
+        base = location if folder is None else f"{location}/{folder}"
+        return Artifact(
+            name=model["class"],
+            weights=values.pop("name"),
+            family=model["family"],
+            version=values.pop("version", model["version"]),
+            location=location or self._bucket["location"],
+            labels=values.pop("labels", model["labels"]),
+            license=License(**values.pop("license")),
+            files=tuple(self._file(file, base, location) for file in values.pop("files")),
+            network=Network(**network) if network else None,
+            accuracy=tuple(map(self._accuracy, values.pop("accuracy", ()))),
+            tensor_ranges=self._file(ranges) if ranges else None,
+            enf=self._programs(values.pop("enf", {})),
+            dfg=self._programs(values.pop("dfg", {})),
+            **values,
+        )
+
+    def _programs(self, table: Mapping[str, Any]) -> Mapping[str, Mapping[str, File]]:
+        return {
+            version: {size: self._file(file) for size, file in files.items()}
+            for version, files in table.items()
+        }
+
+    def _file(
+        self, item: Mapping[str, Any], folder: str | None = None, location: str | None = None
+    ) -> File:
+        values = {**item}
+        member, sources = values.pop("member", None), values.pop("sources", None)
+        if sources is None and location is None:
+            sources = self._published(values["md5"])
+        elif sources is None:
+            sources = [f"{location}/{member}" if member else f"{folder}/{values['name']}"]
+        return File(size=values.pop("size"), sources=tuple(sources), **values)
+
+    def _published(self, md5: str) -> Iterator[str]:
+        for path in self._bucket["paths"]:
+            yield f"{self._bucket['endpoint']}/{path.format(head=md5[:2], tail=md5[2:])}"
+
+    def _accuracy(self, item: Mapping[str, Any]) -> Accuracy:
+        values = {**item}
+        name = values.pop("measurement", None)
+        return Accuracy(**(self._measurements[name] if name else {}), **values)
 
 
-def yaml_loader() -> Any:
-    """The safe YAML loader: libyaml's, ten times faster, where PyYAML was built with it."""
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _parse(item: Any, path: Path) -> Artifact:
-    try:
-        return Artifact.model_validate(item)
-    except ValidationError as error:
-        name = item.get("name", "?") if isinstance(item, dict) else item
-        msg = f"descriptor {path}: artifact {name!r} does not follow the schema: {error}"
-        raise DescriptorError(msg) from error
-
-
-def _refuse_duplicates(artifacts: tuple[Artifact, ...], path: Path) -> None:
-    seen: set[tuple[str, str]] = set()
-    for artifact in artifacts:
-        key = (artifact.name, artifact.weights)
-        if key in seen:
-            msg = f"descriptor {path}: {artifact.name}/{artifact.weights} is there twice"
+def _by_name(item: Mapping[str, Any], key: str, name: str, place: str) -> dict[str, Any]:
+    """The items of a list by a field that each has a value of its own for."""
+    found: dict[str, Any] = {}
+    items = item.get(key)
+    if not isinstance(items, list):
+        msg = f"{place} has no list under the key {key!r}"
+        raise DescriptorError(msg)
+    for each in items:
+        if not isinstance(each, dict) or not isinstance(each.get(name), str):
+            msg = f"{place}: an item of {key!r} has no {name!r}"
             raise DescriptorError(msg)
-        seen.add(key)
+        if each[name] in found:
+            msg = f"{place}: {each[name]} is there twice"
+            raise DescriptorError(msg)
+        found[each[name]] = each
+    return found
+
+
+def _checked(make: Callable[[], _V], place: str) -> _V:
+    """What `make` returns; what it finds malformed is an error that names the place."""
+    try:
+        return make()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+        msg = f"{place} does not follow the schema: {reason}"
+        raise DescriptorError(msg) from error

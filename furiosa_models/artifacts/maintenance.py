@@ -12,9 +12,9 @@ from pathlib import Path
 from ..errors import ArtifactCorrupted, ArtifactUnavailable
 from ..progress import progress_bar
 from .descriptor import Artifact, File, zoo
-from .partial import write_atomically
 from .sources.archives import damage_as
 from .store import Store, hash_file
+from .transfer import write_atomically
 
 __all__ = ["Entry", "entries", "export_to", "import_from", "prune", "remove", "verify"]
 
@@ -174,9 +174,11 @@ def _import_member(store: Store, tar: tarfile.TarFile, info: tarfile.TarInfo) ->
     if match is None:
         _import_note(store.root / info.name, stream.read(65))
         return
-    file = File.model_validate(
-        {"name": match[3], "size": info.size, match[1]: match[3], "sources": [info.name]}
-    )
+    try:
+        file = File(match[3], info.size, (info.name,), **{match[1]: match[3]})
+    except ValueError as error:
+        msg = f"{info.name!r} has no place in an export of a cache: {error}"
+        raise ArtifactCorrupted(msg) from error
     store.put(file, stream)
 
 
@@ -195,7 +197,7 @@ def _is_sound(store: Store, entry: Entry) -> bool:
 
 
 def _zoo_files() -> Iterator[tuple[Artifact, File]]:
-    for sets in zoo().values():
-        for artifact in sets.values():
+    for entry in zoo().values():
+        for artifact in entry.sets.values():
             for file in artifact.all_files:
                 yield artifact, file

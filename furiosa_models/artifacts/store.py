@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from .. import settings
-from .brief import FileFacts
+from .descriptor import File, object_path
 
 __all__ = ["Store", "hash_file", "recipe_key"]
 
@@ -55,15 +55,15 @@ class Store:
         self.root = root if root is not None else settings.cache_home()
         self.shared = tuple(settings.shared_caches() if shared is None else shared)
 
-    def path(self, file: FileFacts) -> Path:
+    def path(self, file: File) -> Path:
         """Where the file's verified bytes are, or would be."""
         return self._object(file.algorithm, file.digest)
 
-    def has(self, file: FileFacts) -> bool:
+    def has(self, file: File) -> bool:
         """Whether the file is in the store."""
         return self.path(file).is_file()
 
-    def fetch(self, files: Iterable[FileFacts]) -> dict[str, Path]:
+    def fetch(self, files: Iterable[File]) -> dict[str, Path]:
         """Paths, by file name, of verified files, fetched where they are not in the store.
 
         Raises:
@@ -74,18 +74,18 @@ class Store:
         wanted = list(files)
         missing = [file for file in wanted if not self.has(file)]
         if missing:
-            from . import fetching, sources  # slow to import, and a warm store does without
+            from . import sources, transfer  # slow to import, and a warm store does without
 
             with sources.open_sources() as opened:
                 for file in missing:
-                    fetching.fetch(self.root, file, opened, self.has)
+                    transfer.fetch(self.root, file, opened, self.has)
         return {file.name: self.path(file) for file in wanted}
 
-    def put(self, file: FileFacts, stream: IO[bytes]) -> Path:
+    def put(self, file: File, stream: IO[bytes]) -> Path:
         """Take a file's bytes from a stream; raises as `fetch` does."""
-        from . import fetching  # as in `fetch`
+        from . import transfer  # as in `fetch`
 
-        fetching.put(self.root, file, stream, self.has)
+        transfer.put(self.root, file, stream, self.has)
         return self.path(file)
 
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
@@ -114,15 +114,15 @@ class Store:
         for root in self._layers:
             with suppress(OSError):
                 digest = (root / "derived" / key[:2] / key).read_text()
-                if (path := root / "objects" / relative("sha256", digest)).is_file():
+                if (path := root / "objects" / object_path("sha256", digest)).is_file():
                     return path
         return None
 
-    def was_unreachable(self, files: Iterable[FileFacts]) -> bool:
+    def was_unreachable(self, files: Iterable[File]) -> bool:
         """Whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
         return any(self._age(file) < UNREACHABLE_FOR_S for file in files)
 
-    def note_unreachable(self, files: Iterable[FileFacts]) -> None:
+    def note_unreachable(self, files: Iterable[File]) -> None:
         """Remember that these files are out of reach now."""
         with suppress(OSError):  # a memory that saves time, not a promise
             for file in files:
@@ -148,34 +148,29 @@ class Store:
 
     def _object(self, algorithm: str, digest: str) -> Path:
         """Path of an object in the first layer that has it; in the root if none has."""
-        name = relative(algorithm, digest)
+        name = object_path(algorithm, digest)
         paths = [root / "objects" / name for root in self._layers]
         return next((path for path in paths if path.is_file()), paths[0])
 
     def _keep(self, root: Path, key: str, data: bytes) -> Path:
-        from .partial import write_atomically  # as in `fetch`
+        from .transfer import write_atomically  # as in `fetch`
 
         digest = hashlib.sha256(data).hexdigest()
-        path = root / "objects" / relative("sha256", digest)
+        path = root / "objects" / object_path("sha256", digest)
         write_atomically(path, data)
         write_atomically(root / "derived" / key[:2] / key, digest.encode())
         return path
 
-    def _age(self, file: FileFacts) -> float:
+    def _age(self, file: File) -> float:
         try:
             return time.time() - (self.root / "unreachable" / file.digest).stat().st_mtime
         except OSError:
             return float("inf")
 
     def _lock(self, key: str) -> AbstractContextManager[bool]:
-        from .locks import best_effort_lock  # as in `fetch`
+        from .transfer import best_effort_lock  # as in `fetch`
 
         return best_effort_lock(self.root / "locks" / f"{key}.lock")
-
-
-def relative(algorithm: str, digest: str) -> str:
-    """Path of an object below `objects`."""
-    return f"{algorithm}/{digest[:2]}/{digest}"
 
 
 def recipe_key(*recipe: object) -> str:

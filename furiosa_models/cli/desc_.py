@@ -43,8 +43,8 @@ def _describe(artifact: Artifact, store: Store) -> dict[str, Any]:
     return {
         "weights": artifact.weights,
         "accuracy": "; ".join(figures) or "not measured",
-        "size": f"{sum(file.size for file in artifact.files) / 1e6:.1f} MB",
-        "license": artifact.license.origin if artifact.license else "unknown",
+        "size": f"{artifact.size / 1e6:.1f} MB",
+        "license": artifact.license.origin,
         "cached": "yes" if all(store.has(file) for file in artifact.files) else "no",
     }
 

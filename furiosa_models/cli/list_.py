@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..artifacts.brief import brief_zoo
-from ..catalog import ENTRIES, list_models
+from ..artifacts.descriptor import zoo
+from ..catalog import list_models
 from ..enums import Platform
 from . import options
 from .table import print_json, print_table
@@ -37,11 +37,11 @@ def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
 
 def _describe(name: str) -> dict[str, Any]:
     # From the catalogue, not the class: that would import numpy for a few words.
-    entry = ENTRIES[name]
+    entry = zoo()[name]
     return {
         "model": name,
         "task": entry.task.value.lower(),
         "description": entry.summary,
         "postprocessors": [platform.name.lower() for platform in (Platform.RUST, Platform.PYTHON)],
-        "weights": list(brief_zoo().get(name, ())),
+        "weights": list(entry.sets),
     }

@@ -13,7 +13,7 @@ import click
 from ..catalog import get_model
 from ..errors import ImageError
 from ..images.sources import count
-from ..vision.results import Classification, Detections
+from ..tasks import Classification, Detections
 from . import options
 from .table import print_json
 

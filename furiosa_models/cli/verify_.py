@@ -72,7 +72,7 @@ def command(
     (first, *_) = measured.values()
     if as_json:
         figures = {precision: found.figures for precision, found in measured.items()}
-        known = [accuracy.model_dump() for accuracy in published]
+        known = [accuracy._asdict() for accuracy in published]
         print_json({**asdict(first), "figures": figures, "published": known})
         return
     click.secho(f"{first.model}/{first.weights} on {first.photos} photos", bold=True)

@@ -54,15 +54,15 @@ _LAZY = {
 }
 
 _BUILDERS = {
-    "efficientnet": "furiosa_models.networks.efficientnet:build",
-    "efficientnet_v2": "furiosa_models.networks.efficientnet_v2:build",
-    "mobilenet_ssd": "furiosa_models.networks.mobilenet_ssd:build",
-    "mobilenet_v2": "furiosa_models.networks.mobilenet_v2:build",
-    "mobilenet_v2_ssd": "furiosa_models.networks.mobilenet_v2_ssd:build",
-    "resnet": "furiosa_models.networks.resnet:build",
-    "ssd_resnet34": "furiosa_models.networks.ssd_resnet34:build",
-    "yolov5": "furiosa_models.networks.yolov5:build",
-    "yolov7_pose": "furiosa_models.networks.yolov7_pose:build",
+    "efficientnet": "furiosa_models.networks.builders.efficientnet:build",
+    "efficientnet_v2": "furiosa_models.networks.builders.efficientnet_v2:build",
+    "mobilenet_ssd": "furiosa_models.networks.builders.mobilenet_ssd:build",
+    "mobilenet_v2": "furiosa_models.networks.builders.mobilenet_v2:build",
+    "mobilenet_v2_ssd": "furiosa_models.networks.builders.mobilenet_v2_ssd:build",
+    "resnet": "furiosa_models.networks.builders.resnet:build",
+    "ssd_resnet34": "furiosa_models.networks.builders.ssd_resnet34:build",
+    "yolov5": "furiosa_models.networks.builders.yolov5:build",
+    "yolov7_pose": "furiosa_models.networks.builders.yolov7_pose:build",
 }
 
 NETWORKS = tuple(_BUILDERS)

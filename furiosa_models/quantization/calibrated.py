@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 from ..errors import ArtifactNotFound
 
-__all__ = ["DIGEST_LENGTH", "Calibration", "calibration_file", "fingerprint", "read_calibration"]
+__all__ = [
+    "DIGEST_LENGTH",
+    "Calibration",
+    "calibration_file",
+    "fingerprint",
+    "read_calibration",
+    "read_yaml",
+]
 
 DIGEST_LENGTH = 12
 """Digits of the sha256 in the name of a calibration of weights that are no set of the zoo."""
@@ -62,12 +69,15 @@ def calibration_file(model: str, weights: str, digest: str) -> Path:
 
 def read_calibration(path: Path) -> Calibration:
     """The calibration that is in a file."""
-    import yaml  # with the descriptor slow to import, and needed to build a program only
-
-    from ..artifacts.descriptor import yaml_loader
-
-    document: dict[str, Any] = yaml.load(path.read_bytes(), yaml_loader())
+    document: dict[str, Any] = read_yaml(path)
     return Calibration(document["ranges"], document["means"], tuple(document["float"]))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds, read by libyaml where PyYAML was built with it."""
+    import yaml  # slow to import, and needed to build a program only
+
+    return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 @cache

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import DescriptorError
-from ..types import Metadata
+from ..spec import Metadata
 
 __all__ = ["RegistryArtifact", "json_schema", "parse_descriptor"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..enums import Format
-from ..types import Metadata
+from ..spec import Metadata
 
 __all__ = ["Model"]
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .models.efficientnet_b0 import EfficientNetB0
-    from .models.efficientnet_lite import EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
-    from .models.efficientnet_v2s import EfficientNetV2s
-    from .models.mobilenet_v2 import MobileNetV2
-    from .models.resnet50 import ResNet50
-    from .models.ssd_mobilenet import SSDMobileNet
-    from .models.ssd_mobilenet_v2 import SSDMobileNetV2
-    from .models.ssd_resnet34 import SSDResNet34
-    from .models.yolov5 import YOLOv5l, YOLOv5m, YOLOv5n, YOLOv5s
-    from .models.yolov7_w6_pose import YOLOv7w6Pose
+    from ..zoo.efficientnet_b0 import EfficientNetB0
+    from ..zoo.efficientnet_lite import EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
+    from ..zoo.efficientnet_v2s import EfficientNetV2s
+    from ..zoo.mobilenet_v2 import MobileNetV2
+    from ..zoo.resnet50 import ResNet50
+    from ..zoo.ssd_mobilenet import SSDMobileNet
+    from ..zoo.ssd_mobilenet_v2 import SSDMobileNetV2
+    from ..zoo.ssd_resnet34 import SSDResNet34
+    from ..zoo.yolov5 import YOLOv5l, YOLOv5m, YOLOv5n, YOLOv5s
+    from ..zoo.yolov7_w6_pose import YOLOv7w6Pose
 
 __all__ = [
     "EfficientNetB0",
@@ -41,7 +41,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     from .. import catalog
 
-    if name in __all__ or name in catalog.OLD_NAMES:
+    if name in __all__ or name in catalog.aliases():
         return catalog.model_class(name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

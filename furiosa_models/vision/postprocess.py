@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .results import LtrbBoundingBox, ObjectDetectionResult
+from ..tasks import LtrbBoundingBox, ObjectDetectionResult
 
 __all__ = [
     "CXcywhBoundingBox",

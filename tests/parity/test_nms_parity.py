@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from furiosa_models.heads.classification import Activation, rank_classes
 from furiosa_models.ops.boxes import box_iou
 from furiosa_models.ops.nms import batched_nms, nms
 from furiosa_models.types import Platform
-from furiosa_models.vision.classification import Activation, top_k
 
 Floats = npt.NDArray[np.float32]
 ANY_FLOAT = st.floats(width=32)
@@ -84,8 +84,8 @@ def test_any_floats(data: Floats) -> None:
 def test_top_k_of_any_floats(data: Floats, k: int, softmax: bool) -> None:
     activation: Activation = "softmax" if softmax else "none"
     pairs = zip(
-        top_k(data, k, activation=activation, platform=Platform.RUST),
-        top_k(data, k, activation=activation, platform=Platform.PYTHON),
+        rank_classes(data, k, activation=activation, platform=Platform.RUST),
+        rank_classes(data, k, activation=activation, platform=Platform.PYTHON),
         strict=True,
     )
     for ours, other in pairs:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from furiosa_models.heads.pose import PoseArrays, decode_pose
 from furiosa_models.ops.anchors import yolo_p6_anchors
 from furiosa_models.ops.nms import UNION_EPSILON, batched_nms
 from furiosa_models.types import Platform
-from furiosa_models.vision.pose import PoseArrays, decode_pose
 
 Floats = npt.NDArray[np.float32]
 Maps = tuple[list[Floats], list[Floats]]

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from furiosa_models.heads.ssd import decode_ssd
 from furiosa_models.ops.anchors import ssd_mobilenet_anchors
 from furiosa_models.ops.nms import UNION_EPSILON, DetectionArrays, batched_nms
 from furiosa_models.types import Platform
-from furiosa_models.vision.ssd import decode_ssd
 
 Floats = npt.NDArray[np.float32]
 Maps = tuple[list[Floats], list[Floats]]

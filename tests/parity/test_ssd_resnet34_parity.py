@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from furiosa_models.heads.ssd import SSDLayout, decode_ssd
 from furiosa_models.ops.anchors import ssd_resnet34_anchors
 from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.types import Platform
-from furiosa_models.vision.ssd import SSDLayout, decode_ssd
 
 Floats = npt.NDArray[np.float32]
 Maps = tuple[list[Floats], list[Floats]]

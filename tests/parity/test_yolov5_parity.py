@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from furiosa_models.heads.yolo import decode_yolov5
 from furiosa_models.ops.anchors import yolo_p5_anchors, yolo_p6_anchors
 from furiosa_models.ops.nms import UNION_EPSILON, DetectionArrays, batched_nms
 from furiosa_models.ops.scores import sigmoid
 from furiosa_models.types import Platform
-from furiosa_models.vision.yolov5 import decode_yolov5
 
 Floats = npt.NDArray[np.float32]
 P5, P6 = (8, 16, 32), (8, 16, 32, 64)

@@ -13,7 +13,6 @@ from PIL import Image
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import zoo
-from furiosa_models.catalog import ENTRIES
 from furiosa_models.networks import signature
 from furiosa_models.types import Platform
 from furiosa_models.vision import __all__ as vision_names
@@ -25,7 +24,7 @@ NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy of i
 
 def test_the_catalogue_and_the_package_have_the_same_names() -> None:
     assert sorted(vision_names) == MODELS
-    assert set(zoo()) <= set(MODELS)
+    assert list(zoo()) == MODELS
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -42,16 +41,19 @@ def test_metadata_is_complete(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_catalogue_says_what_the_class_says(name: str) -> None:
-    entry, model = ENTRIES[name], get_model(name)
+    entry, model = zoo()[name], get_model(name)
     assert entry.task is model.task_type
+    assert (entry.class_name, entry.name) == (name, model.name)
+    assert (entry.family, entry.version) == (model.family, model.version)
+    assert entry.metadata == model.metadata
     assert entry.summary == (type(model).__doc__ or "").splitlines()[0]
     assert model.platforms == (Platform.RUST, Platform.PYTHON)  # as `furiosa-models list` says
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_set_states_its_licence_and_its_accuracy(name: str) -> None:
-    for artifact in zoo().get(name, {}).values():
-        assert artifact.license is not None, artifact.weights
+    for artifact in zoo()[name].sets.values():
+        assert artifact.license.origin, artifact.weights
         assert bool(artifact.accuracy) != ((name, artifact.weights) in NEVER_MEASURED)
         assert artifact.files, artifact.weights
 
@@ -59,7 +61,7 @@ def test_every_set_states_its_licence_and_its_accuracy(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_set_fits_the_model(name: str) -> None:
     model: Any = get_model(name)
-    for artifact in zoo().get(name, {}).values():
+    for artifact in zoo()[name].sets.values():
         assert set(artifact.input) <= {field.name for field in fields(model.input)}
         assert set(artifact.head) <= {field.name for field in fields(model.head)}
 

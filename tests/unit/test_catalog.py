@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 
 from furiosa_models import get_model, list_models
-from furiosa_models.catalog import ENTRIES, OLD_NAMES, model_class
+from furiosa_models.artifacts import zoo
+from furiosa_models.catalog import aliases, model_class
 from furiosa_models.errors import ModelNotFound
 from furiosa_models.types import ModelTaskType
 
 
 def test_models_are_listed_by_glob_and_task() -> None:
-    assert list_models() == sorted(ENTRIES)
+    assert list_models() == sorted(zoo())
     assert list_models("ssd*") == ["SSDMobileNet", "SSDMobileNetV2", "SSDResNet34"]
     assert "SSDMobileNet" in list_models(task="detect")
     assert "SSDMobileNet" not in list_models(task=ModelTaskType.IMAGE_CLASSIFICATION)
@@ -26,11 +27,18 @@ def test_spelling_does_not_matter(name: str) -> None:
     assert model_class(name).__name__ == "SSDMobileNet"
 
 
-@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+@pytest.mark.parametrize(("old", "new"), aliases().items())
 def test_old_names_resolve(old: str, new: str) -> None:
     import furiosa_models.vision
 
     assert getattr(furiosa_models.vision, old) is model_class(new) is model_class(old)
+
+
+def test_the_names_of_furiosa_artifacts_and_of_0_10_are_known() -> None:
+    assert model_class("MLCommonsSSDMobilenet") is model_class("SSDMobileNet")
+    for name in list_models():
+        model = get_model(name)
+        assert model_class(model.name) is type(model)
 
 
 def test_an_unknown_model_names_the_close_ones() -> None:

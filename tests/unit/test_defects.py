@@ -17,13 +17,13 @@ from PIL import Image
 from furiosa_models import get_model, list_models
 from furiosa_models.cli import cli
 from furiosa_models.errors import ShapeError
+from furiosa_models.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
 from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.ops.boxes import box_iou
+from furiosa_models.tasks import Poses
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDMobileNet, SSDResNet34
-from furiosa_models.vision.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
 from furiosa_models.vision.postprocess import LtrbBoundingBox, xyxytocxcywh, xyxytoxywh
-from furiosa_models.vision.results import Poses
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 Floats = npt.NDArray[np.float32]
@@ -154,15 +154,15 @@ def test_8_class_0_of_resnet50_is_not_the_last_label(platform: Platform) -> None
     """Index 0, the background, silently became the last label."""
     head = ClassificationHead(activation="argmax", offset=1)
     with pytest.raises(ShapeError, match=r"class index \[0\] is outside the table of 10 labels"):
-        head.decode([np.array([0])], NAMES, platform, k=1)
-    assert head.decode([np.array([10])], NAMES, platform, k=1) == ["j"]
+        head.decode([np.array([0])], [], NAMES, platform, top_k=1)
+    assert head.decode([np.array([10])], [], NAMES, platform, top_k=1) == ["j"]
 
 
 @BOTH
 def test_8_a_classification_has_scores_and_runners_up(platform: Platform) -> None:
     """It was a label and nothing else."""
     logits = np.arange(10, dtype=np.float32)[None]
-    (found,) = ClassificationHead().decode([logits], NAMES, platform, k=3)
+    (found,) = ClassificationHead().decode([logits], [], NAMES, platform, top_k=3)
     assert [item.label for item in found.top] == ["j", "i", "h"]
     assert 0.6 < found.score < 0.7
 

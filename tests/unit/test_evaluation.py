@@ -8,8 +8,8 @@ import pytest
 
 from furiosa_models.errors import FuriosaModelsError
 from furiosa_models.evaluation import evaluate
+from furiosa_models.tasks import Detections, Poses
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv7w6Pose
-from furiosa_models.vision.results import Detections, Poses
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.artifacts import Store
-from furiosa_models.artifacts.brief import brief_zoo
+from furiosa_models.artifacts.descriptor import zoo
 from furiosa_models.runtime.sync import Precision
 from furiosa_models.vision import EfficientNetLite0
 from furiosa_models.weights import _recipe_key
@@ -83,7 +83,7 @@ def test_a_fetched_set_of_the_catalogue_needs_no_descriptor(
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     origin = EfficientNetLite0(weights="random").origin
-    store, artifact = Store(), brief_zoo()["EfficientNetLite0"]["pytorch"]
+    store, artifact = Store(), zoo()["EfficientNetLite0"].sets["pytorch"]
     store.derive(_recipe_key(artifact), lambda: origin)
     EfficientNetLite0().predict(photos[0], device="cpu", precision=precision)
     how = f"device='cpu', precision={precision!r}"

@@ -42,17 +42,7 @@ ORDER = {
 MOVING = {
     "conventions": "weights",
     "npu_programs": "programs",
-    "records": "spec",
-    "vision.classification": "heads",
-    "vision.draw": "tasks",
-    "vision.heads": "heads",
-    "vision.models": "zoo",
-    "vision.pose": "heads",
-    "vision.results": "tasks",
-    "vision.ssd": "heads",
     "vision.tasks": "task_models",
-    "vision.yolo": "heads",
-    "vision.yolov5": "heads",
 }
 """Modules that are not in their room yet, and the room."""
 

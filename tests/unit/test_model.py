@@ -14,9 +14,9 @@ import pytest
 from furiosa_models.errors import ArtifactNotFound, ShapeError
 from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.runtime.sync import create_runner
+from furiosa_models.tasks import Classification, Detections
 from furiosa_models.types import Format, ModelTaskType, Platform
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
-from furiosa_models.vision.results import Classification, Detections
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,12 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from furiosa_models import weights
-from furiosa_models.artifacts import Artifact, Store
+from furiosa_models.artifacts import Accuracy, Artifact, File, License, Store, descriptor, zoo
 from furiosa_models.errors import (
     ArtifactCorrupted,
     ArtifactNotFound,
@@ -24,23 +23,19 @@ GONE = "http://127.0.0.1:9/gone"
 
 
 def make_set(name: str, source: str, data: bytes = b"onnx") -> Artifact:
-    file = {
-        "name": f"{name}.onnx",
-        "size": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "sources": [source],
-    }
-    accuracy = {"metric": "top-1", "value": 0.5, "dataset": "toys", "measured_by": "us"}
-    fields: dict[str, Any] = {
-        "name": "Net",
-        "weights": name,
-        "family": "Nets",
-        "location": source,
-        "format": "onnx",
-        "files": [file],
-        "accuracy": [accuracy],
-    }
-    return Artifact.model_validate(fields)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Artifact(
+        name="Net",
+        weights=name,
+        family="Nets",
+        version="v1",
+        format="onnx",
+        location=source,
+        labels="imagenet1k",
+        license=License("Apache-2.0"),
+        files=(File(f"{name}.onnx", len(data), (source,), sha256=sha256),),
+        accuracy=(Accuracy("top-1", 0.5, "toys", "us"),),
+    )
 
 
 @pytest.fixture
@@ -49,8 +44,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def use_zoo(monkeypatch: pytest.MonkeyPatch, *sets: Artifact) -> None:
-    table = {"Net": {artifact.weights: artifact for artifact in sets}}
-    monkeypatch.setattr(weights, "brief_zoo", lambda: table)
+    use_sets(monkeypatch, "Net", *sets)
+
+
+def use_sets(monkeypatch: pytest.MonkeyPatch, model: str, *sets: Artifact) -> None:
+    """Let the zoo have these sets of weights of a model, and no other model."""
+    table = {artifact.weights: artifact for artifact in sets}
+    entry = replace(zoo()["EfficientNetLite0"], class_name=model, sets=table)
+    monkeypatch.setattr(descriptor, "zoo", lambda: {model: entry})
 
 
 @pytest.fixture
@@ -86,9 +87,7 @@ def test_the_warning_points_to_the_callers_line(
     graph = tmp_path / "lite0.onnx"
     graph.write_bytes(EfficientNetLite0(weights="random").origin)
     sets = [make_set("published", GONE, b"gone"), make_set("own", str(graph), graph.read_bytes())]
-    table = {"EfficientNetLite0": {artifact.weights: artifact for artifact in sets}}
-    monkeypatch.setattr(weights, "brief_zoo", lambda: table)
-    monkeypatch.setattr("furiosa_models.model.brief_zoo", lambda: table)
+    use_sets(monkeypatch, "EfficientNetLite0", *sets)
     with pytest.warns(WeightsFallbackWarning) as caught:
         EfficientNetLite0().predict(photos[:2], device="cpu")
     assert caught[0].filename == __file__

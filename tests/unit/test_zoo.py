@@ -10,8 +10,8 @@ import pytest
 
 from furiosa_models.errors import ArtifactNotFound
 from furiosa_models.runtime.sync import create_runner
+from furiosa_models.tasks import Poses
 from furiosa_models.vision import ResNet50, YOLOv5m, YOLOv5n, YOLOv7w6Pose
-from furiosa_models.vision.results import Poses
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .. import batch_norm
+from .. import layers
 from ..weights import Array
 
 __all__ = ["Array", "Arrays", "folded"]
@@ -17,5 +17,5 @@ Arrays = Mapping[str, Array]
 def folded(scope: str, names: tuple[str, str, str, str], bias: Array) -> dict[str, Array]:
     """Parameters of a normalisation that does nothing but add `bias`."""
     one = np.ones_like(bias)
-    values = (one, bias, np.zeros_like(bias), one - np.float32(batch_norm.TENSORFLOW_EPSILON))
+    values = (one, bias, np.zeros_like(bias), one - np.float32(layers.TENSORFLOW_EPSILON))
     return {f"{scope}{name}": value for name, value in zip(names, values, strict=True)}

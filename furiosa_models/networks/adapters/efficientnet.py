@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from .. import batch_norm
+from .. import layers
 from ._arrays import Array, Arrays, folded
 
 __all__ = ["efficientnet_tfjs"]
@@ -32,7 +32,7 @@ def efficientnet_tfjs(arrays: Arrays) -> dict[str, Array]:
         if leaf == "weights" and scope in scopes:
             adapted[f"{scopes[scope][0]}.weight"] = array
         elif name.endswith("_bn_offset"):
-            adapted |= folded(scopes[scope.removesuffix("_bn")][1], batch_norm.TORCH, array)
+            adapted |= folded(scopes[scope.removesuffix("_bn")][1], layers.TORCH, array)
     return {name: _torch_layout(name, array) for name, array in adapted.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .. import batch_norm
+from .. import layers
 from ._arrays import Array, Arrays
 
 __all__ = ["resnet_tfjs"]
@@ -33,7 +33,7 @@ def resnet_tfjs(arrays: Arrays) -> dict[str, Array]:
 
 
 _KERAS_NORM = dict(
-    zip(("gamma", "beta", "moving_mean", "moving_variance"), batch_norm.TORCH, strict=True)
+    zip(("gamma", "beta", "moving_mean", "moving_variance"), layers.TORCH, strict=True)
 )
 
 

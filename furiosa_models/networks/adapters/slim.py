@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import batch_norm
+from .. import layers
 from ._arrays import Array, Arrays, folded
 
 __all__ = ["slim_fake_quant"]
@@ -20,5 +20,5 @@ def slim_fake_quant(arrays: Arrays) -> dict[str, Array]:
         elif leaf == "Conv2D_bias":
             adapted[f"{scope}/biases"] = array
         elif leaf.endswith("_Fold_bias"):
-            adapted |= folded(scope, batch_norm.SLIM, array)
+            adapted |= folded(scope, layers.SLIM, array)
     return adapted

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from .. import batch_norm
+from .. import layers
 from ._arrays import Array, Arrays, folded
 
 __all__ = ["yolo_pickle", "yolov5_tfjs", "yolov5_tflite"]
@@ -48,7 +48,7 @@ def _yolov5_tensorflow(arrays: Arrays, order: tuple[int, ...]) -> dict[str, Arra
                 adapted |= {f"{layer}.weight": kernels[number], f"{layer}.bias": biases[number]}
             else:
                 adapted[f"{layer}.conv.weight"] = kernels[number]
-                adapted |= folded(f"{layer}.bn", batch_norm.TORCH, biases[number])
+                adapted |= folded(f"{layer}.bn", layers.TORCH, biases[number])
     return adapted
 
 

@@ -19,7 +19,7 @@ from ...labels import load_labels
 from ...model import Model
 from ...progress import Bar, progress_bar
 from ...runtime.sync import Precision, Runner
-from ..results import Classification, Detections, Poses
+from ...tasks import Classification, Detections, Poses
 
 __all__ = ["ImageModel", "Outputs", "Photos", "as_list"]
 

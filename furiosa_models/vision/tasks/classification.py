@@ -10,11 +10,11 @@ import numpy.typing as npt
 from ...conventions import specialised
 from ...enums import ModelTaskType
 from ...errors import ShapeError
+from ...heads import ClassificationHead
 from ...images.preprocess import ImageContext
 from ...images.read import Color
 from ...images.sources import is_single
-from ..heads import ClassificationHead
-from ..results import Classification
+from ...tasks import Classification
 from .base import ImageModel, Outputs, Photos, as_list
 
 __all__ = ["ImageClassificationModel"]
@@ -85,9 +85,9 @@ class ImageClassificationModel(ImageModel[Classification]):
     def _decode(
         self,
         outputs: Sequence[npt.NDArray[Any]],
-        contexts: Sequence[ImageContext],  # noqa: ARG002 - a class has no place in the photo
+        contexts: Sequence[ImageContext],
         options: Mapping[str, Any],
     ) -> list[Classification]:
         return specialised(self.head, self._conventions.head).decode(
-            outputs, self._names(), self.platform, k=options["top_k"]
+            outputs, contexts, self._names(), self.platform, top_k=options["top_k"]
         )

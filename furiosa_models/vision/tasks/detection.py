@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...enums import ModelTaskType
-from ..heads import SSDHead, YOLOv5Head
-from ..results import Detections
+from ...heads import SSDHead, YOLOv5Head
+from ...tasks import Detections
 from .finding import FindingModel
 
 __all__ = ["ObjectDetectionModel"]

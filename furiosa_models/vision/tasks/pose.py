@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...enums import ModelTaskType
+from ...heads import PoseHead
 from ...images.read import read_image
-from ..heads import PoseHead
-from ..results import Poses
+from ...tasks import Poses
 from .finding import FindingModel
 
 __all__ = ["PoseEstimationModel"]

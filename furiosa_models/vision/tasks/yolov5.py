@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from ...conventions import specialised
 from ...enums import Platform
+from ...heads import YOLOv5Head
 from ...images.preprocess import ImageContext, as_context
+from ...tasks import Detections
 from ...weights import WeightsSource
-from ..heads import YOLOv5Head
-from ..results import Detections
 from .base import Outputs, as_list
 from .detection import ObjectDetectionModel
 from .finding import renamed

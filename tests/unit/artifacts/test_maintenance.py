@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from furiosa_models.artifacts import File, Store, find, maintenance
+from furiosa_models.artifacts import File, Store, maintenance, zoo
 from furiosa_models.cli import cli
 from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
 
@@ -132,7 +132,7 @@ def test_an_md5_file_is_pinned_to_the_sha256_seen_first(store: Store, tmp_path: 
 
 def test_remove_frees_the_files_of_a_set(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", shared=())
-    artifact = find("SSDMobileNet", "depth075")
+    artifact = zoo()["SSDMobileNet"].sets["depth075"]
     path = store.path(artifact.files[0])
     path.parent.mkdir(parents=True)
     path.write_bytes(b"12345")

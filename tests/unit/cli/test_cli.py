@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from furiosa_models.catalog import ENTRIES
+from furiosa_models.artifacts import zoo
 from furiosa_models.cli import COMMANDS, cli
 
 
@@ -34,9 +34,9 @@ def test_version() -> None:
 
 
 def test_list_for_people_and_for_programs() -> None:
-    assert all(name in run("list").output for name in ENTRIES)
+    assert all(name in run("list").output for name in zoo())
     models = json.loads(run("list", "--json").output)
-    assert [model["model"] for model in models] == list(ENTRIES)
+    assert [model["model"] for model in models] == list(zoo())
 
 
 @pytest.mark.parametrize("arguments", [["detect"], ["-t", "detect"], ["--task", "detection"]])

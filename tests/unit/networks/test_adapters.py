@@ -7,7 +7,7 @@ import pytest
 from furiosa_models import networks
 from furiosa_models.errors import WeightsError
 from furiosa_models.networks.adapters import adapt
-from furiosa_models.networks.batch_norm import SLIM, TENSORFLOW_EPSILON, TORCH, normalised_kernel
+from furiosa_models.networks.layers import SLIM, TENSORFLOW_EPSILON, TORCH, normalised_kernel
 
 Array = npt.NDArray[np.float32]
 

@@ -11,11 +11,11 @@ import pytest
 from furiosa_models.errors import BackendUnavailable
 from furiosa_models.ops import native
 
-MODULES = ("anchors", "boxes", "classification", "nms", "preprocess", "resize", "ssd")
+MODULES = ("ops.anchors", "ops.boxes", "ops.nms", "images.preprocess", "images.resize", "heads")
 
 
 def test_the_extension_is_loaded_on_first_use_only() -> None:
-    imports = "".join(f"import furiosa_models.vision.{name}\n" for name in MODULES)
+    imports = "".join(f"import furiosa_models.{name}\n" for name in MODULES)
     code = f"import sys\n{imports}sys.exit('furiosa_models._native' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

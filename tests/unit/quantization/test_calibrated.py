@@ -22,7 +22,8 @@ from furiosa_models.vision.tasks import ImageModel
 
 CALIBRATED = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 SETS = sorted(
-    {f"{model}-{weights}" for model, sets in zoo().items() for weights in sets} & {*CALIBRATED}
+    {f"{model}-{weights}" for model, entry in zoo().items() for weights in entry.sets}
+    & {*CALIBRATED}
 )
 FILES = {
     "SSDMobileNet-ef25536f5ef9": "ssd_mobilenet_v1_075_coco_raw12.onnx",
@@ -65,7 +66,7 @@ def test_what_was_not_calibrated_names_what_was() -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_int8_loses_little(name: str, data: Path, tmp_path: Path) -> None:
     class_name, _, weights = name.partition("-")
-    published = zoo()[class_name][weights].accuracy[0]
+    published = zoo()[class_name].sets[weights].accuracy[0]
     model = get_model(class_name, weights=weights)
     figures = evaluate(model, *labelled(model, data, tmp_path), precision="int8").figures
     assert figures[published.metric] >= published.value * (1 - most_lost(name)) - 1e-9

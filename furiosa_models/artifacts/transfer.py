@@ -1,0 +1,378 @@
+"""How files come into a store: from the first source that delivers the right bytes.
+
+A file is hashed while it is written into `partial/`, and gets its name by a rename once it is
+right. Apart from `store`, because what this needs (locks, HTTP, archives) takes long to import, and
+a file that is in the store already needs none of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from .. import settings
+from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable
+from ..progress import Bar, progress_bar
+from .descriptor import File, object_path
+from .sources import SourceError, Sources, redact
+from .sources.base import CHUNK
+
+__all__ = ["PATIENCE_S", "Partial", "best_effort_lock", "fetch", "put", "write_atomically"]
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 3600.0
+"""How long to wait for another process before doing its work a second time."""
+
+_READ_ONLY = 0o444
+_MOST_BYTES = 16 << 30
+
+
+def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool]) -> None:
+    """Bring a file into the store at `root`.
+
+    Args:
+        root: The store's folder.
+        file: The file.
+        sources: Where bytes come from.
+        has: Says whether the store has a file by now; another process may be faster.
+
+    Raises:
+        ArtifactUnavailable: No source could deliver it (names each one and its reason), or the
+            store cannot take it.
+        ArtifactCorrupted: No source delivered the bytes that were published.
+    """
+    failures: list[str] = []
+    corrupted = False
+    with _opened(root, file, has) as partial:
+        if partial is None:
+            return
+        for uri in _candidates(file):
+            try:
+                _receive(uri, sources, partial)
+            except (SourceError, ArtifactCorrupted) as error:
+                corrupted |= isinstance(error, ArtifactCorrupted)
+                failures.append(f"{redact(uri)}: {error}")
+            else:
+                _commit(root, file, partial)
+                return
+    raise _failure(file, failures, corrupted=corrupted)
+
+
+def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) -> None:
+    """Take a file's bytes from a stream; arguments and errors are those of `fetch`."""
+    with _opened(root, file, has) as partial:
+        if partial is not None:
+            partial.rewind()
+            while chunk := stream.read(CHUNK):
+                partial.write(chunk)
+            partial.verify()
+            _commit(root, file, partial)
+
+
+@contextmanager
+def best_effort_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock if that can be had; gives whether it is held, and never fails.
+
+    It spares a second download, and nothing depends on it: what is written is renamed into place
+    whole and named by its hash, so that two writers at once do no harm. A lock may therefore be
+    given up: where the file system has none, and where its holder takes too long. The operating
+    system frees the lock of a process that dies.
+
+    Args:
+        path: The lock's file; its folder is made.
+    """
+    lock = FileLock(path)
+    held = _acquire(lock, path)
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
+
+
+class Partial:
+    """The bytes of a file that were received so far; a sink for sources.
+
+    Args:
+        path: Where the bytes are gathered. What an interrupted fetch left there is taken up,
+            since the final hash says whether it belongs.
+        file: What it is to become.
+        bar: Told of every byte.
+
+    Attributes:
+        path: Where the bytes are gathered.
+        pieced: Whether the bytes came in more than one piece.
+
+    Raises:
+        ArtifactUnavailable: The disk cannot take the file.
+    """
+
+    def __init__(self, path: Path, file: File, bar: Bar) -> None:
+        self.path = path
+        self._file = file
+        self._bar = bar
+        self.pieced = False
+        self._limit = _MOST_BYTES if file.size is None else file.size
+        self._position = 0
+        self._digests = self._new_digests()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            self._stream: BinaryIO = path.open("r+b")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        self._take_up()
+        self._check_space()
+
+    @property
+    def position(self) -> int:
+        """How many bytes are there."""
+        return self._position
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes there are to be, where that is known."""
+        return self._file.size
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes that are there, in hex."""
+        return self._digests["sha256"].hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            ArtifactCorrupted: They are more than were published.
+            ArtifactUnavailable: The disk cannot take them.
+        """
+        if self._position + len(data) > self._limit:
+            msg = f"more than the published {self._limit} bytes"
+            raise ArtifactCorrupted(msg)
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self._count(data)
+        self._bar.update(len(data))
+
+    def resume(self) -> None:
+        """Learn that what comes next continues what is there."""
+        self.pieced = True
+
+    def rewind(self) -> None:
+        """Drop what is there, to begin again."""
+        self._stream.seek(0)
+        self._stream.truncate()
+        self._bar.update(-self._position)
+        self._position, self._digests, self.pieced = 0, self._new_digests(), False
+
+    def verify(self) -> None:
+        """Compare size and hash with what was published.
+
+        Raises:
+            ArtifactCorrupted: They differ.
+        """
+        if self._position != (self._file.size or self._position):
+            msg = f"expected {self._file.size} bytes, got {self._position}"
+            raise ArtifactCorrupted(msg)
+        digest = self._digests[self._file.algorithm].hexdigest()
+        if digest != self._file.digest:
+            msg = f"expected {self._file.algorithm} {self._file.digest}, got {digest}"
+            raise ArtifactCorrupted(msg)
+
+    def flush(self) -> None:
+        """Let other readers of the file see what was written."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def commit(self, path: Path) -> None:
+        """Make the file visible under `path`, at once and whole."""
+        self.flush()
+        try:
+            _rename(self._stream.fileno(), self.path, path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def close(self, *, keep: bool) -> None:
+        """Stop; what is there is kept for another time, or removed."""
+        self._stream.close()
+        if not (keep and self._position):
+            self.path.unlink(missing_ok=True)
+
+    def _take_up(self) -> None:
+        while chunk := self._stream.read(CHUNK):
+            self._count(chunk)
+        self._bar.update(self._position)
+        if self._position > self._limit:
+            self.rewind()
+
+    def _count(self, data: bytes) -> None:
+        for digest in self._digests.values():
+            digest.update(data)
+        self._position += len(data)
+
+    def _new_digests(self) -> dict[str, hashlib._Hash]:
+        """The hash that identifies the file, and SHA-256, which it is pinned to otherwise."""
+        return {
+            algorithm: hashlib.new(algorithm, usedforsecurity=algorithm == "sha256")
+            for algorithm in {self._file.algorithm, "sha256"}
+        }
+
+    def _check_space(self) -> None:
+        wanted = (self._file.size or 0) - self._position
+        free = shutil.disk_usage(self.path.parent).free
+        if free < wanted:
+            self.close(keep=True)
+            msg = (
+                f"{self._file.name} needs {wanted / 1e6:.1f} MB and {self.path.parent} has "
+                f"{free / 1e6:.1f} MB left: free some, or move the cache with "
+                "FURIOSA_MODELS_CACHE_HOME"
+            )
+            raise ArtifactUnavailable(msg)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees a part of it.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            _rename(stream.fileno(), temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(root: Path, file: File, has: Callable[[File], bool]) -> Iterator[Partial | None]:
+    """The file to be, locked against other processes; None if it is there by now."""
+    with best_effort_lock(root / "locks" / f"{file.digest}.lock") as held:
+        if has(file):
+            yield None
+            return
+        # Without the lock nobody else may write into the same partial file.
+        name = file.digest if held else f"{file.digest}-{uuid.uuid4().hex}"
+        with progress_bar(file.name, file.size) as bar:
+            partial = Partial(root / "partial" / name, file, bar)
+            try:
+                yield partial
+            finally:
+                partial.close(keep=held)
+
+
+def _commit(root: Path, file: File, partial: Partial) -> None:
+    partial.flush()
+    _pin(root, file, partial.sha256)
+    partial.commit(root / "objects" / object_path(file.algorithm, file.digest))
+
+
+def _pin(root: Path, file: File, seen: str) -> None:
+    """Hold a file that was published by MD5 alone to the SHA-256 that was seen first.
+
+    Raises:
+        ArtifactCorrupted: It has the right MD5 and another SHA-256 than before.
+    """
+    if file.sha256:
+        return
+    pin = root / "pins" / file.digest
+    if not pin.is_file():
+        write_atomically(pin, seen.encode())
+    elif (pinned := pin.read_text()) != seen:
+        msg = f"{file.name}: expected sha256 {pinned}, as seen before, got {seen}"
+        raise ArtifactCorrupted(msg)
+
+
+def _receive(uri: str, sources: Sources, partial: Partial) -> None:
+    """Bring the file from one source, in one piece if pieces turn out not to fit together."""
+    try:
+        sources.copy(uri, partial)
+        partial.verify()
+    except ArtifactCorrupted:
+        pieced = partial.pieced
+        partial.rewind()
+        if not pieced:
+            raise
+        sources.copy(uri, partial)
+        partial.verify()
+
+
+def _candidates(file: File) -> list[str]:
+    mirror = settings.mirror()
+    mirrored = [f"{mirror}/{object_path(file.algorithm, file.digest)}"] if mirror else []
+    return [*mirrored, *file.sources]
+
+
+def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactError:
+    reasons = "\n  ".join(failures)
+    if corrupted:
+        msg = (
+            f"{file.name}: no source delivered the published bytes; nothing was kept.\n"
+            f"  {reasons}\nCheck the network path (a proxy may answer in the server's place), or "
+            "set FURIOSA_MODELS_MIRROR to a place that has the right file."
+        )
+        return ArtifactCorrupted(msg)
+    msg = (
+        f"{file.name} ({file.size} bytes) is out of reach; every source was tried:\n  {reasons}\n"
+        "Check the network, or set FURIOSA_MODELS_MIRROR to a folder or URL that has the file."
+    )
+    return ArtifactUnavailable(msg)
+
+
+def _acquire(lock: FileLock, path: Path) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=PATIENCE_S)
+    except Timeout:
+        logger.warning("%s is held for longer than %.0f s: going on without it", path, PATIENCE_S)
+        return False
+    except (OSError, NotImplementedError) as error:
+        logger.info("no lock %s (%s): going on without it", path, error)
+        return False
+    return True
+
+
+def _rename(descriptor: int, temporary: Path, path: Path) -> None:
+    """Bring a written file to the disk, make it read-only, and give it its name."""
+    os.fsync(descriptor)
+    temporary.chmod(_READ_ONLY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a folder's new entry to the disk, where the system can (Windows cannot)."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> ArtifactUnavailable:
+    msg = (
+        f"{path} cannot be written ({error.strerror or error}): set FURIOSA_MODELS_CACHE_HOME to "
+        "a folder that can, or make room"
+    )
+    return ArtifactUnavailable(msg)

@@ -1,0 +1,167 @@
+"""Heads of classifiers: the best classes of an output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ..enums import Platform
+from ..errors import ShapeError
+from ..images.preprocess import ImageContext
+from ..ops import native
+from ..ops.checks import check_array, check_choice
+from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
+from .base import Outputs, check_count
+
+__all__ = ["Activation", "ClassificationHead", "TopK", "rank_classes"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationHead:
+    """Top-k of a distribution over classes.
+
+    Attributes:
+        activation: What turns outputs into probabilities: `softmax`, or `none` where the graph
+            has done it, or `argmax` where the graph gives a class index.
+        offset: Index of the first class in the table of labels; checkpoints with a background
+            class in front have 1 (MLPerf's ResNet50). What is in front is never a result.
+        argmax_offset: The offset of graphs of this model that end in an argmax.
+    """
+
+    task: ClassVar[ClassificationTask] = CLASSIFICATION
+
+    activation: Activation = "softmax"
+    offset: int = 0
+    argmax_offset: int = 0
+
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
+        if "ArgMax" in operations:
+            return {"activation": "argmax", "offset": self.argmax_offset}
+        return {"activation": "none"} if "Softmax" in operations else {}
+
+    def decode(
+        self,
+        outputs: Outputs,
+        contexts: Sequence[ImageContext],  # noqa: ARG002 - a class has no place in the photo
+        names: Sequence[str],
+        platform: Platform,
+        *,
+        top_k: int = 5,
+    ) -> list[Classification]:
+        """Classes of each photo of a batch.
+
+        Args:
+            outputs: One output: (n, c) float32, or (n,) integers of an `argmax` graph.
+            contexts: What `preprocess` said of each photo; not needed.
+            names: Table of labels.
+            platform: Python (numpy) or Rust; the results are the same.
+            top_k: Number of classes to keep.
+
+        Raises:
+            ShapeError: Outputs of the wrong count, shape or dtype, or a class outside the table.
+        """
+        check_count(outputs, 1)
+        batch = rank_classes(outputs[0], top_k, activation=self.activation, platform=platform)
+        return [self._named(found.class_ids, found.scores, names) for found in batch]
+
+    def _named(
+        self,
+        indices: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.float32],
+        names: Sequence[str],
+    ) -> Classification:
+        class_ids = indices - self.offset
+        known = (class_ids >= 0) & (class_ids < len(names))
+        if not known.any():
+            msg = f"class index {indices.tolist()} is outside the table of {len(names)} labels"
+            raise ShapeError(msg)
+        class_ids = class_ids[known]
+        return Classification(class_ids, scores[known], [names[i] for i in class_ids.tolist()])
+
+
+Activation: TypeAlias = Literal["softmax", "none", "argmax"]
+
+
+class TopK(NamedTuple):
+    """The best classes of one image, best first.
+
+    Attributes:
+        class_ids: `(k,)` int64.
+        scores: `(k,)` float32.
+    """
+
+    class_ids: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+
+def rank_classes(
+    outputs: npt.NDArray[np.generic],
+    k: int = 5,
+    *,
+    activation: Activation = "softmax",
+    platform: Platform = Platform.RUST,
+) -> list[TopK]:
+    """Return the `k` best classes of every image.
+
+    Equal scores rank by class. A class with a NaN ranks last with a NaN score and does not touch
+    the others; infinite logits share the whole.
+
+    Args:
+        outputs: `(n, classes)` float32 logits (`softmax`) or scores (`none`); or, of a graph that
+            ends in an argmax, `(n,)` or `(n, 1)` integers (`argmax`).
+        k: at least 1; no more than all classes are returned.
+        activation: what `outputs` are. `argmax` gives one class, whose score is not known: NaN.
+        platform: RUST or PYTHON (numpy); softmax is taken in float64 and rounded once.
+
+    Raises:
+        ShapeError: outputs of another shape or dtype.
+        ValueError: `k` below 1, or an unknown activation.
+    """
+    if k < 1:
+        msg = f"k must be at least 1, got {k}"
+        raise ValueError(msg)
+    check_choice("activation", activation, get_args(Activation))
+    if activation == "argmax":
+        return _from_argmax(outputs)
+    check_array("outputs", outputs, np.float32, ("n", "classes"))
+    if native.wanted(platform):
+        best = native.load().top_k(outputs, k, activation == "softmax")
+        return [TopK(*pair) for pair in best]
+    return [_best(row, k, softmax=activation == "softmax") for row in outputs.astype(np.float32)]
+
+
+def _from_argmax(outputs: npt.NDArray[np.generic]) -> list[TopK]:
+    ids = outputs if isinstance(outputs, np.ndarray) else np.empty(0)
+    if not np.issubdtype(ids.dtype, np.integer) or ids.shape not in ((len(ids),), (len(ids), 1)):
+        got = f"{ids.dtype} of shape {ids.shape}" if ids is outputs else type(outputs).__name__
+        msg = f"outputs of an argmax must be integers of shape (n,) or (n, 1), got {got}"
+        raise ShapeError(msg)
+    rows = ids.astype(np.int64).reshape(-1, 1)
+    return [TopK(row, np.full(1, np.nan, np.float32)) for row in rows]
+
+
+def _best(row: npt.NDArray[np.float32], k: int, *, softmax: bool) -> TopK:
+    ids = np.argsort(-row, kind="stable")[:k]  # numpy sorts NaN to the end
+    return TopK(ids, (_softmax(row) if softmax else row)[ids])
+
+
+def _softmax(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    numbers = row[~np.isnan(row)].astype(np.float64)
+    if not len(numbers):
+        return row
+    top = numbers.max()
+    total = _powers(numbers, top).sum()
+    scores: npt.NDArray[np.float32] = (_powers(row.astype(np.float64), top) / total).astype(
+        np.float32
+    )
+    return scores
+
+
+def _powers(logits: npt.NDArray[np.float64], top: np.float64) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):
+        return np.where(logits == top, 1.0, np.exp(logits - top))

@@ -1,0 +1,185 @@
+"""Heads that find people and their keypoints: YOLOv7-w6-pose.
+
+The numbers are those of furiosa-models 0.10: boxes and scores as in `yolo` for one class, a
+keypoint at `(xy * 2 - 0.5 + cell) * stride` without a sigmoid, its confidence with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..enums import Platform
+from ..errors import ShapeError
+from ..images.preprocess import ImageContext
+from ..ops.anchors import Anchors, yolo_p6_anchors
+from ..ops.checks import check_array
+from ..tasks.pose import POSE, Poses, PoseTask
+from .base import Outputs, check_contexts, check_count, or_default, to_photo
+from .yolo import YoloMaps, YoloRules, check_levels, decode_yolo
+
+__all__ = ["KEYPOINTS", "PoseArrays", "PoseHead", "decode_pose"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseHead:
+    """YOLOv7-w6-pose (Maji et al. 2022, arXiv:2204.06806; Wang et al. 2022, arXiv:2207.02696).
+
+    A score has to exceed the score threshold; of people who overlap by more than the IoU threshold
+    the best one stays.
+
+    Attributes:
+        anchors: (levels, a, 2) float32, or numbers of that shape: width and height in cells.
+        strides: Pixels from cell to cell, of each level.
+        score_threshold: Score that a person exceeds.
+        iou_threshold: Largest overlap of two people.
+        max_detections: Most people in a photo.
+    """
+
+    task: ClassVar[PoseTask] = POSE
+
+    anchors: Anchors = field(default_factory=yolo_p6_anchors)
+    strides: tuple[int, ...] = (8, 16, 32, 64)
+    score_threshold: float = 0.1
+    iou_threshold: float = 0.45
+    max_detections: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
+
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:  # noqa: ARG002 - one form only
+        """Return the fields that a graph decides, by the operations in which it ends."""
+        return {}
+
+    def decode(
+        self,
+        outputs: Outputs,
+        contexts: Sequence[ImageContext],
+        names: Sequence[str],  # noqa: ARG002 - all are people
+        platform: Platform,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+    ) -> list[Poses]:
+        """People in each photo of a batch.
+
+        Boxes and keypoints may lie outside of the photo, as in 0.10.
+
+        Args:
+            outputs: Box and keypoint maps in turn, finest first: (n, a*6, h, w) and
+                (n, a*51, h, w) float32 logits.
+            contexts: What `preprocess` said of each photo.
+            names: Table of labels; not needed.
+            platform: Python (numpy) or Rust; the results are the same.
+            score_threshold: In place of the head's own.
+            iou_threshold: In place of the head's own.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ValueError: A threshold is not between 0 and 1.
+        """
+        check_count(outputs, 2 * len(self.strides))
+        batch = decode_pose(
+            outputs[0::2],
+            outputs[1::2],
+            self.anchors,
+            self.strides,
+            score_threshold=or_default(score_threshold, self.score_threshold),
+            iou_threshold=or_default(iou_threshold, self.iou_threshold),
+            max_detections=self.max_detections,
+            platform=platform,
+        )
+        check_contexts(contexts, len(batch))
+        return [_in_photo(*pair) for pair in zip(batch, contexts, strict=True)]
+
+
+def _in_photo(found: PoseArrays, context: ImageContext) -> Poses:
+    places, confidence = found.keypoints[:, :, :2], found.keypoints[:, :, 2:]
+    keypoints = np.concatenate((to_photo(places, context), confidence), axis=2)
+    return Poses(to_photo(found.boxes, context), found.scores, keypoints)
+
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+KEYPOINTS = 17
+"""How many keypoints a person has in COCO."""
+
+_BOX_CHANNELS, _POINT_CHANNELS = 6, 3 * KEYPOINTS
+
+
+class PoseArrays(NamedTuple):
+    """What was found in one image, best first.
+
+    Attributes:
+        boxes: `(n, 4)` float32, xyxy, in pixels of the network's input.
+        scores: `(n,)` float32.
+        keypoints: `(n, 17, 3)` float32: x and y in pixels of the input, confidence 0..1.
+    """
+
+    boxes: Floats
+    scores: Floats
+    keypoints: Floats
+
+
+def decode_pose(
+    box_maps: Sequence[Floats],
+    keypoint_maps: Sequence[Floats],
+    anchors: Floats,
+    strides: Sequence[float],
+    *,
+    score_threshold: float = 0.1,
+    iou_threshold: float = 0.45,
+    max_detections: int | None = None,
+    platform: Platform = Platform.RUST,
+) -> list[PoseArrays]:
+    """Return the people in every image of the batch, in pixels of the network's input.
+
+    A score is the float32 product of objectness and class, and has to exceed the threshold. All
+    boxes meet in suppression. The rest is as in `yolov5.decode_yolov5`. A keypoint is kept
+    whatever its confidence, and wherever it lies.
+
+    The maps of a level, one after the other, hold all 57 numbers of the first anchor, then those
+    of the second, and so on; where the first map ends means nothing.
+
+    Args:
+        box_maps: one `(n, a * 6, h, w)` float32 map of logits per level.
+        keypoint_maps: one `(n, a * 51, h, w)` float32 map of logits per level.
+        anchors: `(levels, a, 2)` float32: width and height in cells, as `anchors` makes them.
+        strides: pixels from cell to cell, of each level.
+        score_threshold: 0..1; has to be exceeded.
+        iou_threshold: 0..1.
+        max_detections: the most people in an image.
+        platform: RUST or PYTHON (numpy).
+
+    Raises:
+        ShapeError: maps, anchors or strides of the wrong count, shape or dtype.
+        ValueError: a threshold outside 0..1, or a negative limit.
+    """
+    found = check_levels("box_maps", box_maps, strides)
+    others = check_levels("keypoint_maps", keypoint_maps, strides)
+    check_array("anchors", anchors, np.float32, (len(strides), "a", 2))
+    per_cell = anchors.shape[1]
+    wanted = (found[0], per_cell * _BOX_CHANNELS), (found[0], per_cell * _POINT_CHANNELS)
+    grids = [(m.shape[2:], k.shape[2:]) for m, k in zip(box_maps, keypoint_maps, strict=True)]
+    if (found, others) != wanted or any(one != other for one, other in grids):
+        msg = (
+            f"box_maps and keypoint_maps must have shapes {(*wanted[0], 'h', 'w')} and "
+            f"{(*wanted[1], 'h', 'w')} for the {per_cell} anchors of a cell, got "
+            f"{box_maps[0].shape} and {keypoint_maps[0].shape}"
+        )
+        raise ShapeError(msg)
+    rules = YoloRules(
+        classes=1,
+        keypoints=KEYPOINTS,
+        with_sigmoid=True,
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        max_candidates=None,
+        max_detections=max_detections,
+    )
+    batch = decode_yolo(YoloMaps(box_maps, keypoint_maps, anchors, strides), rules, platform)
+    return [PoseArrays(people.boxes, people.scores, points) for people, points in batch]

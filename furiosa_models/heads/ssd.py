@@ -1,0 +1,351 @@
+"""Heads of Single Shot MultiBox Detectors (Liu et al. 2016, arXiv:1512.02325).
+
+Detections are read straight off the raw NCHW maps. Scores are compared before they are computed: a
+scan for logits above the threshold's logit finds the candidates, and only these are decoded (see
+`ops.scores`). The result equals decoding everything, as MLPerf's references and furiosa-models 0.10
+do. `native/src/ssd.rs` is the twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ..enums import Platform
+from ..errors import ShapeError
+from ..images.preprocess import ImageContext
+from ..ops import native
+from ..ops.anchors import Anchors, default_boxes, multiple_grid_anchors
+from ..ops.boxes import check_boxes
+from ..ops.checks import check_choice, check_limit, check_maps, check_unit
+from ..ops.nms import UNION_EPSILON, DetectionArrays
+from ..ops.scores import least_score, loose_logit, sigmoid
+from ..tasks.detection import DETECTION, Detections, DetectionTask
+from .base import Outputs, check_contexts, check_count, or_default
+
+__all__ = ["Activation", "ChannelOrder", "DeltaOrder", "SSDHead", "SSDLayout", "decode_ssd"]
+
+BoxKind: TypeAlias = Literal["multiple_grid", "default_boxes"]
+OutputOrder: TypeAlias = Literal["interleaved", "grouped"]
+
+
+@dataclass(frozen=True, slots=True)
+class SSDHead:
+    """Single Shot MultiBox Detector (Liu et al. 2016, arXiv:1512.02325).
+
+    The defaults are those of SSD MobileNet. Of boxes of one class that overlap by more than the
+    IoU threshold the best one stays.
+
+    Attributes:
+        feature_maps: Side of each square feature map, finest first.
+        anchors: Which default boxes: TensorFlow's `multiple_grid` or MLPerf's `default_boxes`.
+        outputs: Class and box maps in turn (`interleaved`), or all class maps first (`grouped`).
+        channels: What comes first in the maps' channels, `anchor` or `class`; see `SSDLayout`.
+        deltas: Order of a box map's coordinates.
+        activation: What turns class outputs into scores: `sigmoid`, `softmax`, or `none` where
+            the graph has done it.
+        score_threshold: Least score of a detection.
+        strict: Whether a score has to exceed the threshold rather than reach it.
+        iou_threshold: Largest overlap of two detections of one class.
+        max_per_class: How many candidates of a class, the best ones, go through suppression.
+        max_detections: Most detections in a photo.
+    """
+
+    task: ClassVar[DetectionTask] = DETECTION
+
+    feature_maps: tuple[int, ...]
+    anchors: BoxKind = "multiple_grid"
+    outputs: OutputOrder = "interleaved"
+    channels: ChannelOrder = "anchor"
+    deltas: DeltaOrder = "yxhw"
+    activation: Activation = "sigmoid"
+    score_threshold: float = 0.3
+    strict: bool = False
+    iou_threshold: float = 0.6
+    max_per_class: int | None = None
+    max_detections: int | None = None
+
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
+        return {"activation": "none"} if operations & {"Sigmoid", "Softmax"} else {}
+
+    def decode(
+        self,
+        outputs: Outputs,
+        contexts: Sequence[ImageContext],
+        names: Sequence[str],
+        platform: Platform,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+    ) -> list[Detections]:
+        """Detections of each photo of a batch.
+
+        Boxes may reach out of the photo, as in 0.10.
+
+        Args:
+            outputs: Class and box maps, finest first: (n, a*c, h, w) and (n, a*4, h, w) float32.
+            contexts: What `preprocess` said of each photo.
+            names: Table of labels.
+            platform: Python (numpy) or Rust; the results are the same.
+            score_threshold: In place of the head's own.
+            iou_threshold: In place of the head's own.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ValueError: A threshold is not between 0 and 1.
+        """
+        levels = len(self.feature_maps)
+        check_count(outputs, 2 * levels)
+        grouped = self.outputs == "grouped"
+        batch = decode_ssd(
+            outputs[:levels] if grouped else outputs[0::2],
+            outputs[levels:] if grouped else outputs[1::2],
+            self._anchors(),
+            activation=self.activation,
+            layout=SSDLayout(self.channels, self.deltas),
+            score_threshold=or_default(score_threshold, self.score_threshold),
+            strict=self.strict,
+            iou_threshold=or_default(iou_threshold, self.iou_threshold),
+            max_per_class=self.max_per_class,
+            max_detections=self.max_detections,
+            platform=platform,
+        )
+        check_contexts(contexts, len(batch))
+        return [
+            Detections(found.boxes * _size(context), found.scores, found.class_ids, names)
+            for found, context in zip(batch, contexts, strict=True)
+        ]
+
+    def _anchors(self) -> Anchors:
+        maps = tuple((side, side) for side in self.feature_maps)
+        return (
+            multiple_grid_anchors(maps) if self.anchors == "multiple_grid" else default_boxes(maps)
+        )
+
+
+def _size(context: ImageContext) -> Anchors:
+    size = (context.width, context.height)
+    return np.array([*size, *size], dtype=np.float32)
+
+
+Activation: TypeAlias = Literal["sigmoid", "softmax", "none"]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Indices: TypeAlias = npt.NDArray[np.int64]
+ChannelOrder: TypeAlias = Literal["anchor", "class"]
+DeltaOrder: TypeAlias = Literal["yxhw", "xywh"]
+
+_CENTER_SCALE, _SIZE_SCALE = np.float32(0.1), np.float32(0.2)  # variances 10 and 5
+
+
+@dataclass(frozen=True, slots=True)
+class SSDLayout:
+    """What the channels of an SSD's maps are; the defaults are TensorFlow's.
+
+    Attributes:
+        channels: what comes first in a cell's channels: `anchor` (channel `anchor * c + class`,
+            and default boxes ordered by map, cell, anchor) or `class` (channel
+            `class * a + anchor`, and default boxes ordered by map, anchor, cell: MLPerf's
+            SSDResNet34). Box maps follow the same order, with coordinates in place of classes.
+        deltas: order of the coordinates of a box map.
+
+    Raises:
+        ValueError: an unknown order.
+    """
+
+    channels: ChannelOrder = "anchor"
+    deltas: DeltaOrder = "yxhw"
+
+    def __post_init__(self) -> None:
+        check_choice("channels", self.channels, get_args(ChannelOrder))
+        check_choice("deltas", self.deltas, get_args(DeltaOrder))
+
+
+def decode_ssd(
+    class_maps: Sequence[Floats],
+    box_maps: Sequence[Floats],
+    anchors: Floats,
+    *,
+    activation: Activation = "sigmoid",
+    layout: SSDLayout = SSDLayout(),
+    score_threshold: float = 0.3,
+    strict: bool = False,
+    iou_threshold: float = 0.6,
+    max_per_class: int | None = None,
+    max_detections: int | None = None,
+    platform: Platform = Platform.RUST,
+) -> list[DetectionArrays]:
+    """Return the detections of every image of the batch, boxes as fractions of the image.
+
+    Scores and the logarithmic sizes are taken in float64 and rounded to float32 once. Suppression
+    is greedy within a class, by `iou > iou_threshold` with 1e-5 added to the union. Equal scores
+    rank in the order of the maps in memory. A NaN is never a detection; an infinite logit is a
+    score of 0 or 1 (sigmoid) or no detection; a box that is not finite is dropped. Class 0 is the
+    background and never detected.
+
+    Args:
+        class_maps: one `(n, a * c, h, w)` float32 map of logits per level, of `c` classes.
+        box_maps: one `(n, a * 4, h, w)` float32 map per level.
+        anchors: `(sum of h * w * a, 4)` float32, cxcywh, as `anchors` makes them.
+        activation: what makes scores of logits; `none` if the graph has done so.
+        layout: what the maps' channels are.
+        score_threshold: 0..1.
+        strict: whether a score has to exceed the threshold (`>`); else it has to reach it (`>=`).
+        iou_threshold: 0..1.
+        max_per_class: how many candidates of a class, the best ones, go through suppression.
+        max_detections: the most detections in an image.
+        platform: RUST or PYTHON (numpy).
+
+    Raises:
+        ShapeError: maps or anchors of the wrong count, shape or dtype.
+        ValueError: a threshold outside 0..1, a negative limit or an unknown activation.
+    """
+    classes = check_ssd_maps(class_maps, box_maps, anchors)
+    check_unit("score_threshold", score_threshold)
+    check_unit("iou_threshold", iou_threshold)
+    check_limit("max_per_class", max_per_class)
+    check_limit("max_detections", max_detections)
+    check_choice("activation", activation, get_args(Activation))
+    least = least_score(score_threshold, strict=strict)
+    if native.wanted(platform):
+        batch = native.load().decode_ssd(
+            class_maps,
+            box_maps,
+            anchors,
+            activation=activation,
+            class_major=layout.channels == "class",
+            xy_first=layout.deltas == "xywh",
+            least_score=least,
+            iou_threshold=iou_threshold,
+            epsilon=UNION_EPSILON,
+            limits=(None, max_per_class, max_detections),
+        )
+        return [DetectionArrays(*arrays) for arrays in batch]
+    images = [list(zip(*maps, strict=True)) for maps in zip(class_maps, box_maps, strict=True)]
+    candidates = [
+        _candidates(levels, anchors, classes, activation, layout, least)
+        for levels in zip(*images, strict=True)
+    ]
+    limits = {"max_per_class": max_per_class, "max_detections": max_detections}
+    return [found.take(found.suppress(iou_threshold, **limits)) for found in candidates]
+
+
+class _Hits(NamedTuple):
+    """Candidates of one level, in the order of its map.
+
+    Attributes:
+        logits: `(n,)`, or of all classes `(n, classes)` where softmax needs them.
+        deltas: `(n, 4)`.
+        anchors: `(n, 4)`.
+        class_ids: `(n,)`.
+    """
+
+    logits: Floats
+    deltas: Floats
+    anchors: Floats
+    class_ids: Indices
+
+
+def _candidates(
+    levels: Sequence[tuple[Floats, Floats]],
+    anchors: Floats,
+    classes: int,
+    activation: Activation,
+    layout: SSDLayout,
+    least: np.float32,
+) -> DetectionArrays:
+    """Return all detections of one image, before suppression, in the order of the maps."""
+    bound = least if activation == "none" else loose_logit(least)
+    found = []
+    first = 0
+    with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
+        for of_classes, of_boxes in levels:
+            # class by class, all anchors of a map lie side by side like its cells
+            per_cell = 1 if layout.channels == "class" else of_boxes.shape[0] // 4
+            logits = of_classes.reshape(per_cell, classes, -1)
+            deltas = of_boxes.reshape(per_cell, 4, -1)
+            own = anchors[first : first + per_cell * deltas.shape[2]]
+            found.append(_scan(logits, deltas, own, bound, softmax=activation == "softmax"))
+            first += len(own)
+        hits = _Hits(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        scores = _scores(hits, activation)
+        order = [0, 1, 2, 3] if layout.deltas == "xywh" else [1, 0, 3, 2]
+        boxes = _place(hits.deltas[:, order], hits.anchors)
+        sound = (scores >= least) & np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
+    return DetectionArrays(boxes[sound], scores[sound], hits.class_ids[sound])
+
+
+def _scan(
+    logits: Floats, deltas: Floats, anchors: Floats, bound: Floats | np.float32, *, softmax: bool
+) -> _Hits:
+    """Return the candidates among `(anchors a cell, classes, cells)` logits."""
+    per_cell, classes, cells = logits.shape
+    margins = logits[:, 1:] - logits[:, :1] if softmax else logits[:, 1:]
+    hit = np.flatnonzero(margins >= bound)
+    row, cell = np.divmod(hit, cells)
+    anchor, class_id = np.divmod(row, classes - 1)
+    class_id += 1
+    wanted = logits[anchor, :, cell] if softmax else logits[anchor, class_id, cell]
+    return _Hits(wanted, deltas[anchor, :, cell], anchors[cell * per_cell + anchor], class_id)
+
+
+def _scores(hits: _Hits, activation: Activation) -> Floats:
+    if activation == "none":
+        return hits.logits
+    if activation == "sigmoid":
+        return sigmoid(hits.logits)
+    exact = hits.logits.astype(np.float64)
+    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+    exact = powers[np.arange(len(powers)), hits.class_ids] / powers.sum(axis=1)
+    scores: Floats = exact.astype(np.float32)
+    return scores
+
+
+def _place(deltas: Floats, anchors: Floats) -> Floats:
+    """Return the xyxy boxes that deltas (x, y, width, height) make of cxcywh anchors."""
+    center = anchors[:, :2] + deltas[:, :2] * _CENTER_SCALE * anchors[:, 2:]
+    grown = np.exp((deltas[:, 2:] * _SIZE_SCALE).astype(np.float64)).astype(np.float32)
+    half = grown * anchors[:, 2:] * np.float32(0.5)
+    return np.concatenate((center - half, center + half), axis=1)
+
+
+def check_ssd_maps(
+    class_maps: Sequence[Floats], box_maps: Sequence[Floats], anchors: Floats
+) -> int:
+    """Return the number of classes of an SSD's maps, the background included.
+
+    Raises:
+        ShapeError: maps or anchors of the wrong count, shape or dtype.
+    """
+    if not class_maps or len(class_maps) != len(box_maps):
+        msg = (
+            "there must be as many class maps as box maps, and at least one, "
+            f"got {len(class_maps)} and {len(box_maps)}"
+        )
+        raise ShapeError(msg)
+    check_boxes(anchors, "anchors")
+    check_maps("class_maps", class_maps)
+    check_maps("box_maps", box_maps)
+    classes: int = class_maps[0].shape[1] * 4 // max(box_maps[0].shape[1], 1)
+    images = len(class_maps[0])
+    total = 0
+    for i, (of_classes, of_boxes) in enumerate(zip(class_maps, box_maps, strict=True)):
+        height, width = of_classes.shape[2:]
+        cell = of_boxes.shape[1] // 4
+        wanted = (images, cell * classes, height, width), (images, cell * 4, height, width)
+        if (of_classes.shape, of_boxes.shape) != wanted or not cell * height * width * classes:
+            msg = (
+                f"class_maps[{i}] and box_maps[{i}] must have shapes (n, a * c, h, w) and "
+                f"(n, a * 4, h, w), with n = {images} and c = {classes} as in the first, "
+                f"got {of_classes.shape} and {of_boxes.shape}"
+            )
+            raise ShapeError(msg)
+        total += cell * height * width
+    if total != len(anchors):
+        msg = f"the maps have {total} anchors, got {len(anchors)} in `anchors`"
+        raise ShapeError(msg)
+    return classes

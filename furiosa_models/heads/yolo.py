@@ -1,0 +1,393 @@
+"""Heads of YOLOv5, and the decoder of YOLO maps that YOLOv7's pose head shares.
+
+The numbers are those of Ultralytics' YOLOv5 6.0 and furiosa-models 0.10: a box's center is
+`(xy * 2 - 0.5 + cell) * stride`, its size `(wh * 2) ** 2 * anchor`, a score objectness times class,
+and every class of a box whose score exceeds the threshold is a candidate.
+
+Boxes are read straight off the raw NCHW maps. An anchor has the channels x, y, width, height,
+objectness, one per class, and x, y and confidence of every keypoint. Objectness is compared before
+anything is computed, and only the cells that pass are decoded (see `ops.scores`).
+`native/src/yolo.rs` is the twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..enums import Platform
+from ..errors import ShapeError
+from ..images.preprocess import ImageContext
+from ..ops import native
+from ..ops.anchors import Anchors, yolo_p5_anchors
+from ..ops.checks import check_array, check_limit, check_maps, check_unit
+from ..ops.nms import UNION_EPSILON, DetectionArrays
+from ..ops.scores import least_score, loose, loose_logit, sigmoid
+from ..tasks.detection import DETECTION, Detections, DetectionTask
+from .base import Outputs, check_contexts, check_count, or_default, to_photo
+
+__all__ = [
+    "BOX_CHANNELS",
+    "YOLOv5Head",
+    "YoloMaps",
+    "YoloRules",
+    "check_levels",
+    "decode_yolo",
+    "decode_yolov5",
+]
+
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Indices: TypeAlias = npt.NDArray[np.int64]
+Found: TypeAlias = tuple[DetectionArrays, Floats]
+
+BOX_CHANNELS = 5
+"""Channels of an anchor before its classes."""
+
+_OBJECTNESS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class YOLOv5Head:
+    """YOLOv5 (Jocher 2020), versions 6 and 7.
+
+    The defaults are those of the networks for 640 pixels. A detection's score has to exceed the
+    score threshold; of boxes of one class that overlap by more than the IoU threshold the best one
+    stays.
+
+    Attributes:
+        anchors: (levels, a, 2) float32, or numbers of that shape: width and height in cells.
+        strides: Pixels from cell to cell, of each level.
+        sigmoid_inside: Whether the graph ends in a sigmoid; if not, the head takes it.
+        score_threshold: Score, and objectness, that a detection exceeds.
+        iou_threshold: Largest overlap of two detections of one class.
+        max_candidates: How many candidates, the best ones, go through suppression.
+        max_detections: Most detections in a photo.
+    """
+
+    task: ClassVar[DetectionTask] = DETECTION
+
+    anchors: Anchors = field(default_factory=yolo_p5_anchors)
+    strides: tuple[int, ...] = (8, 16, 32)
+    sigmoid_inside: bool = True
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.45
+    max_candidates: int | None = 30_000
+    max_detections: int | None = 300
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
+
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
+        return {"sigmoid_inside": "Sigmoid" in operations}
+
+    def decode(
+        self,
+        outputs: Outputs,
+        contexts: Sequence[ImageContext],
+        names: Sequence[str],
+        platform: Platform,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        with_sigmoid: bool | None = None,
+    ) -> list[Detections]:
+        """Detections of each photo of a batch.
+
+        Boxes may reach out of the photo, as in 0.10.
+
+        Args:
+            outputs: One (n, a*(5+c), h, w) float32 map per level, finest first.
+            contexts: What `preprocess` said of each photo.
+            names: Table of labels.
+            platform: Python (numpy) or Rust; the results are the same.
+            score_threshold: In place of the head's own.
+            iou_threshold: In place of the head's own.
+            with_sigmoid: Whether to take the sigmoid of the maps, in place of what the head says.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ValueError: A threshold is not between 0 and 1.
+        """
+        check_count(outputs, len(self.strides))
+        batch = decode_yolov5(
+            outputs,
+            self.anchors,
+            self.strides,
+            with_sigmoid=or_default(with_sigmoid, not self.sigmoid_inside),
+            score_threshold=or_default(score_threshold, self.score_threshold),
+            iou_threshold=or_default(iou_threshold, self.iou_threshold),
+            max_candidates=self.max_candidates,
+            max_detections=self.max_detections,
+            platform=platform,
+        )
+        check_contexts(contexts, len(batch))
+        return [
+            Detections(to_photo(found.boxes, context), found.scores, found.class_ids, names)
+            for found, context in zip(batch, contexts, strict=True)
+        ]
+
+
+def decode_yolov5(
+    maps: Sequence[Floats],
+    anchors: Floats,
+    strides: Sequence[float],
+    *,
+    with_sigmoid: bool = False,
+    score_threshold: float = 0.25,
+    iou_threshold: float = 0.45,
+    max_candidates: int | None = 30_000,
+    max_detections: int | None = 300,
+    platform: Platform = Platform.RUST,
+) -> list[DetectionArrays]:
+    """Return the detections of every image of the batch, boxes in pixels of the network's input.
+
+    A score is the float32 product of objectness and class, and a detection has both objectness
+    and score above the threshold. Suppression is greedy within a class, by `iou > iou_threshold`
+    with 1e-5 added to the union. Equal scores rank in the order of the maps in memory. A NaN is
+    never a detection, nor is an infinite score or a box that is not finite. The images of a batch
+    do not touch each other.
+
+    Args:
+        maps: one `(n, a * (5 + c), h, w)` float32 map per level, of `c` classes.
+        anchors: `(levels, a, 2)` float32: width and height in cells, as `anchors` makes them.
+        strides: pixels from cell to cell, of each level.
+        with_sigmoid: whether to take the sigmoid of the maps, which then hold logits.
+        score_threshold: 0..1; has to be exceeded.
+        iou_threshold: 0..1.
+        max_candidates: how many candidates of an image, the best ones, go through suppression.
+        max_detections: the most detections in an image.
+        platform: RUST or PYTHON (numpy).
+
+    Raises:
+        ShapeError: maps, anchors or strides of the wrong count, shape or dtype.
+        ValueError: a threshold outside 0..1, or a negative limit.
+    """
+    _, channels = check_levels("maps", maps, strides)
+    check_array("anchors", anchors, np.float32, (len(strides), "a", 2))
+    per_anchor, rest = divmod(channels, max(anchors.shape[1], 1))
+    if rest or per_anchor <= BOX_CHANNELS:
+        msg = (
+            f"maps must have a * (5 + c) channels for the {anchors.shape[1]} anchors of a cell "
+            f"and c classes, at least one, got {channels}"
+        )
+        raise ShapeError(msg)
+    rules = YoloRules(
+        classes=per_anchor - BOX_CHANNELS,
+        keypoints=0,
+        with_sigmoid=with_sigmoid,
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        max_candidates=max_candidates,
+        max_detections=max_detections,
+    )
+    batch = decode_yolo(YoloMaps(maps, (), anchors, strides), rules, platform)
+    return [found for found, _ in batch]
+
+
+class YoloMaps(NamedTuple):
+    """The maps of a batch, already checked.
+
+    Attributes:
+        first: one `(n, channels, h, w)` map per level.
+        second: the channels that come after those, where a network gives them apart; else empty.
+        anchors: `(levels, a, 2)`: width and height, in cells.
+        strides: pixels from cell to cell, of each level.
+    """
+
+    first: Sequence[Floats]
+    second: Sequence[Floats]
+    anchors: Floats
+    strides: Sequence[float]
+
+
+class YoloRules(NamedTuple):
+    """What to detect.
+
+    Attributes:
+        classes: how many.
+        keypoints: how many an anchor has.
+        with_sigmoid: whether the maps hold logits.
+        score_threshold: 0..1; a score has to exceed it.
+        iou_threshold: 0..1.
+        max_candidates: how many boxes, the best ones, go through suppression.
+        max_detections: the most detections in an image.
+    """
+
+    classes: int
+    keypoints: int
+    with_sigmoid: bool
+    score_threshold: float
+    iou_threshold: float
+    max_candidates: int | None
+    max_detections: int | None
+
+
+def decode_yolo(maps: YoloMaps, rules: YoloRules, platform: Platform) -> list[Found]:
+    """Return the detections of every image, and their keypoints `(n, keypoints, 3)`.
+
+    Raises:
+        ValueError: a threshold outside 0..1, or a negative limit.
+    """
+    check_unit("score_threshold", rules.score_threshold)
+    check_unit("iou_threshold", rules.iou_threshold)
+    check_limit("max_candidates", rules.max_candidates)
+    check_limit("max_detections", rules.max_detections)
+    least = least_score(rules.score_threshold, strict=True)
+    if native.wanted(platform):
+        batch = native.load().decode_yolo(
+            *maps,
+            keypoints=rules.keypoints,
+            with_sigmoid=rules.with_sigmoid,
+            least_score=least,
+            iou_threshold=rules.iou_threshold,
+            epsilon=UNION_EPSILON,
+            limits=(rules.max_candidates, None, rules.max_detections),
+        )
+        return [(DetectionArrays(*arrays), points) for arrays, points in batch]
+    with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
+        return [_decode(image, rules, least) for image in _images(maps)]
+
+
+class _Planes(NamedTuple):
+    """The channels of one image on one level.
+
+    Attributes:
+        first: `(channels, cells)`.
+        second: the channels after those.
+        width: of the map.
+        stride: pixels from cell to cell.
+        sizes: `(a, 2)`: width and height of the anchors, in pixels.
+    """
+
+    first: Floats
+    second: Floats
+    width: int
+    stride: np.float32
+    sizes: Floats
+
+    def at(self, start: int, stop: int, cells: Indices | slice) -> Floats:
+        """Return the channels from `start` to `stop` at some cells, `(channels, cells)`."""
+        split = len(self.first)
+        values: Floats = self.first[start:stop, cells]
+        if stop <= split:
+            return values
+        more = self.second[max(start - split, 0) : stop - split, cells]
+        return np.concatenate((values, more))
+
+
+def _images(maps: YoloMaps) -> Iterator[list[_Planes]]:
+    second = maps.second or [m[:, :0] for m in maps.first]
+    levels = list(zip(maps.first, second, maps.strides, maps.anchors, strict=True))
+    for image in range(len(maps.first[0])):
+        yield [
+            _Planes(
+                one[image].reshape(one.shape[1], -1),
+                two[image].reshape(two.shape[1], one.shape[2] * one.shape[3]),
+                one.shape[3],
+                np.float32(stride),
+                anchors * np.float32(stride),
+            )
+            for one, two, stride, anchors in levels
+        ]
+
+
+class _Hits(NamedTuple):
+    """Cells whose objectness may pass, in the order of the maps.
+
+    Attributes:
+        columns: `(channels, n)`: all of an anchor's numbers there.
+        objects: `(n,)`: which level and anchor.
+        cells: `(2, n)`: column and row.
+        strides: `(n,)`.
+        sizes: `(2, n)`: width and height of the anchor, in pixels.
+    """
+
+    columns: Floats
+    objects: Indices
+    cells: Floats
+    strides: Floats
+    sizes: Floats
+
+
+def _hits(levels: Sequence[_Planes], channels: int, bound: Floats) -> _Hits:
+    columns, cells = [np.zeros((channels, 0), np.float32)], [np.zeros((2, 0), np.intp)]
+    owners = []
+    for planes in levels:
+        for anchor, size in enumerate(planes.sizes):
+            start = anchor * channels
+            (objectness,) = planes.at(start + _OBJECTNESS, start + _OBJECTNESS + 1, slice(None))
+            hit = np.flatnonzero(objectness >= bound)
+            columns.append(planes.at(start, start + channels, hit))
+            cells.append(np.stack((hit % planes.width, hit // planes.width)))
+            owners.append((planes.stride, *size))
+    objects = np.repeat(np.arange(len(owners)), [part.shape[1] for part in columns[1:]])
+    strides, *sizes = np.array(owners, np.float32).T[:, objects]
+    grid = np.concatenate(cells, axis=1).astype(np.float32)
+    return _Hits(np.concatenate(columns, axis=1), objects, grid, strides, np.stack(sizes))
+
+
+def _decode(levels: Sequence[_Planes], rules: YoloRules, least: np.float32) -> Found:
+    first_point = BOX_CHANNELS + rules.classes
+    activate, bound = (sigmoid, loose_logit) if rules.with_sigmoid else (np.array, loose)
+    hits = _hits(levels, first_point + 3 * rules.keypoints, bound(least).astype(np.float32))
+    objectness = activate(hits.columns[_OBJECTNESS])
+    logits = hits.columns[BOX_CHANNELS:first_point]
+    class_ids, column = np.nonzero(logits >= bound(least / objectness.astype(np.float64)))
+    scores = activate(logits[class_ids, column]) * objectness[column]
+    boxes = _place(activate(hits.columns[:_OBJECTNESS]), hits)[column]
+    passing = (scores >= least) & (objectness[column] >= least)
+    sound = np.flatnonzero(passing & np.isfinite(scores) & np.isfinite(boxes).all(axis=1))
+    order = sound[np.argsort(hits.objects[column[sound]], kind="stable")]
+    found = DetectionArrays(boxes, scores, class_ids).take(order)
+    limits = {"max_candidates": rules.max_candidates, "max_detections": rules.max_detections}
+    kept = found.suppress(rules.iou_threshold, **limits)
+    points = _points(hits, column[order[kept]], rules.keypoints)
+    points[2] = activate(points[2])
+    return found.take(kept), np.ascontiguousarray(points.T)
+
+
+def _place(values: Floats, hits: _Hits) -> Floats:
+    """Return the xyxy boxes `(n, 4)` of x, y, width and height `(4, n)`."""
+    two, half = np.float32(2), np.float32(0.5)
+    center = (values[:2] * two - half + hits.cells) * hits.strides
+    side = values[2:] * two
+    reach = side * side * hits.sizes * half
+    boxes: Floats = np.concatenate((center - reach, center + reach)).T
+    return boxes
+
+
+def _points(hits: _Hits, column: Indices, count: int) -> Floats:
+    """Return x, y and the raw confidence `(3, count, n)` of some columns' keypoints."""
+    numbers = hits.columns[len(hits.columns) - 3 * count :, column]
+    points = numbers.reshape(count, 3, len(column)).transpose(1, 0, 2)
+    cells, strides = hits.cells[:, None, column], hits.strides[column]
+    place = (points[:2] * np.float32(2) - np.float32(0.5) + cells) * strides
+    return np.concatenate((place, points[2:]))
+
+
+def check_levels(name: str, maps: Sequence[Floats], strides: Sequence[float]) -> tuple[int, int]:
+    """Return the number of images and of channels that the maps of all levels share.
+
+    Raises:
+        ShapeError: not one float32 map `(n, channels, h, w)` for each stride, or maps that belong
+            to inputs of different sizes.
+    """
+    if not strides or len(maps) != len(strides) or min(strides) <= 0:
+        msg = f"{name} must be one map for each stride above 0, got {len(maps)} for {strides}"
+        raise ShapeError(msg)
+    check_maps(name, maps)
+    images, channels, height, width = maps[0].shape
+    size = height * strides[0], width * strides[0]
+    for i, (value, stride) in enumerate(zip(maps, strides, strict=True)):
+        wanted = images, channels, size[0] / stride, size[1] / stride
+        if value.shape != wanted or 0 in value.shape[1:]:
+            shape = ", ".join(f"{length:g}" for length in wanted)
+            msg = f"{name}[{i}] must have shape ({shape}), to go with the first, got {value.shape}"
+            raise ShapeError(msg)
+    return images, channels

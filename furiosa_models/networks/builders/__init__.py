@@ -1,0 +1,1 @@
+"""Networks as code: one file a family, each with a `build` that writes its graph."""

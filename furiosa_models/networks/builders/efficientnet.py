@@ -1,0 +1,140 @@
+"""EfficientNet-B0 and EfficientNet-Lite0 to Lite2, ImageNet classifiers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import onnx
+
+from ..graph import Activation, Graph, Value
+from ..layers import TENSORFLOW_EPSILON, TorchLayers
+from ..options import choose
+from ..weights import Weights
+
+__all__ = ["VARIANTS", "Variant", "build"]
+
+# Repeats, kernel size, first stride, expansion and output channels of the seven stages.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a variant scales the stages, and what it is trained on.
+
+    The Lite variants have ReLU6 for swish and no squeeze-and-excitation, and never scale the
+    stem, the head and the repeats of the first and last stage.
+    """
+
+    width: float
+    depth: float
+    image_size: int
+    lite: bool = False
+
+    def channels(self, channels: int, *, end: bool = False) -> int:
+        """Scaled number of channels, a multiple of 8; `end` is for stem and head."""
+        if end and self.lite:
+            return channels
+        scaled = channels * self.width
+        rounded = max(8, int(scaled + 4) // 8 * 8)
+        return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+    def repeats(self, repeats: int, *, end: bool) -> int:
+        """Scaled number of blocks; `end` is for the first and last stage."""
+        return repeats if end and self.lite else math.ceil(repeats * self.depth)
+
+
+VARIANTS = {
+    "b0": Variant(1.0, 1.0, 224),
+    "lite0": Variant(1.0, 1.0, 224, lite=True),
+    "lite1": Variant(1.0, 1.1, 240, lite=True),
+    "lite2": Variant(1.1, 1.2, 260, lite=True),
+}
+
+
+def build(
+    weights: Weights,
+    *,
+    variant: str = "b0",
+    num_classes: int = 1000,
+    image_size: int | None = None,
+    batch_size: int | None = None,
+) -> onnx.ModelProto:
+    """The network up to its logits: no softmax.
+
+    Input `image` is float32 (N, 3, image_size, image_size), RGB normalised as the checkpoint
+    wants it. Output `logits` is float32 (N, num_classes).
+
+    Args:
+        weights: Parameters under the names of the PyTorch state dicts (`_blocks.0._bn1.weight`).
+        variant: A key of `VARIANTS`.
+        num_classes: Number of logits.
+        image_size: Height and width of the input; the variant's own by default.
+        batch_size: A fixed batch size, or None for any.
+    """
+    spec = choose(VARIANTS, variant, "EfficientNet variant")
+    size = image_size or spec.image_size
+    graph = Graph(f"efficientnet_{variant}", batch_size)
+    layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON, padding="same")
+    activation: Activation = "relu6" if spec.lite else "swish"
+    image = graph.input("image", (3, size, size))
+    stem = spec.channels(32, end=True)
+    x = layers.conv(image, "_conv_stem", stem, 3, norm="_bn0", activation=activation, stride=2)
+    index = 0
+    for stage, (repeats, kernel, first_stride, expansion, channels) in enumerate(_STAGES):
+        for repeat in range(spec.repeats(repeats, end=stage in (0, len(_STAGES) - 1))):
+            block = _Block(graph, layers, f"_blocks.{index}", activation)
+            stride = first_stride if repeat == 0 else 1
+            x = block(x, kernel, stride, expansion, spec.channels(channels))
+            index += 1
+    head = spec.channels(1280, end=True)
+    x = layers.conv(x, "_conv_head", head, norm="_bn1", activation=activation)
+    graph.output(layers.classifier(x, "_fc", num_classes), "logits")
+    return graph.model()
+
+
+class _Block:
+    """An inverted residual: expansion, depthwise convolution, squeeze-and-excitation, projection.
+
+    Which of them have parameters is what `activation` (Lite or not) and the arguments say.
+    """
+
+    def __init__(
+        self, graph: Graph, layers: TorchLayers, name: str, activation: Activation
+    ) -> None:
+        self._graph = graph
+        self._layers = layers
+        self._name = name
+        self._activation = activation
+
+    def __call__(self, x: Value, kernel: int, stride: int, expansion: int, channels: int) -> Value:
+        name, conv = self._name, self._layers.conv
+        act = self._activation
+        y, wide = x, expansion * x.shape[0]
+        if expansion != 1:
+            y = conv(y, f"{name}._expand_conv", wide, norm=f"{name}._bn0", activation=act)
+        y = conv(
+            y,
+            f"{name}._depthwise_conv",
+            wide,
+            kernel,
+            norm=f"{name}._bn1",
+            activation=act,
+            stride=stride,
+            groups=wide,
+        )
+        if act == "swish":
+            gates = (f"{name}._se_reduce", f"{name}._se_expand")
+            y = self._layers.excite(y, name, gates, x.shape[0] // 4)
+        # Gates of random weights halve what passes them; random kernels make up for that.
+        gain = 2.0 if act == "swish" else 1.0
+        y = conv(y, f"{name}._project_conv", channels, norm=f"{name}._bn2", gain=gain)
+        return self._graph.add(x, y, f"{name}/add") if x.shape == y.shape else y

@@ -1,0 +1,104 @@
+"""EfficientNetV2-S, ImageNet classifier: Tan and Le, "EfficientNetV2: smaller models" (2021)."""
+
+from __future__ import annotations
+
+import onnx
+
+from ..graph import Graph, Value
+from ..layers import TENSORFLOW_EPSILON, TorchLayers
+from ..weights import Weights
+
+__all__ = ["build"]
+
+# Whether the blocks are fused, repeats, first stride, expansion and output channels of the stages.
+_STAGES = (
+    (True, 2, 1, 1, 24),
+    (True, 4, 2, 4, 48),
+    (True, 4, 2, 4, 64),
+    (False, 6, 2, 4, 128),
+    (False, 9, 1, 6, 160),
+    (False, 15, 2, 6, 256),
+)
+
+# Of the first kernel in random weights: swish lets small signals die out, and keeps large ones.
+_STEM_GAIN = 100.0
+# Of the last kernel of a block: forty residuals add up to no explosion, where gates of random
+# weights halve what passes them.
+_FUSED_GAIN = 0.1
+_GATED_GAIN = 0.4
+
+
+def build(
+    weights: Weights,
+    *,
+    num_classes: int = 1000,
+    image_size: int = 384,
+    batch_size: int | None = None,
+) -> onnx.ModelProto:
+    """The network up to its logits: no softmax.
+
+    Input `image` is float32 (N, 3, image_size, image_size), RGB normalised as the checkpoint
+    wants it. Output `logits` is float32 (N, num_classes).
+
+    Args:
+        weights: Parameters under torchvision's names (`features.1.0.block.0.0.weight`).
+        num_classes: Number of logits.
+        image_size: Height and width of the input.
+        batch_size: A fixed batch size, or None for any.
+    """
+    graph = Graph("efficientnet_v2", batch_size)
+    layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON)
+    x = graph.input("image", (3, image_size, image_size))
+    x = layers.conv(
+        x,
+        "features.0.0",
+        24,
+        3,
+        norm="features.0.1",
+        activation="swish",
+        stride=2,
+        gain=_STEM_GAIN,
+    )
+    for stage, (fused, repeats, first_stride, expansion, channels) in enumerate(_STAGES, start=1):
+        for repeat in range(repeats):
+            name, stride = f"features.{stage}.{repeat}", first_stride if repeat == 0 else 1
+            block = _fused_block if fused else _block
+            y = block(layers, x, f"{name}.block", expansion, channels, stride)
+            x = graph.add(y, x, f"{name}/add") if x.shape == y.shape else y
+    head = f"features.{len(_STAGES) + 1}"
+    x = layers.conv(x, f"{head}.0", 1280, norm=f"{head}.1", activation="swish")
+    graph.output(layers.classifier(x, "classifier.1", num_classes), "logits")
+    return graph.model()
+
+
+def _fused_block(
+    layers: TorchLayers, x: Value, name: str, expansion: int, channels: int, stride: int
+) -> Value:
+    """A 3x3 convolution that expands, and a projection; only the former where nothing expands."""
+    wide = expansion * x.shape[0] if expansion != 1 else channels
+    first, last = f"{name}.0", f"{name}.1"
+    y = layers.conv(x, f"{first}.0", wide, 3, norm=f"{first}.1", activation="swish", stride=stride)
+    if expansion == 1:
+        return y
+    return layers.conv(y, f"{last}.0", channels, norm=f"{last}.1", gain=_FUSED_GAIN)
+
+
+def _block(
+    layers: TorchLayers, x: Value, name: str, expansion: int, channels: int, stride: int
+) -> Value:
+    """Expansion, depthwise 3x3 convolution, squeeze-and-excitation, projection."""
+    wide = expansion * x.shape[0]
+    expand, depthwise, excite, project = (f"{name}.{index}" for index in range(4))
+    y = layers.conv(x, f"{expand}.0", wide, norm=f"{expand}.1", activation="swish")
+    y = layers.conv(
+        y,
+        f"{depthwise}.0",
+        wide,
+        3,
+        norm=f"{depthwise}.1",
+        activation="swish",
+        stride=stride,
+        groups=wide,
+    )
+    y = layers.excite(y, excite, (f"{excite}.fc1", f"{excite}.fc2"), x.shape[0] // 4)
+    return layers.conv(y, f"{project}.0", channels, norm=f"{project}.1", gain=_GATED_GAIN)

@@ -1,0 +1,72 @@
+"""SSD MobileNet v2, as TensorFlow's object detection API trained it on COCO."""
+
+from __future__ import annotations
+
+import onnx
+
+from ..graph import Graph, Value
+from ..layers import Slim
+from ..weights import Weights
+
+__all__ = ["build"]
+
+# Expansion, output channels, repeats and first stride of the stages of inverted residuals.
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+_SCOPE = "FeatureExtractor/MobilenetV2"
+_HEAD_BLOCK = 13
+"""The block whose expanded features feed the finest head."""
+
+
+def build(
+    weights: Weights,
+    *,
+    num_classes: int = 91,
+    image_size: int = 300,
+    batch_size: int | None = None,
+) -> onnx.ModelProto:
+    """The network up to its heads: no sigmoid, no box decoding, no NMS.
+
+    Inputs and outputs are those of `mobilenet_ssd.build`.
+
+    Args:
+        weights: Parameters under the names of TensorFlow's frozen graph.
+        num_classes: Classes including the background, which is class 0.
+        image_size: Height and width of the input; 300 gives maps of 19, 10, 5, 3, 2, 1.
+        batch_size: A fixed batch size, or None for any.
+    """
+    graph = Graph("mobilenet_v2_ssd", batch_size)
+    slim = Slim(graph, weights)
+    image = graph.input("image", (3, image_size, image_size))
+    x = slim.conv(image, f"{_SCOPE}/Conv", 32, 3, stride=2)
+    maps = []
+    index = 0
+    for expansion, channels, repeats, first_stride in _STAGES:
+        for repeat in range(repeats):
+            stride = first_stride if repeat == 0 else 1
+            x, expanded = _block(graph, slim, x, index, expansion, channels, stride)
+            if index == _HEAD_BLOCK:
+                maps.append(expanded)
+            index += 1
+    x = slim.conv(x, f"{_SCOPE}/Conv_1", 1280)
+    maps += [x, *slim.extra_maps(x, f"{_SCOPE}/layer_19", int, depthwise=True)]
+    slim.box_predictors(maps, num_classes, 3)
+    return graph.model()
+
+
+def _block(
+    graph: Graph, slim: Slim, x: Value, index: int, expansion: int, channels: int, stride: int
+) -> tuple[Value, Value]:
+    """An inverted residual: its output and its expanded features."""
+    scope = f"{_SCOPE}/expanded_conv" + (f"_{index}" if index else "")
+    expanded = x if expansion == 1 else slim.conv(x, f"{scope}/expand", expansion * x.shape[0])
+    y = slim.depthwise(expanded, f"{scope}/depthwise", stride=stride)
+    y = slim.conv(y, f"{scope}/project", channels, linear=True)
+    return (graph.add(x, y, f"{scope}/add") if x.shape == y.shape else y), expanded

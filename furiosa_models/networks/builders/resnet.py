@@ -1,0 +1,132 @@
+"""ResNet, ImageNet classifiers: He et al., "Deep residual learning for image recognition" (2015).
+
+One description covers v1, which halves the image in the first 1x1 convolution of a stage, and
+v1.5, which does so in the 3x3 convolution behind it and is half a point better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from ..graph import Graph, Value
+from ..layers import TorchLayers
+from ..options import choose
+from ..weights import Weights
+
+__all__ = ["VARIANTS", "ResidualLayers", "Variant", "build"]
+
+_RESIDUAL_GAIN = 0.2
+"""Of the last kernel of a block in random weights: sixteen residuals add up to no explosion."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A depth of network, and what its checkpoints were trained with.
+
+    Attributes:
+        repeats: Blocks of the four stages.
+        bottleneck: Whether a block is 1x1, 3x3, 1x1 with a fourfold expansion, or twice 3x3.
+        early_stride: Whether bottlenecks have their stride in the first convolution (v1).
+        epsilon: What batch normalisation adds to the variance.
+    """
+
+    repeats: tuple[int, int, int, int]
+    bottleneck: bool = True
+    early_stride: bool = False
+    epsilon: float = 1e-5
+
+
+VARIANTS = {
+    "18": Variant((2, 2, 2, 2), bottleneck=False),
+    "34": Variant((3, 4, 6, 3), bottleneck=False),
+    "50": Variant((3, 4, 6, 3)),
+    "50_v1": Variant((3, 4, 6, 3), early_stride=True, epsilon=1e-3),
+}
+
+
+def build(
+    weights: Weights,
+    *,
+    variant: str = "50",
+    num_classes: int = 1000,
+    image_size: int = 224,
+    argmax: bool = False,
+    batch_size: int | None = None,
+) -> onnx.ModelProto:
+    """The network up to its logits, no softmax, or up to the index of the best class.
+
+    Input `image` is float32 (N, 3, image_size, image_size), in the channel order and scale that
+    the checkpoint wants. Output `logits` is float32 (N, num_classes).
+
+    Args:
+        weights: Parameters under torchvision's names (`layer1.0.conv1.weight`).
+        variant: A key of `VARIANTS`; `"50"` is v1.5.
+        num_classes: Number of logits.
+        image_size: Height and width of the input.
+        argmax: Whether the output is, instead of the logits, `argmax`, int64 (N,): the index of
+            the largest logit plus one. Counting from one is MLCommons' convention, whose networks
+            keep 0 for the background.
+        batch_size: A fixed batch size, or None for any.
+    """
+    spec = choose(VARIANTS, variant, "ResNet variant")
+    graph = Graph(f"resnet_{variant}", batch_size)
+    layers = TorchLayers(graph, weights, spec.epsilon)
+    residual = ResidualLayers(graph, layers, spec)
+    x = residual.stem(graph.input("image", (3, image_size, image_size)), "conv1", "bn1")
+    for index, repeats in enumerate(spec.repeats):
+        stride = 2 if index else 1
+        x = residual.stage(x, f"layer{index + 1}", repeats, 64 << index, stride)
+    logits = layers.classifier(x, "fc", num_classes)
+    if argmax:
+        best = graph.argmax(logits, "argmax", first=1)
+        graph.output(best, "argmax", onnx.TensorProto.INT64)
+    else:
+        graph.output(logits, "logits")
+    return graph.model()
+
+
+class ResidualLayers:
+    """Stem and stages of a ResNet."""
+
+    def __init__(self, graph: Graph, layers: TorchLayers, variant: Variant) -> None:
+        self._graph = graph
+        self._layers = layers
+        self._variant = variant
+
+    def stem(self, image: Value, conv: str, norm: str) -> Value:
+        """The image (3, H, W) as 64 channels of a quarter of its height and width."""
+        x = self._layers.conv(image, conv, 64, 7, norm=norm, activation="relu", stride=2)
+        return self._graph.max_pool(x, 3, f"{conv}/pool", stride=2, padding="half")
+
+    def stage(self, x: Value, name: str, repeats: int, channels: int, stride: int) -> Value:
+        """`repeats` blocks `{name}.0`, ..., of which the first divides height and width."""
+        for index in range(repeats):
+            x = self._block(x, f"{name}.{index}", channels, stride if index == 0 else 1)
+        return x
+
+    def _block(self, x: Value, name: str, channels: int, stride: int) -> Value:
+        """The sum of a shortcut and two or three convolutions, through a ReLU."""
+        spec, conv = self._variant, self._layers.conv
+        kernels = [(3, channels), (3, channels)]
+        if spec.bottleneck:
+            kernels = [(1, channels), (3, channels), (1, 4 * channels)]
+        strided = 2 if spec.bottleneck and not spec.early_stride else 1
+        y = x
+        for index, (size, width) in enumerate(kernels, start=1):
+            last = index == len(kernels)
+            y = conv(
+                y,
+                f"{name}.conv{index}",
+                width,
+                size,
+                norm=f"{name}.bn{index}",
+                activation=None if last else "relu",
+                stride=stride if index == strided else 1,
+                gain=_RESIDUAL_GAIN if last else None,
+            )
+        if x.shape != y.shape:
+            down = f"{name}.downsample"
+            x = conv(x, f"{down}.0", y.shape[0], norm=f"{down}.1", stride=stride)
+        return self._graph.activate(self._graph.add(y, x, f"{name}/add"), "relu", f"{name}/act")

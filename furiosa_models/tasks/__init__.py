@@ -1,0 +1,23 @@
+"""Results: arrays inside, the result types of furiosa-models 0.10 outside."""
+
+from __future__ import annotations
+
+from .base import ArrayResult, Photo, Result
+from .classification import Classification, ClassScore
+from .detection import Detections, LtrbBoundingBox, ObjectDetectionResult
+from .pose import KEYPOINT_NAMES, Keypoint, PoseEstimationResult, Poses
+
+__all__ = [
+    "KEYPOINT_NAMES",
+    "ArrayResult",
+    "ClassScore",
+    "Classification",
+    "Detections",
+    "Keypoint",
+    "LtrbBoundingBox",
+    "ObjectDetectionResult",
+    "Photo",
+    "PoseEstimationResult",
+    "Poses",
+    "Result",
+]

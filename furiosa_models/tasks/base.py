@@ -1,0 +1,242 @@
+"""What tasks share: results that can be drawn, saved and exported, and the task itself."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..enums import ModelTaskType, Task
+from ..errors import FuriosaModelsError
+from ..images.read import DecodedImage, read_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask", "to_xywh"]
+
+Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path"
+"""A photo to draw on: decoded, (h, w, 3) uint8 RGB, or a file."""
+
+THRESHOLD_ALIASES = MappingProxyType(
+    {
+        "confidence_threshold": "score_threshold",
+        "conf_thres": "score_threshold",
+        "iou_thres": "iou_threshold",
+    }
+)
+"""Names of thresholds in 0.10, and what they are here."""
+
+Item = TypeVar("Item")
+R = TypeVar("R")
+
+
+class Result(ABC):
+    """What was found in one photo.
+
+    Attributes:
+        image: The photo, where it is known (`predict` sets it).
+    """
+
+    __slots__ = ()
+
+    image: Photo | None
+
+    @abstractmethod
+    def plot(self, image: Photo | None = None) -> PILImage:
+        """The photo with the result drawn on it.
+
+        Args:
+            image: The photo: a file, decoded, or (h, w, 3) uint8 RGB; the one that `predict`
+                saw where it is left out.
+
+        Raises:
+            FuriosaModelsError: There is no photo to draw on.
+        """
+
+    @abstractmethod
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain Python, one dictionary for each thing found."""
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays of the result by name, without copying them."""
+        slots = [name for owner in type(self).__mro__ for name in getattr(owner, "__slots__", ())]
+        names = dict.fromkeys([*slots, *getattr(self, "__dict__", ())])
+        values = {name: getattr(self, name) for name in names if name != "image"}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    def describe(self) -> Iterator[str]:
+        """Yield a line of text for each thing found."""
+        for item in self.to_dict():
+            score = item.get("score")
+            parts = ["     -" if score is None else f"{score:6.3f}"] if "score" in item else []
+            parts += [str(item["label"])] if "label" in item else []
+            if "box" in item:
+                parts.append("[" + ", ".join(f"{edge:.0f}" for edge in item["box"]) + "]")
+            yield "  ".join(parts or [f"{name} {value}" for name, value in item.items()])
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """`to_dict` as JSON."""
+        return json.dumps(self.to_dict(), indent=indent)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the annotated photo, or JSON where the name ends in `.json`; returns the path."""
+        path = Path(path)
+        if path.suffix.lower() == ".json":
+            path.write_text(self.to_json(indent=2) + "\n", encoding="utf-8")
+        else:
+            self.plot().save(path)
+        return path
+
+    def _photo(self, image: Photo | None) -> npt.NDArray[np.uint8]:
+        """Pixels to draw on."""
+        image = self.image if image is None else image
+        if image is None:
+            msg = (
+                "there is no photo to draw on: pass plot(image=...), or get the result by predict()"
+            )
+            raise FuriosaModelsError(msg)
+        if isinstance(image, np.ndarray):
+            return image
+        return _whole(read_image(image) if isinstance(image, (str, Path)) else image)
+
+
+def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:
+    """Pixels in the photo's own size, in which results are."""
+    if image.drafted_from is None:
+        return image.rgb
+    from PIL import Image
+
+    height, width = image.drafted_from
+    return np.asarray(Image.fromarray(image.rgb).resize((width, height)))
+
+
+class ArrayResult(Result, Sequence[Item]):
+    """A sequence of things found, best first, kept as arrays.
+
+    Attributes:
+        boxes: (n, 4) float32; left, top, right, bottom in pixels of the photo.
+        scores: (n,) float32, between 0 and 1, descending.
+    """
+
+    __slots__ = ()
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
+
+    def _repr_png_(self) -> bytes | None:
+        from .draw import to_png
+
+        return None if self.image is None else to_png(self.plot())
+
+
+def to_xywh(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Left, top, width and height of boxes (n, 4)."""
+    converted: npt.NDArray[np.float32] = np.concatenate(
+        [boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1
+    )
+    return converted
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Labels of photos.
+
+    Attributes:
+        photos: The photos, in the order in which they are to be predicted.
+        labels: What is true of them, in the form that the task's `measure` takes.
+    """
+
+    photos: Sequence[Path]
+    labels: Any
+
+
+class VisionTask(Generic[R]):
+    """What a model does with a photo: its options, its labels, its metric.
+
+    A task is an object that heads name. Subclass it for a task of your own; `read_truth` and
+    `measure` are needed for `evaluate` alone.
+
+    Attributes:
+        name: Name of the task, in lower case.
+        task: The task by Focoos' name, if it has one there.
+        task_type: The task by 0.10's name, if it has one there.
+        options: Keywords that `predict` and `postprocess` take, and the head's `decode` with them.
+        aliases: Other names of options.
+        evaluation_options: Options that `predict` is called with to measure accuracy.
+    """
+
+    name: ClassVar[str]
+    task: ClassVar[Task | None] = None
+    task_type: ClassVar[ModelTaskType | None] = None
+    options: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    evaluation_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    def read_truth(self, labels: Path, images: Path) -> Truth:
+        """Return the labelled photos of a file of labels.
+
+        Args:
+            labels: The file.
+            images: Folder of the photos.
+
+        Raises:
+            FuriosaModelsError: The file cannot be read, or names no photo; or the task does not
+                say how to read labels.
+        """
+        del labels, images
+        raise FuriosaModelsError(self._not_measured("read_truth"))
+
+    def measure(self, truth: Truth, results: Iterable[R]) -> dict[str, float]:
+        """Return each metric's value, between 0 and 1, by name.
+
+        Args:
+            truth: What `read_truth` returned.
+            results: The results of its photos, in their order.
+
+        Raises:
+            FuriosaModelsError: The task does not say how to measure.
+        """
+        del truth, results
+        raise FuriosaModelsError(self._not_measured("measure"))
+
+    def resolve_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options under this package's names; those that are None are left out.
+
+        Raises:
+            TypeError: The task has no such option, or one is given under two names.
+        """
+        resolved: dict[str, Any] = {}
+        for name, value in given.items():
+            full = self.aliases.get(name, name)
+            if full not in self.options:
+                known = ", ".join(self.options) or "none"
+                msg = f"unknown argument {name!r}: the options of {self.name} are {known}"
+                raise TypeError(msg)
+            if value is None:
+                continue
+            if full in resolved:
+                msg = f"{full} given twice; {name} is another name of it"
+                raise TypeError(msg)
+            resolved[full] = value
+        return resolved
+
+    def _not_measured(self, method: str) -> str:
+        return f"the task {self.name!r} cannot be measured: {type(self).__name__} has no {method}()"

@@ -1,0 +1,162 @@
+"""Image classification: the classes of a photo."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..enums import ModelTaskType, Task
+from ..errors import FuriosaModelsError
+from .base import Photo, Result, Truth, VisionTask
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = ["CLASSIFICATION", "ClassScore", "Classification", "ClassificationTask"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """A class and its score.
+
+    Attributes:
+        index: Class id.
+        label: Name of the class.
+        score: Probability, between 0 and 1; NaN where the network gives just a class.
+    """
+
+    index: int
+    label: str
+    score: float
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the score is known."""
+        return not math.isnan(self.score)
+
+
+class Classification(Result, str):
+    """The classes of one photo, best first; as a string, the label of the best one.
+
+    It is a string because that is what furiosa-models 0.10 returns: `print(result)`,
+    `result == "tabby, tabby cat"` and `json.dumps(result)` do what they did.
+
+    Attributes:
+        class_ids: (k,) int64, by descending score.
+        scores: (k,) float32, between 0 and 1; NaN where the network gives just a class.
+        labels: Name of each class.
+        image: The photo, where it is known (`predict` sets it).
+    """
+
+    class_ids: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    labels: list[str]
+    image: Photo | None
+
+    def __new__(
+        cls,
+        class_ids: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.float32],
+        labels: Sequence[str],
+        image: Photo | None = None,
+    ) -> Classification:
+        """Make one from three parallel columns of at least one class, best first."""
+        self = super().__new__(cls, labels[0])
+        self.class_ids, self.scores, self.labels = class_ids, scores, list(labels)
+        self.image = image
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.class_ids, self.scores, self.labels, self.image
+
+    @property
+    def top(self) -> list[ClassScore]:
+        """Every class that was kept, best first."""
+        rows = zip(self.class_ids.tolist(), self.labels, self.scores.tolist(), strict=True)
+        return [ClassScore(*row) for row in rows]
+
+    @property
+    def class_id(self) -> int:
+        """Class id of the best class."""
+        return int(self.class_ids[0])
+
+    @property
+    def label(self) -> str:
+        """Name of the best class."""
+        return str(self)
+
+    @property
+    def score(self) -> float:
+        """Score of the best class."""
+        return float(self.scores[0])
+
+    def plot(self, image: Photo | None = None) -> PILImage:
+        """The photo with its classes written on it; see `Result.plot`."""
+        from .draw import Canvas, class_color
+
+        canvas = Canvas.of(self._photo(image))
+        bottom = 0.0
+        for item in self.top:
+            text = f"{item.score:6.1%}  {item.label}" if item.is_scored else item.label
+            bottom = canvas.write((0.0, bottom), text, class_color(item.index))
+        return canvas.picture
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain Python: a list of `{"label", "index", "score"}`, an unknown score being None."""
+        return [
+            {"label": c.label, "index": c.index, "score": c.score if c.is_scored else None}
+            for c in self.top
+        ]
+
+    def _repr_html_(self) -> str:
+        import html  # for notebooks only
+
+        rows = "".join(
+            f"<tr><td>{html.escape(c.label)}</td><td>{f'{c.score:.3f}' if c.is_scored else ''}"
+            "</td></tr>"
+            for c in self.top
+        )
+        return f"<table><tr><th>label</th><th>score</th></tr>{rows}</table>"
+
+
+class ClassificationTask(VisionTask[Classification]):
+    """Saying what a photo shows; measured by top-1 and top-5."""
+
+    name = "image_classification"
+    task = Task.CLASSIFICATION
+    task_type = ModelTaskType.IMAGE_CLASSIFICATION
+    options = ("top_k",)
+    evaluation_options = MappingProxyType({"top_k": 5})
+
+    def read_truth(self, labels: Path, images: Path) -> Truth:
+        """Return the photos of a CSV file with the columns `file` and `class_index`."""
+        try:
+            with labels.open(newline="", encoding="utf-8") as file:
+                rows = {row["file"]: int(row["class_index"]) for row in csv.DictReader(file)}
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            msg = f"{labels} is no CSV file with the columns file and class_index: {error}"
+            raise FuriosaModelsError(msg) from error
+        if not rows:
+            msg = f"{labels} names no photo"
+            raise FuriosaModelsError(msg)
+        return Truth([images / name for name in rows], list(rows.values()))
+
+    def measure(self, truth: Truth, results: Iterable[Classification]) -> dict[str, float]:
+        """Return top-1 and top-5."""
+        first = top_five = 0
+        for class_id, result in zip(truth.labels, results, strict=True):
+            first += class_id == result.class_id
+            top_five += class_id in result.class_ids
+        photos = len(truth.photos)
+        return {"top-1": first / photos, "top-5": top_five / photos}
+
+
+CLASSIFICATION = ClassificationTask()

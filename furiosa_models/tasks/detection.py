@@ -1,0 +1,217 @@
+"""Object detection: the objects in a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .._lazy import require
+from ..enums import ModelTaskType, Task
+from . import coco
+from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask, to_xywh
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+
+__all__ = [
+    "DETECTION",
+    "DetectionTask",
+    "Detections",
+    "LtrbBoundingBox",
+    "ObjectDetectionResult",
+]
+
+
+@dataclass(slots=True)
+class LtrbBoundingBox:
+    """A box by its left, top, right and bottom edges, in pixels of the photo."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.left, self.top, self.right, self.bottom))
+
+
+@dataclass(slots=True)
+class ObjectDetectionResult:
+    """One detected object.
+
+    Attributes:
+        boundingbox: Where it is, in pixels of the photo.
+        score: Confidence, between 0 and 1.
+        label: Name of its class.
+        index: Class id, an index into the table of labels.
+    """
+
+    boundingbox: LtrbBoundingBox
+    score: float
+    label: str
+    index: int
+
+
+class Detections(ArrayResult[ObjectDetectionResult]):
+    """The objects found in one photo, best first.
+
+    Iterating and indexing give `ObjectDetectionResult`; the arrays are there for the rest.
+
+    Attributes:
+        boxes: (n, 4) float32; left, top, right, bottom in pixels of the photo.
+        scores: (n,) float32, between 0 and 1, descending.
+        class_ids: (n,) int64.
+        names: Table of labels by class id.
+        image: The photo, where it is known (`predict` sets it).
+    """
+
+    __slots__ = ("boxes", "class_ids", "image", "names", "scores")
+
+    def __init__(
+        self,
+        boxes: npt.NDArray[np.float32],
+        scores: npt.NDArray[np.float32],
+        class_ids: npt.NDArray[np.int64],
+        names: Sequence[str],
+        image: Photo | None = None,
+    ) -> None:
+        self.boxes = boxes
+        self.scores = scores
+        self.class_ids = class_ids
+        self.names = names
+        self.image = image
+
+    @property
+    def labels(self) -> list[str]:
+        """Name of each object's class."""
+        return [_name(self.names, class_id) for class_id in self.class_ids.tolist()]
+
+    @overload
+    def __getitem__(self, index: int) -> ObjectDetectionResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> Detections: ...
+    def __getitem__(self, index: int | slice) -> ObjectDetectionResult | Detections:
+        if isinstance(index, slice):
+            part = self.boxes[index], self.scores[index], self.class_ids[index]
+            return Detections(*part, self.names, self.image)
+        class_id = int(self.class_ids[index])
+        box = LtrbBoundingBox(*self.boxes[index].tolist())
+        return ObjectDetectionResult(
+            box, float(self.scores[index]), _name(self.names, class_id), class_id
+        )
+
+    def __iter__(self) -> Iterator[ObjectDetectionResult]:
+        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True)
+        for box, score, class_id in rows:
+            label = _name(self.names, class_id)
+            yield ObjectDetectionResult(LtrbBoundingBox(*box), score, label, class_id)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{item.label} {item.score:.2f}" for item in self[:5])
+        rest = f", ... {len(self) - 5} more" if len(self) > 5 else ""
+        return f"<{len(self)} detections: {shown}{rest}>" if len(self) else "<no detections>"
+
+    def plot(self, image: Photo | None = None) -> PILImage:
+        """The photo with its boxes drawn; see `Result.plot`."""
+        from .draw import Canvas, class_color
+
+        canvas = Canvas.of(self._photo(image))
+        for item in reversed(list(self)):  # the best on top
+            text = f"{item.label} {item.score:.2f}"
+            canvas.box(list(item.boundingbox), class_color(item.index), text)
+        return canvas.picture
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain Python: a list of `{"label", "index", "score", "box": [l, t, r, b]}`."""
+        return [
+            {"label": d.label, "index": d.index, "score": d.score, "box": list(d.boundingbox)}
+            for d in self
+        ]
+
+    def to_coco(
+        self, image_id: int, category_ids: Sequence[int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Entries of a COCO results file.
+
+        Args:
+            image_id: COCO's id of the photo.
+            category_ids: COCO's category id by class id, where they differ.
+        """
+        rows = zip(
+            to_xywh(self.boxes).tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True
+        )
+        return [
+            {
+                "image_id": image_id,
+                "category_id": class_id if category_ids is None else category_ids[class_id],
+                "bbox": box,
+                "score": score,
+            }
+            for box, score, class_id in rows
+        ]
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with columns left, top, right, bottom, score, index, label.
+
+        Raises:
+            ExtraRequired: pandas is not installed.
+        """
+        pandas = require("pandas", "to_pandas() needs pandas")
+        frame = pandas.DataFrame(self.boxes, columns=["left", "top", "right", "bottom"])
+        return frame.assign(score=self.scores, index=self.class_ids, label=self.labels)
+
+    def to_supervision(self) -> Any:
+        """A `supervision.Detections`.
+
+        Raises:
+            ExtraRequired: supervision is not installed.
+        """
+        return require("supervision", "to_supervision() needs supervision").Detections(
+            xyxy=self.boxes,
+            confidence=self.scores,
+            class_id=self.class_ids,
+            data={"class_name": np.asarray(self.labels)},
+        )
+
+
+def _name(names: Sequence[str], class_id: int) -> str:
+    return names[class_id] if 0 <= class_id < len(names) else str(class_id)
+
+
+class DetectionTask(VisionTask[Detections]):
+    """Finding objects; measured by COCO's mAP."""
+
+    name = "object_detection"
+    task = Task.DETECTION
+    task_type = ModelTaskType.OBJECT_DETECTION
+    options = ("score_threshold", "iou_threshold")
+    aliases = THRESHOLD_ALIASES
+    evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
+
+    def read_truth(self, labels: Path, images: Path) -> Truth:
+        """Return the photos of a COCO annotation file (`instances_val2017.json`)."""
+        annotations = coco.read_annotations(labels)
+        return Truth([images / name for name in annotations.images.values()], annotations)
+
+    def measure(self, truth: Truth, results: Iterable[Detections]) -> dict[str, float]:
+        """Return mAP and mAP50; classes go by name, and those that COCO lacks are left out."""
+        annotations: coco.Annotations = truth.labels
+        rows: list[dict[str, Any]] = []
+        for image_id, found in zip(annotations.images, results, strict=True):
+            best = found[: coco.MAX_DETECTIONS]
+            rows += [
+                {**row, "category_id": annotations.categories[name]}
+                for row, name in zip(best.to_coco(image_id), best.labels, strict=True)
+                if name in annotations.categories
+            ]
+        return annotations.average_precision(rows, "bbox")
+
+
+DETECTION = DetectionTask()

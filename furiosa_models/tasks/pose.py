@@ -1,0 +1,252 @@
+"""Pose estimation: the people in a photo, and their joints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .._lazy import require
+from ..enums import ModelTaskType, Task
+from . import coco
+from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+
+__all__ = [
+    "KEYPOINT_NAMES",
+    "LIMBS",
+    "POSE",
+    "Keypoint",
+    "PoseEstimationResult",
+    "PoseTask",
+    "Poses",
+]
+
+
+@dataclass(slots=True)
+class Keypoint:
+    """A joint, or a part of the face, in pixels of the photo.
+
+    Attributes:
+        x: From the left edge.
+        y: From the upper edge.
+        confidence: That it is visible and there, between 0 and 1.
+    """
+
+    x: float
+    y: float
+    confidence: float
+
+
+@dataclass(slots=True)
+class PoseEstimationResult:
+    """One person: the 17 keypoints of COCO. Left and right are the person's own.
+
+    Attributes:
+        bounding_box: Left, top, right and bottom, in pixels of the photo.
+        confidence: That somebody is there, between 0 and 1.
+    """
+
+    bounding_box: list[float]
+    confidence: float
+    nose: Keypoint
+    left_eye: Keypoint
+    right_eye: Keypoint
+    left_ear: Keypoint
+    right_ear: Keypoint
+    left_shoulder: Keypoint
+    right_shoulder: Keypoint
+    left_elbow: Keypoint
+    right_elbow: Keypoint
+    left_wrist: Keypoint
+    right_wrist: Keypoint
+    left_hip: Keypoint
+    right_hip: Keypoint
+    left_knee: Keypoint
+    right_knee: Keypoint
+    left_ankle: Keypoint
+    right_ankle: Keypoint
+
+
+KEYPOINT_NAMES = tuple(field.name for field in fields(PoseEstimationResult))[2:]
+"""Names of the keypoints, in COCO's order."""
+
+
+_COLUMNS = ("x", "y", "confidence")
+
+
+LIMBS = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
+    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+"""COCO's skeleton: pairs of keypoints."""
+
+
+class Poses(ArrayResult[PoseEstimationResult]):
+    """The people found in one photo, best first.
+
+    Iterating and indexing give `PoseEstimationResult`; the arrays are there for the rest.
+
+    Attributes:
+        boxes: (n, 4) float32; left, top, right, bottom in pixels of the photo.
+        scores: (n,) float32, between 0 and 1, descending.
+        keypoints: (n, 17, 3) float32; x and y in pixels of the photo, confidence between 0 and 1;
+            in the order of `KEYPOINT_NAMES`.
+        image: The photo, where it is known (`predict` sets it).
+    """
+
+    __slots__ = ("boxes", "image", "keypoints", "scores")
+
+    def __init__(
+        self,
+        boxes: npt.NDArray[np.float32],
+        scores: npt.NDArray[np.float32],
+        keypoints: npt.NDArray[np.float32],
+        image: Photo | None = None,
+    ) -> None:
+        self.boxes = boxes
+        self.scores = scores
+        self.keypoints = keypoints
+        self.image = image
+
+    @overload
+    def __getitem__(self, index: int) -> PoseEstimationResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> Poses: ...
+    def __getitem__(self, index: int | slice) -> PoseEstimationResult | Poses:
+        if isinstance(index, slice):
+            part = self.boxes[index], self.scores[index], self.keypoints[index]
+            return Poses(*part, self.image)
+        points = [Keypoint(*point) for point in self.keypoints[index].tolist()]
+        return PoseEstimationResult(self.boxes[index].tolist(), float(self.scores[index]), *points)
+
+    def __iter__(self) -> Iterator[PoseEstimationResult]:
+        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.keypoints.tolist(), strict=True)
+        for box, score, points in rows:
+            yield PoseEstimationResult(box, score, *(Keypoint(*point) for point in points))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{score:.2f}" for score in self.scores[:5].tolist())
+        rest = f", ... {len(self) - 5} more" if len(self) > 5 else ""
+        people = "person" if len(self) == 1 else "people"
+        return f"<{len(self)} {people}: {shown}{rest}>" if len(self) else "<no people>"
+
+    def plot(self, image: Photo | None = None, *, keypoint_threshold: float = 0.5) -> PILImage:
+        """The photo with every skeleton and box drawn.
+
+        Args:
+            image: As for `Result.plot`.
+            keypoint_threshold: Least confidence of a keypoint that is drawn.
+
+        Raises:
+            FuriosaModelsError: There is no photo to draw on.
+        """
+        from .draw import Canvas, class_color
+
+        canvas = Canvas.of(self._photo(image))
+        for i in reversed(range(len(self))):  # the best on top
+            canvas.box(self.boxes[i].tolist(), class_color(i), f"{self.scores[i]:.2f}")
+            canvas.skeleton(self.keypoints[i].tolist(), LIMBS, keypoint_threshold)
+        return canvas.picture
+
+    def describe(self) -> Iterator[str]:
+        """Yield a line of text for each person."""
+        for box, score in zip(self.boxes.tolist(), self.scores.tolist(), strict=True):
+            yield f"{score:6.3f}  person  [{', '.join(f'{edge:.0f}' for edge in box)}]"
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain Python: a list of `{"score", "box": [l, t, r, b], "keypoints"}`.
+
+        The keypoints are `{"nose": {"x", "y", "confidence"}, ...}`.
+        """
+        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.keypoints.tolist(), strict=True)
+        return [
+            {
+                "score": score,
+                "box": box,
+                "keypoints": {
+                    name: dict(zip(_COLUMNS, point, strict=True))
+                    for name, point in zip(KEYPOINT_NAMES, points, strict=True)
+                },
+            }
+            for box, score, points in rows
+        ]
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+        """Entries of a COCO keypoint results file.
+
+        Args:
+            image_id: COCO's id of the photo.
+            category_id: COCO's category id of a person.
+        """
+        points = self._flat().tolist()
+        return [
+            {"image_id": image_id, "category_id": category_id, "keypoints": own, "score": score}
+            for own, score in zip(points, self.scores.tolist(), strict=True)
+        ]
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`: left, top, right, bottom, score, nose_x, nose_y, nose_confidence...
+
+        Raises:
+            ExtraRequired: pandas is not installed.
+        """
+        points = [f"{name}_{what}" for name in KEYPOINT_NAMES for what in _COLUMNS]
+        table = (self.boxes, self.scores[:, None], self._flat())
+        return require("pandas", "to_pandas() needs pandas").DataFrame(
+            np.concatenate(table, axis=1),
+            columns=["left", "top", "right", "bottom", "score", *points],
+        )
+
+    def to_supervision(self) -> Any:
+        """A `supervision.KeyPoints`.
+
+        Raises:
+            ExtraRequired: supervision is not installed.
+        """
+        return require("supervision", "to_supervision() needs supervision").KeyPoints(
+            xy=self.keypoints[:, :, :2],
+            confidence=self.keypoints[:, :, 2],
+            class_id=np.zeros(len(self), dtype=int),
+        )
+
+    def _flat(self) -> npt.NDArray[np.float32]:
+        """All numbers of each person's keypoints, (n, 51)."""
+        return self.keypoints.reshape(len(self), len(_COLUMNS) * len(KEYPOINT_NAMES))
+
+
+class PoseTask(VisionTask[Poses]):
+    """Finding people and their joints; measured by COCO's mAP over keypoints."""
+
+    name = "pose_estimation"
+    task = Task.KEYPOINT
+    task_type = ModelTaskType.POSE_ESTIMATION
+    options = ("score_threshold", "iou_threshold")
+    aliases = THRESHOLD_ALIASES
+    evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
+
+    def read_truth(self, labels: Path, images: Path) -> Truth:
+        """Return the photos of a COCO annotation file (`person_keypoints_val2017.json`)."""
+        annotations = coco.read_annotations(labels)
+        return Truth([images / name for name in annotations.images.values()], annotations)
+
+    def measure(self, truth: Truth, results: Iterable[Poses]) -> dict[str, float]:
+        """Return OKS mAP and OKS mAP50."""
+        annotations: coco.Annotations = truth.labels
+        person = annotations.categories.get("person", 1)
+        rows: list[dict[str, Any]] = []
+        for image_id, found in zip(annotations.images, results, strict=True):
+            rows += found[: coco.MAX_DETECTIONS].to_coco(image_id, person)
+        figures = annotations.average_precision(rows, "keypoints")
+        return {f"OKS {metric}": value for metric, value in figures.items()}
+
+
+POSE = PoseTask()

@@ -1,0 +1,7 @@
+"""Photos, under the import path of our first version; they are in `furiosa_models.images`."""
+
+from __future__ import annotations
+
+from ..images.read import MAX_PIXELS, Color, DecodedImage, ImageSource, read_image
+
+__all__ = ["MAX_PIXELS", "Color", "DecodedImage", "ImageSource", "read_image"]

@@ -1,0 +1,33 @@
+"""Results, under the import path of our first version; they are in `furiosa_models.tasks`."""
+
+from __future__ import annotations
+
+from ..tasks import (
+    KEYPOINT_NAMES,
+    ArrayResult,
+    Classification,
+    ClassScore,
+    Detections,
+    Keypoint,
+    LtrbBoundingBox,
+    ObjectDetectionResult,
+    Photo,
+    PoseEstimationResult,
+    Poses,
+    Result,
+)
+
+__all__ = [
+    "KEYPOINT_NAMES",
+    "ArrayResult",
+    "ClassScore",
+    "Classification",
+    "Detections",
+    "Keypoint",
+    "LtrbBoundingBox",
+    "ObjectDetectionResult",
+    "Photo",
+    "PoseEstimationResult",
+    "Poses",
+    "Result",
+]

@@ -1,0 +1,7 @@
+"""Videos, under the import path of our first version."""
+
+from __future__ import annotations
+
+from ..images.video import SUFFIXES, decode_video, frames, is_video
+
+__all__ = ["SUFFIXES", "decode_video", "frames", "is_video"]

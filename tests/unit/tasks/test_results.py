@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from furiosa_models.errors import ExtraRequired, FuriosaModelsError
+from furiosa_models.images.read import read_image
+from furiosa_models.tasks import (
+    Classification,
+    Detections,
+    LtrbBoundingBox,
+    ObjectDetectionResult,
+)
+
+NAMES = ("background", "cat", "dog")
+
+
+def make(image: Path | None = None) -> Detections:
+    return Detections(
+        np.array([[1, 2, 11, 22], [5, 5, 6, 6]], np.float32),
+        np.array([0.75, 0.5], np.float32),
+        np.array([2, 1]),
+        NAMES,
+        image,
+    )
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (64, 48), (9, 9, 9)).save(path)
+    return path
+
+
+def test_items_are_the_types_of_0_10() -> None:
+    dog = ObjectDetectionResult(LtrbBoundingBox(1, 2, 11, 22), 0.75, "dog", 2)
+    found = make()
+    assert len(found) == 2
+    assert found[0] == dog
+    assert next(iter(found)) == dog
+    assert list(found[0].boundingbox) == [1, 2, 11, 22]
+    assert found[1:].labels == ["cat"]
+    assert found[-1].label == "cat"
+    assert found == list(found)
+    assert found != "cat"
+    with pytest.raises(IndexError):
+        found[2]
+
+
+def test_repr_and_truth() -> None:
+    assert repr(make()) == "<2 detections: dog 0.75, cat 0.50>"
+    assert repr(make()[:0]) == "<no detections>"
+    assert not make()[:0]
+
+
+def test_export() -> None:
+    found = make()
+    rows = json.loads(found.to_json())
+    assert rows == found.to_dict()
+    assert rows[0] == {"label": "dog", "index": 2, "score": 0.75, "box": [1, 2, 11, 22]}
+    coco = found.to_coco(7)
+    assert coco[0] == {"image_id": 7, "category_id": 2, "bbox": [1, 2, 10, 20], "score": 0.75}
+    assert found.to_coco(7, category_ids=[0, 17, 18])[0]["category_id"] == 18
+
+
+def test_a_missing_package_gives_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(ExtraRequired, match="pip install pandas"):
+        make().to_pandas()
+
+
+def test_plot_draws_the_boxes_and_leaves_the_photo(photo: Path) -> None:
+    before = read_image(photo).rgb.copy()
+    picture = np.asarray(make(photo).plot())
+    assert picture.shape == before.shape
+    assert (picture[22, 1:12] != before[22, 1:12]).any()  # the lower edge of the dog's box
+    np.testing.assert_array_equal(picture[40:, 40:], before[40:, 40:])
+    np.testing.assert_array_equal(read_image(photo).rgb, before)
+    np.testing.assert_array_equal(np.asarray(make().plot(before)), picture)
+    np.testing.assert_array_equal(np.asarray(make().plot(read_image(photo))), picture)
+
+
+def test_boxes_outside_the_photo_are_cut(photo: Path) -> None:
+    found = Detections(
+        np.array([[-50, -50, 500, 500], [100, 100, 90, 90]], np.float32),
+        np.array([0.9, 0.8], np.float32),
+        np.array([1, 2]),
+        NAMES,
+        photo,
+    )
+    assert found.plot().size == (64, 48)
+
+
+def test_plot_without_a_photo_says_what_to_do() -> None:
+    with pytest.raises(FuriosaModelsError, match=r"plot\(image=...\)"):
+        make().plot()
+
+
+def test_save(photo: Path, tmp_path: Path) -> None:
+    found = make(photo)
+    assert read_image(found.save(tmp_path / "out.jpg")).pixels.shape == (48, 64, 3)
+    assert json.loads(found.save(tmp_path / "out.json").read_text()) == found.to_dict()
+
+
+def test_notebooks_show_the_picture(photo: Path) -> None:
+    png = make(photo)._repr_png_()
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
+    assert make()._repr_png_() is None
+
+
+def test_detections_can_be_pickled() -> None:
+    assert pickle.loads(pickle.dumps(make())) == make()
+
+
+def classes() -> Classification:
+    return Classification(np.array([5, 3]), np.array([0.75, 0.125], np.float32), ["cat", "<dog>"])
+
+
+def test_a_classification_is_the_label_of_0_10() -> None:
+    result = classes()
+    assert result == "cat"
+    assert f"{result}" == json.loads(json.dumps(result)) == "cat"
+    assert (result.label, result.class_id, result.score) == ("cat", 5, 0.75)
+    assert [c.label for c in result.top] == ["cat", "<dog>"]
+    assert result.to_dict()[1] == {"label": "<dog>", "index": 3, "score": 0.125}
+    assert "&lt;dog&gt;" in result._repr_html_()
+
+
+def test_a_classification_can_be_pickled() -> None:
+    copy = pickle.loads(pickle.dumps(classes()))
+    assert copy == "cat"
+    assert copy.top == classes().top
+
+
+def test_a_classification_is_drawn(photo: Path) -> None:
+    before = read_image(photo).rgb
+    assert (np.asarray(classes().plot(photo)) != before).any()
