@@ -153,11 +153,13 @@ def contestant(kind: str, path: str, threads: int, tuning: Mapping[str, str], si
     """Load a program, say how long that took and how much memory, and run it when told."""
     import onnxruntime
 
-    from furiosa_models.runtime.backends import Setup, open_session
+    from furiosa_models.runtime.backends import Setup, find_backend
 
     def load() -> Any:
         if kind in BACKENDS:
-            return open_session(BACKENDS[kind], path, Setup(threads)).run
+            backend = find_backend(BACKENDS[kind])
+            assert backend is not None
+            return backend.load(path, Setup(threads, device=BACKENDS[kind])).run
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         for name, value in tuning.items():

@@ -23,6 +23,7 @@ __all__ = [
     "compile_timeout",
     "is_offline",
     "is_strict",
+    "keeps_compiled",
     "mirror",
     "shared_caches",
     "shows_progress",
@@ -55,6 +56,11 @@ def is_offline() -> bool:
 def is_strict() -> bool:
     """Whether published weights may not be replaced (`FURIOSA_MODELS_STRICT`)."""
     return _flag("FURIOSA_MODELS_STRICT", default=False)
+
+
+def keeps_compiled() -> bool:
+    """Whether compiled programs are kept (`FURIOSA_MODELS_COMPILED`)."""
+    return _flag("FURIOSA_MODELS_COMPILED", default=True)
 
 
 def shows_progress() -> bool:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, shape_inference
 from ..errors import FuriosaModelsError
 from ..networks import edit
 from ..progress import progress_bar
-from ..runtime.backends.ort import session_options
+from ..runtime.backends.onnxruntime import inference_session, session_options
 from ..runtime.errors import InvalidInput
 from ..runtime.machine import available_cpus
 from .histogram import Histogram
@@ -137,8 +137,6 @@ class Calibrator:
 
 def _open_session(proto: onnx.ModelProto) -> Any:
     """Open a session whose outputs are all float tensors of the model, which is changed."""
-    import onnxruntime
-
     inferred = shape_inference.infer_shapes(proto)
     known = {value.name for value in proto.graph.output}
     for value in inferred.graph.value_info:
@@ -146,9 +144,8 @@ def _open_session(proto: onnx.ModelProto) -> Any:
             info = helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
             proto.graph.output.append(info)
     options = session_options(available_cpus())
-    providers = ["CPUExecutionProvider"]
     try:
-        return onnxruntime.InferenceSession(edit.to_bytes(proto), options, providers=providers)
+        return inference_session(edit.to_bytes(proto), options)
     except Exception as error:  # as above
         msg = f"the model cannot be loaded: {error}"
         raise FuriosaModelsError(msg) from error

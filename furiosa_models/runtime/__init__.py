@@ -15,13 +15,21 @@ when they are first used, so that a blocking runner does without asyncio.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from .awaitable import QueuePair, Receiver, Runner, Submitter
-    from .creation import Runtime, create_queue, create_runner
-    from .dtypes import Axis, DataType
+    from .aio import (
+        QueuePair,
+        Receiver,
+        Runner,
+        Runtime,
+        Submitter,
+        create_queue,
+        create_runner,
+    )
+    from .backends import register_backend
     from .errors import (
         DeviceBusy,
         FuriosaRuntimeError,
@@ -32,10 +40,9 @@ if TYPE_CHECKING:
         SessionTerminated,
         TensorNameNotFound,
     )
-    from .model import Model
+    from .machine import full_version
     from .source import ModelSource
-    from .tensor import Tensor, TensorArray, TensorDesc
-    from .version import full_version
+    from .tensor import Axis, DataType, Model, Tensor, TensorArray, TensorDesc
 
 __all__ = [
     "Axis",
@@ -64,6 +71,7 @@ __all__ = [
     "create_runner",
     "full_version",
     "is_legacy",
+    "register_backend",
 ]
 
 is_legacy = False
@@ -72,11 +80,17 @@ is_legacy = False
 __version__: str
 __full_version__: str
 
-
 _NAMES = {
-    "awaitable": ("QueuePair", "Receiver", "Runner", "Submitter"),
-    "creation": ("Runtime", "create_queue", "create_runner"),
-    "dtypes": ("Axis", "DataType"),
+    "aio": (
+        "QueuePair",
+        "Receiver",
+        "Runner",
+        "Runtime",
+        "Submitter",
+        "create_queue",
+        "create_runner",
+    ),
+    "backends": ("register_backend",),
     "errors": (
         "DeviceBusy",
         "FuriosaRuntimeError",
@@ -87,26 +101,27 @@ _NAMES = {
         "SessionTerminated",
         "TensorNameNotFound",
     ),
-    "model": ("Model",),
+    "machine": ("full_version",),
     "source": ("ModelSource",),
-    "tensor": ("Tensor", "TensorArray", "TensorDesc"),
-    "version": ("full_version",),
+    "tensor": ("Axis", "DataType", "Model", "Tensor", "TensorArray", "TensorDesc"),
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    if name in ("__version__", "__full_version__"):
-        from . import version
+def _version() -> str:
+    from .machine import version
 
-        return version.version() if name == "__version__" else version.full_version()
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    return version()
 
 
-def __dir__() -> list[str]:
-    return __all__
+def _full_version() -> str:
+    from .machine import full_version
+
+    return full_version()
+
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    _NAMES,
+    modules=(*_NAMES, "devices", "doctor", "model", "profiler", "session", "sync"),
+    computed={"__version__": _version, "__full_version__": _full_version},
+)

@@ -1,83 +1,353 @@
-"""What the awaitable runtime runs on."""
+"""The awaitable runtime; public in `furiosa_models.runtime`.
+
+It runs on the same sessions and queues as the blocking one: a session in threads, a queue waited
+for without threads. A backend that brings an awaitable runtime of its own is passed through.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy.typing as npt
+from typing_extensions import Self
 
-from .backends import Session
+from .backends import find_backend
+from .backends.base import (
+    Arrays,
+    AwaitableConnection,
+    AwaitableQueue,
+    AwaitableSession,
+    BlockingSession,
+)
+from .devices import Choice, choose, resolve
+from .errors import SessionClosed, SessionTerminated
 from .machine import available_cpus
-from .npu import vendor_errors
-from .queues import Pipeline, Received
-from .waiting import when_possible
+from .queue import Channel, NotNow, Pipeline, Received
+from .source import ModelSource, Precision, RunnerOptions
+from .tensor import Model, Tensor
 
-__all__ = ["CpuQueue", "CpuRunner", "NpuQueue", "NpuRunner"]
+__all__ = [
+    "QueuePair",
+    "Receiver",
+    "Runner",
+    "Runtime",
+    "Submitter",
+    "create_queue",
+    "create_runner",
+]
 
-Arrays = list[npt.NDArray[Any]]
 Result = TypeVar("Result")
 
 
-class CpuRunner:
+def create_runner(
+    model: ModelSource,
+    *,
+    device: str | None = None,
+    worker_num: int | None = None,
+    batch_size: int | None = None,
+    compiler_config: Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
+) -> Pending[Runner]:
+    """Return a runner: `await` it, or enter it with `async with`.
+
+    Arguments and errors are those of `furiosa_models.runtime.sync.create_runner`.
+    """
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
+    return Pending(lambda: _create_runner(choose(device), model, options))
+
+
+def create_queue(
+    model: ModelSource,
+    *,
+    device: str | None = None,
+    worker_num: int | None = None,
+    batch_size: int | None = None,
+    input_queue_size: int | None = None,
+    output_queue_size: int | None = None,
+    compiler_config: Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
+) -> Pending[QueuePair]:
+    """Return a submitter and a receiver: `await` them, or enter them with `async with`.
+
+    Arguments and errors are those of `furiosa_models.runtime.sync.create_queue`.
+    """
+    sizes = input_queue_size, output_queue_size
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
+    return Pending(lambda: _create_queue(choose(device), model, options))
+
+
+class Runtime:
+    """A device on which runners and queues are created; closing it closes them.
+
+    Arguments, attributes and errors are those of `furiosa_models.runtime.sync.Runtime`.
+    """
+
+    def __init__(self, device: str | None = None) -> None:
+        self.choice = choose(device)
+        self._closed = False
+        self._created: weakref.WeakSet[Runner | Submitter | Receiver] = weakref.WeakSet()
+        backend = find_backend(self.choice.backend)
+        own = backend.awaitable if backend else None
+        self._connection = own.connect(self.choice.device) if own else None
+
+    def create_runner(
+        self,
+        model: ModelSource,
+        *,
+        worker_num: int | None = None,
+        batch_size: int | None = None,
+        compiler_config: Mapping[str, Any] | None = None,
+        precision: Precision | None = None,
+    ) -> Pending[Runner]:
+        """Return a runner on this device; see `create_runner`."""
+        options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
+
+        async def create() -> Runner:
+            self._check_open()
+            runner = await _create_runner(self.choice, model, options, self._connection)
+            self._created.add(runner)
+            return runner
+
+        return Pending(create)
+
+    def create_queue(
+        self,
+        model: ModelSource,
+        *,
+        worker_num: int | None = None,
+        batch_size: int | None = None,
+        input_queue_size: int | None = None,
+        output_queue_size: int | None = None,
+        compiler_config: Mapping[str, Any] | None = None,
+        precision: Precision | None = None,
+    ) -> Pending[QueuePair]:
+        """Return a submitter and a receiver on this device; see `create_queue`."""
+        sizes = input_queue_size, output_queue_size
+        options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
+
+        async def create() -> QueuePair:
+            self._check_open()
+            pair = await _create_queue(self.choice, model, options, self._connection)
+            self._created.update(pair)
+            return pair
+
+        return Pending(create)
+
+    async def close(self) -> bool:
+        """Close the runtime and all that was created on it. Return True the first time."""
+        was_open, self._closed = not self._closed, True
+        for created in [*self._created]:
+            await created.close()
+        if was_open and self._connection is not None:
+            await self._connection.close()
+        return was_open
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "the runtime is closed: make a new one"
+            raise SessionClosed(msg)
+
+
+class _Closable:
+    """Something that is used until it is closed."""
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    async def close(self) -> bool:
+        """Close it. Return True the first time."""
+        was_open, self._closed = not self._closed, True
+        if was_open:
+            await self._close()
+        return was_open
+
+    async def _close(self) -> None:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = f"the {type(self).__name__.lower()} is closed"
+            raise SessionClosed(msg)
+
+
+class Runner(_Closable):
+    """A loaded model; any number of tasks may run inferences at the same time.
+
+    Attributes:
+        choice: The device it runs on, and why.
+    """
+
+    def __init__(self, session: AwaitableSession, choice: Choice) -> None:
+        super().__init__()
+        self._session = session
+        self.choice = choice
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` or a user's."""
+        return self.choice.backend
+
+    @property
+    def model(self) -> Model:
+        """What the program takes and gives."""
+        self._check_open()
+        model: Model = self._session.model
+        return model
+
+    def allocate(self) -> list[npt.NDArray[Any]]:
+        """Return fresh input tensors, all zero."""
+        self._check_open()
+        return self._session.allocate()
+
+    async def run(self, inputs: Tensor | Sequence[Tensor]) -> list[npt.NDArray[Any]]:
+        """Return the outputs for one input or a list; see `furiosa_models.runtime.sync.Runner`."""
+        self._check_open()
+        return await self._session.run(inputs)
+
+    async def run_with(
+        self, output_names: Sequence[str], inputs: Mapping[str, Tensor]
+    ) -> list[npt.NDArray[Any]]:
+        """Return the named outputs for inputs by name; see `furiosa_models.runtime.sync.Runner`."""
+        self._check_open()
+        return await self._session.run_with(output_names, inputs)
+
+    async def _close(self) -> None:
+        await self._session.close()
+
+
+class Submitter(_Closable):
+    """The end of a queue that takes inputs."""
+
+    def __init__(self, queue: AwaitableQueue) -> None:
+        super().__init__()
+        self._queue = queue
+
+    @property
+    def model(self) -> Model:
+        """What the program takes and gives."""
+        self._check_open()
+        model: Model = self._queue.model
+        return model
+
+    def allocate(self) -> list[npt.NDArray[Any]]:
+        """Return fresh input tensors, all zero."""
+        self._check_open()
+        return self._queue.allocate()
+
+    async def submit(self, inputs: Tensor | Sequence[Tensor], context: Any = None) -> None:
+        """Put inputs into the queue; see `furiosa_models.runtime.sync.Submitter`."""
+        self._check_open()
+        await self._queue.submit(inputs, context)
+
+    async def _close(self) -> None:
+        await self._queue.close_submitter()
+
+    def __del__(self) -> None:
+        self._queue.abandon_submitter()
+
+
+class Receiver(_Closable):
+    """The end of a queue that gives results, in the order in which they are done.
+
+    `async for` gives results until the submitter is closed and all have come.
+    """
+
+    def __init__(self, queue: AwaitableQueue) -> None:
+        super().__init__()
+        self._queue = queue
+
+    @property
+    def model(self) -> Model:
+        """What the program takes and gives."""
+        self._check_open()
+        model: Model = self._queue.model
+        return model
+
+    async def recv(self) -> Received:
+        """Return a result; see `furiosa_models.runtime.sync.Receiver`.
+
+        `asyncio.wait_for` and `asyncio.timeout` limit the waiting; no result is lost by them.
+        """
+        self._check_open()
+        return await self._queue.recv()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Received:
+        try:
+            return await self.recv()
+        except (SessionClosed, SessionTerminated):
+            raise StopAsyncIteration from None
+
+    async def _close(self) -> None:
+        await self._queue.close_receiver()
+
+    def __del__(self) -> None:
+        self._queue.abandon_receiver()
+
+
+class QueuePair(NamedTuple):
+    """The two ends of a queue; `async with` closes both.
+
+    Attributes:
+        submitter: Takes inputs.
+        receiver: Gives results.
+    """
+
+    submitter: Submitter
+    receiver: Receiver
+
+    async def __aenter__(self) -> QueuePair:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.submitter.close()
+        await self.receiver.close()
+
+
+class _ThreadedSession:
     """A session in a few threads of its own."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: BlockingSession) -> None:
         self.model = session.model
         self._session = session
         self._threads = ThreadPoolExecutor(available_cpus(), "furiosa-models-runner")
 
     def allocate(self) -> Arrays:
-        """Fresh input tensors, all zero."""
         return self._session.allocate()
 
     async def run(self, inputs: object) -> Arrays:
-        """Outputs for one input or a list of them."""
-        return await self._thread(self._session.run, inputs)
+        return await self._in_thread(self._session.run, inputs)
 
-    async def run_with(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
-        """The named outputs for inputs by name."""
-        return await self._thread(self._session.run_with, names, inputs)
+    async def run_with(self, output_names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
+        return await self._in_thread(self._session.run_with, output_names, inputs)
 
     async def close(self) -> None:
-        """Wait for what runs, and end the threads."""
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def _thread(self, work: Callable[..., Result], *args: object) -> Result:
+    async def _in_thread(self, work: Callable[..., Result], *args: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
 
-class NpuRunner:
-    """An awaitable runner of the vendor runtime."""
-
-    def __init__(self, runner: Any) -> None:
-        self._runner = runner
-        self.model = runner.model
-
-    def allocate(self) -> Arrays:
-        """Fresh input tensors."""
-        with vendor_errors():
-            return list(self._runner.allocate())
-
-    async def run(self, inputs: object) -> Arrays:
-        """Outputs for one input or a list of them."""
-        with vendor_errors():
-            return list(await self._runner.run(inputs))
-
-    async def run_with(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
-        """The named outputs for inputs by name."""
-        with vendor_errors():
-            return list(await self._runner.run_with(names, inputs))
-
-    async def close(self) -> None:
-        """Free the device."""
-        with vendor_errors():
-            await self._runner.close()
-
-
-class CpuQueue:
+class _AwaitedPipeline:
     """A pipeline, waited for without threads."""
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -85,72 +355,116 @@ class CpuQueue:
         self._pipeline = pipeline
 
     def allocate(self) -> Arrays:
-        """Fresh input tensors, all zero."""
         return self._pipeline.allocate()
 
-    async def submit(self, inputs: object, context: object) -> None:
-        """Put inputs into the queue as soon as there is room."""
+    async def submit(self, inputs: Any, context: Any) -> None:
         pipeline, tensors = self._pipeline, self._pipeline.check(inputs)
         await when_possible(pipeline.inputs, lambda: pipeline.put(tensors, context, 0))
 
     async def recv(self) -> Received:
-        """Take a result as soon as there is one."""
         return await when_possible(self._pipeline.outputs, lambda: self._pipeline.take(0))
 
     async def close_submitter(self) -> bool:
-        """Take no more submissions."""
         return self._pipeline.close_submitter()
 
     async def close_receiver(self) -> bool:
-        """Give no more results, and wait until the workers have ended."""
         was_open = self._pipeline.close_receiver()
         await asyncio.to_thread(self._pipeline.join)
         return was_open
 
     def abandon_submitter(self) -> None:
-        """The submitter was forgotten."""
         self._pipeline.close_submitter()
 
     def abandon_receiver(self) -> None:
-        """The receiver was forgotten."""
         self._pipeline.close_receiver()
 
 
-class NpuQueue:
-    """An awaitable queue of the vendor runtime, which sees to forgotten ends itself."""
+class _Manager(Protocol):
+    async def __aenter__(self) -> Any: ...
 
-    def __init__(self, submitter: Any, receiver: Any) -> None:
-        self._submitter, self._receiver = submitter, receiver
-        self.model = submitter.model
+    async def __aexit__(self, *_: object) -> None: ...
 
-    def allocate(self) -> Arrays:
-        """Fresh input tensors."""
-        with vendor_errors():
-            return list(self._submitter.allocate())
 
-    async def submit(self, inputs: object, context: object) -> None:
-        """Put inputs into the queue."""
-        with vendor_errors():
-            await self._submitter.submit(inputs, context)
+Managed = TypeVar("Managed", bound=_Manager)
 
-    async def recv(self) -> Received:
-        """Take a result."""
-        with vendor_errors():
-            context, outputs = await self._receiver.recv()
-        return context, list(outputs)
 
-    async def close_submitter(self) -> bool:
-        """Take no more submissions."""
-        with vendor_errors():
-            return bool(await self._submitter.close())
+class Pending(Generic[Managed]):
+    """Something that is created when it is awaited, or entered with `async with`.
 
-    async def close_receiver(self) -> bool:
-        """Give no more results."""
-        with vendor_errors():
-            return bool(await self._receiver.close())
+    Args:
+        create: Creates it.
+    """
 
-    def abandon_submitter(self) -> None:
-        """Nothing: see above."""
+    def __init__(self, create: Callable[[], Awaitable[Managed]]) -> None:
+        self._create = create
+        self._entered: list[Managed] = []
 
-    def abandon_receiver(self) -> None:
-        """Nothing: see above."""
+    def __await__(self) -> Generator[Any, None, Managed]:
+        return self._create().__await__()
+
+    async def __aenter__(self) -> Managed:
+        created = await self
+        self._entered.append(created)
+        await created.__aenter__()
+        return created
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._entered.pop().__aexit__(*error)
+
+
+async def when_possible(channel: Channel[Any], attempt: Callable[[], Result]) -> Result:
+    """Return what `attempt` returns as soon as it does not raise `NotNow`.
+
+    No thread waits for it, and nothing is lost when this is cancelled: `attempt` has happened, or
+    it has not.
+
+    Args:
+        channel: Whatever changes there may make it possible.
+        attempt: Must not block.
+    """
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(changed.set)
+
+    with channel.listening(wake):
+        while True:
+            changed.clear()
+            with suppress(NotNow):
+                return attempt()
+            await changed.wait()
+
+
+async def _create_runner(
+    choice: Choice,
+    model: ModelSource,
+    options: RunnerOptions,
+    connection: AwaitableConnection | None = None,
+) -> Runner:
+    choice, backend, program = await asyncio.to_thread(resolve, choice, model, options)
+    session: AwaitableSession
+    if backend.awaitable is not None:
+        opening = backend.awaitable.open_session(program, choice.device, options, connection)
+        session = await opening
+    else:
+        loaded = await asyncio.to_thread(backend.open_session, program, choice.device, options)
+        session = _ThreadedSession(loaded)
+    return Runner(session, choice)
+
+
+async def _create_queue(
+    choice: Choice,
+    model: ModelSource,
+    options: RunnerOptions,
+    connection: AwaitableConnection | None = None,
+) -> QueuePair:
+    choice, backend, program = await asyncio.to_thread(resolve, choice, model, options)
+    queue: AwaitableQueue
+    if backend.awaitable is not None:
+        queue = await backend.awaitable.open_queue(program, choice.device, options, connection)
+    else:
+        pipeline = await asyncio.to_thread(backend.open_pipeline, program, choice.device, options)
+        queue = _AwaitedPipeline(pipeline)
+    return QueuePair(Submitter(queue), Receiver(queue))

@@ -1,4 +1,7 @@
-"""The vendor's compiler, `furiosa-compiler`: it makes NPU programs (ENF) of quantized ONNX."""
+"""The vendor's compiler, `furiosa-compiler`: it makes NPU programs (ENF) of quantized ONNX.
+
+Its options are checked by name and type on every machine.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,21 +20,74 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import settings
 from ..errors import CompilationError
+from .errors import FuriosaRuntimeError
 
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["COMPILER", "Compiler", "find_compiler", "is_same_version"]
+__all__ = ["COMPILER", "Compiler", "check_compiler_config", "find_compiler", "is_same_version"]
 
 logger = logging.getLogger(__name__)
 
 COMPILER = "furiosa-compiler"
 
-_PATIENCE_S = 10
-_MOST_WORDS = 4000
+_VERSION_TIMEOUT_S = 10
+_MAX_OUTPUT = 4000
 _TARGETS = {1: "warboy", 2: "warboy-2pe"}
 _BACKEND = re.compile(r"backend:\s*- version:\s*(?P<version>\S+)\s*- revision:\s*(?P<revision>\w+)")
 _TITLE = re.compile(r"v(?P<version>\d+\.\d+\.\d+\S*) \((?P<revision>\w+)")
+_FLAGS = (
+    "abs_static_dram_addr",
+    "allow_precision_error",
+    "allow_rf_segment",
+    "allow_to_partition_last_axis",
+    "bail_on_split_failure",
+    "disable_buffer_cache",
+    "dont_care_bridge_cost",
+    "dump_in_nvp",
+    "external_operators_to_mlir",
+    "first_conv_to_matmul",
+    "keep_unsignedness",
+    "lower_tabulated_dequantize",
+    "mimic_sync_io",
+    "no_buffer_sharing",
+    "no_weight_pinning",
+    "optimize_external_operators",
+    "optimize_lower_unlower",
+    "panic_on_pdb_miss",
+    "permute_strides",
+    "remove_lower",
+    "remove_unlower",
+    "skip_lower",
+    "skip_split",
+    "split_batch_lower_unlower",
+    "split_width_first",
+    "use_atrr_lifetime",
+    "use_heuristic_lowering",
+    "use_hybrid_cast",
+    "use_legacy_task_model",
+    "use_loop_estimator",
+    "use_peak_memory_scheduler",
+    "use_program_loading",
+    "use_projection_shape",
+    "use_repartition",
+    "use_repartition_conv",
+    "use_subroutine",
+    "use_tensor_dma",
+)
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(_FLAGS, bool),
+    "estimator_mode": str,
+    "graph_lowering_scheme": str,
+    "io_scheduling_mode": str,
+    "max_num_partitioning_axes": int,
+    "max_operation_memory_ratio": (int, float),
+    "permute_input": (list, tuple),
+    "progress_mode": str,
+    "split_policy": str,
+    "target_pes": (list, tuple),
+    "without_quantize": Mapping,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +110,7 @@ class Compiler:
         return f"{self.version}_{self.revision}" if self.revision else self.version
 
     def compile(self, model: bytes, num_pe: Literal[1, 2]) -> bytes:
-        """The NPU program of a quantized ONNX model; takes seconds to minutes.
+        """Return the NPU program of a quantized ONNX model; takes seconds to minutes.
 
         Args:
             model: The model's bytes.
@@ -91,7 +148,7 @@ class Compiler:
             start_new_session=True,  # what it starts is ended with it
         )
         try:
-            words, _ = process.communicate(timeout=limit)
+            output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             msg = (
                 f"{self} took longer than {limit:g} s and was ended; "
@@ -101,13 +158,13 @@ class Compiler:
         finally:
             _end(process)
         if process.returncode != 0:
-            said = words.strip()[-_MOST_WORDS:] or "nothing"
+            said = output.strip()[-_MAX_OUTPUT:] or "nothing"
             msg = f"{self} failed (exit code {process.returncode}); it said:\n{said}"
             raise CompilationError(msg)
 
 
 def find_compiler() -> Compiler | None:
-    """The compiler on `PATH`, or None where there is none that answers."""
+    """Return the compiler on `PATH`, or None where there is none that answers."""
     program = shutil.which(COMPILER)
     return None if program is None else _ask(program, Path(program).stat().st_mtime_ns)
 
@@ -121,14 +178,34 @@ def is_same_version(one: str, other: str) -> bool:
     return revision.startswith(other_revision) or other_revision.startswith(revision)
 
 
+def check_compiler_config(config: object) -> None:
+    """Check the options, and log that they have no effect on the CPU.
+
+    Raises:
+        FuriosaRuntimeError: The compiler has no such option, or it takes another type.
+    """
+    if not isinstance(config, Mapping):
+        msg = f"compiler_config must map names to values, got {type(config).__name__}"
+        raise FuriosaRuntimeError(msg)
+    for name, value in config.items():
+        _check_option(name, value)
+    if config:
+        names = ", ".join(config)
+        logger.info("compiler_config (%s) is for the NPU and has no effect on the CPU", names)
+
+
 @lru_cache(maxsize=4)
 def _ask(program: str, _changed: int) -> Compiler | None:
-    """What a command says of itself; asked anew when its file changes."""
+    """Return the compiler that a command says it is; ask anew when its file changes."""
     import subprocess
 
     try:
         answer = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=True, timeout=_PATIENCE_S
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_VERSION_TIMEOUT_S,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("%s does not say its version (%s): going on without it", program, error)
@@ -141,8 +218,20 @@ def _ask(program: str, _changed: int) -> Compiler | None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End what still runs of it, and forget it."""
+    """Kill what still runs of it, and reap it."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def _check_option(name: str, value: object) -> None:
+    expected = _TYPES.get(name)
+    if expected is None:
+        msg = f"compiler_config has no key {name!r}; it has {', '.join(sorted(_TYPES))}"
+        raise FuriosaRuntimeError(msg)
+    types = expected if isinstance(expected, tuple) else (expected,)
+    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in types):
+        wanted = " or ".join(kind.__name__ for kind in types)
+        msg = f"compiler_config[{name!r}] must be {wanted}, got {value!r}"
+        raise FuriosaRuntimeError(msg)

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from ctypes.util import find_library
-from dataclasses import dataclass
 from pathlib import Path
 
 from .. import settings
 from ..errors import BackendUnavailable
 from . import compiled
-from .compiler import COMPILER, find_compiler
-from .devices import ENVIRONMENT, choose, device_files, npu_problem
-from .machine import available_cpus, cpu_features, cpu_name
-from .version import version, version_of
+from .backends import backends, find_backend
+from .devices import ENVIRONMENT, choose
+from .machine import Fact, available_cpus, cpu_features, cpu_name, version
 
 __all__ = ["Fact", "diagnose"]
 
-_DRIVER_LIBRARY = "furiosa_hal"
-_EXTRAS = (
-    ("OpenVINO", "openvino", "openvino", "device='openvino'"),
-    ("LiteRT", "ai-edge-litert", "tflite", "TensorFlow Lite models"),
-)
-_PLACES = {
-    "furiosa": "the NPU",
-    "onnxruntime": "the CPU, by ONNX Runtime",
-    "openvino": "the CPU, by OpenVINO",
-}
-_TELLING = (
+_TELLING_FEATURES = (
     "avx2",
     "avx_vnni",
     "avx512f",
@@ -40,29 +27,12 @@ _TELLING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something found out.
-
-    Attributes:
-        topic: What it is about, in a word or two.
-        finding: What was found.
-        is_fine: False where it keeps something from working, None where it is neither.
-        advice: What to do about it, or an empty string.
-    """
-
-    topic: str
-    finding: str
-    is_fine: bool | None = None
-    advice: str = ""
-
-
 def diagnose() -> list[Fact]:
-    """All there is to know; imports the vendor runtime, and fetches nothing."""
+    """Return all there is to know; imports the vendor runtime, and fetches nothing."""
     return [
         Fact("package", f"furiosa-model-zoo {version()}, Python {sys.version.split()[0]}"),
-        *_npu(),
         *_cpu(),
+        *(fact for backend in backends() for fact in backend.facts()),
         _cache(),
         _compiled(),
         *_environment(),
@@ -70,44 +40,17 @@ def diagnose() -> list[Fact]:
     ]
 
 
-def _npu() -> list[Fact]:
-    found, problem = version_of("furiosa-runtime"), npu_problem()
-    library, compiler = find_library(_DRIVER_LIBRARY), find_compiler()
-    devices = ", ".join(str(path) for path in device_files())
-    return [
-        Fact("vendor runtime", f"furiosa-runtime {found}" if found else "not installed", None),
-        Fact("NPU", "answers" if problem is None else "none", problem is None, problem or ""),
-        Fact("driver library", library or f"no lib{_DRIVER_LIBRARY}", library is not None),
-        Fact("compiler", str(compiler) if compiler else f"no {COMPILER} that answers", None),
-        Fact("device files", devices or "no /dev/npu*", bool(devices)),
-    ]
-
-
 def _cpu() -> list[Fact]:
-    telling = [name for name in _TELLING if name in cpu_features()]
-    onnxruntime = version_of("onnxruntime")
+    telling = [name for name in _TELLING_FEATURES if name in cpu_features()]
     return [
         Fact("CPU", f"{cpu_name()} ({', '.join(telling) or 'features unknown'})"),
         Fact("threads", f"{available_cpus()} of {os.cpu_count()} CPUs may be used"),
-        Fact(
-            "ONNX Runtime",
-            onnxruntime or "not installed",
-            onnxruntime is not None,
-            "" if onnxruntime else "pip install onnxruntime",
-        ),
-        *(_extra(*extra) for extra in _EXTRAS),
     ]
-
-
-def _extra(topic: str, package: str, extra: str, purpose: str) -> Fact:
-    found = version_of(package)
-    advice = "" if found else f"{purpose}: pip install 'furiosa-model-zoo[{extra}]'"
-    return Fact(topic, found or "not installed", None, advice)
 
 
 def _cache() -> Fact:
     home = settings.cache_home()
-    writable = os.access(_existing(home), os.W_OK)
+    writable = os.access(_nearest_existing(home), os.W_OK)
     advice = "" if writable else "set FURIOSA_MODELS_CACHE_HOME to a folder that can be written"
     return Fact("cache", f"{home}{'' if writable else ', not writable'}", writable, advice)
 
@@ -135,9 +78,10 @@ def _verdict() -> Fact:
         choice = choose(None)
     except (BackendUnavailable, ValueError) as error:
         return Fact("models run on", "nothing", is_fine=False, advice=str(error))
-    return Fact("models run on", _PLACES[choice.backend], is_fine=True, advice=choice.reason)
+    backend = find_backend(choice.backend)
+    place = backend.place if backend is not None else ""
+    return Fact("models run on", place or choice.backend, is_fine=True, advice=choice.reason)
 
 
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above that is there."""
+def _nearest_existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from .._lazy import require
 from ..errors import BackendUnavailable
 from .errors import FuriosaRuntimeError
-from .frames import Frames
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["Profiler", "RecordFormat", "Resource", "inference", "watched"]
 
 _INFERENCE = "Inference"
+_NPU = "NPU"
+_OPERATION = "Node"
+_QUANTILES = (0.9, 0.95, 0.97, 0.99, 0.999)
 _US = 1000
-_AN_HOUR = 3600 * 10**9
+_HOUR_NS = 3600 * 10**9
 
 
 class Resource(Flag):
@@ -43,7 +46,7 @@ class RecordFormat(IntEnum):
     PandasDataFrame = 1
 
 
-class Profiler(Frames):
+class Profiler:
     """Records what runs while it is entered; one at a time in a process.
 
     ```python
@@ -53,7 +56,9 @@ class Profiler(Frames):
     ```
 
     Every inference is a span `Inference`. Of runners on ONNX Runtime that are made inside, every
-    operation is a span as well. `chrome://tracing` and Perfetto show the file.
+    operation is a span as well. `chrome://tracing` and Perfetto show the file. Once the profiler is
+    left, it also gives data frames, with times in nanoseconds; that needs pandas, and raises
+    `ExtraRequired` without it.
 
     Args:
         resource: What to record; on a CPU there is no `Resource.NPU`.
@@ -84,11 +89,12 @@ class Profiler(Frames):
         self._sessions: list[tuple[Any, int]] = []
         self._pauses: list[tuple[int, int]] = []
         self._paused_at: int | None = None
+        self._events: list[dict[str, Any]] = []
 
     def record(
         self, name: str = "", warm_up: bool = False
     ) -> AbstractContextManager[ProfilerRecordObject]:
-        """A span of that name while it is entered; with `warm_up`, nothing is recorded in it."""
+        """Record a span of that name while it is entered; with `warm_up`, record nothing in it."""
         return _warming_up(self) if warm_up else _recorded(self, name, "Record")
 
     def pause(self) -> None:
@@ -105,6 +111,60 @@ class Profiler(Frames):
     def export_chrome_trace(self, filename: str | os.PathLike[str]) -> None:
         """Write the records as trace events."""
         Path(filename).write_text(json.dumps(_trace(self._events)))
+
+    def get_pandas_dataframe(self) -> Any:
+        """Return every span: `name`, `cat`, `start`, `end`, `dur` and `thread.id`."""
+        columns = ("name", "cat", "start", "end", "thread.id")
+        rows = [[span[column] for column in columns] for span in self._events]
+        frame = _pandas().DataFrame(rows, columns=list(columns))
+        frame["dur"] = frame["end"] - frame["start"]
+        return frame
+
+    def get_pandas_dataframe_with_filter(self, column: str, value: str) -> Any:
+        """Return the spans whose column has that value."""
+        frame = self.get_pandas_dataframe()
+        return frame[frame[column] == value]
+
+    def get_cpu_pandas_dataframe(self) -> Any:
+        """Return the spans of the CPU: all of them."""
+        frame = self.get_pandas_dataframe()
+        return frame[frame["cat"] != _NPU]
+
+    def get_npu_pandas_dataframe(self) -> Any:
+        """Return the spans of the NPU: none on a CPU."""
+        return self.get_pandas_dataframe_with_filter("cat", _NPU)
+
+    def print_npu_operators(self) -> None:
+        """Write what the NPU's operations took: nothing on a CPU."""
+        _print(self.get_npu_pandas_dataframe())
+
+    def print_npu_executions(self) -> None:
+        """Write what the NPU's executions took: nothing on a CPU."""
+        _print(self.get_npu_pandas_dataframe())
+
+    def print_external_operators(self) -> None:
+        """Write what the operations took that ran on the CPU."""
+        frame = self.get_pandas_dataframe_with_filter("cat", _OPERATION)
+        _print(frame[["thread.id", "name", "dur"]])
+
+    def print_inferences(self) -> None:
+        """Write what each inference took."""
+        frame = self.get_pandas_dataframe_with_filter("name", "Inference")
+        _print(frame[["thread.id", "dur"]])
+
+    def print_summary(self) -> None:
+        """Write how many inferences there were, and what they took."""
+        took = self.get_pandas_dataframe_with_filter("name", "Inference")["dur"]
+        rows = [("Inference counts", len(took))]
+        if len(took):
+            for name in ("min", "max", "mean", "median"):
+                rows.append((f"{name.capitalize()} latency (ns)", int(getattr(took, name)())))
+            for part in _QUANTILES:
+                label = f"{100 * part:.1f} percentile latency (ns)"
+                rows.append((label, int(took.quantile(part))))
+        line = "=" * 48
+        body = "\n".join(f"{label:<31} : {value}" for label, value in rows)
+        sys.stdout.write(f"{line}\n  Inference Results Summary\n{line}\n{body}\n")
 
     def __enter__(self) -> Self:
         _begin(self)
@@ -140,14 +200,14 @@ _active: Profiler | None = None
 
 
 def inference(backend: str) -> AbstractContextManager[Any]:
-    """What an inference is done in: a span if there is a profiler, else nothing."""
+    """Return the context of an inference: a span if there is a profiler, else nothing."""
     profiler = _active  # which another thread may leave at any moment
     return nullcontext() if profiler is None else _recorded(profiler, _INFERENCE, backend)
 
 
 @contextmanager
 def watched(options: Any) -> Iterator[list[Any]]:
-    """Let the session be profiled that is made of `options` and put into the list given."""
+    """Profile the session that is created with `options` and put into the list given."""
     profiler = _active
     if profiler is None:
         yield []
@@ -155,14 +215,14 @@ def watched(options: Any) -> Iterator[list[Any]]:
     folder = TemporaryDirectory(prefix="furiosa-models-")
     options.enable_profiling = True
     options.profile_file_prefix = str(Path(folder.name) / "profile")
-    made: list[Any] = []
+    created: list[Any] = []
     begun = time.time_ns()
     try:
-        yield made
+        yield created
     finally:
-        if not made:
+        if not created:
             folder.cleanup()
-    profiler._sessions += [((session, folder), begun) for session in made]
+    profiler._sessions += [((session, folder), begun) for session in created]
 
 
 def _begin(profiler: Profiler) -> None:
@@ -205,11 +265,11 @@ def _span(name: str, category: str, start: int, end: int, thread: int) -> dict[s
 
 
 def _operations(watched_session: Any, begun: int) -> Iterator[dict[str, Any]]:
-    """What ONNX Runtime recorded of a session, which then records no more."""
+    """Return what ONNX Runtime recorded of a session, which then records no more."""
     session, folder = watched_session
     # Its clock is the system's on Linux; elsewhere it may count from the machine's start.
     told = int(session.get_profiling_start_time_ns())
-    zero = told if abs(told - begun) < _AN_HOUR else begun
+    zero = told if abs(told - begun) < _HOUR_NS else begun
     path = session.end_profiling()
     events = json.loads(Path(path).read_text()) if path else []
     folder.cleanup()
@@ -220,7 +280,7 @@ def _operations(watched_session: Any, begun: int) -> Iterator[dict[str, Any]]:
 
 
 def _trace(spans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Spans as complete events of the trace event format, from the first one on."""
+    """Return spans as complete events of the trace event format, from the first one on."""
     zero = spans[0]["start"] if spans else 0
     return [
         {
@@ -247,3 +307,11 @@ def _write(file: Any, text: str) -> None:
     except TypeError:  # a binary one
         file.write(text.encode())
     file.flush()
+
+
+def _print(frame: Any) -> None:
+    sys.stdout.write(f"{frame}\n")
+
+
+def _pandas() -> Any:
+    return require("pandas", "data frames need pandas")

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from . import sync
-from .model import Model, as_tensors
 from .source import ModelSource
+from .tensor import Model, as_tensors
 
 __all__ = ["AsyncSession", "CompletionQueue", "Session", "TensorArray", "create", "create_async"]
 
@@ -27,7 +27,7 @@ class Tensor(np.ndarray[Any, Any]):
     """An output: an array with the methods of before 0.10."""
 
     def numpy(self) -> npt.NDArray[Any]:
-        """A copy as a plain array."""
+        """Return a copy as a plain array."""
         return np.array(self, subok=False)
 
 
@@ -39,16 +39,16 @@ class TensorArray(list[Tensor]):
         return not self
 
     def view(self) -> list[npt.NDArray[Any]]:
-        """The outputs as plain arrays that share their memory."""
+        """Return the outputs as plain arrays that share their memory."""
         return [np.asarray(tensor) for tensor in self]
 
     def numpy(self) -> list[npt.NDArray[Any]]:
-        """Copies of the outputs as plain arrays."""
+        """Return copies of the outputs as plain arrays."""
         return [tensor.numpy() for tensor in self]
 
 
 class _Described:
-    """What has the methods of `Model` itself, and is closed."""
+    """Something that has the methods of `Model` itself, and is closed."""
 
     _MODEL = frozenset(
         {"input", "input_num", "inputs", "output", "output_num", "outputs", "summary"}
@@ -64,7 +64,7 @@ class _Described:
         return self._wrapped.model
 
     def close(self) -> bool:
-        """Close it; True the first time."""
+        """Close it. Return True the first time."""
         return self._wrapped.close()
 
     def __enter__(self) -> Self:
@@ -86,13 +86,13 @@ class Session(_Described):
     _wrapped: sync.Runner
 
     def run(self, inputs: Any) -> TensorArray:
-        """Outputs for one input or a list of them, which are copied."""
+        """Return the outputs for one input or a list of them, which are copied."""
         return _array(self._wrapped.run(_copies(inputs)))
 
     def run_with(
         self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
     ) -> TensorArray:
-        """The named outputs for inputs by name, which are copied."""
+        """Return the named outputs for inputs by name, which are copied."""
         copies = {name: np.array(tensor) for name, tensor in inputs.items()}
         return _array(self._wrapped.run_with(outputs, copies))
 
@@ -113,7 +113,7 @@ class CompletionQueue(_Described):
     _wrapped: sync.Receiver
 
     def recv(self, timeout: int | None = None) -> tuple[Any, TensorArray]:
-        """A result: the context of its submission, and the outputs.
+        """Return a result: the context of its submission, and the outputs.
 
         Args:
             timeout: Milliseconds to wait; as long as it takes by default.
@@ -142,7 +142,7 @@ def create(
     compiler_config: Mapping[str, Any] | None = None,
     compiler_hints: bool | None = None,  # noqa: ARG001
 ) -> Session:
-    """A session; arguments and errors are those of `furiosa_models.runtime.sync.create_runner`."""
+    """Return a session; see `furiosa_models.runtime.sync.create_runner`."""
     _warn("create", "create_runner")
     runner = sync.create_runner(
         model,
@@ -165,7 +165,7 @@ def create_async(
     output_queue_size: int | None = None,
     compiler_config: Mapping[str, Any] | None = None,
 ) -> tuple[AsyncSession, CompletionQueue]:
-    """A queue; arguments and errors are those of `furiosa_models.runtime.sync.create_queue`."""
+    """Return a queue; see `furiosa_models.runtime.sync.create_queue`."""
     _warn("create_async", "create_queue")
     submitter, receiver = sync.create_queue(
         model,

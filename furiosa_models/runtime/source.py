@@ -1,16 +1,25 @@
-"""Every form in which a model may come."""
+"""What a caller asks for: a model, in every form that it may come in, and options."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, SupportsBytes, TypeAlias, runtime_checkable
 
+from ..enums import Precision
 from .errors import FuriosaRuntimeError
 
-__all__ = ["ModelSource", "Precision", "ZooModel", "is_tflite", "program_of", "with_batch_size"]
-
-Precision: TypeAlias = Literal["fp32", "int8"]
+__all__ = [
+    "ModelSource",
+    "Precision",
+    "RunnerOptions",
+    "ZooModel",
+    "is_tflite",
+    "program_of",
+    "with_batch_size",
+]
 
 _TFLITE = b"TFL3"
 _TFLITE_AT = slice(4, 8)
@@ -21,10 +30,10 @@ class ZooModel(Protocol):
     """What a runner needs of a model of the zoo."""
 
     def cpu_program(self, *, precision: Precision = "fp32") -> Path:
-        """File of ONNX that takes what `preprocess` gives."""
+        """Return the file of an ONNX program that takes what `preprocess` gives."""
 
     def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
-        """Program of the NPU."""
+        """Return the program of the NPU."""
 
 
 class _ModelProto(Protocol):
@@ -37,38 +46,45 @@ ModelSource: TypeAlias = (
 )
 
 
-def with_batch_size(program: bytes | str, batch_size: int) -> bytes:
-    """An ONNX program, by its bytes or path, with another first dimension of its inputs.
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """Options of a runner or a queue; None leaves a choice to the backend.
+
+    Attributes:
+        worker_num: Threads on the CPU; workers on the NPU.
+        batch_size: First dimension of the inputs.
+        compiler_config: Options of the NPU compiler.
+        precision: `"fp32"` or `"int8"` program of a model of the zoo.
+        input_queue_size: Submissions that may wait.
+        output_queue_size: Results that may wait.
 
     Raises:
-        FuriosaRuntimeError: It cannot be read.
-        ShapeError: It cannot have that batch size.
+        TypeError: A number is no integer.
+        ValueError: A number is less than 1.
     """
-    from .. import networks
 
-    data = program if isinstance(program, bytes) else _read(program)
-    return networks.set_batch_size(data, batch_size)
+    worker_num: int | None = None
+    batch_size: int | None = None
+    compiler_config: Mapping[str, Any] | None = None
+    precision: Precision | None = None
+    input_queue_size: int | None = None
+    output_queue_size: int | None = None
 
-
-def is_tflite(program: bytes | str) -> bool:
-    """Whether it is a TensorFlow Lite model, or names a file of that kind."""
-    if isinstance(program, bytes):
-        return program[_TFLITE_AT] == _TFLITE
-    if program.lower().endswith(".tflite"):
-        return True
-    try:
-        with Path(program).open("rb") as stream:
-            return stream.read(_TFLITE_AT.stop)[_TFLITE_AT] == _TFLITE
-    except OSError:  # whoever loads it says what is wrong with it
-        return False
+    def __post_init__(self) -> None:
+        for name in ("worker_num", "batch_size", "input_queue_size", "output_queue_size"):
+            _check_positive(name, getattr(self, name))
 
 
-def program_of(model: ModelSource, precision: Precision | None) -> bytes | str:
-    """The model as the CPU's backends take it: bytes or a path.
+def program_of(model: ModelSource, precision: Precision | None = None) -> bytes | str:
+    """Return a model as bytes or a path: of a model of the zoo, its ONNX program.
+
+    Args:
+        model: The model.
+        precision: Which program of a model of the zoo: `"fp32"` by default.
 
     Raises:
-        FuriosaRuntimeError: There is no such precision of it.
-        TypeError: It is nothing that a model comes as.
+        FuriosaRuntimeError: The model has no program of that precision.
+        TypeError: The model comes in no known form.
     """
     if precision not in (None, "fp32", "int8"):
         msg = f"precision must be 'fp32' or 'int8', got {precision!r}"
@@ -87,6 +103,32 @@ def program_of(model: ModelSource, precision: Precision | None) -> bytes | str:
     return _bytes(model)
 
 
+def is_tflite(program: bytes | str) -> bool:
+    """Whether a program is a TensorFlow Lite model, or names a file of that kind."""
+    if isinstance(program, bytes):
+        return program[_TFLITE_AT] == _TFLITE
+    if program.lower().endswith(".tflite"):
+        return True
+    try:
+        with Path(program).open("rb") as stream:
+            return stream.read(_TFLITE_AT.stop)[_TFLITE_AT] == _TFLITE
+    except OSError:  # the backend that loads it says what is wrong with it
+        return False
+
+
+def with_batch_size(program: bytes | str, batch_size: int) -> bytes:
+    """Return an ONNX program, given by its bytes or path, with another first dimension of inputs.
+
+    Raises:
+        FuriosaRuntimeError: The program cannot be read.
+        ShapeError: The program cannot have that batch size.
+    """
+    from .. import networks
+
+    data = program if isinstance(program, bytes) else _read(program)
+    return networks.set_batch_size(data, batch_size)
+
+
 def _bytes(model: Any) -> bytes:
     if hasattr(model, "SerializeToString"):
         data: bytes = model.SerializeToString()
@@ -103,3 +145,14 @@ def _read(path: str) -> bytes:
     except OSError as error:
         msg = f"model {path!r} cannot be read: {error.strerror or error}"
         raise FuriosaRuntimeError(msg) from error
+
+
+def _check_positive(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        msg = f"{name} must be an integer, got {value!r}"
+        raise TypeError(msg)
+    if value < 1:
+        msg = f"{name} must be at least 1, got {value}"
+        raise ValueError(msg)

@@ -1,24 +1,27 @@
-"""Tensors and their descriptions."""
+"""Tensors, their descriptions, and the inputs and outputs of a program."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import Axis, DataType, numpy_dtype
-from .errors import InvalidInput
+from .errors import InvalidInput, TensorNameNotFound
 
 __all__ = [
     "Axis",
     "DataType",
+    "Model",
     "Tensor",
     "TensorArray",
     "TensorDesc",
+    "as_tensors",
     "numpy_dtype",
     "rand",
     "zeros",
@@ -26,6 +29,117 @@ __all__ = [
 
 Tensor: TypeAlias = "npt.NDArray[Any] | np.generic"
 TensorArray: TypeAlias = "list[Tensor]"
+
+
+class Axis(Enum):
+    """What a dimension counts; its value and its `repr` are the letters in `TensorDesc.format`."""
+
+    WIDTH = "W"
+    HEIGHT = "H"
+    CHANNEL = "C"
+    BATCH = "N"
+    WIDTH_OUTER = "Wo"
+    HEIGHT_OUTER = "Ho"
+    CHANNEL_OUTER = "Co"
+    BATCH_OUTER = "No"
+    GROUP = "G"
+    GROUP_OUTER = "Go"
+    UNKNOWN = "?"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+class _ElementName(str):
+    """The value of a `DataType`; arrays are not compared with it element by element."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and str(self) == str(other)
+
+    __hash__ = str.__hash__
+
+
+class DataType(Enum):
+    """Type of a tensor's elements: `DataType.UINT8`, or `DataType(np.uint8)`.
+
+    `DataType(value)` takes a numpy dtype or what numpy takes for one, an array, or a description,
+    and raises `ValueError` where no element type corresponds to it.
+    """
+
+    FLOAT32 = _ElementName("float32")
+    UINT8 = _ElementName("uint8")
+    INT8 = _ElementName("int8")
+    INT32 = _ElementName("int32")
+    INT64 = _ElementName("int64")
+    BFLOAT16 = _ElementName("bfloat16")
+    BOOL = _ElementName("bool")
+    INT4 = _ElementName("int4")
+    INT4_DECODED = _ElementName("int4_decoded")
+    FLOAT8E4M3 = _ElementName("float8e4m3")
+    FLOAT8E5M2 = _ElementName("float8e5m2")
+    DOUBLE_INT4 = _ElementName("double_int4")
+    INT16 = _ElementName("int16")
+    FLOAT16 = _ElementName("float16")
+    FLOAT64 = _ElementName("float64")
+    UINT16 = _ElementName("uint16")
+    UINT32 = _ElementName("uint32")
+    UINT64 = _ElementName("uint64")
+
+    @classmethod
+    def _missing_(cls, value: object) -> DataType:
+        dtype = numpy_dtype(value)
+        for member in cls:
+            if _DTYPES.get(member.value) == dtype:
+                return member
+        msg = f"no element type corresponds to {dtype}"
+        raise ValueError(msg)
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The numpy dtype.
+
+        Raises:
+            ValueError: numpy has none (`BFLOAT16`, for one).
+        """
+        if self.value not in _DTYPES:
+            msg = f"numpy has no dtype for {self.name}"
+            raise ValueError(msg)
+        return _DTYPES[self.value]
+
+    @property
+    def numpy_dtype(self) -> type[np.generic]:
+        """The numpy scalar type, such as `numpy.uint8`; raises as `numpy` does."""
+        scalar: type[np.generic] = self.numpy.type
+        return scalar
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element; 0 where numpy has no such type."""
+        return self.numpy.itemsize if self.value in _DTYPES else 0
+
+    def __repr__(self) -> str:
+        return self.name
+
+    __str__ = __repr__
+
+
+_WITHOUT_DTYPE = {"bfloat16", "int4", "int4_decoded", "float8e4m3", "float8e5m2", "double_int4"}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    member.value: np.dtype(str(member.value))
+    for member in DataType
+    if member.value not in _WITHOUT_DTYPE
+}
+
+
+def numpy_dtype(value: object) -> np.dtype[Any]:
+    """Return the dtype of an array, a `TensorDesc`, a `DataType`, or of what names a dtype."""
+    if isinstance(value, DataType):
+        return value.numpy
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.dtype
+    described: Any = getattr(value, "numpy_dtype", value)
+    dtype: np.dtype[Any] = np.dtype(described)
+    return dtype
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,7 +160,7 @@ class TensorDesc:
 
     @classmethod
     def of(cls, name: str | None, sizes: Sequence[int | None], dtype: DataType) -> TensorDesc:
-        """The description of a tensor with these sizes; None is any size."""
+        """Return the description of a tensor with these sizes; None is any size."""
         shape = tuple(1 if size is None else size for size in sizes)
         return cls(name, shape, dtype, tuple(i for i, size in enumerate(sizes) if size is None))
 
@@ -56,18 +170,18 @@ class TensorDesc:
         return len(self.shape)
 
     def dim(self, idx: int) -> int:
-        """Size of a dimension."""
+        """Return the size of a dimension."""
         return self.shape[idx]
 
     def axis(self, idx: int) -> Axis:
-        """What a dimension counts: those of 4-D tensors are N, C, H, W, others are unknown."""
+        """Return what a dimension counts: N, C, H or W in 4-D tensors, unknown in others."""
         self.dim(idx)
         if self.ndim != 4:
             return Axis.UNKNOWN
         return (Axis.BATCH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)[idx]
 
     def stride(self, idx: int) -> int:
-        """Distance, in items, of neighbours along a dimension."""
+        """Return the distance, in items, of neighbors along a dimension."""
         self.dim(idx)
         return math.prod(self.shape[idx % self.ndim + 1 :])
 
@@ -99,7 +213,7 @@ class TensorDesc:
         )
 
     def check(self, value: object) -> npt.NDArray[Any]:
-        """The value as an array, not copied, if it fits this description.
+        """Return the value as an array, not copied, if it fits this description.
 
         Raises:
             TypeError: It is no array, or one of another dtype.
@@ -129,12 +243,12 @@ _HINTS = {
 
 
 def zeros(value: TensorDesc) -> npt.NDArray[Any]:
-    """A tensor of zeros that fits a description."""
+    """Return a tensor of zeros that fits a description."""
     return np.zeros(value.shape, value.numpy_dtype)
 
 
 def rand(value: TensorDesc) -> npt.NDArray[Any]:
-    """A tensor of random numbers that fits a description: all of an integer's range, or [0, 1)."""
+    """Return a random tensor that fits a description: an integer's whole range, or [0, 1)."""
     generator, dtype = np.random.default_rng(), value.numpy_dtype
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -149,3 +263,113 @@ def _as_array(value: object, name: str | None) -> npt.NDArray[Any]:
         return np.asarray(value)
     msg = f"input {name!r} must be a numpy array, got {type(value).__name__}"
     raise TypeError(msg)
+
+
+class Model:
+    """Descriptions of a program's inputs and outputs.
+
+    Args:
+        inputs: Those of the inputs.
+        outputs: Those of the outputs.
+    """
+
+    def __init__(self, inputs: Sequence[TensorDesc], outputs: Sequence[TensorDesc]) -> None:
+        self._inputs = list(inputs)
+        self._outputs = list(outputs)
+
+    @property
+    def input_num(self) -> int:
+        """Number of inputs."""
+        return len(self._inputs)
+
+    @property
+    def output_num(self) -> int:
+        """Number of outputs."""
+        return len(self._outputs)
+
+    def input(self, idx: int) -> TensorDesc:
+        """Return the description of an input; `IndexError` where there is none."""
+        return _nth(self._inputs, idx, "input")
+
+    def inputs(self) -> list[TensorDesc]:
+        """Return the descriptions of the inputs."""
+        return list(self._inputs)
+
+    def output(self, idx: int) -> TensorDesc:
+        """Return the description of an output; `IndexError` where there is none."""
+        return _nth(self._outputs, idx, "output")
+
+    def outputs(self) -> list[TensorDesc]:
+        """Return the descriptions of the outputs."""
+        return list(self._outputs)
+
+    def summary(self) -> str:
+        """Return the inputs and outputs, in words."""
+        inputs, outputs = dict(enumerate(self._inputs)), dict(enumerate(self._outputs))
+        return f"Inputs:\n{inputs}\nOutputs:\n{outputs}"
+
+    def print_summary(self) -> None:
+        """Write the summary to standard output."""
+        sys.stdout.write(self.summary() + "\n")
+
+    def allocate(self) -> list[npt.NDArray[Any]]:
+        """Return fresh input tensors, all zero."""
+        return [zeros(desc) for desc in self._inputs]
+
+    def check(self, tensors: Sequence[object]) -> list[npt.NDArray[Any]]:
+        """Return the tensors as arrays, if they fit the inputs.
+
+        Raises:
+            TypeError: One has the wrong dtype.
+            InvalidInput: One has the wrong shape, or there are too many or too few.
+        """
+        if len(tensors) != len(self._inputs):
+            names = ", ".join(str(desc.name) for desc in self._inputs)
+            msg = f"expected {len(self._inputs)} inputs ({names}), got {len(tensors)}"
+            raise InvalidInput(msg)
+        return [desc.check(tensor) for desc, tensor in zip(self._inputs, tensors, strict=True)]
+
+    def check_named(self, output_names: object, inputs: object) -> list[npt.NDArray[Any]]:
+        """Return what `check` returns, for inputs by name; check the outputs' names, too.
+
+        Raises:
+            TypeError: As `check`; or the names are no list, or the inputs no mapping.
+            InvalidInput: As `check`.
+            TensorNameNotFound: The model has no such input or output.
+        """
+        if isinstance(output_names, str) or not isinstance(output_names, Sequence):
+            msg = f"output_names must be a list of names, got {output_names!r}"
+            raise TypeError(msg)
+        if not isinstance(inputs, Mapping):
+            msg = f"inputs must map names to tensors, got {type(inputs).__name__}"
+            raise TypeError(msg)
+        _check_names("output", output_names, self._outputs)
+        _check_names("input", list(inputs), self._inputs)
+        return self.check([inputs[str(d.name)] for d in self._inputs if d.name in inputs])
+
+
+def as_tensors(inputs: object) -> list[object]:
+    """Return one tensor, or an iterable of them, as a list."""
+    if isinstance(inputs, (np.ndarray, np.generic)) or hasattr(inputs, "__array_interface__"):
+        return [inputs]
+    try:
+        return list(inputs)  # type: ignore[call-overload, no-any-return]
+    except TypeError:
+        msg = f"inputs must be a tensor or a list of them, got {type(inputs).__name__}"
+        raise TypeError(msg) from None
+
+
+def _nth(descs: Sequence[TensorDesc], idx: int, kind: str) -> TensorDesc:
+    if not 0 <= idx < len(descs):
+        msg = f"the model has {len(descs)} {kind}s, and no {kind} {idx}"
+        raise IndexError(msg)
+    return descs[idx]
+
+
+def _check_names(kind: str, names: Sequence[str], known: Sequence[TensorDesc]) -> None:
+    available = [desc.name for desc in known]
+    for name in names:
+        if name not in available:
+            listing = ", ".join(str(known) for known in available)
+            msg = f"the model has no {kind} {name!r}; it has {listing}"
+            raise TensorNameNotFound(msg)

@@ -1,4 +1,9 @@
-"""What every backend of the CPU is: a model that was loaded, and runs."""
+"""What a backend is: a row of the table, and the sessions that it gives.
+
+A backend subclasses `Backend` and gives sessions that subclass `Session`. It imports its library
+when a program is loaded, not before. Queues and awaitable runners are built on its sessions, unless
+it brings its own.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,35 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy.typing as npt
 
 from ...errors import FuriosaModelsError
+from ..compiler import check_compiler_config
 from ..errors import FuriosaRuntimeError
-from ..model import Model, as_tensors
+from ..machine import Fact, available_cpus, cpu_fingerprint
 from ..profiling import inference
-from ..source import is_tflite
+from ..queue import DEFAULT_QUEUE_SIZE, Pipeline, Received
+from ..source import ModelSource, RunnerOptions, is_tflite, program_of
+from ..tensor import Model, as_tensors
 
-__all__ = ["Arrays", "ComputePrecision", "Pool", "Session", "Setup"]
+__all__ = [
+    "Arrays",
+    "AwaitableBackend",
+    "AwaitableConnection",
+    "AwaitableQueue",
+    "AwaitableSession",
+    "Backend",
+    "BlockingQueue",
+    "BlockingSession",
+    "Connection",
+    "Pool",
+    "Session",
+    "Setup",
+]
 
 Arrays: TypeAlias = "list[npt.NDArray[Any]]"
-ComputePrecision: TypeAlias = Literal["f32", "bf16", "f16"]
 Item = TypeVar("Item")
 
 
@@ -32,100 +52,330 @@ class Setup:
         threads: Threads that share the work of one inference.
         parallel: Inferences that may run at the same time.
         batch_size: First dimension of the inputs, where the model leaves it open or at 1.
-        precision: What a float32 graph is computed in, by backends that have a choice.
+        device: The device string that the backend matched.
     """
 
-    threads: int
+    threads: int = 1
     parallel: int = 1
     batch_size: int | None = None
-    precision: ComputePrecision = "f32"
+    device: str = "cpu"
 
 
-class Session(ABC):
-    """A loaded model; safe to use from many threads.
-
-    A backend imports its library in `__init__` only, sets `model` there, and has one more method,
-    `_run`. What that raises is told as a `FuriosaRuntimeError`.
-
-    Args:
-        program: The model's bytes, or the path of its file.
-        setup: How it is to run.
+class Backend(ABC):
+    """A row of the table: what runs programs on the devices that it matches.
 
     Attributes:
-        name: The backend's name, as in `Runner.backend`.
-        title: The same, for people.
-        model: What the model takes and gives.
-
-    Raises:
-        FuriosaRuntimeError: The backend cannot load the model.
+        name: Name, as in `Runner.backend`.
+        title: The name for people, in error messages.
+        place: Where models run, for people: `"the CPU, by ONNX Runtime"`.
+        devices: The device strings that it matches, for error messages.
+        hint: What it takes, for the error message about a program that cannot be loaded.
+        shareable: Whether a session runs the inferences of many threads side by side. Others take
+            them in turn.
+        awaitable: The awaitable runtime that the backend brings, if it brings one.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    model: Model
+    name: str = ""
+    title: str = ""
+    place: str = ""
+    devices: str = ""
+    hint: str = ""
+    shareable: bool = False
+    awaitable: AwaitableBackend | None = None
 
-    @abstractmethod
-    def __init__(self, program: bytes | str, setup: Setup) -> None: ...
+    def matches(self, device: str) -> bool:
+        """Whether a device string is for this backend: its name, unless it says otherwise."""
+        return device == self.name
 
-    @classmethod
-    def takes(cls, program: bytes | str) -> bool:
+    def problem(self, device: str | None = None) -> str | None:
+        """Return what keeps a device from being used and what to do about it, or None.
+
+        Args:
+            device: A device string that the backend matches; by default any of its devices.
+
+        Raises:
+            ValueError: The device string is malformed.
+        """
+        del device
+        return None
+
+    def fingerprint(self) -> str:
+        """Return what compiled programs depend on: the version of the library and the machine."""
+        return cpu_fingerprint()
+
+    def facts(self) -> list[Fact]:
+        """Return what `furiosa-models doctor` tells about the backend; must be fast."""
+        problem = self.problem()
+        finding = "ready" if problem is None else "not available"
+        return [Fact(self.title or self.name, finding, None, problem or "")]
+
+    def program_of(self, model: ModelSource, device: str, options: RunnerOptions) -> Any:
+        """Return a model as the backends of a device take it: bytes or a path, if not overridden.
+
+        Raises:
+            FuriosaRuntimeError: The model has no program of the precision that is asked for, or an
+                option of the compiler is unknown or has the wrong type.
+            TypeError: The model comes in no known form.
+        """
+        del device
+        if options.compiler_config is not None:
+            check_compiler_config(options.compiler_config)
+        return program_of(model, options.precision)
+
+    def takes(self, program: Any) -> bool:
         """Whether the backend is for programs of this kind: ONNX, unless it says otherwise."""
         return not is_tflite(program)
 
+    @abstractmethod
+    def load(self, program: Any, setup: Setup) -> Session:
+        """Return a session of a program; an exception is reported as a `FuriosaRuntimeError`.
+
+        Args:
+            program: Bytes, or the path of a file.
+            setup: How the session is to run.
+        """
+
+    def connect(self, device: str) -> Connection | None:
+        """Return what a `Runtime` holds while it is open, if the backend has such a thing."""
+        del device
+        return None
+
+    def open_session(
+        self, program: Any, device: str, options: RunnerOptions, connection: Any = None
+    ) -> BlockingSession:
+        """Return a session of which all threads work on one inference.
+
+        Args:
+            program: What `program_of` gave.
+            device: The device string.
+            options: Options of the runner.
+            connection: What `connect` gave to the `Runtime` that opens the session.
+
+        Raises:
+            FuriosaRuntimeError: The program cannot be loaded.
+        """
+        del connection
+        threads = options.worker_num or available_cpus()
+        return self._load(program, Setup(threads, 1, options.batch_size, device))
+
+    def open_queue(
+        self, program: Any, device: str, options: RunnerOptions, connection: Any = None
+    ) -> BlockingQueue:
+        """Return a queue; arguments and errors are those of `open_session`."""
+        del connection
+        return self.open_pipeline(program, device, options)
+
+    def open_pipeline(self, program: Any, device: str, options: RunnerOptions) -> Pipeline:
+        """Return a queue each of whose workers has an inference of its own on one session."""
+        workers = options.worker_num or available_cpus()
+        threads = max(1, available_cpus() // workers)
+        session = self._load(program, Setup(threads, workers, options.batch_size, device))
+        sizes = options.input_queue_size, options.output_queue_size
+        return Pipeline(session, workers, *(size or DEFAULT_QUEUE_SIZE for size in sizes))
+
+    def _load(self, program: Any, setup: Setup) -> Session:
+        try:
+            return self.load(program, setup)
+        except FuriosaModelsError:
+            raise
+        except Exception as error:  # the libraries' exceptions share no public base
+            given = isinstance(program, bytes)
+            name = f"the {len(program)} bytes given" if given else repr(program)
+            hint = f" ({self.hint})" if self.hint else ""
+            msg = f"{self.title or self.name} cannot load {name}{hint}: {_text(error)}"
+            raise FuriosaRuntimeError(msg) from error
+
+
+class Session(ABC):
+    """A loaded program; safe to use from many threads.
+
+    A subclass has one more method, `execute`. An exception of it is reported as a
+    `FuriosaRuntimeError`.
+
+    Args:
+        backend: The backend that loaded it.
+        model: What the program takes and gives.
+    """
+
+    def __init__(self, backend: Backend, model: Model) -> None:
+        self.backend = backend
+        self.model = model
+
+    @abstractmethod
+    def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+        """Return the named outputs, or all of them, for tensors that fit the model's inputs."""
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the first dimension of the inputs may have any size."""
+        return all(0 in desc.open_dims for desc in self.model.inputs())
+
     def run(self, inputs: object) -> Arrays:
-        """Outputs for one input or an iterable of them; raises as `Model.check`."""
-        return self._checked(self.model.check(as_tensors(inputs)), None)
+        """Return the outputs for one input or an iterable of them; raises as `Model.check`."""
+        return self._execute(self.model.check(as_tensors(inputs)), None)
 
     def run_with(self, output_names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
-        """The named outputs for inputs by name; raises as `Model.check_named`."""
+        """Return the named outputs for inputs by name; raises as `Model.check_named`."""
         tensors = self.model.check_named(output_names, inputs)
-        return self._checked(tensors, output_names) if output_names else []
+        return self._execute(tensors, output_names) if output_names else []
 
     def allocate(self) -> Arrays:
-        """Fresh input tensors, all zero."""
+        """Return fresh input tensors, all zero."""
         return self.model.allocate()
 
     def close(self) -> None:  # noqa: B027
-        """Nothing: the memory goes with the last reference."""
+        """Free what the session holds: by default nothing, as memory goes with the object."""
 
-    def _checked(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+    def _execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
         try:
-            with inference(self.name):
-                return self._run(tensors, output_names)
-        except Exception as error:  # these libraries' exceptions share no public base
-            msg = f"{self.title} failed: {_text(error)}"
+            with inference(self.backend.name):
+                return self.execute(tensors, output_names)
+        except Exception as error:  # the libraries' exceptions share no public base
+            msg = f"{self.backend.title or self.backend.name} failed: {_text(error)}"
             raise FuriosaRuntimeError(msg) from error
 
-    @abstractmethod
-    def _run(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
-        """The named outputs, or all of them, for tensors that fit the model's inputs."""
 
-    @classmethod
-    @contextmanager
-    def _loading(cls, program: bytes | str, hint: str) -> Iterator[None]:
-        """Tell of what goes wrong while a program is loaded, with a hint at the cause."""
-        try:
-            yield
-        except FuriosaModelsError:
-            raise
-        except Exception as error:  # as above
-            given = isinstance(program, bytes)
-            name = f"the {len(program)} bytes given" if given else repr(program)
-            msg = f"{cls.title} cannot load {name} ({hint}): {_text(error)}"
-            raise FuriosaRuntimeError(msg) from error
+class BlockingSession(Protocol):
+    """What a blocking runner runs on: a `Session`, or the vendor's runner."""
+
+    @property
+    def model(self) -> Any:
+        """What the program takes and gives."""
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the first dimension of the inputs may have any size."""
+
+    def allocate(self) -> Arrays:
+        """Return fresh input tensors."""
+
+    def run(self, inputs: object) -> Arrays:
+        """Return the outputs for one input or a list of them."""
+
+    def run_with(self, output_names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
+        """Return the named outputs for inputs by name."""
+
+    def close(self) -> None:
+        """Free what the session holds."""
+
+
+class BlockingQueue(Protocol):
+    """What the two ends of a blocking queue share: a `Pipeline`, or the vendor's queue."""
+
+    @property
+    def model(self) -> Any:
+        """What the program takes and gives."""
+
+    def allocate(self) -> Arrays:
+        """Return fresh input tensors."""
+
+    def submit(self, inputs: Any, context: Any) -> None:
+        """Put inputs into the queue; wait while it is full."""
+
+    def recv(self, timeout: float | None = None) -> Received:
+        """Take a result; wait until there is one."""
+
+    def close_submitter(self) -> bool:
+        """Take no more submissions. Return True the first time."""
+
+    def close_receiver(self) -> bool:
+        """Give no more results. Return True the first time."""
+
+    def join(self) -> None:
+        """Wait until the workers have ended."""
+
+
+class AwaitableSession(Protocol):
+    """What an awaitable runner runs on."""
+
+    @property
+    def model(self) -> Any:
+        """What the program takes and gives."""
+
+    def allocate(self) -> Arrays:
+        """Return fresh input tensors."""
+
+    async def run(self, inputs: object) -> Arrays:
+        """Return the outputs for one input or a list of them."""
+
+    async def run_with(self, output_names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
+        """Return the named outputs for inputs by name."""
+
+    async def close(self) -> None:
+        """Wait for what runs, and free what the session holds."""
+
+
+class AwaitableQueue(Protocol):
+    """What the two ends of an awaitable queue share."""
+
+    @property
+    def model(self) -> Any:
+        """What the program takes and gives."""
+
+    def allocate(self) -> Arrays:
+        """Return fresh input tensors."""
+
+    async def submit(self, inputs: Any, context: Any) -> None:
+        """Put inputs into the queue as soon as there is room."""
+
+    async def recv(self) -> Received:
+        """Take a result as soon as there is one."""
+
+    async def close_submitter(self) -> bool:
+        """Take no more submissions. Return True the first time."""
+
+    async def close_receiver(self) -> bool:
+        """Give no more results, and wait until the workers have ended."""
+
+    def abandon_submitter(self) -> None:
+        """Close the submitter that was garbage collected, without waiting."""
+
+    def abandon_receiver(self) -> None:
+        """Close the receiver that was garbage collected, without waiting."""
+
+
+class Connection(Protocol):
+    """What a `Runtime` holds while it is open."""
+
+    def close(self) -> None:
+        """Free the device."""
+
+
+class AwaitableConnection(Protocol):
+    """What an awaitable `Runtime` holds while it is open."""
+
+    async def close(self) -> None:
+        """Free the device."""
+
+
+class AwaitableBackend(Protocol):
+    """The awaitable runtime that a backend brings; see the methods of `Backend`."""
+
+    def connect(self, device: str) -> AwaitableConnection:
+        """Return what a `Runtime` holds while it is open."""
+
+    async def open_session(
+        self, program: Any, device: str, options: RunnerOptions, connection: Any = None
+    ) -> AwaitableSession:
+        """Return what a runner runs on."""
+
+    async def open_queue(
+        self, program: Any, device: str, options: RunnerOptions, connection: Any = None
+    ) -> AwaitableQueue:
+        """Return what the two ends of a queue share."""
 
 
 class Pool(Generic[Item]):
-    """Things that serve one thread at a time, made when first needed.
+    """Things that serve one thread at a time, created when first needed.
 
     Args:
         first: One of them.
-        make: Makes another.
-        size: Most of them; who wants one more waits for one to come back.
+        create: Creates another one.
+        size: Maximum number of them; a thread that needs one more waits until one comes back.
     """
 
-    def __init__(self, first: Item, make: Callable[[], Item], size: int) -> None:
-        self._make = make
+    def __init__(self, first: Item, create: Callable[[], Item], size: int) -> None:
+        self._create = create
         self._free: queue.LifoQueue[Item | None] = queue.LifoQueue()
         for _ in range(size - 1):
             self._free.put(None)
@@ -133,10 +383,10 @@ class Pool(Generic[Item]):
 
     @contextmanager
     def one(self) -> Iterator[Item]:
-        """One of them; it does not come back if the work with it fails."""
+        """Lend one of them; it is dropped if the work with it fails."""
         item, back = self._free.get(), None
         try:
-            item = self._make() if item is None else item
+            item = self._create() if item is None else item
             yield item
             back = item
         finally:

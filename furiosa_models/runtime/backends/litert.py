@@ -11,60 +11,99 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...errors import ExtraRequired, ShapeError
+from ..._lazy import install_hint, require
+from ...errors import ShapeError
 from ..errors import FuriosaRuntimeError
-from ..model import Model
+from ..machine import Fact, cpu_fingerprint, version_of
 from ..source import is_tflite
-from ..tensor import DataType, TensorDesc
-from .base import Arrays, Pool, Session, Setup
+from ..tensor import DataType, Model, TensorDesc
+from .base import Arrays, Backend, Pool, Session, Setup
 
-__all__ = ["LiteRtSession"]
+__all__ = ["LiteRtBackend"]
 
-_HINT = "it has the form of a TensorFlow Lite model"
+_PACKAGE = "ai-edge-litert"
+_EXTRA = "tflite"
 
 
-class LiteRtSession(Session):
-    """A TensorFlow Lite model in LiteRT; arguments and errors are those of `Session`.
+class LiteRtBackend(Backend):
+    """LiteRT, which takes the TensorFlow Lite models of the device `cpu`."""
+
+    name, title = "litert", "LiteRT"
+    place = "the CPU, by LiteRT"
+    hint = "it has the form of a TensorFlow Lite model"
+
+    def matches(self, device: str) -> bool:
+        """Whether the device is `cpu`."""
+        return device == "cpu"
+
+    def problem(self, device: str | None = None) -> str | None:
+        """Return how to install LiteRT where it is missing."""
+        del device
+        if version_of(_PACKAGE) is not None:
+            return None
+        return f"LiteRT is not installed: {install_hint(_EXTRA)}"
+
+    def fingerprint(self) -> str:
+        """Return the version and the CPU."""
+        return f"{version_of(_PACKAGE)} {cpu_fingerprint()}"
+
+    def facts(self) -> list[Fact]:
+        """Return which version is installed."""
+        found = version_of(_PACKAGE)
+        advice = "" if found else f"TensorFlow Lite models: {install_hint(_EXTRA)}"
+        return [Fact(self.title, found or "not installed", None, advice)]
+
+    def takes(self, program: Any) -> bool:
+        """Whether it is a TensorFlow Lite model."""
+        return is_tflite(program)
+
+    def load(self, program: Any, setup: Setup) -> Session:
+        """Return a session of a model.
+
+        Raises:
+            ExtraRequired: LiteRT is not installed.
+            ShapeError: The model cannot have that batch size.
+        """
+        interpreter = require(
+            "ai_edge_litert.interpreter", "TensorFlow Lite models run on LiteRT", extra=_EXTRA
+        )
+        return _LiteRtSession(self, program, setup, interpreter.Interpreter)
+
+
+class _LiteRtSession(Session):
+    """A TensorFlow Lite model in LiteRT.
 
     Inputs are copied into the interpreter, whose memory they need to be in. The stages of a
     quantized model are not undone: its inputs and outputs have the dtype of the file.
-
-    Raises:
-        ExtraRequired: LiteRT is not installed.
-        ShapeError: The model cannot have that batch size.
     """
 
-    name, title = "litert", "LiteRT"
-
-    def __init__(self, program: bytes | str, setup: Setup) -> None:
-        self._make_interpreter = _interpreter_class()
+    def __init__(
+        self, backend: LiteRtBackend, program: bytes | str, setup: Setup, interpreter_class: Any
+    ) -> None:
         self._program, self._setup = program, setup
-        with self._loading(program, _HINT):
-            first = self._interpreter()
-            inputs, outputs = first.get_input_details(), first.get_output_details()
-            self.model = Model(
-                [self._describe(detail) for detail in inputs],
-                [self._describe(detail) for detail in outputs],
-            )
+        self._interpreter_class = interpreter_class
+        first = self._interpreter()
+        inputs, outputs = first.get_input_details(), first.get_output_details()
+        model = Model(
+            [self._describe(detail) for detail in inputs],
+            [self._describe(detail) for detail in outputs],
+        )
+        super().__init__(backend, model)
         self._inputs = [detail["index"] for detail in inputs]
         self._outputs = [detail["index"] for detail in outputs]
         self._pool = Pool(first, self._interpreter, setup.parallel)
 
-    @classmethod
-    def takes(cls, program: bytes | str) -> bool:
-        """Whether it is a TensorFlow Lite model."""
-        return is_tflite(program)
-
-    def _run(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+    def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+        """Return the named outputs, or all of them."""
         with self._pool.one() as interpreter:
             self._fit(interpreter, tensors)
             for index, tensor in zip(self._inputs, tensors, strict=True):
                 interpreter.set_tensor(index, tensor)
             interpreter.invoke()
-            return [interpreter.get_tensor(index) for index in self._wanted(output_names)]
+            return [interpreter.get_tensor(index) for index in self._indices(output_names)]
 
     def _fit(self, interpreter: Any, tensors: Arrays) -> None:
-        """Make room for inputs of another size than those before, where any size goes."""
+        """Resize the interpreter's inputs to these tensors, where any size goes."""
         if not any(desc.open_dims for desc in self.model.inputs()):
             return
         resized = False
@@ -75,7 +114,7 @@ class LiteRtSession(Session):
         if resized:
             interpreter.allocate_tensors()
 
-    def _wanted(self, names: Sequence[str] | None) -> Iterable[int]:
+    def _indices(self, names: Sequence[str] | None) -> Iterable[int]:
         if names is None:
             return self._outputs
         known = [desc.name for desc in self.model.outputs()]
@@ -84,11 +123,11 @@ class LiteRtSession(Session):
     def _interpreter(self) -> Any:
         kind = "model_content" if isinstance(self._program, bytes) else "model_path"
         threads = self._setup.threads
-        made = self._make_interpreter(num_threads=threads, **{kind: self._program})
+        interpreter = self._interpreter_class(num_threads=threads, **{kind: self._program})
         if self._setup.batch_size is not None:
-            _set_batch_size(made, self._setup.batch_size)
-        made.allocate_tensors()
-        return made
+            _set_batch_size(interpreter, self._setup.batch_size)
+        interpreter.allocate_tensors()
+        return interpreter
 
     def _describe(self, detail: dict[str, Any]) -> TensorDesc:
         try:
@@ -105,20 +144,8 @@ class LiteRtSession(Session):
         return TensorDesc.of(detail["name"], sizes, dtype)
 
 
-def _interpreter_class() -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        msg = (
-            "TensorFlow Lite models run on LiteRT, which is not installed: "
-            "pip install 'furiosa-model-zoo[tflite]'"
-        )
-        raise ExtraRequired(msg) from error
-    return Interpreter
-
-
 def _set_batch_size(interpreter: Any, batch_size: int) -> None:
-    """Resize every input; raises ShapeError where the graph does not follow."""
+    """Resize every input; raise `ShapeError` where the graph does not follow."""
     for detail in interpreter.get_input_details():
         interpreter.resize_tensor_input(detail["index"], [batch_size, *detail["shape"][1:]])
     try:

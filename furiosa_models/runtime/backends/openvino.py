@@ -12,54 +12,111 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..._lazy import install_hint
 from ...errors import BackendUnavailable
 from .. import compiled
 from ..errors import FuriosaRuntimeError
-from ..model import Model
+from ..machine import Fact, cpu_fingerprint, library_version, version_of
 from ..source import with_batch_size
-from ..tensor import DataType, TensorDesc
-from .base import Arrays, ComputePrecision, Pool, Session, Setup
+from ..tensor import DataType, Model, TensorDesc
+from .base import Arrays, Backend, Pool, Session, Setup
 
-__all__ = ["OpenVinoSession", "openvino_problem"]
+__all__ = ["ComputePrecision", "OpenVinoBackend"]
 
-_INSTALL = "pip install 'furiosa-model-zoo[openvino]'"
+ComputePrecision: TypeAlias = Literal["f32", "bf16", "f16"]
+"""What a float32 graph is computed in."""
 
+_PACKAGE = "openvino"
 _OLDEST = "2025.4"  # older ones do not import what they exported from mapped memory
 _DEVICE = "CPU"
 _BLOB = "model.blob"
-_HINT = "a runner on OpenVINO takes ONNX; ENF needs an NPU"
 _CAPABILITIES: dict[ComputePrecision, str] = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+_DEVICES: dict[str, ComputePrecision] = {
+    "openvino": "f32",
+    "openvino:f32": "f32",
+    "openvino:bf16": "bf16",
+    "openvino:f16": "f16",
+}
 
 
-class OpenVinoSession(Session):
-    """A model compiled by OpenVINO for the CPU; arguments and errors are those of `Session`.
-
-    Raises:
-        BackendUnavailable: OpenVINO is not installed, or the CPU does not have that precision.
-    """
+class OpenVinoBackend(Backend):
+    """OpenVINO on the CPU."""
 
     name, title = "openvino", "OpenVINO"
+    place = "the CPU, by OpenVINO"
+    devices = "'openvino', 'openvino:bf16'"
+    hint = "a runner on OpenVINO takes ONNX; ENF needs an NPU"
 
-    def __init__(self, program: bytes | str, setup: Setup) -> None:
-        if problem := openvino_problem(setup.precision):
+    def matches(self, device: str) -> bool:
+        """Whether the device is `openvino`, with or without a precision."""
+        return device in _DEVICES
+
+    def problem(self, device: str | None = None) -> str | None:
+        """Return what keeps OpenVINO from computing in the device's precision; imports it."""
+        try:
+            core = _core()
+        except ImportError as error:
+            missing = isinstance(error, ModuleNotFoundError)
+            state = "is not installed" if missing else f"does not import ({error})"
+            return f"OpenVINO {state}: {install_hint(_PACKAGE)}"
+        from packaging.version import Version  # takes a while to import
+
+        if Version(found := version_of(_PACKAGE) or "0") < Version(_OLDEST):
+            hint = install_hint(_PACKAGE)
+            return f"OpenVINO {found} is too old, {_OLDEST} is needed: {hint}"
+        # Where the CPU does not have the precision, OpenVINO would use float32 and not say so.
+        precision = _DEVICES[device or self.name]
+        capable = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        if _CAPABILITIES[precision] in capable:
+            return None
+        has = ", ".join(name for name, word in _CAPABILITIES.items() if word in capable)
+        return f"this CPU does not compute in {precision}; it has {has}"
+
+    def fingerprint(self) -> str:
+        """Return the version and the CPU."""
+        return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
+
+    def facts(self) -> list[Fact]:
+        """Return which version is installed."""
+        found = version_of(_PACKAGE)
+        advice = "" if found else f"device='openvino': {install_hint(_PACKAGE)}"
+        return [Fact(self.title, found or "not installed", None, advice)]
+
+    def load(self, program: Any, setup: Setup) -> Session:
+        """Return a session of a model.
+
+        Raises:
+            BackendUnavailable: OpenVINO is not installed, or the CPU does not have that precision.
+            ShapeError: The model cannot have that batch size.
+        """
+        if problem := self.problem(setup.device):
             raise BackendUnavailable(problem)
         if setup.batch_size is not None:
             program = with_batch_size(program, setup.batch_size)
-        with self._loading(program, _HINT):
-            self._loaded: _Loaded = compiled.load(program, _Maker(setup))
-            graph = self._loaded.graph
-            self.model = Model(
-                [_describe(port) for port in graph.inputs],
-                [_describe(port) for port in graph.outputs],
-            )
-            make = graph.create_infer_request
-            self._requests = Pool(make(), make, setup.parallel)
+        loaded = compiled.load(program, _Loader(self, setup))
+        return _OpenVinoSession(self, loaded, setup.parallel)
 
-    def _run(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+
+class _OpenVinoSession(Session):
+    """A model compiled by OpenVINO for the CPU."""
+
+    def __init__(self, backend: OpenVinoBackend, loaded: _Loaded, parallel: int) -> None:
+        self._loaded = loaded
+        graph = loaded.graph
+        model = Model(
+            [_describe(port) for port in graph.inputs],
+            [_describe(port) for port in graph.outputs],
+        )
+        super().__init__(backend, model)
+        create = graph.create_infer_request
+        self._requests = Pool(create(), create, parallel)
+
+    def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+        """Return the named outputs, or all of them."""
         # Outputs are copied, so that the next inference does not write over them.
         with self._requests.one() as request:
             shared = [np.ascontiguousarray(tensor) for tensor in tensors]
@@ -80,28 +137,27 @@ class _Loaded(NamedTuple):
     memory: Any = None
 
 
-class _Maker:
-    """Compiles models, and keeps what was compiled: see `compiled.Maker`."""
+class _Loader:
+    """Compiles models, and keeps what was compiled: see `compiled.Loader`."""
 
-    library = "openvino"
-
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, backend: OpenVinoBackend, setup: Setup) -> None:
+        self.backend = backend
         self._core, self._setup = _core(), setup
-        self.options: str = setup.precision
+        self.options: str = _DEVICES[setup.device]
 
     def load(self, model: bytes | str) -> _Loaded:
-        """A compiled model."""
+        """Return a compiled model."""
         graph = self._core.read_model(model)
         return _Loaded(self._core.compile_model(graph, _DEVICE, self._properties()))
 
-    def make(self, model: bytes | str, folder: Path) -> _Loaded:
-        """A compiled model, which is also left in the folder."""
+    def compile(self, model: bytes | str, folder: Path) -> _Loaded:
+        """Return a compiled model; leave it in the folder, too."""
         loaded = self.load(model)
         (folder / _BLOB).write_bytes(loaded.graph.export_model().getbuffer())
         return loaded
 
     def open(self, folder: Path) -> _Loaded:
-        """A compiled model of what was left there, memory-mapped."""
+        """Return the compiled model that `compile` left in the folder, memory-mapped."""
         import openvino
 
         # Copy on write, of which there is none: OpenVINO shares no memory that is read-only.
@@ -111,34 +167,12 @@ class _Maker:
     def _properties(self) -> dict[str, Any]:
         return {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": self._setup.precision,
+            "INFERENCE_PRECISION_HINT": self.options,
             "INFERENCE_NUM_THREADS": self._setup.threads * self._setup.parallel,
             "NUM_STREAMS": self._setup.parallel,
             # Bound to their CPUs, threads of two runners would share some and leave others idle.
             "ENABLE_CPU_PINNING": False,
         }
-
-
-def openvino_problem(precision: ComputePrecision = "f32") -> str | None:
-    """What keeps OpenVINO from computing in a precision, or None where it can; imports it."""
-    try:
-        core = _core()
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError)
-        state = "is not installed" if missing else f"does not import ({error})"
-        return f"OpenVINO {state}: {_INSTALL}"
-    from packaging.version import Version
-
-    from ..version import version_of  # which, too, takes a while to import
-
-    if Version(found := version_of("openvino") or "0") < Version(_OLDEST):
-        return f"OpenVINO {found} is too old, {_OLDEST} is needed: {_INSTALL}"
-    # It would do in float32, and not say so, what the CPU cannot do.
-    capable = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
-    if _CAPABILITIES[precision] in capable:
-        return None
-    has = ", ".join(name for name, word in _CAPABILITIES.items() if word in capable)
-    return f"this CPU does not compute in {precision}; it has {has}"
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from furiosa_models.runtime.devices import npu_problem
+from furiosa_models.runtime.backends.furiosa import npu_problem
 
 _COMMON = """
 import collections
@@ -140,7 +140,7 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str = _ASYNC) -
 def install_with_device(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Any]:
     """The same, with a device file; gives the list of what was called."""
     install(monkeypatch, folder)
-    monkeypatch.setattr("furiosa_models.runtime.devices._DEVICE_FILES", "null")
+    monkeypatch.setattr("furiosa_models.runtime.backends.furiosa._DEVICE_FILES", "null")
     calls: list[Any] = importlib.import_module("furiosa.runtime.sync").calls
     return calls
 

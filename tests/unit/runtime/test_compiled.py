@@ -14,9 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
 from furiosa_models.runtime import compiled
-from furiosa_models.runtime.backends import ort
-from furiosa_models.runtime.backends.base import Setup
-from furiosa_models.runtime.backends.ort import OnnxRuntimeSession
+from furiosa_models.runtime.backends import Setup, onnxruntime
+from furiosa_models.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
 PIXELS = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
 
@@ -50,7 +49,7 @@ MODEL = networks.to_bytes(graph())
 
 
 def outputs(model: bytes | str) -> npt.NDArray[np.float32]:
-    (result,) = OnnxRuntimeSession(model, Setup(threads=1)).run(PIXELS)
+    (result,) = OnnxRuntimeBackend().load(model, Setup()).run(PIXELS)
     return result
 
 
@@ -76,7 +75,7 @@ def test_a_second_session_comes_from_the_cache(
         "model.onnx",
         "weights.bin",
     }
-    monkeypatch.setattr(compiled, "_make", None)  # nothing is made any more
+    monkeypatch.setattr(compiled, "_compile", None)  # nothing is compiled any more
     np.testing.assert_array_equal(outputs(MODEL), plain)
 
 
@@ -116,12 +115,12 @@ def test_a_damaged_entry_is_made_again(plain: npt.NDArray[np.float32], damage: s
     assert again.is_current
 
 
-@pytest.mark.parametrize("change", ["_version", "cpu_fingerprint"])
+@pytest.mark.parametrize("change", ["library_version", "cpu_fingerprint"])
 def test_another_machine_or_version_has_its_own_entry(
     monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     outputs(MODEL)
-    monkeypatch.setattr(compiled, change, lambda *_: "another")
+    monkeypatch.setattr(onnxruntime, change, lambda *_: "another")
     outputs(MODEL)
     old, new = compiled.entries()
     assert (old.is_current, new.is_current) == (False, True)
@@ -166,7 +165,7 @@ def test_what_cannot_be_saved_is_run_all_the_same(
         msg = "no space left"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(ort._Maker, "make", refuse)
+    monkeypatch.setattr(onnxruntime._Loader, "compile", refuse)
     np.testing.assert_array_equal(outputs(MODEL), plain)
     assert compiled.entries() == []
 
@@ -175,8 +174,8 @@ def test_many_processes_make_one_entry(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(MODEL)
     code = (
-        "import sys; from furiosa_models.runtime.backends import Setup, open_session;"
-        "open_session('onnxruntime', sys.argv[1], Setup(threads=1))"
+        "import sys; from furiosa_models.runtime.backends import Setup, find_backend;"
+        "find_backend('onnxruntime').load(sys.argv[1], Setup())"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4

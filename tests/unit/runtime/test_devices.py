@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.errors import BackendUnavailable
-from furiosa_models.runtime.devices import NpuSpec, choose, parse_devices
+from furiosa_models.runtime.devices import (
+    NpuSpec,
+    choose,
+    defaults_to_npu,
+    makes_npu_programs,
+    parse_devices,
+)
 
 from .fake_vendor import forget, install
 
@@ -40,13 +46,13 @@ def test_a_vendor_package_that_does_not_import_is_absent(
 
 def test_a_vendor_package_without_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "")
-    monkeypatch.setattr("furiosa_models.runtime.devices._DEVICE_FILES", "no-such-device*")
+    monkeypatch.setattr("furiosa_models.runtime.backends.furiosa._DEVICE_FILES", "no-such-device*")
     assert "no device file" in choose(None).reason
 
 
 def test_an_npu_that_answers_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "")
-    monkeypatch.setattr("furiosa_models.runtime.devices._DEVICE_FILES", "null")
+    monkeypatch.setattr("furiosa_models.runtime.backends.furiosa._DEVICE_FILES", "null")
     assert choose(None).backend == "furiosa"
     assert choose("npu:0:0-1").device == "npu:0:0-1"
     assert choose("cpu").backend == "onnxruntime"
@@ -57,7 +63,7 @@ def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BackendUnavailable, match="NPU_DEVNAME orders 'npu0pe0-1'"):
         choose(None)
     monkeypatch.setenv("FURIOSA_DEVICES", "cpu")
-    assert choose(None).reason == "FURIOSA_DEVICES orders the CPU"
+    assert choose(None).reason == "FURIOSA_DEVICES orders 'cpu'"
     with pytest.raises(BackendUnavailable, match="the argument device orders"):
         choose("warboy*1")
     assert choose("auto").backend == "onnxruntime"
@@ -66,7 +72,7 @@ def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatc
 def test_our_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_DEVICES", "warboy(2)*1")
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "cpu")
-    assert choose(None).reason == "FURIOSA_MODELS_DEVICE orders the CPU"
+    assert choose(None).reason == "FURIOSA_MODELS_DEVICE orders 'cpu'"
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "npu")
     with pytest.raises(BackendUnavailable, match="FURIOSA_MODELS_DEVICE orders 'npu'"):
         choose(None)
@@ -95,7 +101,7 @@ def test_device_strings(text: str, specs: list[NpuSpec]) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("gpu", "expected 'cpu', 'openvino'"),
+        ("gpu", "expected NPUs as in"),
         ("warboy", "expected"),
         ("npu:0", "expected"),
         ("npu0", "expected"),
@@ -119,3 +125,23 @@ def test_what_is_no_device(text: str, complaint: str) -> None:
         parse_devices(text)
     with pytest.raises(ValueError, match="the argument device: "):
         choose(text)
+
+
+def test_what_there_is_in_place_of_what_is_no_device() -> None:
+    with pytest.raises(ValueError, match=r"'gpu' is no device: expected .*'auto'") as caught:
+        choose("gpu")
+    assert str(caught.value) == (
+        "the argument device: 'gpu' is no device: expected 'cpu', 'openvino', 'openvino:bf16', "
+        "'npu', NPUs as in 'warboy(2)*1', 'warboy*1', 'npu:0:0', 'npu:0:0-1' joined by commas, or "
+        "'auto'"
+    )
+
+
+def test_what_the_environment_orders_decides_what_programs_are_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, tmp_path, "")
+    monkeypatch.setattr("furiosa_models.runtime.backends.furiosa._DEVICE_FILES", "null")
+    for device, is_npu in (("auto", True), ("npu", True), ("warboy*1", True), ("cpu", False)):
+        monkeypatch.setenv("FURIOSA_MODELS_DEVICE", device)
+        assert makes_npu_programs() is defaults_to_npu() is is_npu

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.runtime import doctor
+from furiosa_models.runtime.backends import litert, openvino
 
 from .fake_vendor import forget, install_with_device
 
@@ -38,10 +39,11 @@ def test_backends_that_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["LiteRT"].finding[0].isdigit()
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "openvino")
     assert facts()["models run on"].finding == "the CPU, by OpenVINO"
-    monkeypatch.setattr(doctor, "version_of", lambda _: None)
+    for backend in (litert, openvino):
+        monkeypatch.setattr(backend, "version_of", lambda _: None)
     found = facts()
-    assert found["OpenVINO"].advice.endswith("pip install 'furiosa-model-zoo[openvino]'")
-    assert found["LiteRT"].advice.endswith("pip install 'furiosa-model-zoo[tflite]'")
+    assert found["OpenVINO"].advice.startswith("device='openvino': pip install")
+    assert found["LiteRT"].advice.startswith("TensorFlow Lite models: pip install")
 
 
 def test_a_machine_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from furiosa_models.runtime.channel import Channel, Closed, NotNow
 from furiosa_models.runtime.errors import (
     FuriosaRuntimeError,
     InvalidInput,
@@ -16,10 +15,9 @@ from furiosa_models.runtime.errors import (
     SessionClosed,
     SessionTerminated,
 )
-from furiosa_models.runtime.model import Model
-from furiosa_models.runtime.queues import Pipeline
+from furiosa_models.runtime.queue import Channel, Closed, NotNow, Pipeline
 from furiosa_models.runtime.sync import QueuePair, create_queue
-from furiosa_models.runtime.tensor import DataType, TensorDesc
+from furiosa_models.runtime.tensor import DataType, Model, TensorDesc
 
 from .tiny import X, looking_up, make_model
 
@@ -113,7 +111,7 @@ class _Dying:
 
 
 def test_a_dead_worker_never_hangs_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)  # type: ignore[arg-type]
+    pipeline = Pipeline(_Dying(), 2, 4, 4)
     for i in range(3):
         pipeline.submit(X, i)
     for _ in range(3):
@@ -123,13 +121,13 @@ def test_a_dead_worker_never_hangs_a_receiver() -> None:
 
 
 def test_workers_that_are_gone_never_hang_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)  # type: ignore[arg-type]
+    pipeline = Pipeline(_Dying(), 2, 4, 4)
     pipeline.close_submitter()
     pipeline.join()
     with pytest.raises(SessionTerminated):
         pipeline.take()
-    pipeline = Pipeline(_Dying(), 1, 4, 4)  # type: ignore[arg-type]
-    living, pipeline._threads = pipeline._threads, [threading.Thread()]  # as after a fork
+    pipeline = Pipeline(_Dying(), 1, 4, 4)
+    living, pipeline._team._threads = pipeline._team._threads, [threading.Thread()]  # as by fork
     with pytest.raises(SessionTerminated, match="workers died"):
         pipeline.recv()
     with pytest.raises(SessionTerminated, match="workers died"):

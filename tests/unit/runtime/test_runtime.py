@@ -41,7 +41,7 @@ def test_an_open_runtime_forgets_what_is_forgotten() -> None:
     with sync.Runtime() as forgetting:
         for _ in range(10):
             forgetting.create_runner(make_model())
-        assert len(forgetting._made) <= 1
+        assert len(forgetting._created) <= 1
 
 
 @pytest.mark.parametrize("name", ["SessionClosed", "SessionTerminated", "DeviceBusy"])

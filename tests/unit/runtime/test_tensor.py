@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
 
-from furiosa_models.runtime.model import Model
 from furiosa_models.runtime.tensor import (
     Axis,
     DataType,
+    Model,
     TensorDesc,
     numpy_dtype,
     rand,
@@ -71,6 +72,10 @@ def test_what_fits_a_description() -> None:
 def test_data_types() -> None:
     assert DataType(np.float32) is DataType.FLOAT32
     assert DataType(np.zeros((3, 3), np.int8)) is DataType.INT8
+    assert DataType(np.array(["int8", "uint8"]).view(np.uint32)) is DataType.UINT32
+    assert DataType["BOOL"] in {*DataType}
+    assert str(DataType.UINT8) == "UINT8"
+    assert copy.deepcopy(DataType.FLOAT32) is DataType.FLOAT32
     assert DataType("uint8") is DataType(DataType.UINT8) is DataType.UINT8
     assert DataType(bool) is DataType.BOOL
     assert DataType(IMAGE) is DataType.UINT8

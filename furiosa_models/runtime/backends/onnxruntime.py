@@ -1,4 +1,4 @@
-"""ONNX Runtime, tuned once for all: what runs ONNX on a CPU unless something else is ordered.
+"""ONNX Runtime, tuned once for all: what runs ONNX on a CPU unless another device is asked for.
 
 Threads follow the process's CPU affinity. Between two operators they spin for 20 us, and not at all
 between two runs. ONNX Runtime's own threads spin for milliseconds: no faster on an idle machine,
@@ -15,19 +15,20 @@ from typing import Any
 
 from .. import compiled
 from ..errors import FuriosaRuntimeError
-from ..model import Model
+from ..machine import Fact, cpu_fingerprint, library_version, version_of
 from ..profiling import watched
 from ..source import with_batch_size
-from ..tensor import DataType, TensorDesc
-from .base import Arrays, Session, Setup
+from ..tensor import DataType, Model, TensorDesc
+from .base import Arrays, Backend, Session, Setup
 
-__all__ = ["OnnxRuntimeSession", "session_options"]
+__all__ = ["OnnxRuntimeBackend", "inference_session", "session_options"]
 
+_PACKAGE = "onnxruntime"
+_PROVIDERS = ["CPUExecutionProvider"]
 _ERRORS_ONLY = 3
 _SPIN_US = "20"
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
-_LEAST_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
-_HINT = "a runner on the CPU takes ONNX or TFLite; ENF needs an NPU"
+_MIN_SIZE_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
 _DTYPES = {
     "tensor(bfloat16)": "BFLOAT16",
     "tensor(bool)": "BOOL",
@@ -45,47 +46,79 @@ _DTYPES = {
 }
 
 
-class OnnxRuntimeSession(Session):
-    """An ONNX Runtime session on the CPU; arguments and errors are those of `Session`."""
+class OnnxRuntimeBackend(Backend):
+    """ONNX Runtime on the CPU."""
 
     name, title = "onnxruntime", "ONNX Runtime"
+    place = "the CPU, by ONNX Runtime"
+    devices = "'cpu'"
+    hint = "a runner on the CPU takes ONNX or TFLite; ENF needs an NPU"
+    shareable = True
 
-    def __init__(self, program: bytes | str, setup: Setup) -> None:
+    def matches(self, device: str) -> bool:
+        """Whether the device is `cpu`."""
+        return device == "cpu"
+
+    def fingerprint(self) -> str:
+        """Return the version and the CPU."""
+        return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
+
+    def facts(self) -> list[Fact]:
+        """Return which version is installed."""
+        found = version_of(_PACKAGE)
+        advice = "" if found else f"pip install {_PACKAGE}"
+        return [Fact(self.title, found or "not installed", found is not None, advice)]
+
+    def load(self, program: Any, setup: Setup) -> Session:
+        """Return a session of a model.
+
+        Raises:
+            ShapeError: The model cannot have that batch size.
+        """
+        import onnxruntime  # noqa: F401  # the fingerprint asks it for its version
+
         if setup.batch_size is not None:
             program = with_batch_size(program, setup.batch_size)
-        with self._loading(program, _HINT):
-            self._session = compiled.load(program, _Maker(setup.threads))
-            self.model = Model(
-                [_describe(node) for node in self._session.get_inputs()],
-                [_describe(node) for node in self._session.get_outputs()],
-            )
+        return _OnnxRuntimeSession(self, compiled.load(program, _Loader(self, setup.threads)))
 
-    def _run(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+
+class _OnnxRuntimeSession(Session):
+    """A session of ONNX Runtime."""
+
+    def __init__(self, backend: OnnxRuntimeBackend, session: Any) -> None:
+        model = Model(
+            [_describe(node) for node in session.get_inputs()],
+            [_describe(node) for node in session.get_outputs()],
+        )
+        super().__init__(backend, model)
+        self._session = session
+
+    def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+        """Return the named outputs, or all of them."""
         names = [desc.name for desc in self.model.inputs()]
         return list(self._session.run(output_names, dict(zip(names, tensors, strict=True))))
 
 
-class _Maker:
-    """Makes sessions, and keeps optimised graphs: see `compiled.Maker`."""
+class _Loader:
+    """Loads models, and keeps optimized graphs: see `compiled.Loader`."""
 
-    library, options = "onnxruntime", ""
+    options = ""
 
-    def __init__(self, threads: int) -> None:
-        import onnxruntime  # noqa: F401  # `compiled` asks it for its version
-
+    def __init__(self, backend: OnnxRuntimeBackend, threads: int) -> None:
+        self.backend = backend
         self._threads = threads
 
     def load(self, model: bytes | str) -> Any:
-        """A session of a model."""
+        """Return a session of a model."""
         return _session(model, session_options(self._threads))
 
-    def make(self, model: bytes | str, folder: Path) -> Any:
-        """A session of a model, whose optimised graph and weights are left in the folder."""
+    def compile(self, model: bytes | str, folder: Path) -> Any:
+        """Return a session of a model; leave its optimized graph and weights in the folder."""
         options = session_options(self._threads)
         prefix = "session.optimized_model_external_initializers"
         settings = {
             f"{prefix}_file_name": _WEIGHTS,
-            f"{prefix}_min_size_in_bytes": _LEAST_OUTSIDE,
+            f"{prefix}_min_size_in_bytes": _MIN_SIZE_OUTSIDE,
             # Without it, matrices and int8 kernels are packed anew at every load.
             "session.save_external_prepacked_constant_initializers": "1",
         }
@@ -95,7 +128,7 @@ class _Maker:
         return _session(model, options)
 
     def open(self, folder: Path) -> Any:
-        """A session of what was left there."""
+        """Return a session of what `compile` left in the folder."""
         import onnxruntime
 
         options = session_options(self._threads)
@@ -103,8 +136,20 @@ class _Maker:
         return _session(str(folder / _MODEL), options)
 
 
+def inference_session(model: bytes | str, options: Any) -> Any:
+    """Return an `onnxruntime.InferenceSession` on the CPU.
+
+    Args:
+        model: Bytes of ONNX, or the path of a file.
+        options: `onnxruntime.SessionOptions`, as of `session_options`.
+    """
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model, options, providers=_PROVIDERS)
+
+
 def session_options(threads: int) -> Any:
-    """Tuned `onnxruntime.SessionOptions` for a number of threads."""
+    """Return tuned `onnxruntime.SessionOptions` for a number of threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -116,10 +161,8 @@ def session_options(threads: int) -> Any:
 
 
 def _session(model: bytes | str, options: Any) -> Any:
-    import onnxruntime
-
     with watched(options) as sessions:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = inference_session(model, options)
         sessions.append(session)
     return session
 
@@ -142,5 +185,4 @@ def _describe(node: Any) -> TensorDesc:
         msg = f"{node.name!r} is a {node.type}, which a runner neither takes nor gives"
         raise FuriosaRuntimeError(msg)
     sizes = [size if isinstance(size, int) else None for size in node.shape]
-    dtype = getattr(DataType, _DTYPES[node.type])
-    return TensorDesc.of(node.name, sizes, dtype)
+    return TensorDesc.of(node.name, sizes, DataType[_DTYPES[node.type]])
