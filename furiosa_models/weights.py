@@ -243,7 +243,7 @@ def resolve(
         return _named(sets_of(model)[source], store)
     if source == "random":
         network = _needed(network, model, "random weights")
-        recipe = networks.recipe(network.name)
+        recipe = networks.RECIPES.get(network.name)
         key = recipe_key("random", recipe, network.name, dict(network.params))
         return WeightSet("random", Built(key, lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
@@ -373,7 +373,7 @@ def _recipe_key(artifact: Artifact) -> str:
     """Digest over all that the built graph depends on: files, network code and its arguments."""
     network = artifact.network and {
         "name": artifact.network.name,
-        "recipe": networks.recipe(artifact.network.name),
+        "recipe": networks.RECIPES.get(artifact.network.name),
         "reader": artifact.network.reader,
         "layout": artifact.network.layout,
         "params": dict(artifact.network.params),

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from furiosa_models.enums import Platform
 from furiosa_models.errors import ShapeError
-from furiosa_models.images.resize import check_image, resize_numpy
+from furiosa_models.images.resize import resize_numpy
 from furiosa_models.ops import native
-from furiosa_models.ops.checks import check_array
+from furiosa_models.ops.checks import check_array, check_image
 from furiosa_models.spec import ImageContext, ImageInput, Layout
 
 __all__ = ["normalize", "prepare"]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EDITS",
     "NETWORKS",
+    "RECIPES",
     "NamedWeights",
     "RandomWeights",
     "build",
@@ -43,7 +44,7 @@ __all__ = [
     "with_uint8_input",
 ]
 
-_RECIPES = {
+RECIPES = {
     "efficientnet": 1,
     "efficientnet_v2": 1,
     "mobilenet_ssd": 1,
@@ -61,7 +62,7 @@ EDITS = 1
 """Recipe number of `edit`: raise it when an edit gives other bytes, or a question another answer.
 What was built with an older number is built again, once."""
 
-NETWORKS = tuple(_RECIPES)
+NETWORKS = tuple(RECIPES)
 
 # Names that bring in numpy or onnx, which importing this package does not.
 __getattr__, __dir__ = lazy(
@@ -106,8 +107,8 @@ def recipe(network: str) -> int:
     Raises:
         ModelNotFound: No network has that name.
     """
-    if network not in _RECIPES:
+    if network not in RECIPES:
         from .options import choose
 
-        choose(_RECIPES, network, "network")
-    return _RECIPES[network]
+        choose(RECIPES, network, "network")
+    return RECIPES[network]
