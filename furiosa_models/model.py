@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Outputs", "Photos", "built_in"]
 
+_ZOO = "furiosa_models.zoo."
+
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
@@ -223,9 +225,17 @@ class Model(Generic[R]):
 
     @classmethod
     def _catalog_name(cls) -> str:
-        """What the catalog calls the model: a user's subclass is what it is derived from."""
-        names = (base.__name__ for base in cls.__mro__ if issubclass(base, Model))
-        return next((name for name in names if name in zoo()), cls.__name__)
+        """What the catalog calls the model.
+
+        A user's subclass is what it is derived from, unless it has a specification of its own:
+        that is another network, and the weights of its base are none of its.
+        """
+        for base in cls.__mro__:
+            if base.__module__.startswith(_ZOO) and base.__name__ in zoo():
+                return base.__name__
+            if vars(base).get("spec") is not None:
+                break
+        return cls.__name__
 
     @classmethod
     def _described(cls) -> Metadata | None:

@@ -70,7 +70,8 @@ class Result(ABC):
         slots = [name for owner in type(self).__mro__ for name in getattr(owner, "__slots__", ())]
         names = dict.fromkeys([*slots, *getattr(self, "__dict__", ())])
         values = {name: getattr(self, name) for name in names if name != "image"}
-        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        arrays = (np.ndarray, np.generic)
+        return {name: np.asarray(v) for name, v in values.items() if isinstance(v, arrays)}
 
     def describe(self) -> Iterator[str]:
         """Yield a line of text for each thing found."""
