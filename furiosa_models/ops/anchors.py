@@ -21,8 +21,6 @@ __all__ = [
     "Shape",
     "default_boxes",
     "multiple_grid_anchors",
-    "ssd_mobilenet_anchors",
-    "ssd_resnet34_anchors",
     "yolo_p5_anchors",
     "yolo_p6_anchors",
 ]
@@ -31,8 +29,6 @@ Anchors: TypeAlias = npt.NDArray[np.float32]
 Shape: TypeAlias = tuple[int, int]
 _Spec: TypeAlias = tuple[tuple[float, float], ...]
 
-_SSD_MOBILENET_MAPS: tuple[Shape, ...] = ((19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1))
-_SSD_RESNET34_MAPS: tuple[Shape, ...] = ((50, 50), (25, 25), (13, 13), (7, 7), (3, 3), (3, 3))
 _SSD_SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)  # 21, 45, 99, ... of 300 pixels
 _SSD_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 _YOLO_P5 = (
@@ -47,16 +43,6 @@ _YOLO_P6 = (
     ((436, 615), (739, 380), (925, 792)),
 )
 _ASPECT_RATIOS = (1.0, 2.0, 0.5, 3.0, 1.0 / 3)
-
-
-def ssd_mobilenet_anchors() -> Anchors:
-    """Return the 1917 default boxes of SSD MobileNet v1 at 300 x 300, `(1917, 4)` float32."""
-    return multiple_grid_anchors(_SSD_MOBILENET_MAPS)
-
-
-def ssd_resnet34_anchors() -> Anchors:
-    """Return the 15130 default boxes of MLPerf's SSDResNet34 at 1200 x 1200, `(15130, 4)`."""
-    return default_boxes(_SSD_RESNET34_MAPS)
 
 
 @cache

@@ -20,7 +20,7 @@ from ..images.read import DecodedImage, read_image
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask", "to_xywh"]
+__all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
 
 Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path"
 """A photo to draw on: decoded, (h, w, 3) uint8 RGB, or a file."""
@@ -146,14 +146,6 @@ class ArrayResult(Result, Sequence[Item]):
         from .draw import to_png
 
         return None if self.image is None else to_png(self.plot())
-
-
-def to_xywh(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Left, top, width and height of boxes (n, 4)."""
-    converted: npt.NDArray[np.float32] = np.concatenate(
-        [boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1
-    )
-    return converted
 
 
 @dataclass(frozen=True, slots=True)

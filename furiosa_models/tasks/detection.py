@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from .._lazy import require
 from ..enums import ModelTaskType, Task
+from ..ops.boxes import box_convert
 from . import coco
-from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask, to_xywh
+from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -145,7 +146,10 @@ class Detections(ArrayResult[ObjectDetectionResult]):
             category_ids: COCO's category id by class id, where they differ.
         """
         rows = zip(
-            to_xywh(self.boxes).tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True
+            box_convert(self.boxes, "xyxy", "xywh").tolist(),
+            self.scores.tolist(),
+            self.class_ids.tolist(),
+            strict=True,
         )
         return [
             {

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from furiosa_models.heads.ssd import decode_ssd
-from furiosa_models.ops.anchors import ssd_mobilenet_anchors
+from furiosa_models.ops.anchors import multiple_grid_anchors
 from furiosa_models.ops.nms import UNION_EPSILON, DetectionArrays, batched_nms
 from furiosa_models.types import Platform
+
+MOBILENET_MAPS = tuple((side, side) for side in (19, 10, 5, 3, 2, 1))
 
 Floats = npt.NDArray[np.float32]
 Maps = tuple[list[Floats], list[Floats]]
@@ -33,7 +35,7 @@ def outputs(seed: int, mean: float, *, images: int = 1, classes: int = 91) -> Ma
 
 def both(maps: Maps, **options: Any) -> list[DetectionArrays]:
     """Return what Rust detects, after seeing that numpy detects the same."""
-    anchors = ssd_mobilenet_anchors()
+    anchors = multiple_grid_anchors(MOBILENET_MAPS)
     found = decode_ssd(*maps, anchors, platform=Platform.RUST, **options)
     for ours, other in zip(
         found, decode_ssd(*maps, anchors, platform=Platform.PYTHON, **options), strict=True
@@ -105,7 +107,7 @@ def textbook(maps: Maps, activation: str, threshold: float, limit: float) -> Det
     )  # fmt: skip
     powers = np.exp(class_maps)
     scores = powers / (1 + powers if activation == "sigmoid" else powers.sum(axis=1, keepdims=True))
-    x, y, w, h = ssd_mobilenet_anchors().T.astype(np.float64)
+    x, y, w, h = multiple_grid_anchors(MOBILENET_MAPS).T.astype(np.float64)
     dy, dx, dh, dw = box_maps.T
     x, y, w, h = x + dx / 10 * w, y + dy / 10 * h, w * np.exp(dw / 5), h * np.exp(dh / 5)
     boxes = np.stack((x - w / 2, y - h / 2, x + w / 2, y + h / 2), axis=1).astype(np.float32)

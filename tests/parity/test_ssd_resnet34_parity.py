@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.heads.ssd import SSDLayout, decode_ssd
-from furiosa_models.ops.anchors import ssd_resnet34_anchors
+from furiosa_models.ops.anchors import default_boxes
 from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.types import Platform
+
+RESNET34_MAPS = tuple((side, side) for side in (50, 25, 13, 7, 3, 3))
 
 Floats = npt.NDArray[np.float32]
 Maps = tuple[list[Floats], list[Floats]]
@@ -41,7 +43,7 @@ def outputs(seed: int, background: float, *, images: int = 1) -> Maps:
 
 def both(maps: Maps) -> list[DetectionArrays]:
     """Return what Rust detects, after seeing that numpy detects the same."""
-    anchors = ssd_resnet34_anchors()
+    anchors = default_boxes(RESNET34_MAPS)
     found = decode_ssd(*maps, anchors, platform=Platform.RUST, **OPTIONS)
     for ours, other in zip(
         found, decode_ssd(*maps, anchors, platform=Platform.PYTHON, **OPTIONS), strict=True
@@ -98,7 +100,7 @@ def textbook(maps: Maps) -> npt.NDArray[np.float64]:
     x, y, w, h = np.concatenate([m[0].reshape(4, -1) for m in maps[1]], axis=1).astype(np.float64)
     powers = np.exp(logits)
     scores = powers / powers.sum(axis=0)
-    own_x, own_y, own_w, own_h = ssd_resnet34_anchors().T.astype(np.float64)
+    own_x, own_y, own_w, own_h = default_boxes(RESNET34_MAPS).T.astype(np.float64)
     x, y = own_x + 0.1 * x * own_w, own_y + 0.1 * y * own_h
     w, h = own_w * np.exp(0.2 * w), own_h * np.exp(0.2 * h)
     class_id, box = np.nonzero(scores[1:] > 0.05)

@@ -6,13 +6,14 @@ import pytest
 from furiosa_models.ops.anchors import (
     default_boxes,
     multiple_grid_anchors,
-    ssd_mobilenet_anchors,
-    ssd_resnet34_anchors,
 )
+
+MOBILENET_MAPS = tuple((side, side) for side in (19, 10, 5, 3, 2, 1))
+RESNET34_MAPS = tuple((side, side) for side in (50, 25, 13, 7, 3, 3))
 
 
 def test_ssd_mobilenet_has_1917_boxes_in_the_order_of_the_maps() -> None:
-    anchors = ssd_mobilenet_anchors()
+    anchors = multiple_grid_anchors(MOBILENET_MAPS)
     assert anchors.shape == (1917, 4)
     assert anchors.dtype == np.float32
     half, quarter = 0.5 / 19, 0.2 * np.sqrt(0.5)
@@ -33,13 +34,13 @@ def test_any_maps(maps: tuple[tuple[int, int], ...]) -> None:
 
 
 def test_anchors_are_shared_and_cannot_be_written() -> None:
-    assert ssd_mobilenet_anchors() is ssd_mobilenet_anchors()
+    assert multiple_grid_anchors(MOBILENET_MAPS) is multiple_grid_anchors(MOBILENET_MAPS)
     with pytest.raises(ValueError, match="read-only"):
-        ssd_mobilenet_anchors()[0] = 0
+        multiple_grid_anchors(MOBILENET_MAPS)[0] = 0
 
 
 def test_ssd_resnet34_has_15130_boxes_one_kind_after_the_other() -> None:
-    anchors = ssd_resnet34_anchors()
+    anchors = default_boxes(RESNET34_MAPS)
     assert anchors.shape == (15130, 4)
     assert anchors.dtype == np.float32
     cells, root = 50 * 50, np.sqrt(2)
