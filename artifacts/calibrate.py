@@ -59,7 +59,7 @@ def name_of(model: ImageModel[Any]) -> str:
     """Name of the weights: of a set, or the start of a file's sha256."""
     if model.weights in type(model).available_weights():
         return model.weights
-    return model._weights().digest[:DIGEST_LENGTH]
+    return model._weights.resolve().digest[:DIGEST_LENGTH]
 
 
 def method_of(options: argparse.Namespace) -> str:

@@ -15,8 +15,8 @@ import scenes
 import simplejpeg
 from PIL import Image
 
-from furiosa_models.images.preprocess import ImageInput
 from furiosa_models.images.read import read_image
+from furiosa_models.spec import ImageInput
 
 SPEC = ImageInput((300, 300))
 

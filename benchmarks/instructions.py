@@ -28,8 +28,9 @@ import scenes
 from furiosa_models.heads.classification import rank_classes
 from furiosa_models.heads.ssd import decode_ssd
 from furiosa_models.heads.yolo import decode_yolov5
-from furiosa_models.images.preprocess import ImageInput, normalize, prepare
+from furiosa_models.images.preprocess import normalize, prepare
 from furiosa_models.ops.anchors import multiple_grid_anchors, yolo_p5_anchors
+from furiosa_models.spec import ImageInput
 
 CALLS = 10
 

@@ -19,8 +19,8 @@ import numpy as np
 import scenes
 
 from furiosa_models.heads import SSDHead, YOLOv5Head
-from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.ops.anchors import yolo_p5_anchors
+from furiosa_models.spec import ImageContext
 from furiosa_models.types import Platform
 
 CONTEXT = ImageContext(640, 480, 0.5, (0.0, 80.0))

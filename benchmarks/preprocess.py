@@ -20,8 +20,9 @@ import simplejpeg
 from PIL import Image
 
 from furiosa_models.images.jpeg import reduction
-from furiosa_models.images.preprocess import ImageInput, prepare
+from furiosa_models.images.preprocess import prepare
 from furiosa_models.images.read import read_image
+from furiosa_models.spec import ImageInput
 
 Pixels: TypeAlias = Any
 Shape: TypeAlias = "Callable[[Pixels, Any], Pixels]"

@@ -16,9 +16,9 @@ from performance import performance_page
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
 from furiosa_models.cli import COMMANDS, cli
+from furiosa_models.model import Model
 from furiosa_models.networks import signature
 from furiosa_models.registry import json_schema
-from furiosa_models.vision.tasks import ImageModel
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +58,7 @@ def models_page() -> str:
     rows = ["# Models", "", "| model | task | weights | what it is |", "|---|---|---|---|"]
     for name in list_models():
         model = get_model(name)
-        task = model.task_type.value.lower().replace("_", " ")
+        task = model.vision_task.name.replace("_", " ")
         sets = ", ".join(f"`{weights}`" for weights in model.available_weights())
         link = f"[`{name}`]({page_name(name)})"
         rows.append(f"| {link} | {task} | {sets} | {summary(model)} |")
@@ -95,12 +95,12 @@ def model_page(name: str) -> str:
     )
 
 
-def summary(model: ImageModel[Any]) -> str:
+def summary(model: Model[Any]) -> str:
     """First line of a model's docstring."""
     return inspect.cleandoc(type(model).__doc__ or "").splitlines()[0]
 
 
-def publication(model: ImageModel[Any]) -> Iterator[str]:
+def publication(model: Model[Any]) -> Iterator[str]:
     """Where the network was published."""
     found = model.metadata.publication if model.metadata else None
     if found is not None:
@@ -109,7 +109,7 @@ def publication(model: ImageModel[Any]) -> Iterator[str]:
         yield ""
 
 
-def inputs(model: ImageModel[Any]) -> Iterator[str]:
+def inputs(model: Model[Any]) -> Iterator[str]:
     """What the network takes, by the model's own specification."""
     spec = model.input
     height, width = spec.size
@@ -135,7 +135,7 @@ def numbers(values: tuple[float, ...]) -> str:
     return f"{values[0]:g}" if same else "[" + ", ".join(f"{v:g}" for v in values) + "]"
 
 
-def outputs(model: ImageModel[Any]) -> Iterator[str]:
+def outputs(model: Model[Any]) -> Iterator[str]:
     """What the network gives, read from its graph."""
     yield "| output | shape | dtype |"
     yield "|---|---|---|"
@@ -144,7 +144,7 @@ def outputs(model: ImageModel[Any]) -> Iterator[str]:
         yield f"| `{tensor.name}` | ({shape}) | {tensor.dtype} |"
 
 
-def weights(model: ImageModel[Any]) -> Iterator[str]:
+def weights(model: Model[Any]) -> Iterator[str]:
     """The sets of weights of the catalogue."""
     yield "In order of preference; `weights=` chooses one."
     yield ""

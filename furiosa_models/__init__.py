@@ -5,28 +5,54 @@ Names are imported when they are first used: `import furiosa_models` loads nothi
 
 from __future__ import annotations
 
+from ._lazy import lazy
+
 TYPE_CHECKING = False  # type checkers know the name; importing it takes longer than all the rest
 
 if TYPE_CHECKING:
-    from .catalog import get_model, list_models
+    from . import registry, runtime, vision
+    from .catalog import get_model, list_models, register
+    from .model import Model
+    from .runtime import register_backend
+    from .spec import ImageInput, ModelSpec, NetworkSpec
+    from .task_models import Classifier, Detector, PoseEstimator
 
-__all__ = ["__version__", "get_model", "list_models"]
+__all__ = [
+    "Classifier",
+    "Detector",
+    "ImageInput",
+    "Model",
+    "ModelSpec",
+    "NetworkSpec",
+    "PoseEstimator",
+    "__version__",
+    "get_model",
+    "list_models",
+    "register",
+    "register_backend",
+    "registry",
+    "runtime",
+    "vision",
+]
 
 __version__: str
 
 
-def __getattr__(name: str) -> object:
-    if name in ("get_model", "list_models"):
-        from . import catalog
+def _version() -> str:
+    from importlib.metadata import version
 
-        return getattr(catalog, name)
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("furiosa-model-zoo")
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    return version("furiosa-model-zoo")
 
 
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "catalog": ["get_model", "list_models", "register"],
+        "model": "Model",
+        "runtime": "register_backend",
+        "spec": ["ImageInput", "ModelSpec", "NetworkSpec"],
+        "task_models": ["Classifier", "Detector", "PoseEstimator"],
+    },
+    modules=["registry", "runtime", "vision"],
+    computed={"__version__": _version},
+)

@@ -16,7 +16,7 @@ DISTRIBUTION = "furiosa-model-zoo"
 
 def lazy(
     package: str,
-    names: Mapping[str, str | Collection[str]],
+    names: Mapping[str, str | Collection[str] | Mapping[str, str]],
     *,
     modules: Collection[str] = (),
     computed: Mapping[str, Callable[[], object]] | None = None,
@@ -29,24 +29,29 @@ def lazy(
 
     Args:
         package: Name of the package, `__name__` in its `__init__`.
-        names: The names that each module provides. A module is named relative to the package,
-            with a leading dot for every package above it.
+        names: The names that each module provides, or its name of each by the one here. A module
+            is named relative to the package (to the package of the module, where `package` is a
+            module), with a leading dot for every package above it.
         modules: Submodules that are attributes without an import of their own.
         computed: Functions that compute the value of a name.
     """
-    providers = {
-        name: module
-        for module, provided in names.items()
-        for name in ([provided] if isinstance(provided, str) else provided)
-    }
+    providers: dict[str, tuple[str, str]] = {}
+    for module, provided in names.items():
+        wanted = [provided] if isinstance(provided, str) else provided
+        renamed = wanted if isinstance(wanted, Mapping) else dict(zip(wanted, wanted, strict=True))
+        providers |= {name: (module, attribute) for name, attribute in renamed.items()}
     compute = computed or {}
+
+    def home() -> str:
+        spec = sys.modules[package].__spec__
+        return (spec.parent if spec else None) or package
 
     def get_attribute(name: str) -> object:
         if name in providers:
-            module = importlib.import_module(f".{providers[name]}", package)
-            return getattr(module, name)
+            module, attribute = providers[name]
+            return getattr(importlib.import_module(f".{module}", home()), attribute)
         if name in modules:
-            return importlib.import_module(f".{name}", package)
+            return importlib.import_module(f".{name}", home())
         if name in compute:
             return compute[name]()
         msg = f"module {package!r} has no attribute {name!r}"

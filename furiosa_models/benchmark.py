@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .errors import ImageError
-from .images.read import read_image
+from .images.pipeline import Steps
 from .images.sources import expand_sources
 from .progress import progress_bar
-from .runtime.sync import Runner, create_runner
-from .vision.tasks import ImageModel
 
 __all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark"]
 
@@ -28,6 +26,22 @@ SECTIONS = {
     "Inference": STAGES[2:3],
 }
 """The three sections of 0.10, and the stages that count in each."""
+
+
+class Predictor(Protocol):
+    """What is measured: a `Model`, or anything with its steps and its `predict`."""
+
+    @property
+    def weights(self) -> str:
+        """Name of the weights."""
+
+    @property
+    def steps(self) -> Callable[..., Steps[Any]]:
+        """The steps of a prediction; see `Model.steps`."""
+
+    @property
+    def predict(self) -> Callable[..., Any]:
+        """Results of photos; see `Model.predict`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ class Benchmark:
 
 
 def benchmark(
-    model: ImageModel[Any], sources: Any, *, device: str | None = None, repeat: int = 1
+    model: Predictor, sources: Any, *, device: str | None = None, repeat: int = 1
 ) -> Benchmark:
     """Run a model on photos, one at a time by stages, and then as a stream.
 
@@ -104,10 +118,9 @@ def benchmark(
     if not photos:
         msg = "expected at least one photo, got none"
         raise ImageError(msg)
-    with create_runner(model, device=device) as runner:
-        _stages(model, runner, photos[0])  # the first run of all is slower
-        seconds = np.array(list(_timed(model, runner, photos)))
-        backend = f"{runner.backend} ({runner.choice.reason})"
+    steps = model.steps(device=device)
+    _stages(steps, photos[0])  # the first run of all is slower
+    seconds = np.array(list(_timed(steps, photos)))
     for _ in model.predict(photos[:2], stream=True, device=device):  # loads what the rest runs on
         pass
     start = perf_counter()
@@ -115,28 +128,26 @@ def benchmark(
         pass
     streamed = perf_counter() - start
     name = type(model).__name__
-    return Benchmark(name, model.weights, backend, seconds, streamed, _peak_memory())
+    return Benchmark(name, model.weights, steps.where, seconds, streamed, _peak_memory())
 
 
-def _timed(
-    model: ImageModel[Any], runner: Runner, photos: Sequence[Any]
-) -> Iterator[tuple[float, ...]]:
+def _timed(steps: Steps[Any], photos: Sequence[Any]) -> Iterator[tuple[float, ...]]:
     with progress_bar("Benchmark", len(photos), unit="photo") as bar:
         for photo in photos:
-            yield _stages(model, runner, photo)
+            yield _stages(steps, photo)
             bar.update()
 
 
-def _stages(model: ImageModel[Any], runner: Runner, photo: Any) -> tuple[float, ...]:
+def _stages(steps: Steps[Any], photo: Any) -> tuple[float, ...]:
     """Seconds of each stage."""
     times = [perf_counter()]
-    image = read_image(photo)
+    image = steps.read(photo)
     times.append(perf_counter())
-    tensor, contexts = model.preprocess([image.pixels], color="bgr" if image.bgr else "rgb")
+    tensor, contexts = steps.prepare([image])
     times.append(perf_counter())
-    outputs = runner.run(tensor)
+    outputs = steps.run(tensor)
     times.append(perf_counter())
-    model.postprocess(outputs, contexts)
+    steps.decode(outputs, contexts)
     times.append(perf_counter())
     return tuple(float(step) for step in np.diff(times))
 

@@ -1,66 +1,168 @@
-"""The catalogue: every model by name."""
+"""The catalog: every model by name, the zoo's and those that users register."""
 
 from __future__ import annotations
 
 import fnmatch
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .artifacts.descriptor import zoo
 from .enums import ModelTaskType
 from .errors import ModelNotFound
 
 if TYPE_CHECKING:
-    from .vision.tasks import ImageModel
+    from .model import Model
 
-__all__ = ["aliases", "get_model", "list_models", "model_class", "task_type"]
+__all__ = [
+    "Entry",
+    "aliases",
+    "entries",
+    "find_task",
+    "get_model",
+    "list_models",
+    "model_class",
+    "register",
+]
+
+ModelClass = TypeVar("ModelClass", bound="type[Model[Any]]")
 
 _PACKAGE = "furiosa_models.zoo"
+_STEM = 5
 
-_CLASSIFICATION = ModelTaskType.IMAGE_CLASSIFICATION
-_DETECTION = ModelTaskType.OBJECT_DETECTION
-_POSE = ModelTaskType.POSE_ESTIMATION
+_registered: dict[str, type[Model[Any]]] = {}
 
-_MODULES = {
-    "EfficientNetB0": "efficientnet_b0",
-    "EfficientNetLite0": "efficientnet_lite",
-    "EfficientNetLite1": "efficientnet_lite",
-    "EfficientNetLite2": "efficientnet_lite",
-    "EfficientNetV2s": "efficientnet_v2s",
-    "MobileNetV2": "mobilenet_v2",
-    "ResNet50": "resnet50",
-    "SSDMobileNet": "ssd_mobilenet",
-    "SSDMobileNetV2": "ssd_mobilenet_v2",
-    "SSDResNet34": "ssd_resnet34",
-    "YOLOv5l": "yolov5",
-    "YOLOv5m": "yolov5",
-    "YOLOv5n": "yolov5",
-    "YOLOv5s": "yolov5",
-    "YOLOv7w6Pose": "yolov7_w6_pose",
-}
 
-_TASK_STEMS = {"detect": _DETECTION, "classif": _CLASSIFICATION, "pose": _POSE}
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a list says of a model.
+
+    Attributes:
+        name: Name of its class.
+        task: Name of its task, in lower case.
+        summary: One line: what it is.
+        weights: Its sets of weights, in order of preference.
+    """
+
+    name: str
+    task: str
+    summary: str
+    weights: tuple[str, ...]
+
+
+@overload
+def register(cls: ModelClass) -> ModelClass: ...
+@overload
+def register(*, name: str | None = None) -> Callable[[ModelClass], ModelClass]: ...
+def register(cls: Any = None, *, name: str | None = None) -> Any:
+    """Make a class of models known by name, as a decorator.
+
+    ```python
+    @register
+    class Cats(Detector):
+        spec = ModelSpec(NetworkSpec("yolov5", {"variant": "n"}), INPUT, YOLOv5Head(), labels=NAMES)
+    ```
+
+    `get_model`, `list_models` and the command (with `--import MODULE`) then know it.
+
+    Args:
+        cls: The class, a subclass of `Model` with a `spec`.
+        name: The name, in place of the class's.
+
+    Raises:
+        TypeError: The class is no subclass of `Model`, or has no `spec`.
+        ValueError: Another model has that name.
+    """
+    if cls is None:
+        return lambda decorated: _register(decorated, name)
+    return _register(cls, name)
+
+
+def _register(cls: ModelClass, name: str | None) -> ModelClass:
+    from .model import Model
+
+    if not (isinstance(cls, type) and issubclass(cls, Model)) or cls.spec is None:
+        msg = f"register() takes a subclass of Model that has a spec, got {cls!r}"
+        raise TypeError(msg)
+    full = name or cls.__name__
+    there = _registered.get(full)
+    is_zoo = cls.__module__.startswith(f"{_PACKAGE}.")
+    if (there is not None and _identity(there) != _identity(cls)) or (
+        not is_zoo and _normalized(full) in _known_to_zoo()
+    ):
+        msg = f"there is another model named {full!r}: register(name=...) gives this one another"
+        raise ValueError(msg)
+    if is_zoo and cls.__doc__ is None:
+        cls.__doc__ = zoo()[full].summary
+    _registered[full] = cls
+    return cls
+
+
+def _identity(cls: type) -> tuple[str, str]:
+    """What a class stays by when its module is loaded again."""
+    return cls.__module__, cls.__qualname__
+
+
+def entries() -> Iterator[Entry]:
+    """Yield what there is to say of each model, in alphabetical order; nothing is fetched."""
+    names = sorted({*zoo(), *_registered}, key=str.lower)
+    for name in names:
+        if name in zoo():
+            known = zoo()[name]
+            yield Entry(name, known.task.value.lower(), known.summary, tuple(known.sets))
+        else:
+            cls = _registered[name]
+            spec = cls.spec
+            metadata = cls.metadata
+            yield Entry(
+                name,
+                spec.head.task.name if spec else "",
+                (metadata.description if metadata else None) or "",
+                tuple(cls.available_weights()),
+            )
 
 
 def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) -> list[str]:
-    """Names of the models, in alphabetical order; nothing is fetched.
+    """Return the names of the models, in alphabetical order; nothing is fetched.
 
     Args:
         pattern: A glob that the name matches, case-insensitively.
         task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`.
 
     Raises:
-        ValueError: There is no such task.
+        ValueError: No model has such a task.
     """
-    names = [name for name in zoo() if fnmatch.fnmatch(name.lower(), pattern.lower())]
-    if task is None:
-        return names
-    wanted = task_type(task)
-    return [name for name in names if zoo()[name].task is wanted]
+    found = [e for e in entries() if fnmatch.fnmatch(e.name.lower(), pattern.lower())]
+    if task is not None:
+        wanted = find_task(task)
+        found = [entry for entry in found if entry.task == wanted]
+    return [entry.name for entry in found]
+
+
+def find_task(name: str | ModelTaskType) -> str:
+    """Return the name of the task that is meant: in full, or by the stem of one of its words.
+
+    Args:
+        name: `"object_detection"`, or a word for it such as `"detect"`.
+
+    Raises:
+        ValueError: No model has such a task.
+    """
+    text = str(getattr(name, "value", name)).casefold()
+    tasks = dict.fromkeys(entry.task for entry in entries())
+    if text in tasks:
+        return text
+    stem = text[:_STEM]
+    for task in tasks if stem else ():
+        if any(word.startswith(stem) for word in task.split("_")):
+            return task
+    msg = f"there is no task {name!r}; there are {', '.join(tasks)}"
+    raise ValueError(msg)
 
 
 def aliases() -> dict[str, str]:
-    """Return the names of 0.10 and of furiosa-artifacts, and the classes that they stand for."""
+    """Return the other names of models, those of 0.10 and furiosa-artifacts, and their classes."""
     return {
         alias: entry.class_name
         for entry in zoo().values()
@@ -68,52 +170,49 @@ def aliases() -> dict[str, str]:
     }
 
 
-def model_class(name: str) -> type[ImageModel[Any]]:
-    """Class of the model of that name; capitals, dashes and underscores do not matter.
+def model_class(name: str) -> type[Model[Any]]:
+    """Return the class of a model; capitals, dashes and underscores do not matter.
 
     Raises:
         ModelNotFound: There is none; the message names the close ones.
     """
     known = {_normalized(other): full for other, full in aliases().items()}
-    known |= {_normalized(full): full for full in zoo()}
+    known |= {_normalized(full): full for full in (*zoo(), *_registered)}
     full = known.get(_normalized(name))
     if full is None:
-        import difflib  # takes longer to import than this module, and is for mistakes only
-
-        close = difflib.get_close_matches(_normalized(name), known, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(dict.fromkeys(known[c] for c in close))}?" if close else ""
-        msg = f"there is no model {name!r}; {hint or 'there are ' + ', '.join(zoo())}"
-        raise ModelNotFound(msg)
-    module = importlib.import_module(f"{_PACKAGE}.{_MODULES[full]}")
-    found: type[ImageModel[Any]] = getattr(module, full)
+        raise ModelNotFound(_unknown(name, known))
+    if full in _registered:
+        return _registered[full]
+    module = importlib.import_module(f"{_PACKAGE}.{zoo()[full].module}")
+    found: type[Model[Any]] = getattr(module, full)
     return found
 
 
-def get_model(name: str, **options: Any) -> ImageModel[Any]:
-    """The model of that name.
+def get_model(name: str, weights: Any = None, **options: Any) -> Model[Any]:
+    """Return a model by name.
 
     Args:
         name: See `model_class`.
-        options: Arguments of its constructor.
+        weights: See `Model`.
+        options: Other arguments of its constructor.
 
     Raises:
         ModelNotFound: There is none.
     """
-    return model_class(name)(**options)
+    return model_class(name)(weights, **options)
 
 
-def task_type(name: str | ModelTaskType) -> ModelTaskType:
-    """The task that is meant: `"detect"`, `"classify"`, `"pose"`, or its full name.
+def _unknown(name: str, known: dict[str, str]) -> str:
+    import difflib  # takes longer to import than this module, and is for mistakes only
 
-    Raises:
-        ValueError: There is none.
-    """
-    text = str(getattr(name, "value", name)).casefold()
-    for stem, task in _TASK_STEMS.items():
-        if stem in text:
-            return task
-    msg = f"there is no task {name!r}; there are {', '.join(_TASK_STEMS)}"
-    raise ValueError(msg)
+    close: Iterable[str] = difflib.get_close_matches(_normalized(name), known, n=3, cutoff=0.5)
+    names = ", ".join(dict.fromkeys(known[each] for each in close))
+    hint = f"did you mean {names}?" if names else f"there are {', '.join(list_models())}"
+    return f"there is no model {name!r}; {hint}"
+
+
+def _known_to_zoo() -> set[str]:
+    return {_normalized(name) for name in (*zoo(), *aliases())}
 
 
 def _normalized(name: str) -> str:

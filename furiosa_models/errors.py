@@ -7,6 +7,7 @@ FuriosaModelsError
 │   ├── ArtifactCorrupted     the bytes are not the ones that were published
 │   └── ArtifactUnavailable   no source could deliver it
 ├── DescriptorError           a descriptor (zoo.json, artifacts.yaml) is malformed
+├── CodeNotTrusted            a registry would run code that the user did not allow
 ├── WeightsError              a weights file cannot be read, or does not fit the network
 ├── ModelNotFound             no model of that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
@@ -27,6 +28,7 @@ __all__ = [
     "ArtifactNotFound",
     "ArtifactUnavailable",
     "BackendUnavailable",
+    "CodeNotTrusted",
     "CompilationError",
     "DescriptorError",
     "ExtraRequired",
@@ -61,6 +63,10 @@ class ArtifactUnavailable(ArtifactError):
 
 class DescriptorError(FuriosaModelsError):
     """A descriptor (zoo.json, or artifacts.yaml of a registry) is malformed."""
+
+
+class CodeNotTrusted(FuriosaModelsError):
+    """A model of a registry is made by code, and the user did not pass `trust_code=True`."""
 
 
 class WeightsError(FuriosaModelsError):

@@ -1,79 +1,153 @@
-"""A model: a network with its weights, its metadata and a runner."""
+"""A model: weights, the programs that run them, and the way from a photo to a result."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, overload
 
-from .artifacts.descriptor import Artifact, sets_of, zoo
-from .artifacts.store import Store
-from .conventions import Conventions, Head, geometry, specialised
-from .enums import Format, ModelTaskType, Platform
-from .images.preprocess import ImageInput
-from .npu_programs import NpuPrograms
+import numpy as np
+import numpy.typing as npt
+
+from .artifacts.descriptor import ModelEntry, zoo
+from .enums import Format, ModelTaskType, Platform, Precision
+from .errors import ShapeError
+from .images.pipeline import OnError, Steps, check_on_error, in_threads, pipelined
+from .images.preprocess import normalize, prepare
+from .images.read import Color, DecodedImage, ImageSource, read_image
+from .images.sources import count, expand_sources, is_single
+from .labels import load_labels
+from .programs import Programs
+from .progress import Bar, progress_bar
 from .runtime.devices import is_shareable, makes_npu_programs
 from .runtime.machine import share_of_cpus
-from .runtime.sync import Precision, Runner, create_runner
-from .weights import NetworkSpec, WeightSet, WeightsSource, resolve
+from .runtime.sync import Runner, create_runner
+from .spec import (
+    Head,
+    ImageContext,
+    ImageInput,
+    Metadata,
+    ModelRecord,
+    ModelSpec,
+    NetworkSpec,
+    Tags,
+    as_context,
+)
+from .tasks.base import VisionTask
+from .weights import Weights, WeightsSource
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, TypedDict
 
-    from .types import Metadata, ModelInfo, Tags
+    from .artifacts.descriptor import Artifact
 
-__all__ = ["Model"]
+    class PredictOptions(TypedDict, total=False):
+        """Options of `predict` that every task has; `Model.predict` explains them."""
+
+        batch_size: int
+        device: str | None
+        precision: Precision
+        color: Color
+        draft: bool
+        on_error: OnError
+        progress: bool | None
 
 
-class Model(NpuPrograms):
-    """Base of every model of the zoo.
+__all__ = ["Model", "Outputs", "Photos", "built_in"]
 
-    The constructor does no I/O: artifacts are fetched when they are first used, and cached.
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    R = TypeVarWithDefault("R", default=Any)
+else:
+    R = TypeVar("R")
+Function = TypeVar("Function", bound=Callable[..., Any])
+Tensor: TypeAlias = npt.NDArray[Any]
+Photos: TypeAlias = "ImageSource | Iterable[ImageSource]"
+Outputs: TypeAlias = "npt.NDArray[Any] | Sequence[npt.NDArray[Any]]"
+
+
+def built_in(function: Function) -> Function:
+    """Mark a `preprocess` or `postprocess` of this package: any other is a user's override."""
+    function._built_in = True  # type: ignore[attr-defined]
+    return function
+
+
+class _FromCatalog:
+    """An attribute of a class whose value is in the entry of the catalog, unless it is overridden.
+
+    Args:
+        field: Field of `ModelEntry`.
+        default: The value for a class without an entry, given the class.
+    """
+
+    def __init__(self, field: str, default: Callable[[type[Model[Any]]], Any]) -> None:
+        self._field = field
+        self._default = default
+
+    def __get__(self, model: object, owner: type[Model[Any]]) -> Any:
+        entry = owner._entry()
+        return self._default(owner) if entry is None else getattr(entry, self._field)
+
+
+class Model(Generic[R]):
+    """Base of every model.
+
+    A zoo class binds `spec`; the constructor does no I/O: artifacts are fetched when they are first
+    used, and cached. A subclass may have a `preprocess` and a `postprocess` of its own: `predict`,
+    streams, `evaluate`, `benchmark` and the server call them.
 
     Attributes:
+        spec: Network, input, head and labels.
+        default_weights: What `weights=None` stands for; None is the first set of the catalog that
+            can be had.
         name: Name of the model.
-        task_type: What it is for.
-        format: Format of `origin`.
         family: Family of networks.
         version: Version of the model.
         metadata: What it is, in words.
         tags: Tags.
-        input: What the network takes.
-        network: What random weights are poured into.
-        head: What makes results of its outputs.
-        labels: Table of labels; see `furiosa_models.labels`.
+        format: Format of `origin`.
         platforms: What pre- and postprocessing can run on.
     """
 
-    name: ClassVar[str]
-    task_type: ClassVar[ModelTaskType]
-    format: ClassVar[Format] = Format.ONNX
-    family: ClassVar[str | None] = None
-    version: ClassVar[str | None] = None
-    metadata: ClassVar[Metadata | None] = None
-    tags: ClassVar[Tags | None] = None
+    spec: ClassVar[ModelSpec | None] = None
+    default_weights: ClassVar[WeightsSource] = None
 
-    input: ClassVar[ImageInput]
-    network: ClassVar[NetworkSpec]
-    head: ClassVar[Head]
-    labels: ClassVar[str]
+    name: ClassVar[str] = _FromCatalog("name", lambda cls: cls.__name__)  # type: ignore[assignment]
+    family: ClassVar[str | None] = _FromCatalog("family", lambda _: None)  # type: ignore[assignment]
+    version: ClassVar[str | None] = _FromCatalog("version", lambda _: None)  # type: ignore[assignment]
+    metadata: ClassVar[Metadata | None] = _FromCatalog("metadata", lambda cls: cls._described())  # type: ignore[assignment]
+    tags: ClassVar[Tags | None] = None
+    format: ClassVar[Format] = Format.ONNX
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
 
     def __init__(
         self,
-        *,
-        postprocessor_type: str | Platform = Platform.RUST,
         weights: WeightsSource = None,
+        *,
+        spec: ModelSpec | None = None,
+        labels: str | Sequence[str] | None = None,
+        input: ImageInput | Mapping[str, Any] | None = None,
+        head: Head | Mapping[str, Any] | None = None,
+        postprocessor_type: str | Platform = Platform.RUST,
     ) -> None:
         """Make a model; nothing is fetched.
 
         Args:
+            weights: A named set (`available_weights()`), an ONNX file, its bytes, a `ModelProto`,
+                or `"random"`; the published set by default.
+            spec: The specification, in place of the class's.
+            labels: Name of a table of labels, or the name of each class, in place of those of the
+                weights.
+            input: What the network takes, or some fields of that, in place of what the weights
+                say.
+            head: What makes results of its outputs, or some fields of that, likewise.
             postprocessor_type: What pre- and postprocessing run on: `Platform.RUST`, or
                 `Platform.PYTHON` (numpy). The results are the same.
-            weights: A named set (`available_weights()`), an ONNX file, its bytes, a
-                `ModelProto`, or `"random"`; the published set by default.
 
         Raises:
+            TypeError: The class has no specification, and the arguments do not make one.
             ValueError: There is no such platform.
         """
         platform = Platform(postprocessor_type)
@@ -81,22 +155,34 @@ class Model(NpuPrograms):
             names = ", ".join(p.name for p in self.platforms)
             msg = f"{type(self).__name__} has no {platform.name} postprocessor; it has {names}"
             raise ValueError(msg)
-        self._options: dict[str, Any] = {"postprocessor_type": platform, "weights": weights}
+        own = spec or type(self).spec
+        if own is None:
+            own = self._specified(input, head)
+        stated = {"labels": labels, "input": input, "head": head}
+        overrides = {name: value for name, value in stated.items() if value is not None}
+        source = self.default_weights if weights is None else weights
         self._platform = platform
-        self._source = weights
-        self._store = Store()
-        self._resolved: WeightSet | None = None
-        self._stated: Conventions | None = None
+        self._weights = Weights(self._catalog_name(), source, own, overrides)
+        self._programs = Programs(self.name, self._weights)
         self._runners: dict[tuple[str | None, Precision, bool], Runner] = {}
         self._lock = threading.RLock()
 
     @classmethod
-    def load(
-        cls,
-        use_native: bool | None = None,
-        **options: Any,
-    ) -> Self:
-        """A model whose weights are already there when this returns.
+    def _specified(
+        cls, input: ImageInput | Mapping[str, Any] | None, head: Head | Mapping[str, Any] | None
+    ) -> ModelSpec:
+        """The specification that a user gives to a class without one."""
+        if not isinstance(input, ImageInput) or head is None or isinstance(head, Mapping):
+            msg = (
+                f"{cls.__name__} knows no network of its own: give spec=ModelSpec(...), or "
+                "input=ImageInput(...) and head=... as well as the weights"
+            )
+            raise TypeError(msg)
+        return ModelSpec(None, input, head)
+
+    @classmethod
+    def load(cls, use_native: bool | None = None, **options: Any) -> Self:
+        """Return a model whose weights are already there.
 
         Args:
             use_native: As in 0.8: False is `Platform.PYTHON`, True is `Platform.RUST`.
@@ -108,91 +194,495 @@ class Model(NpuPrograms):
         if use_native is not None:
             options["postprocessor_type"] = Platform.RUST if use_native else Platform.PYTHON
         model = cls(**options)
-        model._weights()
+        model._weights.resolve()
         return model
 
     @classmethod
-    async def load_async(
-        cls,
-        use_native: bool | None = None,
-        **options: Any,
-    ) -> Self:
-        """As `load`, without blocking the event loop."""
+    async def load_async(cls, use_native: bool | None = None, **options: Any) -> Self:
+        """Return what `load` returns, without blocking the event loop."""
         import asyncio
 
         return await asyncio.to_thread(cls.load, use_native, **options)
 
+    # --- What it is -----------------------------------------------------------------------------
+
     @classmethod
     def available_weights(cls) -> list[str]:
-        """Names of the sets of weights in the catalogue, in order of preference."""
+        """Return the names of the sets of weights in the catalog, in order of preference."""
         return list(cls.catalogue())
 
     @classmethod
     def catalogue(cls) -> Mapping[str, Artifact]:
-        """The model's sets of weights, by name, in order of preference."""
-        return sets_of(cls._catalogue_name())
+        """Return the model's sets of weights by name, in order of preference."""
+        entry = cls._entry()
+        return entry.sets if entry else {}
 
     @classmethod
-    def _catalogue_name(cls) -> str:
-        """What the catalogue calls the model: a user's subclass is what it is derived from."""
-        names = [base.__name__ for base in cls.__mro__]
+    def _entry(cls) -> ModelEntry | None:
+        return zoo().get(cls._catalog_name())
+
+    @classmethod
+    def _catalog_name(cls) -> str:
+        """What the catalog calls the model: a user's subclass is what it is derived from."""
+        names = (base.__name__ for base in cls.__mro__ if issubclass(base, Model))
         return next((name for name in names if name in zoo()), cls.__name__)
 
+    @classmethod
+    def _described(cls) -> Metadata | None:
+        """The metadata of a class that the catalog does not have: the first line of its docs."""
+        lines = (cls.__doc__ or "").strip().splitlines()
+        return Metadata(description=lines[0]) if lines else None
+
     @property
-    def info(self) -> ModelInfo:
-        """The model's metadata."""
-        from dataclasses import fields
+    def vision_task(self) -> VisionTask[R]:
+        """The task: its options, its labels, its metric."""
+        task: VisionTask[R] = self._weights.stated.head.task
+        return task
 
-        from .types import ModelInfo
+    @property
+    def task(self) -> str:
+        """What the model does with a photo: a `furiosa_models.enums.Task` where there is one."""
+        return self.vision_task.task or self.vision_task.name
 
-        return ModelInfo(**{field.name: getattr(self, field.name) for field in fields(ModelInfo)})
+    @property
+    def task_type(self) -> ModelTaskType | None:
+        """What the model does with a photo, by 0.10's names; None for a task that 0.10 lacks."""
+        return self.vision_task.task_type
+
+    @property
+    def input(self) -> ImageInput:
+        """What the network takes."""
+        return self._weights.stated.input
+
+    @property
+    def head(self) -> Head:
+        """What makes results of its outputs."""
+        return self._weights.stated.head
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each class, by class id."""
+        return _table(self._weights.stated.labels)
+
+    @property
+    def network(self) -> NetworkSpec | None:
+        """What checkpoints are poured into."""
+        return self._weights.stated.network
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """The metadata as a dictionary; options are those of pydantic. Fetches nothing."""
-        return self.info.model_dump(**options)
+        """Return the metadata as a dictionary; `Record.model_dump` has the options."""
+        return self._record().model_dump(**options)
 
     def model_dump_json(self, **options: Any) -> str:
-        """The metadata as JSON; options are those of pydantic. Fetches nothing."""
-        return self.info.model_dump_json(**options)
+        """Return the metadata as JSON; `Record.model_dump_json` has the options."""
+        return self._record().model_dump_json(**options)
 
-    @property
-    def vision_task(self) -> Any:
-        """The task: its options, its labels, its metric."""
-        return self.head.task
+    def _record(self) -> ModelRecord:
+        return ModelRecord(
+            name=self.name,
+            task_type=self.task_type,
+            format=self.format,
+            family=self.family,
+            version=self.version,
+            metadata=self.metadata,
+            tags=self.tags,
+        )
 
     @property
     def platform(self) -> Platform:
         """What pre- and postprocessing run on."""
         return self._platform
 
+    # --- What it runs ---------------------------------------------------------------------------
+
     @property
     def weights(self) -> str:
         """Name of the weights in use; before the first use, of those that are asked for."""
-        if self._resolved is not None:
-            return self._resolved.name
-        if self._source is None:
-            return next(iter(self.catalogue()), "random")
-        return self._source if isinstance(self._source, str) else type(self._source).__name__
+        return self._weights.name
 
     @property
     def origin(self) -> bytes:
         """The network as float32 ONNX; takes `preprocess(..., with_scaling=True)`."""
-        return self._weights().origin
+        return self._weights.origin
 
     @property
     def source(self) -> bytes:
         """`origin` under its name in 0.8."""
         return self.origin
 
+    @property
+    def tensor_name_to_range(self) -> dict[str, list[float]]:
+        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
+
+        Raises:
+            ArtifactNotFound: The weights in use have none.
+        """
+        return self._programs.tensor_ranges()
+
+    @property
+    def dfg(self) -> bytes:
+        """The quantized graph that 0.8 published, an intermediate form of the vendor's compiler.
+
+        Raises:
+            ArtifactNotFound: None was published for this model and these weights.
+        """
+        return self._programs.dfg()
+
+    def model_source(
+        self, num_pe: Literal[1, 2] = 2, *, precision: Precision | None = None
+    ) -> bytes:
+        """Return the best program for this machine; it takes uint8, as `preprocess` gives it.
+
+        With the vendor's compiler or an NPU it is a program of the NPU, as in 0.10. Elsewhere, or
+        where the environment orders the CPU, it is ONNX with the scaling inside.
+
+        Args:
+            num_pe: Number of processing elements, for the NPU: 1 or 2.
+            precision: `"fp32"` or `"int8"` for that program of the CPU, on every machine.
+
+        Raises:
+            ValueError: `num_pe` is neither 1 nor 2.
+            ArtifactNotFound: The weights in use were not calibrated for int8.
+            CompilationError: The vendor's compiler failed.
+        """
+        return self._programs.best(num_pe, precision=precision)
+
+    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
+        """Return the program of the NPU: published, or compiled here and kept.
+
+        Args:
+            num_pe: Number of processing elements: 1 or 2.
+            ir_version: Version of the compiler that made it, such as `0.10.1_8b00177dc`; that of
+                the installed compiler by default, or where there is none the newest published.
+
+        Raises:
+            ValueError: `num_pe` is neither 1 nor 2.
+            ArtifactNotFound: None was published for the weights and version, and it cannot be
+                compiled here.
+            ArtifactUnavailable: It was published, and is out of reach.
+            CompilationError: The vendor's compiler failed.
+        """
+        return self._programs.enf(num_pe, ir_version)
+
+    def cpu_program(self, *, precision: Precision = "fp32") -> Any:
+        """Return the path of the ONNX file that takes uint8, with the scaling inside.
+
+        Args:
+            precision: `"int8"` for the quantized program.
+
+        Raises:
+            ArtifactNotFound: The weights in use were not calibrated for int8.
+        """
+        return self._programs.cpu(precision=precision)
+
+    def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
+        """Return what the vendor runtime is given: an ENF, or else quantized ONNX.
+
+        Args:
+            num_pe: Number of processing elements: 1 or 2.
+
+        Raises:
+            ArtifactNotFound: There is no ENF, and the weights were not calibrated for int8.
+            CompilationError: The vendor's compiler failed.
+        """
+        return self._programs.npu(num_pe)
+
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
-        self.cpu_program()
+        self._programs.cpu()
         if makes_npu_programs():
-            self.npu_program(1)
-            self.npu_program(2)
-        artifact = self._weights().artifact
+            self._programs.npu(1)
+            self._programs.npu(2)
+        artifact = self._weights.resolve().artifact
         if artifact is not None and artifact.tensor_ranges is not None:
-            self._store.fetch([artifact.tensor_ranges])
+            self._weights.store.fetch([artifact.tensor_ranges])
+
+    # --- From a photo to a result ---------------------------------------------------------------
+
+    @built_in
+    def preprocess(
+        self,
+        images: Photos,
+        with_scaling: bool = False,
+        *,
+        color: Color = "bgr",
+        draft: bool = False,
+    ) -> tuple[Tensor, Any]:
+        """Return photos as the network's input.
+
+        Args:
+            images: A photo, or a sequence, folder or glob of them.
+            with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
+            color: Channel order of numpy arrays.
+            draft: Decode large JPEGs at a fraction of their size; see `predict`.
+
+        Returns:
+            A contiguous (n, 3, h, w) tensor, uint8 or float32, and what `postprocess` has to know
+            of each photo.
+
+        Raises:
+            ImageError: A photo cannot be read.
+        """
+        sources = list(expand_sources(images))
+        if not sources:
+            msg = "expected at least one photo, got none"
+            raise ShapeError(msg)
+        spec = self._weights.pixels()
+        tensor = np.empty((len(sources), 3, *spec.size), np.uint8)
+        resized = spec.resized if draft else None
+
+        def place(source: ImageSource, out: npt.NDArray[np.uint8]) -> ImageContext:
+            image = read_image(source, color=color, draft=resized, fleeting=True)
+            return self._place(image, spec, out)
+
+        contexts = in_threads(place, sources, tensor)
+        if with_scaling:
+            return normalize(tensor, self._weights.spec.input, self.platform), contexts
+        return tensor, contexts
+
+    @built_in
+    def postprocess(
+        self,
+        model_outputs: Outputs,
+        contexts: Sequence[ImageContext | Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return the result of each photo.
+
+        Args:
+            model_outputs: What the runner gave.
+            contexts: What `preprocess` gave.
+            options: Those of the task.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            TypeError: The task does not have such an option.
+        """
+        return self._decode(model_outputs, contexts, self.vision_task.resolve_options(options))
+
+    @overload
+    def predict(
+        self,
+        source: ImageSource,
+        *,
+        stream: Literal[False] = False,
+        **options: Any,
+    ) -> R: ...
+    @overload
+    def predict(
+        self,
+        source: Iterable[ImageSource],
+        *,
+        stream: Literal[False] = False,
+        **options: Any,
+    ) -> list[R]: ...
+    @overload
+    def predict(
+        self,
+        source: Photos,
+        *,
+        stream: Literal[True],
+        **options: Any,
+    ) -> Iterator[R]: ...
+    def predict(self, source: Photos, *, stream: bool = False, **options: Any) -> Any:
+        """Return the results of photos: fetch, decode, preprocess, run, postprocess.
+
+        Args:
+            source: A photo in any form of `furiosa_models.images.read.read_image`; a sequence,
+                iterator, folder or glob of them; a video file, there too, is as many photos as it
+                has frames.
+            stream: Return a generator instead of a list. It reads and runs a few batches ahead of
+                what is taken from it, and keeps no more than these in memory.
+            options: Those of the task (thresholds, `top_k`), and for every task:
+
+                - batch_size: Photos run at once; 1 by default.
+                - device: `"cpu"`, an NPU device string, or None for what is there.
+                - precision: `"int8"` for the quantized program on the CPU.
+                - color: Channel order of numpy arrays: `"bgr"`, OpenCV's, or `"rgb"`.
+                - draft: Decode JPEGs of at least twice the network's input at a half, a quarter or
+                  an eighth of their size. It takes less time, and changes pixels a little.
+                - on_error: What becomes of one of many photos that cannot be read: `"raise"` after
+                  the results of those before it; `"skip"` it with a line in the log; or a function
+                  that is called with the photo and the error.
+                - progress: Show a bar of the photos that are done; by default for a list of
+                  results.
+
+        Returns:
+            One result for one photo; a list (a generator with `stream=True`) for many. A name of a
+            folder, a glob or a video stands for many.
+
+        Raises:
+            ImageError: A photo cannot be read.
+            ArtifactError: The weights cannot be had.
+            BackendUnavailable: The device that was asked for is not there.
+            ValueError: A threshold, `top_k` or `batch_size` is out of range.
+            TypeError: The task does not have such an option.
+            ExtraRequired: The source is a video, and PyAV is not installed.
+        """
+        return self._predict(source, stream=stream, **options)
+
+    def __call__(self, source: Photos, **options: Any) -> Any:
+        """Return what `predict` returns."""
+        return self.predict(source, **options)
+
+    def run_batch(self, images: Sequence[ImageSource], **options: Any) -> dict[str, list[Tensor]]:
+        """Return the results of a batch as columns, for programs that work on arrays.
+
+        Args:
+            images: Single photos; they are run at once.
+            options: Those of `predict`, but for `stream`, `batch_size`, `on_error`, `progress`.
+
+        Returns:
+            The arrays of the results by name (`boxes`, `scores`, `class_ids`, ...), each a list of
+            one array for each image.
+        """
+        steps = self.steps(**options)
+        results = steps.results([steps.read(image) for image in images])
+        rows = [result.columns() for result in results]
+        return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+    def steps(
+        self,
+        *,
+        device: str | None = None,
+        precision: Precision = "fp32",
+        color: Color = "bgr",
+        draft: bool = False,
+        shared: bool = False,
+        **options: Any,
+    ) -> Steps[Any]:
+        """Return the steps of a prediction: read, prepare, run, decode.
+
+        A `preprocess` or `postprocess` of a subclass is called in its step: `preprocess` with a
+        list of (h, w, 3) uint8 BGR arrays, `postprocess` with the outputs, what `preprocess` gave
+        beside the tensor, and the options of the task that were given.
+
+        Args:
+            device: As for `predict`.
+            precision: As for `predict`.
+            color: As for `predict`.
+            draft: As for `predict`.
+            shared: Whether many threads are going to take the steps at the same time. On a CPU
+                each of them then has its share of the CPUs, which gets more done than all in turn
+                on all.
+            options: Those of the task.
+
+        Raises:
+            TypeError: The task does not have such an option.
+            ValueError: `draft` of a model that has a `preprocess` of its own.
+        """
+        task_options = self.vision_task.resolve_options(options)
+        own_input, own_results = self._overrides("preprocess"), self._overrides("postprocess")
+        if draft and own_input:
+            msg = f"{type(self).__name__} has a preprocess of its own, which drafts would mislead"
+            raise ValueError(msg)
+        runner = self._runner(device, precision, shared=shared)
+        return Steps(
+            color=color,
+            draft=self._weights.pixels().resized if draft else None,
+            prepare=self._own_tensor if own_input else self._tensor,
+            run=lambda tensor: _run(runner, tensor),
+            decode=lambda outputs, contexts: (
+                self._own_results(outputs, contexts, task_options)
+                if own_results
+                else self._decode(outputs, contexts, task_options)
+            ),
+            where=f"{runner.backend} ({runner.choice.reason})",
+        )
+
+    def _predict(
+        self,
+        source: Photos,
+        *,
+        stream: bool,
+        batch_size: int = 1,
+        device: str | None = None,
+        precision: Precision = "fp32",
+        color: Color = "bgr",
+        draft: bool = False,
+        on_error: OnError = "raise",
+        progress: bool | None = None,
+        **options: Any,
+    ) -> Any:
+        if batch_size < 1:
+            msg = f"batch_size must be at least 1, got {batch_size}"
+            raise ValueError(msg)
+        check_on_error(on_error)
+        # Here and not in a worker, so that warnings and errors point to the caller.
+        photos = count(source)
+        steps = self.steps(
+            device=device,
+            precision=precision,
+            color=color,
+            draft=draft,
+            shared=photos is None or photos > batch_size,
+            **options,
+        )
+        if is_single(source) and not stream:
+            return steps.one(source)
+        shown = not stream if progress is None else progress
+        bar = progress_bar(type(self).__name__, photos, unit="photo") if shown else None
+        results = _streamed(source, steps, batch_size, on_error, bar)
+        return results if stream else list(results)
+
+    def _overrides(self, method: str) -> bool:
+        """Whether a subclass, or the user, has put another method in place of ours."""
+        return not getattr(getattr(self, method), "_built_in", False)
+
+    def _tensor(
+        self, images: Sequence[DecodedImage]
+    ) -> tuple[npt.NDArray[np.uint8], list[ImageContext]]:
+        spec = self._weights.pixels()
+        tensor = np.empty((len(images), 3, *spec.size), np.uint8)
+        pairs = zip(images, tensor, strict=True)
+        return tensor, [self._place(image, spec, out) for image, out in pairs]
+
+    def _own_tensor(self, images: Sequence[DecodedImage]) -> tuple[Tensor, Any]:
+        """The network's input by the preprocessing of a subclass."""
+        return self.preprocess([np.ascontiguousarray(image.rgb[:, :, ::-1]) for image in images])
+
+    def _place(
+        self, image: DecodedImage, spec: ImageInput, out: npt.NDArray[np.uint8]
+    ) -> ImageContext:
+        """Fill the input of one photo."""
+        options: Any = {"bgr": image.bgr, "size": image.drafted_from}
+        return prepare(image.pixels, spec, platform=self.platform, out=out, **options)[1]
+
+    def _decode(
+        self,
+        outputs: Outputs,
+        contexts: Sequence[ImageContext | Mapping[str, Any]] | None,
+        options: Mapping[str, Any],
+    ) -> list[R]:
+        """The results that the head makes."""
+        spec = self._weights.known
+        arrays = [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
+        known = [as_context(context) for context in contexts or ()]
+        found: list[R] = spec.head.decode(
+            arrays, known, _table(spec.labels), self.platform, **options
+        )
+        return found
+
+    def _own_results(
+        self, outputs: Sequence[Tensor], contexts: Any, options: Mapping[str, Any]
+    ) -> list[Any]:
+        """The results by the postprocessing of a subclass; one that is no list is of one photo."""
+        found = self.postprocess(outputs, contexts, **options)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
+
+    def _runner(
+        self, device: str | None, precision: Precision = "fp32", *, shared: bool = False
+    ) -> Runner:
+        """The runner that `predict` keeps for a device."""
+        with self._lock:
+            key = device, precision, shared
+            if key not in self._runners:
+                order = None if precision == "fp32" else precision
+                threads = share_of_cpus() if shared and is_shareable(device) else None
+                self._runners[key] = create_runner(
+                    self, device=device, precision=order, worker_num=threads
+                )
+            return self._runners[key]
 
     def close(self) -> None:
         """Free the runners that `predict` keeps."""
@@ -207,66 +697,38 @@ class Model(NpuPrograms):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._options)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_runners": {}, "_lock": None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         note = ", seeded random weights: results mean nothing" if self.weights == "random" else ""
         return f"{type(self).__name__}(weights={self.weights!r}{note})"
 
-    def _weights(self) -> WeightSet:
-        with self._lock:
-            if self._resolved is None:
-                model = self._catalogue_name()
-                found = resolve(model, self._source, self.network, self._store)
-                self._stated = Conventions.of(found, self.head, self._store)
-                self._resolved = found
-            return self._resolved
 
-    def _input_spec(self) -> ImageInput:
-        """The input specification of the weights in use (which are fetched)."""
-        self._weights()
-        return specialised(self.input, self._conventions.input)
-
-    @property
-    def _conventions(self) -> Conventions:
-        """Those of the weights in use; before they are there, of the set that is asked for."""
-        if self._stated is None:
-            name = self.weights if self._source is None else self._source
-            artifact = self.catalogue().get(name) if isinstance(name, str) else None
-            self._stated = Conventions.stated(artifact) if artifact else Conventions()
-        return self._stated
-
-    def _geometry(self) -> ImageInput:
-        """The input specification but for its scaling; fetches only if the sets disagree."""
-        if self._resolved is None and self._source is None:
-            stated = [Conventions.stated(artifact) for artifact in self.catalogue().values()]
-            specs = {geometry(specialised(self.input, c.input)) for c in stated}
-            if len(specs) == 1:
-                return specs.pop()
-        return self._input_spec()
-
-    def _runner(
-        self, device: str | None, precision: Precision = "fp32", *, shared: bool = False
-    ) -> Runner:
-        """The runner that `predict` keeps for a device.
-
-        Args:
-            device: As for `predict`.
-            precision: As for `predict`.
-            shared: Whether many threads are going to run it at the same time. On a CPU each of
-                them then has its share of the CPUs, which gets more done than all in turn on all.
-        """
-        with self._lock:
-            key = device, precision, shared
-            if key not in self._runners:
-                order = None if precision == "fp32" else precision
-                threads = share_of_cpus() if shared and is_shareable(device) else None
-                self._runners[key] = create_runner(
-                    self, device=device, precision=order, worker_num=threads
-                )
-            return self._runners[key]
+def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
+    return load_labels(labels) if isinstance(labels, str) else labels
 
 
-def _rebuild(cls: type[Model], options: dict[str, Any]) -> Model:
-    return cls(**options)
+def _streamed(
+    source: Photos,
+    steps: Steps[R],
+    batch_size: int,
+    on_error: OnError,
+    bar: AbstractContextManager[Bar] | None,
+) -> Iterator[R]:
+    with ExitStack() as stack:
+        entered = stack.enter_context(bar) if bar else None
+        results = pipelined(steps, source, batch_size=batch_size, on_error=on_error, bar=entered)
+        yield from stack.enter_context(closing(results))
+
+
+def _run(runner: Runner, tensor: Tensor) -> list[Tensor]:
+    """Outputs of a batch, one photo at a time where the program takes just one."""
+    if len(tensor) == 1 or runner.takes_batches:
+        return runner.run(tensor)
+    parts = [runner.run(tensor[i : i + 1]) for i in range(len(tensor))]
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

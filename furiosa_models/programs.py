@@ -1,55 +1,181 @@
-"""What a model is run with on a CPU: a float program, or an int8 one."""
+"""What a model runs: its float program, its int8 program, and those of the NPU.
+
+Each is made at its first use and kept in the store.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import networks
-from .artifacts.store import Store, recipe_key
-from .conventions import scaled_inside
-from .errors import ArtifactNotFound
-from .images.preprocess import ImageInput
-from .runtime.sync import Precision
-from .weights import WeightSet
+from .artifacts.store import hash_file, recipe_key
+from .enums import Precision
+from .errors import ArtifactNotFound, ArtifactUnavailable
+from .runtime.compiler import Compiler, find_compiler, is_same_version
+from .runtime.devices import makes_npu_programs
+from .spec import ImageInput
+from .weights import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .artifacts.descriptor import Artifact, File
 
 __all__ = ["Programs"]
 
+logger = logging.getLogger(__name__)
 
-class Programs(ABC):
-    """The programs of a model of the zoo, each made on first use and kept in the store."""
+_PUBLISHED = "published"
+_COMPILERS_OPSET = 13
+_Files: TypeAlias = "Mapping[str, Mapping[str, File]]"
 
-    name: ClassVar[str]
-    _store: Store
 
-    @property
-    @abstractmethod
-    def weights(self) -> str:
-        """Name of the weights in use."""
+class Programs:
+    """The programs of one model.
 
-    @classmethod
-    @abstractmethod
-    def catalogue(cls) -> Mapping[str, Artifact]:
-        """The model's sets of weights, by name."""
+    Args:
+        name: What to call the model in messages.
+        weights: Its weights.
+    """
 
-    @classmethod
-    @abstractmethod
-    def _catalogue_name(cls) -> str: ...
+    def __init__(self, name: str, weights: Weights) -> None:
+        self._name = name
+        self._weights = weights
 
-    @abstractmethod
-    def _weights(self) -> WeightSet: ...
+    def best(self, num_pe: Literal[1, 2] = 2, *, precision: Precision | None = None) -> bytes:
+        """The best program for this machine; it takes uint8, as `preprocess` gives it.
 
-    @abstractmethod
-    def _input_spec(self) -> ImageInput: ...
+        With the vendor's compiler or an NPU it is a program of the NPU, as in 0.10. Elsewhere, or
+        where the environment orders the CPU, it is ONNX with the scaling inside.
 
-    @property
-    def tensor_name_to_range(self) -> dict[str, list[float]]:
+        Args:
+            num_pe: Number of processing elements, for the NPU: 1 or 2.
+            precision: `"fp32"` or `"int8"` for that program of the CPU, on every machine.
+
+        Raises:
+            ValueError: `num_pe` is neither 1 nor 2.
+            ArtifactNotFound: The weights in use were not calibrated for int8.
+            CompilationError: The vendor's compiler failed.
+        """
+        _check_num_pe(num_pe)
+        if precision is None and makes_npu_programs():
+            return self.npu(num_pe)
+        return self.cpu(precision=precision or "fp32").read_bytes()
+
+    def npu(self, num_pe: Literal[1, 2] = 2) -> bytes:
+        """What the vendor runtime is given: an ENF; where there is none, quantized ONNX.
+
+        The vendor runtime compiles quantized ONNX itself, every time. A line in the log says so.
+
+        Args:
+            num_pe: Number of processing elements: 1 or 2.
+
+        Raises:
+            ArtifactNotFound: There is no ENF, and the weights were not calibrated for int8.
+            CompilationError: The vendor's compiler failed.
+        """
+        try:
+            return self.enf(num_pe)
+        except (ArtifactNotFound, ArtifactUnavailable) as error:
+            if find_compiler() is not None:  # what it needs is what could not be had
+                raise
+            program = self._quantized().read_bytes()
+            logger.warning(
+                "%s Giving the vendor runtime quantized ONNX of %s, which it compiles itself.",
+                error,
+                self._weights.name,
+            )
+            return program
+
+    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
+        """The program of the NPU: published, or compiled here and kept.
+
+        Args:
+            num_pe: Number of processing elements: 1 or 2.
+            ir_version: Version of the compiler that made it, such as `0.10.1_8b00177dc`; that of
+                the installed compiler by default, or where there is none the newest published.
+
+        Raises:
+            ValueError: `num_pe` is neither 1 nor 2.
+            ArtifactNotFound: None was published for the weights and version, and it cannot be
+                compiled here.
+            ArtifactUnavailable: It was published, and is out of reach.
+            CompilationError: The vendor's compiler failed.
+        """
+        _check_num_pe(num_pe)
+        artifact = self._published()
+        published = artifact.enf if artifact else {}
+        compiler = find_compiler()
+        version = ir_version or (compiler.ir_version if compiler else _newest(published))
+        makes_it = compiler is not None and is_same_version(compiler.ir_version, version)
+        file = _of_version(published, version, f"{num_pe}pe")
+        if file is not None:
+            try:
+                return self._weights.store.fetch([file])[file.name].read_bytes()
+            except ArtifactUnavailable as error:
+                if not makes_it:
+                    raise
+                logger.warning("%s\nCompiling it instead.", error)
+        if compiler is not None and makes_it:
+            return self._compiled(compiler, num_pe)
+        raise ArtifactNotFound(self._no_enf(published, num_pe, version))
+
+    def dfg(self) -> bytes:
+        """The quantized graph that 0.8 published, an intermediate form of the vendor's compiler.
+
+        Raises:
+            ArtifactNotFound: None was published for this model and these weights.
+        """
+        from .artifacts import zoo
+
+        published = self._published()
+        versions = published.dfg if published else {}
+        files = versions.get(_newest(versions), {})
+        if not files:
+            having = sorted(
+                name for name, e in zoo().items() if any(a.dfg for a in e.sets.values())
+            )
+            msg = (
+                f"{self._name} has no DFG of the weights {self._weights.name!r}; 0.8 published "
+                f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. enf() and "
+                "model_source(precision='int8') give quantized programs"
+            )
+            raise ArtifactNotFound(msg)
+        file = files[max(files)]
+        return self._weights.store.fetch([file])[file.name].read_bytes()
+
+    def _published(self) -> Artifact | None:
+        """The published artifact, if the weights in use are those: no program is of others."""
+        return self._weights.sets.get(_PUBLISHED) if self._weights.name == _PUBLISHED else None
+
+    def _compiled(self, compiler: Compiler, num_pe: Literal[1, 2]) -> bytes:
+        program = self._quantized()  # whose name is its hash
+        key = recipe_key("enf", program.name, compiler.ir_version, num_pe)
+        path = self._weights.store.derive(
+            key, lambda: compiler.compile(program.read_bytes(), num_pe)
+        )
+        return path.read_bytes()
+
+    def _quantized(self) -> Path:
+        """The int8 program as the vendor's compiler wants it: of one image, and old enough."""
+        program = self._int8()
+        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.EDITS)
+
+        def build() -> bytes:
+            one_image = networks.set_batch_size(program.read_bytes(), 1)
+            return networks.with_opset(one_image, _COMPILERS_OPSET)
+
+        return self._weights.store.derive(key, build)
+
+    def _no_enf(self, published: _Files, num_pe: int, version: str) -> str:
+        known = ", ".join(published) or f"none of the weights {self._weights.name!r}"
+        return (
+            f"{self._name} has no ENF for {num_pe} PE and IR version {version or 'any'}; "
+            f"published: {known}. On a machine with furiosa-compiler it is compiled."
+        )
+
+    def tensor_ranges(self) -> dict[str, list[float]]:
         """Calibrated range, [least, greatest], of each tensor of the published `origin`.
 
         Raises:
@@ -57,11 +183,11 @@ class Programs(ABC):
         """
         from .quantization.calibrated import read_yaml
 
-        (path,) = self._store.fetch([self._published_ranges()]).values()
+        (path,) = self._weights.store.fetch([self._published_ranges()]).values()
         ranges: dict[str, list[float]] = read_yaml(path)
         return ranges
 
-    def cpu_program(self, *, precision: Precision = "fp32") -> Path:
+    def cpu(self, *, precision: Precision = "fp32") -> Path:
         """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
 
         Args:
@@ -71,26 +197,30 @@ class Programs(ABC):
             ArtifactNotFound: The weights in use were not calibrated for int8.
         """
         if precision == "int8":
-            return self._int8_program()
-        weights, spec = self._weights(), self._input_spec()
-        recipe = [weights.digest, spec.mean, spec.std, networks.fingerprint()]
-        return self._store.derive(recipe_key(*recipe), lambda: scaled_inside(weights.origin, spec))
+            return self._int8()
+        weights, spec = self._weights.resolve(), self._weights.spec.input
+        recipe = [weights.digest, spec.mean, spec.std, networks.EDITS]
+        return self._weights.store.derive(
+            recipe_key(*recipe), lambda: scaled_inside(weights.origin, spec)
+        )
 
-    def _int8_program(self) -> Path:
+    def _int8(self) -> Path:
         from .quantization import calibrated
 
-        program, path = self.cpu_program(), self._calibration_file()
-        origin = path.name if path else self._published_ranges().digest
+        program, path = self.cpu(), self._calibration_file()
+        origin = hash_file(path, "sha256") if path else self._published_ranges().digest
 
         def build() -> bytes:
             calibration = (
                 calibrated.read_calibration(path)
                 if path
-                else calibrated.Calibration(self.tensor_name_to_range)
+                else calibrated.Calibration(self.tensor_ranges())
             )
             return calibration.quantize(program.read_bytes())
 
-        return self._store.derive(recipe_key(program.name, calibrated.fingerprint(), origin), build)
+        return self._weights.store.derive(
+            recipe_key("int8", program.name, calibrated.RECIPE, origin), build
+        )
 
     def _calibration_file(self) -> Path | None:
         """File of the zoo's calibration of the weights; None for the ranges published with them.
@@ -100,7 +230,7 @@ class Programs(ABC):
         """
         from .quantization import calibrated
 
-        model, weights = self._catalogue_name(), self._weights()
+        model, weights = self._weights.model, self._weights.resolve()
         try:
             return calibrated.calibration_file(model, weights.name, weights.digest)
         except ArtifactNotFound:
@@ -114,8 +244,39 @@ class Programs(ABC):
         Raises:
             ArtifactNotFound: There is none.
         """
-        artifact = self._weights().artifact
+        artifact = self._weights.resolve().artifact
         if artifact is None or artifact.tensor_ranges is None:
-            msg = f"the weights {self.weights!r} of {self.name} have no calibrated tensor ranges"
+            name = self._weights.name
+            msg = f"the weights {name!r} of {self._name} have no calibrated tensor ranges"
             raise ArtifactNotFound(msg)
         return artifact.tensor_ranges
+
+
+def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
+    """Return a float32 ONNX model as one that takes uint8; one that already does stays as it is."""
+    inputs, _ = networks.signature(origin)
+    if [tensor.dtype for tensor in inputs] == ["uint8"]:
+        return origin
+    return networks.with_uint8_input(origin, spec.mean, spec.std)
+
+
+def _check_num_pe(num_pe: int) -> None:
+    """Raise ValueError unless it is 1 or 2."""
+    if num_pe not in (1, 2):
+        msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
+        raise ValueError(msg)
+
+
+def _of_version(files: _Files, version: str, size: str) -> File | None:
+    """The file of an IR version, of which `version` may have fewer digits."""
+    exact = files.get(version)
+    if exact is None:
+        exact = next((f for known, f in files.items() if is_same_version(known, version)), {})
+    return exact.get(size)
+
+
+def _newest(files: _Files) -> str:
+    """The newest IR version, compared as a version, or an empty string."""
+    from packaging.version import Version
+
+    return max(files, key=lambda version: Version(version.partition("_")[0]), default="")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import ExtraRequired, ImageError
-from .vision.tasks import ImageModel
+from ._lazy import require
+from .errors import ImageError
+from .model import Model
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -16,7 +17,7 @@ MOST_BYTES = 64 << 20
 """Largest photo that is accepted."""
 
 
-def make_app(model: ImageModel[Any], *, device: str | None = None) -> FastAPI:
+def make_app(model: Model[Any], *, device: str | None = None) -> FastAPI:
     """An ASGI application that runs a model.
 
     The photo is decoded from memory; no file is written.
@@ -29,12 +30,10 @@ def make_app(model: ImageModel[Any], *, device: str | None = None) -> FastAPI:
         ExtraRequired: FastAPI is not installed.
         ArtifactError: The weights cannot be had.
     """
-    try:
-        from fastapi import FastAPI, File, HTTPException, UploadFile
-        from fastapi.concurrency import run_in_threadpool
-    except ImportError as error:
-        msg = "serving needs FastAPI: pip install 'furiosa-model-zoo[serve]'"
-        raise ExtraRequired(msg) from error
+    require("fastapi", "serving needs FastAPI", extra="serve")
+    from fastapi import FastAPI, File, HTTPException, UploadFile
+    from fastapi.concurrency import run_in_threadpool
+
     model.cpu_program()
     app = FastAPI(title=f"furiosa-models {type(model).__name__}")
 

@@ -1,19 +1,43 @@
-"""What a model says of itself, as frozen dataclasses; public in `furiosa_models.types`."""
+"""What a model is, as data: its network, its input, its head, its labels, and its metadata.
+
+Nothing here needs numpy, so that models can be listed and described without it.
+"""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_args
 
 from .enums import Format, ModelTaskType
 
-__all__ = ["Metadata", "ModelInfo", "Publication", "Record", "Tags"]
+__all__ = [
+    "Head",
+    "ImageContext",
+    "ImageInput",
+    "Interpolation",
+    "Layout",
+    "Metadata",
+    "ModelRecord",
+    "ModelSpec",
+    "NetworkSpec",
+    "Publication",
+    "Record",
+    "Tags",
+    "as_context",
+    "check_choice",
+]
 
 _Self = TypeVar("_Self", bound="Record")
+
+Interpolation: TypeAlias = Literal[
+    "opencv_linear", "opencv_area", "pillow_bilinear", "pillow_bicubic"
+]
+Triple: TypeAlias = tuple[float, float, float]
+Resize: TypeAlias = Literal["stretch", "letterbox", "crop"]
 
 
 class Record:
@@ -56,16 +80,16 @@ class Record:
             return list(value) if isinstance(value, list) else value
 
         found = {}
-        for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            value = getattr(self, field.name)
-            is_default = field.default is not MISSING and value == field.default
+        for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            value = getattr(self, each.name)
+            is_default = each.default is not MISSING and value == each.default
             if not (
-                (include is not None and field.name not in include)
-                or (exclude is not None and field.name in exclude)
+                (include is not None and each.name not in include)
+                or (exclude is not None and each.name in exclude)
                 or (exclude_none and value is None)
                 or (exclude_defaults and is_default)
             ):
-                found[field.name] = plain(value)
+                found[each.name] = plain(value)
         return found
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
@@ -156,11 +180,11 @@ class Tags(Record):
 
 
 @dataclass(frozen=True)
-class ModelInfo(Record):
+class ModelRecord(Record):
     """What a model's `model_dump` gives: its metadata, and none of its artifacts."""
 
     name: str
-    task_type: ModelTaskType
+    task_type: ModelTaskType | None
     format: Format
     family: str | None
     version: str | None
@@ -172,3 +196,235 @@ def _check(name: str, value: object, kind: type) -> None:
     if value is not None and not isinstance(value, kind):
         msg = f"{name} must be {kind.__name__} or None, got {value!r}"
         raise TypeError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """What a network wants to see.
+
+    Attributes:
+        size: height and width of the input.
+        resize: `stretch` to the size; `letterbox`, keep the aspect ratio and pad (YOLO, with
+            enlarging and without rounding the padding to a stride); `crop`, resize the shorter
+            side to `resize_to` and keep the centre.
+        interpolation: the library and the method whose bits are repeated.
+        resize_to: shorter side before a crop; the longer is `int(resize_to * longer / shorter)`.
+        crop_rounding: an odd margin's half rounds to `floor` (ResNet50) or `even` (EfficientNet).
+        pad_value: grey level around an image that does not fill the input.
+        mean: subtracted from red, green and blue, 0..255.
+        std: divides red, green and blue, 0..255.
+        color: the network's order of channels.
+    """
+
+    size: tuple[int, int]
+    resize: Resize = "stretch"
+    interpolation: Interpolation = "opencv_linear"
+    resize_to: int | None = None
+    crop_rounding: Literal["floor", "even"] = "floor"
+    pad_value: int = 114
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+    color: Literal["rgb", "bgr"] = "rgb"
+
+    def layout(self, height: int, width: int) -> Layout:
+        """Return where a photo of a height and width lies on the input."""
+        return _layout(self, height, width)
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width that a photo is resized to, before any crop or padding."""
+        return self.layout(height, width).resized
+
+    def __post_init__(self) -> None:
+        check_choice("interpolation", self.interpolation, get_args(Interpolation))
+        check_choice("resize", self.resize, get_args(Resize))
+        check_choice("crop_rounding", self.crop_rounding, ("floor", "even"))
+        check_choice("color", self.color, ("rgb", "bgr"))
+        if self.resize == "crop" and not self.resize_to:
+            msg = "resize='crop' needs resize_to, the length of the shorter side before the crop"
+            raise ValueError(msg)
+        if 0.0 in self.std:
+            msg = f"std must not hold a zero, got {self.std}"
+            raise ValueError(msg)
+
+
+class Layout(NamedTuple):
+    """Where the resized image lies on the input: one rule for stretch, letterbox and crop."""
+
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+    scale: float
+    pad: tuple[float, float]
+
+
+def _layout(spec: ImageInput, height: int, width: int) -> Layout:
+    if spec.resize == "letterbox":
+        return _letterbox(spec, height, width)
+    if spec.resize == "crop":
+        return _crop(spec, height, width)
+    return Layout(spec.size, (0, 0), 1.0, (0.0, 0.0))
+
+
+def _letterbox(spec: ImageInput, height: int, width: int) -> Layout:
+    scale = min(spec.size[0] / height, spec.size[1] / width)
+    resized = max(round(height * scale), 1), max(round(width * scale), 1)
+    down, across = (spec.size[0] - resized[0]) / 2, (spec.size[1] - resized[1]) / 2
+    offset = round(down - 0.1), round(across - 0.1)  # an odd margin is one larger at the end
+    return Layout(resized, offset, scale, (across, down))
+
+
+def _crop(spec: ImageInput, height: int, width: int) -> Layout:
+    shorter, longer = sorted((height, width))
+    short = spec.resize_to or shorter
+    long = int(short * longer / shorter)
+    resized = (short, long) if height <= width else (long, short)
+    down, across = (
+        _centre(length - place, spec.crop_rounding)
+        for length, place in zip(resized, spec.size, strict=True)
+    )
+    offset = -down, -across
+    return Layout(resized, offset, short / shorter, (float(offset[1]), float(offset[0])))
+
+
+def _centre(margin: int, rounding: Literal["floor", "even"]) -> int:
+    """Return how much of a margin comes before the centre; negative is padding."""
+    if margin < 0:
+        return -(-margin // 2)
+    return round(margin / 2) if rounding == "even" else margin // 2
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContext:
+    """Where a network's input came from; what takes detections back to the photo.
+
+    Attributes:
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        scale: resized length over original length (letterbox and crop; 1 for stretch).
+        pad: width and height of the margin before the image; negative where a crop cuts.
+    """
+
+    width: int
+    height: int
+    scale: float = 1.0
+    pad: tuple[float, float] = (0.0, 0.0)
+
+    def keys(self) -> Iterator[str]:
+        """Return the names of the fields, which are the keys of the contexts of 0.10."""
+        return (each.name for each in fields(self))
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self.keys():
+            raise KeyError(key)
+        return getattr(self, key)
+
+
+def as_context(value: ImageContext | Mapping[str, Any]) -> ImageContext:
+    """Return the context, read from a mapping with the keys of 0.10 if it is one.
+
+    Raises:
+        ValueError: neither a context nor a mapping with only the keys of one.
+    """
+    if isinstance(value, ImageContext):
+        return value
+    try:
+        known = {"width": 0, "height": 0} | dict(value)
+        pad = known.pop("pad", (0.0, 0.0))
+        return ImageContext(**known, pad=(float(pad[0]), float(pad[1])))
+    except (TypeError, ValueError, IndexError) as error:
+        msg = f"a context has the keys width, height, scale and pad, got {value!r}"
+        raise ValueError(msg) from error
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network of `furiosa_models.networks`.
+
+    Attributes:
+        name: Its name there.
+        params: Its arguments.
+        layout: Layout of the checkpoints that a user may give, see
+            `furiosa_models.networks.adapters`.
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    layout: str = "native"
+
+
+class Head(Protocol):
+    """What makes results of a network's outputs: a frozen dataclass that knows its task.
+
+    `decode(outputs, contexts, labels, platform, **options)` returns one result for each image of a
+    batch; it takes the options of its task.
+    """
+
+    @property
+    def task(self) -> Any:
+        """The task, whose results it returns: a `furiosa_models.tasks.VisionTask`."""
+
+    @property
+    def decode(self) -> Callable[..., list[Any]]:
+        """Results of outputs."""
+
+    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that a graph decides, by the operations in which it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a network of the zoo is made of.
+
+    Attributes:
+        network: What checkpoints, and random weights, are poured into; None for a model that only
+            takes whole graphs.
+        input: What the network takes.
+        head: What makes results of its outputs.
+        labels: Name of the table of labels of the published weights, or the labels themselves.
+    """
+
+    network: NetworkSpec | None
+    input: ImageInput
+    head: Head
+    labels: str | tuple[str, ...] = ()
+
+    def override(
+        self,
+        *,
+        input: ImageInput | Mapping[str, Any] | None = None,
+        head: Head | Mapping[str, Any] | None = None,
+        labels: str | Sequence[str] | None = None,
+    ) -> ModelSpec:
+        """Return the specification with parts replaced.
+
+        Args:
+            input: Another input specification, or some of its fields.
+            head: Another head, or some of its fields.
+            labels: Name of another table of labels, or the labels.
+
+        Raises:
+            TypeError: A field is unknown.
+        """
+        if labels is None:
+            names = self.labels
+        else:
+            names = labels if isinstance(labels, str) else tuple(labels)
+        return ModelSpec(
+            self.network, _overridden(self.input, input), _overridden(self.head, head), names
+        )
+
+
+def _overridden(part: Any, by: Any) -> Any:
+    """A part of a specification, or another one in its place, or it with other fields."""
+    if by is None:
+        return part
+    if not isinstance(by, Mapping):
+        return by
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in by.items()}
+    return replace(part, **values) if values else part
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        msg = f"{name} must be one of {', '.join(choices)}, got {value!r}"
+        raise ValueError(msg)

@@ -1,15 +1,21 @@
-"""Which weights a model runs with: a named set of the catalogue, the user's own, or random ones."""
+"""Which weights a model runs with, and how they want to be fed and read.
+
+They are a named set of the catalog, the user's own, or random ones.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 from . import networks, settings
@@ -20,10 +26,12 @@ from .errors import (
     ArtifactError,
     ArtifactNotFound,
     ArtifactUnavailable,
+    WeightsError,
     WeightsFallbackWarning,
 )
+from .spec import ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["NetworkSpec", "WeightSet", "WeightsSource", "resolve"]
+__all__ = ["WeightSet", "Weights", "WeightsSource", "resolve"]
 
 
 class _ModelProto(Protocol):
@@ -35,22 +43,6 @@ WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | None"
 `ModelProto`, or None for the default."""
 
 _CHECKPOINTS = frozenset({".pt", ".pth"})
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSpec:
-    """A network of `furiosa_models.networks`.
-
-    Attributes:
-        name: Its name there.
-        params: Its arguments.
-        layout: Layout of the checkpoints that a user may give, see
-            `furiosa_models.networks.adapters`.
-    """
-
-    name: str
-    params: Mapping[str, Any]
-    layout: str = "native"
 
 
 class Built:
@@ -103,7 +95,134 @@ class WeightSet:
         )
 
 
-def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Store) -> WeightSet:
+class Weights:
+    """The weights of one model, resolved at their first use.
+
+    Args:
+        model: Name of the model in the catalog.
+        source: See `WeightsSource`.
+        spec: The model's own specification.
+        overrides: Arguments of `ModelSpec.override`: what the user states, which holds against
+            what the catalog states of a set and what a graph shows.
+        store: Where artifacts are kept; the user's cache by default.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        source: WeightsSource,
+        spec: ModelSpec,
+        overrides: Mapping[str, Any] = MappingProxyType({}),
+        store: Store | None = None,
+    ) -> None:
+        self.model = model
+        self.store = store or Store()
+        self._source = source
+        self._own_spec = spec
+        self._overrides = dict(overrides)
+        self._resolved: WeightSet | None = None
+        self._spec: ModelSpec | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def sets(self) -> Mapping[str, Artifact]:
+        """The sets of the catalog by name, in order of preference."""
+        return sets_of(self.model)
+
+    @property
+    def name(self) -> str:
+        """Name of the weights in use; before their first use, of those that are asked for."""
+        if self._resolved is not None:
+            return self._resolved.name
+        if self._source is None:
+            return next(iter(self.sets), "random")
+        return self._source if isinstance(self._source, str) else type(self._source).__name__
+
+    def resolve(self) -> WeightSet:
+        """Return the weights, which are fetched at the first call.
+
+        Raises:
+            ArtifactError: They cannot be had.
+        """
+        with self._lock:
+            if self._resolved is None:
+                self._resolved = resolve(
+                    self.model, self._source, self._own_spec.network, self.store
+                )
+            return self._resolved
+
+    @property
+    def origin(self) -> bytes:
+        """The network as float32 ONNX."""
+        return self.resolve().origin
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification as the weights in use want it; they are fetched."""
+        with self._lock:
+            if self._spec is None:
+                self._spec = self._specified(self.resolve())
+            return self._spec
+
+    @property
+    def stated(self) -> ModelSpec:
+        """The specification as far as it is known without fetching anything."""
+        if self._spec is not None:
+            return self._spec
+        return self._override(self._stated_by(self.sets.get(self.name)))
+
+    @property
+    def known(self) -> ModelSpec:
+        """`stated` of a set of the catalog that was not fetched yet, else `spec`."""
+        is_set = self._source is None or (
+            isinstance(self._source, str) and self._source in self.sets
+        )
+        return self.stated if self._resolved is None and is_set else self.spec
+
+    def pixels(self) -> ImageInput:
+        """Return the input specification but for its scaling; fetches only if the sets disagree."""
+        if self._resolved is None and self._source is None and self.sets:
+            specs = {
+                _without_scaling(self._override(self._stated_by(artifact)).input)
+                for artifact in self.sets.values()
+            }
+            if len(specs) == 1:
+                return specs.pop()
+        return _without_scaling(self.spec.input)
+
+    def _specified(self, weights: WeightSet) -> ModelSpec:
+        if weights.artifact is not None:
+            return self._override(self._stated_by(weights.artifact))
+        # The answer of a graph is kept: asking it takes longer than running it.
+        key = recipe_key("head operations", weights.digest, networks.EDITS)
+        path = self.store.derive(key, lambda: _last_operations(weights))
+        operations = frozenset(json.loads(path.read_bytes()))
+        fields = self._own_spec.head.fields_from_graph(operations)
+        return self._override(self._own_spec.override(head=fields))
+
+    def _stated_by(self, artifact: Artifact | None) -> ModelSpec:
+        """The specification as the catalog states it of a set."""
+        if artifact is None:
+            return self._own_spec
+        return self._own_spec.override(
+            input=artifact.input, head=artifact.head, labels=artifact.labels
+        )
+
+    def _override(self, spec: ModelSpec) -> ModelSpec:
+        return spec.override(**self._overrides)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "store": None, "_resolved": None, "_spec": None, "_lock": None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self.store = Store()
+        self._lock = threading.RLock()
+
+
+def resolve(
+    model: str, source: WeightsSource, network: NetworkSpec | None, store: Store
+) -> WeightSet:
     """The weights that `source` asks for.
 
     Args:
@@ -123,7 +242,9 @@ def resolve(model: str, source: WeightsSource, network: NetworkSpec, store: Stor
     if isinstance(source, str) and source in sets_of(model):
         return _named(sets_of(model)[source], store)
     if source == "random":
-        key = recipe_key("random", networks.fingerprint(), network.name, dict(network.params))
+        network = _needed(network, model, "random weights")
+        recipe = networks.RECIPES.get(network.name)
+        key = recipe_key("random", recipe, network.name, dict(network.params))
         return WeightSet("random", Built(key, lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
         return _from_file(model, os.fspath(source), network)
@@ -209,7 +330,7 @@ def _named(artifact: Artifact, store: Store) -> WeightSet:
         raise type(error)(msg) from error
 
 
-def _from_file(model: str, path: str, network: NetworkSpec) -> WeightSet:
+def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
     if not Path(path).is_file():
         names = ", ".join(map(repr, sets_of(model))) or "none"
         msg = (
@@ -219,8 +340,16 @@ def _from_file(model: str, path: str, network: NetworkSpec) -> WeightSet:
         raise ArtifactNotFound(msg)
     data = Path(path).read_bytes()
     if Path(path).suffix.lower() in _CHECKPOINTS:
-        data = _pour("pytorch", {path: data}, network)
+        data = _pour("pytorch", {path: data}, _needed(network, model, "a checkpoint"))
     return WeightSet(path, data)
+
+
+def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
+    """The network that weights are poured into."""
+    if network is None:
+        msg = f"{model} has no network to pour {what} into: give a whole graph (ONNX), or spec="
+        raise WeightsError(msg)
+    return network
 
 
 def _pour(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> bytes:
@@ -244,11 +373,12 @@ def _recipe_key(artifact: Artifact) -> str:
     """Digest over all that the built graph depends on: files, network code and its arguments."""
     network = artifact.network and {
         "name": artifact.network.name,
+        "recipe": networks.RECIPES.get(artifact.network.name),
         "reader": artifact.network.reader,
         "layout": artifact.network.layout,
         "params": dict(artifact.network.params),
     }
-    return recipe_key(networks.fingerprint(), network, [file.digest for file in artifact.files])
+    return recipe_key(network, [file.digest for file in artifact.files])
 
 
 def _warn_of_fallback(wanted: Artifact, used: Artifact) -> None:
@@ -267,3 +397,14 @@ def _callers_level() -> int:
     while (frame := frame and frame.f_back) and frame.f_code.co_filename.startswith(package):
         level += 1
     return level
+
+
+def _last_operations(weights: WeightSet) -> bytes:
+    """Names of the operations in which a graph ends, as JSON."""
+    operations = networks.head_operations(weights.origin).values()
+    return json.dumps(sorted(frozenset[str]().union(*operations))).encode()
+
+
+def _without_scaling(spec: ImageInput) -> ImageInput:
+    """The part of an input specification that uint8 pixels depend on."""
+    return replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

@@ -22,7 +22,7 @@ _OBJECT = re.compile(r"objects/(sha256|md5)/([0-9a-f]{2})/(\2[0-9a-f]+)")
 _NOTE = re.compile(r"derived/([0-9a-f]{2})/\1[0-9a-f]{62}|pins/[0-9a-f]{32}")
 _NOTE_TEXT = re.compile(rb"[0-9a-f]{64}")
 _LEFTOVERS = ("partial", "locks", "unreachable")
-_MOST_BYTES = 16 << 30
+_MAX_BYTES = 16 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Entry:
         algorithm: `sha256` or `md5`.
         digest: Its hash, and name.
         size: Size in bytes.
-        name: What the catalogue calls it; empty for what was built from other files.
+        name: What the catalog calls it; empty for what was built from other files.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Entry:
 
 
 def entries(store: Store) -> list[Entry]:
-    """Every file of the store, in the catalogue's order of names."""
+    """Return every file of the store, in the catalog's order of names."""
     names = {file.digest: f"{a.name}/{a.weights} {file.name}" for a, file in _zoo_files()}
     found = []
     for path in sorted((store.root / "objects").glob("*/*/*")):
@@ -56,7 +56,7 @@ def entries(store: Store) -> list[Entry]:
 
 
 def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
-    """The damaged files of the store: those whose bytes no longer have their hash.
+    """Return the damaged files of the store: those whose bytes no longer have their hash.
 
     Args:
         store: The store.
@@ -76,7 +76,7 @@ def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
 
 
 def remove(store: Store, artifacts: Iterable[Artifact]) -> int:
-    """Remove the files of some sets of weights; gives the bytes that were freed."""
+    """Remove the files of some sets of weights; return the bytes that were freed."""
     digests = {file.digest for artifact in artifacts for file in artifact.all_files}
     chosen = [entry for entry in entries(store) if entry.digest in digests]
     for entry in chosen:
@@ -168,7 +168,7 @@ def import_from(store: Store, path: Path) -> int:
 def _import_member(store: Store, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
     match = _OBJECT.fullmatch(info.name)
     stream = tar.extractfile(info) if info.isreg() else None
-    if stream is None or info.size > _MOST_BYTES or not (match or _NOTE.fullmatch(info.name)):
+    if stream is None or info.size > _MAX_BYTES or not (match or _NOTE.fullmatch(info.name)):
         msg = f"{info.name!r} has no place in an export of a cache"
         raise ArtifactCorrupted(msg)
     if match is None:

@@ -56,15 +56,15 @@ class Store:
         self.shared = tuple(settings.shared_caches() if shared is None else shared)
 
     def path(self, file: File) -> Path:
-        """Where the file's verified bytes are, or would be."""
+        """Return where the file's verified bytes are, or would be."""
         return self._object(file.algorithm, file.digest)
 
     def has(self, file: File) -> bool:
-        """Whether the file is in the store."""
+        """Return whether the file is in the store."""
         return self.path(file).is_file()
 
     def fetch(self, files: Iterable[File]) -> dict[str, Path]:
-        """Paths, by file name, of verified files, fetched where they are not in the store.
+        """Return the paths of verified files by name; what is not in the store is fetched.
 
         Raises:
             ArtifactUnavailable: No source could deliver a file (names each one and its reason),
@@ -89,7 +89,7 @@ class Store:
         return self.path(file)
 
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
-        """Path of what `build` makes, built once and kept under `key`.
+        """Return the path of what `build` makes, built once and kept under `key`.
 
         Where the cache cannot be written it is kept for the life of the process.
 
@@ -110,7 +110,7 @@ class Store:
                 return self._keep(self._scratch, key, data)
 
     def derived(self, key: str) -> Path | None:
-        """Path of what was built under `key` before, if it is there."""
+        """Return the path of what was built under `key` before, if it is there."""
         for root in self._layers:
             with suppress(OSError):
                 digest = (root / "derived" / key[:2] / key).read_text()
@@ -119,7 +119,7 @@ class Store:
         return None
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
-        """Whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
+        """Return whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
         return any(self._age(file) < UNREACHABLE_FOR_S for file in files)
 
     def note_unreachable(self, files: Iterable[File]) -> None:
@@ -174,12 +174,12 @@ class Store:
 
 
 def recipe_key(*recipe: object) -> str:
-    """Key for `Store.derive`, of all that a thing is made from; JSON can say what that is."""
+    """Return the key for `Store.derive` of all that a thing is made from, as JSON can say it."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 def hash_file(path: Path, algorithm: str) -> str:
-    """Hash of a file, in hex."""
+    """Return the hash of a file, in hex."""
     digest = hashlib.new(algorithm, usedforsecurity=algorithm == "sha256")
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):

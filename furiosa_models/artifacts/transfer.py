@@ -35,7 +35,7 @@ PATIENCE_S = 3600.0
 """How long to wait for another process before doing its work a second time."""
 
 _READ_ONLY = 0o444
-_MOST_BYTES = 16 << 30
+_MAX_BYTES = 2 << 30  # of a file whose size is not known
 
 
 def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool]) -> None:
@@ -82,7 +82,7 @@ def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) 
 
 @contextmanager
 def best_effort_lock(path: Path) -> Iterator[bool]:
-    """Hold a lock if that can be had; gives whether it is held, and never fails.
+    """Hold a lock if that can be had; yield whether it is held, and never fail.
 
     It spares a second download, and nothing depends on it: what is written is renamed into place
     whole and named by its hash, so that two writers at once do no harm. A lock may therefore be
@@ -123,7 +123,7 @@ class Partial:
         self._file = file
         self._bar = bar
         self.pieced = False
-        self._limit = _MOST_BYTES if file.size is None else file.size
+        self._limit = _MAX_BYTES if file.size is None else file.size
         self._position = 0
         self._digests = self._new_digests()
         try:

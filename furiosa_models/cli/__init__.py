@@ -80,8 +80,23 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     callback=_print_version,
     help="Show the version and exit.",
 )
-def cli() -> None:
+@click.option(
+    "--import",
+    "modules",
+    metavar="MODULE",
+    multiple=True,
+    help="Import a module first, one that registers models or backends of yours; repeatable.",
+)
+def cli(modules: tuple[str, ...]) -> None:
     """A vision model zoo: trained networks, on a FuriosaAI NPU or a plain CPU."""
+    if modules:
+        sys.path.insert(0, "")  # as `python -m` does: modules beside the user
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            msg = f"module {module!r} cannot be imported: {error}"
+            raise click.UsageError(msg) from error
 
 
 def main() -> None:

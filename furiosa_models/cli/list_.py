@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from ..artifacts.descriptor import zoo
-from ..catalog import list_models
+from ..catalog import Entry, entries, list_models
 from ..enums import Platform
 from . import options
 from .table import print_json, print_table
@@ -25,7 +24,7 @@ def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
         names = list_models(task=task or filter_type)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    rows = [_describe(name) for name in names]
+    rows = [_describe(entry) for entry in entries() if entry.name in names]
     if as_json:
         print_json(rows)
         return
@@ -35,13 +34,11 @@ def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
     )
 
 
-def _describe(name: str) -> dict[str, Any]:
-    # From the catalogue, not the class: that would import numpy for a few words.
-    entry = zoo()[name]
+def _describe(entry: Entry) -> dict[str, Any]:
     return {
-        "model": name,
-        "task": entry.task.value.lower(),
+        "model": entry.name,
+        "task": entry.task,
         "description": entry.summary,
         "postprocessors": [platform.name.lower() for platform in (Platform.RUST, Platform.PYTHON)],
-        "weights": list(entry.sets),
+        "weights": list(entry.weights),
     }

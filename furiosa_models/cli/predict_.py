@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import click
 from ..catalog import get_model
 from ..errors import ImageError
 from ..images.sources import count
-from ..tasks import Classification, Detections
+from ..tasks.base import Result
 from . import options
 from .table import print_json
 
 __all__ = ["command"]
 
+_TASK_OPTIONS = ("score_threshold", "iou_threshold", "top_k")
 _FRAME = re.compile(r"(?P<video>.+)#(?P<index>\d+)")
 
 
@@ -34,7 +36,7 @@ _FRAME = re.compile(r"(?P<video>.+)#(?P<index>\d+)")
 @options.weights
 @click.option("--score-threshold", type=float, help="Least score of a detection, 0 to 1.")
 @click.option("--iou-threshold", type=float, help="Largest overlap of two detections, 0 to 1.")
-@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--top-k", type=click.IntRange(min=1), help="Number of classes of a photo.")
 @options.draft
 @options.device
 @options.postprocess
@@ -53,13 +55,20 @@ def command(
     A photo that cannot be read is reported, the others are still run, and the exit code is 1.
     """
     report = _Report(output, as_json=as_json)
+    task_options = {name: arguments.pop(name) for name in _TASK_OPTIONS}
     with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
+        given = {name: value for name, value in task_options.items() if value is not None}
+        if unknown := given.keys() - {*network.vision_task.options}:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
+            msg = f"{type(network).__name__} has no {names}: its task is {network.vision_task.name}"
+            raise click.UsageError(msg)
         results = network.predict(
             images,
             stream=True,
             on_error=report.tell,
             progress=_shows_progress(images, as_json=as_json),
             **arguments,
+            **given,
         )
         for result in results:
             report.add(result)
@@ -89,7 +98,7 @@ class _Report:
         click.echo(f"Error: {error}", err=True)
         self.failed = True
 
-    def add(self, result: Detections | Classification) -> None:
+    def add(self, result: Result) -> None:
         """Write and print a result, or keep it for the document."""
         # A frame of a video and what a URL gives are kept decoded, and have a name.
         image: Any = result.image
@@ -99,9 +108,9 @@ class _Report:
         if self._as_json:
             self.entries.append(entry)
         else:
-            _print(entry)
+            _print(name, list(result.describe()), files)
 
-    def _write(self, result: Detections | Classification, name: str) -> list[str]:
+    def _write(self, result: Result, name: str) -> list[str]:
         """Write the annotated photo and its JSON; two photos of one name do not share files."""
         if self._output is None:
             return []
@@ -126,13 +135,9 @@ def _stem(name: str) -> str:
     return f"{Path(frame['video']).stem}-frame{int(frame['index']):06d}"
 
 
-def _print(entry: dict[str, Any]) -> None:
-    click.secho(entry["image"], bold=True)
-    for item in entry["results"]:
-        box = ", ".join(f"{edge:.0f}" for edge in item.get("box", ()))
-        score = "     -" if item["score"] is None else f"{item['score']:6.3f}"
-        click.echo(f"  {score}  {item.get('label', 'person')}" + (box and f"  [{box}]"))
-    if not entry["results"]:
-        click.echo("  nothing found")
-    for file in entry["files"]:
+def _print(name: str, lines: Sequence[str], files: Sequence[str]) -> None:
+    click.secho(name, bold=True)
+    for line in lines or ["nothing found"]:
+        click.echo(f"  {line}")
+    for file in files:
         click.echo(f"  -> {file}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .._lazy import require
 from ..catalog import get_model
-from ..errors import ExtraRequired
 from ..serving import make_app
 from . import options
 
@@ -25,9 +25,4 @@ def command(
     """Serve a MODEL over HTTP: POST a photo as `image` to /infer."""
     network = get_model(model, weights=weights, postprocessor_type=postprocess)
     app = make_app(network, device=device)
-    try:
-        import uvicorn
-    except ImportError as error:
-        msg = "serving needs uvicorn: pip install 'furiosa-model-zoo[serve]'"
-        raise ExtraRequired(msg) from error
-    uvicorn.run(app, host=host, port=port)
+    require("uvicorn", "serving needs uvicorn", extra="serve").run(app, host=host, port=port)

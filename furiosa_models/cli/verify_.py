@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
@@ -79,7 +79,7 @@ def command(
     print_table(["metric", *measured, "published", "published on"], _rows(measured, published))
 
 
-def _precisions(network: Model) -> list[Precision]:
+def _precisions(network: Model[Any]) -> list[Precision]:
     """What the weights in use can be run in."""
     try:
         network.cpu_program(precision="int8")

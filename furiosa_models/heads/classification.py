@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..images.preprocess import ImageContext
 from ..ops import native
-from ..ops.checks import check_array, check_choice
+from ..ops.checks import check_array, check_choice, check_count
+from ..spec import ImageContext
 from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
-from .base import Outputs, check_count
 
 __all__ = ["Activation", "ClassificationHead", "TopK", "rank_classes"]
 
@@ -46,7 +45,7 @@ class ClassificationHead:
 
     def decode(
         self,
-        outputs: Outputs,
+        outputs: Sequence[npt.NDArray[Any]],
         contexts: Sequence[ImageContext],  # noqa: ARG002 - a class has no place in the photo
         names: Sequence[str],
         platform: Platform,

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..images.preprocess import ImageContext
 from ..ops.anchors import Anchors, yolo_p6_anchors
-from ..ops.checks import check_array
+from ..ops.boxes import to_photo
+from ..ops.checks import check_array, check_contexts, check_count
+from ..spec import ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
-from .base import Outputs, check_contexts, check_count, or_default, to_photo
 from .yolo import YoloMaps, YoloRules, check_levels, decode_yolo
 
 __all__ = ["KEYPOINTS", "PoseArrays", "PoseHead", "decode_pose"]
@@ -57,7 +57,7 @@ class PoseHead:
 
     def decode(
         self,
-        outputs: Outputs,
+        outputs: Sequence[npt.NDArray[Any]],
         contexts: Sequence[ImageContext],
         names: Sequence[str],  # noqa: ARG002 - all are people
         platform: Platform,
@@ -88,8 +88,8 @@ class PoseHead:
             outputs[1::2],
             self.anchors,
             self.strides,
-            score_threshold=or_default(score_threshold, self.score_threshold),
-            iou_threshold=or_default(iou_threshold, self.iou_threshold),
+            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
+            iou_threshold=self.iou_threshold if iou_threshold is None else iou_threshold,
             max_detections=self.max_detections,
             platform=platform,
         )

@@ -17,15 +17,21 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..images.preprocess import ImageContext
 from ..ops import native
 from ..ops.anchors import Anchors, default_boxes, multiple_grid_anchors
-from ..ops.boxes import check_boxes
-from ..ops.checks import check_choice, check_limit, check_maps, check_unit
+from ..ops.checks import (
+    check_boxes,
+    check_choice,
+    check_contexts,
+    check_count,
+    check_limit,
+    check_maps,
+    check_unit,
+)
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import least_score, loose_logit, sigmoid
+from ..spec import ImageContext
 from ..tasks.detection import DETECTION, Detections, DetectionTask
-from .base import Outputs, check_contexts, check_count, or_default
 
 __all__ = ["Activation", "ChannelOrder", "DeltaOrder", "SSDHead", "SSDLayout", "decode_ssd"]
 
@@ -75,7 +81,7 @@ class SSDHead:
 
     def decode(
         self,
-        outputs: Outputs,
+        outputs: Sequence[npt.NDArray[Any]],
         contexts: Sequence[ImageContext],
         names: Sequence[str],
         platform: Platform,
@@ -108,9 +114,9 @@ class SSDHead:
             self._anchors(),
             activation=self.activation,
             layout=SSDLayout(self.channels, self.deltas),
-            score_threshold=or_default(score_threshold, self.score_threshold),
+            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
             strict=self.strict,
-            iou_threshold=or_default(iou_threshold, self.iou_threshold),
+            iou_threshold=self.iou_threshold if iou_threshold is None else iou_threshold,
             max_per_class=self.max_per_class,
             max_detections=self.max_detections,
             platform=platform,

@@ -21,14 +21,21 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..images.preprocess import ImageContext
 from ..ops import native
 from ..ops.anchors import Anchors, yolo_p5_anchors
-from ..ops.checks import check_array, check_limit, check_maps, check_unit
+from ..ops.boxes import to_photo
+from ..ops.checks import (
+    check_array,
+    check_contexts,
+    check_count,
+    check_limit,
+    check_maps,
+    check_unit,
+)
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import least_score, loose, loose_logit, sigmoid
+from ..spec import ImageContext
 from ..tasks.detection import DETECTION, Detections, DetectionTask
-from .base import Outputs, check_contexts, check_count, or_default, to_photo
 
 __all__ = [
     "BOX_CHANNELS",
@@ -88,7 +95,7 @@ class YOLOv5Head:
 
     def decode(
         self,
-        outputs: Outputs,
+        outputs: Sequence[npt.NDArray[Any]],
         contexts: Sequence[ImageContext],
         names: Sequence[str],
         platform: Platform,
@@ -119,9 +126,9 @@ class YOLOv5Head:
             outputs,
             self.anchors,
             self.strides,
-            with_sigmoid=or_default(with_sigmoid, not self.sigmoid_inside),
-            score_threshold=or_default(score_threshold, self.score_threshold),
-            iou_threshold=or_default(iou_threshold, self.iou_threshold),
+            with_sigmoid=not self.sigmoid_inside if with_sigmoid is None else with_sigmoid,
+            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
+            iou_threshold=self.iou_threshold if iou_threshold is None else iou_threshold,
             max_candidates=self.max_candidates,
             max_detections=self.max_detections,
             platform=platform,

@@ -12,18 +12,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError
+from ..errors import ImageError, ShapeError
 from ..progress import Bar
 from ..runtime.machine import available_cpus, workers
 from .jpeg import Resized
-from .preprocess import ImageContext
 from .read import Color, DecodedImage, ImageSource, read_image, remember
 from .sources import expand_sources
 
@@ -32,15 +31,11 @@ __all__ = ["OnError", "Steps", "check_on_error", "in_threads", "pipelined"]
 logger = logging.getLogger(__name__)
 
 OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[Any, ImageError], object]'
-"""What becomes of a photo that cannot be read: see `ImageModel.predict`."""
-
-
-class _Result(Protocol):
-    image: Any
+"""What becomes of a photo that cannot be read: see `Model.predict`."""
 
 
 T = TypeVar("T")
-Result = TypeVar("Result", bound=_Result)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +48,15 @@ class Steps(Generic[Result]):
         prepare: Images to the network's input and their contexts.
         run: The input to the network's outputs.
         decode: Outputs and contexts to results.
+        where: Where the network runs, and why there, in words.
     """
 
     color: Color
     draft: Resized | None
-    prepare: Callable[[Sequence[DecodedImage]], tuple[npt.NDArray[np.uint8], list[ImageContext]]]
-    run: Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
-    decode: Callable[[Sequence[npt.NDArray[Any]], Sequence[ImageContext]], list[Result]]
+    prepare: Callable[[Sequence[DecodedImage]], tuple[npt.NDArray[Any], Any]]
+    run: Callable[[npt.NDArray[Any]], list[npt.NDArray[Any]]]
+    decode: Callable[[Sequence[npt.NDArray[Any]], Any], list[Result]]
+    where: str = ""
 
     def read(self, photo: ImageSource) -> DecodedImage:
         """Decode a photo; a frame of a video comes decoded."""
@@ -74,7 +71,11 @@ class Steps(Generic[Result]):
     def results(self, images: Sequence[DecodedImage]) -> list[Result]:
         """Results of decoded images."""
         tensor, contexts = self.prepare(images)
-        return self.decode(self.run(tensor), contexts)
+        results = self.decode(self.run(tensor), contexts)
+        if len(results) != len(images):
+            msg = f"postprocess gave {len(results)} results for {len(images)} photos"
+            raise ShapeError(msg)
+        return results
 
 
 class _Bad(NamedTuple):
@@ -118,7 +119,7 @@ def pipelined(
         source: Photos, folders, globs, videos, or a sequence or iterator of them. It is read in
             the caller's thread, a few batches ahead of the results.
         batch_size: Photos run at once.
-        on_error: See `ImageModel.predict`.
+        on_error: See `Model.predict`.
         bar: Is told of every photo, good or bad.
     """
     threads = workers() + 1  # while the others are at the network, one reads what comes next
@@ -169,7 +170,8 @@ def _read(steps: Steps[Any], photo: Any) -> DecodedImage | _Bad:
 
 
 def _with_image(result: Result, photo: ImageSource, image: DecodedImage) -> Result:
-    result.image = remember(photo, image)
+    with suppress(AttributeError):  # a result of a user's own need not keep its photo
+        result.image = remember(photo, image)  # type: ignore[attr-defined]
     return result
 
 

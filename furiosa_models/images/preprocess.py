@@ -2,157 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from furiosa_models.enums import Platform
 from furiosa_models.errors import ShapeError
-from furiosa_models.images.resize import Interpolation, check_image, resize_numpy
+from furiosa_models.images.resize import resize_numpy
 from furiosa_models.ops import native
-from furiosa_models.ops.checks import check_array, check_choice
+from furiosa_models.ops.checks import check_array, check_image
+from furiosa_models.spec import ImageContext, ImageInput, Layout
 
-__all__ = ["ImageContext", "ImageInput", "as_context", "normalize", "prepare"]
+__all__ = ["normalize", "prepare"]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-Triple: TypeAlias = tuple[float, float, float]
-Resize: TypeAlias = Literal["stretch", "letterbox", "crop"]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInput:
-    """What a network wants to see.
-
-    Attributes:
-        size: height and width of the input.
-        resize: `stretch` to the size; `letterbox`, keep the aspect ratio and pad (YOLO, with
-            enlarging and without rounding the padding to a stride); `crop`, resize the shorter
-            side to `resize_to` and keep the centre.
-        interpolation: see `resize.Interpolation`.
-        resize_to: shorter side before a crop; the longer is `int(resize_to * longer / shorter)`.
-        crop_rounding: an odd margin's half rounds to `floor` (ResNet50) or `even` (EfficientNet).
-        pad_value: grey level around an image that does not fill the input.
-        mean: subtracted from red, green and blue, 0..255.
-        std: divides red, green and blue, 0..255.
-        color: the network's order of channels.
-    """
-
-    size: tuple[int, int]
-    resize: Resize = "stretch"
-    interpolation: Interpolation = "opencv_linear"
-    resize_to: int | None = None
-    crop_rounding: Literal["floor", "even"] = "floor"
-    pad_value: int = 114
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
-    color: Literal["rgb", "bgr"] = "rgb"
-
-    def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width that a photo is resized to, before any crop or padding."""
-        return _layout(self, height, width).resized
-
-    def __post_init__(self) -> None:
-        check_choice("interpolation", self.interpolation, get_args(Interpolation))
-        check_choice("resize", self.resize, get_args(Resize))
-        check_choice("crop_rounding", self.crop_rounding, ("floor", "even"))
-        check_choice("color", self.color, ("rgb", "bgr"))
-        if self.resize == "crop" and not self.resize_to:
-            msg = "resize='crop' needs resize_to, the length of the shorter side before the crop"
-            raise ValueError(msg)
-        if 0.0 in self.std:
-            msg = f"std must not hold a zero, got {self.std}"
-            raise ValueError(msg)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageContext:
-    """Where a network's input came from; what takes detections back to the photo.
-
-    Attributes:
-        width: of the photo, in pixels.
-        height: of the photo, in pixels.
-        scale: resized length over original length (letterbox and crop; 1 for stretch).
-        pad: width and height of the margin before the image; negative where a crop cuts.
-    """
-
-    width: int
-    height: int
-    scale: float = 1.0
-    pad: tuple[float, float] = (0.0, 0.0)
-
-    def keys(self) -> Iterator[str]:
-        """Return the names of the fields, which are the keys of the contexts of 0.10."""
-        return (field.name for field in fields(self))
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self.keys():
-            raise KeyError(key)
-        return getattr(self, key)
-
-
-def as_context(value: ImageContext | Mapping[str, Any]) -> ImageContext:
-    """Return the context, read from a mapping with the keys of 0.10 if it is one.
-
-    Raises:
-        ValueError: neither a context nor a mapping with only the keys of one.
-    """
-    if isinstance(value, ImageContext):
-        return value
-    try:
-        known = {"width": 0, "height": 0} | dict(value)
-        pad = known.pop("pad", (0.0, 0.0))
-        return ImageContext(**known, pad=(float(pad[0]), float(pad[1])))
-    except (TypeError, ValueError, IndexError) as error:
-        msg = f"a context has the keys width, height, scale and pad, got {value!r}"
-        raise ValueError(msg) from error
-
-
-class _Layout(NamedTuple):
-    """Where the resized image lies on the input: one rule for stretch, letterbox and crop."""
-
-    resized: tuple[int, int]
-    offset: tuple[int, int]
-    scale: float
-    pad: tuple[float, float]
-
-
-def _layout(spec: ImageInput, height: int, width: int) -> _Layout:
-    if spec.resize == "letterbox":
-        return _letterbox(spec, height, width)
-    if spec.resize == "crop":
-        return _crop(spec, height, width)
-    return _Layout(spec.size, (0, 0), 1.0, (0.0, 0.0))
-
-
-def _letterbox(spec: ImageInput, height: int, width: int) -> _Layout:
-    scale = min(spec.size[0] / height, spec.size[1] / width)
-    resized = max(round(height * scale), 1), max(round(width * scale), 1)
-    down, across = (spec.size[0] - resized[0]) / 2, (spec.size[1] - resized[1]) / 2
-    offset = round(down - 0.1), round(across - 0.1)  # an odd margin is one larger at the end
-    return _Layout(resized, offset, scale, (across, down))
-
-
-def _crop(spec: ImageInput, height: int, width: int) -> _Layout:
-    shorter, longer = sorted((height, width))
-    short = spec.resize_to or shorter
-    long = int(short * longer / shorter)
-    resized = (short, long) if height <= width else (long, short)
-    down, across = (
-        _centre(length - place, spec.crop_rounding)
-        for length, place in zip(resized, spec.size, strict=True)
-    )
-    offset = -down, -across
-    return _Layout(resized, offset, short / shorter, (float(offset[1]), float(offset[0])))
-
-
-def _centre(margin: int, rounding: Literal["floor", "even"]) -> int:
-    """Return how much of a margin comes before the centre; negative is padding."""
-    if margin < 0:
-        return -(-margin // 2)
-    return round(margin / 2) if rounding == "even" else margin // 2
 
 
 def prepare(
@@ -180,7 +44,7 @@ def prepare(
     check_image(image, channels=(3,))
     canvas = np.empty((3, *spec.size), np.uint8) if out is None else _check_out(out, spec.size)
     height, width = size or image.shape[:2]
-    layout = _layout(spec, height, width)
+    layout = spec.layout(height, width)
     reverse = bgr is (spec.color == "rgb")
     if native.wanted(platform):
         native.load().prepare(
@@ -205,7 +69,7 @@ def _check_out(out: Pixels, size: tuple[int, int]) -> Pixels:
     return out
 
 
-def _prepare_numpy(image: Pixels, spec: ImageInput, layout: _Layout, canvas: Pixels) -> None:
+def _prepare_numpy(image: Pixels, spec: ImageInput, layout: Layout, canvas: Pixels) -> None:
     resized = resize_numpy(image, *layout.resized, spec.interpolation)
     (top, rows), (left, columns) = (
         _visible(length, place, offset)

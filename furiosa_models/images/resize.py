@@ -11,21 +11,18 @@ the published accuracies were measured with these.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from furiosa_models.enums import Platform
-from furiosa_models.errors import ShapeError
 from furiosa_models.ops import native
-from furiosa_models.ops.checks import check_choice
+from furiosa_models.ops.checks import check_choice, check_image
+from furiosa_models.spec import Interpolation
 
-__all__ = ["Interpolation", "check_image", "resize", "resize_numpy"]
+__all__ = ["resize", "resize_numpy"]
 
-Interpolation: TypeAlias = Literal[
-    "opencv_linear", "opencv_area", "pillow_bilinear", "pillow_bicubic"
-]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 _Indices: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float64]
@@ -70,25 +67,6 @@ def resize(
         out = resize_numpy(pixels, height, width, interpolation)
     resized: Pixels = out[:, :, 0] if image.ndim == 2 else out
     return resized
-
-
-def check_image(image: object, channels: tuple[int, ...]) -> None:
-    """Raise ShapeError unless `image` is a uint8 array `(h, w[, c])` with pixels."""
-    if isinstance(image, np.ndarray):
-        depth = image.shape[2] if image.ndim == 3 else 1
-        flat = image.ndim == 2 and 1 in channels
-        if (
-            image.dtype == np.uint8
-            and image.size
-            and (flat or (image.ndim == 3 and depth in channels))
-        ):
-            return
-        got = f"{image.dtype} of shape {image.shape}"
-    else:
-        got = type(image).__name__
-    wanted = " or ".join(str(count) for count in channels)
-    msg = f"an image must be a uint8 array of h x w x {wanted} with at least one pixel, got {got}"
-    raise ShapeError(msg)
 
 
 def resize_numpy(image: Pixels, height: int, width: int, interpolation: Interpolation) -> Pixels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -13,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ExtraRequired, ImageError
+from .._lazy import require
+from ..errors import ImageError
 from .read import DecodedImage
 
 __all__ = ["SUFFIXES", "decode_video", "frames", "is_video"]
@@ -73,7 +73,7 @@ def _decoded(source: Source, layout: str) -> Generator[DecodedImage, None, None]
 
 @contextmanager
 def _opened(source: Source, name: str) -> Iterator[Any]:
-    av = _import_av()
+    av = require("av", "videos need PyAV", extra="video")
     try:
         with _open(av, source) as container:
             if not container.streams.video:
@@ -91,11 +91,3 @@ def _open(av: Any, source: Source) -> Any:
         return av.open(os.fspath(source))
     driver, device = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
     return av.open(device.format(source), format=driver)
-
-
-def _import_av() -> Any:
-    try:
-        return importlib.import_module("av")
-    except ImportError as error:
-        msg = "videos need PyAV, which is not installed: pip install 'furiosa-model-zoo[video]'"
-        raise ExtraRequired(msg) from error

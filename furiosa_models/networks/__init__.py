@@ -8,31 +8,35 @@ model = build("efficientnet", NamedWeights(arrays), variant="lite0")
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import choose
+from .._lazy import lazy
 
 if TYPE_CHECKING:
     import onnx
 
-    from .edit import head_operations, set_batch_size, signature, with_uint8_input
-    from .opset import with_opset
+    from .edit import (
+        head_operations,
+        set_batch_size,
+        signature,
+        to_bytes,
+        with_opset,
+        with_uint8_input,
+    )
     from .readers import read_weights
-    from .weights import NamedWeights, RandomWeights, RecordedWeights, Weights
+    from .weights import NamedWeights, RandomWeights, Weights
 
 __all__ = [
+    "EDITS",
     "NETWORKS",
+    "RECIPES",
     "NamedWeights",
     "RandomWeights",
-    "RecordedWeights",
     "build",
-    "fingerprint",
     "head_operations",
     "read_weights",
+    "recipe",
     "set_batch_size",
     "signature",
     "to_bytes",
@@ -40,43 +44,47 @@ __all__ = [
     "with_uint8_input",
 ]
 
+RECIPES = {
+    "efficientnet": 1,
+    "efficientnet_v2": 1,
+    "mobilenet_ssd": 1,
+    "mobilenet_v2": 1,
+    "mobilenet_v2_ssd": 1,
+    "resnet": 1,
+    "ssd_resnet34": 1,
+    "yolov5": 1,
+    "yolov7_pose": 1,
+}
+"""Recipe number of each builder: raise it when another graph comes of the same weights, because of
+the builder, of what it shares with others, or of how the weights are read."""
+
+EDITS = 1
+"""Recipe number of `edit`: raise it when an edit gives other bytes, or a question another answer.
+What was built with an older number is built again, once."""
+
+NETWORKS = tuple(RECIPES)
+
 # Names that bring in numpy or onnx, which importing this package does not.
-_LAZY = {
-    "NamedWeights": "weights",
-    "RandomWeights": "weights",
-    "RecordedWeights": "weights",
-    "head_operations": "edit",
-    "read_weights": "readers",
-    "set_batch_size": "edit",
-    "signature": "edit",
-    "with_opset": "opset",
-    "with_uint8_input": "edit",
-}
-
-_BUILDERS = {
-    "efficientnet": "furiosa_models.networks.builders.efficientnet:build",
-    "efficientnet_v2": "furiosa_models.networks.builders.efficientnet_v2:build",
-    "mobilenet_ssd": "furiosa_models.networks.builders.mobilenet_ssd:build",
-    "mobilenet_v2": "furiosa_models.networks.builders.mobilenet_v2:build",
-    "mobilenet_v2_ssd": "furiosa_models.networks.builders.mobilenet_v2_ssd:build",
-    "resnet": "furiosa_models.networks.builders.resnet:build",
-    "ssd_resnet34": "furiosa_models.networks.builders.ssd_resnet34:build",
-    "yolov5": "furiosa_models.networks.builders.yolov5:build",
-    "yolov7_pose": "furiosa_models.networks.builders.yolov7_pose:build",
-}
-
-NETWORKS = tuple(_BUILDERS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "edit": [
+            "head_operations",
+            "set_batch_size",
+            "signature",
+            "to_bytes",
+            "with_opset",
+            "with_uint8_input",
+        ],
+        "readers": ["read_weights"],
+        "weights": ["NamedWeights", "RandomWeights"],
+    },
+    modules=["edit"],
+)
 
 
 def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
-    """The ONNX model of a network: float32, NCHW, opset 17.
+    """Return the ONNX model of a network: float32, NCHW, opset 17.
 
     Args:
         network: A name of `NETWORKS`.
@@ -87,24 +95,20 @@ def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
         ModelNotFound: No network has that name.
         WeightsError: A parameter is missing, or has the wrong shape.
     """
-    module, _, function = choose(_BUILDERS, network, "network").partition(":")
-    model: onnx.ModelProto = getattr(importlib.import_module(module), function)(weights, **params)
+    recipe(network)
+    builder = importlib.import_module(f".builders.{network}", __name__)
+    model: onnx.ModelProto = builder.build(weights, **params)
     return model
 
 
-def to_bytes(model: onnx.ModelProto) -> bytes:
-    """The model's bytes, the same for the same model in every process."""
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+def recipe(network: str) -> int:
+    """Return the number of a network's recipe: another one where the built graph is another.
 
+    Raises:
+        ModelNotFound: No network has that name.
+    """
+    if network not in RECIPES:
+        from .options import choose
 
-@cache
-def fingerprint() -> str:
-    """sha256 of this package's sources: changes whenever a built model might."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        source = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()}:{len(source)}:".encode())
-        digest.update(source)
-    return digest.hexdigest()
+        choose(RECIPES, network, "network")
+    return RECIPES[network]

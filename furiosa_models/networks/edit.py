@@ -1,26 +1,62 @@
-"""Edits of finished ONNX models, ours or anyone's, and questions to them."""
+"""Every edit of ONNX models, ours or anyone's, and every question to them.
+
+Models come as bytes or as a `ModelProto`, which is never changed; `load` reads a file whose weights
+may lie beside it. What an edit gives is bytes, the same for the same model in every process. A
+protobuf message has at most 2 GiB: `save` writes the weights of a larger model beside it.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import helper, numpy_helper, shape_inference
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..errors import ShapeError, WeightsError
 
-__all__ = ["TensorInfo", "head_operations", "set_batch_size", "signature", "with_uint8_input"]
+__all__ = [
+    "MOVES",
+    "Model",
+    "TensorInfo",
+    "external_files",
+    "get_output_names",
+    "get_pure_input_names",
+    "head_operations",
+    "load",
+    "parse",
+    "save",
+    "set_batch_size",
+    "signature",
+    "to_bytes",
+    "with_opset",
+    "with_uint8_input",
+]
 
-# Operations that move or relabel numbers without computing new ones.
-_MOVES = frozenset(
+logger = logging.getLogger(__name__)
+
+Model: TypeAlias = "bytes | onnx.ModelProto"
+
+MOVES = frozenset(
     {"Cast", "Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
     | {"Transpose", "Unsqueeze"}
 )
+"""Operations that move or relabel numbers without computing new ones."""
+
+MAX_BYTES = (1 << 31) - 1
+"""Most bytes of a protobuf message, and so of a model in one file."""
+
+_LARGE = 1 << 10
+_DEFAULT_DOMAIN = ("", "ai.onnx")
+_CHANGED = frozenset({"RoiAlign"})  # another default between 13 and 17
+_OLDEST_IR_VERSION = 7
 
 
 class TensorInfo(NamedTuple):
@@ -37,26 +73,120 @@ class TensorInfo(NamedTuple):
     dtype: str
 
 
-def signature(model: bytes) -> tuple[list[TensorInfo], list[TensorInfo]]:
-    """Inputs and outputs of a model; initialisers do not count as inputs."""
-    graph = parse(model).graph
+def parse(model: Model) -> onnx.ModelProto:
+    """Return a copy of a model that may be changed.
+
+    Raises:
+        TypeError: It is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are no ONNX model.
+    """
+    if not isinstance(model, onnx.ModelProto):
+        return _read(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """Return the model of a file, with the weights that lie in files beside it.
+
+    Raises:
+        WeightsError: The file cannot be read or is no ONNX model, or its weights are missing, too
+            short, or outside its folder.
+    """
+    try:
+        proto = _read(Path(path).read_bytes())
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}"
+        raise WeightsError(msg) from error
+    for tensor in _tensors(proto.graph):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            _take_in(tensor, Path(path))
+    return proto
+
+
+def to_bytes(model: onnx.ModelProto) -> bytes:
+    """Return the model's bytes, the same for the same model in every process.
+
+    Raises:
+        WeightsError: They would be more than a protobuf message holds.
+    """
+    if _size(model) > MAX_BYTES:
+        msg = (
+            f"the model has {_size(model)} bytes of weights, and ONNX holds {MAX_BYTES} in one "
+            "file: furiosa_models.networks.edit.save writes them beside it"
+        )
+        raise WeightsError(msg)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
+    """Write a model; one that is too large for a file has its weights beside it.
+
+    Args:
+        model: The model.
+        path: The file. The weights of a large model are in `{path}.data`.
+
+    Returns:
+        The files that were written.
+    """
+    target = Path(path)
+    if _size(model) <= MAX_BYTES:
+        target.write_bytes(to_bytes(model))
+        return [target]
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model)
+    data = target.with_name(f"{target.name}.data")
+    with data.open("wb") as stream:
+        for tensor in _tensors(proto.graph):
+            if len(tensor.raw_data) > _LARGE:
+                _put_out(tensor, stream, data.name)
+    target.write_bytes(to_bytes(proto))
+    return [target, data]
+
+
+def external_files(model: Model) -> list[str]:
+    """Return the names of the files that hold weights of a model, relative to its own.
+
+    Weights of branches, of `Constant` nodes and of functions count as well.
+    """
+    proto = _view(model)
+    bodies = (node for function in proto.functions for node in function.node)
+    found = itertools.chain(_tensors(proto.graph), *map(_tensors_of_node, bodies))
+    return sorted({_external(t)["location"] for t in found if t.data_location == t.EXTERNAL})
+
+
+def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
+    """Return the inputs and outputs of a model; initializers do not count as inputs."""
+    graph = _view(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
 
 
-def head_operations(model: bytes) -> dict[str, frozenset[str]]:
-    """By output, the operations that computed it, seen through whatever only moves numbers.
+def get_pure_input_names(model: Model) -> list[str]:
+    """Return the names of the inputs; initializers do not count."""
+    return [value.name for value in _inputs(_view(model).graph)]
+
+
+def get_output_names(model: Model) -> list[str]:
+    """Return the names of the outputs."""
+    return [value.name for value in _view(model).graph.output]
+
+
+def head_operations(model: Model) -> dict[str, frozenset[str]]:
+    """Return the operations that computed each output, seen through what only moves numbers.
 
     An output behind `Concat(Sigmoid, Conv) -> Reshape -> Transpose` gives `{"Sigmoid", "Conv"}`,
     so `"Sigmoid" in ...`, `"Softmax" in ...` or `"ArgMax" in ...` says what is applied already.
     """
-    graph = parse(model).graph
+    graph = _view(model).graph
     producers = {name: node for node in graph.node for name in node.output}
-    integers = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.INT64}
+    integers = {t.name for t in graph.initializer if t.data_type == TensorProto.INT64}
     return {output.name: _origins(output.name, producers, integers) for output in graph.output}
 
 
-def with_uint8_input(model: bytes, mean: Sequence[float], std: Sequence[float]) -> bytes:
-    """The model with `(x - mean) / std` inside, and a uint8 input of the same name.
+def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) -> bytes:
+    """Return the model with `(x - mean) / std` inside, and a uint8 input of the same name.
 
     Args:
         model: A model with one float32 input (N, C, H, W).
@@ -73,7 +203,7 @@ def with_uint8_input(model: bytes, mean: Sequence[float], std: Sequence[float]) 
     scaled = _unused(f"{image.name}/scaled", graph)
     _rename_uses(graph, image.name, scaled)
     cast = helper.make_node(
-        "Cast", [image.name], [f"{scaled}/float"], f"{scaled}/float", to=onnx.TensorProto.FLOAT
+        "Cast", [image.name], [f"{scaled}/float"], f"{scaled}/float", to=TensorProto.FLOAT
     )
     nodes = [cast]
     for op, values, neutral in (("Sub", mean, 0.0), ("Div", std, 1.0)):
@@ -84,15 +214,15 @@ def with_uint8_input(model: bytes, mean: Sequence[float], std: Sequence[float]) 
             inputs = [nodes[-1].output[0], f"{name}/operand"]
             nodes.append(helper.make_node(op, inputs, [name], name))
     nodes[-1].output[0] = scaled
-    image.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    image.type.tensor_type.elem_type = TensorProto.UINT8
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *rest])
-    return serialised(proto)
+    return to_bytes(proto)
 
 
-def set_batch_size(model: bytes, batch_size: int | None) -> bytes:
-    """The model with another batch size, the first dimension of its inputs and outputs.
+def set_batch_size(model: Model, batch_size: int | None) -> bytes:
+    """Return the model with another batch size, the first dimension of its inputs and outputs.
 
     Args:
         model: A model whose operations treat the images of a batch one by one.
@@ -113,13 +243,43 @@ def set_batch_size(model: bytes, batch_size: int | None) -> bytes:
             _set_dim(_dims(value)[0], batch_size)
     del graph.value_info[:]
     _check_batch(proto, batch_size)
-    return serialised(proto)
+    return to_bytes(proto)
+
+
+def with_opset(model: Model, version: int) -> bytes:
+    """Return the model in an older operator set, where all its operations mean the same in that.
+
+    A model that needs the newer one, or is in an old enough one, stays as it is.
+
+    Args:
+        model: The model.
+        version: Version of the operator set.
+
+    Raises:
+        WeightsError: The bytes are no ONNX model.
+    """
+    unchanged = model if isinstance(model, bytes) else to_bytes(model)
+    proto = parse(model)
+    current = next((o for o in proto.opset_import if o.domain in _DEFAULT_DOMAIN), None)
+    if current is None or current.version <= version:
+        return unchanged
+    newer = sorted({node.op_type for node in proto.graph.node if not _is_old(node, version)})
+    if newer:
+        logger.info("%s needs a newer operator set than %d", ", ".join(newer), version)
+        return unchanged
+    current.version = version
+    proto.ir_version = min(proto.ir_version, _OLDEST_IR_VERSION)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        logger.info("not valid in operator set %d: %s", version, error)
+        return unchanged
+    return to_bytes(proto)
 
 
 def _check_batch(proto: onnx.ModelProto, batch_size: int | None) -> None:
-    """Infers the shapes of the outputs anew and compares their first dimension."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(proto)
+    """Infer the shapes of the outputs anew and compare their first dimension."""
+    probe = _skeleton(proto)
     for value in probe.graph.output:
         value.type.tensor_type.ClearField("shape")
     expected = "batch" if batch_size is None else batch_size
@@ -134,11 +294,13 @@ def _check_batch(proto: onnx.ModelProto, batch_size: int | None) -> None:
 
 
 def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
-    """Makes reshapes to a fixed batch size take over the batch size of what comes in."""
+    """Make reshapes to a fixed batch size take over the batch size of what comes in."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            constants[node.output[0]] = node.attribute[0].t
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    constants[node.output[0]] = attribute.t
     for node in graph.node:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue
@@ -160,7 +322,7 @@ def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if node.op_type in _MOVES or (node.op_type == "Add" and node.input[1] in integers):
+        if node.op_type in MOVES or (node.op_type == "Add" and node.input[1] in integers):
             pending.extend(node.input if node.op_type == "Concat" else node.input[:1])
         else:
             found.add(node.op_type)
@@ -200,15 +362,116 @@ def _unused(wish: str, graph: onnx.GraphProto) -> str:
     return next(name for name in candidates if not any(used.startswith(name) for used in taken))
 
 
+def _read(data: object) -> onnx.ModelProto:
+    """The model of some bytes."""
+    if not isinstance(data, bytes):
+        msg = f"expected a model as bytes or ModelProto, got {type(data).__name__}"
+        raise TypeError(msg)
+    try:
+        proto = onnx.load_from_string(data)
+    except DecodeError as error:
+        msg = f"not an ONNX model: {error}"
+        raise WeightsError(msg) from error
+    if not proto.graph.output:
+        msg = f"not an ONNX model: {len(data)} bytes without a graph that has outputs"
+        raise WeightsError(msg)
+    return proto
+
+
+def _view(model: Model) -> onnx.ModelProto:
+    """The model itself, for a question that changes nothing."""
+    return model if isinstance(model, onnx.ModelProto) else _read(model)
+
+
+def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without the numbers of large tensors, which say nothing about shapes."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        if len(tensor.raw_data) > _LARGE:
+            tensor.ClearField("raw_data")
+    return copy
+
+
+def _size(model: onnx.ModelProto) -> int:
+    """Bytes of the weights, next to which the rest is nothing."""
+    return sum(len(tensor.raw_data) for tensor in _tensors(model.graph))
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph and of its branches."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        yield from _tensors_of_node(node)
+
+
+def _tensors_of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    for attribute in node.attribute:
+        yield from attribute.tensors
+        if attribute.HasField("t"):
+            yield attribute.t
+        for graph in attribute.graphs:
+            yield from _tensors(graph)
+        if attribute.HasField("g"):
+            yield from _tensors(attribute.g)
+
+
+def _external(tensor: onnx.TensorProto) -> dict[str, str]:
+    """Where the numbers of a tensor are: `location`, `offset`, `length`."""
+    return {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
+
+
+def _take_in(tensor: onnx.TensorProto, model: Path) -> None:
+    """Read the numbers of a tensor that are in a file beside the model's."""
+    place, folder = _external(tensor), model.parent.resolve()
+    path = (folder / place["location"]).resolve()
+    if not path.is_relative_to(folder) or path == folder:
+        msg = f"{model}: the weights of {tensor.name!r} are outside its folder: {place['location']}"
+        raise WeightsError(msg)
+    try:
+        offset, length = int(place.get("offset", 0)), int(place.get("length", -1))
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(length)
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        msg = f"{model}: the weights of {tensor.name!r} in {path.name} cannot be read: {error}"
+        raise WeightsError(msg) from error
+    if len(data) < length:
+        msg = (
+            f"{model}: the weights of {tensor.name!r} in {path.name} are cut off: "
+            f"expected {length} bytes, got {len(data)}"
+        )
+        raise WeightsError(msg)
+    tensor.raw_data = data
+    tensor.ClearField("data_location")
+    tensor.ClearField("external_data")
+
+
+def _put_out(tensor: onnx.TensorProto, stream: IO[bytes], name: str) -> None:
+    """Write the numbers of a tensor into a file beside the model's."""
+    place = {"location": name, "offset": stream.tell(), "length": len(tensor.raw_data)}
+    stream.write(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=str(value))
+
+
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    initialised = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in initialised]
+    initialized = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in initialized]
 
 
 def _info(value: onnx.ValueInfoProto) -> TensorInfo:
     shape = tuple(dim.dim_value or dim.dim_param or None for dim in _dims(value))
-    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    return TensorInfo(value.name, shape, dtype.name)
+    kind = value.type.tensor_type.elem_type
+    try:
+        dtype = helper.tensor_dtype_to_np_dtype(kind).name
+    except KeyError:  # not a tensor, or of a type that this version of onnx does not know
+        dtype = f"undefined ({kind})" if kind else "undefined"
+    return TensorInfo(value.name, shape, dtype)
 
 
 def _dims(value: onnx.ValueInfoProto) -> Sequence[onnx.TensorShapeProto.Dimension]:
@@ -224,20 +487,13 @@ def _set_dim(dim: onnx.TensorShapeProto.Dimension, size: int | None) -> None:
         dim.dim_value = size
 
 
-def parse(model: bytes) -> onnx.ModelProto:
-    """The graph of some bytes; raises WeightsError where they are none."""
+def _is_old(node: onnx.NodeProto, version: int) -> bool:
+    """Whether an operation, with these attributes, was there in a version."""
+    if node.domain not in _DEFAULT_DOMAIN:
+        return True
     try:
-        proto = onnx.load_from_string(model)
-    except DecodeError as error:
-        msg = f"not an ONNX model: {error}"
-        raise WeightsError(msg) from error
-    if not proto.graph.output:
-        msg = f"not an ONNX model: {len(model)} bytes without a graph that has outputs"
-        raise WeightsError(msg)
-    return proto
-
-
-def serialised(proto: onnx.ModelProto) -> bytes:
-    """The graph's bytes, the same for the same graph."""
-    data: bytes = proto.SerializeToString(deterministic=True)
-    return data
+        schema = onnx.defs.get_schema(node.op_type, version)
+    except onnx.defs.SchemaError:
+        return False
+    known = {attribute.name for attribute in node.attribute} <= schema.attributes.keys()
+    return known and node.op_type not in _CHANGED

@@ -22,7 +22,6 @@ __all__ = [
     "NamedWeights",
     "Parameter",
     "RandomWeights",
-    "RecordedWeights",
     "Weights",
 ]
 
@@ -114,26 +113,6 @@ class RandomWeights:
         unit = _uniform(f"{self._seed}:{parameter.name}", math.prod(parameter.shape))
         values: FloatArray = np.float32(low) + unit * np.float32(high - low)
         return values.reshape(parameter.shape)
-
-
-class RecordedWeights:
-    """Weights of another source, with a record of every parameter that was asked for.
-
-    Args:
-        weights: Where the values come from.
-
-    Attributes:
-        asked: The parameters by name, in the order in which the network asked for them.
-    """
-
-    def __init__(self, weights: Weights) -> None:
-        self._weights = weights
-        self.asked: dict[str, Parameter] = {}
-
-    def get(self, parameter: Parameter) -> FloatArray:
-        """The other source's values."""
-        self.asked[parameter.name] = parameter
-        return self._weights.get(parameter)
 
 
 def _interval(parameter: Parameter) -> tuple[float, float]:

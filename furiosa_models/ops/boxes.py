@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from furiosa_models.enums import Platform
 from furiosa_models.ops import native
-from furiosa_models.ops.checks import check_array, check_choice
+from furiosa_models.ops.checks import check_boxes, check_choice
+from furiosa_models.spec import ImageContext
 
 __all__ = [
     "BoxFormat",
@@ -17,18 +18,13 @@ __all__ = [
     "area_of",
     "box_convert",
     "box_iou",
-    "check_boxes",
     "clip_boxes_to_image",
     "iou_of",
+    "to_photo",
 ]
 
 Boxes: TypeAlias = npt.NDArray[np.float32]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh"]
-
-
-def check_boxes(boxes: object, name: str = "boxes") -> None:
-    """Raise ShapeError unless `boxes` is a float32 array `(n, 4)`."""
-    check_array(name, boxes, np.float32, ("n", 4))
 
 
 def area_of(corners: Boxes) -> Boxes:
@@ -119,3 +115,13 @@ def clip_boxes_to_image(boxes: Boxes, size: tuple[int, int]) -> Boxes:
     limits = np.array([width, height, width, height], np.float32)
     clipped: Boxes = np.clip(boxes, np.float32(0), limits)
     return clipped
+
+
+def to_photo(points: Boxes, context: ImageContext) -> Boxes:
+    """Return points (..., 2k) in pixels of a letterboxed input, in pixels of the photo.
+
+    They may lie outside of it, as in 0.10; `clip_boxes_to_image` cuts boxes.
+    """
+    pad = np.array(context.pad * (points.shape[-1] // 2), np.float32)
+    moved: Boxes = (points - pad) / np.float32(context.scale)
+    return moved

@@ -8,8 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from furiosa_models.errors import ShapeError
+from furiosa_models.spec import check_choice
 
-__all__ = ["check_array", "check_choice", "check_limit", "check_maps", "check_unit"]
+__all__ = [
+    "check_array",
+    "check_boxes",
+    "check_choice",
+    "check_contexts",
+    "check_count",
+    "check_image",
+    "check_limit",
+    "check_maps",
+    "check_unit",
+]
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -66,8 +77,39 @@ def check_limit(name: str, value: int | None) -> None:
         raise ValueError(msg)
 
 
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        msg = f"{name} must be one of {', '.join(choices)}, got {value!r}"
-        raise ValueError(msg)
+def check_boxes(boxes: object, name: str = "boxes") -> None:
+    """Raise ShapeError unless `boxes` is a float32 array `(n, 4)`."""
+    check_array(name, boxes, np.float32, ("n", 4))
+
+
+def check_image(image: object, channels: tuple[int, ...]) -> None:
+    """Raise ShapeError unless `image` is a uint8 array `(h, w[, c])` with pixels."""
+    if isinstance(image, np.ndarray):
+        depth = image.shape[2] if image.ndim == 3 else 1
+        flat = image.ndim == 2 and 1 in channels
+        if (
+            image.dtype == np.uint8
+            and image.size
+            and (flat or (image.ndim == 3 and depth in channels))
+        ):
+            return
+        got = f"{image.dtype} of shape {image.shape}"
+    else:
+        got = type(image).__name__
+    wanted = " or ".join(str(count) for count in channels)
+    msg = f"an image must be a uint8 array of h x w x {wanted} with at least one pixel, got {got}"
+    raise ShapeError(msg)
+
+
+def check_count(outputs: Sequence[object], count: int) -> None:
+    """Raise ShapeError unless there are `count` outputs."""
+    if len(outputs) != count:
+        msg = f"expected {count} output{'' if count == 1 else 's'}, got {len(outputs)}"
+        raise ShapeError(msg)
+
+
+def check_contexts(contexts: Sequence[object], batch: int) -> None:
+    """Raise ShapeError unless there is a context for each photo of a batch."""
+    if len(contexts) != batch:
+        msg = f"expected {batch} contexts, one for each photo of the batch, got {len(contexts)}"
+        raise ShapeError(msg)

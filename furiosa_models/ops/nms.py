@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from furiosa_models.enums import Platform
 from furiosa_models.ops import native
-from furiosa_models.ops.boxes import Boxes, check_boxes, iou_of
-from furiosa_models.ops.checks import check_array, check_limit, check_unit
+from furiosa_models.ops.boxes import Boxes, iou_of
+from furiosa_models.ops.checks import check_array, check_boxes, check_limit, check_unit
 
 __all__ = ["DetectionArrays", "batched_nms", "nms"]
 

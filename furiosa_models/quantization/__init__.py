@@ -16,14 +16,15 @@ does `int8`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from ..networks.edit import get_output_names, get_pure_input_names
     from .calibrator import Calibrator
-    from .editor import ModelEditor, TensorType, get_output_names, get_pure_input_names
     from .methods import CalibrationMethod
-    from .quantizer import quantize
+    from .quantizer import ModelEditor, TensorType, quantize
 
 __all__ = [
     "CalibrationMethod",
@@ -36,19 +37,12 @@ __all__ = [
 ]
 
 # All of these bring in onnx, which running a program that was quantized before does without.
-_MODULES = {
-    "CalibrationMethod": "methods",
-    "Calibrator": "calibrator",
-    "ModelEditor": "editor",
-    "TensorType": "editor",
-    "get_output_names": "editor",
-    "get_pure_input_names": "editor",
-    "quantize": "quantizer",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".networks.edit": ["get_output_names", "get_pure_input_names"],
+        "calibrator": ["Calibrator"],
+        "methods": ["CalibrationMethod"],
+        "quantizer": ["ModelEditor", "TensorType", "quantize"],
+    },
+)

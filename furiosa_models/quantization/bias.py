@@ -19,7 +19,7 @@ _Array = npt.NDArray[np.float64]
 
 
 def float_weights(graph: onnx.GraphProto) -> dict[str, tuple[str, _Array]]:
-    """By convolution the name of its input, and its weights."""
+    """Return the name of the input of each convolution, and its weights."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     return {
         node.name: (node.input[0], _array(constants[node.input[1]]))

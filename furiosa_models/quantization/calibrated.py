@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,15 +9,19 @@ from ..errors import ArtifactNotFound
 
 __all__ = [
     "DIGEST_LENGTH",
+    "RECIPE",
     "Calibration",
     "calibration_file",
-    "fingerprint",
     "read_calibration",
     "read_yaml",
 ]
 
 DIGEST_LENGTH = 12
 """Digits of the sha256 in the name of a calibration of weights that are no set of the zoo."""
+
+RECIPE = 1
+"""Recipe number of `quantize`: raise it when another program comes of the same calibration.
+What was built with an older number is built again, once."""
 
 _FOLDER = Path(__file__).with_name("ranges")
 
@@ -38,14 +40,14 @@ class Calibration(NamedTuple):
     floats: tuple[str, ...] = ()
 
     def quantize(self, program: bytes) -> bytes:
-        """The int8 program of a uint8 one."""
+        """Return the int8 program of a uint8 one."""
         from .quantizer import quantize
 
         return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
 
 
 def calibration_file(model: str, weights: str, digest: str) -> Path:
-    """File of the calibration of a set of weights.
+    """Return the file of the calibration of a set of weights.
 
     Args:
         model: Class of the model.
@@ -68,7 +70,7 @@ def calibration_file(model: str, weights: str, digest: str) -> Path:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """The calibration that is in a file."""
+    """Return the calibration that is in a file."""
     document: dict[str, Any] = read_yaml(path)
     return Calibration(document["ranges"], document["means"], tuple(document["float"]))
 
@@ -78,13 +80,3 @@ def read_yaml(path: Path) -> Any:
     import yaml  # slow to import, and needed to build a program only
 
     return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-@cache
-def fingerprint() -> str:
-    """sha256 of this package's sources and calibrations: changes whenever a program might."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in (".py", ".yaml"):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()

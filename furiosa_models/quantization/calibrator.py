@@ -11,11 +11,11 @@ import onnx
 from onnx import TensorProto, helper, shape_inference
 
 from ..errors import FuriosaModelsError
+from ..networks import edit
 from ..progress import progress_bar
 from ..runtime.backends.onnxruntime import inference_session, session_options
 from ..runtime.errors import InvalidInput
 from ..runtime.machine import available_cpus
-from .editor import get_pure_input_names, parse
 from .histogram import Histogram
 from .methods import CalibrationMethod, choose_range
 
@@ -49,9 +49,9 @@ class Calibrator:
             raise ValueError(msg)
         self._method = CalibrationMethod(calibration_method)
         self._percentage = percentage
-        proto = parse(model)
-        self._inputs = get_pure_input_names(proto)
-        self._session = _observed(proto)
+        proto = edit.parse(model)
+        self._inputs = edit.get_pure_input_names(proto)
+        self._session = _open_session(proto)
         self._seen: dict[str, Histogram] = {}
         self._sums: dict[str, npt.NDArray[np.float64]] = {}
         self._runs = 0
@@ -73,7 +73,7 @@ class Calibrator:
                 bar.update()
 
     def compute_range(self, verbose: bool = False) -> dict[str, tuple[float, float]]:
-        """Range, (least, greatest), of each float tensor by name.
+        """Return the range, (least, greatest), of each float tensor by name.
 
         Args:
             verbose: Show a progress bar, where `FURIOSA_MODELS_PROGRESS` allows it.
@@ -92,7 +92,7 @@ class Calibrator:
         return ranges
 
     def compute_channel_means(self) -> dict[str, list[float]]:
-        """Mean of each channel of each float tensor (N, C, H, W) by name.
+        """Return the mean of each channel of each float tensor (N, C, H, W) by name.
 
         Raises:
             FuriosaModelsError: Nothing was collected.
@@ -135,8 +135,8 @@ class Calibrator:
             self._sums[name] = self._sums.get(name, 0.0) + value.mean((0, 2, 3), np.float64)
 
 
-def _observed(proto: onnx.ModelProto) -> Any:
-    """A session of the model whose outputs are all its float tensors."""
+def _open_session(proto: onnx.ModelProto) -> Any:
+    """Open a session whose outputs are all float tensors of the model, which is changed."""
     inferred = shape_inference.infer_shapes(proto)
     known = {value.name for value in proto.graph.output}
     for value in inferred.graph.value_info:
@@ -145,7 +145,7 @@ def _observed(proto: onnx.ModelProto) -> Any:
             proto.graph.output.append(info)
     options = session_options(available_cpus())
     try:
-        return inference_session(proto.SerializeToString(), options)
+        return inference_session(edit.to_bytes(proto), options)
     except Exception as error:  # as above
         msg = f"the model cannot be loaded: {error}"
         raise FuriosaModelsError(msg) from error

@@ -2,7 +2,7 @@
 
 With `Cast -> Sub mean -> Div std -> Conv` the pixels themselves become the convolution's 8-bit
 input: its weights are divided by `std`, and its bias makes up for `mean`. The padding, which was
-the mean colour, becomes the nearest grey that one number for all channels can say.
+the mean color, becomes the nearest gray that one number for all channels can say.
 """
 
 from __future__ import annotations

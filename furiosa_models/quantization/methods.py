@@ -49,7 +49,7 @@ class CalibrationMethod(IntEnum):
 
 
 def choose_range(seen: Histogram, method: CalibrationMethod, percentage: float) -> _Range:
-    """The range for what was seen in a tensor; it has 0 in it, as 8-bit tensors must.
+    """Return the range for what was seen in a tensor; it contains 0, as 8-bit tensors must.
 
     Args:
         seen: What was seen.

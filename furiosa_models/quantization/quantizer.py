@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence, Set
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +15,11 @@ import onnx
 from onnx import TensorProto
 
 from ..errors import ShapeError
+from ..networks import edit
 from .bias import correct_biases, float_weights
-from .editor import marked_inputs, parse
 from .folding import fold_scaling
 
-__all__ = ["quantize"]
+__all__ = ["ModelEditor", "TensorType", "quantize"]
 
 OPERATIONS = (
     "Add",
@@ -38,9 +42,59 @@ OPERATIONS = (
 )
 """What is done in 8 bits; all else stays float."""
 
-_MOVES = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose"})
 _SOURCES = frozenset({"Constant", "Shape", "Size"})
 _Ranges = dict[str, tuple[float, float]]
+_MARK = "furiosa_models.input_type."
+
+
+class TensorType(IntEnum):
+    """Element type of a quantized program's input."""
+
+    UINT8 = 1
+    INT8 = 2
+    FLOAT32 = 3
+
+
+class ModelEditor:
+    """Notes in a model what `quantize` is to make of it.
+
+    Args:
+        model: The model, which is changed in place.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        given: object = model
+        if not isinstance(given, onnx.ModelProto):
+            msg = f"expected a model as ModelProto, got {type(given).__name__}"
+            raise TypeError(msg)
+        self._model = model
+
+    def convert_input_type(self, tensor_name: str, tensor_type: TensorType) -> None:
+        """Let the quantized program take an input as numbers of 8 bits.
+
+        They stand for the input's range: 0 for its lower end, 255 for its upper one.
+
+        Args:
+            tensor_name: Name of the input.
+            tensor_type: `UINT8`, or `FLOAT32` to undo that.
+
+        Raises:
+            ShapeError: The model has no such input.
+            ValueError: It cannot be of that type.
+        """
+        names = edit.get_pure_input_names(self._model)
+        if tensor_name not in names:
+            msg = f"the model has no input {tensor_name!r}; it has {', '.join(names)}"
+            raise ShapeError(msg)
+        if tensor_type not in (TensorType.UINT8, TensorType.FLOAT32):
+            msg = f"an input becomes UINT8 or FLOAT32, not {tensor_type!r}"
+            raise ValueError(msg)
+        key = _MARK + tensor_name
+        kept = [prop for prop in self._model.metadata_props if prop.key != key]
+        del self._model.metadata_props[:]
+        self._model.metadata_props.extend(kept)
+        if tensor_type is TensorType.UINT8:
+            self._model.metadata_props.add(key=key, value=tensor_type.name)
 
 
 def quantize(
@@ -52,7 +106,7 @@ def quantize(
     float_heads: bool = True,
     reduce_range: bool = False,
 ) -> bytes:
-    """An int8 program: weights of 8 bits by channel, activations of 8 bits (QDQ form).
+    """Return an int8 program: weights of 8 bits by channel, activations of 8 bits (QDQ form).
 
     Scaling of uint8 pixels at the model's start moves into the first convolution, so that the
     program takes what `preprocess` gives without scaling.
@@ -71,24 +125,33 @@ def quantize(
         TypeError: The model is neither a `ModelProto` nor bytes.
         WeightsError: The bytes are no ONNX model.
     """
-    proto = parse(model)
-    inputs = marked_inputs(proto)
+    proto = edit.parse(model)
+    inputs = _marked_inputs(proto)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
     pixels = fold_scaling(proto, exclude)
     if pixels is not None:
         inputs.append(pixels.name)
         ranges[pixels.name] = (-float(pixels.zero_point), 255.0 - pixels.zero_point)
-    settled = _settled(proto.graph)
-    nodes = _nodes(proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())}, settled)
-    _check_complete(proto.graph, nodes, ranges.keys() | settled)
+    constants = _constants(proto.graph)
+    nodes = _nodes(
+        proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())}, constants
+    )
+    _check_complete(proto.graph, nodes, ranges.keys() | constants)
     weights = float_weights(proto.graph)
     quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
     if channel_means is not None:
         correct_biases(quantized.graph, weights, channel_means)
     for name in inputs:
         _take_pixels(quantized.graph, name)
-    data: bytes = quantized.SerializeToString(deterministic=True)
-    return data
+    return edit.to_bytes(quantized)
+
+
+def _marked_inputs(model: onnx.ModelProto) -> list[str]:
+    """Inputs that were marked, of which the model then forgets that they were."""
+    marks = [prop for prop in model.metadata_props if prop.key.startswith(_MARK)]
+    for mark in marks:
+        model.metadata_props.remove(mark)
+    return [mark.key.removeprefix(_MARK) for mark in marks]
 
 
 def _quantized(
@@ -112,16 +175,38 @@ def _quantized(
         op_types_to_quantize=list(OPERATIONS),
         extra_options={},
     )
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises, through the root logger, what was done on purpose
-    try:
+    with _without_advice():
         quantizer.quantize_model()
-    finally:
-        root.setLevel(level)
     quantizer.model.topological_sort()  # it appends what it adds, where ONNX wants an order
     model: onnx.ModelProto = quantizer.model.model
     return model
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Drop what ONNX Runtime's quantizer advises in this thread: it was done on purpose.
+
+    It speaks through the functions of `logging`, and so through the root logger, whose level
+    belongs to the user.
+    """
+    import onnxruntime.quantization
+
+    folder = str(Path(onnxruntime.quantization.__file__).parent)
+    thread = threading.get_ident()
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        is_advice = record.pathname.startswith(folder) and record.levelno < logging.ERROR
+        return not is_advice or record.thread != thread
+
+    root = logging.getLogger()
+    handler = logging.NullHandler()  # where the root has none, `logging` would add one of its own
+    root.addHandler(handler)
+    root.addFilter(is_wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_wanted)
+        root.removeHandler(handler)
 
 
 def _range(name: str, pair: Sequence[float]) -> tuple[float, float]:
@@ -132,21 +217,21 @@ def _range(name: str, pair: Sequence[float]) -> tuple[float, float]:
     return values[0], values[1]
 
 
-def _settled(graph: onnx.GraphProto) -> set[str]:
-    """Names of the tensors that no pixel can change: constants, shapes, what is made of these."""
-    settled = {tensor.name for tensor in graph.initializer} | {""}
+def _constants(graph: onnx.GraphProto) -> set[str]:
+    """Names of the tensors that no pixel changes: constants, shapes, and what is made of these."""
+    constants = {tensor.name for tensor in graph.initializer} | {""}
     for node in graph.node:
-        if node.op_type in _SOURCES or (node.input and settled.issuperset(node.input)):
-            settled.update(node.output)
-    return settled
+        if node.op_type in _SOURCES or (node.input and constants.issuperset(node.input)):
+            constants.update(node.output)
+    return constants
 
 
-def _nodes(graph: onnx.GraphProto, excluded: Collection[str], settled: Set[str]) -> list[str]:
+def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str]) -> list[str]:
     """Names of the nodes to quantize; nodes without a name get one."""
     for number, node in enumerate(graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
     nodes = [node for node in graph.node if node.op_type in OPERATIONS]
-    nodes = [node for node in nodes if not settled >= {*node.output}]
+    nodes = [node for node in nodes if not constants >= {*node.output}]
     return [node.name for node in nodes if node.name not in excluded]
 
 
@@ -159,7 +244,7 @@ def _heads(graph: onnx.GraphProto) -> set[str]:
         node = producers.get(pending.pop())
         if node is not None:
             found.add(node.name)
-            pending.extend(node.input if node.op_type in _MOVES else ())
+            pending.extend(node.input if node.op_type in edit.MOVES else ())
     return found
 
 

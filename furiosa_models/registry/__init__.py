@@ -14,13 +14,13 @@ from .model import Model
 __all__ = ["Model", "RegistryArtifact", "help", "json_schema", "list", "load", "loader"]
 
 
-async def list(uri: str) -> builtins.list[RegistryArtifact]:
+async def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:
     """As `furiosa_models.registry.sync.list`, without blocking the event loop."""
     return await asyncio.to_thread(sync.list, uri)
 
 
 async def load(
-    uri: str,
+    uri: str | None,
     name: str,
     version: str | None = None,
     *args: Any,
@@ -33,6 +33,6 @@ async def load(
     )
 
 
-async def help(uri: str, name: str, version: str | None = None) -> str:
+async def help(uri: str | None, name: str, version: str | None = None) -> str:
     """As `furiosa_models.registry.sync.help`, without blocking the event loop."""
     return await asyncio.to_thread(sync.help, uri, name, version)

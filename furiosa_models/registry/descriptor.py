@@ -1,6 +1,6 @@
 """Descriptors of other registries: `artifacts.yaml` as furiosa-artifacts has it.
 
-What is not of the schema is an error that names the file and the line.
+What does not follow the schema is an error that names the file and the line.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class RegistryArtifact(BaseModel):
 
 
 def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
-    """Entries of a descriptor.
+    """Return the entries of a descriptor.
 
     Args:
         text: The YAML.
@@ -101,7 +101,7 @@ def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON schema of a descriptor."""
+    """Return the JSON schema of a descriptor."""
     entry = RegistryArtifact.model_json_schema(ref_template="#/$defs/{model}")
     definitions = entry.pop("$defs", {})
     return {

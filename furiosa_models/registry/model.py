@@ -20,7 +20,7 @@ class Model:
         name: Name of the model.
         source: Its bytes.
         format: ONNX or TFLite.
-        dfg: Bytes of the vendor's quantised graph, where there are some.
+        dfg: Bytes of the vendor's quantized graph, where there are some.
         enf: Bytes of the vendor's program, where there are some.
         family: Family of networks.
         version: Version of the model.

@@ -4,75 +4,82 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+from pathlib import PurePosixPath
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from ..artifacts.descriptor import File
+from ..artifacts.store import Store, hash_file
 from ..enums import Format
-from ..errors import ArtifactCorrupted, ArtifactUnavailable, DescriptorError, ModelNotFound
+from ..errors import ArtifactCorrupted, CodeNotTrusted, DescriptorError, ModelNotFound
+from . import own
 from .code import run_factory
 from .descriptor import RegistryArtifact, parse_descriptor
 from .model import Model
-from .transports import Transport, read_uri, transport_for
+from .transports import Folder, Transport, open_uri, transport_for
 
 __all__ = ["help", "list", "load"]
 
 DESCRIPTOR = "artifacts.yaml"
 
 
-def list(uri: str) -> builtins.list[RegistryArtifact]:
-    """Entries of a registry.
+def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:
+    """Return the entries of a registry.
 
     Args:
-        uri: See `furiosa_models.registry.transports.transport_for`.
+        uri: See `furiosa_models.registry.transports.transport_for`; this package by default.
 
     Raises:
         ArtifactUnavailable: The descriptor cannot be read.
         DescriptorError: It does not follow the schema.
     """
-    return _entries(transport_for(uri))
+    transport = _transport(uri)
+    return own.entries() if transport is None else _entries(transport)
 
 
 def load(
-    uri: str,
+    uri: str | None,
     name: str,
     version: str | None = None,
     *args: Any,
     trust_code: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """A model of a registry.
+    """Return a model of a registry.
 
     Args:
-        uri: As for `list`.
+        uri: As for `list`; None is this package.
         name: Name of the model.
         version: Its version; the newest by default.
         args: Arguments of the factory of a `code` entry.
-        trust_code: Let a `code` entry run, with all rights of this process.
-        kwargs: Arguments of the factory, likewise.
+        trust_code: Let a `code` entry run, with all rights of this process. This package's own
+            code is trusted.
+        kwargs: Arguments of the factory, likewise; of the model's constructor for this package.
 
     Returns:
-        A `furiosa_models.registry.Model`, or what the factory makes.
+        A `furiosa_models.registry.Model`, or what the factory makes; a model of the zoo for this
+        package.
 
     Raises:
         ModelNotFound: The registry has no such model or version.
-        ArtifactUnavailable: A file cannot be read, or code is not trusted.
+        ArtifactUnavailable: A file cannot be read.
         ArtifactCorrupted: A file is not the one that the descriptor gives the hash of.
+        CodeNotTrusted: The model is made by code, and `trust_code` is not set.
         DescriptorError: The descriptor does not follow the schema.
     """
-    transport = transport_for(uri)
-    artifact = _find(_entries(transport), name, version, uri)
+    transport = _transport(uri)
+    if transport is None:
+        return own.load(name, version, *args, **kwargs)
+    artifact = _find(_entries(transport), name, version, transport.uri)
     if artifact.format == "code":
         return _load_code(transport, artifact, trust_code, args, kwargs)
     if args or kwargs:
         msg = f"{name} is a file ({artifact.format}) and takes no arguments"
         raise TypeError(msg)
-    absolute = "://" in artifact.location
-    data = read_uri(artifact.location) if absolute else transport.read(artifact.location)
-    _verify(artifact, data)
     return Model(
         name=artifact.name,
-        source=data,
+        source=_read(transport, artifact),
         format=Format(artifact.format.upper()),
         family=artifact.family,
         version=artifact.version,
@@ -81,18 +88,32 @@ def load(
     )
 
 
-def help(uri: str, name: str, version: str | None = None) -> str:
-    """Documentation of a model: its `doc` file, or its description.
+def help(uri: str | None, name: str, version: str | None = None) -> str:
+    """Return the documentation of a model: its `doc` file, or its description.
+
+    Args:
+        uri: As for `list`; None is this package.
+        name: Name of the model.
+        version: Its version; the newest by default.
 
     Raises:
         ModelNotFound: The registry has no such model or version.
         ArtifactUnavailable: A file cannot be read.
         DescriptorError: The descriptor does not follow the schema.
     """
-    transport = transport_for(uri)
-    artifact = _find(_entries(transport), name, version, uri)
+    transport = _transport(uri)
+    if transport is None:
+        return own.help(name, version)
+    artifact = _find(_entries(transport), name, version, transport.uri)
     description = artifact.metadata.description if artifact.metadata else None
     return _doc(transport, artifact) or description or f"{name} has no documentation"
+
+
+def _transport(uri: str | None) -> Transport | None:
+    """The transport for a URI; None for this package."""
+    transport = None if uri is None else transport_for(uri)
+    is_own = isinstance(transport, Folder) and transport.root in own.FOLDERS
+    return None if is_own else transport
 
 
 def _entries(transport: Transport) -> builtins.list[RegistryArtifact]:
@@ -132,23 +153,41 @@ def _load_code(
             f"{artifact.name} is made by code of the registry ({artifact.location}), which would "
             "run with all your rights: read it, then pass trust_code=True"
         )
-        raise ArtifactUnavailable(msg)
+        raise CodeNotTrusted(msg)
     with transport.checkout(artifact.location) as root:
         path = root / artifact.location
         if not path.is_file():
             msg = f"{transport.uri} has no file {artifact.location}"
             raise DescriptorError(msg)
-        _verify(artifact, path.read_bytes())
+        _verify(artifact, path.stat().st_size, hash_file(path, "sha256"))
         return run_factory(root, artifact, args, kwargs)
 
 
-def _verify(artifact: RegistryArtifact, data: bytes) -> None:
-    if artifact.size not in (None, len(data)):
-        msg = f"{artifact.location}: expected {artifact.size} bytes, got {len(data)}"
+def _read(transport: Transport, artifact: RegistryArtifact) -> bytes:
+    """Bytes of a model's file: from the store, where its hash is known and it is not here."""
+    is_inside = "://" not in artifact.location
+    uri = transport.locate(artifact.location) if is_inside else artifact.location
+    is_here = is_inside and isinstance(transport, Folder)
+    if artifact.sha256 is not None and not is_here:
+        name = PurePosixPath(artifact.location).name
+        file = File(name, artifact.size, (uri,), sha256=artifact.sha256)
+        return Store().fetch([file])[name].read_bytes()
+    if is_here:
+        data = transport.read(artifact.location)
+    else:
+        with open_uri(uri) as stream:
+            data = stream.read()
+    _verify(artifact, len(data), hashlib.sha256(data).hexdigest())
+    return data
+
+
+def _verify(artifact: RegistryArtifact, size: int, sha256: str) -> None:
+    """Compare a file with what its entry says of it."""
+    if artifact.size not in (None, size):
+        msg = f"{artifact.location}: expected {artifact.size} bytes, got {size}"
         raise ArtifactCorrupted(msg)
-    digest = hashlib.sha256(data).hexdigest()
-    if artifact.sha256 not in (None, digest):
-        msg = f"{artifact.location}: expected sha256 {artifact.sha256}, got {digest}"
+    if artifact.sha256 not in (None, sha256):
+        msg = f"{artifact.location}: expected sha256 {artifact.sha256}, got {sha256}"
         raise ArtifactCorrupted(msg)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -19,10 +19,15 @@ from ..artifacts.sources.archives import damage_as
 from ..artifacts.sources.remote import archive_url, parse_github, raw_url
 from ..errors import ArtifactUnavailable
 
-__all__ = ["MOST_BYTES", "Transport", "transport_for"]
+__all__ = ["MAX_BYTES", "MAX_TEXT_BYTES", "Transport", "open_uri", "transport_for"]
 
-MOST_BYTES = 2 << 30
+MAX_BYTES = 2 << 30
 """Most bytes of a file, and of an unpacked registry."""
+
+MAX_TEXT_BYTES = 16 << 20
+"""Most bytes of a descriptor, and of a document."""
+
+_MAX_IN_MEMORY = 1 << 20
 
 _GITHUB_URL = re.compile(r"https?://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?::([\w./-]+))?/?")
 
@@ -34,20 +39,33 @@ class Transport(ABC):
         self.uri = uri
 
     @abstractmethod
+    def locate(self, path: str) -> str:
+        """Return the URI, or the path on this machine, of a file of the registry.
+
+        Raises:
+            ArtifactUnavailable: It leads out of the registry.
+        """
+
     def read(self, path: str) -> bytes:
-        """Bytes of a file of the registry.
+        """Return the text of a file of the registry: a descriptor, or a document.
 
         Raises:
             ArtifactUnavailable: It cannot be read.
         """
+        with open_uri(self.locate(path), limit=MAX_TEXT_BYTES) as file:
+            return file.read()
 
     @contextmanager
     def checkout(self, path: str) -> Iterator[Path]:
-        """A folder with the registry's files, or at least the one at `path`."""
-        with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
+        """Yield a folder with the registry's files, or at least the one at `path`."""
+        with (
+            tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder,
+            open_uri(self.locate(path)) as file,
+        ):
             target = Path(folder, *PurePosixPath(path).parts)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.read(path))
+            with target.open("wb") as copy:
+                shutil.copyfileobj(file, copy)
             yield Path(folder)
 
 
@@ -57,7 +75,10 @@ class Folder(Transport):
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         path = url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
-        self._root = Path(path).expanduser().resolve()
+        self.root = Path(path).expanduser().resolve()
+
+    def locate(self, path: str) -> str:
+        return str(self._inside(path))
 
     def read(self, path: str) -> bytes:
         target = self._inside(path)
@@ -70,13 +91,13 @@ class Folder(Transport):
     @contextmanager
     def checkout(self, path: str) -> Iterator[Path]:
         self._inside(path)
-        yield self._root
+        yield self.root
 
     def _inside(self, path: str) -> Path:
         """The path, which a link must not lead out of the registry."""
-        target = (self._root / path).resolve()
-        if not target.is_relative_to(self._root):
-            msg = f"{path!r} leads out of the registry {self._root}"
+        target = (self.root / path).resolve()
+        if not target.is_relative_to(self.root):
+            msg = f"{path!r} leads out of the registry {self.root}"
             raise ArtifactUnavailable(msg)
         return target
 
@@ -84,8 +105,8 @@ class Folder(Transport):
 class Remote(Transport):
     """A prefix of URIs that the sources of artifacts know: HTTP, S3, ..."""
 
-    def read(self, path: str) -> bytes:
-        return read_uri(f"{self.uri.rstrip('/')}/{path}")
+    def locate(self, path: str) -> str:
+        return f"{self.uri.rstrip('/')}/{path}"
 
 
 class GitHub(Transport):
@@ -96,19 +117,20 @@ class GitHub(Transport):
         self._place = (owner, repo, ref)
         self._folder = folder.strip("/")
 
-    def read(self, path: str) -> bytes:
+    def locate(self, path: str) -> str:
         full = f"{self._folder}/{path}" if self._folder else path
-        return read_uri(raw_url(*self._place, full))
+        return raw_url(*self._place, full)
 
     @contextmanager
     def checkout(self, path: str) -> Iterator[Path]:  # noqa: ARG002 - all of it comes
-        data = read_uri(archive_url(*self._place))
         with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
-            yield _unpack(data, Path(folder), self.uri) / self._folder
+            with open_uri(archive_url(*self._place)) as file:
+                root = _unpack(file, Path(folder), self.uri)
+            yield root / self._folder
 
 
 def transport_for(uri: str) -> Transport:
-    """The transport for a registry's URI.
+    """Return the transport for a registry's URI.
 
     Args:
         uri: A folder, `file://`, `https://...`, `https://github.com/owner/repo[:ref]`,
@@ -129,55 +151,65 @@ def transport_for(uri: str) -> Transport:
     return Folder(uri)
 
 
-class _Memory(io.BytesIO):
-    """A sink in memory, with a limit."""
+class _Spool:
+    """A sink with a limit; what is large goes to the disk."""
 
     size = None  # not known before
 
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file = file
+        self._limit = limit
+
     @property
     def position(self) -> int:
-        return self.tell()
+        return self._file.tell()
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]  # sources give bytes
-        if self.tell() + len(data) > MOST_BYTES:
-            msg = f"more than {MOST_BYTES} bytes"
+    def write(self, data: bytes) -> None:
+        if self.position + len(data) > self._limit:
+            msg = f"more than {self._limit} bytes"
             raise SourceError(msg)
-        return super().write(data)
+        self._file.write(data)
 
     def resume(self) -> None:
         """Nothing to learn."""
 
     def rewind(self) -> None:
         """Drop what is there."""
-        self.seek(0)
-        self.truncate()
+        self._file.seek(0)
+        self._file.truncate()
 
 
-def read_uri(uri: str) -> bytes:
-    """Bytes behind a URI of any source.
+@contextmanager
+def open_uri(uri: str, *, limit: int = MAX_BYTES) -> Iterator[IO[bytes]]:
+    """Yield the bytes behind a URI of any source, streamed into a temporary file.
+
+    Args:
+        uri: The URI.
+        limit: Most bytes that are taken.
 
     Raises:
-        ArtifactUnavailable: They cannot be had.
+        ArtifactUnavailable: They cannot be had, or there are more.
     """
-    sink = _Memory()
-    try:
-        with open_sources() as sources:
-            sources.copy(uri, sink)
-    except SourceError as error:
-        msg = f"{redact(uri)}: {error}"
-        raise ArtifactUnavailable(msg) from error
-    return sink.getvalue()
+    with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as file:
+        try:
+            with open_sources() as sources:
+                sources.copy(uri, _Spool(file, limit))
+        except SourceError as error:
+            msg = f"{redact(uri)}: {error}"
+            raise ArtifactUnavailable(msg) from error
+        file.seek(0)
+        yield file
 
 
-def _unpack(data: bytes, folder: Path, name: str) -> Path:
-    """Unpack a zip file of one top folder; gives that folder."""
+def _unpack(file: IO[bytes], folder: Path, name: str) -> Path:
+    """Unpack a zip file of one top folder; return that folder."""
     with (
         damage_as(ArtifactUnavailable, f"the archive of {name}"),
-        zipfile.ZipFile(io.BytesIO(data)) as archive,
+        zipfile.ZipFile(file) as archive,
     ):
         members = [info for info in archive.infolist() if not info.is_dir()]
-        if sum(info.file_size for info in members) > MOST_BYTES:
-            msg = f"the archive of {name} unpacks to more than {MOST_BYTES} bytes"
+        if sum(info.file_size for info in members) > MAX_BYTES:
+            msg = f"the archive of {name} unpacks to more than {MAX_BYTES} bytes"
             raise ArtifactUnavailable(msg)
         tops = {_extract(archive, info, folder) for info in members}
     if len(tops) != 1:
@@ -187,7 +219,7 @@ def _unpack(data: bytes, folder: Path, name: str) -> Path:
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> str:
-    """Write one regular file below `folder`; gives the first part of its path."""
+    """Write one regular file below `folder`; return the first part of its path."""
     parts = PurePosixPath(unquote(info.filename)).parts
     is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
     if ".." in parts or PurePosixPath(*parts).is_absolute() or "\\" in info.filename or is_link:

@@ -1,1 +1,5 @@
-"""One file of data per network; `furiosa_models.catalog` finds them."""
+"""The zoo's networks, one file a family.
+
+A class says how a network is built, fed and read. `artifacts/zoo.json` says the rest: its names,
+one line of what it is (which becomes the docstring), its metadata, and its sets of weights.
+"""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ..images.preprocess import ImageInput
-from ..images.resize import Interpolation
+from ..spec import ImageInput, Interpolation
 
-__all__ = ["SSD_300", "imagenet", "yolo"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SSD_300", "SSD_300_MAPS", "imagenet", "yolo"]
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -18,6 +17,9 @@ SSD_300 = ImageInput(
     std=(127.5, 127.5, 127.5),
 )
 """TensorFlow's SSD at 300 pixels."""
+
+SSD_300_MAPS = (19, 10, 5, 3, 2, 1)
+"""Sides of its feature maps, finest first."""
 
 
 def imagenet(

@@ -1,69 +1,120 @@
-"""YOLOv5 in four sizes."""
+"""YOLOv5 (Jocher 2020), versions 6 and 7, in four sizes."""
 
 from __future__ import annotations
 
-from ..types import described
-from ..vision.tasks import YOLOv5Model
-from ..weights import NetworkSpec
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from ..catalog import register
+from ..enums import Platform
+from ..heads import YOLOv5Head
+from ..model import Outputs, built_in
+from ..spec import ImageContext, ImageInput, ModelSpec, NetworkSpec
+from ..task_models import Detector
+from ..tasks.detection import Detections
+from ..weights import WeightsSource
 from .presets import yolo
 
-__all__ = ["YOLOv5l", "YOLOv5m", "YOLOv5n", "YOLOv5s"]
-
-_PUBLICATION = {"url": "https://github.com/ultralytics/yolov5"}
+__all__ = ["YOLOv5Model", "YOLOv5l", "YOLOv5m", "YOLOv5n", "YOLOv5s"]
 
 
-def _network(variant: str, num_classes: int) -> NetworkSpec:
+class YOLOv5Model(Detector):
+    """A YOLOv5 of any size, with classes and anchors of the user's own."""
+
+    def __init__(
+        self,
+        weights: WeightsSource = None,
+        *,
+        spec: ModelSpec | None = None,
+        labels: str | Sequence[str] | None = None,
+        input: ImageInput | Mapping[str, Any] | None = None,
+        head: YOLOv5Head | Mapping[str, Any] | None = None,
+        postprocessor_type: str | Platform = Platform.RUST,
+        classes: Sequence[str] | None = None,
+        anchors: npt.ArrayLike | None = None,
+    ) -> None:
+        """Make a model; nothing is fetched.
+
+        Args:
+            weights: See `Model`.
+            spec: See `Model`.
+            labels: See `Model`.
+            input: See `Model`.
+            head: See `Model`.
+            postprocessor_type: See `Model`.
+            classes: `labels` under its name in 0.10.
+            anchors: (levels, a, 2): width and height of each anchor in cells of its level, in
+                place of those of the weights: the field `anchors` of the head, as in 0.10.
+
+        Raises:
+            TypeError: `labels` and `classes`, or `head` and `anchors`, are both given.
+            ValueError: There is no such platform.
+        """
+        if classes is not None and labels is not None:
+            msg = "labels given twice; classes is another name of it"
+            raise TypeError(msg)
+        if anchors is not None and head is not None:
+            msg = "anchors given twice; head has them, too"
+            raise TypeError(msg)
+        super().__init__(
+            weights,
+            spec=spec,
+            labels=labels if classes is None else tuple(classes),
+            input=input,
+            head=head if anchors is None else {"anchors": anchors},
+            postprocessor_type=postprocessor_type,
+        )
+
+    @built_in
+    def postprocess(  # type: ignore[override]  # with_sigmoid is as in 0.10
+        self,
+        model_outputs: Outputs,
+        contexts: Sequence[ImageContext | Mapping[str, Any]],
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        with_sigmoid: bool | None = None,
+        **aliases: Any,
+    ) -> list[Detections]:
+        """Return the objects of each photo; see `Detector.postprocess`.
+
+        Args:
+            model_outputs: What the runner gave.
+            contexts: What `preprocess` gave.
+            score_threshold: Score that a detection exceeds; the model's by default.
+            iou_threshold: Largest overlap of two detections of one class.
+            with_sigmoid: Take the sigmoid of the outputs; by default where the graph has not.
+            aliases: The names of 0.10.
+        """
+        thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
+        options = self.vision_task.resolve_options({**thresholds, **aliases})
+        if with_sigmoid is not None:
+            options["with_sigmoid"] = with_sigmoid
+        return self._decode(model_outputs, contexts, options)
+
+
+def _spec(variant: str, num_classes: int, labels: str) -> ModelSpec:
     params = {"variant": variant, "num_classes": num_classes, "sigmoid": True}
-    return NetworkSpec("yolov5", params, layout="yolo_pickle")
+    network = NetworkSpec("yolov5", params, layout="yolo_pickle")
+    return ModelSpec(network, yolo(640, 640), YOLOv5Head(), labels)
 
 
+@register
 class YOLOv5n(YOLOv5Model):
-    """YOLOv5 nano: 80 classes of COCO, 640x640; bring its weights, no package has them."""
-
-    name = "YOLOv5Nano"
-    family = "YOLO"
-    version = "v5"
-    metadata = described("YOLOv5 nano model", **_PUBLICATION)
-
-    network = _network("n", 80)
-    input = yolo(640, 640)
-    labels = "coco80"
+    spec = _spec("n", 80, "coco80")
 
 
+@register
 class YOLOv5s(YOLOv5Model):
-    """YOLOv5 small: 80 classes of COCO, 640x640."""
-
-    name = "YOLOv5Small"
-    family = "YOLO"
-    version = "v5"
-    metadata = described("YOLOv5 small model", **_PUBLICATION)
-
-    network = _network("s", 80)
-    input = yolo(640, 640)
-    labels = "coco80"
+    spec = _spec("s", 80, "coco80")
 
 
+@register
 class YOLOv5m(YOLOv5Model):
-    """YOLOv5 medium: 10 classes of BDD100K, 640x640."""
-
-    name = "YOLOv5Medium"
-    family = "YOLO"
-    version = "v5"
-    metadata = described("YOLOv5 medium model", **_PUBLICATION)
-
-    network = _network("m", 10)
-    input = yolo(640, 640)
-    labels = "bdd100k"
+    spec = _spec("m", 10, "bdd100k")
 
 
+@register
 class YOLOv5l(YOLOv5Model):
-    """YOLOv5 large: 10 classes of BDD100K (80 of COCO with `weights="coco"`), 640x640."""
-
-    name = "YOLOv5Large"
-    family = "YOLO"
-    version = "v5"
-    metadata = described("YOLOv5 large model", **_PUBLICATION)
-
-    network = _network("l", 10)
-    input = yolo(640, 640)
-    labels = "bdd100k"
+    spec = _spec("l", 10, "bdd100k")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from furiosa_models.artifacts import descriptor
-from furiosa_models.weights import NetworkSpec, build_random
+from furiosa_models.spec import NetworkSpec
+from furiosa_models.weights import build_random
 
 RANGES = b"x: [0.0, 1.0]\n"
 

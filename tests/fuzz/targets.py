@@ -88,7 +88,8 @@ def archives(data: bytes) -> None:
 
 
 def _unpack_registry(path: Path, out: Path) -> None:
-    _unpack(path.read_bytes(), out / "registry", "archive")
+    with path.open("rb") as file:
+        _unpack(file, out / "registry", "archive")
 
 
 def _import_cache(path: Path, out: Path) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from furiosa_models.images.preprocess import ImageInput, normalize, prepare
-from furiosa_models.images.resize import Interpolation
+from furiosa_models.images.preprocess import normalize, prepare
+from furiosa_models.spec import ImageInput, Interpolation
 from furiosa_models.types import Platform
 
 LENGTH = st.integers(1, 90)

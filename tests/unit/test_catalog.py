@@ -18,7 +18,10 @@ def test_models_are_listed_by_glob_and_task() -> None:
 
 
 def test_an_unknown_task() -> None:
-    with pytest.raises(ValueError, match="there is no task 'juggle'; there are detect, classif"):
+    with pytest.raises(
+        ValueError,
+        match="there is no task 'juggle'; there are image_classification, object_detection",
+    ):
         list_models(task="juggle")
 
 

@@ -18,8 +18,8 @@ from furiosa_models import get_model, list_models
 from furiosa_models.cli import cli
 from furiosa_models.errors import ShapeError
 from furiosa_models.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
-from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.ops.boxes import box_iou
+from furiosa_models.spec import ImageContext
 from furiosa_models.tasks import Poses
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDMobileNet, SSDResNet34
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float32]
 
 NAMES = tuple("abcdefghij")
 PHOTO = ImageContext(640, 640)
-RESNET34 = SSDResNet34.head
+RESNET34 = SSDResNet34.spec.head
 
 
 def yolov5_outputs(seed: int, images: int, mean: float = 0.2) -> list[Floats]:

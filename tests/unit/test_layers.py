@@ -39,16 +39,6 @@ ORDER = {
     for place, room in enumerate(rooms.split())
 }
 
-MOVING = {
-    "conventions": "weights",
-    "npu_programs": "programs",
-    "vision.tasks": "task_models",
-}
-"""Modules that are not in their room yet, and the room."""
-
-VIOLATIONS = Path(__file__).with_name("layer_violations.txt")
-"""Imports that go the wrong way today; the list only becomes shorter."""
-
 
 def modules() -> dict[str, Path]:
     """Every module of the package by its name in it; the package itself is ``."""
@@ -60,11 +50,6 @@ def modules() -> dict[str, Path]:
 
 
 def room(module: str) -> str:
-    name = module
-    while name:
-        if name in MOVING:
-            return MOVING[name]
-        name = name.rpartition(".")[0]
     return module.partition(".")[0] or "__init__"
 
 
@@ -118,9 +103,4 @@ def test_every_module_has_a_place_in_the_order() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    listed = set(VIOLATIONS.read_text(encoding="utf-8").splitlines())
-    found = wrong_way()
-    assert found <= listed, "imports that go the wrong way: " + "; ".join(sorted(found - listed))
-    assert listed <= found, "no longer wrong, take them off the list: " + "; ".join(
-        sorted(listed - found)
-    )
+    assert wrong_way() == set()

@@ -12,8 +12,8 @@ import onnx
 import pytest
 
 from furiosa_models.errors import ArtifactNotFound, ShapeError
-from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.runtime.sync import create_runner
+from furiosa_models.spec import ImageContext
 from furiosa_models.tasks import Classification, Detections
 from furiosa_models.types import Format, ModelTaskType, Platform
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
@@ -75,7 +75,7 @@ def test_load_and_load_async() -> None:
 
 def test_load_async_leaves_the_loop_free(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(SSDMobileNet, "_weights", lambda _: release.wait(5))
+    monkeypatch.setattr("furiosa_models.weights.Weights.resolve", lambda _: release.wait(5))
 
     async def main() -> bool:
         loading = asyncio.create_task(SSDMobileNet.load_async())
@@ -123,7 +123,7 @@ def test_what_was_never_published() -> None:
 def test_the_newest_compilers_program_is_the_default() -> None:
     file = SSDMobileNet.catalogue()["published"].enf["0.10.1_8b00177dc"]["2pe"]
     model = SSDMobileNet()
-    path = model._store.path(file)
+    path = model._weights.store.path(file)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a program of the NPU")
     assert model.enf() == b"a program of the NPU"

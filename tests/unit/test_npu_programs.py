@@ -54,8 +54,11 @@ def calibration() -> calibrated.Calibration:
 
 
 @pytest.fixture
-def _calibrated(monkeypatch: pytest.MonkeyPatch, calibration: calibrated.Calibration) -> None:
-    monkeypatch.setattr(calibrated, "calibration_file", lambda *_: Path("stand-in.yaml"))
+def _calibrated(
+    monkeypatch: pytest.MonkeyPatch, calibration: calibrated.Calibration, tmp_path: Path
+) -> None:
+    (tmp_path / "stand-in.yaml").touch()
+    monkeypatch.setattr(calibrated, "calibration_file", lambda *_: tmp_path / "stand-in.yaml")
     monkeypatch.setattr(calibrated, "read_calibration", lambda *_: calibration)
 
 
@@ -147,7 +150,10 @@ def test_nothing_is_kept_of_a_failure(
 
 @pytest.mark.usefixtures("_calibrated")
 def test_many_processes_compile_once(
-    fake: FakeCompiler, model: EfficientNetLite0, calibration: calibrated.Calibration
+    fake: FakeCompiler,
+    model: EfficientNetLite0,
+    calibration: calibrated.Calibration,
+    tmp_path: Path,
 ) -> None:
     model.cpu_program(precision="int8")
     fake.behave("slow")
@@ -158,11 +164,11 @@ def test_many_processes_compile_once(
         "from furiosa_models.quantization import calibrated;"
         "from furiosa_models.vision import EfficientNetLite0;"
         "found = calibrated.Calibration(yaml.safe_load(open(sys.argv[1])));"
-        "calibrated.calibration_file = lambda *_: pathlib.Path('stand-in.yaml');"
+        "calibrated.calibration_file = lambda *_: pathlib.Path(sys.argv[2]);"
         "calibrated.read_calibration = lambda *_: found;"
         "print(EfficientNetLite0(weights='random').enf().decode())"
     )
-    command = [sys.executable, "-c", code, str(ranges)]
+    command = [sys.executable, "-c", code, str(ranges), str(tmp_path / "stand-in.yaml")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

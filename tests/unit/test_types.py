@@ -24,19 +24,6 @@ def test_the_model_classes_are_where_0_10_has_them() -> None:
     assert issubclass(types.ImageClassificationModel, types.Model)
 
 
-def test_described_metadata_is_built_once_and_checked_as_any() -> None:
-    class Holder:
-        metadata = types.described("What it is.", url="https://example.com")
-        wrong = types.described("What it is.", page="none")
-
-    assert Holder.metadata is Holder().metadata
-    assert Holder.metadata == types.Metadata(
-        description="What it is.", publication=types.Publication(url="https://example.com")
-    )
-    with pytest.raises(TypeError, match="page"):
-        _ = Holder.wrong
-
-
 def test_every_error_is_exported_drawn_and_picklable() -> None:
     assert errors.__doc__ is not None
     for name in errors.__all__:

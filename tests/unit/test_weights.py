@@ -15,8 +15,9 @@ from furiosa_models.errors import (
     ArtifactUnavailable,
     WeightsFallbackWarning,
 )
+from furiosa_models.spec import NetworkSpec
 from furiosa_models.vision import EfficientNetLite0
-from furiosa_models.weights import NetworkSpec, resolve
+from furiosa_models.weights import resolve
 
 NETWORK = NetworkSpec("efficientnet", {"variant": "lite0"})
 GONE = "http://127.0.0.1:9/gone"

@@ -50,7 +50,7 @@ def test_yolov5_takes_the_sigmoid_where_it_is_asked_to(yolo: YOLOv5n, photos: li
 
 
 def test_yolov5_has_the_classes_of_bdd100k_by_default() -> None:
-    assert YOLOv5m(weights="random")._names()[1] == "rider"
+    assert YOLOv5m(weights="random").labels[1] == "rider"
 
 
 def test_a_model_without_weights_says_what_to_do() -> None:
@@ -69,5 +69,5 @@ def test_poses_are_drawn_in_place_as_in_0_10() -> None:
     keypoints[0, :, 0] += np.arange(17) * 3
     poses = Poses(np.array([[5, 5, 80, 60]], np.float32), np.array([0.9], np.float32), keypoints)
     image = np.zeros((100, 100, 3), np.uint8)
-    assert model.visualize(image, poses) is None  # type: ignore[func-returns-value]
+    assert model.visualize(image, poses) is None
     assert image.any()

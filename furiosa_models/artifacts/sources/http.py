@@ -20,11 +20,11 @@ CONNECT_ATTEMPTS = 2
 """A server that is not there is rarely there a moment later; the next source may be."""
 
 BACKOFF_S = 0.5
-MOST_BACKOFF_S = 30.0
+MAX_BACKOFF_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 60.0
 TOTAL_TIMEOUT_S = 3600.0
-MOST_REDIRECTS = 10
+MAX_REDIRECTS = 10
 BODY_CHUNK = 1 << 17
 """Bytes read at once: the most that are lost where a body breaks off."""
 
@@ -61,7 +61,7 @@ def copy_http(uri: str, sink: Sink) -> None:
 
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
     with requests.Session() as session:
-        session.max_redirects = MOST_REDIRECTS
+        session.max_redirects = MAX_REDIRECTS
         for attempt in range(ATTEMPTS):
             try:
                 _attempt(session, uri, sink, deadline)
@@ -141,7 +141,7 @@ def _stream(response: Response, sink: Sink, deadline: float) -> None:
 def _wait_or_give_up(failure: _Passing, attempt: int, deadline: float) -> None:
     delay = failure.delay
     if delay is None:
-        delay = min(BACKOFF_S * 2**attempt, MOST_BACKOFF_S) * random.uniform(0.5, 1.5)
+        delay = min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S) * random.uniform(0.5, 1.5)
     if attempt + 1 >= failure.attempts or time.monotonic() + delay > deadline:
         msg = f"{failure} ({attempt + 1} attempts)"
         raise SourceError(msg) from failure
@@ -151,7 +151,7 @@ def _wait_or_give_up(failure: _Passing, attempt: int, deadline: float) -> None:
 def _retry_after(response: Response) -> float | None:
     """What the server asks for in seconds; a date, or too long, is left to our own backoff."""
     value = response.headers.get("Retry-After", "")
-    return min(float(value), MOST_BACKOFF_S) if value.isdigit() else None
+    return min(float(value), MAX_BACKOFF_S) if value.isdigit() else None
 
 
 def _reason(error: BaseException, uri: str) -> str:

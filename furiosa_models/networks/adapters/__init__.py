@@ -28,10 +28,9 @@ def adapt(layout: str, arrays: Arrays) -> dict[str, Array]:
         arrays: What the file holds.
 
     Raises:
-        ModelNotFound: No layout has that name.
-        WeightsError: The arrays are not from there.
+        WeightsError: No layout has that name, or the arrays are not from there.
     """
-    adapter = choose(LAYOUTS, layout, "weights layout")
+    adapter = choose(LAYOUTS, layout, "weights layout", WeightsError)
     try:
         return adapter(arrays)
     except (LookupError, ValueError) as error:

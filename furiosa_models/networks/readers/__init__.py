@@ -62,9 +62,8 @@ def read_weights(
             those that the networks ask for.
 
     Raises:
-        WeightsError: The format is unknown, the bytes are not a sound file of it, or the arrays
-            do not have that layout.
-        ModelNotFound: The layout is unknown.
+        WeightsError: The format or the layout is unknown, the bytes are not a sound file of it,
+            or the arrays do not have that layout.
     """
     if format not in _READERS:
         msg = f"no reader for weights format {format!r}: expected one of {', '.join(FORMATS)}"

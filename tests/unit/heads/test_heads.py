@@ -9,7 +9,7 @@ import pytest
 
 from furiosa_models.errors import ShapeError
 from furiosa_models.heads import ClassificationHead, PoseHead, SSDHead, YOLOv5Head
-from furiosa_models.images.preprocess import ImageContext
+from furiosa_models.spec import ImageContext
 from furiosa_models.tasks import Detections, Poses
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDResNet34
@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
 Floats = npt.NDArray[np.float32]
 
 MOBILENET = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))
-RESNET34 = SSDResNet34.head
+RESNET34 = SSDResNet34.spec.head
 NAMES = ("background", "cat", "dog")
 PHOTO = ImageContext(640, 480)
 LETTERBOXED = ImageContext(1280, 960, scale=0.5, pad=(0.0, 80.0))

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from furiosa_models.images import jpeg
-from furiosa_models.images.preprocess import ImageInput, prepare
-from furiosa_models.images.read import MAX_PIXELS, read_image
+from furiosa_models.images.preprocess import prepare
+from furiosa_models.images.read import MAX_PIXELS, DecodedImage, read_image
+from furiosa_models.spec import ImageInput
 from furiosa_models.types import Platform
 from furiosa_models.vision import EfficientNetB0, SSDMobileNet
 
@@ -207,6 +208,7 @@ def test_models_draft_when_asked(platform: Platform) -> None:
 def test_boxes_are_drawn_where_they_are_on_a_draft() -> None:
     model = SSDMobileNet(weights="random")
     found = model.predict(encoded((1300, 1200)), draft=True, device="cpu", score_threshold=1.0)
+    assert isinstance(found.image, DecodedImage)
     assert found.image.drafted_from == (1200, 1300)
     assert found.plot().size == (1300, 1200)
 

@@ -13,8 +13,8 @@ import pytest
 
 from furiosa_models.errors import ImageError
 from furiosa_models.images.pipeline import Steps, pipelined
-from furiosa_models.images.preprocess import ImageContext
 from furiosa_models.images.read import DecodedImage, ImageSource
+from furiosa_models.spec import ImageContext
 from furiosa_models.vision import SSDMobileNet
 
 NAME = "furiosa_models.predict"
@@ -227,7 +227,7 @@ def test_predict_of_many_with_a_bad_one(photos: list[Path], tmp_path: Path) -> N
     with pytest.raises(ImageError, match=r"bad\.jpg"):
         model.predict(bad, on_error="skip")  # one photo has one result, or an error
     with pytest.raises(ValueError, match="on_error must be 'raise', 'skip' or a function"):
-        model.predict(photos, on_error="ignore")  # type: ignore[arg-type]
+        model.predict(photos, on_error="ignore")  # type: ignore[call-overload]
 
 
 def test_predict_of_one_photo_starts_no_thread(

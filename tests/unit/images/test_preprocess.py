@@ -7,14 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.images.preprocess import (
-    ImageContext,
-    ImageInput,
-    as_context,
-    normalize,
-    prepare,
-)
+from furiosa_models.images.preprocess import normalize, prepare
 from furiosa_models.images.resize import resize
+from furiosa_models.spec import ImageContext, ImageInput, as_context
 from furiosa_models.types import Platform
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.images.resize import Interpolation, resize
+from furiosa_models.images.resize import resize
+from furiosa_models.spec import Interpolation
 from furiosa_models.types import Platform
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])

@@ -9,6 +9,8 @@ from furiosa_models.errors import WeightsError
 from furiosa_models.networks.adapters import adapt
 from furiosa_models.networks.layers import SLIM, TENSORFLOW_EPSILON, TORCH, normalised_kernel
 
+from .recorded import RecordedWeights
+
 Array = npt.NDArray[np.float32]
 
 
@@ -122,7 +124,7 @@ def test_keras_resnets_become_pytorch_ones() -> None:
 
 @pytest.mark.parametrize(("layout", "order"), [("tflite", (0, 2, 3, 1)), ("tfjs", (2, 3, 1, 0))])
 def test_yolov5_exports_become_pytorch_ones(layout: str, order: tuple[int, ...]) -> None:
-    recorded = networks.RecordedWeights(networks.RandomWeights())
+    recorded = RecordedWeights(networks.RandomWeights())
     networks.build("yolov5", recorded, variant="n", num_classes=1)
     modules = _modules([name for name in recorded.asked if name.endswith("v.weight")])
     modules["24"] = [f"model.24.m.{head}.weight" for head in range(3)]

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
 from furiosa_models.errors import ShapeError, WeightsError
+from furiosa_models.networks import edit
 from furiosa_models.networks.edit import TensorInfo
 from furiosa_models.networks.graph import Graph
 
@@ -112,3 +118,153 @@ def test_batch_size_that_the_model_fixes_is_an_error() -> None:
 def test_what_is_no_model_is_an_error(data: bytes) -> None:
     with pytest.raises(WeightsError, match="not an ONNX model"):
         networks.signature(data)
+
+
+def test_a_proto_is_edited_as_its_bytes_are_and_stays_as_it_is() -> None:
+    model = _network()
+    proto = onnx.load_from_string(model)
+    assert networks.signature(proto) == networks.signature(model)
+    assert networks.set_batch_size(proto, 2) == networks.set_batch_size(model, 2)
+    assert networks.with_uint8_input(proto, (1,), (2,)) == networks.with_uint8_input(
+        model, (1,), (2,)
+    )
+    assert networks.with_opset(proto, 13) == networks.with_opset(model, 13)
+    assert networks.to_bytes(proto) == model
+
+
+@pytest.mark.parametrize("model", ["net.onnx", bytearray(b"x"), None])
+def test_what_is_neither_bytes_nor_a_proto_is_a_type_error(model: Any) -> None:
+    with pytest.raises(TypeError, match="expected a model as bytes or ModelProto"):
+        edit.parse(model)
+
+
+EDITED: dict[str, Callable[[bytes], bytes]] = {
+    "uint8 input": lambda model: networks.with_uint8_input(model, (1, 2, 3), (4, 5, 6)),
+    "batch of 2": lambda model: networks.set_batch_size(model, 2),
+    "any batch": lambda _: networks.set_batch_size(_reshaping([1, 12]), None),
+    "opset 13": lambda model: networks.with_opset(model, 13),
+    "head operations": lambda model: repr(
+        sorted((k, sorted(v)) for k, v in networks.head_operations(model).items())
+    ).encode(),
+}
+DIGESTS: dict[int, dict[str, str]] = {
+    1: {
+        "uint8 input": "dac308c126114b10",
+        "batch of 2": "fe421dff1bcfe115",
+        "any batch": "3fa095dad70e4f7c",
+        "opset 13": "a279e81df9abd36e",
+        "head operations": "e5f2308f03cb6ee2",
+    }
+}
+"""Start of the sha256 of what each edit gives, by the recipe number of edits."""
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_an_edit_gives_the_same_bytes_under_the_same_number(name: str) -> None:
+    digest = hashlib.sha256(EDITED[name](_network())).hexdigest()[:16]
+    assert digest == DIGESTS[networks.EDITS][name], (
+        "raise the recipe number furiosa_models.networks.EDITS"
+    )
+
+
+def _with_external_data(folder: Path, location: str = "net.onnx.data") -> Path:
+    """The network with the numbers of its kernel in a file of their own, behind another's."""
+    proto = onnx.load_from_string(_network())
+    (kernel,) = [t for t in proto.graph.initializer if t.name == "image/scaled/kernel"]
+    numbers = kernel.raw_data
+    kernel.ClearField("raw_data")
+    kernel.data_location = TensorProto.EXTERNAL
+    place = {"location": location, "offset": "8", "length": str(len(numbers))}
+    for key, value in place.items():
+        kernel.external_data.add(key=key, value=value)
+    (folder / "net.onnx").write_bytes(proto.SerializeToString())
+    (folder / "net.onnx.data").write_bytes(b"\0" * 8 + numbers)
+    return folder / "net.onnx"
+
+
+def test_weights_beside_the_file_are_loaded(tmp_path: Path) -> None:
+    path = _with_external_data(tmp_path)
+    assert edit.external_files(path.read_bytes()) == ["net.onnx.data"]
+    proto = edit.load(path)
+    assert edit.external_files(proto) == []
+    assert networks.to_bytes(proto) == _network()
+    assert networks.to_bytes(edit.load(str(path))) == _network()
+
+
+@pytest.mark.parametrize(
+    "location", ["../secret", "/etc/passwd", "", "link", "../{folder}/../secret"]
+)
+def test_weights_outside_the_folder_are_not_read(tmp_path: Path, location: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"\0" * 4096)
+    (folder / "link").symlink_to(tmp_path / "secret")
+    path = _with_external_data(folder, location.format(folder=folder.name))
+    with pytest.raises(WeightsError, match="outside its folder"):
+        edit.load(path)
+
+
+def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
+    path = _with_external_data(tmp_path)
+    data = tmp_path / "net.onnx.data"
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=r"'image/scaled/kernel' in net\.onnx\.data are cut off"):
+        edit.load(path)
+    data.unlink()
+    with pytest.raises(WeightsError, match=r"net\.onnx\.data cannot be read"):
+        edit.load(path)
+    with pytest.raises(WeightsError, match=r"none\.onnx cannot be read: No such file"):
+        edit.load(tmp_path / "none.onnx")
+
+
+def test_external_files_are_found_in_branches_constants_and_functions() -> None:
+    def outside(name: str) -> onnx.TensorProto:
+        tensor = TensorProto(name=name, data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value=name)
+        return tensor
+
+    branch = helper.make_graph([], "branch", [], [], [outside("branch")])
+    constant = helper.make_node("Constant", [], ["c"], value=outside("constant"))
+    body = [helper.make_node("Constant", [], ["y"], value=outside("function"))]
+    opsets = [helper.make_opsetid("", 17)]
+    proto = onnx.load_from_string(_network())
+    proto.graph.node.extend([constant, helper.make_node("If", ["c"], ["d"], then_branch=branch)])
+    proto.functions.append(helper.make_function("f", "F", [], ["y"], body, opsets))
+    assert edit.external_files(proto) == ["branch", "constant", "function"]
+
+
+def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = Graph("large")
+    kernel = np.random.default_rng(0).normal(size=(64, 3, 3, 3)).astype(np.float32)
+    graph.output(graph.conv(graph.input("image", (3, 4, 4)), kernel, None, "conv"), "maps")
+    proto = graph.model()
+    assert edit.save(proto, tmp_path / "small.onnx") == [tmp_path / "small.onnx"]
+    monkeypatch.setattr(edit, "MAX_BYTES", 2000)
+    with pytest.raises(WeightsError, match=r"6912 bytes of weights, .* holds 2000"):
+        networks.to_bytes(proto)
+    path = tmp_path / "large.onnx"
+    assert edit.save(proto, path) == [path, tmp_path / "large.onnx.data"]
+    assert path.stat().st_size < 2000
+    assert edit.load(path) == proto
+    image = np.random.default_rng(1).normal(size=(1, 3, 4, 4)).astype(np.float32)
+    outputs = [
+        onnxruntime.InferenceSession(str(tmp_path / name)).run(None, {"image": image})[0]
+        for name in ("small.onnx", "large.onnx")
+    ]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_what_is_no_tensor_has_a_signature() -> None:
+    proto = onnx.load_from_string(_network())
+    proto.graph.input[0].type.sequence_type.elem_type.tensor_type.elem_type = TensorProto.FLOAT
+    assert networks.signature(proto)[0] == [TensorInfo("image", (), "undefined")]
+    with pytest.raises(ShapeError, match="got image undefined"):
+        networks.with_uint8_input(proto, (0,), (1,))
+
+
+def test_a_model_without_an_operator_set_stays_as_it_is() -> None:
+    proto = onnx.load_from_string(_network())
+    del proto.opset_import[:]
+    assert networks.with_opset(proto, 13) == networks.to_bytes(proto)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from furiosa_models.errors import ModelNotFound, WeightsError
+from furiosa_models.errors import WeightsError
 from furiosa_models.networks import read_weights
 
 from . import writers
@@ -224,7 +224,7 @@ def test_tflite_refuses_scales_that_do_not_fit() -> None:
 def test_unknown_formats_and_layouts_name_the_known_ones() -> None:
     with pytest.raises(WeightsError, match="pytorch"):
         read_weights("caffe", {})
-    with pytest.raises(ModelNotFound, match="slim_fake_quant"):
+    with pytest.raises(WeightsError, match="slim_fake_quant"):
         read_weights(*FILES["zip"], layout="slim_fake_quand")
 
 

@@ -12,8 +12,9 @@ from furiosa_models.networks.weights import (
     NamedWeights,
     Parameter,
     RandomWeights,
-    RecordedWeights,
 )
+
+from .recorded import RecordedWeights
 
 KERNEL = Parameter("conv/weights", (3, 3, 8, 16), fan_in=72)
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import collections
+import inspect
+import logging
+import threading
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -219,3 +223,37 @@ def test_arithmetic_on_shapes_and_constants_stays_as_it_is(ranges: Ranges) -> No
     first = onnx.numpy_helper.from_array(np.array([0], np.int64), "first place")
     model.graph.initializer.append(first)
     assert error(quantize(model, ranges)) < 0.05
+
+
+def test_the_users_root_logger_stays_as_it_is(
+    ranges: Ranges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    root, before = logging.getLogger(), (logging.getLogger().level, [*logging.getLogger().handlers])
+    seen: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: seen.append(record.getMessage()))
+    whole = QDQQuantizer.quantize_model
+    advice = compile(
+        "import logging; logging.warning('advice')", inspect.getfile(QDQQuantizer), "exec"
+    )
+
+    def quantize_model(self: Any) -> Any:
+        exec(advice, {})  # as the quantizer itself says it
+        other = threading.Thread(target=exec, args=(advice, {}))
+        other.start()
+        other.join()
+        logging.warning("the user's own")
+        return whole(self)
+
+    monkeypatch.setattr(QDQQuantizer, "quantize_model", quantize_model)
+    root.addHandler(handler)
+    try:
+        quantize(network(), ranges)
+        logging.warning("afterwards")
+    finally:
+        root.removeHandler(handler)
+    assert seen == ["advice", "the user's own", "afterwards"]  # what another thread was advised
+    assert (root.level, root.handlers) == before
+    assert root.filters == []

@@ -17,6 +17,7 @@ from furiosa_models import registry
 from furiosa_models.errors import (
     ArtifactCorrupted,
     ArtifactUnavailable,
+    CodeNotTrusted,
     DescriptorError,
     FuriosaModelsError,
     ModelNotFound,
@@ -153,7 +154,7 @@ def test_a_file_takes_no_arguments(folder: Path) -> None:
 
 
 def test_code_needs_trust(folder: Path) -> None:
-    with pytest.raises(ArtifactUnavailable, match="trust_code=True"):
+    with pytest.raises(CodeNotTrusted, match="trust_code=True"):
         sync.load(str(folder), "Made")
 
 
@@ -333,7 +334,7 @@ def test_an_archive_does_not_write_outside(tmp_path: Path, member: str) -> None:
     target = tmp_path / "target"
     target.mkdir()
     with pytest.raises(ArtifactUnavailable, match="no place in an archive"):
-        _unpack(buffer.getvalue(), target, "it")
+        _unpack(buffer, target, "it")
     assert list(tmp_path.rglob("*.py")) == []
 
 
@@ -349,3 +350,33 @@ def test_the_json_schema_accepts_and_refuses() -> None:
     schema = registry.json_schema()
     fields = schema["properties"]["artifacts"]["items"]["properties"]
     assert {"name", "family", "version", "location", "format", "doc", "metadata"} <= set(fields)
+
+
+def test_a_file_of_known_hash_is_fetched_once(
+    folder: Path, serve: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = serve(folder)
+    assert sync.load(url, "Net").source == b"new onnx"
+    (folder / "models" / "new.onnx").unlink()
+    assert sync.load(url, "Net").source == b"new onnx"  # from the store
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(folder / "another"))
+    with pytest.raises(ArtifactUnavailable, match="HTTP 404"):
+        sync.load(url, "Net")
+
+
+def test_a_file_of_another_hash_over_http_is_refused(
+    folder: Path, serve: Callable[[Path], str]
+) -> None:
+    (folder / "models" / "new.onnx").write_bytes(b"bad onnx")
+    with pytest.raises(ArtifactCorrupted, match=f"expected sha256 {SHA}"):
+        sync.load(serve(folder), "Net")
+
+
+def test_a_text_without_end_is_not_taken(
+    folder: Path, serve: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from furiosa_models.registry import transports
+
+    monkeypatch.setattr(transports, "MAX_TEXT_BYTES", 100)
+    with pytest.raises(ArtifactUnavailable, match="more than 100 bytes"):
+        sync.list(serve(folder))

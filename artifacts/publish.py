@@ -1,0 +1,136 @@
+"""Write the zoo as a registry that anyone can host: artifacts.yaml, models/ and docs/.
+
+    python artifacts/publish.py DIR                         # every model, with its default weights
+    python artifacts/publish.py DIR ResNet50 SSDMobileNet
+    python artifacts/publish.py DIR --weights random        # seeded weights, for tests
+
+`artifacts.yaml` has the form of furiosa-artifacts and nothing else: `name`, `family`, `version`,
+`location`, `format`, `doc` and `metadata`. A model has an entry under each of its names, those of
+furiosa-artifacts (`MLCommonsResNet50`) among them; all of them share one file. `doc` says what the
+weights are, where they come from and what their license is: read it before you host them.
+
+Models whose weights are out of reach are left out, and make the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from furiosa_models import get_model, list_models
+from furiosa_models.artifacts import Artifact, ModelEntry, zoo
+from furiosa_models.catalog import model_class
+from furiosa_models.errors import ArtifactError
+
+RANDOM = "random"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish what the command line asks for; the exit code."""
+    options = parse_arguments(arguments)
+    names = [model_class(name).__name__ for name in options.models] or list_models()
+    left_out = publish(options.folder, names, options.weights)
+    for name, reason in left_out.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+    print(f"{options.folder}: {len(names) - len(left_out)} models")
+    return 1 if left_out else 0
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder to make")
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="all of them by default")
+    parser.add_argument("--weights", help="a set of weights, or random; the default one by default")
+    return parser.parse_args(arguments)
+
+
+def publish(folder: Path, names: Sequence[str], weights: str | None = None) -> dict[str, str]:
+    """Write a registry of some models.
+
+    Args:
+        folder: The registry's folder, which must not have anything in it yet.
+        names: Classes of the models.
+        weights: Which weights, as for a model's constructor.
+
+    Returns:
+        The models that are left out, and why.
+
+    Raises:
+        FileExistsError: The folder has something in it.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        msg = f"{folder} has something in it: name a folder that is new or empty"
+        raise FileExistsError(msg)
+    for part in ("models", "docs"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    items: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
+    for name in names:
+        model = get_model(name, weights=weights)
+        try:
+            origin = model.origin
+        except ArtifactError as error:
+            left_out[name] = str(error)
+            continue
+        artifact = zoo()[name].sets.get(model.weights)
+        (folder / "models" / f"{name}.onnx").write_bytes(origin)
+        (folder / "docs" / f"{name}.md").write_text(document(zoo()[name], artifact))
+        items += entries(zoo()[name], artifact)
+    text = yaml.safe_dump({"artifacts": items}, sort_keys=False, allow_unicode=True, width=100)
+    (folder / "artifacts.yaml").write_text(text)
+    return left_out
+
+
+def entries(model: ModelEntry, artifact: Artifact | None) -> Iterator[dict[str, Any]]:
+    """The entries of a model, one for each of its names.
+
+    Args:
+        model: The model.
+        artifact: The set of weights; None for random ones.
+    """
+    metadata = model.metadata.model_dump(mode="json", exclude_none=True)
+    if artifact is None:
+        metadata["description"] += ", with seeded random weights: for tests only"
+    elif artifact.description is not None:
+        metadata["description"] = artifact.description
+    for name in dict.fromkeys([model.class_name, model.name, *model.aliases]):
+        yield {
+            "name": name,
+            "family": model.family,
+            "version": artifact.version if artifact else model.version,
+            "location": f"models/{model.class_name}.onnx",
+            "format": "onnx",
+            "doc": f"docs/{model.class_name}.md",
+            # A copy each: YAML would make references of the same dictionary.
+            "metadata": {**metadata},
+        }
+
+
+def document(model: ModelEntry, artifact: Artifact | None) -> str:
+    """What a model is, and whose weights it has."""
+    lines = [f"# {model.class_name}", "", model.summary, ""]
+    if artifact is None:
+        return "\n".join([*lines, "Its weights are seeded random ones: for tests only.", ""])
+    found = artifact.license
+    terms = found.origin + (f" (the package says {found.carrier})" if found.carrier else "")
+    lines += [
+        f"- weights: `{artifact.weights}`, from <{artifact.location}>",
+        f"- license of the weights: {terms}" + (f"; {found.note}" if found.note else ""),
+        f"- labels: `{artifact.labels}`",
+    ]
+    for figure in artifact.accuracy:
+        where = f"{figure.dataset}, {figure.measured_by}"
+        lines.append(f"- {figure.metric}: {figure.value:.4f} ({where})")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

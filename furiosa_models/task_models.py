@@ -1,0 +1,240 @@
+"""Models by task, with the signatures of their task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ShapeError
+from .images.read import Color, ImageSource, read_image
+from .images.sources import is_single
+from .model import Model, Outputs, Photos, Tensor, built_in
+from .spec import ImageContext
+from .tasks.classification import Classification
+from .tasks.detection import Detections
+from .tasks.pose import Poses
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .model import PredictOptions
+
+__all__ = ["Classifier", "Detector", "LocalizationModel", "PoseEstimator"]
+
+R = TypeVar("R")
+
+
+class Classifier(Model[Classification]):
+    """A model that says what a photo shows."""
+
+    @built_in
+    def preprocess(
+        self,
+        image: Photos,
+        with_scaling: bool = False,
+        *,
+        color: Color = "bgr",
+        draft: bool = False,
+    ) -> tuple[Tensor, list[ImageContext] | None]:
+        """Return photos as the network's input; see `Model.preprocess`.
+
+        Args:
+            image: A photo, or a sequence, folder or glob of them.
+            with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
+            color: Channel order of numpy arrays.
+            draft: Decode large JPEGs at a fraction of their size; see `predict`.
+
+        Returns:
+            A contiguous (n, 3, h, w) tensor, uint8 or float32, and the contexts of the photos;
+            None for a single photo, as in 0.10.
+        """
+        tensor, contexts = super().preprocess(image, with_scaling, color=color, draft=draft)
+        return tensor, None if is_single(image) else contexts
+
+    @built_in
+    def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
+        self,
+        model_outputs: Outputs,
+        contexts: Sequence[ImageContext | Mapping[str, Any]] | None = None,
+        *,
+        top_k: int = 5,
+    ) -> Any:
+        """Return the classes of each photo.
+
+        Args:
+            model_outputs: What the runner gave.
+            contexts: What `preprocess` gave.
+            top_k: Number of classes to keep.
+
+        Returns:
+            A list of `Classification`; without contexts (a single photo), one `Classification`.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ValueError: `top_k` is less than 1.
+        """
+        results = self._decode(model_outputs, None, {"top_k": top_k})
+        if contexts is None and len(results) == 1:
+            return results[0]
+        if contexts is not None and len(contexts) != len(results):
+            msg = f"expected {len(results)} contexts, one for each photo, got {len(contexts)}"
+            raise ShapeError(msg)
+        return results
+
+    @overload  # type: ignore[override]  # a task has options of its own, and no others
+    def predict(  # type: ignore[overload-overlap]  # a name is one photo, and iterable
+        self,
+        source: ImageSource,
+        *,
+        stream: Literal[False] = False,
+        top_k: int = 5,
+        **options: Unpack[PredictOptions],
+    ) -> Classification: ...
+    @overload
+    def predict(
+        self,
+        source: Iterable[ImageSource],
+        *,
+        stream: Literal[False] = False,
+        top_k: int = 5,
+        **options: Unpack[PredictOptions],
+    ) -> list[Classification]: ...
+    @overload
+    def predict(
+        self,
+        source: Photos,
+        *,
+        stream: Literal[True],
+        top_k: int = 5,
+        **options: Unpack[PredictOptions],
+    ) -> Iterator[Classification]: ...
+    def predict(
+        self, source: Photos, *, stream: bool = False, top_k: int = 5, **options: Any
+    ) -> Any:
+        """Return the classes of photos.
+
+        Args:
+            source: One photo or many; see `Model.predict`.
+            stream: Return a generator instead of a list.
+            top_k: Number of classes of each photo.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
+                see `Model.predict`.
+        """
+        return self._predict(source, stream=stream, top_k=top_k, **options)
+
+    if TYPE_CHECKING:
+        __call__ = predict  # type: ignore[assignment]
+
+
+class LocalizationModel(Model[R]):
+    """A model that finds things in a photo: what `Detector` and `PoseEstimator` share."""
+
+    @built_in
+    def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
+        self,
+        model_outputs: Outputs,
+        contexts: Sequence[ImageContext | Mapping[str, Any]],
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        **aliases: Any,
+    ) -> list[R]:
+        """Return what was found in each photo.
+
+        Args:
+            model_outputs: What the runner gave.
+            contexts: What `preprocess` gave.
+            score_threshold: Least score, between 0 and 1; the model's by default.
+            iou_threshold: Largest overlap of two things of one class.
+            aliases: The names of 0.10: `confidence_threshold`, `conf_thres`, `iou_thres`.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ValueError: A threshold is not between 0 and 1.
+            TypeError: An unknown argument, or one given under two names.
+        """
+        thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
+        return self._decode(
+            model_outputs, contexts, self.vision_task.resolve_options({**thresholds, **aliases})
+        )
+
+    @overload  # type: ignore[override]  # a task has options of its own, and no others
+    def predict(  # type: ignore[overload-overlap]  # a name is one photo, and iterable
+        self,
+        source: ImageSource,
+        *,
+        stream: Literal[False] = False,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> R: ...
+    @overload
+    def predict(
+        self,
+        source: Iterable[ImageSource],
+        *,
+        stream: Literal[False] = False,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> list[R]: ...
+    @overload
+    def predict(
+        self,
+        source: Photos,
+        *,
+        stream: Literal[True],
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> Iterator[R]: ...
+    def predict(
+        self,
+        source: Photos,
+        *,
+        stream: bool = False,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return what is found in photos.
+
+        Args:
+            source: One photo or many; see `Model.predict`.
+            stream: Return a generator instead of a list.
+            score_threshold: Least score, between 0 and 1; the model's by default.
+            iou_threshold: Largest overlap of two things of one class; the model's by default.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
+                see `Model.predict`.
+        """
+        return self._predict(
+            source,
+            stream=stream,
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            **options,
+        )
+
+    if TYPE_CHECKING:
+        __call__ = predict  # type: ignore[assignment]
+
+
+class Detector(LocalizationModel[Detections]):
+    """A model that finds objects."""
+
+
+class PoseEstimator(LocalizationModel[Poses]):
+    """A model that finds people and their joints."""
+
+    @staticmethod
+    def visualize(image: npt.NDArray[np.uint8], results: Poses) -> None:
+        """Draw people into a photo, in place, as in 0.10.
+
+        Args:
+            image: (h, w, 3) uint8 BGR.
+            results: The people of that photo.
+        """
+        drawn = np.asarray(results.plot(read_image(image)))
+        image[:] = drawn[:, :, ::-1]
