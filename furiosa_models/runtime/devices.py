@@ -40,7 +40,7 @@ _NPU, _CPU = ("furiosa", "npu"), ("onnxruntime", "cpu")
 """Backends and devices that are tried where nobody names one."""
 
 __getattr__, __dir__ = lazy(
-    __name__, {".backends.furiosa": ["NpuSpec", "npu_problem", "parse_devices"]}
+    __name__, {"backends.furiosa": ["NpuSpec", "npu_problem", "parse_devices"]}
 )
 
 

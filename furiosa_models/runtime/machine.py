@@ -8,8 +8,6 @@ import platform
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as _version
 from pathlib import Path
 
 __all__ = [
@@ -89,14 +87,16 @@ def cpu_fingerprint() -> str:
 
 def version() -> str:
     """Return the version of this package."""
-    return _version("furiosa-model-zoo")
+    return version_of("furiosa-model-zoo") or "unknown"
 
 
 def version_of(package: str) -> str | None:
     """Return the version of an installed package, or None."""
+    from importlib import metadata  # takes longer to import than all of the runtime
+
     try:
-        return _version(package)
-    except PackageNotFoundError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return None
 
 

@@ -7,8 +7,10 @@ On a machine whose models run on an NPU these are the vendor's own names; see
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy
 from . import profiling
 from .devices import defaults_to_npu
 
@@ -22,10 +24,10 @@ __all__ = ["Profiler", "ProfilerRecordObject", "RecordFormat", "Resource", "prof
 _VENDOR = "furiosa.runtime.profiler"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+def _find(name: str) -> object:
     if defaults_to_npu():
         return getattr(importlib.import_module(_VENDOR), name)
     return getattr(profiling, "Profiler" if name == "profile" else name)
+
+
+__getattr__, __dir__ = lazy(__name__, {}, computed={name: partial(_find, name) for name in __all__})
