@@ -127,6 +127,7 @@ def test_the_package_is_a_registry_itself(uri: str | None) -> None:
     assert {entry.name for entry in listed} == set(zoo())
     versions = [entry.version for entry in listed if entry.name == "SSDMobileNet"]
     assert versions == ["v1.1", "2018_06_29"]
+    assert all((ROOT / "furiosa_models" / entry.location).is_file() for entry in listed)
     assert "the detector of MLPerf" in sync.help(uri, "SSDMobileNet")
     model = sync.load(uri, "MLCommonsSSDMobilenet", weights="random")
     assert isinstance(model, SSDMobileNet)
