@@ -2,11 +2,15 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STATE  := $(shell cat pyproject.toml $$(find native/src native/Cargo.* -type f | sort) | cksum | cut -d' ' -f1)
+STATE  := $(shell cat pyproject.toml constraints.txt $$(find native/src native/Cargo.* -type f | sort) | cksum | cut -d' ' -f1)
 USABLE := $(VENV)/.usable-$(STATE)
 READY  := $(VENV)/.ready-$(STATE)
 
-.PHONY: help setup demo test test-marked lint fuzz format docs bench clean
+PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+DIST   := dist
+EMPTY  := build/wheel-venv
+
+.PHONY: help setup demo test test-marked lint fuzz format docs bench wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -14,7 +18,7 @@ help:  ## Show this help
 setup: $(READY)  ## Make .venv with the package, its native module and the tools
 
 $(READY): $(USABLE)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	@rm -f $(VENV)/.ready-* && touch $@
 
 $(USABLE):
@@ -23,7 +27,7 @@ $(USABLE):
 	@command -v cargo >/dev/null || { echo "cargo is not there: install a Rust toolchain (rustup)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a venv (on Debian: apt-get install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable .
+	$(PIP) --editable .
 	@rm -f $(VENV)/.usable-* && touch $@
 
 demo: $(USABLE)  ## Find things in the example photos: prints results, draws them into out/
@@ -45,16 +49,35 @@ lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module,
 fuzz: SECONDS ?= 60
 fuzz: setup  ## Fuzz the readers of files and the kernels, SECONDS each; needs a nightly toolchain
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is not there: cargo install cargo-fuzz"; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.all $(SECONDS)
 
 docs: setup  ## Build the documentation into site/
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(PIP) --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: setup  ## Measure ours beside the peers (in a venv of its own); into benchmarks/results/
 	for table in postprocess decode preprocess end_to_end startup stream load runtime; do \
 		$(BIN)/python benchmarks/$$table.py || exit 1; done
+
+wheel: setup  ## Build a wheel into dist/: for manylinux2014 where Zig is there, else for this platform
+	@rm -rf $(DIST)
+	@if $(BIN)/python -m ziglang version >/dev/null 2>&1; \
+	then $(BIN)/maturin build --quiet --release --out $(DIST) --zig --compatibility manylinux2014; \
+	else $(BIN)/maturin build --quiet --release --out $(DIST); fi
+	@ls $(DIST)
+
+test-wheel: wheel  ## Install the wheel into an empty venv, and test it outside the checkout
+	@rm -rf $(EMPTY) && $(PYTHON) -m venv $(EMPTY)
+	$(EMPTY)/bin/python -m pip install --quiet --constraint constraints.txt $(DIST)/*.whl pytest
+	outside=$$(mktemp -d) && cp tests/installed/*.py $$outside && here=$$PWD && cd $$outside && \
+		FURIOSA_MODELS_FROM_WHEEL=1 $$here/$(EMPTY)/bin/python -m pytest -q -W error \
+		-o 'markers=installed: needs no checkout' . && rm -r $$outside
+
+constraints: setup  ## Renew constraints.txt: the newest versions that the project allows
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev,docs]'
+	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable \
+		| sed 's/$$/; python_version >= "3.11"/'; } > constraints.new && mv constraints.new constraints.txt
 
 format: setup  ## Format Python and Rust
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && cd native && cargo fmt && cd fuzz && cargo fmt

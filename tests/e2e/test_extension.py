@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,11 @@ import uvicorn
 from furiosa_models import catalog, get_model, list_models
 from furiosa_models.benchmark import benchmark
 from furiosa_models.evaluation import evaluate
-from furiosa_models.runtime.backends import find_backend
+from furiosa_models.runtime import backends
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.serving import make_app
 from furiosa_models.tasks import Detections
 from furiosa_models.vision import SSDMobileNet
-
-from .extension import my_zoo
 
 MODULE = "tests.e2e.extension.my_zoo"
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,18 @@ def command(*arguments: str, code: int = 0) -> str:
     done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == code, done.stderr
     return done.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def my_zoo() -> Iterator[Any]:
+    """The user's module, whose models and backend other tests do not see."""
+    tables: list[dict[str, Any]] = [catalog._registered, backends._registered]
+    before = [{*table} for table in tables]
+    yield importlib.import_module(MODULE)
+    del sys.modules[MODULE]
+    for table, names in zip(tables, before, strict=True):
+        for name in table.keys() - names:
+            del table[name]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +84,7 @@ def test_a_sibling_network_has_labels_and_no_weights_of_its_base(photos: list[Pa
     assert len(found) > 0
 
 
-def test_a_task_of_its_own(photos: list[Path], tmp_path: Path) -> None:
+def test_a_task_of_its_own(my_zoo: Any, photos: list[Path], tmp_path: Path) -> None:
     model: Any = get_model("warm-net")
     one = model.predict(photos[0], device="cpu")
     assert isinstance(one, my_zoo.Warmth)
@@ -165,7 +177,7 @@ def test_they_are_served(photos: list[Path], expected: Detections) -> None:
 
 
 def test_a_backend_of_its_own(photos: list[Path]) -> None:
-    counting: Any = find_backend("counting")
+    counting: Any = backends.find_backend("counting")
     before = counting.runs
     expected = SSDMobileNet("random").predict(photos[0], device="cpu")
     assert SSDMobileNet("random").predict(photos[0], device="counting") == expected
@@ -175,7 +187,7 @@ def test_a_backend_of_its_own(photos: list[Path]) -> None:
     assert found["photos"][0]["results"] == expected.to_dict()
 
 
-def test_names_are_taken_once() -> None:
+def test_names_are_taken_once(my_zoo: Any) -> None:
     with pytest.raises(ValueError, match="another model named 'resnet50'"):
         catalog.register(name="resnet50")(my_zoo.WarmNet)
     with pytest.raises(TypeError, match="subclass of Model that has a spec"):
