@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Callable, Collection, Mapping
-from types import ModuleType
 
-from .errors import ExtraRequired
+TYPE_CHECKING = False  # `import furiosa_models` runs this file: what it imports, that costs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from types import ModuleType
 
 __all__ = ["install_hint", "lazy", "require"]
 
@@ -16,7 +17,7 @@ DISTRIBUTION = "furiosa-model-zoo"
 
 def lazy(
     package: str,
-    names: Mapping[str, str | Collection[str] | Mapping[str, str]],
+    names: Mapping[str, str | Collection[str] | dict[str, str]],
     *,
     modules: Collection[str] = (),
     computed: Mapping[str, Callable[[], object]] | None = None,
@@ -38,7 +39,7 @@ def lazy(
     providers: dict[str, tuple[str, str]] = {}
     for module, provided in names.items():
         wanted = [provided] if isinstance(provided, str) else provided
-        renamed = wanted if isinstance(wanted, Mapping) else dict(zip(wanted, wanted, strict=True))
+        renamed = wanted if isinstance(wanted, dict) else dict(zip(wanted, wanted, strict=True))
         providers |= {name: (module, attribute) for name, attribute in renamed.items()}
     compute = computed or {}
 
@@ -47,11 +48,13 @@ def lazy(
         return (spec.parent if spec else None) or package
 
     def get_attribute(name: str) -> object:
+        from importlib import import_module
+
         if name in providers:
             module, attribute = providers[name]
-            return getattr(importlib.import_module(f".{module}", home()), attribute)
+            return getattr(import_module(f".{module}", home()), attribute)
         if name in modules:
-            return importlib.import_module(f".{name}", home())
+            return import_module(f".{name}", home())
         if name in compute:
             return compute[name]()
         msg = f"module {package!r} has no attribute {name!r}"
@@ -77,8 +80,12 @@ def require(package: str, purpose: str, *, extra: str | None = None) -> ModuleTy
         ExtraRequired: The package is not installed, or its import fails; the message holds the
             pip command.
     """
+    from importlib import import_module
+
+    from .errors import ExtraRequired
+
     try:
-        return importlib.import_module(package)
+        return import_module(package)
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError)
         state = "is not installed" if missing else f"cannot be imported ({error})"

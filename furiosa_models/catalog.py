@@ -5,8 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from .artifacts.descriptor import zoo
 from .enums import ModelTaskType
@@ -34,8 +33,7 @@ _STEM = 5
 _registered: dict[str, type[Model[Any]]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What a list says of a model.
 
     Attributes:
