@@ -33,7 +33,7 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
         total: Units in all, or None where that is not known.
         unit: Name of the unit; `B` is shown in multiples of 1024.
     """
-    if not (shows_progress() and (sys.stderr.isatty() or _in_notebook())):
+    if not (shows_progress() and (_on_terminal() or _in_notebook())):
         yield _Silent()
         return
     from tqdm.auto import tqdm
@@ -43,6 +43,14 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
         desc=description, total=total, unit=unit, unit_scale=scaled, unit_divisor=1024
     ) as bar:
         yield bar
+
+
+def _on_terminal() -> bool:
+    """Whether there is a terminal: an application without a console has no `sys.stderr` at all."""
+    try:
+        return bool(sys.stderr.isatty())
+    except (AttributeError, OSError, ValueError):  # None, no file at all, or closed
+        return False
 
 
 def _in_notebook() -> bool:

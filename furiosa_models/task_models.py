@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ShapeError
-from .images.read import Color, ImageSource, read_image
+from .images.read import Background, Color, ImageSource, read_image
 from .images.sources import is_single
 from .model import Model, Outputs, Photos, Tensor, built_in
 from .spec import ImageContext
@@ -38,6 +38,7 @@ class Classifier(Model[Classification]):
         *,
         color: Color = "bgr",
         draft: bool = False,
+        background: Background | None = None,
     ) -> tuple[Tensor, list[ImageContext] | None]:
         """Return photos as the network's input; see `Model.preprocess`.
 
@@ -46,12 +47,15 @@ class Classifier(Model[Classification]):
             with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
             color: Channel order of numpy arrays.
             draft: Decode large JPEGs at a fraction of their size; see `predict`.
+            background: The color that photos with an alpha channel are laid onto; see `predict`.
 
         Returns:
             A contiguous (n, 3, h, w) tensor, uint8 or float32, and the contexts of the photos;
             None for a single photo, as in 0.10.
         """
-        tensor, contexts = super().preprocess(image, with_scaling, color=color, draft=draft)
+        tensor, contexts = super().preprocess(
+            image, with_scaling, color=color, draft=draft, background=background
+        )
         return tensor, None if is_single(image) else contexts
 
     @built_in
@@ -120,8 +124,8 @@ class Classifier(Model[Classification]):
             source: One photo or many; see `Model.predict`.
             stream: Return a generator instead of a list.
             top_k: Number of classes of each photo.
-            options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
-                see `Model.predict`.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
+                `on_error`, `progress`; see `Model.predict`.
         """
         return self._predict(source, stream=stream, top_k=top_k, **options)
 
@@ -206,8 +210,8 @@ class LocalizationModel(Model[R]):
             stream: Return a generator instead of a list.
             score_threshold: Least score, between 0 and 1; the model's by default.
             iou_threshold: Largest overlap of two things of one class; the model's by default.
-            options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
-                see `Model.predict`.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
+                `on_error`, `progress`; see `Model.predict`.
         """
         return self._predict(
             source,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .fonts import fitting
 
 __all__ = ["Canvas", "class_color", "to_png"]
 
@@ -38,20 +40,19 @@ def to_png(picture: Image.Image) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture, and a pen and a font that stay readable at its size."""
+    """A picture, and a pen and letters that stay readable at its size."""
 
     picture: Image.Image
     draw: ImageDraw.ImageDraw
     width: int
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    letters: int
 
     @classmethod
     def of(cls, image: npt.NDArray[np.uint8]) -> Canvas:
         """A copy of the photo to draw on."""
         picture = Image.fromarray(image)
         side = min(picture.size)
-        font = ImageFont.load_default(size=max(11, side // 32))
-        return cls(picture, ImageDraw.Draw(picture), max(2, side // 200), font)
+        return cls(picture, ImageDraw.Draw(picture), max(2, side // 200), max(11, side // 32))
 
     def box(self, box: list[float], color: _Rgb, text: str) -> None:
         """Draw a box with a text at its upper left corner."""
@@ -63,13 +64,14 @@ class Canvas:
         """Write on a filled background above the corner (below it at the top edge); its bottom."""
         # Whole pixels, and the height of all letters: labels line up, and none is cut.
         x, y = int(corner[0]), int(corner[1])
-        _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=self.font)
-        width = self.draw.textlength(text, font=self.font)
+        font, text = fitting(text, self.letters)
+        _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=font)
+        width = self.draw.textlength(text, font=font)
         height = bottom - top + 2 * _PADDING
         y = y - int(height) if y >= height else y
         self.draw.rectangle((x, y, x + width + 2 * _PADDING, y + height), fill=color)
         ink = _BLACK if sum(color) > 380 else _WHITE
-        self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=self.font)
+        self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=font)
         return y + height
 
     def skeleton(
