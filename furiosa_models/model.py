@@ -17,7 +17,7 @@ from .images.pipeline import OnError, Steps, check_on_error, in_threads, pipelin
 from .images.preprocess import normalize, prepare
 from .images.read import Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_single
-from .labels import load_labels
+from .labels import read_labels
 from .programs import Programs
 from .progress import Bar, progress_bar
 from .runtime.devices import is_shareable, makes_npu_programs
@@ -174,13 +174,10 @@ class Model(Generic[R]):
         cls, input: ImageInput | Mapping[str, Any] | None, head: Head | Mapping[str, Any] | None
     ) -> ModelSpec:
         """The specification that a user gives to a class without one."""
-        if not isinstance(input, ImageInput) or head is None or isinstance(head, Mapping):
-            msg = (
-                f"{cls.__name__} knows no network of its own: give spec=ModelSpec(...), or "
-                "input=ImageInput(...) and head=... as well as the weights"
-            )
-            raise TypeError(msg)
-        return ModelSpec(None, input, head)
+        if isinstance(head, Head) and isinstance(input, ImageInput):
+            return ModelSpec(None, input, head)
+        msg = f"{cls.__name__} knows no network of its own: give spec=, or input= and head="
+        raise TypeError(msg)
 
     @classmethod
     def load(cls, use_native: bool | None = None, **options: Any) -> Self:
@@ -272,7 +269,7 @@ class Model(Generic[R]):
     @property
     def labels(self) -> tuple[str, ...]:
         """Name of each class, by class id."""
-        return _table(self._weights.stated.labels)
+        return _table(self._weights.known.labels)
 
     @property
     def network(self) -> NetworkSpec | None:
@@ -667,6 +664,7 @@ class Model(Generic[R]):
         """The results that the head makes."""
         spec = self._weights.known
         arrays = [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
+        arrays = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
         known = [as_context(context) for context in contexts or ()]
         found: list[R] = spec.head.decode(
             arrays, known, _table(spec.labels), self.platform, **options
@@ -720,7 +718,7 @@ class Model(Generic[R]):
 
 
 def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
-    return load_labels(labels) if isinstance(labels, str) else labels
+    return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def _streamed(
@@ -737,8 +735,19 @@ def _streamed(
 
 
 def _run(runner: Runner, tensor: Tensor) -> list[Tensor]:
-    """Outputs of a batch, one photo at a time where the program takes just one."""
-    if len(tensor) == 1 or runner.takes_batches:
+    """Outputs of a batch, in parts where the program takes batches of another size.
+
+    The last part is filled up with copies of its last image, whose outputs are dropped.
+    """
+    if runner.takes_batches:
         return runner.run(tensor)
-    parts = [runner.run(tensor[i : i + 1]) for i in range(len(tensor))]
+    size = runner.model.input(0).shape[0] or 1
+    if len(tensor) == size:
+        return runner.run(tensor)
+    parts = []
+    for start in range(0, len(tensor), size):
+        part = tensor[start : start + size]
+        missing = size - len(part)
+        filled = np.concatenate((part, np.repeat(part[-1:], missing, axis=0))) if missing else part
+        parts.append([output[: len(part)] for output in runner.run(filled)])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

@@ -254,9 +254,6 @@ class Programs:
 
 def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     """Return a float32 ONNX model as one that takes uint8; one that already does stays as it is."""
-    inputs, _ = networks.signature(origin)
-    if [tensor.dtype for tensor in inputs] == ["uint8"]:
-        return origin
     return networks.with_uint8_input(origin, spec.mean, spec.std)
 
 
