@@ -32,6 +32,7 @@ from .spec import (
     ModelSpec,
     NetworkSpec,
     Tags,
+    TensorFacts,
     as_context,
 )
 from .tasks.base import VisionTask
@@ -109,7 +110,6 @@ class Model(Generic[R]):
         version: Version of the model.
         metadata: What it is, in words.
         tags: Tags.
-        format: Format of `origin`.
         platforms: What pre- and postprocessing can run on.
     """
 
@@ -121,7 +121,6 @@ class Model(Generic[R]):
     version: ClassVar[str | None] = _FromCatalog("version", lambda _: None)  # type: ignore[assignment]
     metadata: ClassVar[Metadata | None] = _FromCatalog("metadata", lambda cls: cls._described())  # type: ignore[assignment]
     tags: ClassVar[Tags | None] = None
-    format: ClassVar[Format] = Format.ONNX
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
 
     def __init__(
@@ -259,12 +258,12 @@ class Model(Generic[R]):
     @property
     def input(self) -> ImageInput:
         """What the network takes."""
-        return self._weights.stated.input
+        return self._weights.known.input
 
     @property
     def head(self) -> Head:
         """What makes results of its outputs."""
-        return self._weights.stated.head
+        return self._weights.known.head
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -275,6 +274,12 @@ class Model(Generic[R]):
     def network(self) -> NetworkSpec | None:
         """What checkpoints are poured into."""
         return self._weights.stated.network
+
+    @property
+    def format(self) -> Format:
+        """Format of `origin`."""
+        graph = self._weights.own_graph if self._weights.is_own else None
+        return graph.format if graph else Format.ONNX
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return the metadata as a dictionary; `Record.model_dump` has the options."""
@@ -588,7 +593,7 @@ class Model(Generic[R]):
             color=color,
             draft=self._weights.pixels().resized if draft else None,
             prepare=self._own_tensor if own_input else self._tensor,
-            run=lambda tensor: _run(runner, tensor),
+            run=self._runs(runner),
             decode=lambda outputs, contexts: (
                 self._own_results(outputs, contexts, task_options)
                 if own_results
@@ -631,6 +636,20 @@ class Model(Generic[R]):
         bar = progress_bar(type(self).__name__, photos, unit="photo") if shown else None
         results = _streamed(source, steps, batch_size, on_error, bar)
         return results if stream else list(results)
+
+    def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
+        """What runs a tensor of `prepare`: as it is, or as a TensorFlow Lite program takes it."""
+        graph = self._weights.own_graph
+        if graph is None or graph.format is not Format.TFLite:
+            return lambda tensor: _run(runner, tensor)
+        spec, platform = self._weights.spec.input, self.platform
+
+        def run(tensor: Tensor) -> list[Tensor]:
+            fed = _fed(tensor, graph.inputs[0], lambda x: normalize(x, spec, platform))
+            outputs = zip(_run(runner, fed), graph.outputs, strict=True)
+            return [_dequantized(output, facts) for output, facts in outputs]
+
+        return run
 
     def _overrides(self, method: str) -> bool:
         """Whether a subclass, or the user, has put another method in place of ours."""
@@ -732,6 +751,28 @@ def _streamed(
         entered = stack.enter_context(bar) if bar else None
         results = pipelined(steps, source, batch_size=batch_size, on_error=on_error, bar=entered)
         yield from stack.enter_context(closing(results))
+
+
+def _fed(tensor: Tensor, image: TensorFacts, scale: Callable[[Tensor], Tensor]) -> Tensor:
+    """A uint8 tensor (n, 3, h, w) as a TensorFlow Lite program takes it.
+
+    A quantized input takes the pixels themselves: its scale and zero point are the scaling.
+    """
+    if image.quantization is None:
+        fed = scale(tensor) if tensor.dtype == np.uint8 else tensor
+    else:
+        fed = tensor if image.dtype == "uint8" else (tensor.astype(np.int16) - 128).astype(np.int8)
+    if image.shape[1] not in (1, 3):
+        fed = fed.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(fed.astype(image.dtype, copy=False))
+
+
+def _dequantized(output: Tensor, facts: TensorFacts) -> Tensor:
+    if facts.quantization is None or not np.issubdtype(output.dtype, np.integer):
+        return output
+    scale, zero = facts.quantization
+    values: Tensor = (output.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+    return values
 
 
 def _run(runner: Runner, tensor: Tensor) -> list[Tensor]:

@@ -378,6 +378,7 @@ class TensorFacts(NamedTuple):
         dtype: Its element type as numpy names it.
         operations: Types of the operations that computed it, seen through what only moves numbers.
         classes: Of an output of ArgMax, the number of elements that it chose from.
+        quantization: Scale and zero point of a quantized tensor.
     """
 
     name: str
@@ -385,6 +386,7 @@ class TensorFacts(NamedTuple):
     dtype: str
     operations: frozenset[str] = frozenset()
     classes: int | None = None
+    quantization: tuple[float, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,11 +397,13 @@ class GraphFacts:
         inputs: Its inputs.
         outputs: Its outputs.
         metadata: Properties that the exporter wrote into the file.
+        format: Format of the file.
     """
 
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    format: Format = Format.ONNX
 
     @property
     def operations(self) -> frozenset[str]:
@@ -440,18 +444,24 @@ class GraphFacts:
 
     def to_json(self) -> str:
         """Return the facts as JSON."""
-        rows = [[[*t[:3], sorted(t.operations), t.classes] for t in ts] for ts in self._tensors]
-        return json.dumps([*rows, dict(self.metadata)])
+        rows = [
+            [[*t[:3], sorted(t.operations), t.classes, t.quantization] for t in ts]
+            for ts in self._tensors
+        ]
+        return json.dumps([*rows, dict(self.metadata), self.format.value])
 
     @classmethod
     def from_json(cls, text: str | bytes) -> GraphFacts:
         """Return the facts that `to_json` wrote."""
-        inputs, outputs, metadata = json.loads(text)
+        inputs, outputs, metadata, kind = json.loads(text)
 
         def tensors(rows: Any) -> tuple[TensorFacts, ...]:
-            return tuple(TensorFacts(n, tuple(s), d, frozenset(o), c) for n, s, d, o, c in rows)
+            return tuple(
+                TensorFacts(n, tuple(s), d, frozenset(o), c, tuple(q) if q else None)
+                for n, s, d, o, c, q in rows
+            )
 
-        return cls(tensors(inputs), tensors(outputs), metadata)
+        return cls(tensors(inputs), tensors(outputs), metadata, Format(kind))
 
     @property
     def _tensors(self) -> tuple[tuple[TensorFacts, ...], tuple[TensorFacts, ...]]:

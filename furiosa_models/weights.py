@@ -30,6 +30,7 @@ from .errors import (
     WeightsFallbackWarning,
 )
 from .labels import parse_names, read_labels
+from .runtime.source import is_tflite
 from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
 __all__ = ["WeightSet", "Weights", "WeightsSource", "resolve"]
@@ -44,6 +45,9 @@ WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | None"
 `ModelProto`, or None for the default."""
 
 _CHECKPOINTS = {".pt": "pytorch", ".pth": "pytorch", ".safetensors": "safetensors"}
+FACTS = 2
+"""Number of what is kept of a graph: raise it where `GraphFacts` or what fills it changes."""
+
 _NAME_KEYS = ("names", "class_names", "classes", "labels")
 _NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
 
@@ -179,12 +183,16 @@ class Weights:
         return self._override(self._stated_by(self.sets.get(self.name)))
 
     @property
+    def is_own(self) -> bool:
+        """Whether the weights are the user's, rather than a set of the catalog or random ones."""
+        is_named = isinstance(self._source, str) and self._source in (*self.sets, "random")
+        return self._source is not None and not is_named
+
+    @property
     def known(self) -> ModelSpec:
         """`stated` of a set of the catalog that was not fetched yet, else `spec`."""
-        is_set = self._source is None or (
-            isinstance(self._source, str) and self._source in self.sets
-        )
-        return self.stated if self._resolved is None and is_set else self.spec
+        is_fetched = self._resolved is not None
+        return self.spec if is_fetched or self.is_own or self.name == "random" else self.stated
 
     def pixels(self) -> ImageInput:
         """Return the input specification but for its scaling; fetches only if the sets disagree."""
@@ -198,11 +206,16 @@ class Weights:
         return _without_scaling(self.spec.input)
 
     @property
+    def own_graph(self) -> GraphFacts | None:
+        """What the graph of a user's weights shows; None for a set of the catalog."""
+        return None if self.resolve().artifact is not None else self.graph
+
+    @cached_property
     def graph(self) -> GraphFacts:
         """What the graph of the weights shows; they are fetched."""
         weights = self.resolve()
         # The answer of a graph is kept: asking it takes longer than running it.
-        key = recipe_key("graph facts", weights.digest, networks.EDITS)
+        key = recipe_key("graph facts", FACTS, weights.digest, networks.EDITS)
         path = self.store.derive(key, lambda: describe(weights.origin).to_json().encode())
         return GraphFacts.from_json(path.read_bytes())
 
@@ -223,7 +236,8 @@ class Weights:
         return spec.override(**self._overrides)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "store": None, "_resolved": None, "_spec": None, "_lock": None}
+        dropped = {"store": None, "_resolved": None, "_spec": None, "_lock": None}
+        return {name: v for name, v in vars(self).items() if name != "graph"} | dropped
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
@@ -343,11 +357,10 @@ def _named(artifact: Artifact, store: Store) -> WeightSet:
 
 def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
     if not Path(path).is_file():
-        names = ", ".join(map(repr, sets_of(model))) or "none"
-        msg = (
-            f"{path!r} is neither a file nor a set of weights of {model}; "
-            f"choose one of {names}, an ONNX file, bytes, or 'random'"
-        )
+        names = ", ".join(map(repr, sets_of(model)))
+        sets = f"one of its sets ({names}), " if names else ""
+        what = f"neither a file nor a set of weights of {model}" if names else "no file"
+        msg = f"{path!r} is {what}; choose {sets}an ONNX file, bytes, or 'random'"
         raise ArtifactNotFound(msg)
     data = Path(path).read_bytes()
     reader = _CHECKPOINTS.get(Path(path).suffix.lower())
@@ -420,7 +433,16 @@ def _callers_level() -> int:
 
 
 def describe(origin: bytes) -> GraphFacts:
-    """Return what a graph shows."""
+    """Return what a graph shows.
+
+    Raises:
+        WeightsError: The bytes are neither ONNX nor TensorFlow Lite.
+        ExtraRequired: They are TensorFlow Lite, and LiteRT is not installed.
+    """
+    if is_tflite(origin):
+        from .runtime.backends import litert
+
+        return litert.describe(origin)
     return networks.edit.describe(origin)
 
 

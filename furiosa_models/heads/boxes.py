@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..enums import Platform
+from ..enums import Format, Platform
 from ..errors import LabelsError, ShapeError
 from ..labels import class_names
 from ..ops.boxes import box_convert, to_photo
@@ -80,7 +80,9 @@ class BoxesHead(Head):
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
         """Return the input of exported YOLO, or a stretched one where the NMS is inside."""
-        del graph
+        if self.box_format == "yxyx" or (graph.format is Format.TFLite and not self.suppress):
+            middle = (127.5, 127.5, 127.5)  # of TensorFlow's detectors
+            return ImageInput(size=self.size, mean=middle, std=middle)
         resize: Any = "letterbox" if self.suppress else "stretch"
         return ImageInput(size=self.size, resize=resize, std=(255.0, 255.0, 255.0))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..enums import Platform
+from ..enums import Format, Platform
 from ..errors import ShapeError
 from ..labels import class_names
 from ..ops import native
@@ -57,8 +57,12 @@ class ClassificationHead(Head):
         return replace(self, activation="none") if "Softmax" in output.operations else self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input that torchvision's classifiers take; uint8 and TFLite's differ."""
-        del graph
+        """Return the input of torchvision's classifiers, or of TensorFlow's for a TFLite file."""
+        if graph.format is Format.TFLite:
+            middle = (127.5, 127.5, 127.5)
+            return ImageInput(
+                size=(224, 224), resize="crop", resize_to=256, mean=middle, std=middle
+            )
         return ImageInput(
             size=(224, 224),
             resize="crop",

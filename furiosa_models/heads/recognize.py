@@ -158,11 +158,10 @@ def _one_output(graph: GraphFacts, size: tuple[int, int]) -> Head | None:
     _, first, second = output.shape
     if second == 6 and (first is None or first <= _MANY):
         return BoxesHead(size, box_format="xyxy", unit="auto", suppress=False)
-    if first is None or second is None:
-        return None
-    if first < second and first > 4:
+    columns = first is not None and first > 4 and (second is None or first < second)
+    if columns:
         return BoxesHead(size, transposed=True, unit="auto")
-    if second > 5:
+    if second is not None and second > 5 and (first is None or second < first):
         return BoxesHead(size, objectness=True, unit="auto", multi_label=True)
     return None
 

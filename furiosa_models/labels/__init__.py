@@ -12,6 +12,9 @@ from ..errors import LabelsError
 __all__ = ["class_names", "load_labels", "parse_names", "read_labels"]
 
 
+_TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
+
+
 @cache
 def load_labels(table: str) -> tuple[str, ...]:
     """Names by class id.
@@ -60,13 +63,12 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
         LabelsError: There is neither such a table nor such a file, or it holds no names.
     """
     name = os.fspath(source)
-    table = Path(__file__).with_name(f"{name}.txt")
-    if table.parent == Path(__file__).parent and table.is_file():
+    if name in _TABLES:
         return load_labels(name)
     try:
         text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        tables = ", ".join(sorted(path.stem for path in Path(__file__).parent.glob("*.txt")))
+        tables = ", ".join(_TABLES)
         msg = f"labels {name!r} are neither a table ({tables}) nor a file that can be read: {error}"
         raise LabelsError(msg) from error
     found = parse_names(text)
