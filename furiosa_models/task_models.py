@@ -145,7 +145,7 @@ class LocalizationModel(Model[R]):
         self,
         model_outputs: Outputs,
         contexts: Sequence[ImageContext | Mapping[str, Any]],
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **aliases: Any,
     ) -> list[R]:
@@ -154,7 +154,8 @@ class LocalizationModel(Model[R]):
         Args:
             model_outputs: What the runner gave.
             contexts: What `preprocess` gave.
-            score_threshold: Least score, between 0 and 1; the model's by default.
+            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
+                also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Largest overlap of two things of one class.
             aliases: The names of 0.10: `confidence_threshold`, `conf_thres`, `iou_thres`.
 
@@ -174,7 +175,7 @@ class LocalizationModel(Model[R]):
         source: ImageSource,
         *,
         stream: Literal[False] = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> R: ...
@@ -184,7 +185,7 @@ class LocalizationModel(Model[R]):
         source: Iterable[ImageSource],
         *,
         stream: Literal[False] = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> list[R]: ...
@@ -194,7 +195,7 @@ class LocalizationModel(Model[R]):
         source: Photos,
         *,
         stream: Literal[True],
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> Iterator[R]: ...
@@ -203,7 +204,7 @@ class LocalizationModel(Model[R]):
         source: Photos,
         *,
         stream: bool = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Any,
     ) -> Any:
@@ -212,7 +213,8 @@ class LocalizationModel(Model[R]):
         Args:
             source: One photo or many; see `Model.predict`.
             stream: Return a generator instead of a list.
-            score_threshold: Least score, between 0 and 1; the model's by default.
+            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
+                also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Largest overlap of two things of one class; the model's by default.
             options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
                 see `Model.predict`.

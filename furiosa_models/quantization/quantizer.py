@@ -126,6 +126,7 @@ def quantize(
         WeightsError: The bytes are no ONNX model.
     """
     proto = edit.parse(model)
+    edit.constants_to_initializers(proto.graph)
     inputs = _marked_inputs(proto)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
     pixels = fold_scaling(proto, exclude)
