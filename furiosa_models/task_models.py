@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .errors import ShapeError
 from .images.read import Color, ImageSource, read_image
 from .images.sources import is_single
-from .model import Model, Outputs, Photos, Tensor, built_in
+from .model import Model, Outputs, Photos, Tensor, built_in, takes, takes_one_context
 from .spec import ImageContext
 from .tasks.classification import Classification
 from .tasks.detection import Detections
@@ -31,6 +31,7 @@ class Classifier(Model[Classification]):
     """A model that says what a photo shows."""
 
     @built_in
+    @takes(with_quantize="with_scaling")
     def preprocess(
         self,
         image: Photos,
@@ -55,6 +56,7 @@ class Classifier(Model[Classification]):
         return tensor, None if is_single(image) else contexts
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
         self,
         model_outputs: Outputs,
@@ -133,6 +135,7 @@ class LocalizationModel(Model[R]):
     """A model that finds things in a photo: what `Detector` and `PoseEstimator` share."""
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
         self,
         model_outputs: Outputs,

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "furiosa_models"
 LAYERS = (
     "errors enums _native",
     "settings progress _lazy",
-    "spec labels",
+    "spec labels processors",
     "ops artifacts",
     "networks",
     "frameworks runtime",
