@@ -31,6 +31,7 @@ __all__ = [
     "get_pure_input_names",
     "head_operations",
     "load",
+    "metadata",
     "parse",
     "save",
     "set_batch_size",
@@ -161,6 +162,11 @@ def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Return the inputs and outputs of a model; initializers do not count as inputs."""
     graph = _view(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
+
+
+def metadata(model: Model) -> dict[str, str]:
+    """Return what a model says of itself: names and values."""
+    return {prop.key: prop.value for prop in _view(model).metadata_props}
 
 
 def get_pure_input_names(model: Model) -> list[str]:
