@@ -109,7 +109,8 @@ def described(origin: bytes, name: str, artifact: Artifact | None) -> bytes:
         said |= {part: dict(fields) for part, fields in parts.items() if fields}
     entry = proto.metadata_props.add()
     entry.key, entry.value = DESCRIPTION_KEY, json.dumps(said)
-    return proto.SerializeToString(deterministic=True)
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
 
 
 def entries(model: ModelEntry, artifact: Artifact | None) -> Iterator[dict[str, Any]]:

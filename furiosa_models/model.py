@@ -427,7 +427,7 @@ class Model(Generic[R]):
         """`origin` under its name in 0.8; a session of it takes what `preprocess` gives, too."""
 
         def scale(tensor: Tensor) -> Tensor:
-            return normalize(tensor, self._weights.spec.input, self.platform)
+            return normalize(tensor, self._weights.scaling, self.platform)
 
         return ScaledSource.of(self.origin, scale)
 
@@ -611,7 +611,7 @@ class Model(Generic[R]):
 
         contexts = in_threads(place, sources, tensor)
         if with_scaling:
-            return normalize(tensor, self._weights.spec.input, self.platform), contexts
+            return normalize(tensor, self._weights.scaling, self.platform), contexts
         return tensor, contexts
 
     @built_in

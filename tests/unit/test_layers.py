@@ -29,7 +29,7 @@ LAYERS = (
     "manager",
     "compressor serving integrations",
     "types quantizer vision __init__",
-    "cli __main__",
+    "cli client __main__",
 )
 """A room imports rooms of the lines above its own, and those to its left on its own line."""
 
