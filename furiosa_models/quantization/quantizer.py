@@ -170,9 +170,9 @@ def quantize(
         ranges[pixels.name] = (-float(pixels.zero_point), 255.0 - pixels.zero_point)
     _name_nodes(proto.graph)
     constants = _constants(proto.graph)
-    nodes = _nodes(
-        proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())}, constants
-    )
+    heads = _heads(proto.graph) if float_heads else set()
+    nodes = _nodes(proto.graph, {*exclude, *heads}, constants)
+    nodes = nodes or _nodes(proto.graph, exclude, constants)  # of a network that is all head
     _check_complete(proto.graph, nodes, ranges.keys() | constants)
     weights = float_weights(proto.graph)
     quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
