@@ -9,6 +9,7 @@ FuriosaModelsError
 │       └── TransportNotFound     nothing here knows such URIs
 ├── DescriptorError           a descriptor (zoo.json, artifacts.yaml) is malformed
 ├── CodeNotTrusted            a registry would run code that the user did not allow
+├── LabelsError               labels do not fit the network's classes (also a ValueError)
 ├── WeightsError              a weights file cannot be read, or does not fit the network
 ├── ModelNotFound             no model of that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
@@ -35,6 +36,7 @@ __all__ = [
     "ExtraRequired",
     "FuriosaModelsError",
     "ImageError",
+    "LabelsError",
     "ModelNotFound",
     "ShapeError",
     "TransportNotFound",
@@ -77,6 +79,10 @@ class CodeNotTrusted(FuriosaModelsError):
 
 class WeightsError(FuriosaModelsError):
     """A weights file cannot be read, or does not fit the network."""
+
+
+class LabelsError(FuriosaModelsError, ValueError):
+    """The number of labels is not the number of the network's classes, or they cannot be read."""
 
 
 class ModelNotFound(FuriosaModelsError, LookupError):

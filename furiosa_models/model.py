@@ -29,7 +29,7 @@ from .images.pipeline import OnError, Steps, check_on_error, in_threads, pipelin
 from .images.preprocess import normalize, prepare
 from .images.read import Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_single
-from .labels import load_labels
+from .labels import read_labels
 from .processors import (
     PostProcessor,
     PreProcessor,
@@ -53,6 +53,7 @@ from .spec import (
     ModelTensor,
     NetworkSpec,
     Tags,
+    TensorFacts,
     as_context,
 )
 from .tasks.base import VisionTask
@@ -202,7 +203,6 @@ class Model(Generic[R]):
         version: Version of the model.
         metadata: What it is, in words.
         tags: Tags.
-        format: Format of `origin`.
         platforms: What pre- and postprocessing can run on.
         postprocessor_map: A class of postprocessors for each of them, as in 0.10.
         compiler_config: Options of the NPU's compiler, as in 0.8: none are needed.
@@ -218,7 +218,6 @@ class Model(Generic[R]):
     version: ClassVar[str | None] = _FromCatalog("version", lambda _: None)  # type: ignore[assignment]
     metadata: ClassVar[Metadata | None] = _FromCatalog("metadata", lambda cls: cls._described())  # type: ignore[assignment]
     tags: ClassVar[Tags | None] = None
-    format: ClassVar[Format] = Format.ONNX
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
     postprocessor_map: ClassVar[Mapping[Platform, type[PostProcessor]]] = _PostprocessorMap()  # type: ignore[assignment]
     compiler_config: ClassVar[Mapping[str, Any] | None] = None
@@ -275,13 +274,10 @@ class Model(Generic[R]):
         cls, input: ImageInput | Mapping[str, Any] | None, head: Head | Mapping[str, Any] | None
     ) -> ModelSpec:
         """The specification that a user gives to a class without one."""
-        if not isinstance(input, ImageInput) or head is None or isinstance(head, Mapping):
-            msg = (
-                f"{cls.__name__} knows no network of its own: give spec=ModelSpec(...), or "
-                "input=ImageInput(...) and head=... as well as the weights"
-            )
-            raise TypeError(msg)
-        return ModelSpec(None, input, head)
+        if isinstance(head, Head) and isinstance(input, ImageInput):
+            return ModelSpec(None, input, head)
+        msg = f"{cls.__name__} knows no network of its own: give spec=, or input= and head="
+        raise TypeError(msg)
 
     @classmethod
     def load(
@@ -369,22 +365,28 @@ class Model(Generic[R]):
     @property
     def input(self) -> ImageInput:
         """What the network takes."""
-        return self._weights.stated.input
+        return self._weights.known.input
 
     @property
     def head(self) -> Head:
         """What makes results of its outputs."""
-        return self._weights.stated.head
+        return self._weights.known.head
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Name of each class, by class id."""
-        return _table(self._weights.stated.labels)
+        return _table(self._weights.known.labels)
 
     @property
     def network(self) -> NetworkSpec | None:
         """What checkpoints are poured into."""
         return self._weights.stated.network
+
+    @property
+    def format(self) -> Format:
+        """Format of `origin`."""
+        graph = self._weights.own_graph if self._weights.is_own else None
+        return graph.format if graph else Format.ONNX
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return the metadata as a dictionary; `Record.model_dump` has the options."""
@@ -756,7 +758,7 @@ class Model(Generic[R]):
             color=color,
             draft=self._weights.pixels().resized if draft else None,
             prepare=self._own_tensor if own_input else self._tensor,
-            run=lambda tensor: _run(runner, tensor),
+            run=self._runs(runner),
             decode=lambda outputs, contexts: (
                 self._own_results(outputs, contexts, task_options)
                 if own_results
@@ -800,6 +802,20 @@ class Model(Generic[R]):
         results = _streamed(source, steps, batch_size, on_error, bar)
         return results if stream else list(results)
 
+    def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
+        """What runs a tensor of `prepare`: as it is, or as a TensorFlow Lite program takes it."""
+        graph = self._weights.own_graph
+        if graph is None or graph.format is not Format.TFLite:
+            return lambda tensor: _run(runner, tensor)
+        spec, platform = self._weights.spec.input, self.platform
+
+        def run(tensor: Tensor) -> list[Tensor]:
+            fed = _fed(tensor, graph.inputs[0], lambda x: normalize(x, spec, platform))
+            outputs = zip(_run(runner, fed), graph.outputs, strict=True)
+            return [_dequantized(output, facts) for output, facts in outputs]
+
+        return run
+
     def _overrides(self, method: str) -> bool:
         """Whether a subclass, or the user, has put another method in place of ours."""
         return not getattr(getattr(self, method), "_built_in", False)
@@ -832,6 +848,7 @@ class Model(Generic[R]):
         """The results that the head makes."""
         spec = self._weights.known
         arrays = [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
+        arrays = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
         known = [as_context(context) for context in contexts or ()]
         found: list[R] = spec.head.decode(
             arrays, known, _table(spec.labels), self.platform, **options
@@ -885,7 +902,7 @@ class Model(Generic[R]):
 
 
 def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
-    return load_labels(labels) if isinstance(labels, str) else labels
+    return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def _streamed(
@@ -901,9 +918,42 @@ def _streamed(
         yield from stack.enter_context(closing(results))
 
 
+def _fed(tensor: Tensor, image: TensorFacts, scale: Callable[[Tensor], Tensor]) -> Tensor:
+    """A uint8 tensor (n, 3, h, w) as a TensorFlow Lite program takes it.
+
+    A quantized input takes the pixels themselves: its scale and zero point are the scaling.
+    """
+    if image.quantization is None:
+        fed = scale(tensor) if tensor.dtype == np.uint8 else tensor
+    else:
+        fed = tensor if image.dtype == "uint8" else (tensor.astype(np.int16) - 128).astype(np.int8)
+    if image.shape[1] not in (1, 3):
+        fed = fed.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(fed.astype(image.dtype, copy=False))
+
+
+def _dequantized(output: Tensor, facts: TensorFacts) -> Tensor:
+    if facts.quantization is None or not np.issubdtype(output.dtype, np.integer):
+        return output
+    scale, zero = facts.quantization
+    values: Tensor = (output.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+    return values
+
+
 def _run(runner: Runner, tensor: Tensor) -> list[Tensor]:
-    """Outputs of a batch, one photo at a time where the program takes just one."""
-    if len(tensor) == 1 or runner.takes_batches:
+    """Outputs of a batch, in parts where the program takes batches of another size.
+
+    The last part is filled up with copies of its last image, whose outputs are dropped.
+    """
+    if runner.takes_batches:
         return runner.run(tensor)
-    parts = [runner.run(tensor[i : i + 1]) for i in range(len(tensor))]
+    size = runner.model.input(0).shape[0] or 1
+    if len(tensor) == size:
+        return runner.run(tensor)
+    parts = []
+    for start in range(0, len(tensor), size):
+        part = tensor[start : start + size]
+        missing = size - len(part)
+        filled = np.concatenate((part, np.repeat(part[-1:], missing, axis=0))) if missing else part
+        parts.append([output[: len(part)] for output in runner.run(filled)])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

@@ -16,6 +16,7 @@ from .enums import Precision
 from .errors import ArtifactNotFound, ArtifactUnavailable
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
+from .runtime.source import is_tflite
 from .spec import ImageInput, ModelTensor
 from .weights import Weights
 
@@ -274,8 +275,7 @@ class Programs:
 
 def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     """Return a float32 ONNX model as one that takes uint8; one that already does stays as it is."""
-    inputs, _ = networks.signature(origin)
-    if [tensor.dtype for tensor in inputs] == ["uint8"]:
+    if is_tflite(origin):  # its input is scaled where the model runs
         return origin
     return networks.with_uint8_input(origin, spec.mean, spec.std)
 

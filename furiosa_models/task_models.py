@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ShapeError
+from .heads.any import AnyClassifier, AnyDetector, AnyPose
 from .images.read import Color, ImageSource, read_image
 from .images.sources import is_single
 from .model import Model, Outputs, Photos, Tensor, built_in, takes, takes_one_context
-from .spec import ImageContext
+from .spec import UNKNOWN_INPUT, ImageContext, ModelSpec
 from .tasks.classification import Classification
 from .tasks.detection import Detections
 from .tasks.pose import Poses
@@ -28,7 +29,14 @@ R = TypeVar("R")
 
 
 class Classifier(Model[Classification]):
-    """A model that says what a photo shows."""
+    """A model that says what a photo shows.
+
+    `Classifier("net.onnx", labels=[...])` is a model of any ONNX classifier: its graph says the
+    size and the classes. The input is that of torchvision's classifiers unless `input=` says
+    another.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyClassifier())
 
     @built_in
     @takes(with_quantize="with_scaling")
@@ -225,11 +233,24 @@ class LocalizationModel(Model[R]):
 
 
 class Detector(LocalizationModel[Detections]):
-    """A model that finds objects."""
+    """A model that finds objects.
+
+    `Detector("best.onnx", labels=[...])` is a model of any ONNX detector whose outputs are those of
+    YOLOv5, v8 and 11, YOLOX, NanoDet, DETR, or decoded with suppression inside: the graph says
+    which, its size, and the names of its classes where the exporter wrote them into the file. What
+    it does not say, `input={...}` and `head={...}` do.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyDetector())
 
 
 class PoseEstimator(LocalizationModel[Poses]):
-    """A model that finds people and their joints."""
+    """A model that finds people and their joints.
+
+    `PoseEstimator("pose.onnx")` is a model of an export of YOLOv8-pose or YOLO11-pose.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyPose())
 
     @staticmethod
     def visualize(image: npt.NDArray[np.uint8], results: Poses) -> None:

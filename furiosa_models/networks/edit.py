@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +21,18 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..errors import ShapeError, WeightsError
+from ..spec import GraphFacts, TensorFacts
 
 __all__ = [
     "MOVES",
     "Model",
     "TensorInfo",
+    "describe",
     "external_files",
     "get_output_names",
     "get_pure_input_names",
     "head_operations",
+    "image_layout",
     "load",
     "metadata",
     "parse",
@@ -58,6 +61,7 @@ _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
 _CHANGED = frozenset({"RoiAlign"})  # another default between 13 and 17
 _OLDEST_IR_VERSION = 7
+_TARGET_SIZES = "orig_target_sizes"  # of exported RT-DETR and D-FINE: (width, height)
 
 
 class TensorInfo(NamedTuple):
@@ -191,11 +195,51 @@ def head_operations(model: Model) -> dict[str, frozenset[str]]:
     return {output.name: _origins(output.name, producers, integers) for output in graph.output}
 
 
+def describe(model: Model) -> GraphFacts:
+    """Return what a model shows: inputs, outputs with what computed them, and its metadata.
+
+    Shapes of outputs are inferred where the file does not state them.
+    """
+    proto = _view(model)
+    graph = proto.graph
+    shapes = _inferred_shapes(proto)
+    producers = {name: node for node in graph.node for name in node.output}
+    integers = {t.name for t in graph.initializer if t.data_type == TensorProto.INT64}
+    outputs = []
+    for value in graph.output:
+        info = _info(value)
+        shape = shapes.get(info.name, info.shape)
+        nodes = _origin_nodes(info.name, producers, integers)
+        chosen = next((node for node in nodes if node.op_type == "ArgMax"), None)
+        classes = _argmax_classes(chosen, shapes) if chosen is not None else None
+        kinds = frozenset(node.op_type for node in nodes)
+        outputs.append(TensorFacts(info.name, _sizes(shape), info.dtype, kinds, classes))
+    inputs = tuple(
+        TensorFacts(info.name, _sizes(info.shape), info.dtype)
+        for info in map(_info, _inputs(graph))
+    )
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    return GraphFacts(inputs, tuple(outputs), metadata)
+
+
+def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
+    """Return where the channels of an image tensor are, by its shape; None for no image."""
+    if len(shape) != 4:
+        return None
+    if shape[1] in (1, 3):
+        return "nchw"
+    return "nhwc" if shape[3] in (1, 3) else None
+
+
 def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) -> bytes:
-    """Return the model with `(x - mean) / std` inside, and a uint8 input of the same name.
+    """Return the model with `(x - mean) / std` inside, and a uint8 input (N, C, H, W).
+
+    An input (N, H, W, C) is transposed in the graph, and one of float16 is cast. A model that takes
+    uint8 is not scaled. A second input `orig_target_sizes`, the photo's width and height, becomes
+    the size of the input, so that boxes come in its pixels.
 
     Args:
-        model: A model with one float32 input (N, C, H, W).
+        model: A model with one image as input.
         mean: What is subtracted, per channel or one for all, in units of 0..255.
         std: What the difference is divided by, likewise.
 
@@ -204,8 +248,13 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
     """
     proto = parse(model)
     graph = proto.graph
+    changed = _fix_target_sizes(graph)
     image = _only_image(graph)
-    channels = image.type.tensor_type.shape.dim[1].dim_value
+    info = _info(image)
+    layout = image_layout(_sizes(info.shape))
+    if info.dtype == "uint8" and layout != "nhwc":
+        return model if isinstance(model, bytes) and not changed else to_bytes(proto)
+    channels = image.type.tensor_type.shape.dim[3 if layout == "nhwc" else 1].dim_value
     scaled = _unused(f"{image.name}/scaled", graph)
     _rename_uses(graph, image.name, scaled)
     cast = helper.make_node(
@@ -214,11 +263,26 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
     nodes = [cast]
     for op, values, neutral in (("Sub", mean, 0.0), ("Div", std, 1.0)):
         operand = _per_channel(values, channels)
-        if np.any(operand != neutral):
+        if info.dtype != "uint8" and np.any(operand != neutral):
             name = f"{scaled}/{op.lower()}"
             graph.initializer.append(numpy_helper.from_array(operand, f"{name}/operand"))
             inputs = [nodes[-1].output[0], f"{name}/operand"]
             nodes.append(helper.make_node(op, inputs, [name], name))
+    if info.dtype == "uint8":
+        nodes = []
+    if info.dtype == "float16":
+        nodes.append(_step("Cast", nodes, f"{scaled}/half", to=TensorProto.FLOAT16))
+    if layout == "nhwc":
+        source = nodes[-1].output[0] if nodes else image.name
+        name = f"{scaled}/nhwc"
+        nodes.append(helper.make_node("Transpose", [source], [name], name, perm=(0, 2, 3, 1)))
+        dims = _dims(image)
+        height, width, depth = (onnx.TensorShapeProto.Dimension() for _ in range(3))
+        height.CopyFrom(dims[1])
+        width.CopyFrom(dims[2])
+        depth.CopyFrom(dims[3])
+        for dim, size in zip(dims[1:], (depth, height, width), strict=True):
+            dim.CopyFrom(size)
     nodes[-1].output[0] = scaled
     image.type.tensor_type.elem_type = TensorProto.UINT8
     rest = list(graph.node)
@@ -318,11 +382,19 @@ def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
 
 
 def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]) -> frozenset[str]:
-    """Types of the operations from which the value comes, past those that only move it.
+    """Types of the operations of `_origin_nodes`."""
+    return frozenset(node.op_type for node in _origin_nodes(name, producers, integers))
+
+
+def _origin_nodes(
+    name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
+) -> list[onnx.NodeProto]:
+    """Nodes from which the value comes, past those that only move it.
 
     Adding one of the constants `integers` only renumbers an index.
     """
-    found, seen, pending = set(), set(), [name]
+    found: list[onnx.NodeProto] = []
+    seen, pending = set(), [name]
     while pending:
         node = producers.get(pending.pop())
         if node is None or id(node) in seen:
@@ -331,16 +403,69 @@ def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
         if node.op_type in MOVES or (node.op_type == "Add" and node.input[1] in integers):
             pending.extend(node.input if node.op_type == "Concat" else node.input[:1])
         else:
-            found.add(node.op_type)
-    return frozenset(found)
+            found.append(node)
+    return found
+
+
+def _inferred_shapes(proto: onnx.ModelProto) -> dict[str, tuple[int | str | None, ...]]:
+    """Shapes of the values of a graph, as far as they can be inferred."""
+    try:
+        inferred = shape_inference.infer_shapes(_skeleton(proto), data_prop=True).graph
+    except Exception as error:  # onnx raises many kinds for a graph that it cannot follow
+        logger.info("shapes cannot be inferred: %s", error)
+        inferred = proto.graph
+    found = {value.name: _info(value).shape for value in (*inferred.value_info, *inferred.output)}
+    return {name: shape for name, shape in found.items() if shape}
+
+
+def _argmax_classes(
+    node: onnx.NodeProto, shapes: dict[str, tuple[int | str | None, ...]]
+) -> int | None:
+    """How many elements an ArgMax chooses from."""
+    shape = shapes.get(node.input[0])
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    size = shape[axis] if shape and -len(shape) <= axis < len(shape) else None
+    return size if isinstance(size, int) else None
+
+
+def _sizes(shape: Sequence[int | str | None]) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _step(op: str, nodes: Sequence[onnx.NodeProto], name: str, **attributes: Any) -> onnx.NodeProto:
+    """A node behind the last one."""
+    return helper.make_node(op, [nodes[-1].output[0]], [name], name, **attributes)
+
+
+def _fix_target_sizes(graph: onnx.GraphProto) -> bool:
+    """Make an input of the photo's (width, height) the constant size of the network's input."""
+    inputs = _inputs(graph)
+    sizes = next((value for value in inputs if value.name == _TARGET_SIZES), None)
+    image = next((value for value in inputs if len(_dims(value)) == 4), None)
+    if sizes is None or image is None:
+        return False
+    shape = _info(image).shape
+    height, width = shape[2:] if image_layout(_sizes(shape)) == "nchw" else shape[1:3]
+    if not (isinstance(height, int) and isinstance(width, int)):
+        msg = f"{_TARGET_SIZES} can be set for a model of a fixed input size, got {list(shape)}"
+        raise ShapeError(msg)
+    dtype = helper.tensor_dtype_to_np_dtype(sizes.type.tensor_type.elem_type)
+    constant = numpy_helper.from_array(np.array([[width, height]], dtype), _TARGET_SIZES)
+    graph.initializer.append(constant)
+    graph.input.remove(sizes)
+    return True
 
 
 def _only_image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
     inputs = _inputs(graph)
     infos = [_info(value) for value in inputs]
-    if len(infos) != 1 or infos[0].dtype != "float32" or len(infos[0].shape) != 4:
+    kinds = ("float32", "float16", "uint8")
+    if len(infos) != 1 or infos[0].dtype not in kinds or len(infos[0].shape) != 4:
         got = ", ".join(f"{name} {dtype} {list(shape)}" for name, shape, dtype in infos)
-        msg = f"expected a model with one float32 input (N, C, H, W), got {got or 'none'}"
+        msg = (
+            "expected a model with one input (N, C, H, W) or (N, H, W, C) of float32, float16 or "
+            f"uint8, got {got or 'none'}"
+        )
         raise ShapeError(msg)
     return inputs[0]
 
