@@ -6,6 +6,7 @@ FuriosaModelsError
 │   ├── ArtifactNotFound      the catalogue has no such artifact
 │   ├── ArtifactCorrupted     the bytes are not the ones that were published
 │   └── ArtifactUnavailable   no source could deliver it
+│       └── TransportNotFound     nothing here knows such URIs
 ├── DescriptorError           a descriptor (zoo.json, artifacts.yaml) is malformed
 ├── CodeNotTrusted            a registry would run code that the user did not allow
 ├── LabelsError               labels do not fit the network's classes (also a ValueError)
@@ -38,6 +39,7 @@ __all__ = [
     "LabelsError",
     "ModelNotFound",
     "ShapeError",
+    "TransportNotFound",
     "WeightsError",
     "WeightsFallbackWarning",
 ]
@@ -61,6 +63,10 @@ class ArtifactCorrupted(ArtifactError):
 
 class ArtifactUnavailable(ArtifactError):
     """None of an artifact's sources could deliver it."""
+
+
+class TransportNotFound(ArtifactUnavailable):
+    """Nothing here knows URIs of that kind."""
 
 
 class DescriptorError(FuriosaModelsError):
@@ -105,3 +111,11 @@ class ExtraRequired(FuriosaModelsError, ImportError):
 
 class WeightsFallbackWarning(UserWarning):
     """The published weights are out of reach and another named set is in use."""
+
+
+# Names of 0.8 to 0.10. Theirs are raised where these are, except for VersionInfoNotFound: that a
+# machine has no compiler is no error here.
+FuriosaModelException = FuriosaModelsError
+NotFoundInDVCRemote = ArtifactUnavailable
+VersionInfoNotFound = BackendUnavailable
+ExtraPackageRequired = ExtraRequired

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import threading
@@ -9,7 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, overload
+from types import MappingProxyType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +34,18 @@ from .images.preprocess import normalize, prepare
 from .images.read import Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_single
 from .labels import read_labels
+from .processors import (
+    PostProcessor,
+    PreProcessor,
+    postprocessor_class,
+    postprocessor_of,
+    preprocessor_of,
+)
 from .programs import Programs
 from .progress import Bar, progress_bar
 from .runtime.devices import is_shareable, makes_npu_programs
 from .runtime.machine import share_of_cpus
+from .runtime.source import ScaledSource
 from .runtime.sync import Runner, create_runner
 from .spec import (
     Head,
@@ -34,6 +54,7 @@ from .spec import (
     Metadata,
     ModelRecord,
     ModelSpec,
+    ModelTensor,
     NetworkSpec,
     Tags,
     TensorFacts,
@@ -59,7 +80,7 @@ if TYPE_CHECKING:
         progress: bool | None
 
 
-__all__ = ["Model", "Outputs", "Photos", "Quantization", "built_in"]
+__all__ = ["Model", "Outputs", "Photos", "Quantization", "built_in", "takes", "takes_one_context"]
 
 _ZOO = "furiosa_models.zoo."
 
@@ -110,6 +131,78 @@ class Quantization:
         return "; ".join(parts)
 
 
+def takes(**names: str) -> Callable[[Function], Function]:
+    """Let a method take keywords under other names, as a decorator: `@takes(old="new")`."""
+
+    def decorate(method: Function) -> Function:
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            for old in options.keys() & names:
+                new = names[old]
+                if new in options:
+                    msg = f"{new} given twice; {old} is another name of it"
+                    raise TypeError(msg)
+                options[new] = options.pop(old)
+            return method(self, *args, **options)
+
+        return cast("Function", call)
+
+    return decorate
+
+
+def takes_one_context(postprocess: Function) -> Function:
+    """Let a `postprocess` take contexts as 0.8 does, as a decorator.
+
+    There, the native ones take the context of a photo in place of a list and return what is in
+    that photo, and the keyword is `context`, too.
+    """
+
+    @functools.wraps(postprocess)
+    def call(self: Any, model_outputs: Outputs, *args: Any, **options: Any) -> Any:
+        contexts = args[0] if args else options.get("contexts")
+        if not isinstance(contexts, (ImageContext, Mapping)):
+            return postprocess(self, model_outputs, *args, **options)
+        if args:
+            args = [contexts], *args[1:]
+        else:
+            options["contexts"] = [contexts]
+        return postprocess(self, model_outputs, *args, **options)[0]
+
+    return takes(context="contexts")(cast("Function", call))
+
+
+_FIELDS = MappingProxyType(
+    {
+        "name": "name of the model",
+        "task_type": "what it does with a photo",
+        "format": "format of origin",
+        "family": "family of networks",
+        "version": "version of the model",
+        "metadata": "what it is, in words",
+        "tags": "tags",
+        "preprocessor": "preprocess, as an object",
+        "postprocessor": "postprocess, as an object",
+    }
+)
+_COMPUTED_FIELDS = MappingProxyType(
+    {
+        "origin": "the network as float32 ONNX",
+        "tensor_name_to_range": "calibrated range of each tensor of origin",
+    }
+)
+
+
+class _PostprocessorMap:
+    """The attribute `postprocessor_map` of a class, and of its instances."""
+
+    def __get__(
+        self, model: object, owner: type[Model[Any]]
+    ) -> dict[Platform, type[PostProcessor]]:
+        platforms = sorted(owner.platforms, key=lambda platform: platform.name)
+        cls: Any = owner
+        return {platform: postprocessor_class(cls, platform) for platform in platforms}
+
+
 class _FromCatalog:
     """An attribute of a class whose value is in the entry of the catalog, unless it is overridden.
 
@@ -145,6 +238,10 @@ class Model(Generic[R]):
         tags: Tags.
         quantization: What `quantize` reported, of a model that it made.
         platforms: What pre- and postprocessing can run on.
+        postprocessor_map: A class of postprocessors for each of them, as in 0.10.
+        compiler_config: Options of the NPU's compiler, as in 0.8: none are needed.
+        model_fields: What there is without fetching anything, by name, as in 0.10.
+        model_computed_fields: What is fetched when it is asked for, likewise.
     """
 
     spec: ClassVar[ModelSpec | None] = None
@@ -157,6 +254,10 @@ class Model(Generic[R]):
     tags: ClassVar[Tags | None] = None
     quantization: Quantization | None = None
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
+    postprocessor_map: ClassVar[Mapping[Platform, type[PostProcessor]]] = _PostprocessorMap()  # type: ignore[assignment]
+    compiler_config: ClassVar[Mapping[str, Any] | None] = None
+    model_fields: ClassVar[Mapping[str, str]] = _FIELDS
+    model_computed_fields: ClassVar[Mapping[str, str]] = _COMPUTED_FIELDS
 
     def __init__(
         self,
@@ -214,16 +315,22 @@ class Model(Generic[R]):
         raise TypeError(msg)
 
     @classmethod
-    def load(cls, use_native: bool | None = None, **options: Any) -> Self:
+    def load(
+        cls, use_native: bool | None = None, *, version: str | None = None, **options: Any
+    ) -> Self:
         """Return a model whose weights are already there.
 
         Args:
             use_native: As in 0.8: False is `Platform.PYTHON`, True is `Platform.RUST`.
+            version: As in 0.8: `"rust"` or `"cpp"`, both of which are `Platform.RUST` here, or
+                `"python"`.
             options: Those of the constructor.
 
         Raises:
             ArtifactError: The weights cannot be had.
         """
+        if use_native is None and version is not None:
+            use_native = Platform(version) is not Platform.PYTHON
         if use_native is not None:
             options["postprocessor_type"] = Platform.RUST if use_native else Platform.PYTHON
         model = cls(**options)
@@ -354,17 +461,53 @@ class Model(Generic[R]):
 
     @property
     def source(self) -> bytes:
-        """`origin` under its name in 0.8."""
-        return self.origin
+        """`origin` under its name in 0.8; a session of it takes what `preprocess` gives, too."""
+
+        def scale(tensor: Tensor) -> Tensor:
+            return normalize(tensor, self._weights.scaling, self.platform)
+
+        return ScaledSource.of(self.origin, scale)
 
     @property
     def tensor_name_to_range(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
+        """Calibrated range, [least, greatest], of each tensor of `origin`.
 
         Raises:
             ArtifactNotFound: The weights in use have none.
         """
         return self._programs.tensor_ranges()
+
+    @property
+    def calib_range(self) -> dict[str, list[float]]:
+        """`tensor_name_to_range` under its first name in 0.10; raises as it does."""
+        return self.tensor_name_to_range
+
+    @property
+    def calib_yaml(self) -> str:
+        """`tensor_name_to_range` as YAML, as in 0.9; raises as it does."""
+        import yaml
+
+        text: str = yaml.safe_dump(self.tensor_name_to_range, sort_keys=False)
+        return text
+
+    @property
+    def inputs(self) -> list[ModelTensor]:
+        """Descriptions of the inputs of `origin`, as in 0.8."""
+        return self._programs.tensors()[0]
+
+    @property
+    def outputs(self) -> list[ModelTensor]:
+        """Descriptions of the outputs of `origin`, as in 0.8."""
+        return self._programs.tensors()[1]
+
+    @property
+    def enf(self) -> bytes:
+        """The program of 0.8 and 0.9 for a session: what `model_source()` gives.
+
+        It is an ENF where there is an NPU or its compiler, and a program for the CPU elsewhere;
+        `fetch_enf` gives an ENF on every machine, or raises.
+        """
+        return self.model_source()
 
     @property
     def dfg(self) -> bytes:
@@ -394,7 +537,7 @@ class Model(Generic[R]):
         """
         return self._programs.best(num_pe, precision=precision)
 
-    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
+    def fetch_enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
         """Return the program of the NPU: published, or compiled here and kept.
 
         Args:
@@ -554,7 +697,28 @@ class Model(Generic[R]):
 
     # --- From a photo to a result ---------------------------------------------------------------
 
+    @property
+    def preprocessor(self) -> PreProcessor:
+        """`preprocess` as an object; another one that is put in its place is called instead."""
+        own: PreProcessor | None = vars(self).get("preprocess")
+        return own or preprocessor_of(self)
+
+    @preprocessor.setter
+    def preprocessor(self, value: PreProcessor) -> None:
+        vars(self)["preprocess"] = value
+
+    @property
+    def postprocessor(self) -> PostProcessor:
+        """`postprocess` as an object; another one that is put in its place is called instead."""
+        own: PostProcessor | None = vars(self).get("postprocess")
+        return own or postprocessor_of(self)
+
+    @postprocessor.setter
+    def postprocessor(self, value: PostProcessor) -> None:
+        vars(self)["postprocess"] = value
+
     @built_in
+    @takes(with_quantize="with_scaling")
     def preprocess(
         self,
         images: Photos,
@@ -592,10 +756,11 @@ class Model(Generic[R]):
 
         contexts = in_threads(place, sources, tensor)
         if with_scaling:
-            return normalize(tensor, self._weights.spec.input, self.platform), contexts
+            return normalize(tensor, self._weights.scaling, self.platform), contexts
         return tensor, contexts
 
     @built_in
+    @takes_one_context
     def postprocess(
         self,
         model_outputs: Outputs,

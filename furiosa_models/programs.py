@@ -17,7 +17,7 @@ from .errors import ArtifactNotFound, ArtifactUnavailable
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
 from .runtime.source import is_tflite
-from .spec import ImageInput
+from .spec import ImageInput, ModelTensor
 from .weights import Weights
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Programs:
             )
             msg = (
                 f"{self._name} has no DFG of the weights {self._weights.name!r}; 0.8 published "
-                f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. enf() and "
+                f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. fetch_enf() and "
                 "model_source(precision='int8') give quantized programs"
             )
             raise ArtifactNotFound(msg)
@@ -177,16 +177,36 @@ class Programs:
         )
 
     def tensor_ranges(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
+        """Calibrated range, [least, greatest], of each tensor of `origin`.
+
+        They are those that were published with the weights, or else the zoo's own.
 
         Raises:
             ArtifactNotFound: The weights in use have none.
         """
-        from .quantization.calibrated import read_yaml
+        from .quantization import calibrated
 
-        (path,) = self._weights.store.fetch([self._published_ranges()]).values()
-        ranges: dict[str, list[float]] = read_yaml(path)
-        return ranges
+        weights = self._weights.resolve()
+        ranges: dict[str, list[float]]
+        if weights.artifact is not None and weights.artifact.tensor_ranges is not None:
+            (path,) = self._weights.store.fetch([weights.artifact.tensor_ranges]).values()
+            ranges = calibrated.read_yaml(path)
+            return ranges
+        path = calibrated.calibration_file(self._weights.model, weights.name, weights.digest)
+        ranges = calibrated.read_calibration(path).ranges
+        inputs, _ = networks.signature(weights.origin)
+        return {inputs[0].name: _pixel_range(self._weights.spec.input), **ranges}
+
+    def tensors(self) -> tuple[list[ModelTensor], list[ModelTensor]]:
+        """Descriptions of the inputs and of the outputs of `origin`."""
+        inputs, outputs = (
+            [
+                ModelTensor(tensor.name, tensor.dtype, [*map(_size, tensor.shape)])
+                for tensor in tensors
+            ]
+            for tensors in networks.signature(self._weights.origin)
+        )
+        return inputs, outputs
 
     def cpu(self, *, precision: Precision = "fp32") -> Path:
         """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
@@ -258,6 +278,17 @@ def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     if is_tflite(origin):  # its input is scaled where the model runs
         return origin
     return networks.with_uint8_input(origin, spec.mean, spec.std)
+
+
+def _size(size: int | str | None) -> int:
+    return size if isinstance(size, int) else -1
+
+
+def _pixel_range(spec: ImageInput) -> list[float]:
+    """Range of a network's input, whatever the photo."""
+    channels = list(zip(spec.mean, spec.std, strict=True))
+    ends = [(pixel - mean) / std for pixel in (0.0, 255.0) for mean, std in channels]
+    return [min(ends), max(ends)]
 
 
 def _check_num_pe(num_pe: int) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Metadata",
     "ModelRecord",
     "ModelSpec",
+    "ModelTensor",
     "NetworkSpec",
     "Publication",
     "Record",
@@ -181,6 +182,32 @@ class Tags(Record):
 
     def __post_init__(self) -> None:
         _check("content_type", self.content_type, str)
+
+
+@dataclass(frozen=True)
+class ModelTensor(Record):
+    """An input or an output of a network, as 0.8 describes it.
+
+    Attributes:
+        name: Name in the graph.
+        datatype: Element type, by numpy's name.
+        shape: Sizes; -1 where any size goes.
+        tags: Tags.
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+    tags: Tags | None = None
+
+    def __post_init__(self) -> None:
+        _check("name", self.name, str)
+        _check("datatype", self.datatype, str)
+        object.__setattr__(self, "shape", [int(size) for size in self.shape])
+        tags: object = self.tags
+        if isinstance(tags, Mapping):
+            object.__setattr__(self, "tags", Tags.model_validate(tags))
+        _check("tags", self.tags, Tags)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from .errors import ShapeError
 from .heads.any import AnyClassifier, AnyDetector, AnyPose
 from .images.read import Color, ImageSource, read_image
 from .images.sources import is_single
-from .model import Model, Outputs, Photos, Tensor, built_in
+from .model import Model, Outputs, Photos, Tensor, built_in, takes, takes_one_context
 from .spec import UNKNOWN_INPUT, ImageContext, ModelSpec
 from .tasks.classification import Classification
 from .tasks.detection import Detections
@@ -39,6 +39,7 @@ class Classifier(Model[Classification]):
     spec = ModelSpec(None, UNKNOWN_INPUT, AnyClassifier())
 
     @built_in
+    @takes(with_quantize="with_scaling")
     def preprocess(
         self,
         image: Photos,
@@ -63,6 +64,7 @@ class Classifier(Model[Classification]):
         return tensor, None if is_single(image) else contexts
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
         self,
         model_outputs: Outputs,
@@ -141,6 +143,7 @@ class LocalizationModel(Model[R]):
     """A model that finds things in a photo: what `Detector` and `PoseEstimator` share."""
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
         self,
         model_outputs: Outputs,

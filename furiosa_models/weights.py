@@ -196,8 +196,24 @@ class Weights:
         is_fetched = self._resolved is not None
         return self.spec if is_fetched or self.is_own or self.name == "random" else self.stated
 
+    @property
+    def scaling(self) -> ImageInput:
+        """The input specification with its scaling; a set that is asked for by name is not fetched.
+
+        By default it is fetched, as it may be another than the first.
+        """
+        return self.stated.input if self._is_named else self.spec.input
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether a set was asked for by name, and is not there yet."""
+        is_set = isinstance(self._source, str) and self._source in self.sets
+        return self._resolved is None and is_set
+
     def pixels(self) -> ImageInput:
         """Return the input specification but for its scaling; fetches only if the sets disagree."""
+        if self._is_named:
+            return _without_scaling(self.stated.input)
         if self._resolved is None and self._source is None and self.sets:
             specs = {
                 _without_scaling(self._override(self._stated_by(artifact)).input)

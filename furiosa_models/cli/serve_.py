@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .._lazy import require
 from ..catalog import get_model
+from ..model import Model
 from ..serving import make_app
 from . import options
 
-__all__ = ["command"]
+__all__ = ["command", "serve"]
 
 
 @click.command("serve")
@@ -24,5 +27,10 @@ def command(
 ) -> None:
     """Serve a MODEL over HTTP: POST a photo as `image` to /infer."""
     network = get_model(model, weights=weights, postprocessor_type=postprocess)
+    serve(network, host=host, port=port, device=device)
+
+
+def serve(network: Model[Any], *, host: str, port: int, device: str | None = None) -> None:
+    """Serve a model until the process is told to end."""
     app = make_app(network, device=device)
     require("uvicorn", "serving needs uvicorn", extra="serve").run(app, host=host, port=port)

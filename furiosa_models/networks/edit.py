@@ -35,6 +35,7 @@ __all__ = [
     "head_operations",
     "image_layout",
     "load",
+    "metadata",
     "parse",
     "save",
     "set_batch_size",
@@ -166,6 +167,11 @@ def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Return the inputs and outputs of a model; initializers do not count as inputs."""
     graph = _view(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
+
+
+def metadata(model: Model) -> dict[str, str]:
+    """Return what a model says of itself: names and values."""
+    return {prop.key: prop.value for prop in _view(model).metadata_props}
 
 
 def get_pure_input_names(model: Model) -> list[str]:

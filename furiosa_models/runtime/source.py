@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, SupportsBytes, TypeAlias, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    SupportsBytes,
+    TypeAlias,
+    runtime_checkable,
+)
 
 from ..enums import Precision
 from .errors import FuriosaRuntimeError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from typing_extensions import Self
 
 __all__ = [
     "ModelSource",
     "Precision",
     "RunnerOptions",
+    "ScaledSource",
     "ZooModel",
     "is_tflite",
     "program_of",
@@ -73,6 +86,26 @@ class RunnerOptions:
     def __post_init__(self) -> None:
         for name in ("worker_num", "batch_size", "input_queue_size", "output_queue_size"):
             _check_positive(name, getattr(self, name))
+
+
+class ScaledSource(bytes):
+    """A float32 program whose sessions take the pixels of `preprocess`, too: 0.8's `source`.
+
+    Attributes:
+        scale: Makes the float32 that the program takes of uint8 pixels.
+    """
+
+    scale: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
+    @classmethod
+    def of(cls, program: bytes, scale: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Self:
+        """Return the program with the function that scales its input."""
+        made = cls(program)
+        made.scale = scale
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (bytes(self),)
 
 
 def program_of(model: ModelSource, precision: Precision | None = None) -> bytes | str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..catalog import register
 from ..enums import Platform
 from ..heads import YOLOv5Head
-from ..model import Outputs, built_in
+from ..model import Outputs, built_in, takes_one_context
 from ..spec import ImageContext, ImageInput, ModelSpec, NetworkSpec
 from ..task_models import Detector
 from ..tasks.detection import Detections
@@ -68,6 +68,7 @@ class YOLOv5Model(Detector):
         )
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # with_sigmoid is as in 0.10
         self,
         model_outputs: Outputs,
