@@ -12,7 +12,8 @@ from .errors import ShapeError
 from .heads.any import AnyClassifier, AnyDetector, AnyPose
 from .images.read import Color, ImageSource, read_image
 from .images.sources import is_single
-from .model import Model, Outputs, Photos, Tensor, built_in, takes, takes_one_context
+from .model import Model, Outputs, Photos, Tensor, built_in
+from .processors import takes, takes_one_context
 from .spec import UNKNOWN_INPUT, ImageContext, ModelSpec
 from .tasks.classification import Classification
 from .tasks.detection import Detections

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["device", "draft", "json_output", "postprocess", "weights"]
+__all__ = ["device", "draft", "json_output", "labels", "postprocess", "weights"]
 
 device = click.option(
     "--device",
@@ -16,6 +16,11 @@ draft = click.option(
     "--draft",
     is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, and pixels differ a little.",
+)
+labels = click.option(
+    "--labels",
+    metavar="FILE",
+    help="Names of the classes: a file (one a line, or JSON), or a table such as coco80.",
 )
 json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 postprocess = click.option(

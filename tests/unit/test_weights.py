@@ -150,7 +150,9 @@ def test_a_file_bytes_and_random(monkeypatch: pytest.MonkeyPatch, store: Store, 
 
 def test_what_is_no_weights(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     use_zoo(monkeypatch, make_set("published", GONE))
-    with pytest.raises(ArtifactNotFound, match="neither a file nor a set .* one of 'published'"):
+    with pytest.raises(
+        ArtifactNotFound, match=r"neither a file nor a set .* its sets \('published'\)"
+    ):
         resolve("Net", "nonesuch", NETWORK, store)
     with pytest.raises(TypeError, match="got int"):
         resolve("Net", 3, NETWORK, store)  # type: ignore[arg-type]
