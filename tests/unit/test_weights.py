@@ -115,6 +115,17 @@ def test_strict_makes_it_an_error(
         resolve("Net", None, NETWORK, store)
 
 
+def test_a_set_with_other_labels_is_never_a_fallback(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    other = replace(make_set("other", local), labels="others")
+    use_zoo(monkeypatch, make_set("published", GONE, b"gone"), other)
+    with pytest.raises(
+        ArtifactUnavailable, match=r"With other classes: weights='other' \(others\)"
+    ):
+        resolve("Net", None, NETWORK, store)
+
+
 def test_corruption_is_no_reason_to_fall_back(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
