@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Generic,
-    Literal,
-    TypeAlias,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +29,8 @@ from .processors import (
     postprocessor_class,
     postprocessor_of,
     preprocessor_of,
+    takes,
+    takes_one_context,
 )
 from .programs import Programs
 from .progress import Bar, progress_bar
@@ -76,7 +71,7 @@ if TYPE_CHECKING:
         progress: bool | None
 
 
-__all__ = ["Model", "Outputs", "Photos", "built_in", "takes", "takes_one_context"]
+__all__ = ["Model", "Outputs", "Photos", "Quantization", "built_in"]
 
 _ZOO = "furiosa_models.zoo."
 
@@ -96,46 +91,6 @@ def built_in(function: Function) -> Function:
     """Mark a `preprocess` or `postprocess` of this package: any other is a user's override."""
     function._built_in = True  # type: ignore[attr-defined]
     return function
-
-
-def takes(**names: str) -> Callable[[Function], Function]:
-    """Let a method take keywords under other names, as a decorator: `@takes(old="new")`."""
-
-    def decorate(method: Function) -> Function:
-        @functools.wraps(method)
-        def call(self: Any, *args: Any, **options: Any) -> Any:
-            for old in options.keys() & names:
-                new = names[old]
-                if new in options:
-                    msg = f"{new} given twice; {old} is another name of it"
-                    raise TypeError(msg)
-                options[new] = options.pop(old)
-            return method(self, *args, **options)
-
-        return cast("Function", call)
-
-    return decorate
-
-
-def takes_one_context(postprocess: Function) -> Function:
-    """Let a `postprocess` take contexts as 0.8 does, as a decorator.
-
-    There, the native ones take the context of a photo in place of a list and return what is in
-    that photo, and the keyword is `context`, too.
-    """
-
-    @functools.wraps(postprocess)
-    def call(self: Any, model_outputs: Outputs, *args: Any, **options: Any) -> Any:
-        contexts = args[0] if args else options.get("contexts")
-        if not isinstance(contexts, (ImageContext, Mapping)):
-            return postprocess(self, model_outputs, *args, **options)
-        if args:
-            args = [contexts], *args[1:]
-        else:
-            options["contexts"] = [contexts]
-        return postprocess(self, model_outputs, *args, **options)[0]
-
-    return takes(context="contexts")(cast("Function", call))
 
 
 _FIELDS = MappingProxyType(
@@ -168,6 +123,35 @@ class _PostprocessorMap:
         platforms = sorted(owner.platforms, key=lambda platform: platform.name)
         cls: Any = owner
         return {platform: postprocessor_class(cls, platform) for platform in platforms}
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """What `Model.quantize` reports.
+
+    Attributes:
+        photos: Number of photos that it was calibrated on.
+        size_before: Bytes of the float program.
+        size_after: Bytes of the int8 program.
+        accuracy_before: Figures of the float model by metric, where there were labels.
+        accuracy_after: Figures of the int8 model by metric.
+    """
+
+    photos: int
+    size_before: int
+    size_after: int
+    accuracy_before: Mapping[str, float] | None = None
+    accuracy_after: Mapping[str, float] | None = None
+
+    def __str__(self) -> str:
+        parts = [
+            f"calibrated on {self.photos} photos",
+            f"{self.size_before / 1e6:.1f} MB -> {self.size_after / 1e6:.1f} MB",
+        ]
+        for metric, value in (self.accuracy_before or {}).items():
+            after = (self.accuracy_after or {}).get(metric, float("nan"))
+            parts.append(f"{metric} {value:.4f} -> {after:.4f}")
+        return "; ".join(parts)
 
 
 class _FromCatalog:
@@ -203,6 +187,7 @@ class Model(Generic[R]):
         version: Version of the model.
         metadata: What it is, in words.
         tags: Tags.
+        quantization: What `quantize` reported, of a model that it made.
         platforms: What pre- and postprocessing can run on.
         postprocessor_map: A class of postprocessors for each of them, as in 0.10.
         compiler_config: Options of the NPU's compiler, as in 0.8: none are needed.
@@ -218,6 +203,7 @@ class Model(Generic[R]):
     version: ClassVar[str | None] = _FromCatalog("version", lambda _: None)  # type: ignore[assignment]
     metadata: ClassVar[Metadata | None] = _FromCatalog("metadata", lambda cls: cls._described())  # type: ignore[assignment]
     tags: ClassVar[Tags | None] = None
+    quantization: Quantization | None = None
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
     postprocessor_map: ClassVar[Mapping[Platform, type[PostProcessor]]] = _PostprocessorMap()  # type: ignore[assignment]
     compiler_config: ClassVar[Mapping[str, Any] | None] = None
@@ -542,6 +528,114 @@ class Model(Generic[R]):
         """
         return self._programs.npu(num_pe)
 
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the model into a new folder, from which any class of its task reads it back.
+
+        The folder holds the graph and `model_info.json`: class, input, head, labels, and where the
+        weights came from. `Detector(folder)`, or the model's own class, gives the same results.
+
+        Args:
+            folder: A folder that is new or empty.
+
+        Raises:
+            FuriosaModelsError: The folder is not empty or cannot be written, or the head is one of
+                the user's own, which is code.
+        """
+        from .saved import write_saved
+
+        spec, artifact = self._weights.spec, self._weights.resolve().artifact
+        facts = {
+            "name": self.name,
+            "model_family": self.family,
+            "task": str(getattr(self.task, "value", self.task)),
+            "description": self.metadata.description if self.metadata else None,
+            "ref": None,
+            "focoos_model": None,
+            "status": None,
+            "train_args": None,
+            "val_dataset": None,
+            "val_metrics": {a.metric: a.value for a in artifact.accuracy} if artifact else None,
+            "focoos_version": None,
+            "latency": None,
+            "training_info": None,
+            "config": {
+                "class": self._catalog_name(),
+                "weights": self.weights,
+                "license": artifact.license.origin if artifact else None,
+                "location": artifact.location if artifact else None,
+            },
+        }
+        return write_saved(folder, self.origin, spec, _table(spec.labels), facts)
+
+    def quantize(
+        self,
+        photos: Photos,
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        images: str | os.PathLike[str] | None = None,
+        max_photos: int = 200,
+        method: Any = "PERCENTILE_ASYM",
+        percentage: float = 99.99,
+        device: str | None = None,
+    ) -> Self:
+        """Return the model in int8, calibrated on photos; `quantization` reports on it.
+
+        Args:
+            photos: Photos such as the model will see, a hundred or more; better none that accuracy
+                is measured on.
+            labels: Labels, as for `evaluate`: the accuracy is measured before and after.
+            images: Folder of the labelled photos; `photos` where that is a folder.
+            max_photos: Most photos to calibrate on.
+            method: How ranges are chosen: a `CalibrationMethod` or its name.
+            percentage: How much of the numbers the percentile methods keep.
+            device: As for `predict`, where the accuracy is measured.
+
+        Raises:
+            FuriosaModelsError: There are no photos, or the network cannot be quantized.
+            ImageError: A photo cannot be read.
+            ValueError: There is no such method; or labels come without a folder of photos.
+        """
+        from .evaluation import evaluate
+        from .quantization import quantize_on
+
+        folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
+        if labels is not None and folder is None:
+            msg = "labels need images=, the folder of the photos that they are of"
+            raise ValueError(msg)
+        steps = self.steps(device="cpu")
+        tensors = (
+            steps.prepare([steps.read(photo)])[0]
+            for photo in itertools.islice(expand_sources(photos), max_photos)
+        )
+        program = self._programs.cpu().read_bytes()
+        int8, count = quantize_on(program, tensors, method=method, percentage=percentage)
+        spec = self._weights.spec
+        copy = self._with_weights(
+            Weights(
+                self._weights.model,
+                int8,
+                ModelSpec(None, spec.input, spec.head, spec.labels),
+                {"input": spec.input, "head": spec.head, "labels": spec.labels},
+            )
+        )
+        before = after = None
+        if labels is not None and folder is not None:
+            before, after = (
+                evaluate(model, Path(folder), Path(labels), device=device).figures
+                for model in (self, copy)
+            )
+        copy.quantization = Quantization(count, len(program), len(int8), before, after)
+        return copy
+
+    def _with_weights(self, weights: Weights) -> Self:
+        """The same model with other weights."""
+        copy = type(self).__new__(type(self))
+        copy.__setstate__(self.__getstate__())
+        copy._weights = weights
+        copy._programs = Programs(self.name, weights)
+        copy._runners = {}
+        return copy
+
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
         self._programs.cpu()
@@ -850,10 +944,11 @@ class Model(Generic[R]):
         arrays = [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
         arrays = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
         known = [as_context(context) for context in contexts or ()]
+        given, keep = self.vision_task.filter_of(options)
         found: list[R] = spec.head.decode(
-            arrays, known, _table(spec.labels), self.platform, **options
+            arrays, known, _table(spec.labels), self.platform, **given
         )
-        return found
+        return found if keep is None else [keep(result) for result in found]
 
     def _own_results(
         self, outputs: Sequence[Tensor], contexts: Any, options: Mapping[str, Any]

@@ -12,7 +12,8 @@ from .errors import ShapeError
 from .heads.any import AnyClassifier, AnyDetector, AnyPose
 from .images.read import Color, ImageSource, read_image
 from .images.sources import is_single
-from .model import Model, Outputs, Photos, Tensor, built_in, takes, takes_one_context
+from .model import Model, Outputs, Photos, Tensor, built_in
+from .processors import takes, takes_one_context
 from .spec import UNKNOWN_INPUT, ImageContext, ModelSpec
 from .tasks.classification import Classification
 from .tasks.detection import Detections
@@ -148,7 +149,7 @@ class LocalizationModel(Model[R]):
         self,
         model_outputs: Outputs,
         contexts: Sequence[ImageContext | Mapping[str, Any]],
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **aliases: Any,
     ) -> list[R]:
@@ -157,7 +158,8 @@ class LocalizationModel(Model[R]):
         Args:
             model_outputs: What the runner gave.
             contexts: What `preprocess` gave.
-            score_threshold: Least score, between 0 and 1; the model's by default.
+            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
+                also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Largest overlap of two things of one class.
             aliases: The names of 0.10: `confidence_threshold`, `conf_thres`, `iou_thres`.
 
@@ -177,7 +179,7 @@ class LocalizationModel(Model[R]):
         source: ImageSource,
         *,
         stream: Literal[False] = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> R: ...
@@ -187,7 +189,7 @@ class LocalizationModel(Model[R]):
         source: Iterable[ImageSource],
         *,
         stream: Literal[False] = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> list[R]: ...
@@ -197,7 +199,7 @@ class LocalizationModel(Model[R]):
         source: Photos,
         *,
         stream: Literal[True],
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> Iterator[R]: ...
@@ -206,7 +208,7 @@ class LocalizationModel(Model[R]):
         source: Photos,
         *,
         stream: bool = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Any,
     ) -> Any:
@@ -215,7 +217,8 @@ class LocalizationModel(Model[R]):
         Args:
             source: One photo or many; see `Model.predict`.
             stream: Return a generator instead of a list.
-            score_threshold: Least score, between 0 and 1; the model's by default.
+            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
+                also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Largest overlap of two things of one class; the model's by default.
             options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
                 see `Model.predict`.

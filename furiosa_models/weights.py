@@ -80,14 +80,16 @@ class WeightSet:
             or what builds them.
         artifact: Its entry in the catalogue, where it has one.
         names: Names of the classes that came with a user's weights.
-        head: Fields of the head that came with them: a checkpoint's anchors.
+        head: The head that came with them, or some of its fields: a checkpoint's anchors.
+        input: The input specification that came with them.
     """
 
     name: str
     data: Path | bytes | Built
     artifact: Artifact | None = None
     names: tuple[str, ...] = ()
-    head: Mapping[str, Any] = field(default_factory=dict)
+    head: Head | Mapping[str, Any] = field(default_factory=dict)
+    input: ImageInput | None = None
 
     @property
     def origin(self) -> bytes:
@@ -372,6 +374,8 @@ def _named(artifact: Artifact, store: Store) -> WeightSet:
 
 
 def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
+    if (Path(path) / "model_info.json").is_file():
+        return _from_folder(model, path, network)
     if not Path(path).is_file():
         names = ", ".join(map(repr, sets_of(model)))
         sets = f"one of its sets ({names}), " if names else ""
@@ -391,6 +395,21 @@ def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
     )
     found = networks.read_names(reader, files) or _names_beside(Path(path))
     return WeightSet(path, networks.to_bytes(built), names=found, head=shown.head)
+
+
+def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
+    """The weights of a saved model, which says how it is fed and read."""
+    from .saved import read_saved  # tempfile, which it needs to write, takes long to import
+
+    saved = read_saved(path)
+    if network is not None and saved.class_name != model:
+        msg = (
+            f"{path} holds a {saved.class_name}, not a {model}: open it as that, or with Detector, "
+            "Classifier or PoseEstimator"
+        )
+        raise WeightsError(msg)
+    data = saved.graph.read_bytes()
+    return WeightSet(path, data, names=saved.names, head=saved.head, input=saved.input)
 
 
 def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
@@ -481,10 +500,10 @@ def fitted(
         LabelsError: The number of labels is not the number of the graph's classes.
     """
     head, input, labels = (overrides.get(name) for name in ("head", "input", "labels"))
-    given = head if isinstance(head, Head) else None
+    given = next((each for each in (head, weights.head) if isinstance(each, Head)), None)
     own_head = given or spec.override(head=weights.head).head.fit(graph)
-    if isinstance(input, ImageInput):
-        own_input = input
+    if isinstance(input, ImageInput) or weights.input is not None:
+        own_input = input if isinstance(input, ImageInput) else weights.input or spec.input
     elif spec.input is not UNKNOWN_INPUT:
         own_input = _resized(spec.input, graph)
     else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ..errors import LabelsError
 
-__all__ = ["class_names", "load_labels", "parse_names", "read_labels"]
+__all__ = ["class_names", "coco_ids", "load_labels", "parse_names", "read_labels"]
 
 
 _TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
@@ -32,6 +32,15 @@ def load_labels(table: str) -> tuple[str, ...]:
     """
     path = Path(__file__).with_name(f"{table}.txt")
     return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+@lru_cache(maxsize=8)
+def coco_ids(names: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return COCO's category id of each class by its name, or None where one is not COCO's."""
+    table = {name: index for index, name in enumerate(load_labels("coco91"))}
+    if not names or any(name not in table for name in names):
+        return None
+    return tuple(table[name] for name in names)
 
 
 def class_names(labels: tuple[str, ...] | None, count: int) -> tuple[str, ...]:

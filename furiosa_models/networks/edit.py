@@ -27,6 +27,7 @@ __all__ = [
     "MOVES",
     "Model",
     "TensorInfo",
+    "constants_to_initializers",
     "describe",
     "external_files",
     "get_output_names",
@@ -289,6 +290,23 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
     del graph.node[:]
     graph.node.extend([*nodes, *rest])
     return to_bytes(proto)
+
+
+def constants_to_initializers(graph: onnx.GraphProto) -> None:
+    """Make initializers of the `Constant` nodes of a graph, in place: they mean the same."""
+    kept = []
+    for node in graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type != "Constant" or node.domain not in _DEFAULT_DOMAIN or value is None:
+            kept.append(node)
+            continue
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(value)
+        tensor.name = node.output[0]
+    if len(kept) < len(graph.node):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(nodes)
 
 
 def set_batch_size(model: Model, batch_size: int | None) -> bytes:

@@ -161,6 +161,7 @@ def quantize(
         WeightsError: The bytes are no ONNX model.
     """
     proto = edit.parse(model)
+    edit.constants_to_initializers(proto.graph)
     inputs = [*_marked(proto, _INPUT)]
     outputs = _marked(proto, _OUTPUT)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from ..catalog import register
 from ..enums import Platform
 from ..heads import YOLOv5Head
-from ..model import Outputs, built_in, takes_one_context
+from ..model import Outputs, built_in
+from ..processors import takes_one_context
 from ..spec import ImageContext, ImageInput, ModelSpec, NetworkSpec
 from ..task_models import Detector
 from ..tasks.detection import Detections

@@ -18,7 +18,7 @@ LAYERS = (
     "images",
     "tasks data",
     "heads focoos quantization",
-    "weights",
+    "saved weights",
     "programs",
     "evaluation benchmark export training",
     "model",
