@@ -1,7 +1,14 @@
-"""A model behind HTTP, as in 0.10: POST a multipart `image` to `/infer`, get `{"result": ...}`."""
+"""A model behind HTTP: POST a photo as multipart `image`.
+
+`/infer` answers as in 0.10: `{"result": ...}` with what `postprocess` gives there, a list per photo
+of objects (`boundingbox`, `score`, `label`, `index`) or people, and for a classifier the label.
+`/predict` answers with `Result.to_dict`, in which a classifier has scores.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._lazy import require
@@ -11,7 +18,7 @@ from .model import Model
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["MOST_BYTES", "make_app"]
+__all__ = ["MOST_BYTES", "as_in_0_10", "make_app"]
 
 MOST_BYTES = 64 << 20
 """Largest photo that is accepted."""
@@ -37,18 +44,33 @@ def make_app(model: Model[Any], *, device: str | None = None) -> FastAPI:
     model.cpu_program()
     app = FastAPI(title=f"furiosa-models {type(model).__name__}")
 
-    async def infer(image: UploadFile) -> dict[str, Any]:
+    async def predicted(image: UploadFile) -> Any:
         data = await image.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise HTTPException(413, f"the photo is larger than {MOST_BYTES} bytes")
         try:
-            result = await run_in_threadpool(model.predict, data, device=device)
+            return await run_in_threadpool(model.predict, data, device=device)
         except ImageError as error:
             raise HTTPException(422, str(error)) from error
-        return {"result": result.to_dict()}
 
-    # FastAPI reads annotations at run time, where this file's are strings of names local to here.
-    infer.__annotations__ = {"image": UploadFile, "return": dict[str, Any]}
-    infer.__defaults__ = (File(...),)
-    app.post("/infer")(infer)
+    async def infer(image: UploadFile) -> dict[str, Any]:
+        return {"result": as_in_0_10(await predicted(image))}
+
+    async def predict(image: UploadFile) -> dict[str, Any]:
+        return {"result": (await predicted(image)).to_dict()}
+
+    for path, answer in (("/infer", infer), ("/predict", predict)):
+        # FastAPI reads annotations at run time, where this file's are strings of local names.
+        answer.__annotations__ = {"image": UploadFile, "return": dict[str, Any]}
+        answer.__defaults__ = (File(...),)
+        app.post(path)(answer)
     return app
+
+
+def as_in_0_10(result: Any) -> Any:
+    """Return what 0.10 answers for a photo: a label, or a list of one list of what was found."""
+    if isinstance(result, str):
+        return str(result)
+    if isinstance(result, Sequence) and all(is_dataclass(item) for item in result):
+        return [[asdict(item) for item in result]]
+    return result.to_dict()
