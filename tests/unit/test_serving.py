@@ -1,17 +1,17 @@
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pytest
 import requests
 import uvicorn
+from fastapi import File, UploadFile
 
 from furiosa_models.errors import ExtraRequired
-from furiosa_models.serving import as_in_0_10, make_app
+from furiosa_models.serving import ServeAPI, ServeModel, as_in_0_10, make_app, synchronous
 from furiosa_models.tasks import Detections, Poses
 from furiosa_models.vision import EfficientNetLite0
 
@@ -67,3 +67,31 @@ def test_a_missing_extra_is_said(model: EfficientNetLite0, monkeypatch: pytest.M
     monkeypatch.setitem(__import__("sys").modules, "fastapi", None)
     with pytest.raises(ExtraRequired, match="pip install"):
         make_app(model)
+
+
+def test_an_application_as_the_tutorial_of_0_10_writes_it(photos: list[Path]) -> None:
+    network = EfficientNetLite0(weights="random")
+    serve_api = ServeAPI()
+    with NamedTemporaryFile() as file:
+        file.write(network.model_source())
+        served: ServeModel = synchronous(serve_api.model("furiosart"))("Net", location=file.name)
+
+    @served.post("/infer")
+    async def infer(image: UploadFile = File(...)) -> dict[str, str]:  # noqa: B008 - FastAPI's way
+        with NamedTemporaryFile() as file:
+            file.write(await image.read())
+            tensors, _ = network.preprocess(file.name)
+        return {"result": network.postprocess(await served.predict(tensors))}
+
+    config = uvicorn.Config(serve_api.app, port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with photos[0].open("rb") as photo:
+        answer = requests.post(f"http://127.0.0.1:{port}/infer", files={"image": photo}, timeout=30)
+    server.should_exit = True
+    thread.join()
+    assert answer.json() == {"result": network.predict(photos[0]).label}
