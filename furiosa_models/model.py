@@ -7,10 +7,18 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +40,7 @@ from .processors import (
     takes,
     takes_one_context,
 )
-from .programs import Programs
+from .programs import Programs, dequantize, feed, run_in_batches
 from .progress import Bar, progress_bar
 from .runtime.devices import is_shareable, makes_npu_programs
 from .runtime.machine import share_of_cpus
@@ -48,7 +56,6 @@ from .spec import (
     ModelTensor,
     NetworkSpec,
     Tags,
-    TensorFacts,
     as_context,
 )
 from .tasks.base import VisionTask
@@ -58,6 +65,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict
 
     from .artifacts.descriptor import Artifact
+    from .quantization.post_training import Quantization
 
     class PredictOptions(TypedDict, total=False):
         """Options of `predict` that every task has; `Model.predict` explains them."""
@@ -71,7 +79,7 @@ if TYPE_CHECKING:
         progress: bool | None
 
 
-__all__ = ["Model", "Outputs", "Photos", "Quantization", "built_in"]
+__all__ = ["Model", "Outputs", "Photos", "built_in"]
 
 _ZOO = "furiosa_models.zoo."
 
@@ -123,35 +131,6 @@ class _PostprocessorMap:
         platforms = sorted(owner.platforms, key=lambda platform: platform.name)
         cls: Any = owner
         return {platform: postprocessor_class(cls, platform) for platform in platforms}
-
-
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """What `Model.quantize` reports.
-
-    Attributes:
-        photos: Number of photos that it was calibrated on.
-        size_before: Bytes of the float program.
-        size_after: Bytes of the int8 program.
-        accuracy_before: Figures of the float model by metric, where there were labels.
-        accuracy_after: Figures of the int8 model by metric.
-    """
-
-    photos: int
-    size_before: int
-    size_after: int
-    accuracy_before: Mapping[str, float] | None = None
-    accuracy_after: Mapping[str, float] | None = None
-
-    def __str__(self) -> str:
-        parts = [
-            f"calibrated on {self.photos} photos",
-            f"{self.size_before / 1e6:.1f} MB -> {self.size_after / 1e6:.1f} MB",
-        ]
-        for metric, value in (self.accuracy_before or {}).items():
-            after = (self.accuracy_after or {}).get(metric, float("nan"))
-            parts.append(f"{metric} {value:.4f} -> {after:.4f}")
-        return "; ".join(parts)
 
 
 class _FromCatalog:
@@ -596,7 +575,7 @@ class Model(Generic[R]):
             ValueError: There is no such method; or labels come without a folder of photos.
         """
         from .evaluation import evaluate
-        from .quantization import quantize_on
+        from .quantization.post_training import Quantization, quantize_on
 
         folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
         if labels is not None and folder is None:
@@ -645,6 +624,17 @@ class Model(Generic[R]):
         if artifact is not None and not is_there(artifact, self._weights.store):
             return {}
         return self._programs.built()
+
+    def fitted(self) -> Self:
+        """Return the model, once it is known that its graph, head and labels go together.
+
+        Raises:
+            ArtifactError: The weights cannot be had.
+            ShapeError: No head reads the graph's outputs.
+            LabelsError: The number of labels is not the number of the graph's classes.
+        """
+        _ = self._weights.spec
+        return self
 
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
@@ -910,13 +900,13 @@ class Model(Generic[R]):
         """What runs a tensor of `prepare`: as it is, or as a TensorFlow Lite program takes it."""
         graph = self._weights.own_graph
         if graph is None or graph.format is not Format.TFLite:
-            return lambda tensor: _run(runner, tensor)
+            return lambda tensor: run_in_batches(runner, tensor)
         spec, platform = self._weights.spec.input, self.platform
 
         def run(tensor: Tensor) -> list[Tensor]:
-            fed = _fed(tensor, graph.inputs[0], lambda x: normalize(x, spec, platform))
-            outputs = zip(_run(runner, fed), graph.outputs, strict=True)
-            return [_dequantized(output, facts) for output, facts in outputs]
+            fed = feed(tensor, graph.inputs[0], lambda x: normalize(x, spec, platform))
+            outputs = zip(run_in_batches(runner, fed), graph.outputs, strict=True)
+            return [dequantize(output, facts) for output, facts in outputs]
 
         return run
 
@@ -1021,44 +1011,3 @@ def _streamed(
         entered = stack.enter_context(bar) if bar else None
         results = pipelined(steps, source, batch_size=batch_size, on_error=on_error, bar=entered)
         yield from stack.enter_context(closing(results))
-
-
-def _fed(tensor: Tensor, image: TensorFacts, scale: Callable[[Tensor], Tensor]) -> Tensor:
-    """A uint8 tensor (n, 3, h, w) as a TensorFlow Lite program takes it.
-
-    A quantized input takes the pixels themselves: its scale and zero point are the scaling.
-    """
-    if image.quantization is None:
-        fed = scale(tensor) if tensor.dtype == np.uint8 else tensor
-    else:
-        fed = tensor if image.dtype == "uint8" else (tensor.astype(np.int16) - 128).astype(np.int8)
-    if image.shape[1] not in (1, 3):
-        fed = fed.transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(fed.astype(image.dtype, copy=False))
-
-
-def _dequantized(output: Tensor, facts: TensorFacts) -> Tensor:
-    if facts.quantization is None or not np.issubdtype(output.dtype, np.integer):
-        return output
-    scale, zero = facts.quantization
-    values: Tensor = (output.astype(np.float32) - np.float32(zero)) * np.float32(scale)
-    return values
-
-
-def _run(runner: Runner, tensor: Tensor) -> list[Tensor]:
-    """Outputs of a batch, in parts where the program takes batches of another size.
-
-    The last part is filled up with copies of its last image, whose outputs are dropped.
-    """
-    if runner.takes_batches:
-        return runner.run(tensor)
-    size = runner.model.input(0).shape[0] or 1
-    if len(tensor) == size:
-        return runner.run(tensor)
-    parts = []
-    for start in range(0, len(tensor), size):
-        part = tensor[start : start + size]
-        missing = size - len(part)
-        filled = np.concatenate((part, np.repeat(part[-1:], missing, axis=0))) if missing else part
-        parts.append([output[: len(part)] for output in runner.run(filled)])
-    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

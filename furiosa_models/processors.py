@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
 Context: TypeAlias = Any
 """What `preprocess` gives beside the tensor, for one photo."""
 
@@ -63,46 +62,6 @@ class PythonPostProcessor(PostProcessor):
     """A postprocessor in Python."""
 
     platform = Platform.PYTHON
-
-
-def takes(**names: str) -> Callable[[Function], Function]:
-    """Let a method take keywords under other names, as a decorator: `@takes(old="new")`."""
-
-    def decorate(method: Function) -> Function:
-        @functools.wraps(method)
-        def call(self: Any, *args: Any, **options: Any) -> Any:
-            for old in options.keys() & names:
-                new = names[old]
-                if new in options:
-                    msg = f"{new} given twice; {old} is another name of it"
-                    raise TypeError(msg)
-                options[new] = options.pop(old)
-            return method(self, *args, **options)
-
-        return cast("Function", call)
-
-    return decorate
-
-
-def takes_one_context(postprocess: Function) -> Function:
-    """Let a `postprocess` take contexts as 0.8 does, as a decorator.
-
-    There, the native ones take the context of a photo in place of a list and return what is in
-    that photo, and the keyword is `context`, too.
-    """
-
-    @functools.wraps(postprocess)
-    def call(self: Any, model_outputs: Any, *args: Any, **options: Any) -> Any:
-        contexts = args[0] if args else options.get("contexts")
-        if not isinstance(contexts, (ImageContext, Mapping)):
-            return postprocess(self, model_outputs, *args, **options)
-        if args:
-            args = [contexts], *args[1:]
-        else:
-            options["contexts"] = [contexts]
-        return postprocess(self, model_outputs, *args, **options)[0]
-
-    return takes(context="contexts")(cast("Function", call))
 
 
 class _Model(Protocol):
@@ -195,3 +154,43 @@ def postprocessor_class(model: Any, platform: Platform) -> type[PostProcessor]:
 def _subclass(model: type[Any], suffix: str, base: type[Any], init: Any) -> Any:
     doc = f"{base.__doc__} {model.__name__}."
     return type(model.__name__ + suffix, (base,), {"__init__": init, "__doc__": doc})
+
+
+def takes(**names: str) -> Callable[[Function], Function]:
+    """Let a method take keywords under other names, as a decorator: `@takes(old="new")`."""
+
+    def decorate(method: Function) -> Function:
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            for old in options.keys() & names:
+                new = names[old]
+                if new in options:
+                    msg = f"{new} given twice; {old} is another name of it"
+                    raise TypeError(msg)
+                options[new] = options.pop(old)
+            return method(self, *args, **options)
+
+        return cast("Function", call)
+
+    return decorate
+
+
+def takes_one_context(postprocess: Function) -> Function:
+    """Let a `postprocess` take contexts as 0.8 does, as a decorator.
+
+    There, the native ones take the context of a photo in place of a list and return what is in
+    that photo, and the keyword is `context`, too.
+    """
+
+    @functools.wraps(postprocess)
+    def call(self: Any, model_outputs: Any, *args: Any, **options: Any) -> Any:
+        contexts = args[0] if args else options.get("contexts")
+        if not isinstance(contexts, (ImageContext, Mapping)):
+            return postprocess(self, model_outputs, *args, **options)
+        if args:
+            args = [contexts], *args[1:]
+        else:
+            options["contexts"] = [contexts]
+        return postprocess(self, model_outputs, *args, **options)[0]
+
+    return takes(context="contexts")(cast("Function", call))

@@ -6,10 +6,13 @@ Each is made at its first use and kept in the store.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from . import networks
 from .artifacts.store import hash_file, recipe_key
@@ -18,15 +21,18 @@ from .errors import ArtifactNotFound, ArtifactUnavailable
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
 from .runtime.source import is_tflite
-from .spec import ImageInput, ModelTensor
+from .spec import ImageInput, ModelTensor, TensorFacts
 from .weights import Weights
 
 if TYPE_CHECKING:
     from .artifacts.descriptor import Artifact, File
+    from .runtime.sync import Runner
 
-__all__ = ["Programs"]
+__all__ = ["Programs", "dequantize", "feed", "run_in_batches"]
 
 logger = logging.getLogger(__name__)
+
+Tensor: TypeAlias = npt.NDArray[Any]
 
 _PUBLISHED = "published"
 _COMPILERS_OPSET = 13
@@ -292,6 +298,48 @@ class Programs:
             msg = f"the weights {name!r} of {self._name} have no calibrated tensor ranges"
             raise ArtifactNotFound(msg)
         return artifact.tensor_ranges
+
+
+def run_in_batches(runner: Runner, tensor: Tensor) -> list[Tensor]:
+    """Return the outputs of a batch, run in parts where the program takes batches of another size.
+
+    The last part is filled up with copies of its last image, whose outputs are dropped.
+    """
+    if runner.takes_batches:
+        return runner.run(tensor)
+    size = runner.model.input(0).shape[0] or 1
+    if len(tensor) == size:
+        return runner.run(tensor)
+    parts = []
+    for start in range(0, len(tensor), size):
+        part = tensor[start : start + size]
+        missing = size - len(part)
+        filled = np.concatenate((part, np.repeat(part[-1:], missing, axis=0))) if missing else part
+        parts.append([output[: len(part)] for output in runner.run(filled)])
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def feed(tensor: Tensor, image: TensorFacts, scale: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a uint8 tensor (n, 3, h, w) as a TensorFlow Lite program takes it.
+
+    A quantized input takes the pixels themselves: its scale and zero point are the scaling.
+    """
+    if image.quantization is None:
+        fed = scale(tensor) if tensor.dtype == np.uint8 else tensor
+    else:
+        fed = tensor if image.dtype == "uint8" else (tensor.astype(np.int16) - 128).astype(np.int8)
+    if image.shape[1] not in (1, 3):
+        fed = fed.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(fed.astype(image.dtype, copy=False))
+
+
+def dequantize(output: Tensor, facts: TensorFacts) -> Tensor:
+    """Return a quantized output as float32; any other stays as it is."""
+    if facts.quantization is None or not np.issubdtype(output.dtype, np.integer):
+        return output
+    scale, zero = facts.quantization
+    values: Tensor = (output.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+    return values
 
 
 def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:

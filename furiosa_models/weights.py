@@ -329,7 +329,10 @@ def _default(model: str, store: Store) -> WeightSet:
         msg = f"the catalogue has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
     problems: list[str] = []
+    others = [f"weights={a.weights!r} ({a.labels})" for a in sets if a.labels != sets[0].labels]
     for artifact in sets:
+        if artifact.labels != sets[0].labels:  # other classes are another model: never a fallback
+            continue
         try:
             path = _fetch_unless_unreachable(artifact, store)
         except ArtifactUnavailable as error:
@@ -341,7 +344,8 @@ def _default(model: str, store: Store) -> WeightSet:
                 _warn_of_fallback(sets[0], artifact)
             return WeightSet(artifact.weights, path, artifact)
     details = "\n".join(problems)
-    msg = f"no set of weights of {model} can be had:\n{details}\n{_OFFLINE_WORK}"
+    hint = f"\nWith other classes: {', '.join(others)}." if others else ""
+    msg = f"no set of weights of {model} can be had:\n{details}{hint}\n{_OFFLINE_WORK}"
     raise ArtifactUnavailable(msg)
 
 

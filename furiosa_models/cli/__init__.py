@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": (
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
     ),
+    "quantize": "Quantize a MODEL to int8 on photos of yours, and save it.",
     "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
     "cache": "Look after the cache of artifacts.",
     "doctor": "Say what is there to run models on, and what would run where.",

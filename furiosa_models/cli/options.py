@@ -62,11 +62,12 @@ draft = click.option(
     is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, and pixels differ a little.",
 )
-json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 labels = click.option(
     "--labels",
-    help="Names of the classes: a file with one a line, or a table such as coco80.",
+    metavar="FILE",
+    help="Names of the classes: a file (one a line, or JSON), or a table such as coco80.",
 )
+json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 postprocess = click.option(
     "--postprocess",
     type=click.Choice(["rust", "python"], case_sensitive=False),

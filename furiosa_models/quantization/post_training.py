@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -12,7 +13,36 @@ from .calibrator import Calibrator
 from .methods import CalibrationMethod
 from .quantizer import quantize
 
-__all__ = ["quantize_on"]
+__all__ = ["Quantization", "quantize_on"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """What `Model.quantize` reports.
+
+    Attributes:
+        photos: Number of photos that it was calibrated on.
+        size_before: Bytes of the float program.
+        size_after: Bytes of the int8 program.
+        accuracy_before: Figures of the float model by metric, where there were labels.
+        accuracy_after: Figures of the int8 model by metric.
+    """
+
+    photos: int
+    size_before: int
+    size_after: int
+    accuracy_before: Mapping[str, float] | None = None
+    accuracy_after: Mapping[str, float] | None = None
+
+    def __str__(self) -> str:
+        parts = [
+            f"calibrated on {self.photos} photos",
+            f"{self.size_before / 1e6:.1f} MB -> {self.size_after / 1e6:.1f} MB",
+        ]
+        for metric, value in (self.accuracy_before or {}).items():
+            after = (self.accuracy_after or {}).get(metric, float("nan"))
+            parts.append(f"{metric} {value:.4f} -> {after:.4f}")
+        return "; ".join(parts)
 
 
 def quantize_on(

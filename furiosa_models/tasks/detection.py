@@ -127,9 +127,12 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         from .draw import Canvas, class_color
 
         canvas = Canvas.of(self._photo(image))
-        for item in reversed(list(self)):  # the best on top
+        items = list(self)
+        for item in reversed(items):  # the best on top
+            canvas.box(list(item.boundingbox), class_color(item.index))
+        for item in items:  # the best has the first choice of a place
             text = f"{item.label} {item.score:.2f}"
-            canvas.box(list(item.boundingbox), class_color(item.index), text)
+            canvas.label(list(item.boundingbox), text, class_color(item.index))
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:

@@ -175,7 +175,7 @@ def test_a_file_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
     assert "none.onnx" in one_line(run("predict", tmp_path / "none.onnx", photos[0]))
     tiny = tmp_path / "tiny.onnx"
     tiny.write_bytes(make_model().SerializeToString())
-    assert "is of no model that is known" in one_line(run("predict", tiny, photos[0]))
+    assert "of no detector that is known" in one_line(run("predict", tiny, photos[0]))
 
 
 def test_a_saved_folder_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:

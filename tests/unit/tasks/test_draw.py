@@ -1,0 +1,88 @@
+"""Pictures: what is drawn is seen, and stays in the picture."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from furiosa_models.tasks import Classification, Detections, Poses
+from furiosa_models.tasks.draw import Canvas, class_color
+
+GRAY = np.full((240, 320, 3), 128, np.uint8)
+
+
+def rows_of(picture: npt.NDArray[np.uint8], color: tuple[int, int, int]) -> npt.NDArray[np.intp]:
+    """Rows in which a color fills much of the width."""
+    return np.flatnonzero((picture == np.array(color)).all(axis=2).sum(axis=1) > 20)
+
+
+def test_every_class_has_a_line_of_its_own_the_best_first() -> None:
+    ids = np.array([3, 40, 7, 99, 12])
+    scores = np.array([0.5, 0.2, 0.1, 0.1, 0.1], np.float32)
+    found = Classification(ids, scores, [f"a class of number {i}" for i in ids])
+    picture = np.asarray(found.plot(GRAY))
+    tops = [rows_of(picture, class_color(int(i))).min() for i in ids]
+    assert tops == sorted(tops)
+    assert tops[0] == 0
+    assert all(below - above > 10 for above, below in itertools.pairwise(tops))
+
+
+def test_a_small_picture_has_the_lines_that_fit() -> None:
+    found = Classification(
+        np.arange(50), np.ones(50, np.float32), [f"class {i}" for i in range(50)]
+    )
+    picture = np.asarray(found.plot(GRAY[:60]))
+    assert picture.shape == (60, 320, 3)
+    assert len(rows_of(picture, class_color(0)))
+
+
+@pytest.mark.parametrize("count", [2, 6, 12])
+def test_labels_do_not_hide_each_other(count: int) -> None:
+    boxes = np.array([[60, 80, 200, 180]] * count, np.float32) + np.arange(count)[:, None]
+    scores = np.linspace(0.9, 0.3, count, dtype=np.float32)
+    found = Detections(boxes, scores, np.arange(count), [f"thing {i}" for i in range(count)])
+    canvas = Canvas.of(GRAY)
+    for item in found:
+        canvas.label(list(item.boundingbox), item.label, class_color(item.index))
+    for (x, y, w, h), (a, b, c, d) in itertools.combinations(canvas.taken, 2):
+        assert x + w <= a or a + c <= x or y + h <= b or b + d <= y
+    assert np.asarray(found.plot(GRAY)).shape == GRAY.shape
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [0, 0, 320, 240],
+        [300, 220, 319, 239],
+        [-50, -50, -10, -10],
+        [310, 0, 400, 20],
+        [0, 230, 500, 900],
+        [150, 100, 150, 100],
+    ],
+)
+def test_labels_stay_in_the_picture(box: list[float]) -> None:
+    canvas = Canvas.of(GRAY)
+    canvas.label(box, "a label of some length", (255, 0, 0))
+    ((x, y, width, height),) = canvas.taken
+    assert 0 <= x <= x + width <= 320
+    assert 0 <= y <= y + height <= 240
+
+
+def test_a_label_that_is_longer_than_the_picture_begins_in_it() -> None:
+    canvas = Canvas.of(GRAY)
+    canvas.label([200, 100, 300, 200], "a very long label " * 8, (255, 0, 0))
+    assert canvas.taken[0][0] == 0
+
+
+def test_people_have_boxes_skeletons_and_scores() -> None:
+    points = np.zeros((1, 17, 3), np.float32)
+    points[0, :, 0], points[0, :, 1] = np.linspace(100, 200, 17), np.linspace(80, 200, 17)
+    points[0, :, 2] = 0.9
+    poses = Poses(np.array([[90, 70, 210, 210]], np.float32), np.array([0.8], np.float32), points)
+    picture = np.asarray(poses.plot(GRAY))
+    changed = (picture != GRAY).any(axis=2)
+    assert changed[70:210, 90:210].any()
+    assert not changed[215:, :].any()
