@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -128,13 +129,17 @@ def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) 
     """Return the names of the models, in alphabetical order; nothing is fetched.
 
     Args:
-        pattern: A glob that the name matches, case-insensitively.
+        pattern: A glob that the name matches, case-insensitively; or a word for a task, where no
+            name matches: `list_models("detect")`.
         task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`.
 
     Raises:
         ValueError: No model has such a task.
     """
     found = [e for e in entries() if fnmatch.fnmatch(e.name.lower(), pattern.lower())]
+    if not found and task is None:
+        with suppress(ValueError):
+            return list_models(task=pattern)
     if task is not None:
         wanted = find_task(task)
         found = [entry for entry in found if entry.task == wanted]

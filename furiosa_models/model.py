@@ -59,7 +59,7 @@ from .spec import (
     as_context,
 )
 from .tasks.base import VisionTask
-from .weights import Weights, WeightsSource
+from .weights import Weights, WeightsSource, is_there
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict
@@ -614,6 +614,16 @@ class Model(Generic[R]):
         copy._programs = Programs(self.name, weights)
         copy._runners = {}
         return copy
+
+    def built(self) -> dict[str, str]:
+        """Return what the cache has that was built of the weights: what it is, by its hash.
+
+        Nothing is fetched: a set that is not there has nothing.
+        """
+        artifact = self._weights.sets.get(self._weights.name)
+        if artifact is not None and not is_there(artifact, self._weights.store):
+            return {}
+        return self._programs.built()
 
     def fitted(self) -> Self:
         """Return the model, once it is known that its graph, head and labels go together.

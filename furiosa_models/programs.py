@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -226,10 +227,12 @@ class Programs:
         if precision == "int8":
             return self._int8()
         weights, spec = self._weights.resolve(), self._weights.spec.input
-        recipe = [weights.digest, spec.mean, spec.std, networks.EDITS]
         return self._weights.store.derive(
-            recipe_key(*recipe), lambda: scaled_inside(weights.origin, spec)
+            self._cpu_key(spec), lambda: scaled_inside(weights.origin, spec)
         )
+
+    def _cpu_key(self, spec: ImageInput) -> str:
+        return recipe_key(self._weights.resolve().digest, spec.mean, spec.std, networks.EDITS)
 
     def _int8(self) -> Path:
         from .quantization import calibrated
@@ -245,9 +248,27 @@ class Programs:
             )
             return calibration.quantize(program.read_bytes())
 
-        return self._weights.store.derive(
-            recipe_key("int8", program.name, calibrated.RECIPE, origin), build
-        )
+        return self._weights.store.derive(_int8_key(program, calibrated.RECIPE, origin), build)
+
+    def built(self) -> dict[str, str]:
+        """What was built of the weights, which are there, and is kept: what it is, by its hash."""
+        from .quantization import calibrated
+
+        weights, store = self._weights.resolve(), self._weights.store
+        found = {weights.data.name: "graph"} if isinstance(weights.data, Path) else {}
+        if (facts := store.derived(self._weights.facts_key)) is not None:
+            found[facts.name] = "facts of the graph"
+        program = store.derived(self._cpu_key(self._weights.stated.input))
+        if program is None:
+            return found
+        found[program.name] = "program"
+        with suppress(ArtifactNotFound):
+            path = self._calibration_file()
+            origin = hash_file(path, "sha256") if path else self._published_ranges().digest
+            int8 = store.derived(_int8_key(program, calibrated.RECIPE, origin))
+            if int8 is not None:
+                found[int8.name] = "program, int8"
+        return found
 
     def _calibration_file(self) -> Path | None:
         """File of the zoo's calibration of the weights; None for the ranges published with them.
@@ -337,6 +358,10 @@ def _pixel_range(spec: ImageInput) -> list[float]:
     channels = list(zip(spec.mean, spec.std, strict=True))
     ends = [(pixel - mean) / std for pixel in (0.0, 255.0) for mean, std in channels]
     return [min(ends), max(ends)]
+
+
+def _int8_key(program: Path, recipe: int, calibration: str) -> str:
+    return recipe_key("int8", program.name, recipe, calibration)
 
 
 def _check_num_pe(num_pe: int) -> None:

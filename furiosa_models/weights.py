@@ -34,7 +34,7 @@ from .networks.files import whole
 from .runtime.source import is_tflite
 from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["WeightSet", "Weights", "WeightsSource", "resolve"]
+__all__ = ["WeightSet", "Weights", "WeightsSource", "is_there", "resolve"]
 
 
 class _ModelProto(Protocol):
@@ -229,13 +229,19 @@ class Weights:
         """What the graph of a user's weights shows; None for a set of the catalog."""
         return None if self.resolve().artifact is not None else self.graph
 
+    @property
+    def facts_key(self) -> str:
+        """Key in the store of what the graph of the weights shows; they are fetched."""
+        return recipe_key("graph facts", FACTS, self.resolve().digest, networks.EDITS)
+
     @cached_property
     def graph(self) -> GraphFacts:
         """What the graph of the weights shows; they are fetched."""
         weights = self.resolve()
         # The answer of a graph is kept: asking it takes longer than running it.
-        key = recipe_key("graph facts", FACTS, weights.digest, networks.EDITS)
-        path = self.store.derive(key, lambda: describe(weights.origin).to_json().encode())
+        path = self.store.derive(
+            self.facts_key, lambda: describe(weights.origin).to_json().encode()
+        )
         return GraphFacts.from_json(path.read_bytes())
 
     def _specified(self, weights: WeightSet) -> ModelSpec:
@@ -361,6 +367,11 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path:
         if not settings.is_offline():
             store.note_unreachable(missing)
         raise
+
+
+def is_there(artifact: Artifact, store: Store) -> bool:
+    """Whether a set is there without a network."""
+    return not _missing(artifact, store)
 
 
 def _missing(artifact: Artifact, store: Store) -> list[File]:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from ..catalog import get_model
 from . import options
+from .models import open_model
 from .table import print_json
 
 __all__ = ["command"]
 
 
 @click.command("quantize")
-@click.argument("model")
+@options.model
 @click.option(
     "--images",
     required=True,
@@ -37,6 +37,7 @@ __all__ = ["command"]
 @click.option("--max-photos", type=click.IntRange(min=1), default=200, show_default=True)
 @options.weights
 @options.labels
+@options.task
 @options.json_output
 def command(
     model: str,
@@ -46,10 +47,11 @@ def command(
     max_photos: int,
     weights: str | None,
     labels: str | None,
+    task: str | None,
     as_json: bool,
 ) -> None:
     """Quantize a MODEL to int8 on photos of yours, and save it."""
-    with get_model(model, weights, labels=labels) as network:
+    with open_model(model, weights, labels=labels, task=task) as network:
         int8 = network.quantize(images, labels=truth, max_photos=max_photos)
         folder = int8.save(output)
     report = int8.quantization

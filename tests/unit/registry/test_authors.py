@@ -372,6 +372,23 @@ def test_a_file_whose_entry_says_its_task(photos: list[Path]) -> None:
     assert model.predict(photos[0]) == zoo.predict(photos[0])
 
 
+@pytest.mark.parametrize("where", ["metadata", "entry", "class"])
+def test_a_task_suffices_where_the_graph_shows_the_rest(photos: list[Path], where: str) -> None:
+    class Classifying(registry.Model):
+        task: str | None = "classify"
+
+    proto = onnx.load_from_string(EfficientNetLite0(weights="random").origin)
+    if where == "metadata":
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = "task", "classify"
+    cls = Classifying if where == "class" else registry.Model
+    made = cls(name="a", source=proto.SerializeToString())
+    if where == "entry":
+        made.task = "classify"
+    found = made.predict(photos[0], top_k=3)
+    assert [item.label for item in found.top] == [f"class_{item.index}" for item in found.top]
+
+
 def test_a_file_of_which_nothing_is_said(photos: list[Path]) -> None:
     origin = EfficientNetLite0(weights="random").origin
     with pytest.raises(TypeError, match="does not say what it does with a photo"):
