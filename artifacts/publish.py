@@ -6,7 +6,8 @@
 
 `artifacts.yaml` has the form of furiosa-artifacts and nothing else: `name`, `family`, `version`,
 `location`, `format`, `doc` and `metadata`. A model has an entry under each of its names, those of
-furiosa-artifacts (`MLCommonsResNet50`) among them; all of them share one file. `doc` says what the
+furiosa-artifacts (`MLCommonsResNet50`) among them; all of them share one file, which says in its
+metadata which model it is, so that `registry.load(...).predict(photo)` works. `doc` says what the
 weights are, where they come from and what their license is: read it before you host them.
 
 Models whose weights are out of reach are left out, and make the exit code 1.
@@ -15,17 +16,20 @@ Models whose weights are out of reach are left out, and make the exit code 1.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 import yaml
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact, ModelEntry, zoo
 from furiosa_models.catalog import model_class
 from furiosa_models.errors import ArtifactError
+from furiosa_models.registry.model import DESCRIPTION_KEY
 
 RANDOM = "random"
 
@@ -81,12 +85,32 @@ def publish(folder: Path, names: Sequence[str], weights: str | None = None) -> d
             left_out[name] = str(error)
             continue
         artifact = zoo()[name].sets.get(model.weights)
-        (folder / "models" / f"{name}.onnx").write_bytes(origin)
+        (folder / "models" / f"{name}.onnx").write_bytes(described(origin, name, artifact))
         (folder / "docs" / f"{name}.md").write_text(document(zoo()[name], artifact))
         items += entries(zoo()[name], artifact)
     text = yaml.safe_dump({"artifacts": items}, sort_keys=False, allow_unicode=True, width=100)
     (folder / "artifacts.yaml").write_text(text)
     return left_out
+
+
+def described(origin: bytes, name: str, artifact: Artifact | None) -> bytes:
+    """A network that says in its metadata which model it is, and how its weights want to be fed.
+
+    Args:
+        origin: The network.
+        name: Class of the model.
+        artifact: The set of weights; None for random ones.
+    """
+    proto = onnx.load_from_string(origin)
+    said: dict[str, Any] = {"model": name}
+    if artifact is not None:
+        said |= {"labels": artifact.labels}
+        parts = {"input": artifact.input, "head": artifact.head}
+        said |= {part: dict(fields) for part, fields in parts.items() if fields}
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = DESCRIPTION_KEY, json.dumps(said)
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
 
 
 def entries(model: ModelEntry, artifact: Artifact | None) -> Iterator[dict[str, Any]]:

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from .catalog import get_model, list_models, register
     from .model import Model
     from .runtime import register_backend
-    from .spec import ImageInput, ModelSpec, NetworkSpec
+    from .spec import Head, ImageInput, ModelSpec, NetworkSpec
     from .task_models import Classifier, Detector, PoseEstimator
 
 __all__ = [
     "Classifier",
     "Detector",
+    "Head",
     "ImageInput",
     "Model",
     "ModelSpec",
@@ -50,7 +51,7 @@ __getattr__, __dir__ = lazy(
         "catalog": ["get_model", "list_models", "register"],
         "model": "Model",
         "runtime": "register_backend",
-        "spec": ["ImageInput", "ModelSpec", "NetworkSpec"],
+        "spec": ["Head", "ImageInput", "ModelSpec", "NetworkSpec"],
         "task_models": ["Classifier", "Detector", "PoseEstimator"],
     },
     modules=["registry", "runtime", "vision"],

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .enums import Precision
 from .errors import ImageError
 from .images.pipeline import Steps
 from .images.sources import expand_sources
@@ -99,7 +100,12 @@ class Benchmark:
 
 
 def benchmark(
-    model: Predictor, sources: Any, *, device: str | None = None, repeat: int = 1
+    model: Predictor,
+    sources: Any,
+    *,
+    device: str | None = None,
+    repeat: int = 1,
+    precision: Precision = "fp32",
 ) -> Benchmark:
     """Run a model on photos, one at a time by stages, and then as a stream.
 
@@ -108,6 +114,7 @@ def benchmark(
         sources: Photos, in any form of `predict`.
         device: As in `predict`.
         repeat: How many times each photo is run.
+        precision: As in `predict`.
 
     Raises:
         ImageError: A photo cannot be read.
@@ -118,13 +125,14 @@ def benchmark(
     if not photos:
         msg = "expected at least one photo, got none"
         raise ImageError(msg)
-    steps = model.steps(device=device)
+    options: dict[str, Any] = {"device": device, "precision": precision}
+    steps = model.steps(**options)
     _stages(steps, photos[0])  # the first run of all is slower
     seconds = np.array(list(_timed(steps, photos)))
-    for _ in model.predict(photos[:2], stream=True, device=device):  # loads what the rest runs on
+    for _ in model.predict(photos[:2], stream=True, **options):  # loads what the rest runs on
         pass
     start = perf_counter()
-    for _ in model.predict(photos, stream=True, device=device):
+    for _ in model.predict(photos, stream=True, **options):
         pass
     streamed = perf_counter() - start
     name = type(model).__name__

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from .artifacts.descriptor import zoo
 from .enums import ModelTaskType
-from .errors import ModelNotFound
+from .errors import ModelNotFound, ShapeError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -20,6 +22,7 @@ __all__ = [
     "entries",
     "find_task",
     "get_model",
+    "is_file",
     "list_models",
     "model_class",
     "register",
@@ -29,6 +32,7 @@ ModelClass = TypeVar("ModelClass", bound="type[Model[Any]]")
 
 _PACKAGE = "furiosa_models.zoo"
 _STEM = 5
+_GRAPHS = frozenset({".onnx", ".tflite"})
 
 _registered: dict[str, type[Model[Any]]] = {}
 
@@ -125,13 +129,17 @@ def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) 
     """Return the names of the models, in alphabetical order; nothing is fetched.
 
     Args:
-        pattern: A glob that the name matches, case-insensitively.
+        pattern: A glob that the name matches, case-insensitively; or a word for a task, where no
+            name matches: `list_models("detect")`.
         task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`.
 
     Raises:
         ValueError: No model has such a task.
     """
     found = [e for e in entries() if fnmatch.fnmatch(e.name.lower(), pattern.lower())]
+    if not found and task is None:
+        with suppress(ValueError):
+            return list_models(task=pattern)
     if task is not None:
         wanted = find_task(task)
         found = [entry for entry in found if entry.task == wanted]
@@ -187,17 +195,48 @@ def model_class(name: str) -> type[Model[Any]]:
 
 
 def get_model(name: str, weights: Any = None, **options: Any) -> Model[Any]:
-    """Return a model by name.
+    """Return a model by name, or of a file.
 
     Args:
-        name: See `model_class`.
+        name: See `model_class`; or a graph's file (ONNX, TensorFlow Lite), or the folder of a saved
+            model: its outputs say which task it is for.
         weights: See `Model`.
         options: Other arguments of its constructor.
 
     Raises:
         ModelNotFound: There is none.
+        ShapeError: The file's graph is none of a classifier, detector or pose estimator.
     """
+    if weights is None and is_file(name):
+        return _of_file(name, options)
     return model_class(name)(weights, **options)
+
+
+def is_file(name: str) -> bool:
+    """Return whether a name is that of a graph's file, or of a saved model's folder."""
+    path = Path(name)
+    return (path / "model_info.json").is_file() or (
+        path.suffix.lower() in _GRAPHS and path.is_file()
+    )
+
+
+def _of_file(name: str, options: dict[str, Any]) -> Model[Any]:
+    """The model of a file: the first task whose heads read its outputs."""
+    from .task_models import Classifier, Detector, PoseEstimator
+
+    tasks: tuple[type[Model[Any]], ...] = (PoseEstimator, Classifier, Detector)
+    if (Path(name) / "model_info.json").is_file():
+        from .saved import read_saved
+
+        wanted = read_saved(name).head.task
+        spec_of = {cls: cls.spec.head.task for cls in tasks if cls.spec}
+        tasks = tuple(cls for cls, task in spec_of.items() if task is wanted)
+    for cls in tasks[:-1]:
+        try:
+            return cls(name, **options).fitted()
+        except ShapeError:  # of another task
+            continue
+    return tasks[-1](name, **options).fitted()
 
 
 def _unknown(name: str, known: dict[str, str]) -> str:

@@ -47,3 +47,9 @@ class Format(str, Enum):
 
     ONNX = "ONNX"
     TFLite = "TFLITE"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Format | None:
+        """The format by its name in any case: 0.8, 0.9 and descriptors have lower case."""
+        known = {member.value: member for member in cls}
+        return known.get(value.upper()) if isinstance(value, str) else None

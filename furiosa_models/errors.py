@@ -6,8 +6,10 @@ FuriosaModelsError
 │   ├── ArtifactNotFound      the catalogue has no such artifact
 │   ├── ArtifactCorrupted     the bytes are not the ones that were published
 │   └── ArtifactUnavailable   no source could deliver it
+│       └── TransportNotFound     nothing here knows such URIs
 ├── DescriptorError           a descriptor (zoo.json, artifacts.yaml) is malformed
 ├── CodeNotTrusted            a registry would run code that the user did not allow
+├── LabelsError               labels do not fit the network's classes (also a ValueError)
 ├── WeightsError              a weights file cannot be read, or does not fit the network
 ├── ModelNotFound             no model of that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
@@ -34,8 +36,10 @@ __all__ = [
     "ExtraRequired",
     "FuriosaModelsError",
     "ImageError",
+    "LabelsError",
     "ModelNotFound",
     "ShapeError",
+    "TransportNotFound",
     "WeightsError",
     "WeightsFallbackWarning",
 ]
@@ -61,6 +65,10 @@ class ArtifactUnavailable(ArtifactError):
     """None of an artifact's sources could deliver it."""
 
 
+class TransportNotFound(ArtifactUnavailable):
+    """Nothing here knows URIs of that kind."""
+
+
 class DescriptorError(FuriosaModelsError):
     """A descriptor (zoo.json, or artifacts.yaml of a registry) is malformed."""
 
@@ -71,6 +79,10 @@ class CodeNotTrusted(FuriosaModelsError):
 
 class WeightsError(FuriosaModelsError):
     """A weights file cannot be read, or does not fit the network."""
+
+
+class LabelsError(FuriosaModelsError, ValueError):
+    """The number of labels is not the number of the network's classes, or they cannot be read."""
 
 
 class ModelNotFound(FuriosaModelsError, LookupError):
@@ -99,3 +111,11 @@ class ExtraRequired(FuriosaModelsError, ImportError):
 
 class WeightsFallbackWarning(UserWarning):
     """The published weights are out of reach and another named set is in use."""
+
+
+# Names of 0.8 to 0.10. Theirs are raised where these are, except for VersionInfoNotFound: that a
+# machine has no compiler is no error here.
+FuriosaModelException = FuriosaModelsError
+NotFoundInDVCRemote = ArtifactUnavailable
+VersionInfoNotFound = BackendUnavailable
+ExtraPackageRequired = ExtraRequired

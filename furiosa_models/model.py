@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, overload
+from pathlib import Path
+from types import MappingProxyType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +37,21 @@ from .images.pipeline import (
 from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_at_rest, is_single
-from .labels import load_labels
-from .programs import Programs
+from .labels import read_labels
+from .processors import (
+    PostProcessor,
+    PreProcessor,
+    postprocessor_class,
+    postprocessor_of,
+    preprocessor_of,
+    takes,
+    takes_one_context,
+)
+from .programs import Programs, dequantize, feed, run_in_batches
 from .progress import Bar, progress_bar
 from .runtime.devices import is_shareable, makes_npu_programs
 from .runtime.machine import share_of_cpus
+from .runtime.source import ScaledSource
 from .runtime.sync import Runner, create_runner
 from .spec import (
     Head,
@@ -37,17 +60,19 @@ from .spec import (
     Metadata,
     ModelRecord,
     ModelSpec,
+    ModelTensor,
     NetworkSpec,
     Tags,
     as_context,
 )
 from .tasks.base import VisionTask
-from .weights import Weights, WeightsSource
+from .weights import Weights, WeightsSource, is_there
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict
 
     from .artifacts.descriptor import Artifact
+    from .quantization.post_training import Quantization
 
     class PredictOptions(TypedDict, total=False):
         """Options of `predict` that every task has; `Model.predict` explains them."""
@@ -84,6 +109,38 @@ def built_in(function: Function) -> Function:
     return function
 
 
+_FIELDS = MappingProxyType(
+    {
+        "name": "name of the model",
+        "task_type": "what it does with a photo",
+        "format": "format of origin",
+        "family": "family of networks",
+        "version": "version of the model",
+        "metadata": "what it is, in words",
+        "tags": "tags",
+        "preprocessor": "preprocess, as an object",
+        "postprocessor": "postprocess, as an object",
+    }
+)
+_COMPUTED_FIELDS = MappingProxyType(
+    {
+        "origin": "the network as float32 ONNX",
+        "tensor_name_to_range": "calibrated range of each tensor of origin",
+    }
+)
+
+
+class _PostprocessorMap:
+    """The attribute `postprocessor_map` of a class, and of its instances."""
+
+    def __get__(
+        self, model: object, owner: type[Model[Any]]
+    ) -> dict[Platform, type[PostProcessor]]:
+        platforms = sorted(owner.platforms, key=lambda platform: platform.name)
+        cls: Any = owner
+        return {platform: postprocessor_class(cls, platform) for platform in platforms}
+
+
 class _FromCatalog:
     """An attribute of a class whose value is in the entry of the catalog, unless it is overridden.
 
@@ -117,8 +174,12 @@ class Model(Generic[R]):
         version: Version of the model.
         metadata: What it is, in words.
         tags: Tags.
-        format: Format of `origin`.
+        quantization: What `quantize` reported, of a model that it made.
         platforms: What pre- and postprocessing can run on.
+        postprocessor_map: A class of postprocessors for each of them, as in 0.10.
+        compiler_config: Options of the NPU's compiler, as in 0.8: none are needed.
+        model_fields: What there is without fetching anything, by name, as in 0.10.
+        model_computed_fields: What is fetched when it is asked for, likewise.
     """
 
     spec: ClassVar[ModelSpec | None] = None
@@ -129,8 +190,12 @@ class Model(Generic[R]):
     version: ClassVar[str | None] = _FromCatalog("version", lambda _: None)  # type: ignore[assignment]
     metadata: ClassVar[Metadata | None] = _FromCatalog("metadata", lambda cls: cls._described())  # type: ignore[assignment]
     tags: ClassVar[Tags | None] = None
-    format: ClassVar[Format] = Format.ONNX
+    quantization: Quantization | None = None
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
+    postprocessor_map: ClassVar[Mapping[Platform, type[PostProcessor]]] = _PostprocessorMap()  # type: ignore[assignment]
+    compiler_config: ClassVar[Mapping[str, Any] | None] = None
+    model_fields: ClassVar[Mapping[str, str]] = _FIELDS
+    model_computed_fields: ClassVar[Mapping[str, str]] = _COMPUTED_FIELDS
 
     def __init__(
         self,
@@ -182,25 +247,28 @@ class Model(Generic[R]):
         cls, input: ImageInput | Mapping[str, Any] | None, head: Head | Mapping[str, Any] | None
     ) -> ModelSpec:
         """The specification that a user gives to a class without one."""
-        if not isinstance(input, ImageInput) or head is None or isinstance(head, Mapping):
-            msg = (
-                f"{cls.__name__} knows no network of its own: give spec=ModelSpec(...), or "
-                "input=ImageInput(...) and head=... as well as the weights"
-            )
-            raise TypeError(msg)
-        return ModelSpec(None, input, head)
+        if isinstance(head, Head) and isinstance(input, ImageInput):
+            return ModelSpec(None, input, head)
+        msg = f"{cls.__name__} knows no network of its own: give spec=, or input= and head="
+        raise TypeError(msg)
 
     @classmethod
-    def load(cls, use_native: bool | None = None, **options: Any) -> Self:
+    def load(
+        cls, use_native: bool | None = None, *, version: str | None = None, **options: Any
+    ) -> Self:
         """Return a model whose weights are already there.
 
         Args:
             use_native: As in 0.8: False is `Platform.PYTHON`, True is `Platform.RUST`.
+            version: As in 0.8: `"rust"` or `"cpp"`, both of which are `Platform.RUST` here, or
+                `"python"`.
             options: Those of the constructor.
 
         Raises:
             ArtifactError: The weights cannot be had.
         """
+        if use_native is None and version is not None:
+            use_native = Platform(version) is not Platform.PYTHON
         if use_native is not None:
             options["postprocessor_type"] = Platform.RUST if use_native else Platform.PYTHON
         model = cls(**options)
@@ -270,22 +338,28 @@ class Model(Generic[R]):
     @property
     def input(self) -> ImageInput:
         """What the network takes."""
-        return self._weights.stated.input
+        return self._weights.known.input
 
     @property
     def head(self) -> Head:
         """What makes results of its outputs."""
-        return self._weights.stated.head
+        return self._weights.known.head
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Name of each class, by class id."""
-        return _table(self._weights.stated.labels)
+        return _table(self._weights.known.labels)
 
     @property
     def network(self) -> NetworkSpec | None:
         """What checkpoints are poured into."""
         return self._weights.stated.network
+
+    @property
+    def format(self) -> Format:
+        """Format of `origin`."""
+        graph = self._weights.own_graph if self._weights.is_own else None
+        return graph.format if graph else Format.ONNX
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return the metadata as a dictionary; `Record.model_dump` has the options."""
@@ -325,17 +399,53 @@ class Model(Generic[R]):
 
     @property
     def source(self) -> bytes:
-        """`origin` under its name in 0.8."""
-        return self.origin
+        """`origin` under its name in 0.8; a session of it takes what `preprocess` gives, too."""
+
+        def scale(tensor: Tensor) -> Tensor:
+            return normalize(tensor, self._weights.scaling, self.platform)
+
+        return ScaledSource.of(self.origin, scale)
 
     @property
     def tensor_name_to_range(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
+        """Calibrated range, [least, greatest], of each tensor of `origin`.
 
         Raises:
             ArtifactNotFound: The weights in use have none.
         """
         return self._programs.tensor_ranges()
+
+    @property
+    def calib_range(self) -> dict[str, list[float]]:
+        """`tensor_name_to_range` under its first name in 0.10; raises as it does."""
+        return self.tensor_name_to_range
+
+    @property
+    def calib_yaml(self) -> str:
+        """`tensor_name_to_range` as YAML, as in 0.9; raises as it does."""
+        import yaml
+
+        text: str = yaml.safe_dump(self.tensor_name_to_range, sort_keys=False)
+        return text
+
+    @property
+    def inputs(self) -> list[ModelTensor]:
+        """Descriptions of the inputs of `origin`, as in 0.8."""
+        return self._programs.tensors()[0]
+
+    @property
+    def outputs(self) -> list[ModelTensor]:
+        """Descriptions of the outputs of `origin`, as in 0.8."""
+        return self._programs.tensors()[1]
+
+    @property
+    def enf(self) -> bytes:
+        """The program of 0.8 and 0.9 for a session: what `model_source()` gives.
+
+        It is an ENF where there is an NPU or its compiler, and a program for the CPU elsewhere;
+        `fetch_enf` gives an ENF on every machine, or raises.
+        """
+        return self.model_source()
 
     @property
     def dfg(self) -> bytes:
@@ -365,7 +475,7 @@ class Model(Generic[R]):
         """
         return self._programs.best(num_pe, precision=precision)
 
-    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
+    def fetch_enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
         """Return the program of the NPU: published, or compiled here and kept.
 
         Args:
@@ -405,6 +515,135 @@ class Model(Generic[R]):
         """
         return self._programs.npu(num_pe)
 
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the model into a new folder, from which any class of its task reads it back.
+
+        The folder holds the graph and `model_info.json`: class, input, head, labels, and where the
+        weights came from. `Detector(folder)`, or the model's own class, gives the same results.
+
+        Args:
+            folder: A folder that is new or empty.
+
+        Raises:
+            FuriosaModelsError: The folder is not empty or cannot be written, or the head is one of
+                the user's own, which is code.
+        """
+        from .saved import write_saved
+
+        spec, artifact = self._weights.spec, self._weights.resolve().artifact
+        facts = {
+            "name": self.name,
+            "model_family": self.family,
+            "task": str(getattr(self.task, "value", self.task)),
+            "description": self.metadata.description if self.metadata else None,
+            "ref": None,
+            "focoos_model": None,
+            "status": None,
+            "train_args": None,
+            "val_dataset": None,
+            "val_metrics": {a.metric: a.value for a in artifact.accuracy} if artifact else None,
+            "focoos_version": None,
+            "latency": None,
+            "training_info": None,
+            "config": {
+                "class": self._catalog_name(),
+                "weights": self.weights,
+                "license": artifact.license.origin if artifact else None,
+                "location": artifact.location if artifact else None,
+            },
+        }
+        return write_saved(folder, self.origin, spec, _table(spec.labels), facts)
+
+    def quantize(
+        self,
+        photos: Photos,
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        images: str | os.PathLike[str] | None = None,
+        max_photos: int = 200,
+        method: Any = "PERCENTILE_ASYM",
+        percentage: float = 99.99,
+        device: str | None = None,
+    ) -> Self:
+        """Return the model in int8, calibrated on photos; `quantization` reports on it.
+
+        Args:
+            photos: Photos such as the model will see, a hundred or more; better none that accuracy
+                is measured on.
+            labels: Labels, as for `evaluate`: the accuracy is measured before and after.
+            images: Folder of the labelled photos; `photos` where that is a folder.
+            max_photos: Most photos to calibrate on.
+            method: How ranges are chosen: a `CalibrationMethod` or its name.
+            percentage: How much of the numbers the percentile methods keep.
+            device: As for `predict`, where the accuracy is measured.
+
+        Raises:
+            FuriosaModelsError: There are no photos, or the network cannot be quantized.
+            ImageError: A photo cannot be read.
+            ValueError: There is no such method; or labels come without a folder of photos.
+        """
+        from .evaluation import evaluate
+        from .quantization.post_training import Quantization, quantize_on
+
+        folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
+        if labels is not None and folder is None:
+            msg = "labels need images=, the folder of the photos that they are of"
+            raise ValueError(msg)
+        steps = self.steps(device="cpu")
+        tensors = (
+            steps.prepare([steps.read(photo)])[0]
+            for photo in itertools.islice(expand_sources(photos), max_photos)
+        )
+        program = self._programs.cpu().read_bytes()
+        int8, count = quantize_on(program, tensors, method=method, percentage=percentage)
+        spec = self._weights.spec
+        copy = self._with_weights(
+            Weights(
+                self._weights.model,
+                int8,
+                ModelSpec(None, spec.input, spec.head, spec.labels),
+                {"input": spec.input, "head": spec.head, "labels": spec.labels},
+            )
+        )
+        before = after = None
+        if labels is not None and folder is not None:
+            before, after = (
+                evaluate(model, Path(folder), Path(labels), device=device).figures
+                for model in (self, copy)
+            )
+        copy.quantization = Quantization(count, len(program), len(int8), before, after)
+        return copy
+
+    def _with_weights(self, weights: Weights) -> Self:
+        """The same model with other weights."""
+        copy = type(self).__new__(type(self))
+        copy.__setstate__(self.__getstate__())
+        copy._weights = weights
+        copy._programs = Programs(self.name, weights)
+        copy._runners = {}
+        return copy
+
+    def built(self) -> dict[str, str]:
+        """Return what the cache has that was built of the weights: what it is, by its hash.
+
+        Nothing is fetched: a set that is not there has nothing.
+        """
+        artifact = self._weights.sets.get(self._weights.name)
+        if artifact is not None and not is_there(artifact, self._weights.store):
+            return {}
+        return self._programs.built()
+
+    def fitted(self) -> Self:
+        """Return the model, once it is known that its graph, head and labels go together.
+
+        Raises:
+            ArtifactError: The weights cannot be had.
+            ShapeError: No head reads the graph's outputs.
+            LabelsError: The number of labels is not the number of the graph's classes.
+        """
+        _ = self._weights.spec
+        return self
+
     def resolve_all(self) -> None:
         """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
         self._programs.cpu()
@@ -417,7 +656,28 @@ class Model(Generic[R]):
 
     # --- From a photo to a result ---------------------------------------------------------------
 
+    @property
+    def preprocessor(self) -> PreProcessor:
+        """`preprocess` as an object; another one that is put in its place is called instead."""
+        own: PreProcessor | None = vars(self).get("preprocess")
+        return own or preprocessor_of(self)
+
+    @preprocessor.setter
+    def preprocessor(self, value: PreProcessor) -> None:
+        vars(self)["preprocess"] = value
+
+    @property
+    def postprocessor(self) -> PostProcessor:
+        """`postprocess` as an object; another one that is put in its place is called instead."""
+        own: PostProcessor | None = vars(self).get("postprocess")
+        return own or postprocessor_of(self)
+
+    @postprocessor.setter
+    def postprocessor(self, value: PostProcessor) -> None:
+        vars(self)["postprocess"] = value
+
     @built_in
+    @takes(with_quantize="with_scaling")
     def preprocess(
         self,
         images: Photos,
@@ -470,10 +730,11 @@ class Model(Generic[R]):
             msg = "expected at least one photo, got none"
             raise ShapeError(msg)
         if with_scaling:
-            return normalize(tensor, self._weights.spec.input, self.platform), contexts
+            return normalize(tensor, self._weights.scaling, self.platform), contexts
         return tensor, contexts
 
     @built_in
+    @takes_one_context
     def postprocess(
         self,
         model_outputs: Outputs,
@@ -623,7 +884,7 @@ class Model(Generic[R]):
             needed=resized,
             background=background,
             prepare=self._own_tensor if own_input else self._tensor,
-            run=lambda tensor: _run(runner, tensor),
+            run=self._runs(runner),
             decode=lambda outputs, contexts: (
                 self._own_results(outputs, contexts, task_options)
                 if own_results
@@ -670,6 +931,20 @@ class Model(Generic[R]):
         results = _streamed(work, source, steps, batch_size, on_error, bar)
         return results if stream else list(results)
 
+    def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
+        """What runs a tensor of `prepare`: as it is, or as a TensorFlow Lite program takes it."""
+        graph = self._weights.own_graph
+        if graph is None or graph.format is not Format.TFLite:
+            return lambda tensor: run_in_batches(runner, tensor)
+        spec, platform = self._weights.spec.input, self.platform
+
+        def run(tensor: Tensor) -> list[Tensor]:
+            fed = feed(tensor, graph.inputs[0], lambda x: normalize(x, spec, platform))
+            outputs = zip(run_in_batches(runner, fed), graph.outputs, strict=True)
+            return [dequantize(output, facts) for output, facts in outputs]
+
+        return run
+
     def _overrides(self, method: str) -> bool:
         """Whether a subclass, or the user, has put another method in place of ours."""
         return not getattr(getattr(self, method), "_built_in", False)
@@ -702,11 +977,13 @@ class Model(Generic[R]):
         """The results that the head makes."""
         spec = self._weights.known
         arrays = [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
+        arrays = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
         known = [as_context(context) for context in contexts or ()]
+        given, keep = self.vision_task.filter_of(options)
         found: list[R] = spec.head.decode(
-            arrays, known, _table(spec.labels), self.platform, **options
+            arrays, known, _table(spec.labels), self.platform, **given
         )
-        return found
+        return found if keep is None else [keep(result) for result in found]
 
     def _own_results(
         self, outputs: Sequence[Tensor], contexts: Any, options: Mapping[str, Any]
@@ -755,7 +1032,7 @@ class Model(Generic[R]):
 
 
 def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
-    return load_labels(labels) if isinstance(labels, str) else labels
+    return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def _streamed(
@@ -770,11 +1047,3 @@ def _streamed(
         entered = stack.enter_context(bar) if bar else None
         results = work(steps, source, batch_size=batch_size, on_error=on_error, bar=entered)
         yield from stack.enter_context(closing(results))
-
-
-def _run(runner: Runner, tensor: Tensor) -> list[Tensor]:
-    """Outputs of a batch, one photo at a time where the program takes just one."""
-    if len(tensor) == 1 or runner.takes_batches:
-        return runner.run(tensor)
-    parts = [runner.run(tensor[i : i + 1]) for i in range(len(tensor))]
-    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

@@ -6,9 +6,13 @@ Each is made at its first use and kept in the store.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from . import networks
 from .artifacts.store import hash_file, recipe_key
@@ -16,15 +20,19 @@ from .enums import Precision
 from .errors import ArtifactNotFound, ArtifactUnavailable
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
-from .spec import ImageInput
+from .runtime.source import is_tflite
+from .spec import ImageInput, ModelTensor, TensorFacts
 from .weights import Weights
 
 if TYPE_CHECKING:
     from .artifacts.descriptor import Artifact, File
+    from .runtime.sync import Runner
 
-__all__ = ["Programs"]
+__all__ = ["Programs", "dequantize", "feed", "run_in_batches"]
 
 logger = logging.getLogger(__name__)
+
+Tensor: TypeAlias = npt.NDArray[Any]
 
 _PUBLISHED = "published"
 _COMPILERS_OPSET = 13
@@ -138,7 +146,7 @@ class Programs:
             )
             msg = (
                 f"{self._name} has no DFG of the weights {self._weights.name!r}; 0.8 published "
-                f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. enf() and "
+                f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. fetch_enf() and "
                 "model_source(precision='int8') give quantized programs"
             )
             raise ArtifactNotFound(msg)
@@ -176,16 +184,36 @@ class Programs:
         )
 
     def tensor_ranges(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of the published `origin`.
+        """Calibrated range, [least, greatest], of each tensor of `origin`.
+
+        They are those that were published with the weights, or else the zoo's own.
 
         Raises:
             ArtifactNotFound: The weights in use have none.
         """
-        from .quantization.calibrated import read_yaml
+        from .quantization import calibrated
 
-        (path,) = self._weights.store.fetch([self._published_ranges()]).values()
-        ranges: dict[str, list[float]] = read_yaml(path)
-        return ranges
+        weights = self._weights.resolve()
+        ranges: dict[str, list[float]]
+        if weights.artifact is not None and weights.artifact.tensor_ranges is not None:
+            (path,) = self._weights.store.fetch([weights.artifact.tensor_ranges]).values()
+            ranges = calibrated.read_yaml(path)
+            return ranges
+        path = calibrated.calibration_file(self._weights.model, weights.name, weights.digest)
+        ranges = calibrated.read_calibration(path).ranges
+        inputs, _ = networks.signature(weights.origin)
+        return {inputs[0].name: _pixel_range(self._weights.spec.input), **ranges}
+
+    def tensors(self) -> tuple[list[ModelTensor], list[ModelTensor]]:
+        """Descriptions of the inputs and of the outputs of `origin`."""
+        inputs, outputs = (
+            [
+                ModelTensor(tensor.name, tensor.dtype, [*map(_size, tensor.shape)])
+                for tensor in tensors
+            ]
+            for tensors in networks.signature(self._weights.origin)
+        )
+        return inputs, outputs
 
     def cpu(self, *, precision: Precision = "fp32") -> Path:
         """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
@@ -199,10 +227,12 @@ class Programs:
         if precision == "int8":
             return self._int8()
         weights, spec = self._weights.resolve(), self._weights.spec.input
-        recipe = [weights.digest, spec.mean, spec.std, networks.EDITS]
         return self._weights.store.derive(
-            recipe_key(*recipe), lambda: scaled_inside(weights.origin, spec)
+            self._cpu_key(spec), lambda: scaled_inside(weights.origin, spec)
         )
+
+    def _cpu_key(self, spec: ImageInput) -> str:
+        return recipe_key(self._weights.resolve().digest, spec.mean, spec.std, networks.EDITS)
 
     def _int8(self) -> Path:
         from .quantization import calibrated
@@ -218,9 +248,27 @@ class Programs:
             )
             return calibration.quantize(program.read_bytes())
 
-        return self._weights.store.derive(
-            recipe_key("int8", program.name, calibrated.RECIPE, origin), build
-        )
+        return self._weights.store.derive(_int8_key(program, calibrated.RECIPE, origin), build)
+
+    def built(self) -> dict[str, str]:
+        """What was built of the weights, which are there, and is kept: what it is, by its hash."""
+        from .quantization import calibrated
+
+        weights, store = self._weights.resolve(), self._weights.store
+        found = {weights.data.name: "graph"} if isinstance(weights.data, Path) else {}
+        if (facts := store.derived(self._weights.facts_key)) is not None:
+            found[facts.name] = "facts of the graph"
+        program = store.derived(self._cpu_key(self._weights.stated.input))
+        if program is None:
+            return found
+        found[program.name] = "program"
+        with suppress(ArtifactNotFound):
+            path = self._calibration_file()
+            origin = hash_file(path, "sha256") if path else self._published_ranges().digest
+            int8 = store.derived(_int8_key(program, calibrated.RECIPE, origin))
+            if int8 is not None:
+                found[int8.name] = "program, int8"
+        return found
 
     def _calibration_file(self) -> Path | None:
         """File of the zoo's calibration of the weights; None for the ranges published with them.
@@ -252,12 +300,68 @@ class Programs:
         return artifact.tensor_ranges
 
 
+def run_in_batches(runner: Runner, tensor: Tensor) -> list[Tensor]:
+    """Return the outputs of a batch, run in parts where the program takes batches of another size.
+
+    The last part is filled up with copies of its last image, whose outputs are dropped.
+    """
+    if runner.takes_batches:
+        return runner.run(tensor)
+    size = runner.model.input(0).shape[0] or 1
+    if len(tensor) == size:
+        return runner.run(tensor)
+    parts = []
+    for start in range(0, len(tensor), size):
+        part = tensor[start : start + size]
+        missing = size - len(part)
+        filled = np.concatenate((part, np.repeat(part[-1:], missing, axis=0))) if missing else part
+        parts.append([output[: len(part)] for output in runner.run(filled)])
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def feed(tensor: Tensor, image: TensorFacts, scale: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a uint8 tensor (n, 3, h, w) as a TensorFlow Lite program takes it.
+
+    A quantized input takes the pixels themselves: its scale and zero point are the scaling.
+    """
+    if image.quantization is None:
+        fed = scale(tensor) if tensor.dtype == np.uint8 else tensor
+    else:
+        fed = tensor if image.dtype == "uint8" else (tensor.astype(np.int16) - 128).astype(np.int8)
+    if image.shape[1] not in (1, 3):
+        fed = fed.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(fed.astype(image.dtype, copy=False))
+
+
+def dequantize(output: Tensor, facts: TensorFacts) -> Tensor:
+    """Return a quantized output as float32; any other stays as it is."""
+    if facts.quantization is None or not np.issubdtype(output.dtype, np.integer):
+        return output
+    scale, zero = facts.quantization
+    values: Tensor = (output.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+    return values
+
+
 def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     """Return a float32 ONNX model as one that takes uint8; one that already does stays as it is."""
-    inputs, _ = networks.signature(origin)
-    if [tensor.dtype for tensor in inputs] == ["uint8"]:
+    if is_tflite(origin):  # its input is scaled where the model runs
         return origin
     return networks.with_uint8_input(origin, spec.mean, spec.std)
+
+
+def _size(size: int | str | None) -> int:
+    return size if isinstance(size, int) else -1
+
+
+def _pixel_range(spec: ImageInput) -> list[float]:
+    """Range of a network's input, whatever the photo."""
+    channels = list(zip(spec.mean, spec.std, strict=True))
+    ends = [(pixel - mean) / std for pixel in (0.0, 255.0) for mean, std in channels]
+    return [min(ends), max(ends)]
+
+
+def _int8_key(program: Path, recipe: int, calibration: str) -> str:
+    return recipe_key("int8", program.name, recipe, calibration)
 
 
 def _check_num_pe(num_pe: int) -> None:

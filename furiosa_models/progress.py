@@ -31,7 +31,8 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
     Args:
         description: What is being done.
         total: Units in all, or None where that is not known.
-        unit: Name of the unit; `B` is shown in multiples of 1024.
+        unit: Name of the unit; `B` is shown in multiples of 1024, and of work that is measured in
+            seconds (`s`) the time that it takes.
     """
     if not (shows_progress() and (_on_terminal() or _in_notebook())):
         yield _Silent()
@@ -39,8 +40,14 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
     from tqdm.auto import tqdm
 
     scaled = unit == "B"
+    form = "{desc}: {elapsed}" if unit == "s" and total is None else None
     with tqdm(
-        desc=description, total=total, unit=unit, unit_scale=scaled, unit_divisor=1024
+        desc=description,
+        total=total,
+        unit=unit,
+        unit_scale=scaled,
+        unit_divisor=1024,
+        bar_format=form,
     ) as bar:
         yield bar
 

@@ -1,17 +1,27 @@
-"""A model behind HTTP, as in 0.10: POST a multipart `image` to `/infer`, get `{"result": ...}`."""
+"""A model behind HTTP: POST a photo as multipart `image`.
+
+`/infer` answers as in 0.10: `{"result": ...}` with what `postprocess` gives there, a list per photo
+of objects (`boundingbox`, `score`, `label`, `index`) or people, and for a classifier the label.
+`/predict` answers with `Result.to_dict`, in which a classifier has scores.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._lazy import require
 from .errors import ImageError
 from .model import Model
+from .runtime.sync import create_runner
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["MOST_BYTES", "make_app"]
+__all__ = ["MOST_BYTES", "ServeAPI", "ServeModel", "as_in_0_10", "make_app", "synchronous"]
 
 MOST_BYTES = 64 << 20
 """Largest photo that is accepted."""
@@ -37,18 +47,96 @@ def make_app(model: Model[Any], *, device: str | None = None) -> FastAPI:
     model.cpu_program()
     app = FastAPI(title=f"furiosa-models {type(model).__name__}")
 
-    async def infer(image: UploadFile) -> dict[str, Any]:
+    async def predicted(image: UploadFile) -> Any:
         data = await image.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise HTTPException(413, f"the photo is larger than {MOST_BYTES} bytes")
         try:
-            result = await run_in_threadpool(model.predict, data, device=device)
+            return await run_in_threadpool(model.predict, data, device=device)
         except ImageError as error:
             raise HTTPException(422, str(error)) from error
-        return {"result": result.to_dict()}
 
-    # FastAPI reads annotations at run time, where this file's are strings of names local to here.
-    infer.__annotations__ = {"image": UploadFile, "return": dict[str, Any]}
-    infer.__defaults__ = (File(...),)
-    app.post("/infer")(infer)
+    async def infer(image: UploadFile) -> dict[str, Any]:
+        return {"result": as_in_0_10(await predicted(image))}
+
+    async def predict(image: UploadFile) -> dict[str, Any]:
+        return {"result": (await predicted(image)).to_dict()}
+
+    for path, answer in (("/infer", infer), ("/predict", predict)):
+        # FastAPI reads annotations at run time, where this file's are strings of local names.
+        answer.__annotations__ = {"image": UploadFile, "return": dict[str, Any]}
+        answer.__defaults__ = (File(...),)
+        app.post(path)(answer)
     return app
+
+
+def as_in_0_10(result: Any) -> Any:
+    """Return what 0.10 answers for a photo: a label, or a list of one list of what was found."""
+    if isinstance(result, str):
+        return str(result)
+    if isinstance(result, Sequence) and all(is_dataclass(item) for item in result):
+        return [[asdict(item) for item in result]]
+    return result.to_dict()
+
+
+class ServeModel:
+    """A loaded program whose routes are functions of the user, as in furiosa-serving.
+
+    Args:
+        app: The application that has the routes.
+        name: Name of the model.
+        location: File of the program.
+        device: As of `create_runner`.
+    """
+
+    def __init__(self, app: FastAPI, name: str, location: str, device: str | None = None) -> None:
+        self.name = name
+        self.get, self.post = app.get, app.post
+        self._runner = create_runner(location.removeprefix("file://"), device=device)
+
+    async def predict(self, inputs: Any) -> list[Any]:
+        """Return the outputs for one input, or for a list of them."""
+        return await asyncio.to_thread(self._runner.run, inputs)
+
+
+class ServeAPI:
+    """An application whose routes use models, as in furiosa-serving.
+
+    Attributes:
+        app: The application, a `FastAPI`.
+
+    Raises:
+        ExtraRequired: FastAPI is not installed.
+    """
+
+    def __init__(self) -> None:
+        require("fastapi", "serving needs FastAPI", extra="serve")
+        from fastapi import FastAPI
+
+        self.app: FastAPI = FastAPI()
+
+    def model(self, framework: str) -> Callable[..., Awaitable[ServeModel]]:
+        """Return an async function that loads a program, given its name and `location`.
+
+        Args:
+            framework: As in furiosa-serving; the program says here what it is.
+        """
+        del framework
+
+        async def load(name: str, *, location: str, npu_device: str | None = None) -> ServeModel:
+            return await asyncio.to_thread(ServeModel, self.app, name, location, npu_device)
+
+        return load
+
+
+def synchronous(function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Return a blocking twin of an async function, as `furiosa.common.thread` has it."""
+
+    async def wait(awaitable: Awaitable[Any]) -> Any:
+        return await awaitable
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with ThreadPoolExecutor(max_workers=1) as executor:  # a notebook's thread has a loop
+            return executor.submit(asyncio.run, wait(function(*args, **kwargs))).result()
+
+    return call

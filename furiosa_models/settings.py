@@ -11,6 +11,7 @@
 | `FURIOSA_MODELS_COMPILE_TIMEOUT` | seconds that the NPU's compiler may take | `1800` |
 | `FURIOSA_MODELS_FONT` | font file of labels in pictures, for scripts that others lack | none |
 | `FURIOSA_MODELS_STRICT` | `1`: no other weights in place of published ones out of reach | `0` |
+| `FURIOSA_MODELS_TRACEBACK` | `1`: the command shows the whole of an error, not one line | `0` |
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "mirror",
     "shared_caches",
     "shows_progress",
+    "shows_tracebacks",
 ]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -68,6 +70,11 @@ def keeps_compiled() -> bool:
 def shows_progress() -> bool:
     """Whether long work shows a progress bar (`FURIOSA_MODELS_PROGRESS`)."""
     return _flag("FURIOSA_MODELS_PROGRESS", default=True)
+
+
+def shows_tracebacks() -> bool:
+    """Whether the command shows the whole of an error (`FURIOSA_MODELS_TRACEBACK`)."""
+    return _flag("FURIOSA_MODELS_TRACEBACK", default=False)
 
 
 def compile_timeout() -> float:

@@ -10,11 +10,14 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
 from .enums import Format, ModelTaskType
+from .errors import ShapeError
 
 __all__ = [
+    "UNKNOWN_INPUT",
+    "GraphFacts",
     "Head",
     "ImageContext",
     "ImageInput",
@@ -23,10 +26,12 @@ __all__ = [
     "Metadata",
     "ModelRecord",
     "ModelSpec",
+    "ModelTensor",
     "NetworkSpec",
     "Publication",
     "Record",
     "Tags",
+    "TensorFacts",
     "as_context",
     "check_choice",
 ]
@@ -180,6 +185,32 @@ class Tags(Record):
 
 
 @dataclass(frozen=True)
+class ModelTensor(Record):
+    """An input or an output of a network, as 0.8 describes it.
+
+    Attributes:
+        name: Name in the graph.
+        datatype: Element type, by numpy's name.
+        shape: Sizes; -1 where any size goes.
+        tags: Tags.
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+    tags: Tags | None = None
+
+    def __post_init__(self) -> None:
+        _check("name", self.name, str)
+        _check("datatype", self.datatype, str)
+        object.__setattr__(self, "shape", [int(size) for size in self.shape])
+        tags: object = self.tags
+        if isinstance(tags, Mapping):
+            object.__setattr__(self, "tags", Tags.model_validate(tags))
+        _check("tags", self.tags, Tags)
+
+
+@dataclass(frozen=True)
 class ModelRecord(Record):
     """What a model's `model_dump` gives: its metadata, and none of its artifacts."""
 
@@ -198,6 +229,13 @@ def _check(name: str, value: object, kind: type) -> None:
         raise TypeError(msg)
 
 
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        msg = f"{name} must be one of {', '.join(choices)}, got {value!r}"
+        raise ValueError(msg)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageInput:
     """What a network wants to see.
@@ -211,6 +249,7 @@ class ImageInput:
         resize_to: shorter side before a crop; the longer is `int(resize_to * longer / shorter)`.
         crop_rounding: an odd margin's half rounds to `floor` (ResNet50) or `even` (EfficientNet).
         pad_value: grey level around an image that does not fill the input.
+        pad_at: where a letterbox has its margins: on `both` sides, or at the `end` (YOLOX).
         mean: subtracted from red, green and blue, 0..255.
         std: divides red, green and blue, 0..255.
         color: the network's order of channels.
@@ -222,6 +261,7 @@ class ImageInput:
     resize_to: int | None = None
     crop_rounding: Literal["floor", "even"] = "floor"
     pad_value: int = 114
+    pad_at: Literal["both", "end"] = "both"
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (1.0, 1.0, 1.0)
     color: Literal["rgb", "bgr"] = "rgb"
@@ -239,6 +279,7 @@ class ImageInput:
         check_choice("resize", self.resize, get_args(Resize))
         check_choice("crop_rounding", self.crop_rounding, ("floor", "even"))
         check_choice("color", self.color, ("rgb", "bgr"))
+        check_choice("pad_at", self.pad_at, ("both", "end"))
         if self.resize == "crop" and not self.resize_to:
             msg = "resize='crop' needs resize_to, the length of the shorter side before the crop"
             raise ValueError(msg)
@@ -267,6 +308,8 @@ def _layout(spec: ImageInput, height: int, width: int) -> Layout:
 def _letterbox(spec: ImageInput, height: int, width: int) -> Layout:
     scale = min(spec.size[0] / height, spec.size[1] / width)
     resized = max(round(height * scale), 1), max(round(width * scale), 1)
+    if spec.pad_at == "end":
+        return Layout(resized, (0, 0), scale, (0.0, 0.0))
     down, across = (spec.size[0] - resized[0]) / 2, (spec.size[1] - resized[1]) / 2
     offset = round(down - 0.1), round(across - 0.1)  # an odd margin is one larger at the end
     return Layout(resized, offset, scale, (across, down))
@@ -301,12 +344,14 @@ class ImageContext:
         height: of the photo, in pixels.
         scale: resized length over original length (letterbox and crop; 1 for stretch).
         pad: width and height of the margin before the image; negative where a crop cuts.
+        stretch: resized width and height over the photo's, of a photo that was stretched.
     """
 
     width: int
     height: int
     scale: float = 1.0
     pad: tuple[float, float] = (0.0, 0.0)
+    stretch: tuple[float, float] | None = None
 
     def keys(self) -> Iterator[str]:
         """Return the names of the fields, which are the keys of the contexts of 0.10."""
@@ -351,23 +396,152 @@ class NetworkSpec:
     layout: str = "native"
 
 
-class Head(Protocol):
-    """What makes results of a network's outputs: a frozen dataclass that knows its task.
+class TensorFacts(NamedTuple):
+    """An input or output of a graph.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape; None for a dimension of any size.
+        dtype: Its element type as numpy names it.
+        operations: Types of the operations that computed it, seen through what only moves numbers.
+        classes: Of an output of ArgMax, the number of elements that it chose from.
+        quantization: Scale and zero point of a quantized tensor.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    operations: frozenset[str] = frozenset()
+    classes: int | None = None
+    quantization: tuple[float, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    """What a graph shows of itself.
+
+    Attributes:
+        inputs: Its inputs.
+        outputs: Its outputs.
+        metadata: Properties that the exporter wrote into the file.
+        format: Format of the file.
+    """
+
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    format: Format = Format.ONNX
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """Types of the operations in which the graph ends."""
+        return frozenset().union(*(output.operations for output in self.outputs))
+
+    @property
+    def shapes(self) -> str:
+        """Names and shapes of the outputs, for messages."""
+        return ", ".join(f"{o.name} {o.dtype} {_dims(o.shape)}" for o in self.outputs)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the image that the graph takes.
+
+        Raises:
+            ShapeError: It takes no image, or images of any size and its metadata do not say which.
+        """
+        image = next((tensor for tensor in self.inputs if len(tensor.shape) == 4), None)
+        if image is None:
+            given = ", ".join(f"{t.name} {_dims(t.shape)}" for t in self.inputs) or "none"
+            msg = f"expected a graph with an image (n, c, h, w) or (n, h, w, c), got {given}"
+            raise ShapeError(msg)
+        is_nhwc = image.shape[3] in (1, 3) and image.shape[1] not in (1, 3)
+        height, width = image.shape[1:3] if is_nhwc else image.shape[2:]
+        if height is not None and width is not None:
+            return height, width
+        numbers = [
+            part.strip() for part in self.metadata.get("imgsz", "").strip("[]() ").split(",")
+        ]
+        if 1 <= len(numbers) <= 2 and all(number.isdecimal() for number in numbers):
+            return int(numbers[0]), int(numbers[-1])  # as exporters of YOLO write it
+        msg = (
+            f"the graph takes images of any size as {image.name!r}: "
+            'pass input={"size": (height, width)}'
+        )
+        raise ShapeError(msg)
+
+    def to_json(self) -> str:
+        """Return the facts as JSON."""
+        rows = [
+            [[*t[:3], sorted(t.operations), t.classes, t.quantization] for t in ts]
+            for ts in self._tensors
+        ]
+        return json.dumps([*rows, dict(self.metadata), self.format.value])
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> GraphFacts:
+        """Return the facts that `to_json` wrote."""
+        inputs, outputs, metadata, kind = json.loads(text)
+
+        def tensors(rows: Any) -> tuple[TensorFacts, ...]:
+            return tuple(
+                TensorFacts(n, tuple(s), d, frozenset(o), c, tuple(q) if q else None)
+                for n, s, d, o, c, q in rows
+            )
+
+        return cls(tensors(inputs), tensors(outputs), metadata, Format(kind))
+
+    @property
+    def _tensors(self) -> tuple[tuple[TensorFacts, ...], tuple[TensorFacts, ...]]:
+        return self.inputs, self.outputs
+
+
+UNKNOWN_INPUT = ImageInput(size=(0, 0))
+"""Input of a model whose graph shows it."""
+
+
+class Head:
+    """What makes results of a network's outputs; a frozen dataclass derives from it.
 
     `decode(outputs, contexts, labels, platform, **options)` returns one result for each image of a
     batch; it takes the options of its task.
+
+    Attributes:
+        task: The task, whose results it returns: a `furiosa_models.tasks.base.VisionTask`.
     """
 
-    @property
-    def task(self) -> Any:
-        """The task, whose results it returns: a `furiosa_models.tasks.VisionTask`."""
+    __slots__ = ()
 
-    @property
-    def decode(self) -> Callable[..., list[Any]]:
-        """Results of outputs."""
+    task: ClassVar[Any]
+    decode: ClassVar[Callable[..., list[Any]]]
 
-    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
-        """Return the fields that a graph decides, by the operations in which it ends."""
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head that reads the outputs of a graph: this one, unless the graph shows more.
+
+        Raises:
+            ShapeError: No head reads such outputs.
+        """
+        del graph
+        return self
+
+    def input_for(self, graph: GraphFacts) -> ImageInput | None:
+        """Return what networks of this kind take, for a graph without a specification."""
+        del graph
+        return None
+
+    def with_labels(
+        self, labels: tuple[str, ...] | None, graph: GraphFacts
+    ) -> tuple[Head, tuple[str, ...]]:
+        """Return the head and the table of labels that its class ids count in.
+
+        Args:
+            labels: What is known of the classes' names; None for nothing.
+            graph: The graph.
+
+        Raises:
+            LabelsError: The graph has another number of classes.
+        """
+        del graph
+        return self, labels or ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,8 +597,5 @@ def _overridden(part: Any, by: Any) -> Any:
     return replace(part, **values) if values else part
 
 
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        msg = f"{name} must be one of {', '.join(choices)}, got {value!r}"
-        raise ValueError(msg)
+def _dims(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("n" if size is None else str(size) for size in shape) + ")"

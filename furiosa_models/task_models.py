@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ShapeError
+from .heads.any import AnyClassifier, AnyDetector, AnyPose
 from .images.read import Background, Color, ImageSource, read_image
 from .images.sources import is_single
 from .model import Model, Outputs, Photos, Tensor, built_in
-from .spec import ImageContext
+from .processors import takes, takes_one_context
+from .spec import UNKNOWN_INPUT, ImageContext, ModelSpec
 from .tasks.classification import Classification
 from .tasks.detection import Detections
 from .tasks.pose import Poses
@@ -28,9 +30,17 @@ R = TypeVar("R")
 
 
 class Classifier(Model[Classification]):
-    """A model that says what a photo shows."""
+    """A model that says what a photo shows.
+
+    `Classifier("net.onnx", labels=[...])` is a model of any ONNX classifier: its graph says the
+    size and the classes. The input is that of torchvision's classifiers unless `input=` says
+    another.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyClassifier())
 
     @built_in
+    @takes(with_quantize="with_scaling")
     def preprocess(
         self,
         image: Photos,
@@ -59,6 +69,7 @@ class Classifier(Model[Classification]):
         return tensor, None if is_single(image) else contexts
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
         self,
         model_outputs: Outputs,
@@ -137,11 +148,12 @@ class LocalizationModel(Model[R]):
     """A model that finds things in a photo: what `Detector` and `PoseEstimator` share."""
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
         self,
         model_outputs: Outputs,
         contexts: Sequence[ImageContext | Mapping[str, Any]],
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **aliases: Any,
     ) -> list[R]:
@@ -150,7 +162,8 @@ class LocalizationModel(Model[R]):
         Args:
             model_outputs: What the runner gave.
             contexts: What `preprocess` gave.
-            score_threshold: Least score, between 0 and 1; the model's by default.
+            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
+                also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Largest overlap of two things of one class.
             aliases: The names of 0.10: `confidence_threshold`, `conf_thres`, `iou_thres`.
 
@@ -170,7 +183,7 @@ class LocalizationModel(Model[R]):
         source: ImageSource,
         *,
         stream: Literal[False] = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> R: ...
@@ -180,7 +193,7 @@ class LocalizationModel(Model[R]):
         source: Iterable[ImageSource],
         *,
         stream: Literal[False] = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> list[R]: ...
@@ -190,7 +203,7 @@ class LocalizationModel(Model[R]):
         source: Photos,
         *,
         stream: Literal[True],
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> Iterator[R]: ...
@@ -199,7 +212,7 @@ class LocalizationModel(Model[R]):
         source: Photos,
         *,
         stream: bool = False,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str | None, float] | None = None,
         iou_threshold: float | None = None,
         **options: Any,
     ) -> Any:
@@ -208,7 +221,8 @@ class LocalizationModel(Model[R]):
         Args:
             source: One photo or many; see `Model.predict`.
             stream: Return a generator instead of a list.
-            score_threshold: Least score, between 0 and 1; the model's by default.
+            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
+                also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Largest overlap of two things of one class; the model's by default.
             options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
                 `on_error`, `progress`; see `Model.predict`.
@@ -226,11 +240,24 @@ class LocalizationModel(Model[R]):
 
 
 class Detector(LocalizationModel[Detections]):
-    """A model that finds objects."""
+    """A model that finds objects.
+
+    `Detector("best.onnx", labels=[...])` is a model of any ONNX detector whose outputs are those of
+    YOLOv5, v8 and 11, YOLOX, NanoDet, DETR, or decoded with suppression inside: the graph says
+    which, its size, and the names of its classes where the exporter wrote them into the file. What
+    it does not say, `input={...}` and `head={...}` do.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyDetector())
 
 
 class PoseEstimator(LocalizationModel[Poses]):
-    """A model that finds people and their joints."""
+    """A model that finds people and their joints.
+
+    `PoseEstimator("pose.onnx")` is a model of an export of YOLOv8-pose or YOLO11-pose.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyPose())
 
     @staticmethod
     def visualize(image: npt.NDArray[np.uint8], results: Poses) -> None:

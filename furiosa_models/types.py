@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from ._lazy import lazy
 from .enums import Format, ModelTaskType, Platform
-from .spec import Metadata, Publication, Tags
+from .processors import (
+    Context,
+    PostProcessor,
+    PreProcessor,
+    PythonPostProcessor,
+    RustPostProcessor,
+)
+from .spec import Metadata, ModelTensor, Publication, Tags
 
 if TYPE_CHECKING:
     from .model import Model
@@ -15,15 +22,21 @@ if TYPE_CHECKING:
     from .task_models import PoseEstimator as PoseEstimationModel
 
 __all__ = [
+    "Context",
     "Format",
     "ImageClassificationModel",
     "Metadata",
     "Model",
     "ModelTaskType",
+    "ModelTensor",
     "ObjectDetectionModel",
     "Platform",
     "PoseEstimationModel",
+    "PostProcessor",
+    "PreProcessor",
     "Publication",
+    "PythonPostProcessor",
+    "RustPostProcessor",
     "Tags",
 ]
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import os
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -26,12 +25,16 @@ from .errors import (
     ArtifactError,
     ArtifactNotFound,
     ArtifactUnavailable,
+    ShapeError,
     WeightsError,
     WeightsFallbackWarning,
 )
-from .spec import ImageInput, ModelSpec, NetworkSpec
+from .labels import parse_names, read_labels
+from .networks.files import whole
+from .runtime.source import is_tflite
+from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["WeightSet", "Weights", "WeightsSource", "resolve"]
+__all__ = ["WeightSet", "Weights", "WeightsSource", "is_there", "resolve"]
 
 
 class _ModelProto(Protocol):
@@ -42,7 +45,12 @@ WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | None"
 """A set's name, `"random"`, a file (ONNX, or a PyTorch checkpoint: .pt, .pth), bytes of ONNX, a
 `ModelProto`, or None for the default."""
 
-_CHECKPOINTS = frozenset({".pt", ".pth"})
+_CHECKPOINTS = {".pt": "pytorch", ".pth": "pytorch", ".safetensors": "safetensors"}
+FACTS = 2
+"""Number of what is kept of a graph: raise it where `GraphFacts` or what fills it changes."""
+
+_NAME_KEYS = ("names", "class_names", "classes", "labels")
+_NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
 
 
 class Built:
@@ -72,11 +80,17 @@ class WeightSet:
         data: The network as float32 ONNX: a file of the store, which is named by its hash, bytes,
             or what builds them.
         artifact: Its entry in the catalogue, where it has one.
+        names: Names of the classes that came with a user's weights.
+        head: The head that came with them, or some of its fields: a checkpoint's anchors.
+        input: The input specification that came with them.
     """
 
     name: str
     data: Path | bytes | Built
     artifact: Artifact | None = None
+    names: tuple[str, ...] = ()
+    head: Head | Mapping[str, Any] = field(default_factory=dict)
+    input: ImageInput | None = None
 
     @property
     def origin(self) -> bytes:
@@ -172,15 +186,35 @@ class Weights:
         return self._override(self._stated_by(self.sets.get(self.name)))
 
     @property
+    def is_own(self) -> bool:
+        """Whether the weights are the user's, rather than a set of the catalog or random ones."""
+        is_named = isinstance(self._source, str) and self._source in (*self.sets, "random")
+        return self._source is not None and not is_named
+
+    @property
     def known(self) -> ModelSpec:
         """`stated` of a set of the catalog that was not fetched yet, else `spec`."""
-        is_set = self._source is None or (
-            isinstance(self._source, str) and self._source in self.sets
-        )
-        return self.stated if self._resolved is None and is_set else self.spec
+        is_fetched = self._resolved is not None
+        return self.spec if is_fetched or self.is_own or self.name == "random" else self.stated
+
+    @property
+    def scaling(self) -> ImageInput:
+        """The input specification with its scaling; a set that is asked for by name is not fetched.
+
+        By default it is fetched, as it may be another than the first.
+        """
+        return self.stated.input if self._is_named else self.spec.input
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether a set was asked for by name, and is not there yet."""
+        is_set = isinstance(self._source, str) and self._source in self.sets
+        return self._resolved is None and is_set
 
     def pixels(self) -> ImageInput:
         """Return the input specification but for its scaling; fetches only if the sets disagree."""
+        if self._is_named:
+            return _without_scaling(self.stated.input)
         if self._resolved is None and self._source is None and self.sets:
             specs = {
                 _without_scaling(self._override(self._stated_by(artifact)).input)
@@ -190,15 +224,30 @@ class Weights:
                 return specs.pop()
         return _without_scaling(self.spec.input)
 
+    @property
+    def own_graph(self) -> GraphFacts | None:
+        """What the graph of a user's weights shows; None for a set of the catalog."""
+        return None if self.resolve().artifact is not None else self.graph
+
+    @property
+    def facts_key(self) -> str:
+        """Key in the store of what the graph of the weights shows; they are fetched."""
+        return recipe_key("graph facts", FACTS, self.resolve().digest, networks.EDITS)
+
+    @cached_property
+    def graph(self) -> GraphFacts:
+        """What the graph of the weights shows; they are fetched."""
+        weights = self.resolve()
+        # The answer of a graph is kept: asking it takes longer than running it.
+        path = self.store.derive(
+            self.facts_key, lambda: describe(weights.origin).to_json().encode()
+        )
+        return GraphFacts.from_json(path.read_bytes())
+
     def _specified(self, weights: WeightSet) -> ModelSpec:
         if weights.artifact is not None:
             return self._override(self._stated_by(weights.artifact))
-        # The answer of a graph is kept: asking it takes longer than running it.
-        key = recipe_key("head operations", weights.digest, networks.EDITS)
-        path = self.store.derive(key, lambda: _last_operations(weights))
-        operations = frozenset(json.loads(path.read_bytes()))
-        fields = self._own_spec.head.fields_from_graph(operations)
-        return self._override(self._own_spec.override(head=fields))
+        return fitted(self._own_spec, self.graph, weights, self._overrides)
 
     def _stated_by(self, artifact: Artifact | None) -> ModelSpec:
         """The specification as the catalog states it of a set."""
@@ -212,7 +261,8 @@ class Weights:
         return spec.override(**self._overrides)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "store": None, "_resolved": None, "_spec": None, "_lock": None}
+        dropped = {"store": None, "_resolved": None, "_spec": None, "_lock": None}
+        return {name: v for name, v in vars(self).items() if name != "graph"} | dropped
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
@@ -280,7 +330,10 @@ def _default(model: str, store: Store) -> WeightSet:
         msg = f"the catalogue has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
     problems: list[str] = []
+    others = [f"weights={a.weights!r} ({a.labels})" for a in sets if a.labels != sets[0].labels]
     for artifact in sets:
+        if artifact.labels != sets[0].labels:  # other classes are another model: never a fallback
+            continue
         try:
             path = _fetch_unless_unreachable(artifact, store)
         except ArtifactUnavailable as error:
@@ -292,7 +345,8 @@ def _default(model: str, store: Store) -> WeightSet:
                 _warn_of_fallback(sets[0], artifact)
             return WeightSet(artifact.weights, path, artifact)
     details = "\n".join(problems)
-    msg = f"no set of weights of {model} can be had:\n{details}\n{_OFFLINE_WORK}"
+    hint = f"\nWith other classes: {', '.join(others)}." if others else ""
+    msg = f"no set of weights of {model} can be had:\n{details}{hint}\n{_OFFLINE_WORK}"
     raise ArtifactUnavailable(msg)
 
 
@@ -315,6 +369,11 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path:
         raise
 
 
+def is_there(artifact: Artifact, store: Store) -> bool:
+    """Whether a set is there without a network."""
+    return not _missing(artifact, store)
+
+
 def _missing(artifact: Artifact, store: Store) -> list[File]:
     if artifact.network is not None and store.derived(_recipe_key(artifact)) is not None:
         return []
@@ -331,17 +390,41 @@ def _named(artifact: Artifact, store: Store) -> WeightSet:
 
 
 def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
+    if (Path(path) / "model_info.json").is_file():
+        return _from_folder(model, path, network)
     if not Path(path).is_file():
-        names = ", ".join(map(repr, sets_of(model))) or "none"
-        msg = (
-            f"{path!r} is neither a file nor a set of weights of {model}; "
-            f"choose one of {names}, an ONNX file, bytes, or 'random'"
-        )
+        names = ", ".join(map(repr, sets_of(model)))
+        sets = f"one of its sets ({names}), " if names else ""
+        what = f"neither a file nor a set of weights of {model}" if names else "no file"
+        msg = f"{path!r} is {what}; choose {sets}an ONNX file, bytes, or 'random'"
         raise ArtifactNotFound(msg)
-    data = Path(path).read_bytes()
-    if Path(path).suffix.lower() in _CHECKPOINTS:
-        data = _pour("pytorch", {path: data}, _needed(network, model, "a checkpoint"))
-    return WeightSet(path, data)
+    reader = _CHECKPOINTS.get(Path(path).suffix.lower())
+    if reader is None:
+        return WeightSet(path, whole(path), names=_names_beside(Path(path)))
+    network = _needed(network, model, "a checkpoint")
+    data = {path: Path(path).read_bytes()}
+    arrays = networks.read_weights(reader, data, network.layout)
+    shown = networks.params_of(network.name, arrays)
+    built = networks.build(
+        network.name, networks.NamedWeights(arrays), **{**network.params, **shown.params}
+    )
+    found = networks.read_names(reader, data) or _names_beside(Path(path))
+    return WeightSet(path, networks.to_bytes(built), names=found, head=shown.head)
+
+
+def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
+    """The weights of a saved model, which says how it is fed and read."""
+    from .saved import read_saved  # tempfile, which it needs to write, takes long to import
+
+    saved = read_saved(path)
+    if network is not None and saved.class_name != model:
+        msg = (
+            f"{path} holds a {saved.class_name}, not a {model}: open it as that, or with Detector, "
+            "Classifier or PoseEstimator"
+        )
+        raise WeightsError(msg)
+    data = saved.graph.read_bytes()
+    return WeightSet(path, data, names=saved.names, head=saved.head, input=saved.input)
 
 
 def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
@@ -399,10 +482,95 @@ def _callers_level() -> int:
     return level
 
 
-def _last_operations(weights: WeightSet) -> bytes:
-    """Names of the operations in which a graph ends, as JSON."""
-    operations = networks.head_operations(weights.origin).values()
-    return json.dumps(sorted(frozenset[str]().union(*operations))).encode()
+def describe(origin: bytes) -> GraphFacts:
+    """Return what a graph shows.
+
+    Raises:
+        WeightsError: The bytes are neither ONNX nor TensorFlow Lite.
+        ExtraRequired: They are TensorFlow Lite, and LiteRT is not installed.
+    """
+    if is_tflite(origin):
+        from .runtime.backends import litert
+
+        return litert.describe(origin)
+    return networks.edit.describe(origin)
+
+
+def fitted(
+    spec: ModelSpec, graph: GraphFacts, weights: WeightSet, overrides: Mapping[str, Any]
+) -> ModelSpec:
+    """Return the specification of a user's own graph.
+
+    What the graph shows holds against the specification, and what the user states against both:
+    the size of the input, what the outputs are, and how many classes there are.
+
+    Args:
+        spec: The model's own specification.
+        graph: What the graph shows.
+        weights: The weights: names of classes and fields of the head that came with them.
+        overrides: Arguments of `ModelSpec.override`.
+
+    Raises:
+        ShapeError: No head reads the graph's outputs, or the input has no known size.
+        LabelsError: The number of labels is not the number of the graph's classes.
+    """
+    head, input, labels = (overrides.get(name) for name in ("head", "input", "labels"))
+    given = next((each for each in (head, weights.head) if isinstance(each, Head)), None)
+    own_head = given or spec.override(head=weights.head).head.fit(graph)
+    if isinstance(input, ImageInput) or weights.input is not None:
+        own_input = input if isinstance(input, ImageInput) else weights.input or spec.input
+    elif spec.input is not UNKNOWN_INPUT:
+        own_input = _resized(spec.input, graph)
+    else:
+        found = own_head.input_for(_with_size(graph, input))
+        own_input = _resized(found, graph) if found else ImageInput(size=graph.image_size)
+    plain = ModelSpec(spec.network, own_input, own_head).override(
+        input=input if isinstance(input, Mapping) else None,
+        head=head if isinstance(head, Mapping) else None,
+    )
+    known = labels or weights.names or _names_in(graph) or spec.labels or None
+    table = read_labels(known) if isinstance(known, str) else known and tuple(known)
+    final, names = plain.head.with_labels(table, graph)
+    return ModelSpec(spec.network, plain.input, final, names)
+
+
+def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:
+    """The input specification for the size that the graph takes."""
+    try:
+        size = graph.image_size
+    except ShapeError:  # any size: the specification's will do
+        if 0 in spec.size:
+            raise
+        return spec
+    if size == spec.size:
+        return spec
+    shorter = spec.resize_to and round(spec.resize_to * min(size) / min(spec.size))
+    return replace(spec, size=size, resize_to=shorter)
+
+
+def _with_size(graph: GraphFacts, input: Any) -> GraphFacts:
+    """The graph with the size that a user states, if it takes any."""
+    size = input.get("size") if isinstance(input, Mapping) else None
+    if size is None:
+        return graph
+    return replace(graph, metadata={**graph.metadata, "imgsz": f"{size[0]}, {size[1]}"})
+
+
+def _names_in(graph: GraphFacts) -> tuple[str, ...]:
+    """Names of classes that an exporter wrote into the file."""
+    for key in _NAME_KEYS:
+        if found := parse_names(graph.metadata.get(key, "")):
+            return found
+    return ()
+
+
+def _names_beside(path: Path) -> tuple[str, ...]:
+    """Names of classes in a file that has the name of the weights."""
+    for suffix in _NAME_FILES:
+        beside = path.with_name(f"{path.stem}{suffix}")
+        if beside.is_file():
+            return read_labels(beside)
+    return ()
 
 
 def _without_scaling(spec: ImageInput) -> ImageInput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 
@@ -12,6 +13,8 @@ from ..errors import FuriosaModelsError
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
+
 COMMANDS = {
     "list": "List the models, or those for a TASK: detect, classify, pose.",
     "desc": (
@@ -20,11 +23,12 @@ COMMANDS = {
     "predict": "Run a MODEL on IMAGES: files, videos, folders, globs or URLs.",
     "fetch": "Fetch the weights of MODELS into the cache, for work without a network.",
     "verify": (
-        "Measure the accuracy of a MODEL on labelled photos: fp32, int8 and published side by side."
+        "Measure the accuracy of a MODEL on labelled photos: fp32 and int8, beside known figures."
     ),
     "bench": (
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
     ),
+    "quantize": "Quantize a MODEL to int8 on photos of yours, and save it.",
     "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
     "cache": "Look after the cache of artifacts.",
     "doctor": "Say what is there to run models on, and what would run where.",
@@ -39,6 +43,8 @@ Examples:
   furiosa-models predict ssd-mobilenet *.jpg --output out/
   furiosa-models fetch --all                        weights for work without a network
   furiosa-models verify ssd-mobilenet --images val2017/ --labels instances_val2017.json
+  furiosa-models predict best.onnx street.jpg --labels names.txt
+  eval "$(_FURIOSA_MODELS_COMPLETE=bash_source furiosa-models)"   complete names (or zsh, fish)
 """
 
 
@@ -100,10 +106,42 @@ def cli(modules: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command line; exits with 0, 1 (something failed) or 2 (wrong usage)."""
+    """Run the command line.
+
+    Exits with 0, 1 (something failed), 2 (wrong usage) or 130 (interrupted). What is expected to
+    fail is one line; `FURIOSA_MODELS_TRACEBACK=1` shows the whole.
+    """
+    from ..settings import shows_tracebacks
+
     warnings.showwarning = lambda message, *_args, **_kw: click.echo(f"Note: {message}", err=True)
     try:
-        cli(prog_name="furiosa-models")
-    except (FuriosaModelsError, ValueError) as error:
-        click.echo(f"Error: {error}", err=True)
+        sys.exit(cli.main(prog_name="furiosa-models", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # Who read the output has gone; nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (FuriosaModelsError, OSError, TypeError, ValueError) as error:
+        if shows_tracebacks() or not _is_expected(error):
+            raise
+        _tell(error)
+        sys.exit(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error is one that users make; a plain TypeError is a mistake of ours."""
+    return isinstance(error, FuriosaModelsError) or not isinstance(error, TypeError)
+
+
+def _tell(error: Exception) -> None:
+    """Print an error; inside the document, too, where JSON is asked for."""
+    from .table import print_json, short
+
+    click.echo(f"Error: {short(error)}", err=True)
+    if "--json" in sys.argv[1:]:
+        print_json({"error": {"type": type(error).__name__, "message": str(error)}})

@@ -5,36 +5,33 @@ from __future__ import annotations
 import click
 
 from ..benchmark import SECTIONS, STAGES, Benchmark, benchmark
-from ..catalog import get_model
+from ..enums import Precision
+from . import options
+from .api import decorate_result
+from .models import open_model
 from .table import print_json, print_table
 
 __all__ = ["command"]
 
-_BAR = "-" * 70
-
 
 @click.command("bench")
-@click.argument("model")
+@options.model
 @click.argument("images", nargs=-1, required=True)
-@click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")
-@click.option(
-    "--devices",
-    "--device",
-    "device",
-    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; what is there by default.",
-)
-@click.option(
-    "--postprocess",
-    type=click.Choice(["rust", "python"], case_sensitive=False),
-    default="rust",
-    show_default=True,
-)
+@options.weights
+@options.labels
+@options.task
+@options.precision
+@options.device
+@options.postprocess
 @click.option("--repeat", type=click.IntRange(min=1), default=1, help="Run each photo so often.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.json_output
 def command(
     model: str,
     images: tuple[str, ...],
     weights: str | None,
+    labels: str | None,
+    task: str | None,
+    precision: Precision,
     device: str | None,
     postprocess: str,
     repeat: int,
@@ -44,10 +41,10 @@ def command(
 
     The figures depend on the photos, their sizes and what else the machine does.
     """
-    with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
-        measured = benchmark(network, images, device=device, repeat=repeat)
+    with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
+        measured = benchmark(network, images, device=device, repeat=repeat, precision=precision)
     if as_json:
-        print_json(measured.to_dict())
+        print_json({**measured.to_dict(), "precision": precision})
     else:
         _print(measured)
 
@@ -65,17 +62,5 @@ def _print(measured: Benchmark) -> None:
     if measured.peak_memory is not None:
         click.echo(f"Peak memory: {measured.peak_memory / 1e6:.0f} MB")
     for title in SECTIONS:
-        figures = measured.section(title)
-        click.echo(f"{_BAR}\n{title}\n{_BAR}")
-        click.echo(f"Total elapsed time: {_time(figures['total_s'])}")
-        click.echo(f"QPS: {figures['qps']:.5f}")
-        click.echo(f"Avg. elapsed time / sample: {_time(figures['average_s'])}")
-
-
-def _time(seconds: float) -> str:
-    """A time in the largest unit that gives at least one of it, as 0.10 prints it."""
-    for unit in ("sec", "ms", "us"):
-        if seconds >= 1:
-            return f"{seconds:.5f} {unit}"
-        seconds *= 1e3
-    return f"{seconds:.5f} ns"
+        total = measured.section(title)["total_s"]
+        click.echo(decorate_result(total, photos, title, newline=False))

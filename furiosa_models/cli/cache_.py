@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..artifacts import Store, maintenance
-from ..catalog import get_model
+from ..catalog import get_model, list_models, model_class
 from ..runtime import compiled
 from . import options
 from .table import print_json, print_table
@@ -30,18 +30,40 @@ def show_folder() -> None:
 @command.command("ls")
 @options.json_output
 def show_files(as_json: bool) -> None:
-    """List the files."""
-    found = maintenance.entries(Store())
+    """List the files, and what was built of them, by model."""
+    built = _built()
+    files = [(e.name or built.get(e.digest, ""), e) for e in maintenance.entries(Store())]
+    files.sort(key=lambda file: (not file[0], file[0]))
+    programs = [(built.get(entry.model, ""), entry) for entry in compiled.entries()]
     if as_json:
-        fields = ("name", "algorithm", "digest", "size")
-        print_json([{field: getattr(entry, field) for field in fields} for entry in found])
+        fields = ("algorithm", "digest", "size")
+        rows = [{"name": name, **{f: getattr(e, f) for f in fields}} for name, e in files]
+        kept = [{"of": name, "made_by": e.made_by, "size": e.size} for name, e in programs]
+        print_json({"files": rows, "compiled": kept})
         return
-    rows = [[e.name or "(built)", f"{e.size / 1e6:.1f} MB", e.digest[:16]] for e in found]
-    print_table(["file", "size", "hash"], rows)
-    click.echo(f"{sum(e.size for e in found) / 1e6:.1f} MB in {len(found)} files")
-    programs = compiled.entries()
-    size = sum(entry.size for entry in programs) / 1e6
-    click.echo(f"{size:.1f} MB in {len(programs)} programs compiled for this kind of machine")
+    rows_of_files = [[n or "(built)", _megabytes(e.size), e.digest[:16]] for n, e in files]
+    print_table(["file", "size", "hash"], rows_of_files)
+    click.echo(f"{_megabytes(sum(e.size for _, e in files))} in {len(files)} files")
+    if programs:
+        click.echo()
+        rows_of_programs = [[n or e.model[:16], _megabytes(e.size), e.made_by] for n, e in programs]
+        print_table(["compiled", "size", "by"], rows_of_programs)
+    size = _megabytes(sum(entry.size for _, entry in programs))
+    click.echo(f"{size} in {len(programs)} programs compiled for this kind of machine")
+
+
+def _built() -> dict[str, str]:
+    """What was built of the models of the catalog, by hash."""
+    found: dict[str, str] = {}
+    for name in list_models():
+        for weights in [*model_class(name).available_weights(), "random"]:
+            built = get_model(name, weights).built()
+            found |= {digest: f"{name}/{weights} ({what})" for digest, what in built.items()}
+    return found
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 @command.command("verify")
@@ -58,10 +80,13 @@ def verify(remove: bool) -> None:
 
 
 @command.command("rm")
-@click.argument("models", nargs=-1, required=True)
+@options.models
 @click.option("--weights", help="Only this set of weights.")
 def remove(models: tuple[str, ...], weights: str | None) -> None:
     """Remove the files of MODELS."""
+    if not models:
+        msg = "name the models whose files go"
+        raise click.UsageError(msg)
     sets = [a for name in models for a in get_model(name).catalogue().values()]
     chosen = [artifact for artifact in sets if weights in (None, artifact.weights)]
     click.echo(f"{maintenance.remove(Store(), chosen) / 1e6:.1f} MB freed")

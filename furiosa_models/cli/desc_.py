@@ -7,46 +7,73 @@ from typing import Any
 import click
 
 from ..artifacts import Artifact, Store
-from ..catalog import get_model
 from . import options
+from .models import open_model
 from .table import print_json, print_table
 
 __all__ = ["command"]
 
 
 @click.command("desc")
-@click.argument("model")
+@options.model
+@options.labels
+@options.task
 @options.json_output
-def command(model: str, as_json: bool) -> None:
+def command(model: str, labels: str | None, task: str | None, as_json: bool) -> None:
     """Describe a MODEL: what it is, what it takes, and its sets of weights. Fetches nothing."""
-    found = get_model(model)
+    found = open_model(model, labels=labels, task=task)
     store = Store()
+    height, width = found.input.size
     facts: dict[str, Any] = {
         **found.model_dump(mode="json", exclude_none=True),
-        "input": f"{found.input.size[0]}x{found.input.size[1]}, {found.input.resize}",
-        "postprocessors": ", ".join(platform.name.lower() for platform in found.platforms),
+        "input": {
+            "height": height,
+            "width": width,
+            "resize": found.input.resize,
+            "mean": list(found.input.mean),
+            "std": list(found.input.std),
+            "color": found.input.color,
+        },
+        "classes": len(found.labels),
+        "postprocessors": [platform.name.lower() for platform in found.postprocessor_map],
     }
     weights = [_describe(artifact, store) for artifact in found.catalogue().values()]
     if as_json:
         print_json({"model": type(found).__name__, **facts, "weights": weights})
         return
+    facts["input"] = f"{height}x{width}, {found.input.resize}"
+    facts["postprocessors"] = ", ".join(facts["postprocessors"])
     click.secho(type(found).__name__, bold=True)
     for name, value in _flat(facts):
         click.echo(f"  {name:<16} {value}")
-    click.echo()
-    columns = ["weights", "accuracy", "size", "license", "cached"]
-    print_table(columns, [[str(row[c]) for c in columns] for row in weights])
+    if weights:
+        click.echo()
+        columns = ["weights", "labels", "accuracy", "size", "license", "cached"]
+        print_table(columns, [_row(each) for each in weights])
 
 
 def _describe(artifact: Artifact, store: Store) -> dict[str, Any]:
-    figures = [f"{a.metric} {a.value:.3f} ({a.dataset})" for a in artifact.accuracy]
     return {
         "weights": artifact.weights,
-        "accuracy": "; ".join(figures) or "not measured",
-        "size": f"{artifact.size / 1e6:.1f} MB",
+        "labels": artifact.labels,
+        "accuracy": [figure._asdict() for figure in artifact.accuracy],
+        "size": artifact.size,
         "license": artifact.license.origin,
-        "cached": "yes" if all(store.has(file) for file in artifact.files) else "no",
+        "cached": all(store.has(file) for file in artifact.files),
     }
+
+
+def _row(described: dict[str, Any]) -> list[str]:
+    """A set of weights, for people."""
+    figures = [f"{a['metric']} {a['value']:.3f} ({a['dataset']})" for a in described["accuracy"]]
+    return [
+        described["weights"],
+        described["labels"],
+        "; ".join(figures) or "not measured",
+        f"{described['size'] / 1e6:.1f} MB",
+        described["license"],
+        "yes" if described["cached"] else "no",
+    ]
 
 
 def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -8,12 +8,15 @@ import click
 
 from ..catalog import get_model, list_models
 from ..errors import ArtifactError
+from ..settings import shows_tracebacks
+from . import options
+from .table import short
 
 __all__ = ["command"]
 
 
 @click.command("fetch")
-@click.argument("models", nargs=-1)
+@options.models
 @click.option("--all", "everything", is_flag=True, help="Every model of the zoo.")
 @click.option("--weights", help="A set of weights by name, instead of the default.")
 def command(models: tuple[str, ...], everything: bool, weights: str | None) -> None:
@@ -27,7 +30,8 @@ def command(models: tuple[str, ...], everything: bool, weights: str | None) -> N
         try:
             model.resolve_all()
         except ArtifactError as error:
-            click.echo(f"{type(model).__name__}: {error}", err=True)
+            text = str(error) if shows_tracebacks() else short(error)
+            click.echo(f"{type(model).__name__}: {text}", err=True)
             failed = True
         else:
             click.echo(f"{type(model).__name__}: {model.weights}")

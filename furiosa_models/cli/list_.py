@@ -29,8 +29,17 @@ def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ["Model", "Task", "Description", "Weights"],
-        [[r["model"], r["task"], r["description"], ", ".join(r["weights"])] for r in rows],
+        ["Model", "Task", "Description", "Available postprocesses", "Weights"],
+        [
+            [
+                row["model"],
+                row["task"],
+                row["description"],
+                ", ".join(name.title() for name in row["postprocessors"]),
+                ", ".join(row["weights"]),
+            ]
+            for row in rows
+        ],
     )
 
 
@@ -39,6 +48,6 @@ def _describe(entry: Entry) -> dict[str, Any]:
         "model": entry.name,
         "task": entry.task,
         "description": entry.summary,
-        "postprocessors": [platform.name.lower() for platform in (Platform.RUST, Platform.PYTHON)],
+        "postprocessors": [platform.name.lower() for platform in (Platform.PYTHON, Platform.RUST)],
         "weights": list(entry.weights),
     }

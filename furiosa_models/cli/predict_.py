@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
 
-from ..catalog import get_model
-from ..errors import ImageError
-from ..images.sources import count
+from ..errors import FuriosaModelsError, ImageError
+from ..images.sources import count, list_files
+from ..model import Model
 from ..tasks.base import Result
 from . import options
-from .table import print_json
+from .models import open_model
+from .table import print_json, short
 
 __all__ = ["command"]
 
 _TASK_OPTIONS = ("score_threshold", "iou_threshold", "top_k")
 _FRAME = re.compile(r"(?P<video>.+)#(?P<index>\d+)")
+_STDIN = "-"
 
 
 @click.command("predict")
-@click.argument("model")
+@options.model
 @click.argument("images", nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write an annotated picture and a JSON file per photo into this folder.",
+    help=(
+        "Write an annotated picture and a JSON file per photo into this folder. Files that are "
+        "there stay as they are."
+    ),
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace results of before in it, but never a photo."
 )
 @options.weights
+@options.labels
+@options.task
 @click.option("--score-threshold", type=float, help="Least score of a detection, 0 to 1.")
 @click.option("--iou-threshold", type=float, help="Largest overlap of two detections, 0 to 1.")
 @click.option("--top-k", type=click.IntRange(min=1), help="Number of classes of a photo.")
+@click.option("--classes", help="Only detections of these classes: names with commas between.")
 @options.draft
+@options.precision
 @options.device
 @options.postprocess
 @options.json_output
@@ -45,37 +59,158 @@ def command(
     model: str,
     images: tuple[str, ...],
     output: Path | None,
+    overwrite: bool,
     weights: str | None,
+    labels: str | None,
+    task: str | None,
+    classes: str | None,
     postprocess: str,
     as_json: bool,
     **arguments: Any,
 ) -> None:
     """Run a MODEL on IMAGES: files, videos, folders, globs or URLs.
 
-    A photo that cannot be read is reported, the others are still run, and the exit code is 1.
+    MODEL is a name, a file (ONNX, TensorFlow Lite) or a saved folder. An image `-` is read from
+    standard input. A photo that cannot be read is reported, the others are still run, and the exit
+    code is 1.
     """
-    report = _Report(output, as_json=as_json)
     task_options = {name: arguments.pop(name) for name in _TASK_OPTIONS}
-    with get_model(model, weights=weights, postprocessor_type=postprocess) as network:
+    start = perf_counter()
+    with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
         given = {name: value for name, value in task_options.items() if value is not None}
         if unknown := given.keys() - {*network.vision_task.options}:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
             msg = f"{type(network).__name__} has no {names}: its task is {network.vision_task.name}"
             raise click.UsageError(msg)
+        report = _Report(
+            _Output(output, images, overwrite=overwrite) if output else None,
+            classes=_chosen(classes, network),
+            as_json=as_json,
+        )
         results = network.predict(
-            images,
+            [*_sources(images)],
             stream=True,
             on_error=report.tell,
             progress=_shows_progress(images, as_json=as_json),
             **arguments,
             **given,
         )
+        loaded = perf_counter()
         for result in results:
             report.add(result)
         if as_json:
+            seconds = perf_counter() - loaded
+            done = len(report.entries)
+            timing = {
+                "load_s": loaded - start,
+                "predict_s": seconds,
+                "photos_per_second": done / seconds if done else 0.0,
+            }
             facts = {"model": type(network).__name__, "weights": network.weights}
-            print_json({**facts, "photos": report.entries})
-    sys.exit(1 if report.failed else 0)
+            facts["precision"] = arguments["precision"]
+            document = {**facts, "photos": report.entries, "errors": report.errors}
+            print_json({**document, "timing": timing})
+    sys.exit(1 if report.errors else 0)
+
+
+class _Stdin(io.BytesIO):
+    """A photo from standard input."""
+
+    name = "stdin"  # what it is called in messages, and its files are
+
+
+def _sources(images: Sequence[str]) -> Iterator[Any]:
+    """The images as `predict` takes them."""
+    for image in images:
+        if image == _STDIN:
+            yield _Stdin(sys.stdin.buffer.read())
+        else:
+            yield image
+
+
+def _chosen(classes: str | None, network: Model[Any]) -> frozenset[str] | None:
+    """The classes to keep, if not all of them."""
+    if classes is None:
+        return None
+    names = frozenset(name.strip() for name in classes.split(",") if name.strip())
+    if unknown := sorted(names - {*network.labels}):
+        msg = f"{type(network).__name__} has no class {', '.join(map(repr, unknown))}"
+        raise click.UsageError(msg)
+    return names
+
+
+class _Output:
+    """A folder of results, where no file takes another's place.
+
+    Args:
+        folder: The folder.
+        images: The photos, which may be in there.
+        overwrite: Replace files that are no photos, and not of this run.
+    """
+
+    def __init__(self, folder: Path, images: Sequence[str], *, overwrite: bool) -> None:
+        self._folder = folder
+        self._written: set[Path] = set()
+        self._photos = {*_inodes(images)} if overwrite else None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"the folder {folder} cannot be made: {error.strerror or error}"
+            raise FuriosaModelsError(msg) from error
+
+    def write(self, result: Result, stem: str) -> list[str]:
+        """Write the annotated photo and its JSON, as `stem.jpg`, or `stem-2.jpg` and so on."""
+        number = 1
+        while not (paths := self._taken(stem if number == 1 else f"{stem}-{number}")):
+            number += 1
+        try:
+            return [str(result.save(path)) for path in paths]
+        except BaseException:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _taken(self, stem: str) -> list[Path]:
+        """Take the files of a stem for this process; nothing if they belong to others."""
+        paths = [self._folder / f"{stem}{suffix}" for suffix in (".jpg", ".json")]
+        taken: list[Path] = []
+        for path in paths:
+            if not self._take(path):
+                break
+            taken.append(path)
+        else:
+            self._written.update(paths)
+            return paths
+        for path in taken:
+            if path.stat().st_size == 0:
+                path.unlink()
+        return []
+
+    def _take(self, path: Path) -> bool:
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            if self._photos is None or path in self._written or not path.is_file():
+                return False
+            status = path.stat()
+            return (status.st_dev, status.st_ino) not in self._photos
+        except OSError as error:
+            msg = f"{path} cannot be written: {error.strerror or error}"
+            raise FuriosaModelsError(msg) from error
+        return True
+
+
+def _inodes(images: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """What identifies the files of photos, under whatever names."""
+    for image in images:
+        names = [image]
+        if not Path(image).is_file():
+            with suppress(ImageError):
+                names = list_files(image)
+        for name in names:
+            with suppress(OSError):  # a URL, standard input, a photo that is not there
+                status = Path(name).stat()
+                yield status.st_dev, status.st_ino
 
 
 class _Report:
@@ -83,43 +218,44 @@ class _Report:
 
     Attributes:
         entries: The results, for JSON.
-        failed: Whether there was a photo that could not be read.
+        errors: The photos that could not be read, and why.
     """
 
-    def __init__(self, output: Path | None, *, as_json: bool) -> None:
+    def __init__(
+        self, output: _Output | None, *, classes: Collection[str] | None, as_json: bool
+    ) -> None:
         self.entries: list[dict[str, Any]] = []
-        self.failed = False
+        self.errors: list[dict[str, str]] = []
         self._output = output
+        self._classes = classes
         self._as_json = as_json
-        self._taken: Counter[str] = Counter()
 
-    def tell(self, _: object, error: ImageError) -> None:
+    def tell(self, source: object, error: ImageError) -> None:
         """Report a photo that cannot be read."""
-        click.echo(f"Error: {error}", err=True)
-        self.failed = True
+        click.echo(f"Error: {short(error)}", err=True)
+        name = str(getattr(source, "name", source)) if not isinstance(source, Path) else str(source)
+        self.errors.append({"image": name, "error": str(error)})
 
-    def add(self, result: Result) -> None:
+    def add(self, result: Any) -> None:
         """Write and print a result, or keep it for the document."""
         # A frame of a video and what a URL gives are kept decoded, and have a name.
         image: Any = result.image
         name = str(image if isinstance(image, Path) else image.name)
-        files = self._write(result, name)
+        if self._classes is not None:
+            result = _of_classes(result, self._classes)
+        files = self._output.write(result, _stem(name)) if self._output else []
         entry = {"image": name, "results": result.to_dict(), "files": files}
         if self._as_json:
             self.entries.append(entry)
         else:
             _print(name, list(result.describe()), files)
 
-    def _write(self, result: Result, name: str) -> list[str]:
-        """Write the annotated photo and its JSON; two photos of one name do not share files."""
-        if self._output is None:
-            return []
-        self._output.mkdir(parents=True, exist_ok=True)
-        stem = _stem(name)
-        self._taken[stem] += 1
-        if self._taken[stem] > 1:
-            stem += f"-{self._taken[stem]}"
-        return [str(result.save(self._output / f"{stem}{suffix}")) for suffix in (".jpg", ".json")]
+
+def _of_classes(result: Any, classes: Collection[str]) -> Any:
+    if not hasattr(result, "filter"):
+        msg = "--classes goes with detections: this model gives others"
+        raise click.UsageError(msg)
+    return result.filter(labels=classes)
 
 
 def _shows_progress(images: tuple[str, ...], *, as_json: bool) -> bool:

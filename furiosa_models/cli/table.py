@@ -12,10 +12,20 @@ from typing import Any
 
 import click
 
-__all__ = ["print_json", "print_table"]
+__all__ = ["print_json", "print_table", "short"]
 
 _GAP = "  "
 _NARROWEST = 4
+
+
+def short(error: BaseException) -> str:
+    """Return an error in one line: what it says first, and the reasons in the lines that follow."""
+    first, *rest = str(error).splitlines() or [type(error).__name__]
+    if not rest:
+        return first
+    reasons = [line.rpartition(": ")[2] for line in rest if line.startswith("  ") and ": " in line]
+    why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
+    return f"{first.rstrip(':')}{why}. FURIOSA_MODELS_TRACEBACK=1 shows the whole."
 
 
 def print_json(document: Any) -> None:

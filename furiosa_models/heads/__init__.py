@@ -6,9 +6,41 @@ state, so one head serves any number of photos, batches and threads.
 
 from __future__ import annotations
 
-from .classification import ClassificationHead
-from .pose import PoseHead
-from .ssd import SSDHead
-from .yolo import YOLOv5Head
+from typing import TYPE_CHECKING
 
-__all__ = ["ClassificationHead", "PoseHead", "SSDHead", "YOLOv5Head"]
+from .._lazy import lazy
+
+if TYPE_CHECKING:
+    from .any import AnyClassifier, AnyDetector, AnyPose
+    from .boxes import BoxesHead
+    from .classification import ClassificationHead
+    from .grid import GridHead
+    from .pose import PoseColumnsHead, PoseHead
+    from .ssd import SSDHead
+    from .yolo import YOLOv5Head
+
+__all__ = [
+    "AnyClassifier",
+    "AnyDetector",
+    "AnyPose",
+    "BoxesHead",
+    "ClassificationHead",
+    "GridHead",
+    "PoseColumnsHead",
+    "PoseHead",
+    "SSDHead",
+    "YOLOv5Head",
+]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "boxes": "BoxesHead",
+        "classification": "ClassificationHead",
+        "grid": "GridHead",
+        "pose": ["PoseColumnsHead", "PoseHead"],
+        "any": ["AnyClassifier", "AnyDetector", "AnyPose"],
+        "ssd": "SSDHead",
+        "yolo": "YOLOv5Head",
+    },
+)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..enums import Platform
+from ..enums import Format, Platform
 from ..errors import ShapeError
+from ..labels import class_names
 from ..ops import native
 from ..ops.checks import check_array, check_choice, check_count
-from ..spec import ImageContext
+from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
 
 __all__ = ["Activation", "ClassificationHead", "TopK", "rank_classes"]
 
 
 @dataclass(frozen=True, slots=True)
-class ClassificationHead:
+class ClassificationHead(Head):
     """Top-k of a distribution over classes.
 
     Attributes:
@@ -37,11 +38,55 @@ class ClassificationHead:
     offset: int = 0
     argmax_offset: int = 0
 
-    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
-        """Return the fields that a graph decides, by the operations in which it ends."""
-        if "ArgMax" in operations:
-            return {"activation": "argmax", "offset": self.argmax_offset}
-        return {"activation": "none"} if "Softmax" in operations else {}
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head for a graph: its end says what the outputs are.
+
+        Raises:
+            ShapeError: The graph is no classifier: it has boxes, maps, or several outputs.
+        """
+        output = graph.outputs[0]
+        sizes = [size for size in output.shape[1:] if size != 1]
+        if len(graph.outputs) != 1 or len(sizes) > 1:
+            msg = (
+                "a classifier has one output, a score for each class; the graph has "
+                f"{graph.shapes}: is it a detector?"
+            )
+            raise ShapeError(msg)
+        if "ArgMax" in output.operations:
+            return replace(self, activation="argmax", offset=self.argmax_offset)
+        return replace(self, activation="none") if "Softmax" in output.operations else self
+
+    def input_for(self, graph: GraphFacts) -> ImageInput | None:
+        """Return the input of torchvision's classifiers, or of TensorFlow's for a TFLite file."""
+        if graph.format is Format.TFLite:
+            middle = (127.5, 127.5, 127.5)
+            return ImageInput(
+                size=(224, 224), resize="crop", resize_to=256, mean=middle, std=middle
+            )
+        return ImageInput(
+            size=(224, 224),
+            resize="crop",
+            interpolation="pillow_bilinear",
+            resize_to=256,
+            crop_rounding="even",
+            mean=(123.675, 116.28, 103.53),
+            std=(58.395, 57.12, 57.375),
+        )
+
+    def with_labels(
+        self, labels: tuple[str, ...] | None, graph: GraphFacts
+    ) -> tuple[Head, tuple[str, ...]]:
+        """Return the head and the table of labels; see `Head.with_labels`.
+
+        One class more than labels is a background in front of them.
+        """
+        output = graph.outputs[0]
+        sizes = [size for size in output.shape[1:] if size != 1]
+        count = output.classes if self.activation == "argmax" else (sizes or [1])[0]
+        if count is None or (labels is not None and len(labels) == count - self.offset):
+            return self, labels or ()
+        offset = 1 if labels is not None and len(labels) == count - 1 else 0
+        return replace(self, offset=offset), class_names(labels, count - offset)
 
     def decode(
         self,
@@ -65,7 +110,10 @@ class ClassificationHead:
             ShapeError: Outputs of the wrong count, shape or dtype, or a class outside the table.
         """
         check_count(outputs, 1)
-        batch = rank_classes(outputs[0], top_k, activation=self.activation, platform=platform)
+        output = outputs[0]
+        if output.ndim > 2:  # (n, c, 1, 1), of a network that ends in pooling
+            output = output.reshape(len(output), -1)
+        batch = rank_classes(output, top_k, activation=self.activation, platform=platform)
         return [self._named(found.class_ids, found.scores, names) for found in batch]
 
     def _named(

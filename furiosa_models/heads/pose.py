@@ -16,17 +16,18 @@ import numpy.typing as npt
 from ..enums import Platform
 from ..errors import ShapeError
 from ..ops.anchors import Anchors, yolo_p6_anchors
-from ..ops.boxes import to_photo
-from ..ops.checks import check_array, check_contexts, check_count
-from ..spec import ImageContext
+from ..ops.boxes import box_convert, to_photo
+from ..ops.checks import check_array, check_contexts, check_count, check_unit
+from ..ops.nms import nms
+from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.pose import POSE, Poses, PoseTask
 from .yolo import YoloMaps, YoloRules, check_levels, decode_yolo
 
-__all__ = ["KEYPOINTS", "PoseArrays", "PoseHead", "decode_pose"]
+__all__ = ["KEYPOINTS", "PoseArrays", "PoseColumnsHead", "PoseHead", "decode_pose"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PoseHead:
+class PoseHead(Head):
     """YOLOv7-w6-pose (Maji et al. 2022, arXiv:2204.06806; Wang et al. 2022, arXiv:2207.02696).
 
     A score has to exceed the score threshold; of people who overlap by more than the IoU threshold
@@ -50,10 +51,6 @@ class PoseHead:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
-
-    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:  # noqa: ARG002 - one form only
-        """Return the fields that a graph decides, by the operations in which it ends."""
-        return {}
 
     def decode(
         self,
@@ -183,3 +180,59 @@ def decode_pose(
     )
     batch = decode_yolo(YoloMaps(box_maps, keypoint_maps, anchors, strides), rules, platform)
     return [PoseArrays(people.boxes, people.scores, points) for people, points in batch]
+
+
+@dataclass(frozen=True, slots=True)
+class PoseColumnsHead(Head):
+    """Exported YOLOv8-pose and YOLO11-pose: decoded boxes, a score, 17 keypoints.
+
+    Attributes:
+        size: Height and width of the network's input.
+        transposed: Whether the output is (n, 56, N) rather than (n, N, 56).
+        score_threshold: Score that a person exceeds.
+        iou_threshold: Largest overlap of two people.
+        max_detections: Most people in a photo.
+    """
+
+    task: ClassVar[PoseTask] = POSE
+
+    size: tuple[int, int]
+    transposed: bool = True
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.7
+    max_detections: int | None = 300
+
+    def input_for(self, graph: GraphFacts) -> ImageInput | None:
+        """Return the input of the authors: letterboxed, divided by 255."""
+        del graph
+        return ImageInput(size=self.size, resize="letterbox", std=(255.0, 255.0, 255.0))
+
+    def decode(
+        self,
+        outputs: Sequence[npt.NDArray[Any]],
+        contexts: Sequence[ImageContext],
+        names: Sequence[str],  # noqa: ARG002 - all are people
+        platform: Platform,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+    ) -> list[Poses]:
+        """Return the people in each photo; arguments and errors are those of `PoseHead`."""
+        check_count(outputs, 1)
+        least = self.score_threshold if score_threshold is None else score_threshold
+        overlap = self.iou_threshold if iou_threshold is None else iou_threshold
+        check_unit("score_threshold", least)
+        rows = np.asarray(outputs[0], np.float32)
+        rows = rows.transpose(0, 2, 1) if self.transposed else rows
+        check_contexts(contexts, len(rows))
+        found = []
+        for image, context in zip(rows, contexts, strict=True):
+            people = image[image[:, 4] > np.float32(least)]
+            boxes = box_convert(np.ascontiguousarray(people[:, :4]), "cxcywh", "xyxy")
+            scores = np.ascontiguousarray(people[:, 4])
+            kept = nms(boxes, scores, overlap, platform=platform)[: self.max_detections]
+            points = people[kept, 5:].reshape(-1, KEYPOINTS, 3)
+            places = to_photo(points[:, :, :2], context)
+            keypoints = np.concatenate((places, points[:, :, 2:]), axis=2)
+            found.append(Poses(to_photo(boxes[kept], context), scores[kept], keypoints))
+        return found

@@ -9,14 +9,15 @@ do. `native/src/ssd.rs` is the twin.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
+from ..labels import class_names
 from ..ops import native
 from ..ops.anchors import Anchors, default_boxes, multiple_grid_anchors
 from ..ops.checks import (
@@ -30,17 +31,18 @@ from ..ops.checks import (
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import least_score, loose_logit, sigmoid
-from ..spec import ImageContext
+from ..spec import GraphFacts, Head, ImageContext
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 
 __all__ = ["Activation", "ChannelOrder", "DeltaOrder", "SSDHead", "SSDLayout", "decode_ssd"]
 
 BoxKind: TypeAlias = Literal["multiple_grid", "default_boxes"]
 OutputOrder: TypeAlias = Literal["interleaved", "grouped"]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class SSDHead:
+class SSDHead(Head):
     """Single Shot MultiBox Detector (Liu et al. 2016, arXiv:1512.02325).
 
     The defaults are those of SSD MobileNet. Of boxes of one class that overlap by more than the
@@ -75,9 +77,43 @@ class SSDHead:
     max_per_class: int | None = None
     max_detections: int | None = None
 
-    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
-        """Return the fields that a graph decides, by the operations in which it ends."""
-        return {"activation": "none"} if operations & {"Sigmoid", "Softmax"} else {}
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head for a graph: feature maps of its sizes, scores that it makes itself."""
+        maps = self._class_maps(graph.outputs)
+        fields: dict[str, Any] = {}
+        if graph.operations & {"Sigmoid", "Softmax"}:
+            fields["activation"] = "none"
+        sides = tuple(output.shape[-1] or 0 for output in maps)
+        if len(maps) == len(self.feature_maps) and all(sides) and sides != self.feature_maps:
+            fields["feature_maps"] = sides
+        return replace(self, **fields) if fields else self
+
+    def with_labels(
+        self, labels: tuple[str, ...] | None, graph: GraphFacts
+    ) -> tuple[Head, tuple[str, ...]]:
+        """Return the head and the table of labels, the background first; see `Head.with_labels`."""
+        levels = len(self.feature_maps)
+        if len(graph.outputs) != 2 * levels or any(len(o.shape) != 4 for o in graph.outputs):
+            msg = f"expected a class map and a box map for each of {levels} levels, got "
+            raise ShapeError(msg + graph.shapes)
+        channels = self._class_maps(graph.outputs)[0].shape[1]
+        boxes = self._box_maps(graph.outputs)[0].shape[1]
+        if not channels or not boxes:
+            return self, labels or ()
+        count = channels * 4 // boxes
+        if labels is not None and len(labels) == count - 1:
+            labels = ("background", *labels)
+        if labels is None:
+            labels = ("background", *class_names(None, count - 1))
+        return self, class_names(labels, count)
+
+    def _class_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
+        grouped = self.outputs == "grouped"
+        return outputs[: len(self.feature_maps)] if grouped else outputs[0::2]
+
+    def _box_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
+        grouped = self.outputs == "grouped"
+        return outputs[len(self.feature_maps) :] if grouped else outputs[1::2]
 
     def decode(
         self,
@@ -107,10 +143,9 @@ class SSDHead:
         """
         levels = len(self.feature_maps)
         check_count(outputs, 2 * levels)
-        grouped = self.outputs == "grouped"
         batch = decode_ssd(
-            outputs[:levels] if grouped else outputs[0::2],
-            outputs[levels:] if grouped else outputs[1::2],
+            self._class_maps(outputs),
+            self._box_maps(outputs),
             self._anchors(),
             activation=self.activation,
             layout=SSDLayout(self.channels, self.deltas),

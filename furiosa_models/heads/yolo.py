@@ -13,7 +13,7 @@ anything is computed, and only the cells that pass are decoded (see `ops.scores`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
+from ..labels import class_names
 from ..ops import native
 from ..ops.anchors import Anchors, yolo_p5_anchors
 from ..ops.boxes import to_photo
@@ -34,8 +35,9 @@ from ..ops.checks import (
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import least_score, loose, loose_logit, sigmoid
-from ..spec import ImageContext
+from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.detection import DETECTION, Detections, DetectionTask
+from .boxes import BoxesHead
 
 __all__ = [
     "BOX_CHANNELS",
@@ -59,7 +61,7 @@ _OBJECTNESS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class YOLOv5Head:
+class YOLOv5Head(Head):
     """YOLOv5 (Jocher 2020), versions 6 and 7.
 
     The defaults are those of the networks for 640 pixels. A detection's score has to exceed the
@@ -89,9 +91,46 @@ class YOLOv5Head:
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
 
-    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
-        """Return the fields that a graph decides, by the operations in which it ends."""
-        return {"sigmoid_inside": "Sigmoid" in operations}
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head for a graph: raw maps, or the export with decoded boxes (n, N, 5 + c)."""
+        shape = graph.outputs[0].shape
+        if not self.reads_maps(graph) and len(shape) == 3:
+            size = graph.image_size
+            return BoxesHead(
+                size,
+                objectness=True,
+                unit="auto",
+                multi_label=True,
+                score_threshold=self.score_threshold,
+                iou_threshold=self.iou_threshold,
+                max_candidates=self.max_candidates,
+                max_detections=self.max_detections,
+            )
+        return replace(self, sigmoid_inside="Sigmoid" in graph.operations)
+
+    def reads_maps(self, graph: GraphFacts) -> bool:
+        """Whether the outputs are raw maps, (n, a * (5 + c), h, w) or (n, a, h, w, 5 + c)."""
+        shapes = [output.shape for output in graph.outputs]
+        per_cell = self.anchors.shape[1]
+        return len(shapes) == len(self.strides) and all(
+            (len(s) == 5 and s[1] == per_cell) or (len(s) == 4 and (s[1] or 1) % per_cell == 0)
+            for s in shapes
+        )
+
+    def input_for(self, graph: GraphFacts) -> ImageInput | None:
+        """Return the input of the authors: letterboxed, divided by 255."""
+        return ImageInput(size=graph.image_size, resize="letterbox", std=(255.0, 255.0, 255.0))
+
+    def with_labels(
+        self, labels: tuple[str, ...] | None, graph: GraphFacts
+    ) -> tuple[Head, tuple[str, ...]]:
+        """Return the head and the table of labels; see `Head.with_labels`."""
+        if not self.reads_maps(graph):
+            msg = f"expected a map for each of the strides {self.strides}, got {graph.shapes}"
+            raise ShapeError(msg)
+        shape = graph.outputs[0].shape
+        width = shape[4] if len(shape) == 5 else (shape[1] or 0) // self.anchors.shape[1]
+        return self, class_names(labels, width - BOX_CHANNELS) if width else labels or ()
 
     def decode(
         self,
@@ -123,7 +162,7 @@ class YOLOv5Head:
         """
         check_count(outputs, len(self.strides))
         batch = decode_yolov5(
-            outputs,
+            [_as_map(output) for output in outputs],
             self.anchors,
             self.strides,
             with_sigmoid=not self.sigmoid_inside if with_sigmoid is None else with_sigmoid,
@@ -195,6 +234,15 @@ def decode_yolov5(
     )
     batch = decode_yolo(YoloMaps(maps, (), anchors, strides), rules, platform)
     return [found for found, _ in batch]
+
+
+def _as_map(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The map (n, a * (5 + c), h, w) of an output (n, a, h, w, 5 + c)."""
+    if output.ndim != 5:
+        return output
+    n, anchors, height, width, numbers = output.shape
+    moved = output.transpose(0, 1, 4, 2, 3)
+    return np.ascontiguousarray(moved).reshape(n, anchors * numbers, height, width)
 
 
 class YoloMaps(NamedTuple):

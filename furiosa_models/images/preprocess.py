@@ -58,7 +58,8 @@ def prepare(
         )
     else:
         _prepare_numpy(image[:, :, ::-1] if reverse else image, spec, layout, canvas)
-    return canvas, ImageContext(width, height, layout.scale, layout.pad)
+    stretch = (spec.size[1] / width, spec.size[0] / height) if spec.resize == "stretch" else None
+    return canvas, ImageContext(width, height, layout.scale, layout.pad, stretch)
 
 
 def _check_out(out: Pixels, size: tuple[int, int]) -> Pixels:

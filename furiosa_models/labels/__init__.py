@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
+import json
+import os
+from functools import cache, lru_cache
 from pathlib import Path
 
-__all__ = ["load_labels"]
+from ..errors import LabelsError
+
+__all__ = ["class_names", "coco_ids", "load_labels", "parse_names", "read_labels"]
+
+
+_TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
 
 
 @cache
@@ -20,8 +27,99 @@ def load_labels(table: str) -> tuple[str, ...]:
             | `imagenet1k` | the 1000 of ILSVRC-2012 |
             | `coco80` | the 80 of COCO's annotations, in order |
             | `coco81` | those behind `background` at 0 |
-            | `coco91` | the 91 of the COCO paper behind `background`: COCO's category ids |
+            | `coco91` | by category ids of COCO, 1 to 90, behind `background` |
             | `bdd100k` | the 10 of BDD100K's detection task |
     """
     path = Path(__file__).with_name(f"{table}.txt")
     return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+@lru_cache(maxsize=8)
+def coco_ids(names: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return COCO's category id of each class by its name, or None where one is not COCO's."""
+    table = {name: index for index, name in enumerate(load_labels("coco91"))}
+    if not names or any(name not in table for name in names):
+        return None
+    return tuple(table[name] for name in names)
+
+
+def class_names(labels: tuple[str, ...] | None, count: int) -> tuple[str, ...]:
+    """Return the labels of so many classes; made-up names where none are known.
+
+    Raises:
+        LabelsError: There is another number of labels.
+    """
+    if labels is None:
+        return tuple(f"class_{i}" for i in range(count))
+    if len(labels) != count:
+        few = ", ".join(labels[:3])
+        msg = (
+            f"the network has {count} classes, and there are {len(labels)} labels ({few}, ...): "
+            f"pass labels=[...] with the {count} names in the order of its outputs"
+        )
+        raise LabelsError(msg)
+    return labels
+
+
+def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the labels of a table of this package, or of a file.
+
+    Args:
+        source: Name of a table; or a file: one name a line, or JSON (a list, or an object of names
+            by class id or of class ids by name).
+
+    Raises:
+        LabelsError: There is neither such a table nor such a file, or it holds no names.
+    """
+    name = os.fspath(source)
+    if name in _TABLES:
+        return load_labels(name)
+    try:
+        text = Path(name).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        tables = ", ".join(_TABLES)
+        msg = f"labels {name!r} are neither a table ({tables}) nor a file that can be read: {error}"
+        raise LabelsError(msg) from error
+    found = parse_names(text)
+    if not found:
+        msg = f"labels {name!r} hold no names: expected one a line, or JSON"
+        raise LabelsError(msg)
+    return found
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names that a text holds: JSON, a Python literal, or lines; empty for none.
+
+    Exporters of YOLO write a dictionary of names by class id as Python prints it, others a list, or
+    lines. Class ids that are missing become `class_7`.
+    """
+    stripped = text.strip()
+    if stripped[:1] in ("{", "["):
+        try:
+            value = json.loads(stripped)
+        except ValueError:
+            import ast
+
+            try:
+                value = ast.literal_eval(stripped)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                return ()
+        return _names_of(value)
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _names_of(value: object) -> tuple[str, ...]:
+    if isinstance(value, (list, tuple)):
+        return tuple(str(name) for name in value)
+    if not isinstance(value, dict) or not value:
+        return ()
+    pairs = list(value.items())
+    if all(isinstance(index, int) for _, index in pairs):  # class ids by name
+        pairs = [(index, name) for name, index in pairs]
+    if not all(str(index).isdecimal() for index, _ in pairs):
+        return ()
+    names = {int(index): str(name) for index, name in pairs}
+    most = max(names)
+    if most > 10 * len(names) + 1000:
+        return ()
+    return tuple(names.get(i, f"class_{i}") for i in range(most + 1))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         with_opset,
         with_uint8_input,
     )
-    from .readers import read_weights
+    from .params import params_of
+    from .readers import read_names, read_weights
     from .weights import NamedWeights, RandomWeights, Weights
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "RandomWeights",
     "build",
     "head_operations",
+    "params_of",
+    "read_names",
     "read_weights",
     "recipe",
     "set_batch_size",
@@ -76,7 +79,8 @@ __getattr__, __dir__ = lazy(
             "with_opset",
             "with_uint8_input",
         ],
-        "readers": ["read_weights"],
+        "params": ["params_of"],
+        "readers": ["read_names", "read_weights"],
         "weights": ["NamedWeights", "RandomWeights"],
     },
     modules=["edit"],

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +21,22 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..errors import ShapeError, WeightsError
+from ..spec import GraphFacts, TensorFacts
+from .files import MAX_BYTES, read_file
 
 __all__ = [
     "MOVES",
     "Model",
     "TensorInfo",
+    "constants_to_initializers",
+    "describe",
     "external_files",
     "get_output_names",
     "get_pure_input_names",
     "head_operations",
+    "image_layout",
     "load",
+    "metadata",
     "parse",
     "save",
     "set_batch_size",
@@ -50,13 +56,11 @@ MOVES = frozenset(
 )
 """Operations that move or relabel numbers without computing new ones."""
 
-MAX_BYTES = (1 << 31) - 1
-"""Most bytes of a protobuf message, and so of a model in one file."""
-
 _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
 _CHANGED = frozenset({"RoiAlign"})  # another default between 13 and 17
 _OLDEST_IR_VERSION = 7
+_TARGET_SIZES = "orig_target_sizes"  # of exported RT-DETR and D-FINE: (width, height)
 
 
 class TensorInfo(NamedTuple):
@@ -94,12 +98,8 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
         WeightsError: The file cannot be read or is no ONNX model, or its weights are missing, too
             short, or outside its folder.
     """
-    try:
-        proto = _read(Path(path).read_bytes())
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}"
-        raise WeightsError(msg) from error
-    for tensor in _tensors(proto.graph):
+    proto = _read(read_file(path))
+    for tensor in _all_tensors(proto):
         if tensor.data_location == TensorProto.EXTERNAL:
             _take_in(tensor, Path(path))
     return proto
@@ -139,7 +139,7 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
     proto.CopyFrom(model)
     data = target.with_name(f"{target.name}.data")
     with data.open("wb") as stream:
-        for tensor in _tensors(proto.graph):
+        for tensor in _all_tensors(proto):
             if len(tensor.raw_data) > _LARGE:
                 _put_out(tensor, stream, data.name)
     target.write_bytes(to_bytes(proto))
@@ -151,9 +151,7 @@ def external_files(model: Model) -> list[str]:
 
     Weights of branches, of `Constant` nodes and of functions count as well.
     """
-    proto = _view(model)
-    bodies = (node for function in proto.functions for node in function.node)
-    found = itertools.chain(_tensors(proto.graph), *map(_tensors_of_node, bodies))
+    found = _all_tensors(_view(model))
     return sorted({_external(t)["location"] for t in found if t.data_location == t.EXTERNAL})
 
 
@@ -161,6 +159,11 @@ def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Return the inputs and outputs of a model; initializers do not count as inputs."""
     graph = _view(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
+
+
+def metadata(model: Model) -> dict[str, str]:
+    """Return what a model says of itself: names and values."""
+    return {prop.key: prop.value for prop in _view(model).metadata_props}
 
 
 def get_pure_input_names(model: Model) -> list[str]:
@@ -185,11 +188,51 @@ def head_operations(model: Model) -> dict[str, frozenset[str]]:
     return {output.name: _origins(output.name, producers, integers) for output in graph.output}
 
 
+def describe(model: Model) -> GraphFacts:
+    """Return what a model shows: inputs, outputs with what computed them, and its metadata.
+
+    Shapes of outputs are inferred where the file does not state them.
+    """
+    proto = _view(model)
+    graph = proto.graph
+    shapes = _inferred_shapes(proto)
+    producers = {name: node for node in graph.node for name in node.output}
+    integers = {t.name for t in graph.initializer if t.data_type == TensorProto.INT64}
+    outputs = []
+    for value in graph.output:
+        info = _info(value)
+        shape = shapes.get(info.name, info.shape)
+        nodes = _origin_nodes(info.name, producers, integers)
+        chosen = next((node for node in nodes if node.op_type == "ArgMax"), None)
+        classes = _argmax_classes(chosen, shapes) if chosen is not None else None
+        kinds = frozenset(node.op_type for node in nodes)
+        outputs.append(TensorFacts(info.name, _sizes(shape), info.dtype, kinds, classes))
+    inputs = tuple(
+        TensorFacts(info.name, _sizes(info.shape), info.dtype)
+        for info in map(_info, _inputs(graph))
+    )
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    return GraphFacts(inputs, tuple(outputs), metadata)
+
+
+def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
+    """Return where the channels of an image tensor are, by its shape; None for no image."""
+    if len(shape) != 4:
+        return None
+    if shape[1] in (1, 3):
+        return "nchw"
+    return "nhwc" if shape[3] in (1, 3) else None
+
+
 def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) -> bytes:
-    """Return the model with `(x - mean) / std` inside, and a uint8 input of the same name.
+    """Return the model with `(x - mean) / std` inside, and a uint8 input (N, C, H, W).
+
+    An input (N, H, W, C) is transposed in the graph, and one of float16 is cast. A model that takes
+    uint8 is not scaled. A second input `orig_target_sizes`, the photo's width and height, becomes
+    the size of the input, so that boxes come in its pixels.
 
     Args:
-        model: A model with one float32 input (N, C, H, W).
+        model: A model with one image as input.
         mean: What is subtracted, per channel or one for all, in units of 0..255.
         std: What the difference is divided by, likewise.
 
@@ -198,8 +241,13 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
     """
     proto = parse(model)
     graph = proto.graph
+    changed = _fix_target_sizes(graph)
     image = _only_image(graph)
-    channels = image.type.tensor_type.shape.dim[1].dim_value
+    info = _info(image)
+    layout = image_layout(_sizes(info.shape))
+    if info.dtype == "uint8" and layout != "nhwc":
+        return model if isinstance(model, bytes) and not changed else to_bytes(proto)
+    channels = image.type.tensor_type.shape.dim[3 if layout == "nhwc" else 1].dim_value
     scaled = _unused(f"{image.name}/scaled", graph)
     _rename_uses(graph, image.name, scaled)
     cast = helper.make_node(
@@ -208,17 +256,49 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
     nodes = [cast]
     for op, values, neutral in (("Sub", mean, 0.0), ("Div", std, 1.0)):
         operand = _per_channel(values, channels)
-        if np.any(operand != neutral):
+        if info.dtype != "uint8" and np.any(operand != neutral):
             name = f"{scaled}/{op.lower()}"
             graph.initializer.append(numpy_helper.from_array(operand, f"{name}/operand"))
             inputs = [nodes[-1].output[0], f"{name}/operand"]
             nodes.append(helper.make_node(op, inputs, [name], name))
+    if info.dtype == "uint8":
+        nodes = []
+    if info.dtype == "float16":
+        nodes.append(_step("Cast", nodes, f"{scaled}/half", to=TensorProto.FLOAT16))
+    if layout == "nhwc":
+        source = nodes[-1].output[0] if nodes else image.name
+        name = f"{scaled}/nhwc"
+        nodes.append(helper.make_node("Transpose", [source], [name], name, perm=(0, 2, 3, 1)))
+        dims = _dims(image)
+        height, width, depth = (onnx.TensorShapeProto.Dimension() for _ in range(3))
+        height.CopyFrom(dims[1])
+        width.CopyFrom(dims[2])
+        depth.CopyFrom(dims[3])
+        for dim, size in zip(dims[1:], (depth, height, width), strict=True):
+            dim.CopyFrom(size)
     nodes[-1].output[0] = scaled
     image.type.tensor_type.elem_type = TensorProto.UINT8
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *rest])
     return to_bytes(proto)
+
+
+def constants_to_initializers(graph: onnx.GraphProto) -> None:
+    """Make initializers of the `Constant` nodes of a graph, in place: they mean the same."""
+    kept = []
+    for node in graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type != "Constant" or node.domain not in _DEFAULT_DOMAIN or value is None:
+            kept.append(node)
+            continue
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(value)
+        tensor.name = node.output[0]
+    if len(kept) < len(graph.node):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(nodes)
 
 
 def set_batch_size(model: Model, batch_size: int | None) -> bytes:
@@ -312,11 +392,19 @@ def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
 
 
 def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]) -> frozenset[str]:
-    """Types of the operations from which the value comes, past those that only move it.
+    """Types of the operations of `_origin_nodes`."""
+    return frozenset(node.op_type for node in _origin_nodes(name, producers, integers))
+
+
+def _origin_nodes(
+    name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
+) -> list[onnx.NodeProto]:
+    """Nodes from which the value comes, past those that only move it.
 
     Adding one of the constants `integers` only renumbers an index.
     """
-    found, seen, pending = set(), set(), [name]
+    found: list[onnx.NodeProto] = []
+    seen, pending = set(), [name]
     while pending:
         node = producers.get(pending.pop())
         if node is None or id(node) in seen:
@@ -325,16 +413,69 @@ def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
         if node.op_type in MOVES or (node.op_type == "Add" and node.input[1] in integers):
             pending.extend(node.input if node.op_type == "Concat" else node.input[:1])
         else:
-            found.add(node.op_type)
-    return frozenset(found)
+            found.append(node)
+    return found
+
+
+def _inferred_shapes(proto: onnx.ModelProto) -> dict[str, tuple[int | str | None, ...]]:
+    """Shapes of the values of a graph, as far as they can be inferred."""
+    try:
+        inferred = shape_inference.infer_shapes(_skeleton(proto), data_prop=True).graph
+    except Exception as error:  # onnx raises many kinds for a graph that it cannot follow
+        logger.info("shapes cannot be inferred: %s", error)
+        inferred = proto.graph
+    found = {value.name: _info(value).shape for value in (*inferred.value_info, *inferred.output)}
+    return {name: shape for name, shape in found.items() if shape}
+
+
+def _argmax_classes(
+    node: onnx.NodeProto, shapes: dict[str, tuple[int | str | None, ...]]
+) -> int | None:
+    """How many elements an ArgMax chooses from."""
+    shape = shapes.get(node.input[0])
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    size = shape[axis] if shape and -len(shape) <= axis < len(shape) else None
+    return size if isinstance(size, int) else None
+
+
+def _sizes(shape: Sequence[int | str | None]) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _step(op: str, nodes: Sequence[onnx.NodeProto], name: str, **attributes: Any) -> onnx.NodeProto:
+    """A node behind the last one."""
+    return helper.make_node(op, [nodes[-1].output[0]], [name], name, **attributes)
+
+
+def _fix_target_sizes(graph: onnx.GraphProto) -> bool:
+    """Make an input of the photo's (width, height) the constant size of the network's input."""
+    inputs = _inputs(graph)
+    sizes = next((value for value in inputs if value.name == _TARGET_SIZES), None)
+    image = next((value for value in inputs if len(_dims(value)) == 4), None)
+    if sizes is None or image is None:
+        return False
+    shape = _info(image).shape
+    height, width = shape[2:] if image_layout(_sizes(shape)) == "nchw" else shape[1:3]
+    if not (isinstance(height, int) and isinstance(width, int)):
+        msg = f"{_TARGET_SIZES} can be set for a model of a fixed input size, got {list(shape)}"
+        raise ShapeError(msg)
+    dtype = helper.tensor_dtype_to_np_dtype(sizes.type.tensor_type.elem_type)
+    constant = numpy_helper.from_array(np.array([[width, height]], dtype), _TARGET_SIZES)
+    graph.initializer.append(constant)
+    graph.input.remove(sizes)
+    return True
 
 
 def _only_image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
     inputs = _inputs(graph)
     infos = [_info(value) for value in inputs]
-    if len(infos) != 1 or infos[0].dtype != "float32" or len(infos[0].shape) != 4:
+    kinds = ("float32", "float16", "uint8")
+    if len(infos) != 1 or infos[0].dtype not in kinds or len(infos[0].shape) != 4:
         got = ", ".join(f"{name} {dtype} {list(shape)}" for name, shape, dtype in infos)
-        msg = f"expected a model with one float32 input (N, C, H, W), got {got or 'none'}"
+        msg = (
+            "expected a model with one input (N, C, H, W) or (N, H, W, C) of float32, float16 or "
+            f"uint8, got {got or 'none'}"
+        )
         raise ShapeError(msg)
     return inputs[0]
 
@@ -395,7 +536,13 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _size(model: onnx.ModelProto) -> int:
     """Bytes of the weights, next to which the rest is nothing."""
-    return sum(len(tensor.raw_data) for tensor in _tensors(model.graph))
+    return sum(len(tensor.raw_data) for tensor in _all_tensors(model))
+
+
+def _all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a model, those of its functions as well."""
+    bodies = (node for function in model.functions for node in function.node)
+    return itertools.chain(_tensors(model.graph), *map(_tensors_of_node, bodies))
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -429,6 +576,9 @@ def _take_in(tensor: onnx.TensorProto, model: Path) -> None:
     path = (folder / place["location"]).resolve()
     if not path.is_relative_to(folder) or path == folder:
         msg = f"{model}: the weights of {tensor.name!r} are outside its folder: {place['location']}"
+        raise WeightsError(msg)
+    if path.exists() and not path.is_file():
+        msg = f"{model}: the weights of {tensor.name!r} are in {path.name}, which is no file"
         raise WeightsError(msg)
     try:
         offset, length = int(place.get("offset", 0)), int(place.get("length", -1))

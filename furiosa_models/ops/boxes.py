@@ -118,10 +118,13 @@ def clip_boxes_to_image(boxes: Boxes, size: tuple[int, int]) -> Boxes:
 
 
 def to_photo(points: Boxes, context: ImageContext) -> Boxes:
-    """Return points (..., 2k) in pixels of a letterboxed input, in pixels of the photo.
+    """Return points (..., 2k) in pixels of the input, in pixels of the photo.
 
     They may lie outside of it, as in 0.10; `clip_boxes_to_image` cuts boxes.
     """
+    if context.stretch is not None:
+        factors = np.array(context.stretch * (points.shape[-1] // 2), np.float32)
+        return points / factors
     pad = np.array(context.pad * (points.shape[-1] // 2), np.float32)
     moved: Boxes = (points - pad) / np.float32(context.scale)
     return moved

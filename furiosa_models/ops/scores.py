@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["least_score", "loose", "loose_logit", "sigmoid"]
+__all__ = ["least_score", "loose", "loose_logit", "sigmoid", "softmax"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -49,4 +49,12 @@ def sigmoid(logits: Floats) -> Floats:
     """Return the logistic function, taken in float64 and rounded to float32 once."""
     with np.errstate(over="ignore"):
         scores: Floats = (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    return scores
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return the softmax of each row `(..., c)`, taken in float64 and rounded to float32 once."""
+    exact = logits.astype(np.float64)
+    powers = np.exp(exact - exact.max(axis=-1, keepdims=True, initial=-np.inf))
+    scores: Floats = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
     return scores

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..networks.edit import get_output_names, get_pure_input_names
     from .calibrator import Calibrator
     from .methods import CalibrationMethod
+    from .post_training import quantize_on
     from .quantizer import ModelEditor, TensorType, quantize
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "get_output_names",
     "get_pure_input_names",
     "quantize",
+    "quantize_on",
 ]
 
 # All of these bring in onnx, which running a program that was quantized before does without.
@@ -43,6 +45,7 @@ __getattr__, __dir__ = lazy(
         ".networks.edit": ["get_output_names", "get_pure_input_names"],
         "calibrator": ["Calibrator"],
         "methods": ["CalibrationMethod"],
+        "post_training": "quantize_on",
         "quantizer": ["ModelEditor", "TensorType", "quantize"],
     },
 )

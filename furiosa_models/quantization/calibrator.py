@@ -50,6 +50,7 @@ class Calibrator:
         self._method = CalibrationMethod(calibration_method)
         self._percentage = percentage
         proto = edit.parse(model)
+        edit.constants_to_initializers(proto.graph)
         self._inputs = edit.get_pure_input_names(proto)
         self._session = _open_session(proto)
         self._seen: dict[str, Histogram] = {}

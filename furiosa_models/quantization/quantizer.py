@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from ..errors import ShapeError
 from ..networks import edit
@@ -44,11 +45,12 @@ OPERATIONS = (
 
 _SOURCES = frozenset({"Constant", "Shape", "Size"})
 _Ranges = dict[str, tuple[float, float]]
-_MARK = "furiosa_models.input_type."
+_INPUT = "furiosa_models.input_type."
+_OUTPUT = "furiosa_models.output_type."
 
 
 class TensorType(IntEnum):
-    """Element type of a quantized program's input."""
+    """Element type of an input or output of a quantized program."""
 
     UINT8 = 1
     INT8 = 2
@@ -89,12 +91,45 @@ class ModelEditor:
         if tensor_type not in (TensorType.UINT8, TensorType.FLOAT32):
             msg = f"an input becomes UINT8 or FLOAT32, not {tensor_type!r}"
             raise ValueError(msg)
-        key = _MARK + tensor_name
+        self._mark(_INPUT + tensor_name, tensor_type, None)
+
+    def convert_output_type(
+        self,
+        tensor_name: str,
+        tensor_type: TensorType,
+        tensor_range: Sequence[float] | None = None,
+    ) -> None:
+        """Let the quantized program give an output as numbers of 8 bits.
+
+        They stand for the output's range: the least number for its lower end, the greatest for its
+        upper one.
+
+        Args:
+            tensor_name: Name of the output.
+            tensor_type: `INT8` or `UINT8`, or `FLOAT32` to undo that.
+            tensor_range: Range, (least, greatest); that which `quantize` is given by default.
+
+        Raises:
+            ShapeError: The model has no such output, or the range is none.
+            ValueError: It cannot be of that type.
+        """
+        names = edit.get_output_names(self._model)
+        if tensor_name not in names:
+            msg = f"the model has no output {tensor_name!r}; it has {', '.join(names)}"
+            raise ShapeError(msg)
+        if tensor_type not in (*TensorType,):
+            msg = f"an output becomes INT8, UINT8 or FLOAT32, not {tensor_type!r}"
+            raise ValueError(msg)
+        pair = None if tensor_range is None else _range(tensor_name, tensor_range)
+        self._mark(_OUTPUT + tensor_name, tensor_type, pair)
+
+    def _mark(self, key: str, kind: TensorType, pair: tuple[float, float] | None) -> None:
         kept = [prop for prop in self._model.metadata_props if prop.key != key]
         del self._model.metadata_props[:]
         self._model.metadata_props.extend(kept)
-        if tensor_type is TensorType.UINT8:
-            self._model.metadata_props.add(key=key, value=tensor_type.name)
+        if kind != TensorType.FLOAT32:
+            value = json.dumps([TensorType(kind).name, pair])
+            self._model.metadata_props.add(key=key, value=value)
 
 
 def quantize(
@@ -126,16 +161,19 @@ def quantize(
         WeightsError: The bytes are no ONNX model.
     """
     proto = edit.parse(model)
-    inputs = _marked_inputs(proto)
+    edit.constants_to_initializers(proto.graph)
+    inputs = [*_marked(proto, _INPUT)]
+    outputs = _marked(proto, _OUTPUT)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
     pixels = fold_scaling(proto, exclude)
     if pixels is not None:
         inputs.append(pixels.name)
         ranges[pixels.name] = (-float(pixels.zero_point), 255.0 - pixels.zero_point)
+    _name_nodes(proto.graph)
     constants = _constants(proto.graph)
-    nodes = _nodes(
-        proto.graph, {*exclude, *(_heads(proto.graph) if float_heads else ())}, constants
-    )
+    heads = _heads(proto.graph) if float_heads else set()
+    nodes = _nodes(proto.graph, {*exclude, *heads}, constants)
+    nodes = nodes or _nodes(proto.graph, exclude, constants)  # of a network that is all head
     _check_complete(proto.graph, nodes, ranges.keys() | constants)
     weights = float_weights(proto.graph)
     quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
@@ -143,15 +181,22 @@ def quantize(
         correct_biases(quantized.graph, weights, channel_means)
     for name in inputs:
         _take_pixels(quantized.graph, name)
+    for name, (kind, pair) in outputs.items():
+        _give_integers(quantized.graph, name, kind, pair or _known_range(name, ranges))
     return edit.to_bytes(quantized)
 
 
-def _marked_inputs(model: onnx.ModelProto) -> list[str]:
-    """Inputs that were marked, of which the model then forgets that they were."""
-    marks = [prop for prop in model.metadata_props if prop.key.startswith(_MARK)]
+def _marked(
+    model: onnx.ModelProto, prefix: str
+) -> dict[str, tuple[TensorType, tuple[float, float] | None]]:
+    """Type and range of what was marked, of which the model then forgets that it was."""
+    marks = [prop for prop in model.metadata_props if prop.key.startswith(prefix)]
+    found = {}
     for mark in marks:
+        name, pair = json.loads(mark.value)
+        found[mark.key.removeprefix(prefix)] = TensorType[name], pair and (pair[0], pair[1])
         model.metadata_props.remove(mark)
-    return [mark.key.removeprefix(_MARK) for mark in marks]
+    return found
 
 
 def _quantized(
@@ -226,10 +271,14 @@ def _constants(graph: onnx.GraphProto) -> set[str]:
     return constants
 
 
-def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str]) -> list[str]:
-    """Names of the nodes to quantize; nodes without a name get one."""
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Give nodes without a name one, by which they can be chosen and left out."""
     for number, node in enumerate(graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
+
+
+def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str]) -> list[str]:
+    """Names of the nodes to quantize."""
     nodes = [node for node in graph.node if node.op_type in OPERATIONS]
     nodes = [node for node in nodes if not constants >= {*node.output}]
     return [node.name for node in nodes if node.name not in excluded]
@@ -270,3 +319,31 @@ def _take_pixels(graph: onnx.GraphProto, name: str) -> None:
     graph.node.remove(first)
     (value,) = [value for value in graph.input if value.name == name]
     value.type.tensor_type.elem_type = TensorProto.UINT8
+
+
+def _known_range(name: str, ranges: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    if name not in ranges:
+        msg = f"the output {name!r} has no range, which its 8 bits would stand for"
+        raise ShapeError(msg)
+    return ranges[name]
+
+
+def _give_integers(
+    graph: onnx.GraphProto, name: str, kind: TensorType, pair: tuple[float, float]
+) -> None:
+    """Let an output be of 8 bits that stand for its range."""
+    least, greatest = min(pair[0], 0.0), max(pair[1], 0.0)
+    dtype: Any = np.int8 if kind is TensorType.INT8 else np.uint8
+    limits = np.iinfo(dtype)
+    scale = np.float32((greatest - least) / (limits.max - limits.min) or 1.0)
+    zero_point = np.clip(round(limits.min - least / float(scale)), limits.min, limits.max)
+    parts = {part: f"{name}/{part}" for part in ("float", "scale", "zero_point")}
+    for node in graph.node:
+        node.input[:] = [parts["float"] if other == name else other for other in node.input]
+        node.output[:] = [parts["float"] if other == name else other for other in node.output]
+    graph.initializer.append(numpy_helper.from_array(np.asarray(scale), parts["scale"]))
+    zero = np.asarray(zero_point, dtype)
+    graph.initializer.append(numpy_helper.from_array(zero, parts["zero_point"]))
+    graph.node.append(onnx.helper.make_node("QuantizeLinear", [*parts.values()], [name], name))
+    (value,) = [value for value in graph.output if value.name == name]
+    value.type.tensor_type.elem_type = TensorProto.INT8 if dtype is np.int8 else TensorProto.UINT8

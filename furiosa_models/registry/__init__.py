@@ -6,12 +6,36 @@ import asyncio
 import builtins
 from typing import Any
 
+from ..enums import Format
+from ..errors import TransportNotFound
+from ..spec import Metadata, ModelTensor, Publication, Tags
 from . import sync
-from .code import loader
+from .code import FileTransport, loader
 from .descriptor import RegistryArtifact, json_schema
+from .errors import RegistryError
 from .model import Model
 
-__all__ = ["Model", "RegistryArtifact", "help", "json_schema", "list", "load", "loader"]
+__all__ = [
+    "Artifact",
+    "FileTransport",
+    "Format",
+    "Metadata",
+    "Model",
+    "ModelTensor",
+    "Publication",
+    "RegistryArtifact",
+    "RegistryError",
+    "Tags",
+    "TransportNotFound",
+    "help",
+    "json_schema",
+    "list",
+    "load",
+    "loader",
+]
+
+Artifact = RegistryArtifact
+"""`RegistryArtifact` under its name in furiosa-registry 0.5."""
 
 
 async def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:

@@ -2,76 +2,140 @@
 
 The code runs with all rights of the process: only with the user's `trust_code=True`, and only if
 it has the hash that the descriptor gives. The working directory and `sys.path` stay as they are:
-code finds its neighbours by relative imports, and its files by `loader`.
+code finds its neighbors by imports, relative to its file or to the registry, and its files by
+`loader`. What it imports from `furiosa.registry` is ours while it runs, whatever is installed.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextvars
 import importlib
+import importlib.machinery
+import importlib.util
 import inspect
 import sys
+import threading
 import types
 import uuid
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..errors import DescriptorError, FuriosaModelsError
+from ..errors import ArtifactUnavailable, DescriptorError, FuriosaModelsError
 from .descriptor import RegistryArtifact
+from .model import Model
 
-__all__ = ["loader", "run_factory"]
+__all__ = ["Checkout", "FileTransport", "loader", "run_factory"]
 
-_root: contextvars.ContextVar[Path] = contextvars.ContextVar("registry root")
+MAX_MODULES = 200
+"""Most modules that are fetched because others import them."""
+
+_OURS = {
+    "furiosa.registry": "furiosa_models.registry",
+    "furiosa.registry.artifact": "furiosa_models.registry.artifact",
+    "furiosa.registry.client": "furiosa_models.registry.client",
+    "furiosa.registry.client.transport": "furiosa_models.registry.client.transport",
+    "furiosa.registry.errors": "furiosa_models.registry.errors",
+    "furiosa.registry.model": "furiosa_models.registry.model",
+}
+"""Modules of ours by the names that the code of registries knows."""
+
+_VENDOR = "furiosa"
+_PACKAGE = "_furiosa_models_registry_"
 
 
-class Loader:
+class Checkout(NamedTuple):
+    """The files of a registry on this machine.
+
+    Attributes:
+        root: Its folder.
+        fetch: Fetches a file that is not there yet into the folder; None where all of them are.
+    """
+
+    root: Path
+    fetch: Callable[[str], None] | None = None
+
+    def file(self, path: str) -> Path:
+        """Return a file, which is fetched where it is not there.
+
+        Raises:
+            ArtifactUnavailable: It cannot be had.
+        """
+        found = self.root / path
+        if self.fetch is not None and not found.exists() and not PurePosixPath(path).is_absolute():
+            self.fetch(path)
+        return found
+
+
+_running: contextvars.ContextVar[Checkout] = contextvars.ContextVar("registry whose code runs")
+
+
+class FileTransport:
     """Reads files of the registry whose code is running: `await loader.read("models/x.onnx")`."""
 
-    async def read(self, path: str) -> bytes:
-        """Bytes of a file, relative to the registry."""
-        return await asyncio.to_thread(self.read_sync, path)
+    async def read(self, *place: str) -> bytes:
+        """Return the bytes of a file.
 
-    def read_sync(self, path: str) -> bytes:
-        """As `read`, blocking."""
-        root = _root.get(None)
-        if root is None:
+        Args:
+            place: Its path relative to the registry, or a folder (`file://...`) and the path in it.
+        """
+        return await asyncio.to_thread(self.read_sync, *place)
+
+    def read_sync(self, *place: str) -> bytes:
+        """Return what `read` returns, blocking."""
+        checkout = _running.get(None)
+        if checkout is None:
             msg = "loader reads the files of a registry while its code runs, which none does now"
             raise FuriosaModelsError(msg)
-        return (root / path).read_bytes()
+        return checkout.file("/".join(part.removeprefix("file://") for part in place)).read_bytes()
 
 
-loader = Loader()
+loader = FileTransport()
 
 
 def run_factory(
-    root: Path, artifact: RegistryArtifact, args: tuple[Any, ...], kwargs: dict[str, Any]
+    checkout: Checkout, artifact: RegistryArtifact, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Call the function named like the artifact; an async one is run to its end.
+
+    What the descriptor says of the model holds against what its code says.
 
     Raises:
         DescriptorError: The file has no such function.
         FuriosaModelsError: The code fails.
     """
-    token = _root.set(root)
+    outer, root = _running.get(None), checkout.root
+    token = _running.set(checkout)
     try:
-        with _imported(root, artifact.location) as module:
+        _fetch_imported(checkout, artifact.location)
+        with _vendor_names(outer, root), _imported(root, artifact.location) as module:
             factory = getattr(module, artifact.name, None)
             if not callable(factory):
                 msg = f"{artifact.location} has no function named {artifact.name}"
                 raise DescriptorError(msg)
             result = factory(*args, **kwargs)
-            return _finish(result) if inspect.isawaitable(result) else result
+            return _described(_finish(result) if inspect.isawaitable(result) else result, artifact)
     except FuriosaModelsError:
         raise
     except (Exception, SystemExit) as error:  # whatever the registry's code raises
         msg = f"the code of {artifact.name} ({artifact.location}) failed: {error!r}"
         raise FuriosaModelsError(msg) from error
     finally:
-        _root.reset(token)
+        _running.reset(token)
+
+
+def _described(model: Any, artifact: RegistryArtifact) -> Any:
+    """A model with what its entry says of it."""
+    if isinstance(model, Model):
+        model.name = artifact.name
+        for name in ("family", "version", "metadata", "task"):
+            if value := getattr(artifact, name):
+                setattr(model, name, value)
+    return model
 
 
 def _finish(awaitable: Awaitable[Any]) -> Any:
@@ -88,7 +152,7 @@ def _finish(awaitable: Awaitable[Any]) -> Any:
 @contextmanager
 def _imported(root: Path, location: str) -> Iterator[types.ModuleType]:
     """The module at `location`, below a package of its own that stands for the registry."""
-    name = f"_furiosa_models_registry_{uuid.uuid4().hex}"
+    name = f"{_PACKAGE}{uuid.uuid4().hex}"
     package = types.ModuleType(name)
     package.__path__ = [str(root)]
     sys.modules[name] = package
@@ -98,3 +162,142 @@ def _imported(root: Path, location: str) -> Iterator[types.ModuleType]:
     finally:
         for module in [module for module in sys.modules if module.startswith(name)]:
             del sys.modules[module]
+
+
+# --- What the code of registries imports --------------------------------------------------------
+
+
+class _RegistryFinder:
+    """Finds modules of the registry whose code runs by absolute names, after all other finders."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        checkout = _running.get(None)
+        if checkout is None or path is not None:
+            return None
+        return importlib.machinery.PathFinder.find_spec(name, [str(checkout.root)], target)
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def _vendor_names(outer: Checkout | None, root: Path) -> Iterator[None]:
+    """The vendor's names for modules of ours, and the registry's own modules, in `sys.modules`.
+
+    One registry's code runs at a time, but for code that loads another registry itself: both may
+    have a module `helpers`.
+
+    Args:
+        outer: The registry whose code loads this one.
+        root: Folder of the registry.
+    """
+    ours = {name: importlib.import_module(module) for name, module in _OURS.items()}
+    with nullcontext() if outer else _one_at_a_time:
+        before = _modules_of(outer.root if outer else root)
+        installed = before.get(_VENDOR)
+        for name in before:
+            del sys.modules[name]
+        vendor: Any = _stand_in(installed)
+        vendor.__path__ = [*vendor.__path__, str(root / _VENDOR)]
+        vendor.registry = ours["furiosa.registry"]
+        sys.modules.update({_VENDOR: vendor, **ours})
+        sys.meta_path.append(_RegistryFinder)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(_RegistryFinder)
+            for name in _modules_of(root):
+                del sys.modules[name]
+            sys.modules.update(before)
+
+
+def _modules_of(root: Path) -> dict[str, types.ModuleType]:
+    """The modules that are the vendor's by their names, or a registry's by their files."""
+    return {
+        name: module
+        for name, module in [*sys.modules.items()]
+        if f"{name}.".startswith(f"{_VENDOR}.")
+        or (_is_from(module, root) and not name.startswith(_PACKAGE))
+    }
+
+
+def _stand_in(installed: types.ModuleType | None) -> types.ModuleType:
+    """A package `furiosa` that has what the installed one has, where there is one."""
+    made = types.ModuleType(_VENDOR)
+    if installed is None:
+        with suppress(ImportError, ValueError):
+            found = importlib.util.find_spec(_VENDOR)
+            made.__path__ = list(found.submodule_search_locations or ()) if found else []
+    else:
+        vars(made).update(vars(installed))
+        made.__path__ = list(getattr(installed, "__path__", ()))
+    return made
+
+
+def _is_from(module: types.ModuleType | None, root: Path) -> bool:
+    """Whether a module is a file or a folder of a registry."""
+    spec = getattr(module, "__spec__", None)
+    if spec is None:
+        return False
+    places = [spec.origin] if spec.origin else [*(spec.submodule_search_locations or ())]
+    return any(Path(place).is_relative_to(root) for place in places)
+
+
+def _fetch_imported(checkout: Checkout, location: str) -> None:
+    """Fetch the modules of the registry that a file imports, and those that these import."""
+    if checkout.fetch is None:
+        return
+    pending, seen = [location], {location}
+    while pending:
+        path = pending.pop()
+        for other in _neighbors(checkout.root / path, path):
+            if other in seen or len(seen) > MAX_MODULES:
+                continue
+            seen.add(other)
+            with suppress(ArtifactUnavailable):  # a module is a file or a package, not both
+                checkout.fetch(other)
+                pending.append(other)
+
+
+def _neighbors(file: Path, path: str) -> Iterator[str]:
+    """Paths in the registry that the imports of a file may mean."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, OSError):  # importing it says so
+        return
+    folder = PurePosixPath(path).parent.parts
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [(0, alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            stem = node.module.split(".") if node.module else []
+            names = [(node.level, [*stem, alias.name]) for alias in node.names]
+        else:
+            continue
+        for level, parts in names:
+            if level == 0 and _is_elsewhere(parts):
+                continue
+            base = folder[: len(folder) - level + 1] if level else ()
+            for length in range(1, len(parts) + 1):
+                if not parts[length - 1].isidentifier():  # the star of `import *`
+                    break
+                stem_path = "/".join([*base, *parts[:length]])
+                yield f"{stem_path}.py"
+                yield f"{stem_path}/__init__.py"
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield "/".join([*folder[: len(folder) - node.level + 1], "__init__.py"])
+
+
+def _is_elsewhere(parts: Sequence[str]) -> bool:
+    """Whether an absolute name is that of a module that is no part of the registry."""
+    if parts[0] == _VENDOR:
+        return len(parts) < 2 or parts[1] == "registry"
+    if parts[0] in sys.stdlib_module_names or parts[0] in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(parts[0]) is not None
+    except (ImportError, ValueError):
+        return False

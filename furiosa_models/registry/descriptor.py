@@ -1,10 +1,11 @@
-"""Descriptors of other registries: `artifacts.yaml` as furiosa-artifacts has it.
+"""Descriptors of other registries: `artifacts.yaml`, or `artifacts.py` of furiosa-registry 0.7.
 
 What does not follow the schema is an error that names the file and the line.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -14,9 +15,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import DescriptorError
-from ..spec import Metadata
+from ..spec import Metadata, Publication
 
-__all__ = ["RegistryArtifact", "json_schema", "parse_descriptor"]
+__all__ = ["RegistryArtifact", "json_schema", "parse_code", "parse_descriptor"]
 
 
 _URL_SCHEMES = frozenset({"file", "gs", "hf", "http", "https", "s3"})
@@ -35,6 +36,7 @@ class RegistryArtifact(BaseModel):
         metadata: What it is, in words.
         size: Size of the file at `location`, in bytes.
         sha256: SHA-256 of the file at `location`, in hex; what it does not match is not used.
+        task: What the model does with a photo: `detect`, `classify` or `pose`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +50,7 @@ class RegistryArtifact(BaseModel):
     metadata: Metadata | None = None
     size: int | None = Field(default=None, gt=0)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    task: Literal["classify", "detect", "pose"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -100,6 +103,35 @@ def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
     return artifacts
 
 
+def parse_code(text: bytes, name: str, location: str) -> list[RegistryArtifact]:
+    """Return the models that a Python file makes, which is read and not run.
+
+    They are its functions that are annotated to return a class of models, as in furiosa-registry
+    0.7 and later; what they pass to the class as constants is known of them.
+
+    Args:
+        text: The Python.
+        name: What to call it in messages.
+        location: Its path in the registry.
+
+    Raises:
+        DescriptorError: It is no Python.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        msg = f"{name} is no Python: {error}"
+        raise DescriptorError(msg) from error
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return [
+        _made_by(node, location)
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and not node.name.startswith("_")
+        and _is_model(_last_name(node.returns), classes)
+    ]
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a descriptor."""
     entry = RegistryArtifact.model_json_schema(ref_template="#/$defs/{model}")
@@ -112,6 +144,43 @@ def json_schema() -> dict[str, Any]:
         "properties": {"artifacts": {"type": "array", "items": entry}},
         "$defs": definitions,
     }
+
+
+def _is_model(name: str, classes: dict[str, ast.ClassDef], depth: int = 0) -> bool:
+    """Whether a class is one of models: by its name, or by its bases in the same file."""
+    if name.endswith("Model"):
+        return True
+    found = classes.get(name)
+    if found is None or depth > len(classes):
+        return False
+    return any(_is_model(_last_name(base), classes, depth + 1) for base in found.bases)
+
+
+def _last_name(node: ast.expr | None) -> str:
+    """`Model` of `Model`, `registry.Model` and `"Model"`; else nothing."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value.rpartition(".")[2]
+    return getattr(node, "attr", "") or getattr(node, "id", "")
+
+
+def _made_by(node: ast.FunctionDef | ast.AsyncFunctionDef, location: str) -> RegistryArtifact:
+    """The entry of a function, with the constants that it passes on."""
+    said: dict[str, str] = {}
+    for call in ast.walk(node):
+        for keyword in call.keywords if isinstance(call, ast.Call) else ():
+            value = keyword.value
+            if keyword.arg and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                said.setdefault(keyword.arg, value.value)
+    url = said.get("url")
+    metadata = Metadata(said.get("description"), Publication(url=url) if url else None)
+    return RegistryArtifact(
+        name=node.name,
+        family=said.get("family", ""),
+        version=said.get("version"),
+        location=location,
+        format="code",
+        metadata=metadata if metadata != Metadata() else None,
+    )
 
 
 def _parse(item: Any, index: int, root: yaml.Node, name: str) -> RegistryArtifact:

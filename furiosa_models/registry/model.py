@@ -1,24 +1,37 @@
-"""A model of a registry."""
+"""A model of a registry, and what authors of registries subclass."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from ..enums import Format
-from ..spec import Metadata
+from ..spec import Metadata, ModelTensor
 
-__all__ = ["Model"]
+if TYPE_CHECKING:
+    from ..images.read import ImageSource
+    from ..model import Model as PhotoModel
+    from ..runtime.sync import Runner
+
+__all__ = ["DESCRIPTION_KEY", "Model"]
+
+DESCRIPTION_KEY = "furiosa_models"
+"""Key of an ONNX file's metadata under which it says, as JSON, which model of the zoo it is:
+`model`, and the arguments `input`, `head` and `labels` that go with its weights."""
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(BaseModel):
     """A model that a registry delivered, or that a registry's code made.
+
+    Authors of registries subclass it: fields that they declare are keywords of the constructor,
+    and a class that has `preprocess` and `postprocess` predicts with them.
 
     Attributes:
         name: Name of the model.
-        source: Its bytes.
+        source: Its bytes; `model` is another name of it.
         format: ONNX or TFLite.
         dfg: Bytes of the vendor's quantized graph, where there are some.
         enf: Bytes of the vendor's program, where there are some.
@@ -28,21 +41,43 @@ class Model:
         inputs: Descriptions of its inputs, where its code gives them.
         outputs: Descriptions of its outputs, likewise.
         compiler_config: Options of the NPU compiler.
+        task: What it does with a photo, where that is known: `"detect"`, `"classify"`, `"pose"`.
         doc: Its documentation.
     """
 
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+
     name: str
-    source: bytes = field(repr=False)
+    source: bytes = Field(repr=False)
     format: Format = Format.ONNX
-    dfg: bytes | None = field(default=None, repr=False)
-    enf: bytes | None = field(default=None, repr=False)
+    dfg: bytes | None = Field(default=None, repr=False)
+    enf: bytes | None = Field(default=None, repr=False)
     family: str | None = None
     version: str | None = None
     metadata: Metadata | None = None
-    inputs: Sequence[Any] = ()
-    outputs: Sequence[Any] = ()
+    inputs: Sequence[ModelTensor] = ()
+    outputs: Sequence[ModelTensor] = ()
     compiler_config: Mapping[str, Any] | None = None
-    doc: str | None = field(default=None, repr=False)
+    task: str | None = None
+    doc: str | None = Field(default=None, repr=False)
+
+    _runner: Runner | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_name_of_0_5(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "model" in values and "model" not in cls.model_fields:
+            if "source" in values:
+                msg = "source given twice; model is another name of it"
+                raise ValueError(msg)
+            values = {**values, "source": values["model"]}
+            del values["model"]
+        return values
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _take_lower_case(cls, value: Any) -> Any:
+        return Format(value.upper()) if isinstance(value, str) else value
 
     @property
     def model(self) -> bytes:
@@ -55,3 +90,89 @@ class Model:
 
     def __bytes__(self) -> bytes:
         return self.source
+
+    # --- Predicting -----------------------------------------------------------------------------
+
+    def to_model(self, **options: Any) -> PhotoModel[Any]:
+        """Return a model of this package that runs the file.
+
+        Args:
+            options: Arguments of its constructor, such as `labels`, `input` and `head`.
+
+        Raises:
+            TypeError: Nothing says what the model does with a photo.
+        """
+        from ..catalog import find_task, model_class
+        from ..task_models import Classifier, Detector, PoseEstimator
+
+        said = self._said()
+        if DESCRIPTION_KEY in said:
+            arguments = json.loads(said[DESCRIPTION_KEY])
+            cls = model_class(arguments.pop("model"))
+            return cls(self.source, **{**arguments, **options})
+        word = self.task or said.get("task")
+        if word is None:
+            msg = (
+                f"{self.name} does not say what it does with a photo: neither its entry, nor its "
+                "class, nor the file's metadata has a task. create_runner(model) runs it"
+            )
+            raise TypeError(msg)
+        by_task: dict[str, type[PhotoModel[Any]]] = {
+            "object_detection": Detector,
+            "image_classification": Classifier,
+            "pose_estimation": PoseEstimator,
+        }
+        return by_task[find_task(word)](self.source, **options)
+
+    def predict(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:
+        """Return the results of photos, as `furiosa_models.Model.predict` does.
+
+        A class of the registry with a `preprocess` and a `postprocess` of its own is asked to do
+        both, with one photo at a time.
+
+        Args:
+            source: A photo, or many.
+            options: As for `furiosa_models.Model.predict`; those of `postprocess` for such a class.
+
+        Raises:
+            TypeError: Nothing says what the model does with a photo.
+        """
+        if not self._has_its_own():
+            with self.to_model() as model:
+                return model.predict(source, **options)
+        from ..images.sources import expand_sources, is_single
+
+        if is_single(source):
+            return self._predicted(source, options)
+        return [self._predicted(photo, options) for photo in expand_sources(source)]
+
+    def __call__(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:
+        """Return what `predict` returns."""
+        return self.predict(source, **options)
+
+    def _has_its_own(self) -> bool:
+        return all(callable(getattr(self, name, None)) for name in ("preprocess", "postprocess"))
+
+    def _predicted(self, photo: Any, options: Mapping[str, Any]) -> Any:
+        from ..runtime.sync import create_runner
+
+        if self._runner is None:
+            self._runner = create_runner(self, compiler_config=self.compiler_config)
+        own: Any = self
+        found = own.preprocess(photo)
+        tensor, context = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+        outputs = self._runner.run(tensor)
+        if context is None:
+            return own.postprocess(outputs, **options)
+        return own.postprocess(outputs, context, **options)
+
+    def _said(self) -> dict[str, str]:
+        """The metadata of an ONNX file; nothing where it has none."""
+        if self.format is not Format.ONNX:
+            return {}
+        from ..networks import edit
+
+        return edit.metadata(self.source)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name, value) for name, value in super().__repr_args__() if value not in (None, ()))

@@ -12,16 +12,23 @@ from packaging.version import InvalidVersion, Version
 from ..artifacts.descriptor import File
 from ..artifacts.store import Store, hash_file
 from ..enums import Format
-from ..errors import ArtifactCorrupted, CodeNotTrusted, DescriptorError, ModelNotFound
+from ..errors import (
+    ArtifactCorrupted,
+    ArtifactUnavailable,
+    CodeNotTrusted,
+    DescriptorError,
+    ModelNotFound,
+)
 from . import own
 from .code import run_factory
-from .descriptor import RegistryArtifact, parse_descriptor
+from .descriptor import RegistryArtifact, parse_code, parse_descriptor
 from .model import Model
 from .transports import Folder, Transport, open_uri, transport_for
 
 __all__ = ["help", "list", "load"]
 
 DESCRIPTOR = "artifacts.yaml"
+CODE_DESCRIPTOR = "artifacts.py"
 
 
 def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:
@@ -53,8 +60,8 @@ def load(
         name: Name of the model.
         version: Its version; the newest by default.
         args: Arguments of the factory of a `code` entry.
-        trust_code: Let a `code` entry run, with all rights of this process. This package's own
-            code is trusted.
+        trust_code: True lets a `code` entry run, with all rights of this process. This package's
+            own code is trusted.
         kwargs: Arguments of the factory, likewise; of the model's constructor for this package.
 
     Returns:
@@ -65,8 +72,9 @@ def load(
         ModelNotFound: The registry has no such model or version.
         ArtifactUnavailable: A file cannot be read.
         ArtifactCorrupted: A file is not the one that the descriptor gives the hash of.
-        CodeNotTrusted: The model is made by code, and `trust_code` is not set.
+        CodeNotTrusted: The model is made by code, and `trust_code` is not True.
         DescriptorError: The descriptor does not follow the schema.
+        TypeError: `trust_code` is neither True nor False.
     """
     transport = _transport(uri)
     if transport is None:
@@ -84,6 +92,7 @@ def load(
         family=artifact.family,
         version=artifact.version,
         metadata=artifact.metadata,
+        task=artifact.task,
         doc=_doc(transport, artifact),
     )
 
@@ -117,8 +126,19 @@ def _transport(uri: str | None) -> Transport | None:
 
 
 def _entries(transport: Transport) -> builtins.list[RegistryArtifact]:
-    text = transport.read(DESCRIPTOR)
-    return parse_descriptor(text, f"{transport.uri.rstrip('/')}/{DESCRIPTOR}")
+    """The entries of `artifacts.yaml`; where there is none, of `artifacts.py`, which is not run."""
+    place = transport.uri.rstrip("/")
+    try:
+        text = transport.read(DESCRIPTOR)
+    except ArtifactUnavailable:
+        try:
+            code = transport.read(CODE_DESCRIPTOR)
+        except ArtifactUnavailable:
+            code = None
+        if code is None:
+            raise
+        return parse_code(code, f"{place}/{CODE_DESCRIPTOR}", CODE_DESCRIPTOR)
+    return parse_descriptor(text, f"{place}/{DESCRIPTOR}")
 
 
 def _find(
@@ -144,23 +164,29 @@ def _age(entry: RegistryArtifact) -> tuple[int, Version, str]:
 def _load_code(
     transport: Transport,
     artifact: RegistryArtifact,
-    trust_code: bool,
+    trust_code: object,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
+    if not isinstance(trust_code, bool):
+        msg = f"trust_code must be True or False, got {trust_code!r}"
+        raise TypeError(msg)
     if not trust_code:
         msg = (
             f"{artifact.name} is made by code of the registry ({artifact.location}), which would "
             "run with all your rights: read it, then pass trust_code=True"
         )
         raise CodeNotTrusted(msg)
-    with transport.checkout(artifact.location) as root:
-        path = root / artifact.location
+    with transport.checkout(artifact.location) as checkout:
+        path = checkout.root / artifact.location
         if not path.is_file():
             msg = f"{transport.uri} has no file {artifact.location}"
             raise DescriptorError(msg)
         _verify(artifact, path.stat().st_size, hash_file(path, "sha256"))
-        return run_factory(root, artifact, args, kwargs)
+        model = run_factory(checkout, artifact, args, kwargs)
+    if isinstance(model, Model) and artifact.doc is not None:
+        model.doc = _doc(transport, artifact)
+    return model
 
 
 def _read(transport: Transport, artifact: RegistryArtifact) -> bytes:

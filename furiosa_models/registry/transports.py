@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from ..artifacts.sources import SourceError, open_sources, redact
 from ..artifacts.sources.archives import damage_as
 from ..artifacts.sources.remote import archive_url, parse_github, raw_url
-from ..errors import ArtifactUnavailable
+from ..errors import ArtifactUnavailable, TransportNotFound
+from .code import Checkout
 
 __all__ = ["MAX_BYTES", "MAX_TEXT_BYTES", "Transport", "open_uri", "transport_for"]
 
@@ -28,6 +29,8 @@ MAX_TEXT_BYTES = 16 << 20
 """Most bytes of a descriptor, and of a document."""
 
 _MAX_IN_MEMORY = 1 << 20
+_REMOTE = ("https", "http", "s3", "gs", "hf")
+_SCHEME = re.compile(r"(file(?=:)|[A-Za-z][\w+.-]+(?=://)):(?://)?", re.IGNORECASE)
 
 _GITHUB_URL = re.compile(r"https?://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?::([\w./-]+))?/?")
 
@@ -56,17 +59,22 @@ class Transport(ABC):
             return file.read()
 
     @contextmanager
-    def checkout(self, path: str) -> Iterator[Path]:
-        """Yield a folder with the registry's files, or at least the one at `path`."""
-        with (
-            tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder,
-            open_uri(self.locate(path)) as file,
-        ):
-            target = Path(folder, *PurePosixPath(path).parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-            yield Path(folder)
+    def checkout(self, path: str) -> Iterator[Checkout]:
+        """Yield a folder with the file at `path`, to which others are fetched when asked for."""
+        with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
+
+            def fetch(path: str) -> None:
+                target = Path(folder, *PurePosixPath(path).parts)
+                if not target.resolve().is_relative_to(Path(folder).resolve()):
+                    msg = f"{path!r} leads out of the registry {self.uri}"
+                    raise ArtifactUnavailable(msg)
+                with open_uri(self.locate(path)) as file:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("wb") as copy:
+                        shutil.copyfileobj(file, copy)
+
+            fetch(path)
+            yield Checkout(Path(folder), fetch)
 
 
 class Folder(Transport):
@@ -74,8 +82,7 @@ class Folder(Transport):
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
-        path = url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
-        self.root = Path(path).expanduser().resolve()
+        self.root = Path(_path_of(uri)).expanduser().resolve()
 
     def locate(self, path: str) -> str:
         return str(self._inside(path))
@@ -89,9 +96,9 @@ class Folder(Transport):
             raise ArtifactUnavailable(msg) from error
 
     @contextmanager
-    def checkout(self, path: str) -> Iterator[Path]:
+    def checkout(self, path: str) -> Iterator[Checkout]:
         self._inside(path)
-        yield self.root
+        yield Checkout(self.root)
 
     def _inside(self, path: str) -> Path:
         """The path, which a link must not lead out of the registry."""
@@ -122,22 +129,24 @@ class GitHub(Transport):
         return raw_url(*self._place, full)
 
     @contextmanager
-    def checkout(self, path: str) -> Iterator[Path]:  # noqa: ARG002 - all of it comes
+    def checkout(self, path: str) -> Iterator[Checkout]:  # noqa: ARG002 - all of it comes
         with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
             with open_uri(archive_url(*self._place)) as file:
                 root = _unpack(file, Path(folder), self.uri)
-            yield root / self._folder
+            yield Checkout(root / self._folder)
 
 
 def transport_for(uri: str) -> Transport:
     """Return the transport for a registry's URI.
 
     Args:
-        uri: A folder, `file://`, `https://...`, `https://github.com/owner/repo[:ref]`,
-            `github:owner/repo@ref[/folder]`, `s3://...`, `gs://...`, `hf://...`.
+        uri: A folder, `file:///...`, or as the vendor has it `file://` and a relative folder,
+            `https://...`, `https://github.com/owner/repo[:ref]`, `github:owner/repo@ref[/folder]`,
+            `s3://...`, `gs://...`, `hf://...`.
 
     Raises:
         ArtifactUnavailable: The URI is malformed.
+        TransportNotFound: Nothing here knows such URIs.
     """
     if match := _GITHUB_URL.fullmatch(uri):
         return GitHub(uri, match[1], match[2], match[3] or "main")
@@ -146,9 +155,31 @@ def transport_for(uri: str) -> Transport:
             return GitHub(uri, *parse_github(uri))
         except SourceError as error:
             raise ArtifactUnavailable(str(error)) from error
-    if urlsplit(uri).scheme in ("http", "https", "s3", "gs", "hf"):
+    scheme = _SCHEME.match(uri)
+    if scheme is None or scheme[1].lower() == "file":
+        return Folder(uri)
+    if scheme[1].lower() in _REMOTE:
         return Remote(uri)
-    return Folder(uri)
+    msg = (
+        f"nothing reads registries at {redact(uri)}; a URI is a folder, or begins with file:, "
+        f"github: or {', '.join(f'{name}://' for name in _REMOTE)}"
+    )
+    raise TransportNotFound(msg)
+
+
+def _path_of(uri: str) -> str:
+    """Path of a folder on this machine, given as such or as a `file:` URI.
+
+    What follows `file://` without a third slash is a path relative to the working directory, as
+    in furiosa-registry. By the standard it would be a host, and `localhost` is one.
+    """
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        return uri
+    rest = uri[scheme.end() :]
+    if rest.startswith("localhost/") and not Path("localhost").is_dir():
+        rest = rest.removeprefix("localhost")
+    return rest if Path(rest).is_dir() else url2pathname(rest)
 
 
 class _Spool:

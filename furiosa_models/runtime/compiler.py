@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import settings
 from ..errors import CompilationError
-from .errors import FuriosaRuntimeError
+from .errors import InvalidCompilerConfig
 
 if TYPE_CHECKING:
     import subprocess
@@ -62,6 +62,7 @@ _FLAGS = (
     "skip_split",
     "split_batch_lower_unlower",
     "split_width_first",
+    "tabulate_dequantize",
     "use_atrr_lifetime",
     "use_heuristic_lowering",
     "use_hybrid_cast",
@@ -182,11 +183,11 @@ def check_compiler_config(config: object) -> None:
     """Check the options, and log that they have no effect on the CPU.
 
     Raises:
-        FuriosaRuntimeError: The compiler has no such option, or it takes another type.
+        InvalidCompilerConfig: The compiler has no such option, or it takes another type.
     """
     if not isinstance(config, Mapping):
         msg = f"compiler_config must map names to values, got {type(config).__name__}"
-        raise FuriosaRuntimeError(msg)
+        raise InvalidCompilerConfig(msg)
     for name, value in config.items():
         _check_option(name, value)
     if config:
@@ -229,9 +230,9 @@ def _check_option(name: str, value: object) -> None:
     expected = _TYPES.get(name)
     if expected is None:
         msg = f"compiler_config has no key {name!r}; it has {', '.join(sorted(_TYPES))}"
-        raise FuriosaRuntimeError(msg)
+        raise InvalidCompilerConfig(msg)
     types = expected if isinstance(expected, tuple) else (expected,)
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in types):
         wanted = " or ".join(kind.__name__ for kind in types)
         msg = f"compiler_config[{name!r}] must be {wanted}, got {value!r}"
-        raise FuriosaRuntimeError(msg)
+        raise InvalidCompilerConfig(msg)

@@ -166,7 +166,8 @@ def _preferred() -> Choice:
     problem = _backend(backend).problem(device)
     if problem is None:
         return Choice(backend, device, "an NPU answers")
-    return Choice(*_CPU, f"no NPU: {problem}")
+    is_expected = _backend(backend).is_expected
+    return Choice(*_CPU, f"no NPU: {problem}" if is_expected else "no NPU")
 
 
 def _requested(device: object) -> tuple[str | None, str]:

@@ -5,12 +5,12 @@ FuriosaRuntimeError
 ├── SessionClosed        used after it was closed
 ├── SessionTerminated    the other end of a queue is gone, or its workers are
 ├── DeviceBusy           somebody else has the NPU
-├── InvalidInput         a tensor of the wrong shape, or too many or few (also a ValueError)
-├── QueueWaitTimeout     nothing came in time (also a TimeoutError)
-└── TensorNameNotFound   no input or output of that name (also a ValueError)
+├── InvalidInput         a tensor does not fit, or there are too many or few (also a ValueError)
+│   ├── InvalidDtype         a tensor has the wrong dtype, or is none (also a TypeError)
+│   └── TensorNameNotFound   no input or output of that name
+├── InvalidCompilerConfig  an option of the compiler is unknown, or of another type
+└── QueueWaitTimeout     nothing came in time (also a TimeoutError)
 ```
-
-A tensor of the wrong dtype is a plain `TypeError`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from ..errors import FuriosaModelsError, ShapeError
 
 __all__ = [
     "DeviceBusy",
+    "FuriosaError",
     "FuriosaRuntimeError",
     "FuriosaRuntimeWarning",
+    "InvalidCompilerConfig",
+    "InvalidDtype",
     "InvalidInput",
     "NativeException",
     "QueueWaitTimeout",
@@ -31,7 +34,7 @@ __all__ = [
 
 
 class FuriosaRuntimeError(FuriosaModelsError):
-    """Base of what a runner or a queue raises, but for a wrong dtype (`TypeError`)."""
+    """Base of what a runner or a queue raises."""
 
 
 class SessionClosed(FuriosaRuntimeError):
@@ -47,14 +50,22 @@ class DeviceBusy(FuriosaRuntimeError):
 
 
 class InvalidInput(FuriosaRuntimeError, ShapeError):
-    """A tensor has the wrong shape, or there are too many or too few."""
+    """A tensor has the wrong shape or dtype, or there are too many or too few."""
+
+
+class InvalidDtype(InvalidInput, TypeError):
+    """A tensor has the wrong dtype, or is no array."""
 
 
 class QueueWaitTimeout(FuriosaRuntimeError, TimeoutError):
     """No result came within the timeout."""
 
 
-class TensorNameNotFound(FuriosaRuntimeError, ShapeError):
+class InvalidCompilerConfig(FuriosaRuntimeError):
+    """The compiler has no such option, or the option has another type."""
+
+
+class TensorNameNotFound(InvalidInput):
     """The model has no input or output of that name."""
 
 
@@ -63,4 +74,5 @@ class FuriosaRuntimeWarning(RuntimeWarning):
 
 
 NativeException = FuriosaRuntimeError
-"""Name of `FuriosaRuntimeError` in `furiosa.runtime.errors`."""
+FuriosaError = FuriosaRuntimeError
+"""Names of `FuriosaRuntimeError` in the `furiosa.runtime.errors` of before 0.10."""

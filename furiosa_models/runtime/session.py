@@ -7,43 +7,108 @@ itself, inputs are copied, outputs have `.numpy()`, and timeouts are in millisec
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
 from . import sync
-from .source import ModelSource
-from .tensor import Model, as_tensors
+from .errors import InvalidDtype, InvalidInput, SessionClosed
+from .source import ModelSource, ScaledSource
+from .tensor import Model, as_tensors, zeros
 
-__all__ = ["AsyncSession", "CompletionQueue", "Session", "TensorArray", "create", "create_async"]
+__all__ = [
+    "AsyncSession",
+    "CompletionQueue",
+    "Session",
+    "Tensor",
+    "TensorArray",
+    "create",
+    "create_async",
+]
 
 _LARGE = 1 << 16  # its queues were unbounded
 
 
 class Tensor(np.ndarray[Any, Any]):
-    """An output: an array with the methods of before 0.10."""
+    """A tensor: an array with the methods of before 0.10."""
 
     def numpy(self) -> npt.NDArray[Any]:
         """Return a copy as a plain array."""
         return np.array(self, subok=False)
 
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+        dtype: np.dtype[Any] = self.dtype
+        return dtype
+
+    def copy_from(self, data: npt.ArrayLike) -> None:
+        """Copy an array of this shape and dtype into the tensor.
+
+        Raises:
+            InvalidInput: The array has another shape or dtype.
+        """
+        array = np.asarray(data)
+        if array.dtype != self.dtype:
+            msg = f"the tensor holds {self.dtype}, got {array.dtype}"
+            raise InvalidDtype(msg)
+        if array.shape != self.shape:
+            msg = f"the tensor has the shape {self.shape}, got {array.shape}"
+            raise InvalidInput(msg)
+        self[...] = array
+
+    def __eq__(self, other: object) -> Any:
+        """Whether two tensors have equal content; with anything else as an array does."""
+        if isinstance(other, Tensor):
+            return np.array_equal(np.asarray(self), np.asarray(other))
+        return np.asarray(self) == other
+
+    def __ne__(self, other: object) -> Any:
+        found = self == other
+        return not found if isinstance(found, bool) else ~found
+
+    __hash__ = None  # as an array
+
 
 class TensorArray(list[Tensor]):
-    """Outputs: a list with the methods of before 0.10."""
+    """Inputs or outputs: a list with the methods of before 0.10."""
+
+    @classmethod
+    def of(cls, arrays: Iterable[npt.NDArray[Any]]) -> TensorArray:
+        """Return arrays as tensors that share their memory."""
+        return cls(np.asarray(array).view(Tensor) for array in arrays)
 
     def is_empty(self) -> bool:
         """Whether there are none."""
         return not self
 
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> Tensor: ...
+    @overload
+    def __getitem__(self, key: slice) -> TensorArray: ...
+    def __getitem__(self, key: SupportsIndex | slice) -> Tensor | TensorArray:
+        if isinstance(key, slice):
+            return TensorArray(super().__getitem__(key))
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: Any, data: Any) -> None:
+        """Copy an array into a tensor, or arrays into several."""
+        if isinstance(key, slice):
+            for tensor, each in zip(self[key], data, strict=True):
+                tensor.copy_from(each)
+        else:
+            self[key].copy_from(data)
+
     def view(self) -> list[npt.NDArray[Any]]:
-        """Return the outputs as plain arrays that share their memory."""
+        """Return the tensors as plain arrays that share their memory."""
         return [np.asarray(tensor) for tensor in self]
 
     def numpy(self) -> list[npt.NDArray[Any]]:
-        """Return copies of the outputs as plain arrays."""
+        """Return copies of the tensors as plain arrays."""
         return [tensor.numpy() for tensor in self]
 
 
@@ -55,17 +120,52 @@ class _Described:
         | {"print_summary"}
     )
 
-    def __init__(self, wrapped: sync.Runner | sync.Submitter | sync.Receiver) -> None:
+    def __init__(
+        self,
+        wrapped: sync.Runner | sync.Submitter | sync.Receiver,
+        model: ModelSource | None = None,
+    ) -> None:
         self._wrapped = wrapped
+        self._scale = model.scale if isinstance(model, ScaledSource) else None
+        self._is_closed = False
 
     @property
     def model(self) -> Model:
         """What the program takes and gives."""
+        self._check_open()
         return self._wrapped.model
 
     def close(self) -> bool:
         """Close it. Return True the first time."""
+        self._is_closed = True
         return self._wrapped.close()
+
+    def allocate_inputs(self) -> TensorArray:
+        """Return tensors for the inputs, all zero; `inputs[0] = array` copies an array into one."""
+        return TensorArray.of(zeros(desc) for desc in self.model.inputs())
+
+    create_inputs = allocate_inputs
+
+    def allocate_outputs(self) -> TensorArray:
+        """Return tensors for the outputs, all zero."""
+        return TensorArray.of(zeros(desc) for desc in self.model.outputs())
+
+    create_outputs = allocate_outputs
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            msg = f"this {type(self).__name__} was closed: make a new one"
+            raise SessionClosed(msg)
+
+    def _tensors(self, inputs: Any) -> list[Any]:
+        """Inputs as the program takes them, which are copied."""
+        self._check_open()
+        return [self._scaled(_copy(tensor)) for tensor in as_tensors(inputs)]
+
+    def _scaled(self, tensor: Any) -> Any:
+        """A tensor, scaled where it is pixels and the program takes others."""
+        is_pixels = isinstance(tensor, np.ndarray) and tensor.dtype == np.uint8
+        return self._scale(tensor) if self._scale is not None and is_pixels else tensor
 
     def __enter__(self) -> Self:
         return self
@@ -86,15 +186,24 @@ class Session(_Described):
     _wrapped: sync.Runner
 
     def run(self, inputs: Any) -> TensorArray:
-        """Return the outputs for one input or a list of them, which are copied."""
-        return _array(self._wrapped.run(_copies(inputs)))
+        """Return the outputs for one input or a list of them, which are copied.
+
+        Raises:
+            InvalidInput: An input does not fit, or there are too many or too few.
+            SessionClosed: The session was closed.
+        """
+        tensors = self._tensors(inputs)
+        with _errors_of_old():
+            return TensorArray.of(self._wrapped.run(tensors))
 
     def run_with(
         self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
     ) -> TensorArray:
-        """Return the named outputs for inputs by name, which are copied."""
-        copies = {name: np.array(tensor) for name, tensor in inputs.items()}
-        return _array(self._wrapped.run_with(outputs, copies))
+        """Return the named outputs for inputs by name, which are copied; raises as `run` does."""
+        self._check_open()
+        copies = {name: self._scaled(np.array(tensor)) for name, tensor in inputs.items()}
+        with _errors_of_old():
+            return TensorArray.of(self._wrapped.run_with(outputs, copies))
 
 
 class AsyncSession(_Described):
@@ -104,7 +213,9 @@ class AsyncSession(_Described):
 
     def submit(self, values: Any, context: object = None) -> None:
         """Put one input, or a list of them, which are copied, into the queue."""
-        self._wrapped.submit(_copies(values), context)
+        tensors = self._tensors(values)
+        with _errors_of_old():
+            self._wrapped.submit(tensors, context)
 
 
 class CompletionQueue(_Described):
@@ -124,14 +235,14 @@ class CompletionQueue(_Described):
             SessionClosed: This end was closed.
         """
         context, outputs = self._wrapped.recv(None if timeout is None else timeout / 1000)
-        return context, _array(outputs)
+        return context, TensorArray.of(outputs)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> tuple[Any, TensorArray]:
         context, outputs = next(self._wrapped)
-        return context, _array(outputs)
+        return context, TensorArray.of(outputs)
 
 
 def create(
@@ -141,17 +252,22 @@ def create(
     batch_size: int | None = None,
     compiler_config: Mapping[str, Any] | None = None,
     compiler_hints: bool | None = None,  # noqa: ARG001
+    *,
+    compile_config: Mapping[str, Any] | None = None,
 ) -> Session:
-    """Return a session; see `furiosa_models.runtime.sync.create_runner`."""
+    """Return a session; see `furiosa_models.runtime.sync.create_runner`.
+
+    `compile_config` is the name of `compiler_config` in furiosa-sdk 0.5.
+    """
     _warn("create", "create_runner")
     runner = sync.create_runner(
         model,
         device=device,
         worker_num=worker_num,
         batch_size=batch_size,
-        compiler_config=compiler_config,
+        compiler_config=compile_config if compiler_config is None else compiler_config,
     )
-    return Session(runner)
+    return Session(runner, model)
 
 
 def create_async(
@@ -176,7 +292,7 @@ def create_async(
         output_queue_size=output_queue_size or _LARGE,
         compiler_config=compiler_config,
     )
-    return AsyncSession(submitter), CompletionQueue(receiver)
+    return AsyncSession(submitter, model), CompletionQueue(receiver)
 
 
 def _warn(old: str, new: str) -> None:
@@ -184,9 +300,16 @@ def _warn(old: str, new: str) -> None:
     warnings.warn(msg, FutureWarning, stacklevel=3)
 
 
-def _copies(inputs: Any) -> list[Any]:
-    return [np.array(t) if hasattr(t, "__array_interface__") else t for t in as_tensors(inputs)]
+def _copy(tensor: Any) -> Any:
+    return np.array(tensor) if hasattr(tensor, "__array_interface__") else tensor
 
 
-def _array(outputs: Sequence[npt.NDArray[Any]]) -> TensorArray:
-    return TensorArray(np.asarray(output).view(Tensor) for output in outputs)
+@contextmanager
+def _errors_of_old() -> Iterator[None]:
+    """Raise InvalidInput where the API of today has a plain TypeError."""
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except TypeError as error:
+        raise InvalidDtype(str(error)) from error

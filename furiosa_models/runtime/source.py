@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, SupportsBytes, TypeAlias, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    SupportsBytes,
+    TypeAlias,
+    runtime_checkable,
+)
 
 from ..enums import Precision
+from ..errors import WeightsError
+from ..networks.files import is_too_large, weights_beside, whole
 from .errors import FuriosaRuntimeError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from typing_extensions import Self
 
 __all__ = [
     "ModelSource",
     "Precision",
     "RunnerOptions",
+    "ScaledSource",
     "ZooModel",
     "is_tflite",
     "program_of",
@@ -75,6 +90,26 @@ class RunnerOptions:
             _check_positive(name, getattr(self, name))
 
 
+class ScaledSource(bytes):
+    """A float32 program whose sessions take the pixels of `preprocess`, too: 0.8's `source`.
+
+    Attributes:
+        scale: Makes the float32 that the program takes of uint8 pixels.
+    """
+
+    scale: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
+    @classmethod
+    def of(cls, program: bytes, scale: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Self:
+        """Return the program with the function that scales its input."""
+        made = cls(program)
+        made.scale = scale
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (bytes(self),)
+
+
 def program_of(model: ModelSource, precision: Precision | None = None) -> bytes | str:
     """Return a model as bytes or a path: of a model of the zoo, its ONNX program.
 
@@ -99,7 +134,7 @@ def program_of(model: ModelSource, precision: Precision | None = None) -> bytes 
         )
         raise FuriosaRuntimeError(msg)
     if isinstance(model, (str, os.PathLike)):
-        return os.fspath(model)
+        return _of_file(os.fspath(model))
     return _bytes(model)
 
 
@@ -125,7 +160,7 @@ def with_batch_size(program: bytes | str, batch_size: int) -> bytes:
     """
     from .. import networks
 
-    data = program if isinstance(program, bytes) else _read(program)
+    data = program if isinstance(program, bytes) else _whole(program)
     return networks.set_batch_size(data, batch_size)
 
 
@@ -139,12 +174,19 @@ def _bytes(model: Any) -> bytes:
     raise TypeError(msg)
 
 
-def _read(path: str) -> bytes:
+def _of_file(path: str) -> bytes | str:
+    """Return the path; of ONNX whose weights lie beside it, its bytes with them inside.
+
+    Backends read the weights of what is too large for that.
+    """
+    return _whole(path) if weights_beside(path) and not is_too_large(path) else path
+
+
+def _whole(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        msg = f"model {path!r} cannot be read: {error.strerror or error}"
-        raise FuriosaRuntimeError(msg) from error
+        return whole(path)
+    except WeightsError as error:
+        raise FuriosaRuntimeError(str(error)) from error
 
 
 def _check_positive(name: str, value: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidInput, TensorNameNotFound
+from .errors import InvalidDtype, InvalidInput, TensorNameNotFound
 
 __all__ = [
     "Axis",
@@ -84,6 +84,14 @@ class DataType(Enum):
     UINT16 = _ElementName("uint16")
     UINT32 = _ElementName("uint32")
     UINT64 = _ElementName("uint64")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other one is this type, or numpy's dtype of it."""
+        if isinstance(other, np.dtype):
+            return _DTYPES.get(self.value) == other
+        return self is other
+
+    __hash__ = Enum.__hash__
 
     @classmethod
     def _missing_(cls, value: object) -> DataType:
@@ -216,14 +224,14 @@ class TensorDesc:
         """Return the value as an array, not copied, if it fits this description.
 
         Raises:
-            TypeError: It is no array, or one of another dtype.
+            InvalidDtype: It is no array, or one of another dtype.
             InvalidInput: It has another shape.
         """
         tensor = _as_array(value, self.name)
         if tensor.dtype != self.numpy_dtype:
             hint = _HINTS.get((self.numpy_dtype.name, tensor.dtype.name), "")
             msg = f"input {self.name!r} expects {self.numpy_dtype}, got {tensor.dtype}{hint}"
-            raise TypeError(msg)
+            raise InvalidDtype(msg)
         if not self._takes(tensor.shape):
             wanted = tuple("any" if i in self.open_dims else n for i, n in enumerate(self.shape))
             msg = f"input {self.name!r} expects shape {wanted}, got {tensor.shape}"
@@ -262,7 +270,7 @@ def _as_array(value: object, name: str | None) -> npt.NDArray[Any]:
     if isinstance(value, np.generic) or hasattr(value, "__array_interface__"):
         return np.asarray(value)
     msg = f"input {name!r} must be a numpy array, got {type(value).__name__}"
-    raise TypeError(msg)
+    raise InvalidDtype(msg)
 
 
 class Model:
@@ -320,7 +328,7 @@ class Model:
         """Return the tensors as arrays, if they fit the inputs.
 
         Raises:
-            TypeError: One has the wrong dtype.
+            InvalidDtype: One has the wrong dtype.
             InvalidInput: One has the wrong shape, or there are too many or too few.
         """
         if len(tensors) != len(self._inputs):
@@ -356,7 +364,7 @@ def as_tensors(inputs: object) -> list[object]:
         return list(inputs)  # type: ignore[call-overload, no-any-return]
     except TypeError:
         msg = f"inputs must be a tensor or a list of them, got {type(inputs).__name__}"
-        raise TypeError(msg) from None
+        raise InvalidDtype(msg) from None
 
 
 def _nth(descs: Sequence[TensorDesc], idx: int, kind: str) -> TensorDesc:

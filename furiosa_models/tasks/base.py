@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -234,6 +234,12 @@ class VisionTask(Generic[R]):
                 raise TypeError(msg)
             resolved[full] = value
         return resolved
+
+    def filter_of(
+        self, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Callable[[R], R] | None]:
+        """Return the options as the head takes them, and what filters its results."""
+        return dict(options), None
 
     def _not_measured(self, method: str) -> str:
         return f"the task {self.name!r} cannot be measured: {type(self).__name__} has no {method}()"

@@ -103,10 +103,15 @@ class Classification(Result, str):
         from .draw import Canvas, class_color
 
         canvas = Canvas.of(self._photo(image))
-        bottom = 0.0
-        for item in self.top:
-            text = f"{item.score:6.1%}  {item.label}" if item.is_scored else item.label
-            bottom = canvas.write((0.0, bottom), text, class_color(item.index))
+        canvas.lines(
+            [
+                (
+                    f"{item.score:6.1%}  {item.label}" if item.is_scored else item.label,
+                    class_color(item.index),
+                )
+                for item in self.top
+            ]
+        )
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,13 +29,55 @@ class Annotations:
 
     Attributes:
         path: The file.
+        document: Its contents, complete: annotation tools leave out what follows from the rest.
         images: File name of each photo by its id.
+        sizes: Width and height of each photo by its id, where the file states them.
         categories: Id of each category by its name.
     """
 
     path: Path
+    document: Mapping[str, Any]
     images: Mapping[int, str]
+    sizes: Mapping[int, tuple[int, int]]
     categories: Mapping[str, int]
+
+    def ids_of(self, names: Sequence[str]) -> dict[str, int]:
+        """Return the category id of each of a model's classes that the file has.
+
+        Capitals, spaces, dashes and underscores do not matter. A warning names the categories that
+        no class of the model stands for: nothing of them can be found.
+
+        Raises:
+            FuriosaModelsError: No class of the model is among the categories.
+        """
+        known = {_plain(name): category for name, category in self.categories.items()}
+        found = {name: known[_plain(name)] for name in names if _plain(name) in known}
+        if not found:
+            ours, theirs = ", ".join(list(names)[:5]), ", ".join(list(self.categories)[:5])
+            msg = (
+                f"{self.path} has none of the model's classes: its categories are {theirs}, ...; "
+                f"the model's are {ours}, ...: rename the categories, or give the model labels="
+            )
+            raise FuriosaModelsError(msg)
+        missing = [name for name, i in self.categories.items() if i not in set(found.values())]
+        used = {annotation["category_id"] for annotation in self.document["annotations"]}
+        if lost := [name for name in missing if self.categories[name] in used]:
+            msg = (
+                f"{self.path.name}: no class of the model stands for {', '.join(lost[:10])}"
+                f"{', ...' if len(lost) > 10 else ''}, so that none of them can be found"
+            )
+            warnings.warn(msg, stacklevel=2)
+        return found
+
+    def clipped(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return an entry of a results file with its box cut to the photo."""
+        size = self.sizes.get(row["image_id"])
+        if size is None:
+            return row
+        left, top, width, height = row["bbox"]
+        x = [min(max(edge, 0.0), float(size[0])) for edge in (left, left + width)]
+        y = [min(max(edge, 0.0), float(size[1])) for edge in (top, top + height)]
+        return {**row, "bbox": [x[0], y[0], x[1] - x[0], y[1] - y[0]]}
 
     def average_precision(
         self, rows: Iterable[Mapping[str, Any]], kind: Literal["bbox", "keypoints"]
@@ -56,7 +99,9 @@ class Annotations:
         coco = require("pycocotools.coco", needed, extra="evaluation")
         cocoeval = require("pycocotools.cocoeval", needed, extra="evaluation")
         with contextlib.redirect_stdout(io.StringIO()):  # it reports to standard output
-            truth = coco.COCO(str(self.path))
+            truth = coco.COCO()
+            truth.dataset = dict(self.document)
+            truth.createIndex()
             evaluation = cocoeval.COCOeval(truth, truth.loadRes(results), kind)
             evaluation.evaluate()
             evaluation.accumulate()
@@ -65,19 +110,43 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Return the photos and categories of an annotation file.
+    """Return the contents of an annotation file.
 
     Raises:
-        FuriosaModelsError: The file cannot be read, or names no photo or no category.
+        FuriosaModelsError: The file cannot be read, names no photo or no category, or lacks what
+            does not follow from the rest.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         images = {image["id"]: image["file_name"] for image in document["images"]}
         categories = {category["name"]: category["id"] for category in document["categories"]}
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        annotations = [
+            _complete(each, number)
+            for number, each in enumerate(document.get("annotations", ()), 1)
+        ]
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"{path} is no COCO annotation file: {type(error).__name__}: {error}"
         raise FuriosaModelsError(msg) from error
     if not images or not categories:
         msg = f"{path} names no photo, or no category"
         raise FuriosaModelsError(msg)
-    return Annotations(path, images, categories)
+    sizes = {
+        image["id"]: (int(image["width"]), int(image["height"]))
+        for image in document["images"]
+        if image.get("width") and image.get("height")
+    }
+    complete = {"info": {}, "licenses": [], **document, "annotations": annotations}
+    return Annotations(path, complete, images, sizes, categories)
+
+
+def _complete(annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """An annotation with what annotation tools leave out."""
+    _, _, width, height = annotation["bbox"]
+    if "image_id" not in annotation or "category_id" not in annotation:
+        msg = f"annotation {number} has no image_id or no category_id"
+        raise ValueError(msg)
+    return {"id": number, "iscrowd": 0, "area": width * height, **annotation}
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .._lazy import require
 from ..enums import ModelTaskType, Task
+from ..labels import coco_ids
 from ..ops.boxes import box_convert
 from . import coco
 from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask
@@ -97,9 +98,11 @@ class Detections(ArrayResult[ObjectDetectionResult]):
     @overload
     def __getitem__(self, index: int) -> ObjectDetectionResult: ...
     @overload
-    def __getitem__(self, index: slice) -> Detections: ...
-    def __getitem__(self, index: int | slice) -> ObjectDetectionResult | Detections:
-        if isinstance(index, slice):
+    def __getitem__(self, index: slice | npt.NDArray[Any]) -> Detections: ...
+    def __getitem__(
+        self, index: int | slice | npt.NDArray[Any]
+    ) -> ObjectDetectionResult | Detections:
+        if isinstance(index, (slice, np.ndarray)):
             part = self.boxes[index], self.scores[index], self.class_ids[index]
             return Detections(*part, self.names, self.image)
         class_id = int(self.class_ids[index])
@@ -124,9 +127,12 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         from .draw import Canvas, class_color
 
         canvas = Canvas.of(self._photo(image))
-        for item in reversed(list(self)):  # the best on top
+        items = list(self)
+        for item in reversed(items):  # the best on top
+            canvas.box(list(item.boundingbox), class_color(item.index))
+        for item in items:  # the best has the first choice of a place
             text = f"{item.label} {item.score:.2f}"
-            canvas.box(list(item.boundingbox), class_color(item.index), text)
+            canvas.label(list(item.boundingbox), text, class_color(item.index))
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:
@@ -136,15 +142,33 @@ class Detections(ArrayResult[ObjectDetectionResult]):
             for d in self
         ]
 
+    def filter(
+        self, *, labels: Collection[str] | None = None, min_score: float = 0.0
+    ) -> Detections:
+        """Return the detections of some classes, or above a score.
+
+        Args:
+            labels: Names of the classes to keep; all by default.
+            min_score: Least score.
+        """
+        wanted = self.scores >= np.float32(min_score)
+        if labels is not None:
+            wanted &= np.array([label in labels for label in self.labels], bool)
+        kept: Detections = self[wanted]
+        return kept
+
     def to_coco(
         self, image_id: int, category_ids: Sequence[int] | None = None
     ) -> list[dict[str, Any]]:
-        """Entries of a COCO results file.
+        """Return entries of a COCO results file.
 
         Args:
             image_id: COCO's id of the photo.
-            category_ids: COCO's category id by class id, where they differ.
+            category_ids: Category id by class id. By default those of COCO, where all classes are
+                COCO's by name; else the class ids.
         """
+        if category_ids is None:
+            category_ids = coco_ids(tuple(self.names))
         rows = zip(
             box_convert(self.boxes, "xyxy", "xywh").tolist(),
             self.scores.tolist(),
@@ -189,6 +213,9 @@ def _name(names: Sequence[str], class_id: int) -> str:
     return names[class_id] if 0 <= class_id < len(names) else str(class_id)
 
 
+Filter: TypeAlias = "Callable[[Detections], Detections]"
+
+
 class DetectionTask(VisionTask[Detections]):
     """Finding objects; measured by COCO's mAP."""
 
@@ -207,15 +234,44 @@ class DetectionTask(VisionTask[Detections]):
     def measure(self, truth: Truth, results: Iterable[Detections]) -> dict[str, float]:
         """Return mAP and mAP50; classes go by name, and those that COCO lacks are left out."""
         annotations: coco.Annotations = truth.labels
+        ids: dict[str, int] | None = None
         rows: list[dict[str, Any]] = []
         for image_id, found in zip(annotations.images, results, strict=True):
+            if ids is None and len(found.names):
+                ids = annotations.ids_of(found.names)
             best = found[: coco.MAX_DETECTIONS]
             rows += [
-                {**row, "category_id": annotations.categories[name]}
+                annotations.clipped({**row, "category_id": ids[name]})
                 for row, name in zip(best.to_coco(image_id), best.labels, strict=True)
-                if name in annotations.categories
+                if ids is not None and name in ids
             ]
         return annotations.average_precision(rows, "bbox")
+
+    def filter_of(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], Filter | None]:
+        """Return the options with one threshold for all classes, and what is left to filter.
+
+        `score_threshold={"person": 0.6, None: 0.3}` has one for persons, and one for the others.
+
+        Raises:
+            ValueError: The thresholds name a class that the model does not have, or there is none
+                for the others.
+        """
+        thresholds = options.get("score_threshold")
+        if not isinstance(thresholds, Mapping):
+            return dict(options), None
+        if None not in thresholds:
+            msg = "score_threshold by class needs one for the other classes, under the key None"
+            raise ValueError(msg)
+
+        def keep(found: Detections) -> Detections:
+            names = set(found.names)
+            if unknown := [n for n in thresholds if n is not None and n not in names]:
+                msg = f"score_threshold names classes that the model does not have: {unknown}"
+                raise ValueError(msg)
+            least = [thresholds.get(label, thresholds[None]) for label in found.labels]
+            return found[found.scores >= np.asarray(least, np.float32)]
+
+        return {**options, "score_threshold": min(thresholds.values())}, keep
 
 
 DETECTION = DetectionTask()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import colorsys
 import io
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,13 @@ __all__ = ["Canvas", "class_color", "to_png"]
 
 _GOLDEN_RATIO = 0.618034
 _PADDING = 3
+_STEPS = 16  # how many lines away from its box a label may go
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 _MIDDLE, _LEFT, _RIGHT = (250, 210, 40), (255, 110, 60), (60, 150, 255)
 _Rgb = tuple[int, int, int]
 _Point = tuple[float, float]
+_Rect = tuple[float, float, float, float]
 
 
 def class_color(class_id: int) -> _Rgb:
@@ -46,6 +49,7 @@ class Canvas:
     draw: ImageDraw.ImageDraw
     width: int
     letters: int
+    taken: list[_Rect] = field(default_factory=list)
 
     @classmethod
     def of(cls, image: npt.NDArray[np.uint8]) -> Canvas:
@@ -54,25 +58,69 @@ class Canvas:
         side = min(picture.size)
         return cls(picture, ImageDraw.Draw(picture), max(2, side // 200), max(11, side // 32))
 
-    def box(self, box: list[float], color: _Rgb, text: str) -> None:
-        """Draw a box with a text at its upper left corner."""
-        left, top, right, bottom = _drawable(box, self.picture.size)
-        self.draw.rectangle((left, top, right, bottom), outline=color, width=self.width)
-        self.write((left, top), text, color)
+    def box(self, box: list[float], color: _Rgb) -> None:
+        """Draw the outline of a box, cut to the picture."""
+        self.draw.rectangle(_drawable(box, self.picture.size), outline=color, width=self.width)
 
-    def write(self, corner: _Point, text: str, color: _Rgb) -> float:
-        """Write on a filled background above the corner (below it at the top edge); its bottom."""
-        # Whole pixels, and the height of all letters: labels line up, and none is cut.
-        x, y = int(corner[0]), int(corner[1])
+    def label(self, box: list[float], text: str, color: _Rgb) -> None:
+        """Write a text at a box where it hides no other: above it, in it, or below it."""
+        left, top, right, bottom = _drawable(box, self.picture.size)
+        width, height = self._size(text)
+        places = [
+            (left, top - height),
+            (left, top),
+            (right - width, top - height),
+            (left, bottom),
+            (left, bottom - height),
+            (right - width, bottom),
+            *((left, top + step * height) for step in range(1, _STEPS)),
+            *((left, top - step * height) for step in range(2, _STEPS)),
+        ]
+        inside = [self._inside(place, width, height) for place in places]
+        x, y = min(inside, key=lambda place: self._covered((*place, width, height)))
+        self._write(x, y, text, color)
+
+    def lines(self, lines: Sequence[tuple[str, _Rgb]]) -> None:
+        """Write lines of text from the upper left corner down, as many as there is room for."""
+        y = 0.0
+        for text, color in lines:
+            _, height = self._size(text)
+            if y and y + height > self.picture.height:
+                break
+            self._write(0, y, text, color)
+            y += height
+
+    def _write(self, x: float, y: float, text: str, color: _Rgb) -> None:
+        """Write on a filled background whose upper left corner is there."""
+        width, height = self._size(text)
         font, text = fitting(text, self.letters)
-        _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=font)
-        width = self.draw.textlength(text, font=font)
-        height = bottom - top + 2 * _PADDING
-        y = y - int(height) if y >= height else y
-        self.draw.rectangle((x, y, x + width + 2 * _PADDING, y + height), fill=color)
+        _, top, _, _ = self.draw.textbbox((0, 0), "Ag", font=font)
+        x, y = int(x), int(y)  # whole pixels: labels line up
+        self.draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
         ink = _BLACK if sum(color) > 380 else _WHITE
         self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=font)
-        return y + height
+        self.taken.append((x, y, width, height))
+
+    def _size(self, text: str) -> tuple[int, int]:
+        """Width and height of a text with its background: the height of all letters."""
+        font, text = fitting(text, self.letters)
+        _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=font)
+        width = math.ceil(self.draw.textlength(text, font=font))
+        return width + 2 * _PADDING, math.ceil(bottom - top) + 2 * _PADDING
+
+    def _inside(self, place: _Point, width: int, height: int) -> _Point:
+        """A place moved so that the text is in the picture, its beginning at least."""
+        x = max(0.0, min(place[0], self.picture.width - width))
+        return x, max(0.0, min(place[1], self.picture.height - height))
+
+    def _covered(self, rect: _Rect) -> float:
+        """How many pixels of other texts a text would hide."""
+        x, y, width, height = rect
+        return sum(
+            max(0.0, min(x + width, a + c) - max(x, a))
+            * max(0.0, min(y + height, b + d) - max(y, b))
+            for a, b, c, d in self.taken
+        )
 
     def skeleton(
         self,

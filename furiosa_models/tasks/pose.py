@@ -153,8 +153,10 @@ class Poses(ArrayResult[PoseEstimationResult]):
 
         canvas = Canvas.of(self._photo(image))
         for i in reversed(range(len(self))):  # the best on top
-            canvas.box(self.boxes[i].tolist(), class_color(i), f"{self.scores[i]:.2f}")
+            canvas.box(self.boxes[i].tolist(), class_color(i))
             canvas.skeleton(self.keypoints[i].tolist(), LIMBS, keypoint_threshold)
+        for i, box in enumerate(self.boxes.tolist()):
+            canvas.label(box, f"{self.scores[i]:.2f}", class_color(i))
         return canvas.picture
 
     def describe(self) -> Iterator[str]:

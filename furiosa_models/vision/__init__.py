@@ -5,6 +5,7 @@ Its names are the classes of the catalog, and their other names; each is importe
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .. import catalog
@@ -20,10 +21,28 @@ if TYPE_CHECKING:
 
 __all__ = sorted(zoo())
 
+_MODULES = frozenset(
+    {
+        "common",
+        "efficientnet_b0",
+        "efficientnet_v2_s",
+        "postprocess",
+        "preprocess",
+        "resnet50",
+        "ssd_mobilenet",
+        "ssd_resnet34",
+        "yolov5",
+        "yolov7_w6_pose",
+    }
+)
+"""Modules of 0.8 to 0.10, which are attributes at once."""
+
 
 def __getattr__(name: str) -> Any:
     if name in zoo() or name in catalog.aliases():
         return catalog.model_class(name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..ops.scores import sigmoid
 from ..tasks import LtrbBoundingBox, ObjectDetectionResult
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "LtrbBoundingBox",
     "ObjectDetectionResult",
     "XywhBoundingBox",
+    "calibration_ltrbbox",
     "collate",
+    "sigmoid",
     "xyxytocxcywh",
     "xyxytoxywh",
 ]
@@ -58,6 +61,22 @@ def xyxytocxcywh(xyxy: LtrbBoundingBox) -> CXcywhBoundingBox:
     """The same box by its centre and its size."""
     left, top, right, bottom = xyxy
     return CXcywhBoundingBox((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+
+
+def calibration_ltrbbox(
+    bbox: npt.NDArray[Any], width: float, height: float
+) -> npt.NDArray[np.floating[Any]]:
+    """Return boxes whose coordinates are shares of a photo's size in pixels.
+
+    Args:
+        bbox: (n, 4): left, top, right and bottom, 0 to 1; it stays as it is.
+        width: Width of the photo.
+        height: Height of the photo.
+    """
+    boxes = np.asarray(bbox)
+    scale = np.array([width, height, width, height], np.result_type(boxes.dtype, np.float32))
+    pixels: npt.NDArray[np.floating[Any]] = boxes * scale
+    return pixels
 
 
 def collate(

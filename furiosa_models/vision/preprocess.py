@@ -1,8 +1,83 @@
-"""Preprocessing, under the import path of our first version."""
+"""Preprocessing, under the import paths of furiosa-models 0.10 and of our first version."""
 
 from __future__ import annotations
 
-from ..images.preprocess import normalize, prepare
-from ..spec import ImageContext, ImageInput, as_context
+import os
 
-__all__ = ["ImageContext", "ImageInput", "as_context", "normalize", "prepare"]
+import numpy as np
+import numpy.typing as npt
+
+from ..images.preprocess import normalize, prepare
+from ..images.read import read_image
+from ..images.resize import resize
+from ..spec import ImageContext, ImageInput, Interpolation, as_context
+
+__all__ = [
+    "ImageContext",
+    "ImageInput",
+    "as_context",
+    "center_crop",
+    "normalize",
+    "prepare",
+    "read_image_opencv_if_needed",
+    "resize_with_aspect_ratio",
+]
+
+Pixels = npt.NDArray[np.uint8]
+
+_OF_OPENCV: dict[int, Interpolation] = {1: "opencv_linear", 3: "opencv_area"}
+
+
+def center_crop(image: Pixels, cropped_height: int, cropped_width: int) -> Pixels:
+    """Return the center of an image.
+
+    Args:
+        image: (h, w, 3).
+        cropped_height: Height of the center.
+        cropped_width: Width of the center.
+    """
+    height, width, _ = image.shape
+    top, bottom = int((height - cropped_height) / 2), int((height + cropped_height) / 2)
+    left, right = int((width - cropped_width) / 2), int((width + cropped_width) / 2)
+    return image[top:bottom, left:right]
+
+
+def resize_with_aspect_ratio(
+    image: Pixels, scaled_height: int, scaled_width: int, percent: float, interpolation: int
+) -> Pixels:
+    """Return an image of which a center of some percent has a height and a width.
+
+    Args:
+        image: (h, w, 3) uint8.
+        scaled_height: Height of the center.
+        scaled_width: Width of the center.
+        percent: How much of the shorter side the center is.
+        interpolation: `cv2.INTER_LINEAR` (1) or `cv2.INTER_AREA` (3).
+
+    Raises:
+        ValueError: Another interpolation.
+    """
+    if interpolation not in _OF_OPENCV:
+        msg = f"interpolation must be 1 (INTER_LINEAR) or 3 (INTER_AREA), got {interpolation}"
+        raise ValueError(msg)
+    height, width, _ = image.shape
+    new_height, new_width = (
+        int(100.0 * scaled_height / percent),
+        int(100.0 * scaled_width / percent),
+    )
+    if height > width:
+        new_height = int(new_height * height / width)
+    else:
+        new_width = int(new_width * width / height)
+    return resize(image, (new_height, new_width), _OF_OPENCV[interpolation])
+
+
+def read_image_opencv_if_needed(image: str | os.PathLike[str] | Pixels) -> Pixels:
+    """Return the BGR pixels of a file, or an array as it is.
+
+    Raises:
+        ImageError: The file is no photo, or is not there.
+    """
+    if isinstance(image, np.ndarray):
+        return image
+    return np.ascontiguousarray(read_image(image).rgb[:, :, ::-1])

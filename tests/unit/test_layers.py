@@ -11,14 +11,14 @@ PACKAGE = Path(__file__).parents[2] / "furiosa_models"
 LAYERS = (
     "errors enums _native",
     "settings progress _lazy",
-    "spec labels",
+    "spec labels processors",
     "ops artifacts",
     "networks",
     "frameworks runtime",
     "images",
     "tasks data",
     "heads focoos quantization",
-    "weights",
+    "saved weights",
     "programs",
     "evaluation benchmark export training",
     "model",
@@ -29,7 +29,7 @@ LAYERS = (
     "manager",
     "compressor serving integrations",
     "types quantizer vision __init__",
-    "cli __main__",
+    "cli client __main__",
 )
 """A room imports rooms of the lines above its own, and those to its left on its own line."""
 

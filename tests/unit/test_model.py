@@ -108,15 +108,15 @@ def test_num_pe() -> None:
     with pytest.raises(ValueError, match="Invalid num_pe: 3"):
         SSDMobileNet(weights="random").model_source(num_pe=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="Invalid num_pe"):
-        SSDMobileNet().enf(num_pe=0)  # type: ignore[arg-type]
+        SSDMobileNet().fetch_enf(num_pe=0)  # type: ignore[arg-type]
 
 
 def test_what_was_never_published() -> None:
     with pytest.raises(ArtifactNotFound, match="no ENF for 2 PE"):
-        EfficientNetLite0().enf()
+        EfficientNetLite0().fetch_enf()
     with pytest.raises(ArtifactNotFound, match="no ENF for 1 PE and IR version 9"):
-        SSDMobileNet().enf(1, ir_version="9")
-    with pytest.raises(ArtifactNotFound, match="no calibrated tensor ranges"):
+        SSDMobileNet().fetch_enf(1, ir_version="9")
+    with pytest.raises(ArtifactNotFound, match="was not calibrated"):
         _ = SSDMobileNet(weights="random").tensor_name_to_range
 
 
@@ -126,7 +126,7 @@ def test_the_newest_compilers_program_is_the_default() -> None:
     path = model._weights.store.path(file)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a program of the NPU")
-    assert model.enf() == b"a program of the NPU"
+    assert model.fetch_enf() == b"a program of the NPU"
 
 
 def test_preprocess_of_0_10(detector: SSDMobileNet, photos: list[Path]) -> None:

@@ -82,7 +82,7 @@ def enf_file(version: str = IR_VERSION, size: str = "2pe") -> File:
 def test_the_published_program_of_the_installed_compiler(fake: FakeCompiler, revision: str) -> None:
     fake.say(VERSION.replace("8b00177dc", revision))
     keep(enf_file())
-    assert SSDMobileNet().enf() == SSDMobileNet().model_source() == ENF
+    assert SSDMobileNet().fetch_enf() == SSDMobileNet().model_source() == ENF
     assert SSDMobileNet().npu_program() == ENF
     assert fake.calls == []
 
@@ -91,22 +91,22 @@ def test_an_older_compiler_has_its_own_published_program(fake: FakeCompiler) -> 
     fake.say("Furiosa SDK Compiler v0.10.0 (f8f05c8ea 2023-07-31T19:30:30Z)")
     keep(enf_file("0.10.0_f8f05c8ea", "1pe"), b"old")
     keep(enf_file(size="1pe"), b"new")
-    assert SSDMobileNet().enf(1) == b"old"
-    assert SSDMobileNet().enf(1, IR_VERSION) == b"new"
+    assert SSDMobileNet().fetch_enf(1) == b"old"
+    assert SSDMobileNet().fetch_enf(1, IR_VERSION) == b"new"
 
 
 @pytest.mark.usefixtures("_calibrated")
 def test_what_was_not_published_is_compiled_once_and_kept(
     fake: FakeCompiler, model: EfficientNetLite0
 ) -> None:
-    program = model.enf()
+    program = model.fetch_enf()
     assert program.startswith(b"ENF warboy-2pe of")
     assert model.model_source() == model.npu_program() == program
-    assert EfficientNetLite0(weights="random").enf(ir_version=IR_VERSION) == program
-    assert model.enf(1).startswith(b"ENF warboy of")
+    assert EfficientNetLite0(weights="random").fetch_enf(ir_version=IR_VERSION) == program
+    assert model.fetch_enf(1).startswith(b"ENF warboy of")
     assert fake.calls == ["warboy-2pe", "warboy"]
     fake.say(VERSION.replace("0.10.1", "0.11.0"))
-    model.enf()
+    model.fetch_enf()
     assert len(fake.calls) == 3
 
 
@@ -118,7 +118,7 @@ def test_resolving_all_resolves_both_sizes(fake: FakeCompiler, model: EfficientN
 
 @pytest.mark.usefixtures("_calibrated")
 def test_what_the_compiler_is_given(fake: FakeCompiler, model: EfficientNetLite0) -> None:
-    model.enf()
+    model.fetch_enf()
     given = onnx.load_from_string(fake.model)
     onnx.checker.check_model(given, full_check=True)
     assert [opset.version for opset in given.opset_import if not opset.domain] == [13]
@@ -140,11 +140,11 @@ def test_nothing_is_kept_of_a_failure(
     fake: FakeCompiler, model: EfficientNetLite0, mode: str
 ) -> None:
     fake.behave(mode)
-    for use in (model.enf, model.model_source, model.npu_program):
+    for use in (model.fetch_enf, model.model_source, model.npu_program):
         with pytest.raises(CompilationError, match="furiosa-compiler 0.10.1_8b00177dc"):
             use()
     fake.behave("well")
-    assert model.enf().startswith(b"ENF")
+    assert model.fetch_enf().startswith(b"ENF")
     assert len(fake.calls) == 4
 
 
@@ -166,7 +166,7 @@ def test_many_processes_compile_once(
         "found = calibrated.Calibration(yaml.safe_load(open(sys.argv[1])));"
         "calibrated.calibration_file = lambda *_: pathlib.Path(sys.argv[2]);"
         "calibrated.read_calibration = lambda *_: found;"
-        "print(EfficientNetLite0(weights='random').enf().decode())"
+        "print(EfficientNetLite0(weights='random').fetch_enf().decode())"
     )
     command = [sys.executable, "-c", code, str(ranges), str(tmp_path / "stand-in.yaml")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -176,13 +176,13 @@ def test_many_processes_compile_once(
     ]
     said = {process.communicate()[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0] * 3
-    assert said == {model.enf().decode()}
+    assert said == {model.fetch_enf().decode()}
     assert fake.calls == ["warboy-2pe"]
 
 
 @pytest.mark.usefixtures("fake")
 def test_weights_that_were_not_calibrated(model: EfficientNetLite0) -> None:
-    for use in (model.enf, model.model_source, model.npu_program):
+    for use in (model.fetch_enf, model.model_source, model.npu_program):
         with pytest.raises(ArtifactNotFound, match="was not calibrated for int8"):
             use()
 
@@ -194,17 +194,17 @@ def test_a_published_program_out_of_reach_is_compiled(
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     origin = EfficientNetB0.catalogue()["published"].files[0]
     keep(origin, EfficientNetLite0(weights="random").origin)
-    assert EfficientNetB0().enf().startswith(b"ENF warboy-2pe")
+    assert EfficientNetB0().fetch_enf().startswith(b"ENF warboy-2pe")
     assert "Compiling it instead" in caplog.text
     assert fake.calls == ["warboy-2pe"]
     with pytest.raises(ArtifactUnavailable):
-        EfficientNetB0().enf(ir_version="0.10.0_f8f05c8ea")
+        EfficientNetB0().fetch_enf(ir_version="0.10.0_f8f05c8ea")
 
 
 def test_other_weights_have_no_published_program() -> None:
     keep(enf_file())
     with pytest.raises(ArtifactNotFound, match="none of the weights 'random'.*furiosa-compiler"):
-        SSDMobileNet(weights="random").enf()
+        SSDMobileNet(weights="random").fetch_enf()
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])

@@ -115,6 +115,17 @@ def test_strict_makes_it_an_error(
         resolve("Net", None, NETWORK, store)
 
 
+def test_a_set_with_other_labels_is_never_a_fallback(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
+    other = replace(make_set("other", local), labels="others")
+    use_zoo(monkeypatch, make_set("published", GONE, b"gone"), other)
+    with pytest.raises(
+        ArtifactUnavailable, match=r"With other classes: weights='other' \(others\)"
+    ):
+        resolve("Net", None, NETWORK, store)
+
+
 def test_corruption_is_no_reason_to_fall_back(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
@@ -150,7 +161,9 @@ def test_a_file_bytes_and_random(monkeypatch: pytest.MonkeyPatch, store: Store, 
 
 def test_what_is_no_weights(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     use_zoo(monkeypatch, make_set("published", GONE))
-    with pytest.raises(ArtifactNotFound, match="neither a file nor a set .* one of 'published'"):
+    with pytest.raises(
+        ArtifactNotFound, match=r"neither a file nor a set .* its sets \('published'\)"
+    ):
         resolve("Net", "nonesuch", NETWORK, store)
     with pytest.raises(TypeError, match="got int"):
         resolve("Net", 3, NETWORK, store)  # type: ignore[arg-type]

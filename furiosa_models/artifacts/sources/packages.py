@@ -52,7 +52,7 @@ class _Registry(ABC):
     def _download(self, package: str) -> Path:
         folder = self._workspace / f"package-{len(self._archives)}-{id(self)}"
         folder.mkdir()
-        _run(self._command(package, folder), folder, f"{package} ({type(self).__name__})")
+        _run(self._command(package, folder), folder, f"{type(self).__name__.lower()}: {package}")
         archives = list(folder.iterdir())
         if len(archives) != 1:
             msg = f"expected one archive for {package}, got {[path.name for path in archives]}"

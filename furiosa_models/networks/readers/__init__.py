@@ -17,11 +17,12 @@ from ...errors import WeightsError
 from ..adapters import adapt
 from ._raw import Array
 
-__all__ = ["FORMATS", "read_weights"]
+__all__ = ["FORMATS", "read_names", "read_weights"]
 
 _READERS = {
     "graphdef": "furiosa_models.networks.readers.graphdef",
     "pytorch": "furiosa_models.networks.readers.pytorch",
+    "safetensors": "furiosa_models.networks.readers.safetensors",
     "tfjs": "furiosa_models.networks.readers.tfjs",
     "tflite": "furiosa_models.networks.readers.tflite",
 }
@@ -55,7 +56,7 @@ def read_weights(
 
     Args:
         format: `"pytorch"` (zip and legacy checkpoints), `"graphdef"` (frozen TensorFlow graph),
-            `"tfjs"` (layers or graph model) or `"tflite"`.
+            `"tfjs"` (layers or graph model), `"safetensors"` or `"tflite"`.
         files: Contents by name. One file, or for `"tfjs"` the JSON file and its shards under the
             names that the JSON file gives them.
         layout: Whose names and layouts the file has, a key of `adapters.LAYOUTS`: `"native"` are
@@ -76,3 +77,20 @@ def read_weights(
         msg = f"{', '.join(files)} is not a sound {format} file: {type(error).__name__}: {error}"
         raise WeightsError(msg) from error
     return adapt(layout, arrays)
+
+
+def read_names(format: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the names of the classes that a checkpoint holds; empty where it has none.
+
+    Args:
+        format: As for `read_weights`; only PyTorch's checkpoints hold names.
+        files: As for `read_weights`.
+    """
+    if format != "pytorch":
+        return ()
+    from .pytorch import read_names as read
+
+    try:
+        return read(files)
+    except (*_MALFORMED, WeightsError):
+        return ()

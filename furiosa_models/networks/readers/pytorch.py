@@ -18,7 +18,7 @@ from ...errors import WeightsError
 from ._pickle import Call, Name, Persistent, load
 from ._raw import Array, Budget, Buffer, checked_shape, decode, single
 
-__all__ = ["read"]
+__all__ = ["read", "read_names"]
 
 _DTYPES = {
     "BFloat16Storage": "bfloat16",
@@ -50,6 +50,20 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
         msg = "no tensors in the file: expected a PyTorch checkpoint"
         raise WeightsError(msg)
     return arrays
+
+
+def read_names(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the names of the classes that YOLO's checkpoints keep beside the module."""
+    root, _ = _open(single(files))
+    holders = [root.get(key) for key in ("model", "ema")] if isinstance(root, dict) else []
+    for holder in (root, *holders):
+        state = holder.state if isinstance(holder, Call) else holder
+        names = state.get("names") if isinstance(state, dict) else None
+        if isinstance(names, dict) and all(isinstance(key, int) for key in names):
+            names = [names[key] for key in sorted(names)]
+        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+            return tuple(names)
+    return ()
 
 
 def _open(data: bytes) -> tuple[object, _Storages]:

@@ -99,6 +99,11 @@ class Backend(ABC):
         del device
         return None
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether a user may wonder why it is not in use: something that it needs is there."""
+        return True
+
     def fingerprint(self) -> str:
         """Return what compiled programs depend on: the version of the library and the machine."""
         return cpu_fingerprint()

@@ -98,15 +98,25 @@ class FuriosaBackend(Backend):
             _parse_devices(str(device))
         return npu_problem()
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether there is an NPU, or the vendor's runtime."""
+        return bool(version_of(_PACKAGE) or device_files())
+
     def fingerprint(self) -> str:
         """Return the version of the vendor runtime, which compiles for the NPU alone."""
         return str(version_of(_PACKAGE))
 
     def facts(self) -> list[Fact]:
-        """Return what is there of the vendor's software, and whether an NPU answers."""
+        """Return what is there of the vendor's software, and whether an NPU answers.
+
+        Where there is nothing of the vendor, that is one line, and nothing is wrong.
+        """
         found, problem = version_of(_PACKAGE), npu_problem()
         library, compiler = find_library(_DRIVER_LIBRARY), find_compiler()
         files = ", ".join(str(path) for path in device_files())
+        if not (found or library or compiler or files):
+            return [Fact("NPU", "none; models run without one")]
         return [
             Fact("vendor runtime", f"{_PACKAGE} {found}" if found else "not installed"),
             Fact("NPU", "answers" if problem is None else "none", problem is None, problem or ""),

@@ -8,21 +8,35 @@ another copy of the packed weights each.
 
 from __future__ import annotations
 
+import ast
+import io
+import json
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..._lazy import install_hint, require
-from ...errors import ShapeError
+from ...enums import Format
+from ...errors import ShapeError, WeightsError
+from ...labels import parse_names
+from ...spec import GraphFacts, TensorFacts
 from ..errors import FuriosaRuntimeError
 from ..machine import Fact, cpu_fingerprint, version_of
 from ..source import is_tflite
 from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Backend, Pool, Session, Setup
 
-__all__ = ["LiteRtBackend"]
+__all__ = ["LiteRtBackend", "describe"]
 
 _PACKAGE = "ai-edge-litert"
 _EXTRA = "tflite"
+_MAX_TEXT = 1 << 20
+_ONNX_NAMES = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax", "ARG_MAX": "ArgMax"}
+_MOVES = frozenset(
+    {"RESHAPE", "TRANSPOSE", "CONCATENATION", "SQUEEZE", "SLICE", "STRIDED_SLICE", "DEQUANTIZE"}
+    | {"QUANTIZE", "PACK", "UNPACK", "CAST", "EXPAND_DIMS", "SPLIT"}
+)
 
 
 class LiteRtBackend(Backend):
@@ -68,6 +82,91 @@ class LiteRtBackend(Backend):
             "ai_edge_litert.interpreter", "TensorFlow Lite models run on LiteRT", extra=_EXTRA
         )
         return _LiteRtSession(self, program, setup, interpreter.Interpreter)
+
+
+def describe(program: bytes) -> GraphFacts:
+    """Return what a TensorFlow Lite file shows, as `networks.edit.describe` does of ONNX.
+
+    Names of classes are those of a file of labels, or of metadata, in the archive at its end.
+
+    Raises:
+        ExtraRequired: LiteRT is not installed.
+        WeightsError: The file cannot be loaded.
+    """
+    made = require(
+        "ai_edge_litert.interpreter", "TensorFlow Lite models run on LiteRT", extra=_EXTRA
+    )
+    try:
+        interpreter = made.Interpreter(model_content=program)
+        interpreter.allocate_tensors()
+        operations = _operations(interpreter)
+        inputs = tuple(_facts(detail, {}) for detail in interpreter.get_input_details())
+        outputs = tuple(_facts(detail, operations) for detail in interpreter.get_output_details())
+    except (RuntimeError, ValueError) as error:
+        msg = f"the TensorFlow Lite file of {len(program)} bytes cannot be loaded: {error}"
+        raise WeightsError(msg) from error
+    return GraphFacts(inputs, outputs, _archived_names(program), Format.TFLite)
+
+
+def _facts(detail: dict[str, Any], operations: dict[int, frozenset[str]]) -> TensorFacts:
+    shape = tuple(
+        None if size < 0 else int(size) for size in detail.get("shape_signature", detail["shape"])
+    )
+    scale, zero = detail["quantization"]
+    return TensorFacts(
+        detail["name"],
+        shape,
+        detail["dtype"].__name__,
+        operations.get(detail["index"], frozenset()),
+        None,
+        (float(scale), int(zero)) if scale else None,
+    )
+
+
+def _operations(interpreter: Any) -> dict[int, frozenset[str]]:
+    """Names of the operations that computed each tensor, by ONNX's names where it has them."""
+    details: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
+    producers = {int(out): op for op in details for out in op["outputs"]}
+    found: dict[int, frozenset[str]] = {}
+    for op in details:  # they are in the order in which they run
+        name, inputs = op["op_name"], [int(i) for i in op["inputs"] if int(i) in producers]
+        passed = [found.get(i, frozenset()) for i in inputs]
+        own = frozenset({_ONNX_NAMES.get(name, name.title())})
+        kinds = frozenset().union(*passed) if name in _MOVES and passed else own
+        found |= {int(out): kinds for out in op["outputs"]}
+    return found
+
+
+def _archived_names(program: bytes) -> dict[str, str]:
+    """Names of classes in the archive that converters put at the end of the file."""
+    if not zipfile.is_zipfile(io.BytesIO(program)):
+        return {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(program)) as archive:
+            for member in archive.infolist():
+                if not member.filename.endswith((".txt", ".json")) or member.file_size > _MAX_TEXT:
+                    continue
+                text = archive.read(member).decode("utf-8", "replace")
+                if names := parse_names(_names_field(text)):
+                    return {"names": json.dumps(names)}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error):
+        return {}
+    return {}
+
+
+def _names_field(text: str) -> str:
+    """The names of a file of metadata, or the text where it is a list of names."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        document = json.loads(text)
+    except ValueError:
+        try:
+            document = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return ""
+    names = document.get("names", document) if isinstance(document, dict) else document
+    return repr(names)
 
 
 class _LiteRtSession(Session):

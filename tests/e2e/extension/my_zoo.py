@@ -6,13 +6,21 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from furiosa_models import ImageInput, Model, ModelSpec, NetworkSpec, register, register_backend
+from furiosa_models import (
+    Head,
+    ImageInput,
+    Model,
+    ModelSpec,
+    NetworkSpec,
+    register,
+    register_backend,
+)
 from furiosa_models.heads import YOLOv5Head
 from furiosa_models.runtime.backends import Backend, Session, Setup, find_backend
 from furiosa_models.tasks.base import Photo, Result, Truth, VisionTask
@@ -68,14 +76,10 @@ class WarmthTask(VisionTask[Warmth]):
 
 
 @dataclass(frozen=True)
-class WarmthHead:
+class WarmthHead(Head):
     """The first logit, by a gain."""
 
-    task = WarmthTask()
-
-    def fields_from_graph(self, operations: frozenset[str]) -> dict[str, Any]:
-        del operations
-        return {}
+    task: ClassVar[WarmthTask] = WarmthTask()
 
     def decode(
         self,

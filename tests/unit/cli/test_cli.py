@@ -55,7 +55,7 @@ def test_desc_fetches_nothing() -> None:
     assert "published" in result.output
     described = json.loads(run("desc", "ssd-mobilenet", "--json").output)
     assert described["model"] == "SSDMobileNet"
-    assert described["weights"][0]["cached"] == "no"
+    assert described["weights"][0]["cached"] is False
 
 
 def test_fetch_needs_models_or_all() -> None:

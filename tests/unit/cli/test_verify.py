@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from furiosa_models.cli.verify_ import command
+from furiosa_models.artifacts import zoo
+from furiosa_models.cli.verify_ import _by_source, _rows, command
+from furiosa_models.evaluation import Evaluation
 
 PHOTOS = 8
 
@@ -35,7 +37,7 @@ def run(*arguments: str) -> str:
 @pytest.mark.accuracy
 def test_fp32_and_int8_stand_side_by_side(arguments: list[str]) -> None:
     rows = [line.split() for line in run(*arguments).splitlines()]
-    assert ["metric", "fp32", "int8", "published", "published", "on"] in rows
+    assert ["metric", "fp32", "int8", "published", "in", "the", "catalog"] in rows
     figures: dict[str, Any] = json.loads(run(*arguments, "--json"))["figures"]
     assert figures["fp32"] != figures["int8"]
     both = [f"{figures[precision]['mAP']:.4f}" for precision in ("fp32", "int8")]
@@ -45,3 +47,19 @@ def test_fp32_and_int8_stand_side_by_side(arguments: list[str]) -> None:
 @pytest.mark.accuracy
 def test_one_precision_alone(arguments: list[str]) -> None:
     assert list(json.loads(run(*arguments, "--precision=int8", "--json"))["figures"]) == ["int8"]
+
+
+def test_figures_of_ours_are_not_called_published() -> None:
+    artifacts = [artifact for model in zoo().values() for artifact in model.sets.values()]
+    theirs, ours = _by_source([figure for each in artifacts for figure in each.accuracy])
+    assert theirs
+    assert ours
+    assert all(figure.measured_by.startswith("furiosa-models 0.10") for figure in theirs)
+    measured = Evaluation("SSDMobileNet", "published", 5, {"mAP": 0.25})
+    ssd = zoo()["SSDMobileNet"].sets
+    ((metric, figure, published, catalog),) = _rows({"fp32": measured}, ssd["published"].accuracy)
+    assert (metric, figure, catalog) == ("mAP", "0.2500", "-")
+    assert published.startswith("0.23")
+    ((*_, published, catalog),) = _rows({"fp32": measured}, ssd["depth075"].accuracy)
+    assert published == "-"
+    assert catalog.startswith("0.19")

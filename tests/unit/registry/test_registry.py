@@ -71,10 +71,11 @@ from furiosa_models.registry import Model, loader
 from .shared import FAMILY
 
 async def Made(size: int = 1) -> Model:
-    return Model(name="made", source=await loader.read("models/old.onnx") * size, family=FAMILY)
+    return Model(name="made", source=await loader.read("models/old.onnx") * size, doc=FAMILY)
 
 def made_at_once() -> Model:
-    return Model(name=os.getcwd(), source=loader.read_sync("models/old.onnx"))
+    where = {"cwd": os.getcwd()}
+    return Model(name="x", source=loader.read_sync("models/old.onnx"), compiler_config=where)
 
 def Broken():
     raise RuntimeError("no such luck")
@@ -161,9 +162,10 @@ def test_code_needs_trust(folder: Path) -> None:
 def test_code_runs_where_the_process_is(folder: Path) -> None:
     before, path, modules = Path.cwd(), list(sys.path), set(sys.modules)
     model = sync.load(str(folder), "made_at_once", trust_code=True)
-    assert (model.name, model.source) == (str(before), b"old onnx")
+    assert (model.compiler_config, model.source) == ({"cwd": str(before)}, b"old onnx")
     made = sync.load(str(folder), "Made", "v2.0", 3, trust_code=True)
-    assert (made.source, made.family) == (b"old onnx" * 3, "shared")
+    assert (made.source, made.doc) == (b"old onnx" * 3, "shared")
+    assert (made.name, made.family, made.version) == ("Made", "Nets", "v2.0")
     assert (Path.cwd(), sys.path) == (before, path)
     assert not [m for m in set(sys.modules) - modules if "registry_" in m]
 

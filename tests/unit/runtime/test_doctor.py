@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.runtime import doctor
-from furiosa_models.runtime.backends import litert, openvino
+from furiosa_models.runtime.backends import furiosa, litert, openvino
 
 from .fake_vendor import forget, install_with_device
 
@@ -23,14 +23,25 @@ def facts() -> dict[str, doctor.Fact]:
 
 def test_a_machine_without_an_npu() -> None:
     found = facts()
-    assert found["vendor runtime"].finding == "not installed"
-    assert found["NPU"].is_fine is False
-    assert "pip install furiosa-runtime" in found["NPU"].advice
-    assert found["compiler"].finding == "no furiosa-compiler that answers"
+    assert found["NPU"].finding == "none; models run without one"
+    assert {"vendor runtime", "driver library", "compiler", "device files"}.isdisjoint(found)
     assert found["models run on"].finding == "the CPU, by ONNX Runtime"
+    assert found["models run on"].advice == "no NPU"
+    assert all(fact.is_fine is not False for fact in found.values())
+    assert not any("furiosa-runtime" in fact.advice for fact in found.values())
     assert found["ONNX Runtime"].finding.startswith("1.")
     assert found["cache"].is_fine
     assert found["compiled programs"].finding.startswith("0 with 0 MiB")
+
+
+def test_a_machine_with_an_npu_and_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(furiosa, "device_files", lambda: [Path("/dev/npu0")])
+    found = facts()
+    assert found["NPU"].is_fine is False
+    assert "pip install furiosa-runtime" in found["NPU"].advice
+    assert "pip install furiosa-runtime" in found["models run on"].advice
+    assert found["device files"].finding == "/dev/npu0"
+    assert found["compiler"].finding == "no furiosa-compiler that answers"
 
 
 def test_backends_that_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,4 +84,5 @@ def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     compiler.write_text("#!/bin/sh\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(furiosa, "device_files", lambda: [Path("/dev/npu0")])
     assert facts()["compiler"].finding == "no furiosa-compiler that answers"

@@ -1,122 +1,88 @@
-"""Labels in pictures: letters of every script, or a word about those that no font has."""
+"""Pictures: what is drawn is seen, and stays in the picture."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator
-from pathlib import Path
+import itertools
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from furiosa_models.errors import FuriosaModelsError
-from furiosa_models.tasks import fonts
-from furiosa_models.tasks.detection import Detections
+from furiosa_models.tasks import Classification, Detections, Poses
+from furiosa_models.tasks.draw import Canvas, class_color
 
-NAMES = {
-    "Latin": ("car", "bus"),
-    "accents": ("mélange", "mêlange"),
-    "Cyrillic": ("кот", "дом"),
-    "Greek": ("γάτα", "λύκο"),
-    "Chinese": ("汽车", "火车"),
-    "Korean": ("고양이", "강아지"),
-    "Arabic": ("قطة", "كلب"),
-    "Thai": ("แมว", "หมา"),
-    "emoji": ("🐱", "🐶"),
-    "mixed": ("cat 汽", "cat 火"),
-}
+GRAY = np.full((240, 320, 3), 128, np.uint8)
 
 
-def forget() -> None:
-    for function in (fonts._path_for, fonts._lacked, fonts._of_system, fonts._tell):
-        function.cache_clear()
+def rows_of(picture: npt.NDArray[np.uint8], color: tuple[int, int, int]) -> npt.NDArray[np.intp]:
+    """Rows in which a color fills much of the width."""
+    return np.flatnonzero((picture == np.array(color)).all(axis=2).sum(axis=1) > 20)
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("FURIOSA_MODELS_FONT", raising=False)
-    forget()
-    yield
-    forget()
+def test_every_class_has_a_line_of_its_own_the_best_first() -> None:
+    ids = np.array([3, 40, 7, 99, 12])
+    scores = np.array([0.5, 0.2, 0.1, 0.1, 0.1], np.float32)
+    found = Classification(ids, scores, [f"a class of number {i}" for i in ids])
+    picture = np.asarray(found.plot(GRAY))
+    tops = [rows_of(picture, class_color(int(i))).min() for i in ids]
+    assert tops == sorted(tops)
+    assert tops[0] == 0
+    assert all(below - above > 10 for above, below in itertools.pairwise(tops))
 
 
-@pytest.fixture
-def without_fonts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A system that has none."""
-    monkeypatch.setattr(fonts, "_folders", lambda: iter([str(tmp_path)]))
-
-
-def drawn(name: str) -> npt.NDArray[np.uint8]:
-    box = np.array([[20, 60, 180, 180]], np.float32)
-    found = Detections(box, np.array([0.9], np.float32), np.array([0]), [name])
-    return np.asarray(found.plot(np.zeros((200, 200, 3), np.uint8)))
-
-
-@pytest.mark.parametrize("script", NAMES)
-def test_two_names_never_look_the_same(script: str) -> None:
-    one, other = NAMES[script]
-    assert not np.array_equal(drawn(one), drawn(other))
-
-
-@pytest.mark.usefixtures("without_fonts")
-@pytest.mark.parametrize("script", [name for name in NAMES if name != "Latin"])
-def test_letters_that_no_font_has_are_told(script: str, caplog: pytest.LogCaptureFixture) -> None:
-    one, other = NAMES[script]
-    with caplog.at_level(logging.WARNING):
-        assert not np.array_equal(drawn(one), drawn(other))
-        drawn(one)
-    if not caplog.records:
-        pytest.skip("the font of this Pillow has the letters")
-    letter = next(char for char in one if char in fonts._lacked(frozenset(one), None))
-    assert sum(letter in record.getMessage() for record in caplog.records) == 1
-    assert "FURIOSA_MODELS_FONT" in caplog.text
-    told = fonts._lacked(frozenset(one), None)
-    assert fonts.fitting(one, 20)[1] == "".join(
-        char if char not in told else f"\\u{ord(char):04x}" for char in one
+def test_a_small_picture_has_the_lines_that_fit() -> None:
+    found = Classification(
+        np.arange(50), np.ones(50, np.float32), [f"class {i}" for i in range(50)]
     )
+    picture = np.asarray(found.plot(GRAY[:60]))
+    assert picture.shape == (60, 320, 3)
+    assert len(rows_of(picture, class_color(0)))
 
 
-def test_ascii_letters_need_no_other_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(fonts, "_folders", refuse)
-    for text in ("car", "hot dog 0.93"):
-        assert fonts.fitting(text, 20) == (fonts.plain(20), text)
-
-
-def system_font() -> str:
-    for path in fonts._of_system():
-        if not fonts._lacked(frozenset("кот"), path):
-            return path
-    pytest.skip("no font here has Cyrillic letters")
+@pytest.mark.parametrize("count", [2, 6, 12])
+def test_labels_do_not_hide_each_other(count: int) -> None:
+    boxes = np.array([[60, 80, 200, 180]] * count, np.float32) + np.arange(count)[:, None]
+    scores = np.linspace(0.9, 0.3, count, dtype=np.float32)
+    found = Detections(boxes, scores, np.arange(count), [f"thing {i}" for i in range(count)])
+    canvas = Canvas.of(GRAY)
+    for item in found:
+        canvas.label(list(item.boundingbox), item.label, class_color(item.index))
+    for (x, y, w, h), (a, b, c, d) in itertools.combinations(canvas.taken, 2):
+        assert x + w <= a or a + c <= x or y + h <= b or b + d <= y
+    assert np.asarray(found.plot(GRAY)).shape == GRAY.shape
 
 
-def test_a_font_that_the_user_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = system_font()
-    monkeypatch.setattr(fonts, "_folders", lambda: iter([str(tmp_path)]))
-    forget()
-    monkeypatch.setenv("FURIOSA_MODELS_FONT", path)
-    font, text = fonts.fitting("кот", 20)
-    assert (getattr(font, "path", None), text) == (path, "кот")
-    assert not np.array_equal(drawn("кот"), drawn("дом"))
+@pytest.mark.parametrize(
+    "box",
+    [
+        [0, 0, 320, 240],
+        [300, 220, 319, 239],
+        [-50, -50, -10, -10],
+        [310, 0, 400, 20],
+        [0, 230, 500, 900],
+        [150, 100, 150, 100],
+    ],
+)
+def test_labels_stay_in_the_picture(box: list[float]) -> None:
+    canvas = Canvas.of(GRAY)
+    canvas.label(box, "a label of some length", (255, 0, 0))
+    ((x, y, width, height),) = canvas.taken
+    assert 0 <= x <= x + width <= 320
+    assert 0 <= y <= y + height <= 240
 
 
-def test_a_font_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.ttf"
-    bad.write_bytes(b"no font")
-    for path in (bad, tmp_path / "none.ttf"):
-        forget()
-        monkeypatch.setenv("FURIOSA_MODELS_FONT", os.fspath(path))
-        with pytest.raises(FuriosaModelsError, match=r"FURIOSA_MODELS_FONT=.*cannot be read"):
-            drawn("кот")
+def test_a_label_that_is_longer_than_the_picture_begins_in_it() -> None:
+    canvas = Canvas.of(GRAY)
+    canvas.label([200, 100, 300, 200], "a very long label " * 8, (255, 0, 0))
+    assert canvas.taken[0][0] == 0
 
 
-def test_a_damaged_font_of_the_system_is_passed_by(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "bad.ttf").write_bytes(b"no font")
-    monkeypatch.setattr(fonts, "_folders", lambda: iter([str(tmp_path)]))
-    assert fonts.fitting("кот", 20)[1] == "\\u043a\\u043e\\u0442"
+def test_people_have_boxes_skeletons_and_scores() -> None:
+    points = np.zeros((1, 17, 3), np.float32)
+    points[0, :, 0], points[0, :, 1] = np.linspace(100, 200, 17), np.linspace(80, 200, 17)
+    points[0, :, 2] = 0.9
+    poses = Poses(np.array([[90, 70, 210, 210]], np.float32), np.array([0.8], np.float32), points)
+    picture = np.asarray(poses.plot(GRAY))
+    changed = (picture != GRAY).any(axis=2)
+    assert changed[70:210, 90:210].any()
+    assert not changed[215:, :].any()

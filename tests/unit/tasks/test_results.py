@@ -64,8 +64,8 @@ def test_export() -> None:
     assert rows == found.to_dict()
     assert rows[0] == {"label": "dog", "index": 2, "score": 0.75, "box": [1, 2, 11, 22]}
     coco = found.to_coco(7)
-    assert coco[0] == {"image_id": 7, "category_id": 2, "bbox": [1, 2, 10, 20], "score": 0.75}
-    assert found.to_coco(7, category_ids=[0, 17, 18])[0]["category_id"] == 18
+    assert coco[0] == {"image_id": 7, "category_id": 18, "bbox": [1, 2, 10, 20], "score": 0.75}
+    assert found.to_coco(7, category_ids=[0, 1, 2])[0]["category_id"] == 2
 
 
 def test_a_missing_package_gives_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,118 @@
+r"""Measure a detector on labelled photos: mAP, and the threshold of the best F1.
+
+    python artifacts/measure.py SSDMobileNetV2 --images ../photos --labels ../instances.json
+
+The best F1 is that of all photos together: a detection is right if it overlaps a labelled box of
+its class, which none with a higher score has taken, by half or more. Boxes of crowds are left out.
+What it prints goes into `zoo.json`: `head.score_threshold`, and the accuracy at that threshold.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from furiosa_models.catalog import get_model
+from furiosa_models.evaluation import evaluate
+from furiosa_models.ops.boxes import box_convert, box_iou
+from furiosa_models.tasks.coco import Annotations, read_annotations
+
+OVERLAP = 0.5
+LEAST = 0.05
+STEPS = np.round(np.arange(LEAST, 0.95, 0.01), 2)
+
+
+class Point(NamedTuple):
+    """An operating point: a threshold, and what comes of it."""
+
+    threshold: float
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+
+def main() -> None:
+    """Measure one model."""
+    options = parse_arguments()
+    with get_model(options.model, weights=options.weights) as model:
+        figures = evaluate(model, options.images, options.labels).figures
+        found = operating_points(model, options.images, read_annotations(options.labels))
+        default = model.head.score_threshold  # type: ignore[attr-defined]  # a detector has it
+    print(options.model, model.weights, {name: round(value, 4) for name, value in figures.items()})
+    for title, point in (
+        ("default", min(found, key=lambda p: abs(p.threshold - default))),
+        ("best F1", max(found, key=lambda p: p.f1)),
+    ):
+        print(
+            f"{title}: score_threshold {point.threshold:.2f}, precision {point.precision:.3f}, "
+            f"recall {point.recall:.3f}, F1 {point.f1:.3f}"
+        )
+
+
+def operating_points(model: Any, images: Path, annotations: Annotations) -> list[Point]:
+    """Precision and recall at each threshold."""
+    truth: dict[tuple[int, int], list[list[float]]] = defaultdict(list)
+    for annotation in annotations.document["annotations"]:
+        if not annotation["iscrowd"]:
+            truth[annotation["image_id"], annotation["category_id"]].append(annotation["bbox"])
+    photos = [images / name for name in annotations.images.values()]
+    results = model.predict(photos, score_threshold=LEAST, stream=True)
+    scores: list[float] = []
+    right: list[bool] = []
+    for image_id, found in zip(annotations.images, results, strict=True):
+        ids = annotations.ids_of(found.names)
+        taken: dict[int, set[int]] = defaultdict(set)
+        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True):
+            category = ids.get(label, -1)
+            scores.append(float(score))
+            right.append(matches(box, truth[image_id, category], taken[category]))
+    total = sum(map(len, truth.values()))
+    values, hits = np.array(scores), np.array(right)
+    points = []
+    for threshold in STEPS.tolist():
+        kept = values > threshold
+        points.append(
+            Point(
+                threshold,
+                float(hits[kept].mean()) if kept.any() else 1.0,
+                float(hits[kept].sum() / total),
+            )
+        )
+    return points
+
+
+def matches(box: npt.NDArray[np.float32], boxes: list[list[float]], taken: set[int]) -> bool:
+    """Whether a box overlaps a labelled one that is still free, which it then takes."""
+    if not boxes:
+        return False
+    corners = box_convert(np.array(boxes, np.float32), "xywh", "xyxy")
+    overlaps = box_iou(box[None], corners)[0]
+    for i in np.argsort(-overlaps).tolist():
+        if overlaps[i] >= OVERLAP and i not in taken:
+            taken.add(i)
+            return True
+    return False
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--weights")
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

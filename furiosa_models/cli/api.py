@@ -1,0 +1,150 @@
+"""What the command does, as functions, under the names of furiosa-models 0.10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from .. import catalog
+from ..enums import Platform
+from ..errors import ModelNotFound
+from ..model import Model
+
+__all__ = [
+    "decorate_result",
+    "decorate_with_bar",
+    "get_model",
+    "get_model_list",
+    "normalize",
+    "prettified_task_type",
+    "run_inferences",
+    "serve_model",
+    "time_with_proper_suffix",
+]
+
+_BAR = "-" * 70
+
+
+def normalize(text: str) -> str:
+    """Return the letters and digits of a name, without case."""
+    return "".join(c for c in text if c.isalnum()).casefold()
+
+
+def prettified_task_type(model: type[Model[Any]] | Model[Any]) -> str:
+    """Return what a model does, in words: `Object Detection`."""
+    cls = model if isinstance(model, type) else type(model)
+    return cls().vision_task.name.replace("_", " ").title()
+
+
+def get_model_list(
+    filter_func: Callable[[type[Model[Any]]], bool] | None = None,
+) -> list[list[str]]:
+    """Return name, description, task and postprocessors of each model.
+
+    Args:
+        filter_func: Whether the list has the model of a class; all by default.
+    """
+    rows = []
+    for name in catalog.list_models():
+        cls = catalog.model_class(name)
+        if filter_func is None or filter_func(cls):
+            platforms = ", ".join(platform.name.title() for platform in cls.postprocessor_map)
+            rows.append([name, cls.__doc__ or "", prettified_task_type(cls), platforms])
+    return rows
+
+
+def get_model(model_name: str) -> type[Model[Any]] | None:
+    """Return the class of a model by its name; None where there is none of that name."""
+    try:
+        return catalog.model_class(model_name)
+    except ModelNotFound:
+        return None
+
+
+def decorate_with_bar(string: str) -> str:
+    """Return a title between two bars."""
+    return f"{_BAR}\n{string}\n{_BAR}"
+
+
+def time_with_proper_suffix(t: float, digits: int = 5) -> str:
+    """Return a time in the largest unit that gives at least one of it.
+
+    Args:
+        t: Seconds.
+        digits: Digits after the point.
+    """
+    for unit in ("sec", "ms", "us"):
+        if t >= 1:
+            return f"{t:.{digits}f} {unit}"
+        t *= 1e3
+    return f"{t:.{digits}f} ns"
+
+
+def decorate_result(
+    total_time: float, queries: int, header: str = "", digits: int = 5, newline: bool = True
+) -> str:
+    """Return a section of what `bench` prints.
+
+    Args:
+        total_time: Seconds in all.
+        queries: Number of photos.
+        header: Title.
+        digits: Digits after the point.
+        newline: Whether an empty line ends it.
+    """
+    lines = [
+        decorate_with_bar(header),
+        f"Total elapsed time: {time_with_proper_suffix(total_time, digits)}",
+        f"QPS: {queries / total_time:.{digits}f}",
+        f"Avg. elapsed time / sample: {time_with_proper_suffix(total_time / queries, digits)}",
+    ]
+    return "\n".join([*lines, ""] if newline else lines)
+
+
+def run_inferences(
+    model_cls: type[Model[Any]],
+    input_paths: Sequence[str],
+    postprocess: str | None = None,
+    device_str: str | None = None,
+) -> None:
+    """Measure a model on photos, and print what `bench` prints.
+
+    Args:
+        model_cls: Class of the model.
+        input_paths: The photos.
+        postprocess: What postprocessing runs on.
+        device_str: As for `predict`.
+    """
+    from ..benchmark import SECTIONS, benchmark
+
+    with model_cls(postprocessor_type=postprocess or Platform.RUST) as model:
+        measured = benchmark(model, input_paths, device=device_str)
+    photos = len(measured.seconds)
+    click.echo(f"Run benchmark on {photos} input samples ...")
+    for title in SECTIONS:
+        total = measured.section(title)["total_s"]
+        click.echo(decorate_result(total, photos, title, newline=title != [*SECTIONS][-1]))
+
+
+def serve_model(
+    model_cls: type[Model[Any]],
+    postprocess: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    device_str: str | None = None,
+) -> None:
+    """Serve a model over HTTP, as `serve` does.
+
+    Args:
+        model_cls: Class of the model.
+        postprocess: What postprocessing runs on.
+        host: Address to listen on.
+        port: Port to listen on.
+        device_str: As for `predict`.
+    """
+    from .serve_ import serve
+
+    model = model_cls(postprocessor_type=postprocess or Platform.RUST)
+    serve(model, host=host, port=port, device=device_str)

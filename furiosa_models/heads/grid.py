@@ -1,0 +1,144 @@
+"""Heads of anchor-free networks that give numbers by cell: YOLOX and NanoDet.
+
+YOLOX (Ge et al. 2021, arXiv:2107.08430): a cell has an offset of the center in cells, the logarithm
+of width and height in cells, objectness and classes. NanoDet (after Generalized Focal Loss, Li et
+al. 2020, arXiv:2006.04388): a cell has a score for each class, and for each side of the box a
+distribution over its distance in cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..enums import Platform
+from ..errors import ShapeError
+from ..labels import class_names
+from ..ops.scores import softmax
+from ..spec import GraphFacts, Head, ImageContext, ImageInput
+from ..tasks.detection import DETECTION, Detections, DetectionTask
+from .boxes import BoxesHead
+
+__all__ = ["GridHead"]
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+_YOLOX_STRIDES = (8, 16, 32)
+_NANODET_MEAN, _NANODET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, slots=True)
+class GridHead(Head):
+    """Boxes by cell, without anchors.
+
+    Attributes:
+        size: Height and width of the network's input.
+        kind: `yolox` or `nanodet`.
+        strides: Pixels from cell to cell, of each level.
+        bins: Bins of the distribution of a distance, of NanoDet.
+        score_threshold: Score that a detection exceeds.
+        iou_threshold: Largest overlap of two detections of one class.
+    """
+
+    task: ClassVar[DetectionTask] = DETECTION
+
+    size: tuple[int, int]
+    kind: Literal["yolox", "nanodet"] = "yolox"
+    strides: tuple[int, ...] = _YOLOX_STRIDES
+    bins: int = 8
+    score_threshold: float = 0.3
+    iou_threshold: float = 0.45
+
+    def input_for(self, graph: GraphFacts) -> ImageInput | None:
+        """Return the input of the authors: YOLOX takes BGR 0..255 at the upper left."""
+        del graph
+        if self.kind == "yolox":
+            return ImageInput(size=self.size, resize="letterbox", pad_at="end", color="bgr")
+        return ImageInput(
+            size=self.size, resize="stretch", color="bgr", mean=_NANODET_MEAN, std=_NANODET_STD
+        )
+
+    def with_labels(
+        self, labels: tuple[str, ...] | None, graph: GraphFacts
+    ) -> tuple[Head, tuple[str, ...]]:
+        """Return the head and the table of labels; see `Head.with_labels`."""
+        width = graph.outputs[0].shape[-1]
+        taken = 5 if self.kind == "yolox" else 4 * self.bins if len(graph.outputs) == 1 else 0
+        return self, labels or () if width is None else class_names(labels, width - taken)
+
+    def decode(
+        self,
+        outputs: Sequence[npt.NDArray[Any]],
+        contexts: Sequence[ImageContext],
+        names: Sequence[str],
+        platform: Platform,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+    ) -> list[Detections]:
+        """Return the detections of each photo; arguments and errors are those of `BoxesHead`."""
+        cells = _cells(self.size, self.strides)
+        decode = self._yolox if self.kind == "yolox" else self._nanodet
+        rows = decode([np.asarray(output, np.float32) for output in outputs], cells)
+        boxes = BoxesHead(
+            self.size,
+            objectness=self.kind == "yolox",
+            box_format="cxcywh" if self.kind == "yolox" else "xyxy",
+            score_threshold=self.score_threshold,
+            iou_threshold=self.iou_threshold,
+        )
+        return boxes.decode(
+            [rows],
+            contexts,
+            names,
+            platform,
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+        )
+
+    def _yolox(self, outputs: Sequence[Floats], cells: Floats) -> Floats:
+        rows: Floats = outputs[0]
+        self._check(rows.shape[1], len(cells))
+        rows = rows.copy()
+        rows[..., :2] = (rows[..., :2] + cells[:, :2]) * cells[:, 2:]
+        with np.errstate(over="ignore"):
+            rows[..., 2:4] = np.exp(rows[..., 2:4]) * cells[:, 2:]
+        return rows
+
+    def _nanodet(self, outputs: Sequence[Floats], cells: Floats) -> Floats:
+        if len(outputs) == 1:
+            scores = outputs[0][..., : -4 * self.bins]
+            distances = outputs[0][..., -4 * self.bins :]
+        else:
+            finest_first = sorted(outputs, key=lambda output: -output.shape[1])
+            sides = [o for o in finest_first if o.shape[-1] == 4 * self.bins]
+            classes = [o for o in finest_first if o.shape[-1] != 4 * self.bins]
+            distances, scores = np.concatenate(sides, axis=1), np.concatenate(classes, axis=1)
+        self._check(scores.shape[1], len(cells))
+        parts = softmax(distances.reshape(-1, self.bins)).reshape(*distances.shape[:2], 4, -1)
+        reach = (parts @ np.arange(self.bins, dtype=np.float32)) * cells[:, 2:]
+        center = (cells[:, :2] + np.float32(0.5)) * cells[:, 2:]
+        corners = np.concatenate((center - reach[..., :2], center + reach[..., 2:]), axis=2)
+        found: Floats = np.concatenate((corners, scores), axis=2)
+        return found
+
+    def _check(self, rows: int, cells: int) -> None:
+        if rows != cells:
+            msg = f"expected {cells} cells of strides {self.strides} at {self.size}, got {rows}"
+            raise ShapeError(msg)
+
+
+@lru_cache(maxsize=8)
+def _cells(size: tuple[int, int], strides: tuple[int, ...]) -> Floats:
+    """Column, row and stride of every cell, (N, 3)."""
+    found = []
+    for stride in strides:
+        height, width = -(-size[0] // stride), -(-size[1] // stride)
+        y, x = np.mgrid[:height, :width].reshape(2, -1)
+        found.append(np.stack((x, y, np.full_like(x, stride)), axis=1))
+    return np.concatenate(found).astype(np.float32)

@@ -1,0 +1,61 @@
+"""What the arrays of a checkpoint show of the network that they are of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Shown", "params_of"]
+
+_YOLOV5_PREDICTOR = re.compile(r"^(model\.\d+)\.m\.0\.weight$")
+_YOLOV5_ANCHORS = 3
+_CLASSIFIERS = frozenset({"efficientnet", "efficientnet_v2", "mobilenet_v2", "resnet"})
+_CLASSIFIER_LAYERS = ("fc.weight", "_fc.weight", "classifier.weight", "classifier.1.weight")
+_SLIM_PREDICTOR = "BoxPredictor_0/ClassPredictor/weights"
+_SLIM_ANCHORS = 3
+
+
+class Shown(NamedTuple):
+    """What a checkpoint shows.
+
+    Attributes:
+        params: Arguments of the network's builder.
+        head: Fields of the head.
+    """
+
+    params: Mapping[str, Any]
+    head: Mapping[str, Any]
+
+
+def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Shown:
+    """Return the number of classes of a checkpoint, and its anchors where it has some.
+
+    Args:
+        network: A name of `furiosa_models.networks.NETWORKS`.
+        arrays: The arrays by the names that the network asks for.
+    """
+    if network == "yolov5":
+        return _yolov5(arrays)
+    if network in _CLASSIFIERS:
+        layers = [arrays[name] for name in _CLASSIFIER_LAYERS if name in arrays]
+        return Shown({"num_classes": int(layers[0].shape[0])} if layers else {}, {})
+    if _SLIM_PREDICTOR in arrays:
+        channels = int(arrays[_SLIM_PREDICTOR].shape[-1])
+        return Shown({"num_classes": channels // _SLIM_ANCHORS}, {})
+    return Shown({}, {})
+
+
+def _yolov5(arrays: Mapping[str, npt.NDArray[Any]]) -> Shown:
+    match = next(filter(None, map(_YOLOV5_PREDICTOR.match, arrays)), None)
+    if match is None:
+        return Shown({}, {})
+    numbers, rest = divmod(int(arrays[match[0]].shape[0]), _YOLOV5_ANCHORS)
+    params = {} if rest or numbers <= 5 else {"num_classes": numbers - 5}
+    anchors = arrays.get(f"{match[1]}.anchors")  # in cells, as this package wants them
+    shape = None if anchors is None else anchors.shape
+    head = {} if anchors is None or shape != (3, 3, 2) else {"anchors": np.array(anchors)}
+    return Shown(params, head)

@@ -1,0 +1,82 @@
+"""int8 in one step: calibrate a program on inputs, and quantize it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from ..errors import FuriosaModelsError
+from .calibrator import Calibrator
+from .methods import CalibrationMethod
+from .quantizer import quantize
+
+__all__ = ["Quantization", "quantize_on"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """What `Model.quantize` reports.
+
+    Attributes:
+        photos: Number of photos that it was calibrated on.
+        size_before: Bytes of the float program.
+        size_after: Bytes of the int8 program.
+        accuracy_before: Figures of the float model by metric, where there were labels.
+        accuracy_after: Figures of the int8 model by metric.
+    """
+
+    photos: int
+    size_before: int
+    size_after: int
+    accuracy_before: Mapping[str, float] | None = None
+    accuracy_after: Mapping[str, float] | None = None
+
+    def __str__(self) -> str:
+        parts = [
+            f"calibrated on {self.photos} photos",
+            f"{self.size_before / 1e6:.1f} MB -> {self.size_after / 1e6:.1f} MB",
+        ]
+        for metric, value in (self.accuracy_before or {}).items():
+            after = (self.accuracy_after or {}).get(metric, float("nan"))
+            parts.append(f"{metric} {value:.4f} -> {after:.4f}")
+        return "; ".join(parts)
+
+
+def quantize_on(
+    program: bytes,
+    inputs: Iterable[npt.NDArray[Any]],
+    *,
+    method: CalibrationMethod | str = CalibrationMethod.PERCENTILE_ASYM,
+    percentage: float = 99.99,
+) -> tuple[bytes, int]:
+    """Return the int8 program of a float one, and the number of inputs that it was calibrated on.
+
+    Args:
+        program: The float program.
+        inputs: Inputs such as it will see.
+        method: How ranges are chosen.
+        percentage: How much of the numbers the percentile methods keep.
+
+    Raises:
+        FuriosaModelsError: There are no inputs, or the program cannot be run on them.
+        ValueError: There is no such method.
+    """
+    try:
+        chosen = CalibrationMethod[method] if isinstance(method, str) else method
+    except KeyError:
+        names = ", ".join(CalibrationMethod.__members__)
+        msg = f"there is no calibration method {method!r}; there are {names}"
+        raise ValueError(msg) from None
+    calibrator = Calibrator(program, chosen, percentage=percentage)
+    count = 0
+    for tensor in inputs:
+        calibrator.collect_data([[tensor]])
+        count += 1
+    if not count:
+        msg = "there is no photo to calibrate on: give at least one, better a hundred"
+        raise FuriosaModelsError(msg)
+    means = calibrator.compute_channel_means()
+    return quantize(program, calibrator.compute_range(), channel_means=means), count

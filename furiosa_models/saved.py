@@ -1,0 +1,163 @@
+"""A saved model: a folder with its graph and `model_info.json`, which says how it is fed and read.
+
+`model_info.json` has the fields of Focoos' ModelInfo. What is ours is in `config`: the class, the
+input, and the head by the name of its class with its fields.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import heads
+from .errors import FuriosaModelsError, WeightsError
+from .spec import Head, ImageInput, ModelSpec
+
+__all__ = ["INFO", "Saved", "is_saved", "read_saved", "write_saved"]
+
+INFO = "model_info.json"
+_GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a folder holds.
+
+    Attributes:
+        graph: The graph's file.
+        class_name: Class of the model that was saved.
+        names: Names of the classes.
+        input: What the network takes.
+        head: What makes results of its outputs.
+        info: All of `model_info.json`.
+    """
+
+    graph: Path
+    class_name: str
+    names: tuple[str, ...]
+    input: ImageInput
+    head: Head
+    info: Mapping[str, Any]
+
+
+def is_saved(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder that holds a saved model."""
+    return (Path(path) / INFO).is_file()
+
+
+def write_saved(
+    folder: str | os.PathLike[str],
+    graph: bytes,
+    spec: ModelSpec,
+    labels: tuple[str, ...],
+    facts: Mapping[str, Any],
+) -> Path:
+    """Write a model into a new folder, all of it or nothing.
+
+    Args:
+        folder: The folder, which must be new or empty.
+        graph: The network, as ONNX or TensorFlow Lite.
+        spec: How it is fed and read.
+        labels: Names of the classes.
+        facts: Further fields of `model_info.json`.
+
+    Raises:
+        FuriosaModelsError: The folder is there and not empty, or cannot be written.
+    """
+    target = Path(folder)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        msg = f"{target} is there already: save into a new folder, or remove it first"
+        raise FuriosaModelsError(msg)
+    kind = "tflite" if graph[4:8] == b"TFL3" else "onnx"
+    info = {
+        **facts,
+        "classes": list(labels),
+        "im_size": list(spec.input.size),
+        "config": {
+            **facts.get("config", {}),
+            "num_classes": len(labels),
+            "input": asdict(spec.input),
+            "head": _head_to_json(spec.head),
+        },
+        "weights_uri": _GRAPHS[kind],
+        "updated_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            (partial / _GRAPHS[kind]).write_bytes(graph)
+            (partial / INFO).write_text(json.dumps(info, indent=4) + "\n", encoding="utf-8")
+            partial.chmod(0o755)
+            if target.exists():
+                target.rmdir()
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    except OSError as error:
+        msg = f"{target} cannot be written: {error.strerror or error}"
+        raise FuriosaModelsError(msg) from error
+    return target
+
+
+def read_saved(folder: str | os.PathLike[str]) -> Saved:
+    """Return what a folder holds.
+
+    Raises:
+        WeightsError: `model_info.json` cannot be read, is none of ours, or its graph is missing.
+    """
+    path = Path(folder) / INFO
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        config = info["config"]
+        graph = Path(folder) / str(info["weights_uri"])
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in config["input"].items()
+        }
+        saved = Saved(
+            graph,
+            str(config["class"]),
+            tuple(map(str, info["classes"])),
+            ImageInput(**values),
+            _head_from_json(config["head"]),
+            info,
+        )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = f"{path} does not describe a saved model: {type(error).__name__}: {error}"
+        raise WeightsError(msg) from error
+    inside = graph.resolve().parent == Path(folder).resolve()
+    if not inside or not graph.is_file():
+        msg = f"{path} names the weights {info['weights_uri']!r}, which are not beside it"
+        raise WeightsError(msg)
+    return saved
+
+
+def _head_to_json(head: Head) -> dict[str, Any]:
+    if type(head).__name__ not in heads.__all__:
+        msg = f"a head of your own, {type(head).__name__}, cannot be saved: only data is"
+        raise FuriosaModelsError(msg)
+    values = {field.name: getattr(head, field.name) for field in fields(head)}  # type: ignore[arg-type]
+    plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+    return {"type": type(head).__name__, **plain}
+
+
+def _head_from_json(values: Mapping[str, Any]) -> Head:
+    options = {
+        k: tuple(v) if isinstance(v, list) and k != "anchors" else v for k, v in values.items()
+    }
+    name = options.pop("type")
+    if name not in heads.__all__:
+        msg = f"unknown head {name!r}: expected one of {', '.join(heads.__all__)}"
+        raise ValueError(msg)
+    made: Head = getattr(heads, name)(**options)
+    return made

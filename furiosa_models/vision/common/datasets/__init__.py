@@ -1,0 +1,1 @@
+"""Labels of data sets, under the import path of furiosa-models 0.8 to 0.10."""

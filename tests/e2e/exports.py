@@ -1,0 +1,114 @@
+"""Exports of trained networks as users bring them, and plain decoders of their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+Floats = npt.NDArray[np.float32]
+
+ANCHORS = np.array(
+    [[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119], [116, 90, 156, 198, 373, 326]],
+    np.float32,
+).reshape(3, 3, 2)
+STRIDES = (8, 16, 32)
+SIZE = 640
+
+
+def exported_yolov5(raw: Path, names: Sequence[str] | None = None) -> onnx.ModelProto:
+    """The authors' export, (1, 25200, 85) with boxes in pixels, of the network with raw maps."""
+    model = onnx.load(raw)
+    graph = model.graph
+    parts = []
+    for level, (output, stride) in enumerate(zip(list(graph.output), STRIDES, strict=True)):
+        side, name = SIZE // stride, f"level{level}/"
+
+        def constant(label: str, value: Any, prefix: str = name) -> str:
+            graph.initializer.append(numpy_helper.from_array(np.asarray(value), prefix + label))
+            return prefix + label
+
+        def node(op: str, inputs: list[str], label: str, prefix: str = name, **options: Any) -> str:
+            graph.node.append(helper.make_node(op, inputs, [prefix + label], **options))
+            return prefix + label
+
+        y, x = np.mgrid[:side, :side].astype(np.float32)
+        grid = np.stack((x, y), -1)[None, None] - np.float32(0.5)
+        split = node("Reshape", [output.name, constant("split", [1, 3, 85, side, side])], "a")
+        scores = node("Sigmoid", [node("Transpose", [split], "b", perm=[0, 1, 3, 4, 2])], "c")
+        axis, two = constant("axis", [4]), constant("two", np.float32(2))
+        center, extent, rest = (
+            node("Slice", [scores, constant(f"{i}f", [i]), constant(f"{i}t", [j]), axis], f"s{i}")
+            for i, j in ((0, 2), (2, 4), (4, 85))
+        )
+        moved = node("Add", [node("Mul", [center, two], "d"), constant("grid", grid)], "e")
+        places = node("Mul", [moved, constant("stride", np.float32(stride))], "f")
+        doubled = node("Mul", [extent, two], "g")
+        anchors = constant("anchors", ANCHORS[level].reshape(1, 3, 1, 1, 2))
+        sizes = node("Mul", [node("Mul", [doubled, doubled], "h"), anchors], "i")
+        joined = node("Concat", [places, sizes, rest], "j", axis=4)
+        parts.append(node("Reshape", [joined, constant("flat", [1, -1, 85])], "k"))
+    graph.node.append(helper.make_node("Concat", parts, ["output0"], axis=1))
+    del graph.output[:]
+    info = helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 25200, 85])
+    graph.output.append(info)
+    if names is not None:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = "names", repr(dict(enumerate(names)))
+    return model
+
+
+def letterboxed(photo: Path, *, end: bool = False) -> tuple[Floats, float, tuple[float, float]]:
+    """A photo in the middle (or at the upper left) of a gray square, RGB 0..1, scale and margin."""
+    image = np.array(Image.open(photo).convert("RGB"))
+    height, width = image.shape[:2]
+    scale = min(SIZE / height, SIZE / width)
+    new = round(height * scale), round(width * scale)
+    resized = cv2.resize(image, new[::-1], interpolation=cv2.INTER_LINEAR)
+    down, across = (0.0, 0.0) if end else ((SIZE - new[0]) / 2, (SIZE - new[1]) / 2)
+    top, left = round(down - 0.1), round(across - 0.1)
+    canvas = np.full((SIZE, SIZE, 3), 114, np.uint8)
+    canvas[top : top + new[0], left : left + new[1]] = resized
+    tensor = canvas.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
+    return tensor, scale, (across, down)
+
+
+def run(model: str | bytes, tensor: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Outputs of ONNX Runtime."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    outputs: list[npt.NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: tensor})
+    return outputs
+
+
+def suppressed(boxes: Floats, scores: Floats, ids: npt.NDArray[Any], overlap: float) -> list[int]:
+    """Greedy suppression by class, as a textbook writes it."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        clashes = False
+        for j in kept:
+            if ids[i] != ids[j]:
+                continue
+            low, high = (
+                np.maximum(boxes[i, :2], boxes[j, :2]),
+                np.minimum(boxes[i, 2:], boxes[j, 2:]),
+            )
+            shared = float(np.prod(np.clip(high - low, 0, None)))
+            areas = [float(np.prod(boxes[k, 2:] - boxes[k, :2])) for k in (i, j)]
+            clashes |= shared / (sum(areas) - shared + 1e-5) > overlap
+        if not clashes:
+            kept.append(i)
+    return kept
+
+
+def corners(boxes: Floats) -> Floats:
+    """Corners of boxes by center and size."""
+    half = boxes[:, 2:] / 2
+    return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)

@@ -1,0 +1,253 @@
+"""What the command does when something is wrong: one line, an exit code, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+from tests.unit.runtime.tiny import make_model
+
+COMMAND = [sys.executable, "-m", "furiosa_models"]
+
+
+def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], input=stdin, capture_output=True, check=False, timeout=120
+    )
+
+
+def one_line(result: subprocess.CompletedProcess[bytes], code: int = 1) -> str:
+    assert result.returncode == code, result.stderr
+    (line,) = [row for row in result.stderr.decode().splitlines() if not row.startswith("Note: ")]
+    return line
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photos" / "a.jpg"
+    path.parent.mkdir()
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(path)
+    return path
+
+
+LITE = ["predict", "efficientnet-lite0", "--weights=random", "--device=cpu"]
+SSD = ["predict", "SSDMobileNet", "--weights=random", "--device=cpu", "--score-threshold=0.999"]
+
+
+@pytest.mark.parametrize("model", ["SSDMobileNet", "SSDResNet34", "YOLOv7w6Pose", "YOLOv5n"])
+def test_a_model_out_of_reach_is_one_line(
+    model: str, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    line = one_line(run("predict", model, photo))
+    assert line.startswith("Error: ")
+    assert len(line) < 240
+    monkeypatch.setenv("FURIOSA_MODELS_TRACEBACK", "1")
+    whole = run("predict", model, photo).stderr.decode()
+    assert "Traceback (most recent call last)" in whole
+
+
+def test_folders_and_ports_that_cannot_be_had(photo: Path) -> None:
+    assert "cannot be made" in one_line(run(*LITE, photo, "-o", photo / "out"))
+    assert "cannot be made" in one_line(run(*LITE, photo, "-o", "/proc/nothing"))
+    for port in ("99999", "-1", "http"):
+        result = run("serve", "efficientnet-lite0", "--weights=random", "--port", port)
+        assert result.returncode == 2
+        assert b"Traceback" not in result.stderr
+
+
+def test_a_cache_that_cannot_be_written(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(photo / "cache"))
+    result = run("fetch", "EfficientNetLite0")
+    assert b"Traceback" not in result.stderr
+
+
+def test_errors_are_inside_the_document(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = photo.with_name("bad.png")
+    bad.write_text("no photo")
+    result = run(*LITE, photo, bad, photo.with_name("none.jpg"), "--json")
+    document = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert [entry["image"] for entry in document["photos"]] == [str(photo)]
+    assert [Path(entry["image"]).name for entry in document["errors"]] == ["bad.png", "none.jpg"]
+    assert "cannot be decoded" in document["errors"][0]["error"]
+    timing = document["timing"]
+    assert timing["photos_per_second"] == pytest.approx(1 / timing["predict_s"])
+    assert document["precision"] == "fp32"
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    failed = run("predict", "SSDResNet34", photo, "--json")
+    error = json.loads(failed.stdout)["error"]
+    assert error["type"] == "ArtifactUnavailable"
+    assert "no set of weights of SSDResNet34" in error["message"]
+
+
+def test_standard_input(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(*LITE, "-", "--json", "-o", out, stdin=photo.read_bytes())
+    (entry,) = json.loads(result.stdout)["photos"]
+    assert entry["image"] == "stdin"
+    assert sorted(path.name for path in out.iterdir()) == ["stdin.jpg", "stdin.json"]
+    direct = json.loads(run(*LITE, photo, "--json").stdout)["photos"][0]
+    assert entry["results"] == direct["results"]
+    assert "'stdin' cannot be decoded" in one_line(run(*LITE, "-", stdin=b"no photo"))
+
+
+def test_a_photo_is_never_overwritten(photo: Path) -> None:
+    before = photo.read_bytes()
+    other = photo.with_name("b.jpg")  # a photo that is no input of the run
+    other.write_bytes(before)
+    photo.with_name("b.json").write_text("mine")
+    second = photo.with_name("b.png")
+    Image.new("RGB", (8, 8)).save(second)
+    for extra in ([], ["--overwrite"]):
+        result = run(*SSD, photo, second, "-o", photo.parent, *extra)
+        assert result.returncode == 0, result.stderr
+        assert photo.read_bytes() == before
+    names = {path.name for path in photo.parent.iterdir()}
+    assert {"a-2.jpg", "a-2.json", "b-2.jpg", "b-2.json"} <= names
+
+
+def test_results_are_replaced_when_asked(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for extra, count in (([], 2), ([], 4), (["--overwrite"], 4)):
+        assert run(*SSD, photo, "-o", out, *extra).returncode == 0
+        assert len([*out.iterdir()]) == count
+    linked = out / "linked.jpg"
+    linked.symlink_to(photo)
+    (out / "linked.json").write_text("mine")
+    source = tmp_path / "linked.jpg"
+    source.symlink_to(photo)
+    before = photo.read_bytes()
+    assert run(*SSD, source, "-o", out, "--overwrite").returncode == 0
+    assert photo.read_bytes() == before
+
+
+def test_two_processes_do_not_share_files(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [*COMMAND, *SSD, str(photo), "-o", str(out)]
+    runs = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(120) for process in runs] == [0, 0, 0]
+    assert len([*out.iterdir()]) == 6
+    assert all(path.stat().st_size for path in out.iterdir())
+
+
+def test_names_that_look_like_numbered_ones(tmp_path: Path) -> None:
+    for name in ("one/a.jpg", "two/a.jpg", "one/a-2.jpg", "two/a.png", "one/a-2-2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    out = tmp_path / "out"
+    assert run(*SSD, tmp_path / "one", tmp_path / "two", "-o", out).returncode == 0
+    assert len([*out.iterdir()]) == 10
+
+
+def test_classes_and_precision(photos: list[Path]) -> None:
+    labels = SSDMobileNet(weights="random").labels
+    loose = ["predict", "SSDMobileNet", "--weights=random", "--score-threshold=0.6", "--json"]
+    every = json.loads(run(*loose, photos[0]).stdout)["photos"][0]["results"]
+    wanted = {every[0]["label"], labels[1]}
+    chosen = json.loads(run(*loose, photos[0], "--classes", ", ".join(wanted)).stdout)
+    assert chosen["photos"][0]["results"] == [r for r in every if r["label"] in wanted]
+    assert b"no class 'unicorn'" in run(*loose, photos[0], "--classes", "unicorn").stderr
+    assert "was not calibrated" in one_line(run(*loose[:-1], photos[0], "--precision", "int8"))
+
+
+def test_a_file_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    own.write_bytes(EfficientNetLite0(weights="random").origin)
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"kind {i}" for i in range(1000)))
+    result = run("predict", own, photos[0], "--labels", names, "--json", "--top-k=2")
+    document = json.loads(result.stdout)
+    assert document["model"] == "Classifier"
+    assert all(row["label"].startswith("kind ") for row in document["photos"][0]["results"])
+    described = json.loads(run("desc", own, "--json").stdout)
+    assert (described["input"]["height"], described["classes"]) == (224, 1000)
+    assert run("bench", own, photos[0], "--task", "classify").returncode == 0
+    assert b"--weights goes with a name" in run("predict", own, photos[0], "--weights=x").stderr
+    assert "model_info.json" in one_line(run("predict", tmp_path, photos[0]))
+    assert "none.onnx" in one_line(run("predict", tmp_path / "none.onnx", photos[0]))
+    tiny = tmp_path / "tiny.onnx"
+    tiny.write_bytes(make_model().SerializeToString())
+    assert "of no detector that is known" in one_line(run("predict", tiny, photos[0]))
+
+
+def test_a_saved_folder_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
+    folder = EfficientNetLite0(weights="random").save(tmp_path / "saved")
+    saved = json.loads(run("predict", folder, photos[0], "--json").stdout)
+    direct = json.loads(run(*LITE, photos[0], "--json").stdout)
+    assert saved["photos"] == direct["photos"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupted_command_gives_130() -> None:
+    code = (
+        "import sys, os, signal, threading, furiosa_models.cli as c\n"
+        "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "sys.argv[1:] = ['predict', 'efficientnet-lite0', '-', '--weights=random']\n"
+        "c.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().decode().strip().splitlines() == ["interrupted"]
+
+
+def test_model_names_are_completed() -> None:
+    env = {
+        **os.environ,
+        "_FURIOSA_MODELS_COMPLETE": "bash_complete",
+        "COMP_WORDS": "furiosa-models predict ssd",
+        "COMP_CWORD": "2",
+    }
+    code = "from furiosa_models.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [
+        f"plain,{name}" for name in ("SSDMobileNet", "SSDMobileNetV2", "SSDResNet34")
+    ]
+    env["COMP_WORDS"] = "furiosa-models desc ./net"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("file,")
+
+
+def test_the_cache_says_whose_its_files_are(photo: Path) -> None:
+    assert run(*LITE, photo).returncode == 0
+    listed = run("cache", "ls").stdout.decode()
+    assert "EfficientNetLite0/random (program)" in listed
+    assert "(built)" not in listed
+    document = json.loads(run("cache", "ls", "--json").stdout)
+    assert [file["name"] for file in document["files"]] == [
+        "EfficientNetLite0/random (facts of the graph)",
+        "EfficientNetLite0/random (program)",
+    ]
+    assert document["compiled"][0]["of"] == "EfficientNetLite0/random (program)"
+
+
+def test_numbers_are_numbers() -> None:
+    described = json.loads(run("desc", "ssd-mobilenet", "--json").stdout)
+    first = described["weights"][0]
+    assert isinstance(first["size"], int)
+    assert first["cached"] is False
+    assert first["accuracy"][0]["value"] == pytest.approx(0.232, abs=0.001)
+    assert described["input"]["height"] == 300
+    assert described["postprocessors"] == ["python", "rust"]
+    assert b"27.3 MB" in run("desc", "ssd-mobilenet").stdout
+
+
+def test_the_list_has_postprocesses() -> None:
+    lines = run("list").stdout.decode().splitlines()
+    assert "Available postprocesses" in lines[0]
+    assert all("Python, Rust" in line for line in lines[1:])

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from furiosa_models import get_model
+from furiosa_models.cli import cli
+from furiosa_models.errors import ModelNotFound
+from furiosa_models.task_models import Classifier, Detector
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+
+
+def test_a_file_is_quantized_and_the_folder_is_a_model(photos: list[Path], tmp_path: Path) -> None:
+    graph = tmp_path / "own.onnx"
+    graph.write_bytes(EfficientNetLite0("random").origin)
+    (tmp_path / "photos").mkdir()
+    for photo in photos[:2]:
+        (tmp_path / "photos" / photo.name).symlink_to(photo)
+    run = CliRunner()
+    arguments = ["quantize", str(graph), "--images", str(tmp_path / "photos"), "--json"]
+    done = run.invoke(cli, [*arguments, "-o", str(tmp_path / "int8")], catch_exceptions=False)
+    assert done.exit_code == 0
+    report = json.loads(done.stdout)
+    assert (report["model"], report["photos"]) == ("Classifier", 2)
+    assert report["size_after"] < report["size_before"]
+    predicted = ["predict", str(tmp_path / "int8"), str(photos[0]), "--json"]
+    found = json.loads(run.invoke(cli, predicted, catch_exceptions=False).stdout)
+    assert len(found["photos"][0]["results"]) == 5
+    again = run.invoke(cli, [*arguments, "-o", str(tmp_path / "int8")])
+    assert "is there already" in str(again.exception)
+
+
+def test_a_file_is_a_model_of_the_task_that_its_outputs_say(tmp_path: Path) -> None:
+    classifier, detector = tmp_path / "a.onnx", tmp_path / "saved"
+    classifier.write_bytes(EfficientNetLite0("random").origin)
+    SSDMobileNet("random").save(detector)
+    assert isinstance(get_model(str(classifier)), Classifier)
+    assert isinstance(get_model(str(detector)), Detector)
+    with pytest.raises(ModelNotFound, match=r"there is no model .*none\.onnx"):
+        get_model(str(tmp_path / "none.onnx"))

@@ -1,0 +1,144 @@
+"""Models that are saved, quantized, and read again."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from furiosa_models import Classifier, Detector
+from furiosa_models.errors import FuriosaModelsError, LabelsError, WeightsError
+from furiosa_models.saved import read_saved
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv5n
+
+
+@pytest.fixture(scope="module")
+def classifier() -> EfficientNetLite0:
+    return EfficientNetLite0("random")
+
+
+def test_a_saved_model_is_read_back_bit_for_bit(photos: list[Path], tmp_path: Path) -> None:
+    model = SSDMobileNet("random", head={"score_threshold": 0.5})
+    expected = model.predict(photos[0], device="cpu")
+    folder = model.save(tmp_path / "new" / "saved")
+    assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "model_info.json"]
+    for cls in (SSDMobileNet, Detector):
+        copy = cls(folder)
+        assert copy.origin == model.origin
+        assert (copy.labels, copy.input, copy.head) == (model.labels, model.input, model.head)
+        found = copy.predict(photos[0], device="cpu")
+        np.testing.assert_array_equal(found.boxes, expected.boxes)
+        assert found == expected
+
+
+def test_what_is_saved_has_the_fields_of_model_info(
+    classifier: EfficientNetLite0, tmp_path: Path
+) -> None:
+    info = json.loads((classifier.save(tmp_path / "saved") / "model_info.json").read_text())
+    fields = "name model_family classes im_size task config ref focoos_model status description "
+    fields += "train_args weights_uri val_dataset val_metrics focoos_version latency training_info "
+    assert set(info) == {*fields.split(), "updated_at"}
+    assert (info["task"], info["im_size"], len(info["classes"])) == (
+        "classification",
+        [224] * 2,
+        1000,
+    )
+
+
+def test_a_folder_that_is_not_empty_stays_as_it_is(
+    classifier: EfficientNetLite0, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FuriosaModelsError, match="is there already"):
+        classifier.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "empty").mkdir()
+    assert read_saved(classifier.save(tmp_path / "empty")).class_name == "EfficientNetLite0"
+
+
+def test_a_saved_model_of_another_class_is_an_error(
+    classifier: EfficientNetLite0, tmp_path: Path, photos: list[Path]
+) -> None:
+    folder = classifier.save(tmp_path / "saved")
+    with pytest.raises(WeightsError, match="holds a EfficientNetLite0, not a YOLOv5n"):
+        YOLOv5n(folder).predict(photos[0])
+    assert Classifier(folder).predict(photos[0]) == classifier.predict(photos[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weights_uri": "../x.onnx"}, "not beside it"),
+        ({"weights_uri": "gone.onnx"}, "not beside it"),
+        ({"config": {}}, "does not describe a saved model"),
+        ({"config": {"class": "X", "input": {}, "head": {"type": "os"}}}, "does not describe"),
+        ({"classes": None}, "does not describe a saved model"),
+    ],
+)
+def test_a_description_that_is_none(
+    classifier: EfficientNetLite0, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    path = classifier.save(tmp_path / "saved") / "model_info.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(WeightsError, match=said):
+        read_saved(path.parent)
+
+
+def test_quantize_reports_and_gives_a_model_with_the_same_verbs(
+    classifier: EfficientNetLite0, photos: list[Path], tmp_path: Path
+) -> None:
+    results = classifier.predict(photos)
+    rows = [f"{path.name},{found.class_id}" for path, found in zip(photos, results, strict=True)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["file,class_index", *rows]))
+    int8 = classifier.quantize(photos, labels=labels, images=photos[0].parent)
+    report = int8.quantization
+    assert report is not None
+    assert report.photos == len(photos)
+    assert report.size_after < report.size_before / 2
+    assert report.accuracy_before == {"top-1": 1.0, "top-5": 1.0}
+    assert (report.accuracy_after or {})["top-5"] >= 0.6
+    assert "calibrated on 5 photos" in str(report)
+    assert isinstance(int8, EfficientNetLite0)
+    assert classifier.quantization is None
+    found = int8.predict(photos[0])
+    saved = int8.save(tmp_path / "saved")
+    assert EfficientNetLite0(saved).predict(photos[0]) == found
+    assert pickle.loads(pickle.dumps(int8)).predict(photos[0]) == found
+
+
+def test_quantize_needs_photos(classifier: EfficientNetLite0) -> None:
+    with pytest.raises(FuriosaModelsError, match="no photo to calibrate on"):
+        classifier.quantize([])
+    with pytest.raises(ValueError, match="no calibration method 'BEST'"):
+        classifier.quantize([], method="BEST")
+
+
+def test_labels_of_a_users_graph(classifier: EfficientNetLite0, photos: list[Path]) -> None:
+    graph = classifier.origin
+    assert Classifier(graph).labels[:2] == ("class_0", "class_1")
+    names = [f"name {i}" for i in range(1000)]
+    found = Classifier(graph, labels=names).predict(photos[0])
+    assert found.label == f"name {found.class_id}"
+    with pytest.raises(LabelsError, match="1000 classes, and there are 2 labels"):
+        Classifier(graph, labels=["a", "b"]).predict(photos[0])
+    shifted = Classifier(graph, labels=names[1:])  # the first class is a background
+    assert "name 0" not in shifted.labels
+
+
+def test_a_threshold_for_each_class(photos: list[Path]) -> None:
+    model = SSDMobileNet("random")
+    plain = model.predict(photos[0], score_threshold=0.5)
+    label = plain.labels[0]
+    high = model.predict(photos[0], score_threshold={label: 1.0, None: 0.5})
+    assert high == [item for item in plain if item.label != label]
+    assert plain.filter(labels=[label]) == [item for item in plain if item.label == label]
+    assert plain[plain.scores > 0.8] == plain.filter(min_score=0.8)
+    with pytest.raises(ValueError, match="under the key None"):
+        model.predict(photos[0], score_threshold={label: 0.6})
+    with pytest.raises(ValueError, match=r"does not have: \['unicorn'\]"):
+        model.predict(photos[0], score_threshold={"unicorn": 0.6, None: 0.5})
