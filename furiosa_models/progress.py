@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
 
 from .settings import shows_progress
 
-__all__ = ["Bar", "progress_bar"]
+if TYPE_CHECKING:
+    import logging
+
+__all__ = ["Bar", "log_warning", "progress_bar"]
 
 
 class Bar(Protocol):
@@ -22,6 +25,18 @@ class Bar(Protocol):
 class _Silent:
     def update(self, n: int = 1) -> None:
         pass
+
+
+def log_warning(logger: logging.Logger, message: str, *arguments: object) -> None:
+    """Log a line, and lose it where the process has closed the stream that it would go to.
+
+    Args:
+        logger: Whose line it is.
+        message: The line, with `%`.
+        arguments: What is put in.
+    """
+    with suppress(ValueError):  # logging itself raises it
+        logger.warning(message, *arguments)
 
 
 @contextmanager

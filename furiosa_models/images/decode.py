@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FuriosaModelsError, ImageError
+from ..progress import log_warning
 from .budget import MAX_ENCODED_BYTES, MAX_PIXELS, affordable, check_bytes
 from .formats import READ, PhotoFormat, foreign, heif_module, recognize
 from .jpeg import (
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]
 
 _HEAD = 64  # bytes that tell a format
+_PIECE = 4 << 20  # bytes that are read of a stream at once
 _BLOCKS = 8  # of Pillow's, 16 MiB each
 _ORIENTATION = 0x0112
 _HELD = {"WEBP": 18.0, "AVIF": 13.0, "HEIF": 14.0, "SGI": 7.0}
@@ -50,6 +53,10 @@ _HELD = {"WEBP": 18.0, "AVIF": 13.0, "HEIF": 14.0, "SGI": 7.0}
 
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 """Bytes a pixel that Pillow holds; four of every other mode."""
+
+_SLOW = frozenset({"bmp_rle", "ppm", "ppm_plain"})
+_SLOW_PIXELS = 1 << 24
+"""Pillow's decoders that are written in Python, and how much they may be given."""
 
 _JP2_BANDS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "YCbCr": 3}
 
@@ -91,7 +98,7 @@ def decode(
             prepare = partial(prepare, file_size=len(source))
             source = io.BytesIO(source)
         return _by_pillow(source, one, name, wanted, prepare)
-    data = source if isinstance(source, bytes) else read_all(source, name)
+    data = source if isinstance(source, bytes) else _read_file(source, name)
     if one.name == "JPEG":
         return _jpeg(data, one, name, wanted)
     with _named(name, one):
@@ -106,24 +113,39 @@ def decode(
     return _by_pillow(io.BytesIO(data), one, name, wanted, prepare)
 
 
-def read_all(file: BinaryIO, name: str, *, rewind: bool = True) -> bytes:
-    """Read a file into memory, up to the limit.
+def read_all(file: BinaryIO, name: str) -> bytes:
+    """Read what is left of a file object, up to the limit.
 
     Args:
-        file: The file.
+        file: Anything that can be read; a call may give less than it is asked for.
         name: What to call it.
-        rewind: Read from its start, and not from where it stands.
 
     Raises:
-        ImageError: There is more.
+        ImageError: There is more than the limit.
     """
-    if rewind:
-        file.seek(0)
-    data = file.read(MAX_ENCODED_BYTES + 1)
-    if len(data) > MAX_ENCODED_BYTES:
-        msg = f"image {name!r} is larger than {MAX_ENCODED_BYTES} bytes, the limit of what is read"
-        raise ImageError(msg)
-    return data
+    data = file.read(_PIECE)
+    pieces, size = [data], len(data)
+    while data and (data := file.read(_PIECE)):
+        size += len(data)
+        if size > MAX_ENCODED_BYTES:
+            break
+        pieces.append(data)
+    if size > MAX_ENCODED_BYTES:
+        raise ImageError(_too_long(name))
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _read_file(file: BinaryIO, name: str) -> bytes:
+    """Read a file of the file system from its start."""
+    file.seek(0, os.SEEK_END)
+    if file.tell() > MAX_ENCODED_BYTES:
+        raise ImageError(_too_long(name))
+    file.seek(0)
+    return file.read()
+
+
+def _too_long(name: str) -> str:
+    return f"image {name!r} is larger than {MAX_ENCODED_BYTES} bytes, the limit of what is read"
 
 
 def decode_picture(image: PILImage, name: str, wanted: Wanted) -> Pixels:
@@ -137,17 +159,40 @@ def decode_picture(image: PILImage, name: str, wanted: Wanted) -> Pixels:
         raise ImageError(msg)
     with _named(name), named_warnings(name):
         if not _is_loaded(image):
-            if image.format in ("JPEG", "MPO"):
-                _check_jpeg(image, name)
-            else:
-                check_bytes(name, _needed(image), *image.size)
-            file: Any = getattr(image, "fp", None)
-            if image.format == "TIFF" and (pixels := _misread(file, name, wanted)) is not None:
+            if (pixels := _by_own_readers(image, name, wanted)) is not None:
                 return pixels
+            if image.format not in ("JPEG", "MPO"):
+                check_bytes(name, _needed(image), *image.size)
+                _check_time(image, name)
         elif image.width * image.height > MAX_PIXELS:
             check_bytes(name, 3 * image.width * image.height, image.width, image.height)
         image.load()
         return _finished(image, name, wanted, copy=True)
+
+
+def _by_own_readers(image: PILImage, name: str, wanted: Wanted) -> Pixels | None:
+    """Pixels that Pillow would take long for or get wrong, off the picture's file; or None.
+
+    The file is left where it stood.
+    """
+    file: Any = getattr(image, "fp", None)
+    if file is None or image.format not in ("JPEG", "MPO", "PPM", "TIFF"):
+        return None
+    if image.format == "TIFF":
+        return _misread(file, name, wanted)
+    at = file.tell()
+    try:
+        data = _read_file(file, name)
+    finally:
+        file.seek(at)
+    if image.format == "PPM":
+        from .netpbm import decode_netpbm
+
+        return decode_netpbm(data, name)
+    if header := read_header(data):
+        header.check_scans(name)
+        check_bytes(name, len(data) + header.needed(1, 7), *image.size)
+    return None
 
 
 def _jpeg(
@@ -218,12 +263,14 @@ def _prepared(
 ) -> tuple[int, int] | None:
     """Check that an image is not too large; JPEG 2000 can be decoded at a fraction of its size."""
     size = image.height, image.width
+    _check_time(image, name)
     needed = _needed(image) + file_size
     if image.format == "JPEG2000" and wanted.needed and not affordable(needed, *image.size):
         largest = reduction(*size, wanted.needed(*size))
         for factor in (2, 4, 8):
             if factor <= largest and affordable(needed // factor**2 + file_size, 0, 0):
-                logger.warning(
+                log_warning(
+                    logger,
                     "image %r: decoded at 1/%d of its %dx%d pixels, more than the network takes",
                     *(name, factor, image.width, image.height),
                 )
@@ -273,22 +320,24 @@ def _misread(file: Any, name: str, wanted: Wanted) -> Pixels | None:
 
     at = file.tell()
     try:
-        return _plain_tiff(file, name, wanted) if is_misread(read_tags(file)) else None
+        try:
+            misread = is_misread(read_tags(file))
+        except Exception:  # what is wrong with its tags is for Pillow to say
+            return None
+        return _plain_tiff(file, name, wanted) if misread else None
     finally:
         file.seek(at)
 
 
-def _check_jpeg(image: PILImage, name: str) -> None:
-    """Raise ImageError for a JPEG of the caller's that would take too much memory or time."""
-    file: Any = image.fp  # type: ignore[attr-defined]
-    at = file.tell()
-    try:
-        data = read_all(file, name)
-    finally:
-        file.seek(at)
-    if header := read_header(data):
-        header.check_scans(name)
-        check_bytes(name, len(data) + header.needed(1, 7), *image.size)
+def _check_time(image: PILImage, name: str) -> None:
+    """Raise ImageError for a large picture that Pillow decodes in Python."""
+    kinds = {tile[0] for tile in getattr(image, "tile", ())}
+    if image.width * image.height > _SLOW_PIXELS and not kinds.isdisjoint(_SLOW):
+        msg = (
+            f"image {name!r} of {image.width}x{image.height} pixels is compressed in a way that "
+            "takes long to decode: save it as PNG or JPEG"
+        )
+        raise ImageError(msg)
 
 
 def _is_loaded(image: PILImage) -> bool:

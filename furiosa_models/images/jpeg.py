@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ImageError
+from ..progress import log_warning
 from .budget import affordable, check_bytes
 from .warned import named_warnings
 
@@ -155,22 +156,27 @@ class JpegHeader(NamedTuple):
         Raises:
             ImageError: It does not fit, or only at a size below the one that is needed.
         """
+
+        def fits(smaller: int) -> bool:
+            height, width = -(-self.height // smaller), -(-self.width // smaller)
+            return affordable(file_size + self.needed(smaller, bytes_per_pixel), width, height)
+
+        if fits(factor):
+            return factor
+        whole = file_size + self.needed(1, bytes_per_pixel)
         largest = 1
         if needed is not None and self.height * self.width <= _MOST_REDUCED:
             largest = reduction(self.height, self.width, needed(self.height, self.width))
-        for smaller in (factor, 2, 4, 8):
-            bytes_ = file_size + self.needed(smaller, bytes_per_pixel)
-            height, width = -(-self.height // smaller), -(-self.width // smaller)
-            if factor <= smaller <= max(factor, largest) and affordable(bytes_, width, height):
-                if smaller > factor:
-                    logger.warning(
-                        "image %r: decoded at 1/%d of its %dx%d pixels, more than the network "
-                        "takes; whole it would take %.0f MB",
-                        *(name, smaller, self.width, self.height),
-                        (file_size + self.needed(1, bytes_per_pixel)) / 1e6,
-                    )
+        for smaller in (2, 4, 8):
+            if factor < smaller <= largest and fits(smaller):
+                log_warning(
+                    logger,
+                    "image %r: decoded at 1/%d of its %dx%d pixels, more than the network takes; "
+                    "whole it would take %.0f MB",
+                    *(name, smaller, self.width, self.height, whole / 1e6),
+                )
                 return smaller
-        check_bytes(name, file_size + self.needed(factor, bytes_per_pixel), self.width, self.height)
+        check_bytes(name, whole, self.width, self.height)
         return factor
 
 

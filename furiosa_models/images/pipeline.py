@@ -23,7 +23,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy.typing as npt
 
 from ..errors import ImageError, ShapeError
-from ..progress import Bar
+from ..progress import Bar, log_warning
 from ..runtime.machine import available_cpus, workers
 from .jpeg import Resized
 from .modes import Background
@@ -254,6 +254,6 @@ def _tell(bad: _Bad, on_error: OnError) -> None:
     if on_error == "raise" or not isinstance(bad.error, ImageError):
         raise bad.error
     if on_error == "skip":
-        logger.warning("skipped: %s", bad.error)
+        log_warning(logger, "skipped: %s", bad.error)
     else:
         on_error(bad.source, bad.error)

@@ -274,7 +274,7 @@ def _from_file(name: str, wanted: Wanted) -> DecodedImage:
         with open(name, "rb", opener=_open_at_once) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return _decoded(file, name, wanted)
-            data = read_all(file, name, rewind=False)
+            data = read_all(file, name)
     except ImageError:
         raise
     except OSError as error:
@@ -303,7 +303,7 @@ def _from_stream(source: Any) -> EncodedPhoto:
     """Read a file object from where it stands."""
     name = str(getattr(source, "name", "<file object>"))
     try:
-        data: object = read_all(source, name, rewind=False)
+        data: object = read_all(source, name)
     except ImageError:
         raise
     except Exception as error:  # a file object is anyone's code

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ..errors import ImageError
+from ..progress import log_warning
 from . import video
 from .formats import suffixes
 from .read import DecodedImage, EncodedPhoto, ImageSource, is_file_like, is_url
@@ -111,7 +112,7 @@ def list_files(source: str | os.PathLike[str]) -> list[str]:
     name = _name(source)
     files, left_out = _listed(name)
     if left_out:
-        logger.warning("%r: left out %s", name, _told(left_out))
+        log_warning(logger, "%r: left out %s", name, _told(left_out))
     if not files:
         wanted = ", ".join(sorted(_readable()))
         msg = f"{name!r} holds no image or video (looked for {wanted})"
@@ -157,7 +158,7 @@ def _below(folder: str, *, hidden: bool = False) -> Iterator[str]:
     visited = {_identity(folder)}
 
     def told(error: OSError) -> None:
-        logger.warning("%r: left out: %s", error.filename, error.strerror)
+        log_warning(logger, "%r: left out: %s", error.filename, error.strerror)
 
     for at, folders, files in os.walk(folder, followlinks=True, onerror=told):
         yield from (str(Path(at, file)) for file in files if hidden or not file.startswith("."))

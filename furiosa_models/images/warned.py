@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ..progress import log_warning
+
 __all__ = ["named_warnings"]
 
 logger = logging.getLogger(__name__)
@@ -79,4 +81,4 @@ def _log(message: Warning | str, category: type[Warning], *place: Any, **more: A
     if _decoding.name is None:  # of another thread
         _show(message, category, *place, **more)
     else:
-        logger.warning("image %r: %s", _decoding.name, message)
+        log_warning(logger, "image %r: %s", _decoding.name, message)

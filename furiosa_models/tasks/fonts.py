@@ -15,6 +15,7 @@ from PIL import ImageFont
 
 from .. import settings
 from ..errors import FuriosaModelsError
+from ..progress import log_warning
 
 __all__ = ["fitting", "plain"]
 
@@ -147,7 +148,8 @@ def _escaped(char: str) -> str:
 @cache
 def _tell(letters: frozenset[str]) -> None:
     """Log the letters, once."""
-    logger.warning(
+    log_warning(
+        logger,
         "no font here has the letters %s of labels: set FURIOSA_MODELS_FONT to one that has them",
         " ".join(f"{char} ({_escaped(char)})" for char in sorted(letters)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from typing import Any
 
@@ -65,3 +66,19 @@ def test_a_terminal_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress_bar("work", 3) as bar:
         bar.update()
     assert "work" in stream.getvalue()
+
+
+def test_lines_of_the_log_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("furiosa_models.images.pipeline")
+    for stream in (None, Plain(), closed(), Broken()):
+        handler = logging.StreamHandler(stream if stream is not None else Plain())
+        handler.stream = stream  # type: ignore[assignment]
+        monkeypatch.setattr(sys, "stderr", stream)
+        logger.addHandler(handler)
+        try:
+            with SSDMobileNet(weights="random") as model:
+                photos: list[Any] = [b"no photo", np.zeros((8, 8, 3), np.uint8)]
+                options: Any = {"device": "cpu", "score_threshold": 1.0, "on_error": "skip"}
+                assert len(model.predict(photos, **options)) == 1
+        finally:
+            logger.removeHandler(handler)

@@ -201,3 +201,33 @@ def test_large_files_are_not_taken_into_memory(
     for source in (io.BytesIO(data), tmp_path / "a.jpg"):
         with pytest.raises(ImageError, match="larger than 1000 bytes"):
             read_image(source)
+
+
+def run_lengths(width: int, height: int) -> bytes:
+    """A BMP that Pillow's reader in Python would walk through, of one color."""
+    row = b"\xff\x07" * (width // 255) + bytes((width % 255 or 1, 7)) + b"\0\0"
+    body = row * height + b"\0\1"
+    palette = b"".join(bytes((i, i, i, 0)) for i in range(256))
+    start = 54 + len(palette)
+    head = b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start)
+    sizes = 40, width, height, 1, 8, 1, len(body), 0, 0, 256, 0
+    return head + struct.pack("<IiiHHIIiiII", *sizes) + palette + body
+
+
+def test_what_pillow_decodes_in_python_has_its_limit() -> None:
+    assert read_image(run_lengths(300, 200)).rgb[50, 50].tolist() == [7, 7, 7]
+    large = run_lengths(5000, 4000)
+    for source in (large, Image.open(io.BytesIO(large))):
+        with pytest.raises(ImageError, match="takes long to decode"):
+            read_image(source)
+
+
+def test_slow_pictures_that_pillow_has_opened() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (800, 1200, 3))
+    data = b"P6 1200 800 65535\n" + values.astype(">u2").tobytes()
+    with Image.open(io.BytesIO(data)) as image:
+        start = time.perf_counter()
+        pixels = read_image(image).rgb
+        assert time.perf_counter() - start < 1
+        assert np.abs(pixels - (values >> 8)).max() <= 1
+        assert image.fp is not None
