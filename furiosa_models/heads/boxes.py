@@ -81,8 +81,8 @@ class BoxesHead(Head):
     max_detections: int | None = 300
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of exported YOLO, or a stretched one where the NMS is inside."""
-        is_yolo = self.suppress or self.chosen
+        """Return the input of exported YOLO, or a stretched one for all others."""
+        is_yolo = self.chosen or (self.suppress and self.background is None)
         if self.box_format == "yxyx" or (graph.format is Format.TFLite and not is_yolo):
             middle = (127.5, 127.5, 127.5)  # of TensorFlow's detectors
             return ImageInput(size=self.size, mean=middle, std=middle)
@@ -100,6 +100,8 @@ class BoxesHead(Head):
                 return self, ()
             return replace(self, first_class=self.first_class or _first_class(labels)), labels
         count = self._count(graph)
+        if labels and self.background == "first" and len(labels) == count and _first_class(labels):
+            return self, labels[1:]
         if labels is not None and self.activation == "softmax" and count == len(labels) + 1:
             last = self.background or "last"
             return replace(self, background=last), labels

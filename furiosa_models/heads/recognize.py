@@ -176,7 +176,9 @@ def _boxes_and_scores(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> 
     if count is not None and count <= _MANY:
         return _detr(boxes, 1 - boxes, size)
     kinds = outputs[1 - boxes].operations
-    activation: Literal["none", "softmax"] = "none" if kinds & {"Softmax", "Sigmoid"} else "softmax"
+    if "Sigmoid" in kinds:  # a score of its own for each class, and none for the background
+        return BoxesHead(size, boxes=boxes, scores=1 - boxes, box_format="xyxy", unit="auto")
+    activation: Literal["none", "softmax"] = "none" if "Softmax" in kinds else "softmax"
     return BoxesHead(
         size,
         boxes=boxes,

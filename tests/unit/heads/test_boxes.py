@@ -102,6 +102,11 @@ STYLES: dict[str, tuple[list[Array], list[str] | None, frozenset[str]]] = {
     "DETR by name": (detr(), ["logits", "pred_boxes"], frozenset()),
     "DETR by count": (detr(), None, frozenset()),
     "SSD, boxes and scores": (ssd(0), ["scores", "boxes"], frozenset({"Softmax"})),
+    "YOLO-NAS, boxes and sigmoids": (
+        [rows(2000, *CORNERS), rows(2000, 0, 0.72, 0)],
+        None,
+        frozenset({"Sigmoid"}),
+    ),
     "TensorFlow's four tensors": (tensorflow(), None, frozenset()),
     "torchvision": (torchvision(), ["boxes", "labels", "scores"], frozenset()),
 }
@@ -140,6 +145,14 @@ def test_background_first_is_seen_by_the_number_of_names() -> None:
     graph = facts(outputs)
     head, _ = detector_head(graph).with_labels(NAMES, graph)
     (found,) = head.decode(outputs, [PHOTO], NAMES, Platform.PYTHON)
+    assert found.labels == ["dog"]
+
+
+def test_a_name_of_the_background_is_no_class() -> None:
+    outputs, names, operations = STYLES["SSD, boxes and scores"]
+    graph = facts(outputs, names, operations)
+    head, labels = detector_head(graph).with_labels(("background", *NAMES), graph)
+    (found,) = head.decode(outputs, [PHOTO], labels, Platform.PYTHON)
     assert found.labels == ["dog"]
 
 
