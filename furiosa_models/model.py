@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from types import MappingProxyType
@@ -26,10 +26,17 @@ import numpy.typing as npt
 from .artifacts.descriptor import ModelEntry, zoo
 from .enums import Format, ModelTaskType, Platform, Precision
 from .errors import ShapeError
-from .images.pipeline import OnError, Steps, check_on_error, in_threads, pipelined
+from .images.pipeline import (
+    OnError,
+    Steps,
+    check_on_error,
+    in_threads,
+    one_by_one,
+    pipelined,
+)
 from .images.preprocess import normalize, prepare
-from .images.read import Color, DecodedImage, ImageSource, read_image
-from .images.sources import count, expand_sources, is_single
+from .images.read import Background, Color, DecodedImage, ImageSource, read_image
+from .images.sources import count, expand_sources, is_at_rest, is_single
 from .labels import read_labels
 from .processors import (
     PostProcessor,
@@ -75,6 +82,7 @@ if TYPE_CHECKING:
         precision: Precision
         color: Color
         draft: bool
+        background: Background | None
         on_error: OnError
         progress: bool | None
 
@@ -677,6 +685,7 @@ class Model(Generic[R]):
         *,
         color: Color = "bgr",
         draft: bool = False,
+        background: Background | None = None,
     ) -> tuple[Tensor, Any]:
         """Return photos as the network's input.
 
@@ -685,6 +694,7 @@ class Model(Generic[R]):
             with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
             color: Channel order of numpy arrays.
             draft: Decode large JPEGs at a fraction of their size; see `predict`.
+            background: The color that photos with an alpha channel are laid onto; see `predict`.
 
         Returns:
             A contiguous (n, 3, h, w) tensor, uint8 or float32, and what `postprocess` has to know
@@ -693,19 +703,32 @@ class Model(Generic[R]):
         Raises:
             ImageError: A photo cannot be read.
         """
-        sources = list(expand_sources(images))
-        if not sources:
-            msg = "expected at least one photo, got none"
-            raise ShapeError(msg)
         spec = self._weights.pixels()
-        tensor = np.empty((len(sources), 3, *spec.size), np.uint8)
-        resized = spec.resized if draft else None
+        reading: dict[str, Any] = {
+            "color": color,
+            "draft": spec.resized if draft else None,
+            "needed": spec.resized,
+            "background": background,
+        }
 
         def place(source: ImageSource, out: npt.NDArray[np.uint8]) -> ImageContext:
-            image = read_image(source, color=color, draft=resized, fleeting=True)
+            image = read_image(source, fleeting=True, **reading)
             return self._place(image, spec, out)
 
-        contexts = in_threads(place, sources, tensor)
+        if is_at_rest(images):
+            sources = list(expand_sources(images))
+            tensor = np.empty((len(sources), 3, *spec.size), np.uint8)
+            contexts = in_threads(place, sources, tensor) if sources else []
+        else:  # each is read before the next one may take its place
+            inputs: list[npt.NDArray[np.uint8]] = []
+            contexts = []
+            for source in expand_sources(images):
+                inputs.append(np.empty((3, *spec.size), np.uint8))
+                contexts.append(place(source, inputs[-1]))
+            tensor = np.stack(inputs) if inputs else np.empty((0, 3, *spec.size), np.uint8)
+        if not contexts:
+            msg = "expected at least one photo, got none"
+            raise ShapeError(msg)
         if with_scaling:
             return normalize(tensor, self._weights.scaling, self.platform), contexts
         return tensor, contexts
@@ -762,8 +785,10 @@ class Model(Generic[R]):
             source: A photo in any form of `furiosa_models.images.read.read_image`; a sequence,
                 iterator, folder or glob of them; a video file, there too, is as many photos as it
                 has frames.
-            stream: Return a generator instead of a list. It reads and runs a few batches ahead of
-                what is taken from it, and keeps no more than these in memory.
+            stream: Return a generator instead of a list. Of files it reads and runs a few batches
+                ahead of what is taken from it, and keeps no more than these in memory. An iterator
+                may be a camera: it is asked for a photo once the results of those before it were
+                taken.
             options: Those of the task (thresholds, `top_k`), and for every task:
 
                 - batch_size: Photos run at once; 1 by default.
@@ -772,6 +797,8 @@ class Model(Generic[R]):
                 - color: Channel order of numpy arrays: `"bgr"`, OpenCV's, or `"rgb"`.
                 - draft: Decode JPEGs of at least twice the network's input at a half, a quarter or
                   an eighth of their size. It takes less time, and changes pixels a little.
+                - background: The color (a name, `#rrggbb`, or red, green and blue) that photos with
+                  an alpha channel are laid onto; by default alpha is dropped.
                 - on_error: What becomes of one of many photos that cannot be read: `"raise"` after
                   the results of those before it; `"skip"` it with a line in the log; or a function
                   that is called with the photo and the error.
@@ -819,6 +846,7 @@ class Model(Generic[R]):
         precision: Precision = "fp32",
         color: Color = "bgr",
         draft: bool = False,
+        background: Background | None = None,
         shared: bool = False,
         **options: Any,
     ) -> Steps[Any]:
@@ -833,6 +861,7 @@ class Model(Generic[R]):
             precision: As for `predict`.
             color: As for `predict`.
             draft: As for `predict`.
+            background: As for `predict`.
             shared: Whether many threads are going to take the steps at the same time. On a CPU
                 each of them then has its share of the CPUs, which gets more done than all in turn
                 on all.
@@ -848,9 +877,12 @@ class Model(Generic[R]):
             msg = f"{type(self).__name__} has a preprocess of its own, which drafts would mislead"
             raise ValueError(msg)
         runner = self._runner(device, precision, shared=shared)
+        resized = None if own_input else self._weights.pixels().resized
         return Steps(
             color=color,
-            draft=self._weights.pixels().resized if draft else None,
+            draft=resized if draft else None,
+            needed=resized,
+            background=background,
             prepare=self._own_tensor if own_input else self._tensor,
             run=self._runs(runner),
             decode=lambda outputs, contexts: (
@@ -871,6 +903,7 @@ class Model(Generic[R]):
         precision: Precision = "fp32",
         color: Color = "bgr",
         draft: bool = False,
+        background: Background | None = None,
         on_error: OnError = "raise",
         progress: bool | None = None,
         **options: Any,
@@ -880,20 +913,22 @@ class Model(Generic[R]):
             raise ValueError(msg)
         check_on_error(on_error)
         # Here and not in a worker, so that warnings and errors point to the caller.
-        photos = count(source)
+        photos, at_rest = count(source), is_at_rest(source)
         steps = self.steps(
             device=device,
             precision=precision,
             color=color,
             draft=draft,
-            shared=photos is None or photos > batch_size,
+            background=background,
+            shared=at_rest and (photos is None or photos > batch_size),
             **options,
         )
         if is_single(source) and not stream:
             return steps.one(source)
         shown = not stream if progress is None else progress
         bar = progress_bar(type(self).__name__, photos, unit="photo") if shown else None
-        results = _streamed(source, steps, batch_size, on_error, bar)
+        work = pipelined if at_rest else one_by_one
+        results = _streamed(work, source, steps, batch_size, on_error, bar)
         return results if stream else list(results)
 
     def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
@@ -1001,6 +1036,7 @@ def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _streamed(
+    work: Callable[..., Generator[R, None, None]],
     source: Photos,
     steps: Steps[R],
     batch_size: int,
@@ -1009,5 +1045,5 @@ def _streamed(
 ) -> Iterator[R]:
     with ExitStack() as stack:
         entered = stack.enter_context(bar) if bar else None
-        results = pipelined(steps, source, batch_size=batch_size, on_error=on_error, bar=entered)
+        results = work(steps, source, batch_size=batch_size, on_error=on_error, bar=entered)
         yield from stack.enter_context(closing(results))

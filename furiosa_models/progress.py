@@ -34,7 +34,7 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
         unit: Name of the unit; `B` is shown in multiples of 1024, and of work that is measured in
             seconds (`s`) the time that it takes.
     """
-    if not (shows_progress() and (sys.stderr.isatty() or _in_notebook())):
+    if not (shows_progress() and (_on_terminal() or _in_notebook())):
         yield _Silent()
         return
     from tqdm.auto import tqdm
@@ -50,6 +50,14 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
         bar_format=form,
     ) as bar:
         yield bar
+
+
+def _on_terminal() -> bool:
+    """Whether there is a terminal: an application without a console has no `sys.stderr` at all."""
+    try:
+        return bool(sys.stderr.isatty())
+    except (AttributeError, OSError, ValueError):  # None, no file at all, or closed
+        return False
 
 
 def _in_notebook() -> bool:

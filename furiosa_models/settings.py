@@ -9,6 +9,7 @@
 | `FURIOSA_MODELS_PROGRESS` | `0`: no progress bars | `1` |
 | `FURIOSA_MODELS_COMPILED` | `0`: do not keep compiled programs | `1` |
 | `FURIOSA_MODELS_COMPILE_TIMEOUT` | seconds that the NPU's compiler may take | `1800` |
+| `FURIOSA_MODELS_FONT` | font file of labels in pictures, for scripts that others lack | none |
 | `FURIOSA_MODELS_STRICT` | `1`: no other weights in place of published ones out of reach | `0` |
 | `FURIOSA_MODELS_TRACEBACK` | `1`: the command shows the whole of an error, not one line | `0` |
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 __all__ = [
     "cache_home",
     "compile_timeout",
+    "font",
     "is_offline",
     "is_strict",
     "keeps_compiled",
@@ -83,6 +85,11 @@ def compile_timeout() -> float:
             return seconds
     msg = f"FURIOSA_MODELS_COMPILE_TIMEOUT={value!r} is no time: set it to a number of seconds"
     raise ValueError(msg)
+
+
+def font() -> str | None:
+    """Font file of the labels in pictures (`FURIOSA_MODELS_FONT`)."""
+    return os.environ.get("FURIOSA_MODELS_FONT") or None
 
 
 def mirror() -> str | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .errors import ShapeError
 from .heads.any import AnyClassifier, AnyDetector, AnyPose
-from .images.read import Color, ImageSource, read_image
+from .images.read import Background, Color, ImageSource, read_image
 from .images.sources import is_single
 from .model import Model, Outputs, Photos, Tensor, built_in
 from .processors import takes, takes_one_context
@@ -48,6 +48,7 @@ class Classifier(Model[Classification]):
         *,
         color: Color = "bgr",
         draft: bool = False,
+        background: Background | None = None,
     ) -> tuple[Tensor, list[ImageContext] | None]:
         """Return photos as the network's input; see `Model.preprocess`.
 
@@ -56,12 +57,15 @@ class Classifier(Model[Classification]):
             with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
             color: Channel order of numpy arrays.
             draft: Decode large JPEGs at a fraction of their size; see `predict`.
+            background: The color that photos with an alpha channel are laid onto; see `predict`.
 
         Returns:
             A contiguous (n, 3, h, w) tensor, uint8 or float32, and the contexts of the photos;
             None for a single photo, as in 0.10.
         """
-        tensor, contexts = super().preprocess(image, with_scaling, color=color, draft=draft)
+        tensor, contexts = super().preprocess(
+            image, with_scaling, color=color, draft=draft, background=background
+        )
         return tensor, None if is_single(image) else contexts
 
     @built_in
@@ -131,8 +135,8 @@ class Classifier(Model[Classification]):
             source: One photo or many; see `Model.predict`.
             stream: Return a generator instead of a list.
             top_k: Number of classes of each photo.
-            options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
-                see `Model.predict`.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
+                `on_error`, `progress`; see `Model.predict`.
         """
         return self._predict(source, stream=stream, top_k=top_k, **options)
 
@@ -220,8 +224,8 @@ class LocalizationModel(Model[R]):
             score_threshold: Least score, between 0 and 1; the model's by default. For detectors
                 also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Largest overlap of two things of one class; the model's by default.
-            options: `batch_size`, `device`, `precision`, `color`, `draft`, `on_error`, `progress`;
-                see `Model.predict`.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
+                `on_error`, `progress`; see `Model.predict`.
         """
         return self._predict(
             source,

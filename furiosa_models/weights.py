@@ -30,6 +30,7 @@ from .errors import (
     WeightsFallbackWarning,
 )
 from .labels import parse_names, read_labels
+from .networks.files import whole
 from .runtime.source import is_tflite
 from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
@@ -397,18 +398,17 @@ def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
         what = f"neither a file nor a set of weights of {model}" if names else "no file"
         msg = f"{path!r} is {what}; choose {sets}an ONNX file, bytes, or 'random'"
         raise ArtifactNotFound(msg)
-    data = Path(path).read_bytes()
     reader = _CHECKPOINTS.get(Path(path).suffix.lower())
     if reader is None:
-        return WeightSet(path, data, names=_names_beside(Path(path)))
+        return WeightSet(path, whole(path), names=_names_beside(Path(path)))
     network = _needed(network, model, "a checkpoint")
-    files = {path: data}
-    arrays = networks.read_weights(reader, files, network.layout)
+    data = {path: Path(path).read_bytes()}
+    arrays = networks.read_weights(reader, data, network.layout)
     shown = networks.params_of(network.name, arrays)
     built = networks.build(
         network.name, networks.NamedWeights(arrays), **{**network.params, **shown.params}
     )
-    found = networks.read_names(reader, files) or _names_beside(Path(path))
+    found = networks.read_names(reader, data) or _names_beside(Path(path))
     return WeightSet(path, networks.to_bytes(built), names=found, head=shown.head)
 
 

@@ -3,20 +3,40 @@
 Pillow decodes with the same library, but into four bytes a pixel of memory of its own, from which
 the pixels then have to be copied twice. What this module does not take (CMYK, files that are
 damaged in any way) is Pillow's, and so is every file where simplejpeg is not installed.
+
+What decoding will hold and how long it can take is known from the header: a file of several scans
+(a progressive one) is held as coefficients, whole, and each scan walks over all of them.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Resized", "decode_jpeg", "is_jpeg", "reduction"]
+from ..errors import ImageError
+from .budget import affordable, check_bytes
+from .warned import named_warnings
+
+__all__ = [
+    "TURNED",
+    "JpegHeader",
+    "Resized",
+    "decode_jpeg",
+    "is_jpeg",
+    "is_sideways",
+    "read_header",
+    "reduction",
+]
+
+logger = logging.getLogger(__name__)
 
 Resized: TypeAlias = "Callable[[int, int], tuple[int, int]]"
 """Height and width of a photo to the height and width that it is going to be resized to."""
@@ -24,9 +44,15 @@ Resized: TypeAlias = "Callable[[int, int], tuple[int, int]]"
 _START = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
 _MOST_KEPT = 64 << 20  # bytes: photos of 22 megapixels
-_APP1, _SCAN = 0xE1, 0xDA
+_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8)})  # markers without a length
 _REDUCTIONS = 8, 4, 2  # those that libjpeg-turbo has fast transforms for
-_TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+_MOST_REDUCED = 1 << 30  # pixels of a photo that is decoded reduced
+_SCANS = 20  # encoders write 10, of four channels 18
+_SCANNED = 1 << 27  # pixels times scans of a file that has more
+TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -35,6 +61,7 @@ _TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
+"""What makes a photo upright, by its EXIF orientation."""
 
 
 def is_jpeg(head: bytes) -> bool:
@@ -82,63 +109,191 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """What a JPEG says of itself before its first scan.
+
+    Attributes:
+        height: Of the photo as it is stored.
+        width: Likewise.
+        channels: 1, 3 or 4.
+        coefficients: Bytes of coefficients that a decoder holds: 0 of one that decodes row by row.
+        scans: Number of scans, of a file that is held as coefficients.
+    """
+
+    height: int
+    width: int
+    channels: int
+    coefficients: int
+    scans: int
+
+    def needed(self, factor: int, bytes_per_pixel: int) -> int:
+        """Bytes that decoding at a fraction of the size holds, but for the file."""
+        height, width = -(-self.height // factor), -(-self.width // factor)
+        return self.coefficients + bytes_per_pixel * height * width
+
+    def check_scans(self, name: str) -> None:
+        """Raise ImageError where the scans would keep a decoder busy for long."""
+        if self.scans > _SCANS and self.scans * self.height * self.width > _SCANNED:
+            msg = (
+                f"image {name!r} of {self.width}x{self.height} pixels has {self.scans} scans, "
+                f"which take long to decode; at most {_SCANS} are read of one of its size"
+            )
+            raise ImageError(msg)
+
+    def affordable_factor(
+        self, name: str, factor: int, needed: Resized | None, bytes_per_pixel: int, file_size: int
+    ) -> int:
+        """How many times smaller to decode the photo so that it fits into the limits.
+
+        Args:
+            name: What to call the photo.
+            factor: How many times smaller it is wanted in any case.
+            needed: What it is going to be resized to, as it is stored; None where it is wanted
+                whole.
+            bytes_per_pixel: That the decoder holds.
+            file_size: Bytes of the file.
+
+        Raises:
+            ImageError: It does not fit, or only at a size below the one that is needed.
+        """
+        largest = 1
+        if needed is not None and self.height * self.width <= _MOST_REDUCED:
+            largest = reduction(self.height, self.width, needed(self.height, self.width))
+        for smaller in (factor, 2, 4, 8):
+            bytes_ = file_size + self.needed(smaller, bytes_per_pixel)
+            height, width = -(-self.height // smaller), -(-self.width // smaller)
+            if factor <= smaller <= max(factor, largest) and affordable(bytes_, width, height):
+                if smaller > factor:
+                    logger.warning(
+                        "image %r: decoded at 1/%d of its %dx%d pixels, more than the network "
+                        "takes; whole it would take %.0f MB",
+                        *(name, smaller, self.width, self.height),
+                        (file_size + self.needed(1, bytes_per_pixel)) / 1e6,
+                    )
+                return smaller
+        check_bytes(name, file_size + self.needed(factor, bytes_per_pixel), self.width, self.height)
+        return factor
+
+
+def read_header(data: bytes) -> JpegHeader | None:
+    """Return what a JPEG says of itself; None where that cannot be told."""
+    frame, progressive, at = 0, False, len(_START) - 1
+    while 0 < (at := data.find(b"\xff", at)) < len(data) - 3:  # what is between is skipped
+        marker = data[at + 1]
+        if marker in _FRAMES:
+            frame, progressive = at, marker in _PROGRESSIVE
+        elif marker == _SCAN:
+            return _header_of(data, frame, at, progressive=progressive) if frame else None
+        elif marker == _END:
+            return None
+        if marker == 0xFF:
+            at += 1
+        elif marker in _ALONE:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _header_of(data: bytes, frame: int, scan: int, *, progressive: bool) -> JpegHeader | None:
+    """Read the frame header at `frame`, before the scan header at `scan`."""
+    height, width = (int.from_bytes(data[at : at + 2], "big") for at in (frame + 5, frame + 7))
+    if scan < frame + 10:
+        return None
+    channels = data[frame + 9]
+    factors = [data[frame + 11 + 3 * i] for i in range(channels) if frame + 11 + 3 * i < scan]
+    if len(factors) != channels or not channels or not all(f >> 4 and f & 15 for f in factors):
+        return None
+    coefficients = scans = 0
+    if progressive or data[scan + 4] < channels:
+        most = max(f >> 4 for f in factors) * max(f & 15 for f in factors)
+        blocks = (-(-height // 8) + 1) * (-(-width // 8) + 1)
+        coefficients = 128 * blocks * sum((f >> 4) * (f & 15) for f in factors) // most
+        scans = data.count(b"\xff\xda", scan)
+    return JpegHeader(height, width, channels, coefficients, scans)
+
+
 def decode_jpeg(
-    data: bytes, most_pixels: int, draft: Resized | None = None, *, fleeting: bool = False
+    data: bytes,
+    name: str,
+    draft: Resized | None = None,
+    *,
+    needed: Resized | None = None,
+    fleeting: bool = False,
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]] | None:
     """Pixels of a JPEG, upright, and the height and width that it has undrafted.
 
     Args:
         data: The whole file.
-        most_pixels: Number of pixels above which it is not decoded.
+        name: What to call it.
         draft: Decode at a half, a quarter or an eighth of the size where that is still no smaller
             than what this says; the inverse transforms of that size take less time.
+        needed: Do so only if it is too large otherwise.
         fleeting: The pixels are done with before this thread decodes the next photo, which may be
             put in their place.
 
     Returns:
         (h, w, 3) uint8, red first; or None for what Pillow has to decode.
+
+    Raises:
+        ImageError: It is too large, or has too many scans.
     """
     simplejpeg = _simplejpeg()
-    if simplejpeg is None:
+    header = read_header(data)
+    if header is not None:
+        header.check_scans(name)
+    if simplejpeg is None or header is None or header.channels not in (1, 3):
         return None
+    orientation = _orientation(data, name)
+    height, width = header.height, header.width
+    if not (height and width):
+        return None
+    factor = (
+        1 if draft is None else reduction(height, width, stored(draft, orientation)(height, width))
+    )
+    factor = header.affordable_factor(
+        name,
+        factor,
+        stored(needed, orientation) if needed else None,
+        6 if orientation in TURNED else 3,
+        len(data),
+    )
+    least = {"min_height": -(-height // factor), "min_width": -(-width // factor)}
     try:
-        orientation = _orientation(data)
-        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        if height * width > most_pixels or space in ("CMYK", "YCCK"):
-            return None
-        least = _least(height, width, orientation, draft)
-        buffer = _scratch.of(3 * height * width) if fleeting else None
-        pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=buffer, **least)
+        buffer = _scratch.of(3 * least["min_height"] * least["min_width"]) if fleeting else None
+        pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=buffer, **(least if factor > 1 else {}))
     except Exception:  # what is wrong, if it matters at all, is for Pillow to say
         return None
-    if orientation not in _TURNED:
+    if orientation not in TURNED:
         return pixels, (height, width)
-    upright = np.ascontiguousarray(_TURNED[orientation](pixels))
-    return upright, (width, height) if _is_sideways(orientation) else (height, width)
+    upright = np.ascontiguousarray(TURNED[orientation](pixels))
+    return upright, (width, height) if is_sideways(orientation) else (height, width)
 
 
-def _least(height: int, width: int, orientation: int, draft: Resized | None) -> dict[str, int]:
-    """The least size to decode to, as simplejpeg takes it."""
-    if draft is None:
-        return {}
-    sideways = _is_sideways(orientation)
-    resized = draft(width, height)[::-1] if sideways else draft(height, width)
-    factor = reduction(height, width, resized)
-    return {"min_height": -(-height // factor), "min_width": -(-width // factor)}
+def stored(resized: Resized, orientation: int) -> Resized:
+    """What an upright photo is resized to, of the photo as it is stored."""
+    if not is_sideways(orientation):
+        return resized
+    return lambda height, width: resized(width, height)[::-1]
 
 
-def _is_sideways(orientation: int) -> bool:
+def is_sideways(orientation: int) -> bool:
+    """Whether a photo of an orientation is stored lying on its side."""
     return orientation in (5, 6, 7, 8)
 
 
-def _orientation(data: bytes) -> int:
-    """How the photo is turned, as Pillow reads it off EXIF or XMP."""
+def _orientation(data: bytes, name: str) -> int:
+    """How the photo is turned, as Pillow reads it off EXIF or XMP; 1 if these are damaged."""
     if not _may_be_turned(data):
         return 1
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-        return int(image.getexif().get(_ORIENTATION, 1))
+    try:
+        with named_warnings(name), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises whatever a damaged block provokes
+        return 1
 
 
 def _may_be_turned(data: bytes) -> bool:

@@ -3,6 +3,9 @@
 Each batch is one piece of work: read, prepare, run, decode. A few threads work on as many batches
 at a time, each with its share of the CPUs at the network while others are read or decoded. Results
 come in the order of the photos, and only a few batches are ever in memory.
+
+That is for files and other photos that are at rest. An iterator may be a camera: it is asked for a
+photo only when the results of those before it were taken, and nothing that it gave is needed then.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ from ..errors import ImageError, ShapeError
 from ..progress import Bar
 from ..runtime.machine import available_cpus, workers
 from .jpeg import Resized
-from .read import Color, DecodedImage, ImageSource, read_image, remember
+from .modes import Background
+from .read import Color, DecodedImage, ImageSource, hold, is_given_decoded, read_image, remember
 from .sources import expand_sources
 
-__all__ = ["OnError", "Steps", "check_on_error", "in_threads", "pipelined"]
+__all__ = ["OnError", "Steps", "check_on_error", "in_threads", "one_by_one", "pipelined"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ class Steps(Generic[Result]):
         run: The input to the network's outputs.
         decode: Outputs and contexts to results.
         where: Where the network runs, and why there, in words.
+        needed: What photos are resized to, where those too large may be drafted: see `read_image`.
+        background: What photos with an alpha channel are laid onto: see `read_image`.
     """
 
     color: Color
@@ -57,13 +63,22 @@ class Steps(Generic[Result]):
     run: Callable[[npt.NDArray[Any]], list[npt.NDArray[Any]]]
     decode: Callable[[Sequence[npt.NDArray[Any]], Any], list[Result]]
     where: str = ""
+    needed: Resized | None = None
+    background: Background | None = None
 
     def read(self, photo: ImageSource) -> DecodedImage:
         """Decode a photo; a frame of a video comes decoded."""
-        return read_image(photo, color=self.color, draft=self.draft)
+        return read_image(
+            photo,
+            color=self.color,
+            draft=self.draft,
+            needed=self.needed,
+            background=self.background,
+        )
 
     def one(self, photo: Any) -> Result:
         """Result of one photo, in the caller's thread."""
+        photo = hold(photo)
         image = self.read(photo)
         (result,) = self.results([image])
         return _with_image(result, photo, image)
@@ -141,32 +156,79 @@ def pipelined(
         photos.close()
 
 
+def one_by_one(
+    steps: Steps[Result],
+    source: ImageSource | Iterable[ImageSource],
+    *,
+    batch_size: int,
+    on_error: OnError,
+    bar: Bar | None = None,
+) -> Generator[Result, None, None]:
+    """Results of a source that may be live: each as soon as its batch is full and has run.
+
+    A photo is read before the source is asked for the next one, which may take its place in memory,
+    or close it. Arguments are those of `pipelined`; all is done in the caller's thread.
+    """
+    photos = expand_sources(source, failed=_Bad)
+    try:
+        while batch := [_taken(steps, photo) for photo in islice(photos, batch_size)]:
+            images = [taken.image for taken in batch if isinstance(taken, _Taken)]
+            results = iter(steps.results(images) if images else ())
+            outcomes = [
+                taken if isinstance(taken, _Bad) else _with_image(next(results), *taken)
+                for taken in batch
+            ]
+            yield from _settled(outcomes, on_error, bar)
+    finally:
+        photos.close()
+
+
+class _Taken(NamedTuple):
+    """A photo of a live source: what to remember of it, and its pixels."""
+
+    photo: Any
+    image: DecodedImage
+
+
+def _taken(steps: Steps[Any], photo: Any) -> _Taken | _Bad:
+    """Read a photo whose source has it no longer than until it is asked for the next."""
+    held, found = _read(steps, photo)
+    if isinstance(found, _Bad):
+        return found
+    if not is_given_decoded(photo):
+        return _Taken(held, found)
+    image = found._replace(pixels=found.pixels.copy())
+    return _Taken(image, image)
+
+
 def _work(
     steps: Steps[Result],
     batch: Sequence[Any],
     stop: threading.Event,
 ) -> list[Result | _Bad]:
     """Results of a batch, with the photos that cannot be read in their places."""
-    found: list[DecodedImage | _Bad] = []
+    found: list[tuple[Any, DecodedImage | _Bad]] = []
     for photo in batch:
         if stop.is_set():
             return []
         found.append(_read(steps, photo))
-    images = [image for image in found if isinstance(image, DecodedImage)]
+    images = [image for _, image in found if isinstance(image, DecodedImage)]
     results = iter(steps.results(images) if images else ())
     return [
-        item if isinstance(item, _Bad) else _with_image(next(results), photo, item)
-        for photo, item in zip(batch, found, strict=True)
+        item if isinstance(item, _Bad) else _with_image(next(results), held, item)
+        for held, item in found
     ]
 
 
-def _read(steps: Steps[Any], photo: Any) -> DecodedImage | _Bad:
+def _read(steps: Steps[Any], photo: Any) -> tuple[Any, DecodedImage | _Bad]:
+    """What to remember of a photo, and its pixels."""
     if isinstance(photo, _Bad):
-        return photo
+        return photo, photo
     try:
-        return steps.read(photo)
+        held = hold(photo)
+        return held, steps.read(held)
     except ImageError as error:
-        return _Bad(photo, error)
+        return photo, _Bad(photo, error)
 
 
 def _with_image(result: Result, photo: ImageSource, image: DecodedImage) -> Result:

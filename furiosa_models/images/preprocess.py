@@ -71,13 +71,13 @@ def _check_out(out: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _prepare_numpy(image: Pixels, spec: ImageInput, layout: Layout, canvas: Pixels) -> None:
-    resized = resize_numpy(image, *layout.resized, spec.interpolation)
     (top, rows), (left, columns) = (
         _visible(length, place, offset)
         for length, place, offset in zip(layout.resized, spec.size, layout.offset, strict=True)
     )
+    resized = resize_numpy(image, *layout.resized, spec.interpolation, rows=rows, columns=columns)
     canvas[:] = spec.pad_value
-    canvas[:, top, left] = resized[rows, columns].transpose(2, 0, 1)
+    canvas[:, top, left] = resized.transpose(2, 0, 1)
 
 
 def _visible(length: int, canvas: int, offset: int) -> tuple[slice, slice]:

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-import io
 import os
-from functools import cache
+import stat
+import weakref
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
+from threading import Lock
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    cast,
+    runtime_checkable,
+)
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ImageError
-from .jpeg import Resized, decode_jpeg, is_jpeg
+from .budget import MAX_BYTES, MAX_PIXELS
+from .decode import Wanted, decode, decode_picture, read_all
+from .jpeg import Resized
+from .modes import Background, as_background
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 __all__ = [
+    "MAX_BYTES",
     "MAX_PIXELS",
+    "Background",
     "Color",
     "DecodedImage",
+    "EncodedPhoto",
     "ImageSource",
+    "KeptPhoto",
+    "hold",
     "is_file_like",
+    "is_given_decoded",
     "is_url",
     "read_image",
     "remember",
@@ -30,16 +52,23 @@ __all__ = [
 
 Color: TypeAlias = Literal["bgr", "rgb"]
 ImageSource: TypeAlias = (
-    "str | os.PathLike[str] | bytes | BinaryIO | PILImage | npt.NDArray[Any] | DecodedImage"
+    "str | os.PathLike[str] | bytes | BinaryIO | PILImage | npt.NDArray[Any] | DecodedImage "
+    "| EncodedPhoto"
 )
 
-MAX_PIXELS = 178_956_970
-"""Most pixels that are decoded: Pillow's own limit, half a gigabyte of RGB."""
+_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # that are open, and may be read as files
 
-MAX_DOWNLOAD_BYTES = 256 << 20
-_HEAD = 3  # bytes that tell a JPEG
-_BLOCKS = 8  # of Pillow's, 16 MiB each
-_TIMEOUT_S = (10.0, 60.0)
+
+@runtime_checkable
+class KeptPhoto(Protocol):
+    """What can give a photo again: a result holds it in place of pixels."""
+
+    @property
+    def name(self) -> str:
+        """What to call the photo."""
+
+    def decode(self) -> DecodedImage:
+        """The photo; ImageError where it cannot be read any more."""
 
 
 class DecodedImage(NamedTuple):
@@ -50,12 +79,14 @@ class DecodedImage(NamedTuple):
         bgr: Whether the channels are blue, green, red instead of red, green, blue.
         name: What to call the photo in messages and file names.
         drafted_from: Height and width of the photo, if it was decoded smaller than that.
+        kept: What gives the photo again, so that a result need not hold the pixels.
     """
 
     pixels: npt.NDArray[np.uint8]
     bgr: bool
     name: str
     drafted_from: tuple[int, int] | None = None
+    kept: KeptPhoto | None = None
 
     @property
     def rgb(self) -> npt.NDArray[np.uint8]:
@@ -63,10 +94,26 @@ class DecodedImage(NamedTuple):
         return self.pixels[:, :, ::-1] if self.bgr else self.pixels
 
 
-def remember(source: ImageSource, image: DecodedImage) -> DecodedImage | Path:
-    """What a result keeps to show its photo later: a file's name rather than its pixels."""
-    is_name = isinstance(source, (str, os.PathLike)) and not is_url(os.fspath(source))
-    return Path(image.name) if is_name else image
+@dataclass(frozen=True, slots=True)
+class EncodedPhoto:
+    """A photo as it came: from bytes, a file object, or a URL.
+
+    Attributes:
+        data: The encoded photo.
+        name: What to call it.
+    """
+
+    data: bytes = field(repr=False)
+    name: str
+
+    def decode(self) -> DecodedImage:
+        """The photo, whole; raises as `read_image` does."""
+        return read_image(self)
+
+    @property
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """(height, width, 3) uint8, red first; decoded each time."""
+        return self.decode().rgb
 
 
 def read_image(
@@ -74,12 +121,15 @@ def read_image(
     *,
     color: Color = "bgr",
     draft: Resized | None = None,
+    needed: Resized | None = None,
+    background: Background | None = None,
     fleeting: bool = False,
 ) -> DecodedImage:
     """Decode one photo.
 
-    EXIF orientation is applied; grey, palette, CMYK and 16-bit images become 8-bit RGB; an alpha
-    channel is dropped, as OpenCV and Pillow drop it.
+    EXIF orientation is applied; grey, palette, CMYK and 16-bit images become 8-bit RGB. Of an
+    animation the first picture is read, and color profiles are not applied. A source is neither
+    closed nor changed; a file object is read from where it stands to its end.
 
     Args:
         source: A file, an http(s) URL, encoded bytes, a binary file object, a PIL image, or an
@@ -89,30 +139,118 @@ def read_image(
         draft: Given the height and width of a photo, says to what it is going to be resized. A
             JPEG may then be decoded at a half, a quarter or an eighth of its size, no smaller than
             that: less work, and pixels that differ a little. Nothing is drafted without it.
+        needed: Likewise, but for a JPEG alone that would take more than `MAX_BYTES` otherwise.
+        background: The color (a name, `#rrggbb`, or red, green and blue) that a photo with an alpha
+            channel is laid onto. By default alpha is dropped, as OpenCV and Pillow drop it.
         fleeting: The pixels are done with before this thread reads the next photo, which may be put
             in their place: that spares the system from finding new memory for each.
 
     Raises:
         ImageError: The photo cannot be read; the message names it.
+        ValueError: `color` or `background` is none.
     """
     if isinstance(source, DecodedImage):
         return source
     if isinstance(source, np.ndarray):
         return _from_array(source, color)
-    if isinstance(source, (str, os.PathLike)):
-        return _from_name(source, draft, fleeting)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(source), f"<{len(source)} bytes>", draft, fleeting)
-    if is_file_like(source):
-        name = str(getattr(source, "name", "<file object>"))
-        return _decode(cast("BinaryIO", source), name, draft, fleeting)
-    return _from_pillow(source)
+    wanted = Wanted(draft, needed, as_background(background), fleeting)
+    if _is_name(source) and not is_url(name := os.fsdecode(os.fspath(cast("str", source)))):
+        return _from_file(name, wanted)
+    taken = hold(source)
+    if isinstance(taken, EncodedPhoto):
+        return _decoded(taken.data, taken.name, wanted)
+    return _from_pillow(taken, wanted)
+
+
+def hold(source: Any) -> Any:
+    """Take in what can be read only once, or may change: what is returned can be read again.
+
+    Returns:
+        An `EncodedPhoto` of encoded bytes, file objects and URLs; all else as it is.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    if isinstance(source, bytes):
+        return EncodedPhoto(source, f"<{len(source)} bytes>")
+    if isinstance(source, (bytearray, memoryview)):
+        data = bytes(source) if isinstance(source, bytearray) else source.tobytes()
+        return EncodedPhoto(data, f"<{len(data)} bytes>")
+    if _is_name(source):
+        name = os.fsdecode(os.fspath(source))
+        if not is_url(name):
+            return source
+        from .download import download, without_password
+
+        return EncodedPhoto(download(name), without_password(name))
+    if not isinstance(source, EncodedPhoto) and is_file_like(source):
+        return _from_stream(source)
+    return source
+
+
+def remember(source: ImageSource, image: DecodedImage) -> DecodedImage | KeptPhoto | Path | Any:
+    """What a result keeps to show its photo later: what was given rather than its pixels.
+
+    Args:
+        source: What `hold` returned.
+        image: The photo that was read of it.
+
+    Returns:
+        The path of a file; an encoded photo, a frame of a video or a PIL image as it is; the pixels
+        of an array.
+    """
+    if image.kept is not None:
+        return image.kept
+    if isinstance(source, (EncodedPhoto, DecodedImage, np.ndarray)):
+        return image if isinstance(source, np.ndarray) else source
+    return Path(image.name) if _is_name(source) else source
+
+
+def is_given_decoded(source: object) -> bool:
+    """Whether a source is pixels in memory of its owner, and not encoded, nor a frame of a file."""
+    if isinstance(source, DecodedImage):
+        return source.kept is None
+    if isinstance(source, (np.ndarray, EncodedPhoto)):
+        return isinstance(source, np.ndarray)
+    return not (
+        isinstance(source, (bytes, bytearray, memoryview))
+        or _is_name(source)
+        or is_file_like(source)
+    )
+
+
+class RecentPixels:
+    """The pixels of the last few frames, for results that are drawn at once.
+
+    Args:
+        most: Bytes of pixels that are held.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: deque[npt.NDArray[np.uint8]] = deque()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def add(self, pixels: npt.NDArray[np.uint8]) -> weakref.ref[npt.NDArray[np.uint8]]:
+        """Hold pixels until newer ones take their place; a reference that ends then."""
+        with self._lock:
+            self._held.append(pixels)
+            self._bytes += pixels.nbytes
+            while self._bytes > self._most and len(self._held) > 1:
+                self._bytes -= self._held.popleft().nbytes
+        return weakref.ref(pixels)
+
+
+def _is_name(source: object) -> bool:
+    return isinstance(source, (str, os.PathLike))
 
 
 def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
     if color not in ("bgr", "rgb"):
         msg = f"color={color!r} is no channel order: expected 'bgr' or 'rgb'"
         raise ValueError(msg)
+    array = np.asarray(array)  # a matrix has two dimensions whatever is done to it
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if array.dtype != np.uint8 or 0 in array.shape or not (grey or array.shape[2:] == (3,)):
         msg = (
@@ -125,78 +263,65 @@ def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
     return DecodedImage(array, color == "bgr", f"<array {array.shape[1]}x{array.shape[0]}>")
 
 
-def _from_name(
-    source: str | os.PathLike[str], draft: Resized | None, fleeting: bool
-) -> DecodedImage:
-    name = os.fspath(source)
-    if is_url(name):
-        return _decode(io.BytesIO(_download(name)), name, draft, fleeting)
+def _decoded(source: bytes | BinaryIO, name: str, wanted: Wanted) -> DecodedImage:
+    pixels, drafted_from = decode(source, name, wanted)
+    return DecodedImage(pixels, bgr=False, name=name, drafted_from=drafted_from)
+
+
+def _from_file(name: str, wanted: Wanted) -> DecodedImage:
     try:
-        with open(name, "rb") as file:  # noqa: PTH123 - PathLike of any kind
-            return _decode(file, name, draft, fleeting)
+        with open(name, "rb", opener=_open_at_once) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return _decoded(file, name, wanted)
+            data = read_all(file, name, rewind=False)
+    except ImageError:
+        raise
     except OSError as error:
         msg = f"image {name!r} cannot be opened: {error.strerror or error}"
         raise ImageError(msg) from error
     except ValueError as error:  # a NUL in the name
-        if isinstance(error, ImageError):
-            raise
         msg = f"image {name!r} cannot be opened: {error}"
         raise ImageError(msg) from error
+    return _decoded(data, name, wanted)
 
 
-def _download(url: str) -> bytes:
-    import requests
+def _open_at_once(name: str, flags: int) -> int:
+    """Open a file, and neither wait for what may never come nor read what never ends."""
+    descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    piped = stat.S_ISFIFO(mode) and name.startswith(_PIPES)
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or piped:
+        if piped:
+            os.set_blocking(descriptor, True)
+        return descriptor
+    os.close(descriptor)
+    raise OSError(0, "it is a pipe or a device and no file: open it, and pass the file object")
 
-    body = bytearray()
+
+def _from_stream(source: Any) -> EncodedPhoto:
+    """Read a file object from where it stands."""
+    name = str(getattr(source, "name", "<file object>"))
     try:
-        with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response:
-            response.raise_for_status()
-            for chunk in response.iter_content(1 << 16):
-                body += chunk
-                if len(body) > MAX_DOWNLOAD_BYTES:
-                    msg = f"image {url} is larger than {MAX_DOWNLOAD_BYTES} bytes"
-                    raise ImageError(msg)
-    except requests.RequestException as error:
-        msg = f"image {url} cannot be fetched: {error}"
-        raise ImageError(msg) from error
-    return bytes(body)
-
-
-def _decode(file: BinaryIO, name: str, draft: Resized | None, fleeting: bool) -> DecodedImage:
-    head = file.read(_HEAD)
-    if is_jpeg(head):
-        data = head + file.read()
-        decoded = decode_jpeg(data, MAX_PIXELS, draft, fleeting=fleeting)
-        if decoded is not None:
-            pixels, size = decoded
-            drafted = None if size == pixels.shape[:2] else size
-            return DecodedImage(pixels, bgr=False, name=name, drafted_from=drafted)
-        file = io.BytesIO(data)
-    elif getattr(file, "seekable", bool)():  # not every object that can be read has it
-        file.seek(-len(head), os.SEEK_CUR)
-    else:
-        file = io.BytesIO(head + file.read())
-    return _decode_by_pillow(file, name)
-
-
-def _decode_by_pillow(file: BinaryIO, name: str) -> DecodedImage:
-    from PIL import Image, ImageOps
-
-    _keep_memory()
-    try:
-        with Image.open(file) as image:
-            _check_size(image, name)
-            ImageOps.exif_transpose(image, in_place=True)  # the image is ours: no copy
-            return DecodedImage(np.asarray(_to_rgb(image, name)), bgr=False, name=name)
+        data: object = read_all(source, name, rewind=False)
     except ImageError:
         raise
-    except Exception as error:  # Pillow's plugins raise whatever a hostile file provokes
-        msg = f"image {name!r} cannot be decoded: {error}"
+    except Exception as error:  # a file object is anyone's code
+        msg = f"image {name!r} cannot be read: {error or type(error).__name__}"
         raise ImageError(msg) from error
+    if isinstance(data, str):
+        msg = f"image {name!r} is a text file: open it in mode 'rb'"
+        raise ImageError(msg)
+    if not data:
+        msg = f"image {name!r} has nothing where it stands: seek to the start of the photo first"
+        raise ImageError(msg)
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        msg = f"image {name!r} cannot be read: its read() gave {type(data).__name__}, not bytes"
+        raise ImageError(msg)
+    return EncodedPhoto(bytes(data), name)
 
 
-def _from_pillow(source: object) -> DecodedImage:
-    from PIL import Image, ImageOps
+def _from_pillow(source: object, wanted: Wanted) -> DecodedImage:
+    from PIL import Image
 
     if not isinstance(source, Image.Image):
         msg = (
@@ -205,53 +330,12 @@ def _from_pillow(source: object) -> DecodedImage:
         )
         raise ImageError(msg)
     name = str(getattr(source, "filename", "") or f"<PIL image {source.width}x{source.height}>")
-    _check_size(source, name)
-    try:
-        upright = ImageOps.exif_transpose(source)  # a copy: the image is the caller's
-        return DecodedImage(np.asarray(_to_rgb(upright, name)), bgr=False, name=name)
-    except OSError as error:  # opened lazily, and truncated
-        msg = f"image {name!r} cannot be decoded: {error}"
-        raise ImageError(msg) from error
-
-
-def _check_size(image: PILImage, name: str) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        msg = f"image {name!r} has {image.width}x{image.height} pixels; at most {MAX_PIXELS}"
-        raise ImageError(msg)
-
-
-@cache
-def _keep_memory() -> None:
-    """Let Pillow keep a few blocks of memory between photos, unless the user has set it.
-
-    It gives all of them back by default, and page faults then take as long as decoding does.
-    `PILLOW_BLOCKS_MAX` is the user's setting of it.
-    """
-    from PIL import Image
-
-    core: Any = Image.core  # type: ignore[attr-defined]  # not public, its variable is
-    if not core.get_blocks_max():
-        core.set_blocks_max(_BLOCKS)
-
-
-def _to_rgb(image: PILImage, name: str) -> PILImage:
-    if image.mode == "RGB":
-        return image
-    if image.mode == "F":
-        msg = f"image {name!r} has float pixels of unknown range: convert it to 8 bits first"
-        raise ImageError(msg)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scale
-        from PIL import Image
-
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("P", "PA"):  # by way of RGBA: Pillow warns of the direct one
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    return DecodedImage(decode_picture(source, name, wanted), bgr=False, name=name)
 
 
 def is_url(name: str) -> bool:
     """Whether a name is an http(s) URL."""
-    return name.startswith(("http://", "https://"))
+    return name[:8].lower().startswith(("http://", "https://"))
 
 
 def is_file_like(source: object) -> bool:

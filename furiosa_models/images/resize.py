@@ -69,29 +69,64 @@ def resize(
     return resized
 
 
-def resize_numpy(image: Pixels, height: int, width: int, interpolation: Interpolation) -> Pixels:
-    """Return the `(h, w, c)` image resized, with numpy alone."""
+def resize_numpy(
+    image: Pixels,
+    height: int,
+    width: int,
+    interpolation: Interpolation,
+    *,
+    rows: slice | None = None,
+    columns: slice | None = None,
+) -> Pixels:
+    """Return the `(h, w, c)` image resized, with numpy alone.
+
+    Args:
+        image: the image.
+        height: of the whole result.
+        width: likewise.
+        interpolation: the library and the method to repeat.
+        rows: those of the result that are wanted; nothing is computed for the others.
+        columns: likewise.
+    """
+    down, across = rows or slice(0, height), columns or slice(0, width)
     if image.shape[:2] == (height, width):
-        same: Pixels = image.copy()
+        same: Pixels = image[down, across].copy()
         return same
+    y = _Axis(image.shape[0], height, range(height)[down])
+    x = _Axis(image.shape[1], width, range(width)[across])
     if interpolation == "pillow_bilinear":
-        return _pillow(image, height, width, _triangle, 1.0)
+        return _pillow(image, y, x, _triangle, 1.0)
     if interpolation == "pillow_bicubic":
-        return _pillow(image, height, width, _cubic, 2.0)
-    vertical, horizontal = (
-        1.0 / (to / n) for to, n in zip((height, width), image.shape, strict=False)
-    )
-    tall, wide = round(vertical), round(horizontal)
-    whole = max(abs(vertical - tall), abs(horizontal - wide)) < np.finfo(np.float64).eps
+        return _pillow(image, y, x, _cubic, 2.0)
+    tall, wide = round(y.scale), round(x.scale)
+    whole = max(abs(y.scale - tall), abs(x.scale - wide)) < np.finfo(np.float64).eps
     if interpolation == "opencv_linear":
         if whole and (tall, wide) == (2, 2):
-            return _area_blocks(image, tall, wide)
-        return _linear(image, height, width, area=False)
+            return _area_blocks(image, y, x)
+        return _linear(image, y, x, area=False)
     if whole and 0 < tall * wide <= _LARGEST_BLOCK:
-        return _area_blocks(image, tall, wide)
-    if min(vertical, horizontal) < 1.0:
-        return _linear(image, height, width, area=True)
-    return _area_cells(image, height, width)
+        return _area_blocks(image, y, x)
+    if min(y.scale, x.scale) < 1.0:
+        return _linear(image, y, x, area=True)
+    return _area_cells(image, y, x)
+
+
+class _Axis(NamedTuple):
+    """One of the two directions: lengths before and after, and what of the result is wanted."""
+
+    n: int
+    to: int
+    wanted: range
+
+    @property
+    def scale(self) -> float:
+        """Samples before for each one after."""
+        return 1.0 / (self.to / self.n)
+
+    @property
+    def places(self) -> _Floats:
+        """The wanted samples by their index in the whole result."""
+        return np.arange(self.wanted.start, self.wanted.stop, dtype=np.float64)
 
 
 class _Pairs(NamedTuple):
@@ -101,14 +136,14 @@ class _Pairs(NamedTuple):
     second_weight: npt.NDArray[np.int32]
 
 
-def _linear_pairs(n: int, to: int, *, area: bool, clamp: bool) -> _Pairs:
+def _linear_pairs(axis: _Axis, *, area: bool, clamp: bool) -> _Pairs:
     """Return the two samples of each output sample; weights in 1/2048.
 
     `clamp` moves a pair at the border onto one sample: OpenCV does so along x and not along y.
     """
-    inverse = to / n
+    n, i = axis.n, axis.places
+    inverse = axis.to / n
     scale = 1.0 / inverse
-    i = np.arange(to, dtype=np.float64)
     if area:
         base = np.floor(i * scale)
         fraction = ((i + 1) - (base + 1) * inverse).astype(np.float32)
@@ -128,9 +163,9 @@ def _linear_pairs(n: int, to: int, *, area: bool, clamp: bool) -> _Pairs:
     )
 
 
-def _linear(image: Pixels, height: int, width: int, *, area: bool) -> Pixels:
-    x = _linear_pairs(image.shape[1], width, area=area, clamp=True)
-    y = _linear_pairs(image.shape[0], height, area=area, clamp=False)
+def _linear(image: Pixels, down: _Axis, across: _Axis, *, area: bool) -> Pixels:
+    x = _linear_pairs(across, area=area, clamp=True)
+    y = _linear_pairs(down, area=area, clamp=False)
     rows = (
         image[:, x.first] * x.first_weight[:, None] + image[:, x.second] * x.second_weight[:, None]
     )
@@ -140,10 +175,13 @@ def _linear(image: Pixels, height: int, width: int, *, area: bool) -> Pixels:
     return ((upper + lower + 2) >> 2).astype(np.uint8)
 
 
-def _area_blocks(image: Pixels, tall: int, wide: int) -> Pixels:
+def _area_blocks(image: Pixels, y: _Axis, x: _Axis) -> Pixels:
     """Return means of whole blocks: halves round up in 2 x 2 blocks, to even in all others."""
-    height, width, channels = image.shape
-    blocks = image.reshape(height // tall, tall, width // wide, wide, channels)
+    tall, wide = round(y.scale), round(x.scale)
+    rows = slice(y.wanted.start * tall, y.wanted.stop * tall)
+    columns = slice(x.wanted.start * wide, x.wanted.stop * wide)
+    size = len(y.wanted), tall, len(x.wanted), wide, image.shape[2]
+    blocks = image[rows, columns].reshape(size)
     sums: npt.NDArray[np.uint32] = blocks.sum(axis=(1, 3), dtype=np.uint32)
     if (tall, wide) == (2, 2):
         means: Pixels = ((sums + 2) >> 2).astype(np.uint8)
@@ -153,10 +191,10 @@ def _area_blocks(image: Pixels, tall: int, wide: int) -> Pixels:
     return means
 
 
-def _area_taps(n: int, to: int) -> tuple[_Indices, npt.NDArray[np.float32]]:
-    """Return samples and weights `(taps, to)`: the part of each sample that a cell covers."""
-    scale = 1.0 / (to / n)
-    begin = np.arange(to) * scale
+def _area_taps(axis: _Axis) -> tuple[_Indices, npt.NDArray[np.float32]]:
+    """Return samples and weights `(taps, n)`: the part of each sample that a cell covers."""
+    n, scale = axis.n, axis.scale
+    begin = axis.places * scale
     end = begin + scale
     cell = np.minimum(scale, n - begin)
     last = np.minimum(np.floor(end).astype(np.int64), n - 1)
@@ -171,13 +209,13 @@ def _area_taps(n: int, to: int) -> tuple[_Indices, npt.NDArray[np.float32]]:
     return np.minimum(index, n - 1), weight.astype(np.float32)
 
 
-def _area_cells(image: Pixels, height: int, width: int) -> Pixels:
+def _area_cells(image: Pixels, y: _Axis, x: _Axis) -> Pixels:
     """Return the means of cells, accumulated in float32 in OpenCV's order: along x, then y."""
-    rows = np.zeros((image.shape[0], width, image.shape[2]), np.float32)
-    for index, weight in zip(*_area_taps(image.shape[1], width), strict=True):
+    rows = np.zeros((image.shape[0], len(x.wanted), image.shape[2]), np.float32)
+    for index, weight in zip(*_area_taps(x), strict=True):
         rows += image[:, index] * weight[:, None]
-    sums = np.zeros((height, width, image.shape[2]), np.float32)
-    for index, weight in zip(*_area_taps(image.shape[0], height), strict=True):
+    sums = np.zeros((len(y.wanted), len(x.wanted), image.shape[2]), np.float32)
+    for index, weight in zip(*_area_taps(y), strict=True):
         sums += rows[index] * weight[:, None, None]
     return np.clip(np.rint(sums), 0, 255).astype(np.uint8)
 
@@ -195,12 +233,12 @@ def _cubic(x: _Floats) -> _Floats:
 
 
 def _pillow_taps(
-    n: int, to: int, kernel: _Filter, support: float
+    axis: _Axis, kernel: _Filter, support: float
 ) -> tuple[_Indices, npt.NDArray[np.int32]]:
-    """Return samples and 22-bit weights `(taps, to)`; the kernel stretches when shrinking."""
-    scale = n / to
+    """Return samples and 22-bit weights `(taps, n)`; the kernel stretches when shrinking."""
+    n, scale = axis.n, axis.n / axis.to
     stretch = max(scale, 1.0)
-    center = (np.arange(to) + 0.5) * scale
+    center = (axis.places + 0.5) * scale
     first = np.maximum((center - support * stretch + 0.5).astype(np.int64), 0)
     end = np.minimum((center + support * stretch + 0.5).astype(np.int64), n)
     index = first + np.arange((end - first).max())[:, None]
@@ -211,15 +249,15 @@ def _pillow_taps(
     return np.minimum(index, n - 1), fixed.astype(np.int32)
 
 
-def _pillow(image: Pixels, height: int, width: int, kernel: _Filter, support: float) -> Pixels:
+def _pillow(image: Pixels, y: _Axis, x: _Axis, kernel: _Filter, support: float) -> Pixels:
     """Resample along x into 8 bits, then along y."""
-    narrow = _pillow_rows(image.transpose(1, 0, 2), width, kernel, support)
-    return _pillow_rows(narrow.transpose(1, 0, 2), height, kernel, support)
+    narrow = _pillow_rows(image.transpose(1, 0, 2), x, kernel, support)
+    return _pillow_rows(narrow.transpose(1, 0, 2), y, kernel, support)
 
 
-def _pillow_rows(image: Pixels, count: int, kernel: _Filter, support: float) -> Pixels:
-    sums = np.full((count, *image.shape[1:]), 1 << (_PILLOW_BITS - 1), np.int32)
-    for index, weight in zip(*_pillow_taps(len(image), count, kernel, support), strict=True):
+def _pillow_rows(image: Pixels, axis: _Axis, kernel: _Filter, support: float) -> Pixels:
+    sums = np.full((len(axis.wanted), *image.shape[1:]), 1 << (_PILLOW_BITS - 1), np.int32)
+    for index, weight in zip(*_pillow_taps(axis, kernel, support), strict=True):
         sums += image[index] * weight[:, None, None]
     clipped: Pixels = np.clip(sums >> _PILLOW_BITS, 0, 255).astype(np.uint8)
     return clipped

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..errors import ShapeError, WeightsError
 from ..spec import GraphFacts, TensorFacts
+from .files import MAX_BYTES, read_file
 
 __all__ = [
     "MOVES",
@@ -54,9 +55,6 @@ MOVES = frozenset(
     | {"Transpose", "Unsqueeze"}
 )
 """Operations that move or relabel numbers without computing new ones."""
-
-MAX_BYTES = (1 << 31) - 1
-"""Most bytes of a protobuf message, and so of a model in one file."""
 
 _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
@@ -100,12 +98,8 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
         WeightsError: The file cannot be read or is no ONNX model, or its weights are missing, too
             short, or outside its folder.
     """
-    try:
-        proto = _read(Path(path).read_bytes())
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}"
-        raise WeightsError(msg) from error
-    for tensor in _tensors(proto.graph):
+    proto = _read(read_file(path))
+    for tensor in _all_tensors(proto):
         if tensor.data_location == TensorProto.EXTERNAL:
             _take_in(tensor, Path(path))
     return proto
@@ -145,7 +139,7 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
     proto.CopyFrom(model)
     data = target.with_name(f"{target.name}.data")
     with data.open("wb") as stream:
-        for tensor in _tensors(proto.graph):
+        for tensor in _all_tensors(proto):
             if len(tensor.raw_data) > _LARGE:
                 _put_out(tensor, stream, data.name)
     target.write_bytes(to_bytes(proto))
@@ -157,9 +151,7 @@ def external_files(model: Model) -> list[str]:
 
     Weights of branches, of `Constant` nodes and of functions count as well.
     """
-    proto = _view(model)
-    bodies = (node for function in proto.functions for node in function.node)
-    found = itertools.chain(_tensors(proto.graph), *map(_tensors_of_node, bodies))
+    found = _all_tensors(_view(model))
     return sorted({_external(t)["location"] for t in found if t.data_location == t.EXTERNAL})
 
 
@@ -544,7 +536,13 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _size(model: onnx.ModelProto) -> int:
     """Bytes of the weights, next to which the rest is nothing."""
-    return sum(len(tensor.raw_data) for tensor in _tensors(model.graph))
+    return sum(len(tensor.raw_data) for tensor in _all_tensors(model))
+
+
+def _all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a model, those of its functions as well."""
+    bodies = (node for function in model.functions for node in function.node)
+    return itertools.chain(_tensors(model.graph), *map(_tensors_of_node, bodies))
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -578,6 +576,9 @@ def _take_in(tensor: onnx.TensorProto, model: Path) -> None:
     path = (folder / place["location"]).resolve()
     if not path.is_relative_to(folder) or path == folder:
         msg = f"{model}: the weights of {tensor.name!r} are outside its folder: {place['location']}"
+        raise WeightsError(msg)
+    if path.exists() and not path.is_file():
+        msg = f"{model}: the weights of {tensor.name!r} are in {path.name}, which is no file"
         raise WeightsError(msg)
     try:
         offset, length = int(place.get("offset", 0)), int(place.get("length", -1))

@@ -3,13 +3,15 @@
 Layout, under `FURIOSA_MODELS_CACHE_HOME`:
 
 ```
-compiled/<key>/entry.json   what it was made from and by, and sizes and times of the other files
+compiled/<key>/entry.json   what it was made from and by; stamps and hashes of the others
 compiled/<key>/...          model.onnx and weights.bin of ONNX Runtime, or model.blob of OpenVINO
 ```
 
 The key is a hash over the model, the backend with its fingerprint (its version and the machine) and
-its options. An entry appears by renaming its folder into place, whole; one whose files are not as
-they were written is compiled again. `FURIOSA_MODELS_COMPILED=0` switches the cache off.
+its options. An entry appears by renaming its folder into place, whole. Files whose size, time and
+inode are as they were noted are taken as they are; others, as of a copied cache, are hashed, and an
+entry whose bytes are not as they were written is compiled again. `FURIOSA_MODELS_COMPILED=0`
+switches the cache off.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .. import settings
+from ..networks.files import weights_beside
 from .backends import Backend, find_backend
-from .source import is_tflite
 
-__all__ = ["Entry", "Loader", "entries", "home", "is_enabled", "load", "remove"]
+__all__ = ["Entry", "Loader", "damaged", "entries", "home", "is_enabled", "load", "remove"]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 3
+_FORMAT = 4
 _MIN_SIZE = 1 << 20
 _DIGEST_LENGTH = 64
 _ENTRY = "entry.json"
@@ -113,6 +115,11 @@ def entries() -> list[Entry]:
     return [_describe(folder) for folder in folders if folder.is_dir()]
 
 
+def damaged() -> list[Entry]:
+    """Return the entries whose files no longer have their hashes: every file is read."""
+    return [entry for entry in entries() if not _is_sound(entry.path)]
+
+
 def remove(which: Iterable[Entry] | None = None) -> int:
     """Remove entries, all by default; return the number of bytes freed."""
     doomed = entries() if which is None else list(which)
@@ -124,10 +131,8 @@ def remove(which: Iterable[Entry] | None = None) -> int:
 def _open(folder: Path, loader: Loader) -> Any:
     """Return the session of an entry; None if it is not there, or not as it was written."""
     try:
-        written = json.loads((folder / _ENTRY).read_text())["files"]
-        if written != _stamps(folder):
-            msg = "its files have changed"
-            raise ValueError(msg)
+        entry = json.loads((folder / _ENTRY).read_text())
+        _check(folder, entry)
         return loader.open(folder)
     except FileNotFoundError:
         return None
@@ -135,6 +140,23 @@ def _open(folder: Path, loader: Loader) -> Any:
         logger.info("compiled program %s is damaged (%s): compiling it again", folder, error)
         shutil.rmtree(folder, ignore_errors=True)
         return None
+
+
+def _check(folder: Path, entry: dict[str, Any]) -> None:
+    """Raise ValueError unless the files of an entry are as they were written.
+
+    The times of files whose bytes are as they were, though their times are not, are noted.
+    """
+    stamps = _stamps(folder)
+    if stamps == entry["files"]:
+        return
+    if _hashes(folder) != entry["hashes"]:
+        msg = "its files have changed"
+        raise ValueError(msg)
+    from ..artifacts.transfer import write_atomically
+
+    with suppress(OSError):  # of another user, or read-only: they are hashed every time
+        write_atomically(folder / _ENTRY, json.dumps({**entry, "files": stamps}).encode())
 
 
 def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Loader) -> Any:
@@ -145,7 +167,7 @@ def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Lo
             dir=folder.parent, prefix="new-", ignore_cleanup_errors=True
         ) as scratch:
             session = loader.compile(model, Path(scratch))
-            if not _has_external_data(model):
+            if isinstance(model, bytes) or not weights_beside(model):  # the digest knows the rest
                 _publish(Path(scratch), folder, facts)
             return session
     except OSError as error:
@@ -155,17 +177,38 @@ def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Lo
     return loader.load(model)
 
 
+def _is_sound(folder: Path) -> bool:
+    try:
+        hashes = json.loads((folder / _ENTRY).read_text())["hashes"]
+        return bool(hashes == _hashes(folder))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _publish(scratch: Path, folder: Path, facts: dict[str, str]) -> None:
-    (scratch / _ENTRY).write_text(json.dumps({**facts, "files": _stamps(scratch)}))
+    entry = {**facts, "files": _stamps(scratch), "hashes": _hashes(scratch)}
+    (scratch / _ENTRY).write_text(json.dumps(entry))
     # It fails where another process was faster, whose entry is as good.
     with suppress(OSError):
         scratch.rename(folder)
 
 
 def _stamps(folder: Path) -> dict[str, list[int]]:
-    """Return size and time of each file but the entry itself."""
-    stats = {path.name: path.stat() for path in folder.iterdir() if path.name != _ENTRY}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(stats.items())}
+    """Return size, time and inode of each file but the entry itself."""
+    stats = {path.name: path.stat() for path in _files(folder)}
+    return {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats.items()}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return the hash of each file but the entry itself."""
+    from ..artifacts.store import hash_file
+
+    return {path.name: hash_file(path, "sha256") for path in _files(folder)}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of an entry but the one that describes it."""
+    return sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name != _ENTRY)
 
 
 def _digest(model: bytes | str) -> str | None:
@@ -189,17 +232,6 @@ def _is_named_by_its_hash(path: Path) -> bool:
     """Whether it is an object of the artifact store, which verified it."""
     parents = path.parts[-4:-1]
     return parents == ("objects", "sha256", path.name[:2]) and len(path.name) == _DIGEST_LENGTH
-
-
-def _has_external_data(model: bytes | str) -> bool:
-    """Whether the model's weights are in other files, of which the digest knows nothing."""
-    if isinstance(model, bytes) or is_tflite(model):
-        return False
-    import onnx
-
-    proto = onnx.load(model, load_external_data=False)
-    external = onnx.TensorProto.EXTERNAL
-    return any(tensor.data_location == external for tensor in proto.graph.initializer)
 
 
 def _facts(digest: str, loader: Loader) -> dict[str, str]:

@@ -17,6 +17,8 @@ from typing import (
 )
 
 from ..enums import Precision
+from ..errors import WeightsError
+from ..networks.files import is_too_large, weights_beside, whole
 from .errors import FuriosaRuntimeError
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ def program_of(model: ModelSource, precision: Precision | None = None) -> bytes 
         )
         raise FuriosaRuntimeError(msg)
     if isinstance(model, (str, os.PathLike)):
-        return os.fspath(model)
+        return _of_file(os.fspath(model))
     return _bytes(model)
 
 
@@ -158,7 +160,7 @@ def with_batch_size(program: bytes | str, batch_size: int) -> bytes:
     """
     from .. import networks
 
-    data = program if isinstance(program, bytes) else _read(program)
+    data = program if isinstance(program, bytes) else _whole(program)
     return networks.set_batch_size(data, batch_size)
 
 
@@ -172,12 +174,19 @@ def _bytes(model: Any) -> bytes:
     raise TypeError(msg)
 
 
-def _read(path: str) -> bytes:
+def _of_file(path: str) -> bytes | str:
+    """Return the path; of ONNX whose weights lie beside it, its bytes with them inside.
+
+    Backends read the weights of what is too large for that.
+    """
+    return _whole(path) if weights_beside(path) and not is_too_large(path) else path
+
+
+def _whole(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        msg = f"model {path!r} cannot be read: {error.strerror or error}"
-        raise FuriosaRuntimeError(msg) from error
+        return whole(path)
+    except WeightsError as error:
+        raise FuriosaRuntimeError(str(error)) from error
 
 
 def _check_positive(name: str, value: object) -> None:

@@ -15,15 +15,15 @@ import numpy.typing as npt
 
 from ..enums import ModelTaskType, Task
 from ..errors import FuriosaModelsError
-from ..images.read import DecodedImage, read_image
+from ..images.read import DecodedImage, KeptPhoto, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 __all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
 
-Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path"
-"""A photo to draw on: decoded, (h, w, 3) uint8 RGB, or a file."""
+Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path | KeptPhoto | PILImage"
+"""A photo to draw on: decoded, (h, w, 3) uint8 RGB, a file, or what gives it again."""
 
 THRESHOLD_ALIASES = MappingProxyType(
     {
@@ -106,7 +106,11 @@ class Result(ABC):
             raise FuriosaModelsError(msg)
         if isinstance(image, np.ndarray):
             return image
-        return _whole(read_image(image) if isinstance(image, (str, Path)) else image)
+        if isinstance(image, DecodedImage):
+            return _whole(image)
+        if isinstance(image, KeptPhoto):
+            return _whole(image.decode())
+        return read_image(image).rgb
 
 
 def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .fonts import fitting
 
 __all__ = ["Canvas", "class_color", "to_png"]
 
@@ -41,12 +43,12 @@ def to_png(picture: Image.Image) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture, and a pen and a font that stay readable at its size."""
+    """A picture, and a pen and letters that stay readable at its size."""
 
     picture: Image.Image
     draw: ImageDraw.ImageDraw
     width: int
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    letters: int
     taken: list[_Rect] = field(default_factory=list)
 
     @classmethod
@@ -54,8 +56,7 @@ class Canvas:
         """A copy of the photo to draw on."""
         picture = Image.fromarray(image)
         side = min(picture.size)
-        font = ImageFont.load_default(size=max(11, side // 32))
-        return cls(picture, ImageDraw.Draw(picture), max(2, side // 200), font)
+        return cls(picture, ImageDraw.Draw(picture), max(2, side // 200), max(11, side // 32))
 
     def box(self, box: list[float], color: _Rgb) -> None:
         """Draw the outline of a box, cut to the picture."""
@@ -92,17 +93,19 @@ class Canvas:
     def _write(self, x: float, y: float, text: str, color: _Rgb) -> None:
         """Write on a filled background whose upper left corner is there."""
         width, height = self._size(text)
-        _, top, _, _ = self.draw.textbbox((0, 0), "Ag", font=self.font)
+        font, text = fitting(text, self.letters)
+        _, top, _, _ = self.draw.textbbox((0, 0), "Ag", font=font)
         x, y = int(x), int(y)  # whole pixels: labels line up
         self.draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
         ink = _BLACK if sum(color) > 380 else _WHITE
-        self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=self.font)
+        self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=font)
         self.taken.append((x, y, width, height))
 
     def _size(self, text: str) -> tuple[int, int]:
         """Width and height of a text with its background: the height of all letters."""
-        _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=self.font)
-        width = math.ceil(self.draw.textlength(text, font=self.font))
+        font, text = fitting(text, self.letters)
+        _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=font)
+        width = math.ceil(self.draw.textlength(text, font=font))
         return width + 2 * _PADDING, math.ceil(bottom - top) + 2 * _PADDING
 
     def _inside(self, place: _Point, width: int, height: int) -> _Point:

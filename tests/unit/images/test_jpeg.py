@@ -16,13 +16,14 @@ from PIL import Image, ImageOps
 
 from furiosa_models.images import jpeg
 from furiosa_models.images.preprocess import prepare
-from furiosa_models.images.read import MAX_PIXELS, DecodedImage, read_image
+from furiosa_models.images.read import read_image
 from furiosa_models.spec import ImageInput
 from furiosa_models.types import Platform
 from furiosa_models.vision import EfficientNetB0, SSDMobileNet
 
 DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", "../shared/data"))
 PHOTO = Path("examples/images/coffee.png")
+NAME = "a.jpg"
 
 
 def encoded(size: tuple[int, int] = (61, 47), mode: str = "RGB", **options: Any) -> bytes:
@@ -45,7 +46,7 @@ def pillow(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 def decode(data: bytes) -> npt.NDArray[np.uint8]:
-    decoded = jpeg.decode_jpeg(data, MAX_PIXELS)
+    decoded = jpeg.decode_jpeg(data, NAME)
     assert decoded is not None
     return decoded[0]
 
@@ -86,10 +87,9 @@ def test_rgb_that_was_never_converted() -> None:
 
 def test_what_is_left_to_pillow() -> None:
     whole = encoded((300, 200))
-    assert jpeg.decode_jpeg(encoded(mode="CMYK"), MAX_PIXELS) is None
-    assert jpeg.decode_jpeg(whole[:-500], MAX_PIXELS) is None
-    assert jpeg.decode_jpeg(whole, 300 * 200 - 1) is None
-    assert jpeg.decode_jpeg(b"\xff\xd8\xff", MAX_PIXELS) is None
+    assert jpeg.decode_jpeg(encoded(mode="CMYK"), NAME) is None
+    assert jpeg.decode_jpeg(whole[:-500], NAME) is None
+    assert jpeg.decode_jpeg(b"\xff\xd8\xff", NAME) is None
 
 
 def test_fleeting_pixels_give_way_to_the_next() -> None:
@@ -121,7 +121,7 @@ def test_pixels_are_the_same_without_the_fast_decoder(monkeypatch: pytest.Monkey
     photos = [encoded(), turned(6), encoded(mode="L")]
     fast = [read_image(data).pixels for data in photos]
     monkeypatch.setattr(jpeg, "_simplejpeg", lambda: None)
-    assert jpeg.decode_jpeg(photos[0], MAX_PIXELS) is None
+    assert jpeg.decode_jpeg(photos[0], NAME) is None
     for data, expected in zip(photos, fast, strict=True):
         np.testing.assert_array_equal(read_image(data).pixels, expected)
 
@@ -208,9 +208,10 @@ def test_models_draft_when_asked(platform: Platform) -> None:
 def test_boxes_are_drawn_where_they_are_on_a_draft() -> None:
     model = SSDMobileNet(weights="random")
     found = model.predict(encoded((1300, 1200)), draft=True, device="cpu", score_threshold=1.0)
-    assert isinstance(found.image, DecodedImage)
-    assert found.image.drafted_from == (1200, 1300)
     assert found.plot().size == (1300, 1200)
+    draft = read_image(encoded((1300, 1200)), draft=ImageInput((300, 300)).resized)
+    assert draft.drafted_from == (1200, 1300)
+    assert found.plot(draft).size == (1300, 1200)
 
 
 class Stream(io.RawIOBase):

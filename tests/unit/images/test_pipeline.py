@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import io
 import logging
+import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from furiosa_models.errors import ImageError
-from furiosa_models.images.pipeline import Steps, pipelined
-from furiosa_models.images.read import DecodedImage, ImageSource
+from furiosa_models.images.pipeline import Steps, one_by_one, pipelined
+from furiosa_models.images.read import DecodedImage, EncodedPhoto, ImageSource
+from furiosa_models.images.sources import is_at_rest
 from furiosa_models.spec import ImageContext
 from furiosa_models.vision import SSDMobileNet
 
@@ -238,3 +242,158 @@ def test_predict_of_one_photo_starts_no_thread(
 
     monkeypatch.setattr("furiosa_models.images.pipeline.ThreadPoolExecutor", refuse)
     assert SSDMobileNet(weights="random").predict(photos[0], device="cpu") is not None
+
+
+def keep_grey(result: Found) -> int:
+    image: Any = result.image
+    return int(image.rgb[0, 0, 0])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_live_source_is_asked_for_a_photo_once_the_results_were_taken(batch_size: int) -> None:
+    asked: list[int] = []
+
+    def camera() -> Iterator[npt.NDArray[np.uint8]]:
+        for level in range(9):
+            asked.append(level)
+            yield grey(level)
+
+    results = one_by_one(Network().steps(), camera(), batch_size=batch_size, on_error="raise")
+    for taken, result in enumerate(results):
+        assert result.value == taken
+        assert len(asked) == (taken // batch_size + 1) * batch_size
+    assert threads() == []
+
+
+def arrays() -> Iterator[Any]:
+    buffer = grey(0)
+    for level in range(12):
+        buffer[:] = level
+        yield buffer
+
+
+def decoded() -> Iterator[Any]:
+    for buffer in arrays():
+        yield DecodedImage(np.broadcast_to(buffer[:, :, None], (2, 2, 3)), True, "frame")
+
+
+def pictures() -> Iterator[Any]:
+    for level in range(12):
+        image = Image.new("L", (2, 2), level)
+        yield image
+        image.paste(99, (0, 0, 2, 2))
+        image.close()
+
+
+def files() -> Iterator[Any]:
+    for level in range(12):
+        file = io.BytesIO()
+        Image.new("L", (2, 2), level).save(file, "PNG")
+        file.seek(0)
+        yield file
+        file.close()
+
+
+def memory() -> Iterator[Any]:
+    buffer = bytearray(200)
+    for file in files():
+        data = file.read()
+        buffer[:] = data + bytes(200 - len(data))
+        yield memoryview(buffer)
+
+
+def names() -> Iterator[Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        for file in files():
+            path = Path(folder, "photo.png")
+            path.write_bytes(file.read())
+            yield path
+            path.unlink()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("source", [arrays, decoded, pictures, files, memory, names])
+def test_a_live_source_may_use_its_memory_again(
+    source: Callable[[], Iterator[Any]], batch_size: int
+) -> None:
+    results = one_by_one(Network().steps(), source(), batch_size=batch_size, on_error="raise")
+    found = list(results)
+    assert [result.value for result in found] == list(range(12))
+    if source is not names:
+        assert [keep_grey(result) for result in found] == list(range(12))
+
+
+def test_a_live_source_with_bad_photos() -> None:
+    told: list[object] = []
+    photos: list[Any] = [grey(0), b"no photo", grey(1), 3, grey(2)]
+    for batch_size in (1, 2, 5):
+        results = one_by_one(
+            Network().steps(),
+            iter(photos),
+            batch_size=batch_size,
+            on_error=lambda photo, _: told.append(photo),
+        )
+        assert values(results) == [0, 1, 2]
+    assert told == [b"no photo", 3] * 3
+
+
+def test_which_sources_are_at_rest(photos: list[Path]) -> None:
+    lists: list[Any] = [photos, tuple(photos), photos[0].parent, photos[0], b"x", [photos, [b"x"]]]
+    for source in (*lists, np.zeros((2, 4, 4, 3), np.uint8), io.BytesIO(), Image.new("L", (1, 1))):
+        assert is_at_rest(source)
+    for source in (iter(photos), map(str, photos), [photos, iter(photos)], (p for p in photos)):
+        assert not is_at_rest(source)
+
+
+def test_predict_and_preprocess_of_a_camera() -> None:
+    frames = [np.full((60, 80, 3), level, np.uint8) for level in range(0, 250, 50)]
+
+    def camera() -> Iterator[npt.NDArray[np.uint8]]:
+        buffer = frames[0].copy()
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    with SSDMobileNet(weights="random") as model:
+        expected, _ = model.preprocess(frames)
+        tensor, contexts = model.preprocess(camera())
+        np.testing.assert_array_equal(tensor, expected)
+        assert len(contexts) == len(frames)
+        few: dict[str, Any] = {"device": "cpu", "score_threshold": 0.9}
+        wanted = [model.predict(frame, **few) for frame in frames]
+        found = model.predict(camera(), batch_size=2, **few)
+        assert [len(one) for one in found] == [len(one) for one in wanted]
+        for result, frame in zip(found, frames, strict=True):
+            image: Any = result.image
+            np.testing.assert_array_equal(image.rgb, frame)
+
+
+def test_a_source_that_waits_for_the_result() -> None:
+    """One that gives the second photo only after the first result was seen."""
+    seen = threading.Event()
+    answered: list[bool] = []
+
+    def dialogue() -> Iterator[npt.NDArray[np.uint8]]:
+        yield np.zeros((8, 8, 3), np.uint8)
+        answered.append(seen.wait(5))
+        yield np.zeros((8, 8, 3), np.uint8)
+
+    with SSDMobileNet(weights="random") as model:
+        for _ in model.predict(dialogue(), stream=True, device="cpu", score_threshold=1.0):
+            seen.set()
+    assert answered == [True]
+
+
+def test_results_of_many_hold_what_was_given(photos: list[Path]) -> None:
+    data = photos[0].read_bytes()
+    with Image.open(photos[1]) as image, SSDMobileNet(weights="random") as model:
+        sources: list[Any] = [data, io.BytesIO(data), photos[0], image, bytearray(data)]
+        found = model.predict(sources, device="cpu", score_threshold=1.0)
+        kept: list[Any] = [result.image for result in found]
+        assert [type(one) for one in kept[:3]] == [EncodedPhoto, EncodedPhoto, type(photos[0])]
+        assert kept[0].data is data
+        assert kept[3] is image
+        assert all(getattr(one, "pixels", None) is None for one in kept)
+        assert [result.plot().size for result in found] == [
+            found[2].plot().size if one is not image else image.size for one in kept
+        ]

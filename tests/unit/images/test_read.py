@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import io
+import os
+import pickle
+import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +18,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from furiosa_models.errors import ImageError
-from furiosa_models.images.read import ImageSource, read_image, remember
+from furiosa_models.images.read import (
+    EncodedPhoto,
+    ImageSource,
+    hold,
+    read_image,
+    remember,
+)
+from furiosa_models.images.sources import expand_sources, is_single
 
 RGB = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
 
@@ -194,10 +206,132 @@ def test_what_is_decoded_stays_as_it_is(png: Path) -> None:
     assert read_image(decoded, color="rgb") is decoded
 
 
-def test_files_are_remembered_by_name(png: Path) -> None:
+def test_what_was_given_is_remembered(png: Path) -> None:
     assert remember(png, read_image(png)) == png
     decoded = read_image(RGB)
     assert remember(RGB, decoded) is decoded
+    assert remember(decoded, decoded) is decoded
+    data = png.read_bytes()
+    for source in (data, bytearray(data), io.BytesIO(data)):
+        held = hold(source)
+        kept = remember(held, read_image(held))
+        assert isinstance(kept, EncodedPhoto)
+        assert kept.data == data
+        np.testing.assert_array_equal(kept.rgb, RGB)
+        assert pickle.loads(pickle.dumps(kept)) == kept
+    with Image.open(png) as image:
+        assert remember(image, read_image(image)) is image
+
+
+class Reset(io.RawIOBase):
+    def read(self, *_: object) -> bytes:
+        raise ConnectionResetError("peer is gone")
+
+
+class Words(io.RawIOBase):
+    def read(self, *_: object) -> Any:
+        return 7
+
+
+def closed() -> io.BytesIO:
+    file = io.BytesIO(b"x")
+    file.close()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        (Reset(), "peer is gone"),
+        (closed(), "closed file"),
+        (io.StringIO("words"), "open it in mode 'rb'"),
+        (io.BytesIO(), "has nothing where it stands"),
+        (Words(), "cannot be read"),
+        ("n" * 5000 + ".jpg", "opened"),
+        ("n" * 300 + "/" + "m" * 300, "opened"),
+        ("nul\0.mp4", "opened"),
+        (os.devnull, "pipe or a device"),
+    ],
+)
+def test_odd_sources(source: Any, what: str) -> None:
+    with pytest.raises(ImageError, match=what):
+        read_image(source)
+    assert is_single(source)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "photo.jpg")
+    with pytest.raises(ImageError, match=r"photo\.jpg.*pass the file object"):
+        read_image(tmp_path / "photo.jpg")
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no /dev/fd here")
+def test_a_pipe_that_is_open_is_read(png: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, png.read_bytes())
+    os.close(writer)
+    np.testing.assert_array_equal(read_image(f"/dev/fd/{reader}").rgb, RGB)
+    os.close(reader)
+
+
+class BytesPath(os.PathLike[bytes]):
+    def __init__(self, path: Path) -> None:
+        self._path = os.fsencode(path)
+
+    def __fspath__(self) -> bytes:
+        return self._path
+
+
+def test_forms_of_names_and_of_memory(png: Path) -> None:
+    data = png.read_bytes()
+    gaps = memoryview(bytes(np.repeat(np.frombuffer(data, np.uint8), 2)))[::2]
+    numbers = memoryview(data + bytes(-len(data) % 4)).cast("I")
+    sources: list[Any] = [BytesPath(png), gaps, numbers, bytearray(data), memoryview(data)]
+    for source in sources:
+        assert is_single(source)
+        np.testing.assert_array_equal(read_image(source).rgb, RGB)
+    assert not is_single(BytesPath(png.parent))
+    assert list(expand_sources(BytesPath(png.parent))) == [str(png)]  # type: ignore[arg-type]
+
+
+def test_a_matrix_is_an_array() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        matrix = np.matrix(RGB[:, :, 0])
+    np.testing.assert_array_equal(read_image(matrix).rgb[:, :, 1], RGB[:, :, 0])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+def test_a_stream_is_read_from_where_it_stands(kind: str) -> None:
+    first = encoded(Image.new("RGB", (30, 20), "red"), kind)
+    second = encoded(Image.new("RGB", (50, 40), "blue"), kind)
+    stream = io.BytesIO(first + second)
+    stream.seek(len(first))
+    assert read_image(stream).pixels.shape == (40, 50, 3)
+    assert not stream.closed
+
+
+def test_damaged_files_that_pillow_has_opened() -> None:
+    gif = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x80, 0, 0) + bytes(6)
+    gif += b"," + struct.pack("<HHHHB", 0, 0, 0, 4, 0) + b"\x02\x02\x4c\x01\x00;"
+    cut = encoded(Image.fromarray(RGB.repeat(20, 0)), "PNG")[:-300]
+    rle = b"BM" + struct.pack("<IHHI", 118, 0, 0, 118)
+    rle += struct.pack("<IiiHHIIiiII", 40, 64, 64, 1, 4, 2, 0, 0, 0, 16, 0) + bytes(64)
+    for data in (gif, cut, rle):
+        try:
+            image = Image.open(io.BytesIO(data))
+        except Exception:
+            continue  # another Pillow
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            read_image(image)
+
+
+def test_closed_pictures(png: Path) -> None:
+    image = Image.open(png)
+    image.close()
+    with pytest.raises(ImageError, match=r"photo\.png"):
+        read_image(image)
 
 
 VALID = encoded(Image.fromarray(RGB), "JPEG")

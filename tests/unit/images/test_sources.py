@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from furiosa_models.errors import ExtraRequired, ImageError
+from furiosa_models.images import formats
 from furiosa_models.images.read import DecodedImage, read_image
 from furiosa_models.images.sources import count, expand_sources, is_single
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
@@ -121,3 +124,110 @@ def test_a_folder_with_a_video_without_pyav(png: Path, monkeypatch: pytest.Monke
     (png.parent / "clip.mp4").write_bytes(b"")
     with pytest.raises(ExtraRequired, match=r"pip install 'av>="):
         list(expand_sources(png.parent))
+
+
+def photo(path: Path, kind: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(RGB).save(path, kind)
+    return path
+
+
+links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+
+
+@links
+def test_each_photo_once_through_links(tmp_path: Path) -> None:
+    first = photo(tmp_path / "folder" / "a.png")
+    outside = photo(tmp_path / "outside" / "b.png")
+    folder = first.parent
+    (folder / "self").symlink_to(".")
+    (folder / "up").symlink_to("..")
+    (folder / "link.png").symlink_to("a.png")
+    (folder / "0.png").symlink_to(folder / "a.png")
+    (folder / "far.png").symlink_to(outside)
+    (folder / "more").symlink_to(outside.parent)
+    (folder / "again").symlink_to(outside.parent)
+    (folder / "gone.png").symlink_to("nowhere.png")
+    found = [os.path.relpath(str(path), folder) for path in expand_sources(folder)]
+    assert found.count("a.png") == 1
+    assert "0.png" not in found
+    assert "link.png" not in found
+    reals = [os.path.realpath(str(path)) for path in expand_sources(folder)]
+    assert len(reals) == len(set(reals))
+    assert os.path.realpath(outside) in reals
+    assert count(folder) == len(reals)
+    for pattern in ("**/*.png", "**", "*/**/*.png"):
+        globbed = [os.path.realpath(str(p)) for p in expand_sources(str(folder / pattern))]
+        assert len(globbed) == len(set(globbed))
+
+
+def test_globs_with_any_folders(tmp_path: Path) -> None:
+    for name in ("a.png", "x/b.png", "x/y/c.png", "x/y/d.jpg", ".hidden/e.png", "x/.f.png"):
+        photo(tmp_path / name)
+
+    def found(pattern: str) -> list[str]:
+        paths = expand_sources(str(tmp_path / pattern))
+        return [Path(str(path)).relative_to(tmp_path).as_posix() for path in paths]
+
+    assert found("**/*.png") == ["a.png", "x/b.png", "x/y/c.png"]
+    assert found("**") == ["a.png", "x/b.png", "x/y/c.png", "x/y/d.jpg"]
+    assert found("x/**/*.png") == ["x/b.png", "x/y/c.png"]
+    assert found("*/**/[cd].*") == ["x/y/c.png", "x/y/d.jpg"]
+    assert found("**/y/*") == ["x/y/c.png", "x/y/d.jpg"]
+    assert found("*.png") == ["a.png"]
+    assert found("**/.hidden/*.png") == [".hidden/e.png"]
+
+
+def test_a_glob_relative_to_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo(tmp_path / "x" / "b.png")
+    monkeypatch.chdir(tmp_path)
+    assert list(expand_sources("**/*.png")) == ["x/b.png"]
+
+
+def test_a_folder_takes_every_format_and_says_what_it_leaves_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"jpg": "JPEG", "jfif": "JPEG", "JPE": "JPEG", "ppm": "PPM", "tga": "TGA"}
+    kinds |= {"bmp": "BMP", "webp": "WEBP", "sgi": "SGI", "pcx": "PCX", "tiff": "TIFF"}
+    for suffix, kind in kinds.items():
+        photo(tmp_path / f"photo.{suffix}", kind)
+    for name in ("phone.heic", "raw.CR2", "layers.psd", "notes.txt", "data.csv"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(formats, "heif_module", lambda: None)
+    formats._problem.cache_clear()
+    formats.suffixes.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        found = list(expand_sources(tmp_path))
+        assert count(tmp_path) == len(kinds)
+    formats._problem.cache_clear()
+    formats.suffixes.cache_clear()
+    assert {Path(str(path)).suffix[1:] for path in found} == set(kinds)
+    assert len(caplog.records) == 1
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert "left out 3 in formats that are not read here" in line
+    assert all(name in line for name in ("phone.heic", "raw.CR2", "layers.psd"))
+    assert "notes" not in line
+    for path in found:
+        read_image(path)
+
+
+def test_a_long_list_of_what_is_left_out_is_short(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photo(tmp_path / "a.png")
+    for i in range(9):
+        (tmp_path / f"{i}.psd").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        list(expand_sources(tmp_path))
+    assert "and 4 more" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
+def test_a_folder_that_cannot_be_listed_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photo(tmp_path / "a.png")
+    (tmp_path / "closed").mkdir(mode=0)
+    with caplog.at_level(logging.WARNING):
+        assert len(list(expand_sources(tmp_path))) == 1
+    assert "closed" in caplog.text

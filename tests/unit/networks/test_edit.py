@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
 from furiosa_models.errors import ShapeError, WeightsError
-from furiosa_models.networks import edit
+from furiosa_models.networks import edit, files
 from furiosa_models.networks.edit import TensorInfo
 from furiosa_models.networks.graph import Graph
+from furiosa_models.runtime import FuriosaRuntimeError
+from furiosa_models.runtime.sync import create_runner
 
 
 def _network(channels: int = 3) -> bytes:
@@ -188,6 +191,9 @@ def test_weights_beside_the_file_are_loaded(tmp_path: Path) -> None:
     assert edit.external_files(proto) == []
     assert networks.to_bytes(proto) == _network()
     assert networks.to_bytes(edit.load(str(path))) == _network()
+    assert files.whole(path) == _network()
+    (tmp_path / "one.onnx").write_bytes(_network())
+    assert files.whole(tmp_path / "one.onnx") == _network()
 
 
 @pytest.mark.parametrize(
@@ -201,6 +207,29 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path, location: str) 
     path = _with_external_data(folder, location.format(folder=folder.name))
     with pytest.raises(WeightsError, match="outside its folder"):
         edit.load(path)
+    with pytest.raises(WeightsError, match="outside its folder"):
+        files.whole(path)
+    with pytest.raises(FuriosaRuntimeError, match="outside its folder"):
+        create_runner(path, device="cpu")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_weights_in_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = _with_external_data(tmp_path, "pipe")
+    with pytest.raises(WeightsError, match="is no file"):
+        edit.load(path)
+
+
+def test_runners_take_models_whose_weights_lie_beside_them(tmp_path: Path) -> None:
+    path = _with_external_data(tmp_path)
+    image = np.random.default_rng(0).random((2, 3, 4, 4), np.float32)
+    expected = _run(_network(), image)
+    for batch_size in (None, 2):
+        with create_runner(path, device="cpu", batch_size=batch_size) as runner:
+            outputs = runner.run(image)
+        for output, right in zip(outputs, expected, strict=True):
+            np.testing.assert_allclose(np.asarray(output), right, rtol=1e-6)
 
 
 def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
@@ -216,7 +245,7 @@ def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
         edit.load(tmp_path / "none.onnx")
 
 
-def test_external_files_are_found_in_branches_constants_and_functions() -> None:
+def test_external_files_are_found_in_branches_constants_and_functions(tmp_path: Path) -> None:
     def outside(name: str) -> onnx.TensorProto:
         tensor = TensorProto(name=name, data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
         tensor.external_data.add(key="location", value=name)
@@ -230,6 +259,10 @@ def test_external_files_are_found_in_branches_constants_and_functions() -> None:
     proto.graph.node.extend([constant, helper.make_node("If", ["c"], ["d"], then_branch=branch)])
     proto.functions.append(helper.make_function("f", "F", [], ["y"], body, opsets))
     assert edit.external_files(proto) == ["branch", "constant", "function"]
+    for name in ("branch", "constant", "function"):
+        (tmp_path / name).write_bytes(b"\0" * 4)
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    assert edit.external_files(edit.load(tmp_path / "net.onnx")) == []
 
 
 def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
+from furiosa_models.cli.cache_ import command as cache
 from furiosa_models.runtime import compiled
 from furiosa_models.runtime.backends import Setup, onnxruntime
 from furiosa_models.runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -113,6 +117,60 @@ def test_a_damaged_entry_is_made_again(plain: npt.NDArray[np.float32], damage: s
     np.testing.assert_array_equal(outputs(MODEL), plain)
     (again,) = compiled.entries()
     assert again.is_current
+
+
+@pytest.mark.parametrize("damage", ["weights", "entry"])
+def test_cache_verify_finds_damaged_programs(damage: str) -> None:
+    outputs(MODEL)
+    assert CliRunner().invoke(cache, ["verify"]).exit_code == 0
+    (entry,) = compiled.entries()
+    if damage == "entry":
+        (entry.path / "entry.json").write_text("[]")
+    else:
+        weights = entry.path / "weights.bin"
+        stat = weights.stat()
+        with weights.open("r+b") as file:  # in place: neither size nor inode change
+            file.write(b"\xff" * 8)
+        os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert [each.path for each in compiled.damaged()] == [entry.path]
+    assert CliRunner().invoke(cache, ["verify"]).exit_code == 1
+    assert CliRunner().invoke(cache, ["verify", "--remove"]).exit_code == 1
+    assert CliRunner().invoke(cache, ["verify"]).exit_code == 0
+    assert compiled.entries() == []
+
+
+@pytest.mark.parametrize("how", ["whole seconds", "new times", "another inode"])
+def test_a_copied_entry_is_used_as_it_is(
+    plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    outputs(MODEL)
+    copied = tmp_path / "copied"
+    copy = shutil.copyfile if how == "new times" else shutil.copy2
+    shutil.copytree(compiled.home().parent, copied, copy_function=copy)
+    if how == "whole seconds":  # as in layers of container images
+        for path in copied.rglob("*"):
+            os.utime(path, (int(path.stat().st_mtime),) * 2)
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(copied))
+    hashes = Mock(wraps=compiled._hashes)
+    monkeypatch.setattr(compiled, "_hashes", hashes)
+    monkeypatch.setattr(compiled, "_compile", None)  # nothing is compiled any more
+    for _ in range(3):
+        np.testing.assert_array_equal(outputs(MODEL), plain)
+    hashes.assert_called_once()  # from then on it is known
+
+
+def test_another_file_of_the_same_size_and_time_is_noticed(
+    plain: npt.NDArray[np.float32],
+) -> None:
+    outputs(MODEL)
+    (entry,) = compiled.entries()
+    weights = entry.path / "weights.bin"
+    stat = weights.stat()
+    poisoned = weights.with_name("poisoned")
+    poisoned.write_bytes(bytes(stat.st_size))
+    os.utime(poisoned, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    poisoned.replace(weights)
+    np.testing.assert_array_equal(outputs(MODEL), plain)
 
 
 @pytest.mark.parametrize("change", ["library_version", "cpu_fingerprint"])

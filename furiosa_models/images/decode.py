@@ -1,0 +1,358 @@
+"""Encoded photos to pixels: each format by its decoder, within the limits of memory and time.
+
+JPEG goes to libjpeg-turbo; what takes Pillow long, or what it gets wrong, is read by `netpbm` and
+`tiff`; HEIC needs the extra `heif`, and everything else is Pillow's. Of an animation the
+first picture is read, and color profiles (ICC) are not applied: networks were trained on pixels as
+they are stored, and OpenCV reads them so.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import FuriosaModelsError, ImageError
+from . import tiff
+from .budget import MAX_ENCODED_BYTES, MAX_PIXELS, affordable, check_bytes
+from .formats import READ, PhotoFormat, foreign, heif_module, recognize
+from .jpeg import (
+    TURNED,
+    Resized,
+    decode_jpeg,
+    is_sideways,
+    read_header,
+    reduction,
+    stored,
+)
+from .modes import to_rgb
+from .netpbm import decode_netpbm
+from .warned import named_warnings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = ["Pixels", "Wanted", "decode", "decode_picture", "read_all"]
+
+logger = logging.getLogger(__name__)
+
+Pixels = npt.NDArray[np.uint8]
+
+_HEAD = 64  # bytes that tell a format
+_BLOCKS = 8  # of Pillow's, 16 MiB each
+_ORIENTATION = 0x0112
+_HELD = {"WEBP": 18.0, "AVIF": 13.0, "HEIF": 14.0, "SGI": 7.0}
+"""Bytes a pixel that a decoder holds at its peak, where they are more than those of the picture."""
+
+_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+"""Bytes a pixel that Pillow holds; four of every other mode."""
+
+_JP2_BANDS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "YCbCr": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How a photo is to be decoded; `read_image` explains it."""
+
+    draft: Resized | None = None
+    needed: Resized | None = None
+    background: tuple[int, int, int] | None = None
+    fleeting: bool = False
+
+
+def decode(
+    source: bytes | BinaryIO, name: str, wanted: Wanted
+) -> tuple[Pixels, tuple[int, int] | None]:
+    """Return the pixels of an encoded photo, red first.
+
+    Args:
+        source: The encoded photo, or a file that is read from its start.
+        name: What to call it.
+        wanted: How it is to be decoded.
+
+    Returns:
+        (h, w, 3) uint8, upright; and the height and width of the photo, if it was decoded smaller.
+
+    Raises:
+        ImageError: It cannot be decoded.
+    """
+    head = source[:_HEAD] if isinstance(source, bytes) else source.read(_HEAD)
+    one = recognize(head)
+    if one is None:
+        raise ImageError(_not_read(name, foreign(head)))
+    if one.problem:
+        raise ImageError(_not_read(name, one.name, one.problem))
+    if one.name not in ("JPEG", "Netpbm", "HEIC"):
+        prepare = partial(_prepared, name=name, wanted=wanted)
+        if isinstance(source, bytes):
+            prepare = partial(prepare, file_size=len(source))
+            source = io.BytesIO(source)
+        return _by_pillow(source, one, name, wanted, prepare)
+    data = source if isinstance(source, bytes) else read_all(source, name)
+    if one.name == "JPEG":
+        return _jpeg(data, one, name, wanted)
+    with _named(name, one):
+        if one.name == "HEIC":
+            return _heif(data, name, wanted), None
+        pixels = decode_netpbm(data, name)
+    if pixels is not None:
+        return pixels, None
+    prepare = partial(_prepared, name=name, wanted=wanted, file_size=len(data))
+    return _by_pillow(io.BytesIO(data), one, name, wanted, prepare)
+
+
+def read_all(file: BinaryIO, name: str, *, rewind: bool = True) -> bytes:
+    """Read a file into memory, up to the limit.
+
+    Args:
+        file: The file.
+        name: What to call it.
+        rewind: Read from its start, and not from where it stands.
+
+    Raises:
+        ImageError: There is more.
+    """
+    if rewind:
+        file.seek(0)
+    data = file.read(MAX_ENCODED_BYTES + 1)
+    if len(data) > MAX_ENCODED_BYTES:
+        msg = f"image {name!r} is larger than {MAX_ENCODED_BYTES} bytes, the limit of what is read"
+        raise ImageError(msg)
+    return data
+
+
+def decode_picture(image: PILImage, name: str, wanted: Wanted) -> Pixels:
+    """Return the pixels of a picture of the caller's, which is loaded, and stays as it is else.
+
+    Raises:
+        ImageError: It cannot be loaded or converted.
+    """
+    if image.format == "EPS" and not _is_loaded(image):
+        msg = f"image {name!r} is EPS: call its load() first, which starts Ghostscript"
+        raise ImageError(msg)
+    with _named(name), named_warnings(name):
+        if not _is_loaded(image):
+            if image.format in ("JPEG", "MPO"):
+                _check_jpeg(image, name)
+            else:
+                check_bytes(name, _needed(image), *image.size)
+            if image.format == "TIFF" and tiff.is_misread(tags := _tags(image)):
+                return _misread(image, tags, name, wanted)
+        elif image.width * image.height > MAX_PIXELS:
+            check_bytes(name, 3 * image.width * image.height, image.width, image.height)
+        image.load()
+        return _finished(image, name, wanted, copy=True)
+
+
+def _jpeg(
+    data: bytes, one: PhotoFormat, name: str, wanted: Wanted
+) -> tuple[Pixels, tuple[int, int] | None]:
+    decoded = decode_jpeg(data, name, wanted.draft, needed=wanted.needed, fleeting=wanted.fleeting)
+    if decoded is None:
+        return _jpeg_by_pillow(data, one, name, wanted)
+    pixels, size = decoded
+    return pixels, None if size == pixels.shape[:2] else size
+
+
+def _jpeg_by_pillow(
+    data: bytes, one: PhotoFormat, name: str, wanted: Wanted
+) -> tuple[Pixels, tuple[int, int] | None]:
+    """What libjpeg-turbo does not take, whole; or reduced where it is too large for that."""
+    header = read_header(data)
+
+    def prepare(image: PILImage) -> tuple[int, int] | None:
+        if header is None or (header.height, header.width) != (image.height, image.width):
+            # nothing is known but its size: of four channels, and held as coefficients
+            check_bytes(name, len(data) + 15 * image.width * image.height, *image.size)
+            return None
+        orientation = _orientation(image)
+        needed = stored(wanted.needed, orientation) if wanted.needed else None
+        factor = header.affordable_factor(name, 1, needed, 7, len(data))
+        if factor == 1:
+            return None
+        size = image.height, image.width
+        image.draft(image.mode, (max(1, image.width // factor), max(1, image.height // factor)))
+        return size[::-1] if is_sideways(orientation) else size
+
+    return _by_pillow(io.BytesIO(data), one, name, wanted, prepare)
+
+
+def _by_pillow(
+    file: BinaryIO,
+    one: PhotoFormat,
+    name: str,
+    wanted: Wanted,
+    prepare: Callable[[PILImage], tuple[int, int] | None],
+) -> tuple[Pixels, tuple[int, int] | None]:
+    """Open, prepare and load; `prepare` returns the size of what it has reduced."""
+    from PIL import Image, UnidentifiedImageError
+
+    _keep_memory()
+    with _named(name, one), named_warnings(name):
+        file.seek(0)
+        if one.name == "TIFF" and tiff.is_misread(tags := tiff.read_tags(file)):
+            return _plain_tiff(file, tags, name, wanted), None
+        file.seek(0)
+        try:
+            image = Image.open(file, formats=(one.plugin,))
+        except UnidentifiedImageError:
+            if one.name == "TIFF":
+                return _plain_tiff(file, tiff.read_tags(file), name, wanted), None
+            if not one.starts and not one.brands:
+                raise ImageError(_not_read(name, "")) from None
+            msg = f"its {one.name} header is damaged"
+            raise ValueError(msg) from None
+        with image:
+            size = prepare(image)
+            image.load()
+            return _finished(image, name, wanted), size
+
+
+def _prepared(
+    image: PILImage, name: str, wanted: Wanted, file_size: int = 0
+) -> tuple[int, int] | None:
+    """Check that an image is not too large; JPEG 2000 can be decoded at a fraction of its size."""
+    size = image.height, image.width
+    needed = _needed(image) + file_size
+    if image.format == "JPEG2000" and wanted.needed and not affordable(needed, *image.size):
+        largest = reduction(*size, wanted.needed(*size))
+        for factor in (2, 4, 8):
+            if factor <= largest and affordable(needed // factor**2 + file_size, 0, 0):
+                logger.warning(
+                    "image %r: decoded at 1/%d of its %dx%d pixels, more than the network takes",
+                    *(name, factor, image.width, image.height),
+                )
+                image.reduce = factor.bit_length() - 1  # type: ignore[method-assign,assignment]
+                return size
+    check_bytes(name, needed, *image.size)
+    return None
+
+
+def _finished(image: PILImage, name: str, wanted: Wanted, *, copy: bool = False) -> Pixels:
+    """The pixels of a loaded picture, corrected, converted and upright."""
+    orientation = _orientation(image)
+    fixes = tiff.corrections(image) if image.format == "TIFF" else tiff.Corrections()
+    if fixes.palette is not None:
+        image = image.copy() if copy else image
+        image.putpalette(fixes.palette)
+    pixels = to_rgb(image, name, background=wanted.background, limits=fixes.limits)
+    if not copy:
+        image.close()  # its memory is not needed to turn the pixels
+    if fixes.invert:
+        pixels = np.subtract(255, pixels)
+    return _upright(pixels, orientation)
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    if orientation not in TURNED:
+        return pixels
+    return np.ascontiguousarray(TURNED[orientation](pixels))
+
+
+def _plain_tiff(file: BinaryIO, tags: tiff.Tags, name: str, wanted: Wanted) -> Pixels:
+    image, orientation = tiff.read_plain(file, tags, name)
+    return _upright(to_rgb(image, name, background=wanted.background), orientation)
+
+
+def _check_jpeg(image: PILImage, name: str) -> None:
+    """Raise ImageError for a JPEG of the caller's that would take too much memory or time."""
+    file: Any = image.fp  # type: ignore[attr-defined]
+    at = file.tell()
+    try:
+        data = read_all(file, name)
+    finally:
+        file.seek(at)
+    if header := read_header(data):
+        header.check_scans(name)
+        check_bytes(name, len(data) + header.needed(1, 7), *image.size)
+
+
+def _misread(image: PILImage, tags: tiff.Tags, name: str, wanted: Wanted) -> Pixels:
+    """Read the file of a picture that Pillow misreads; the file stays where it stands."""
+    file: Any = image.fp  # type: ignore[attr-defined]
+    at = file.tell()
+    try:
+        return _plain_tiff(file, tags, name, wanted)
+    finally:
+        file.seek(at)
+
+
+def _tags(image: PILImage) -> tiff.Tags:
+    found: tiff.Tags = getattr(image, "tag_v2", {})
+    return found
+
+
+def _is_loaded(image: PILImage) -> bool:
+    """Whether the pixels of a picture are in memory, and not still in its file."""
+    fields = vars(image)
+    pixels = fields.get("_im", fields.get("im"))  # neither is public, and the latter older
+    return pixels is not None and not fields.get("tile")
+
+
+def _needed(image: PILImage) -> int:
+    """Bytes that loading and converting a picture holds, but for its file."""
+    kind, pixels = image.format or "", image.width * image.height
+    own = _STORED.get(image.mode, 4) + 3
+    held = max(own, _HELD.get(kind, 0.0))
+    if kind == "JPEG2000":
+        held = max(own, 6.5 * _JP2_BANDS.get(image.mode, 4) + 2)
+    segment = tiff.segment_bytes(_tags(image)) if kind == "TIFF" else 0
+    return int(held * pixels) + segment
+
+
+def _orientation(image: PILImage) -> int:
+    """How a picture is turned; upright where its EXIF is damaged."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises whatever a damaged block provokes
+        return 1
+
+
+def _heif(data: bytes, name: str, wanted: Wanted) -> Pixels:
+    """The main picture of a HEIC file; the library turns it upright itself."""
+    file = heif_module().open_heif(data, convert_hdr_to_8bit=True)
+    width, height = file.size
+    check_bytes(name, len(data) + int(_HELD["HEIF"] * width * height), width, height)
+    return to_rgb(file.to_pillow(), name, background=wanted.background)
+
+
+@contextmanager
+def _named(name: str, one: PhotoFormat | None = None) -> Iterator[None]:
+    """Give what a decoder raises the name of the photo."""
+    try:
+        yield
+    except FuriosaModelsError:
+        raise
+    except Exception as error:  # decoders raise whatever a hostile file provokes
+        kind = f" as {one.name}" if one else ""
+        reason = str(error) or type(error).__name__
+        msg = f"image {name!r} cannot be decoded{kind}: {reason}"
+        raise ImageError(msg) from error
+
+
+def _not_read(name: str, what: str, why: str = "") -> str:
+    if why:
+        return f"image {name!r} cannot be decoded: it is {what}; {why}"
+    known = f"it is {what}" if what else "it is in none of the formats that are read"
+    return f"image {name!r} cannot be decoded: {known}; {READ} are read"
+
+
+@cache
+def _keep_memory() -> None:
+    """Let Pillow keep a few blocks of memory between photos, unless the user has set it.
+
+    It gives all of them back by default, and page faults then take as long as decoding does.
+    `PILLOW_BLOCKS_MAX` is the user's setting of it.
+    """
+    from PIL import Image
+
+    core: Any = Image.core  # type: ignore[attr-defined]  # not public, its variable is
+    if not core.get_blocks_max():
+        core.set_blocks_max(_BLOCKS)

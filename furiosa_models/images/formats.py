@@ -1,0 +1,209 @@
+"""Which formats of photos are read: by their first bytes, and by the endings of names.
+
+A file is opened by the one decoder that its first bytes call for, never by whatever Pillow happens
+to have: its decoder of EPS starts a program, and most others are for files that are no photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from .._lazy import install_hint
+
+__all__ = ["FORMATS", "HEIF_MODULES", "READ", "PhotoFormat", "foreign", "recognize", "suffixes"]
+
+HEIF_MODULES = ("pi_heif", "pillow_heif")
+"""Packages that read HEIC; the first is the extra `heif`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFormat:
+    """A format that is read.
+
+    Attributes:
+        name: What people call it.
+        suffixes: Endings of the names of its files.
+        plugin: Pillow's name of its decoder; empty where it has none of its own.
+        starts: First bytes of its files, each with the offset that they are at.
+        feature: What Pillow has to be built with to read it.
+    """
+
+    name: str
+    suffixes: frozenset[str]
+    plugin: str
+    starts: tuple[tuple[int, bytes], ...] = ()
+    feature: str = ""
+    brands: frozenset[bytes] = field(default_factory=frozenset)
+
+    def matches(self, head: bytes) -> bool:
+        """Whether a file that starts with these bytes is of the format."""
+        if self.brands and head[4:8] == b"ftyp":
+            return not self.brands.isdisjoint(_brands(head))
+        return any(head.startswith(start, at) for at, start in self.starts)
+
+    @property
+    def problem(self) -> str:
+        """What keeps it from being read on this machine, with what to do; empty if nothing does."""
+        return _problem(self)
+
+
+def _format(
+    name: str,
+    endings: str,
+    *starts: bytes,
+    plugin: str | None = None,
+    feature: str = "",
+    at: int = 0,
+    brands: str = "",
+) -> PhotoFormat:
+    return PhotoFormat(
+        name,
+        frozenset(f".{ending}" for ending in endings.split()),
+        name.upper() if plugin is None else plugin,
+        tuple((at, start) for start in starts),
+        feature,
+        frozenset(brand.encode() for brand in brands.split()),
+    )
+
+
+FORMATS = (
+    _format("JPEG", "jpg jpeg jpe jfif mpo", b"\xff\xd8\xff"),
+    _format("PNG", "png apng", b"\x89PNG\r\n\x1a\n"),
+    _format("WebP", "webp", b"WEBP", at=8, feature="webp"),
+    _format("TIFF", "tif tiff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    _format("GIF", "gif", b"GIF87a", b"GIF89a"),
+    _format("BMP", "bmp", b"BM"),
+    _format("AVIF", "avif avifs", brands="avif avis", feature="avif"),
+    _format(
+        "HEIC",
+        "heic heif hif",
+        plugin="",
+        brands="heic heix heim heis hevc hevx mif1 msf1",
+    ),
+    _format(
+        "JPEG 2000",
+        "jp2 j2k jpc jpf jpx j2c",
+        b"\0\0\0\x0cjP  \r\n\x87\n",
+        b"\xff\x4f\xff\x51",
+        plugin="JPEG2000",
+        feature="jpg_2000",
+    ),
+    _format("Netpbm", "ppm pgm pbm pnm", *(b"P%d" % kind for kind in range(1, 7)), plugin="PPM"),
+    _format("SGI", "sgi rgb rgba bw", b"\x01\xda"),
+    _format("PCX", "pcx", *(bytes((10, version)) for version in (0, 2, 3, 5))),
+    _format("TGA", "tga icb vda vst"),  # which has no first bytes of its own
+)
+"""What is read, and how it is told; AVIF before HEIC, whose brands its files may have, too."""
+
+READ = ", ".join(sorted(one.name for one in FORMATS))
+"""The names of the formats, in words."""
+
+_TGA = FORMATS[-1]
+_FOREIGN = (
+    ("EPS or PostScript", b"%!PS", b"\xc5\xd0\xd3\xc6"),
+    ("PDF", b"%PDF"),
+    ("a Photoshop file", b"8BPS"),
+    ("JPEG XL", b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    ("OpenEXR", b"v/1\x01"),
+    ("Radiance HDR", b"#?RADIANCE", b"#?RGBE"),
+    ("an icon (ICO)", b"\0\0\1\0"),
+    ("an icon (ICNS)", b"icns"),
+    ("QOI", b"qoif"),
+    ("DDS", b"DDS "),
+    ("FITS", b"SIMPLE  ="),
+    ("a GIMP file", b"gimp xcf"),
+    ("a raw photo of a camera", b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"\0MRM", b"FOVb"),
+    ("PFM", b"Pf\n", b"PF\n"),
+    ("PAM", b"P7\n"),
+    ("a ZIP archive", b"PK\x03\x04"),
+    ("compressed by gzip", b"\x1f\x8b"),
+    ("a video or audio file", b"RIFF", b"\x1aE\xdf\xa3", b"OggS", b"ID3"),
+)
+_MARKUP = (("SVG", b"<svg"), ("an HTML page", b"<html"), ("an HTML page", b"<!doctype html"))
+_UNREAD = frozenset(
+    f".{ending}"
+    for endings in (
+        ("3fr", "arw", "cr2", "cr3", "dng", "nef", "orf", "raf", "raw", "rw2", "srw"),
+        ("ai", "bpg", "cur", "dds", "eps", "exr", "fits", "hdr", "icns", "ico", "jxl", "jxr"),
+        ("pam", "pfm", "psd", "qoi", "svg", "wmf", "xcf"),
+    )
+    for ending in endings
+)
+
+
+def recognize(head: bytes) -> PhotoFormat | None:
+    """The format of a file that starts with these bytes.
+
+    Args:
+        head: At least 64 bytes, or the whole file.
+
+    Returns:
+        The format; TGA for what has no first bytes that are known, since its files have none;
+        None for what is known to be something else, and for an empty file.
+    """
+    for one in FORMATS:
+        if one.matches(head):
+            return one
+    return None if not head or foreign(head) else _TGA
+
+
+def foreign(head: bytes) -> str:
+    """What else a file that starts with these bytes is, in words; empty if that is not known."""
+    if not head:
+        return "an empty file"
+    if head[4:8] == b"ftyp":
+        return "a raw photo of a camera" if head[8:12] == b"crx " else "a video or audio file"
+    for name, *starts in _FOREIGN:
+        if head.startswith(tuple(starts)):
+            return name
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for name, start in _MARKUP:
+        if text.startswith(start) or (text.startswith(b"<?xml") and start in text):
+            return name
+    return ""
+
+
+@cache
+def suffixes(*, readable: bool) -> frozenset[str]:
+    """Endings of the names of photos, in lower case.
+
+    Args:
+        readable: Those of formats that this machine reads, or else those of all others that are
+            known.
+    """
+    fine = frozenset(s for one in FORMATS if not one.problem for s in one.suffixes)
+    if readable:
+        return fine
+    return frozenset().union(_UNREAD, *(one.suffixes for one in FORMATS)) - fine
+
+
+def heif_module() -> Any:
+    """The package that reads HEIC, or None."""
+    from importlib import import_module
+
+    for name in HEIF_MODULES:
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+@cache
+def _problem(one: PhotoFormat) -> str:
+    if not one.plugin:
+        return "" if heif_module() else f"it needs another package: {install_hint('heif')}"
+    if not one.feature:
+        return ""
+    from PIL import features
+
+    known = one.feature in features.get_supported()
+    return "" if known else "this Pillow cannot read it: pip install --upgrade pillow"
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The brands of a file of the ISO base media format: the major one, and the compatible ones."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}

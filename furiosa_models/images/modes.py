@@ -1,0 +1,157 @@
+"""Pictures in every mode of Pillow's to 8-bit RGB: what a person sees.
+
+An image is converted in bands of rows, so that at no time it is there three times. Pixels are those
+that Pillow's own conversion gives; where that cuts numbers off instead of scaling them, they are
+scaled as OpenCV scales them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = ["Background", "Range", "as_background", "as_bytes", "to_rgb"]
+
+Background: TypeAlias = "str | tuple[int, int, int]"
+"""A color: its name or `#rrggbb`, or red, green and blue."""
+
+Range: TypeAlias = "tuple[float, float]"
+"""The numbers that stand for black and for white."""
+
+_Pixels: TypeAlias = npt.NDArray[np.uint8]
+_BAND = 1 << 20  # pixels that are converted at once
+_WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+_STRAIGHT = {"La": "LA", "RGBa": "RGBA", "P": "RGBA", "PA": "RGBA"}
+_SIXTEEN_BITS = (0.0, 65535.0)
+_SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM", "JPEG2000"})
+
+
+def as_background(background: Background | None) -> tuple[int, int, int] | None:
+    """Return a color as red, green and blue.
+
+    Raises:
+        ValueError: It is no color.
+    """
+    if background is None:
+        return None
+    if isinstance(background, str):
+        from PIL import ImageColor
+
+        try:
+            red, green, blue = ImageColor.getrgb(background)[:3]
+        except ValueError:
+            pass
+        else:
+            return red, green, blue
+    elif len(background) == 3 and all(0 <= part <= 255 for part in background):
+        return background[0], background[1], background[2]
+    msg = (
+        f"background={background!r} is no color: expected a name, '#rrggbb', or three numbers "
+        "from 0 to 255"
+    )
+    raise ValueError(msg)
+
+
+def to_rgb(
+    image: PILImage,
+    name: str,
+    *,
+    background: tuple[int, int, int] | None = None,
+    limits: Range | None = None,
+) -> _Pixels:
+    """Return a picture as (h, w, 3) uint8.
+
+    Args:
+        image: The picture, which is not changed.
+        name: What to call it.
+        background: What to lay a picture with an alpha channel or a transparent color onto; its
+            alpha is dropped by default.
+        limits: What stands for black and for white, where the pixels are no bytes and the file
+            says so.
+
+    Raises:
+        ImageError: The numbers have no known range, or Pillow cannot convert the mode.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _scaled(image, name, limits)
+    shown = background is not None and (
+        image.mode in _WITH_ALPHA or image.info.get("transparency") is not None
+    )
+    if image.width * image.height <= _BAND and image.mode == "RGB" and not shown:
+        whole: _Pixels = np.asarray(image)
+        return whole
+    out = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND // max(1, image.width))
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        band = image if rows >= image.height else image.crop(box)
+        if shown and background is not None:
+            band = _laid_onto(band, background)
+        out[top : box[3]] = np.asarray(_converted(band, name))
+    return out
+
+
+def _converted(image: PILImage, name: str) -> PILImage:
+    if image.mode in _STRAIGHT:  # by way of alpha: Pillow warns of, or lacks, the direct one
+        image = image.convert(_STRAIGHT[image.mode])
+    try:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except ValueError as error:
+        msg = (
+            f"image {name!r} has the colors {image.mode}, which are not converted: save it as RGB "
+            "first"
+        )
+        raise ImageError(msg) from error
+
+
+def _laid_onto(image: PILImage, background: tuple[int, int, int]) -> PILImage:
+    from PIL import Image
+
+    straight = image.convert(_STRAIGHT.get(image.mode, "RGBA")).convert("RGBA")
+    laid = Image.new("RGB", image.size, background)
+    laid.paste(straight, mask=straight)
+    return laid
+
+
+def _scaled(image: PILImage, name: str, limits: Range | None) -> _Pixels:
+    """Pixels that are no bytes, in bytes."""
+    if limits is None:
+        if image.mode.startswith("I;"):
+            limits = _SIXTEEN_BITS
+        elif image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS:
+            limits = _SIXTEEN_BITS  # of older Pillow
+        else:
+            kind = "float" if image.mode == "F" else "32-bit integer"
+            msg = f"image {name!r} has {kind} pixels of unknown range: convert it to 8 bits first"
+            raise ImageError(msg)
+    values: npt.NDArray[Any] = np.asarray(image)
+    if image.mode == "I" and limits[1] >= 1 << 31:
+        values = values.view(np.uint32)
+    out = np.empty((*values.shape, 3), np.uint8)
+    rows = max(1, _BAND // max(1, image.width))
+    for top in range(0, len(values), rows):
+        band = values[top : top + rows]
+        out[top : top + rows] = as_bytes(band, *limits).astype(np.uint8)[:, :, None]
+    return out
+
+
+def as_bytes(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[Any]:
+    """Return numbers scaled so that `black` is 0 and `white` is 255.
+
+    Integers whose range is a power of two lose their lower bits, as OpenCV has it; all others are
+    rounded.
+    """
+    if values.dtype.kind == "u" and (black, white) == _SIXTEEN_BITS:
+        return values >> 8
+    if values.dtype.kind in "iu" and (white - black + 1) % 256 == 0:  # as OpenCV: the upper byte
+        wide = values.astype(np.int64) - int(black)
+        return np.clip(wide // (int(white - black + 1) // 256), 0, 255)
+    scaled = (values.astype(np.float64) - black) * (255.0 / (white - black))
+    return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255))

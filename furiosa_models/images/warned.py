@@ -1,0 +1,82 @@
+"""Warnings of decoders: logged with the name of the photo, whatever the filters of the process say.
+
+Pillow warns of what it makes do with (EXIF that is damaged, a palette with transparency, tags that
+are cut off). A filter that makes errors of warnings would refuse a photo for that, and a message
+without a file's name helps nobody. Filters are the process's, so that what is changed here is as
+little as can be: one entry, for the decoders' modules alone, while a photo is being decoded.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+__all__ = ["named_warnings"]
+
+logger = logging.getLogger(__name__)
+
+_DECODERS = r"(PIL|pi_heif|pillow_heif|furiosa_models\.images)(\.|$)"
+
+
+class _Decoding(threading.local):
+    """The photo that this thread decodes."""
+
+    name: str | None = None
+
+
+_decoding = _Decoding()
+_lock = threading.Lock()
+_threads = 0
+_show: Callable[..., Any] = warnings.showwarning
+_filter = ("always", None, Warning, re.compile(_DECODERS), 0)
+
+
+@contextmanager
+def named_warnings(name: str) -> Iterator[None]:
+    """Log the warnings of decoders in this thread as those of a photo; none raises.
+
+    Args:
+        name: What to call the photo.
+    """
+    before, _decoding.name = _decoding.name, name
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+        _decoding.name = before
+
+
+def _enter() -> None:
+    global _threads, _show  # as the filters are: the process's
+    with _lock:
+        _threads += 1
+        if warnings.showwarning is not _log:
+            _show, warnings.showwarning = warnings.showwarning, _log
+        if _filter not in warnings.filters:
+            warnings.filters.insert(0, _filter)  # type: ignore[attr-defined]
+
+
+def _leave() -> None:
+    global _threads
+    with _lock:
+        _threads -= 1
+        if _threads:
+            return
+        if warnings.showwarning is _log:
+            warnings.showwarning = _show
+        with suppress(ValueError):
+            warnings.filters.remove(_filter)  # type: ignore[attr-defined]
+
+
+def _log(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Take the place of `warnings.showwarning`."""
+    if _decoding.name is None:  # of another thread
+        _show(message, category, *place, **more)
+    else:
+        logger.warning("image %r: %s", _decoding.name, message)

@@ -1,0 +1,153 @@
+"""Fonts of labels: Pillow's own, or for letters that it lacks one of the system or the user."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import ImageFont
+
+from .. import settings
+from ..errors import FuriosaModelsError
+
+__all__ = ["fitting", "plain"]
+
+logger = logging.getLogger(__name__)
+
+Font: TypeAlias = "ImageFont.FreeTypeFont | ImageFont.ImageFont"
+
+_NO_LETTER = "\uffff"  # by Unicode's promise; a font draws what it draws for letters it lacks
+_WITHOUT_INK = frozenset({"Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp"})
+_SIZE = 32  # at which fonts are looked at
+_TRIED = 300  # fonts of the system
+_PREFERRED = (
+    *("notosanscjk", "sourcehansans", "notosans-regular", "dejavusans.", "arialuni", "unifont"),
+    *("msyh", "malgun", "yugoth", "segoeui.", "arial.", "tahoma.", "nirmala", "leelawui"),
+    *("pingfang", "hiragino", "applesdgothic", "geezapro", "droidsansfallback", "wqy", "freesans."),
+)
+
+
+@cache
+def plain(size: int) -> Font:
+    """The font that Pillow brings."""
+    return ImageFont.load_default(size=size)
+
+
+def fitting(text: str, size: int) -> tuple[Font, str]:
+    r"""A font for a text, and the text.
+
+    The font that `FURIOSA_MODELS_FONT` names, Pillow's own, or the first of the system's that has
+    all letters. Letters that none has are written as `\uXXXX`, so that two texts never look the
+    same, and a line of the log names them.
+
+    Args:
+        text: The text.
+        size: Height of the font in pixels.
+
+    Raises:
+        FuriosaModelsError: The font that the user names cannot be read.
+    """
+    if text.isascii():
+        return plain(size), text
+    letters = frozenset(text) - _with_ink_nowhere(text)
+    path = _path_for(letters, settings.font())
+    lacked = _lacked(letters, path)
+    if lacked:
+        _tell(frozenset(lacked))
+        text = "".join(_escaped(char) if char in lacked else char for char in text)
+    return (plain(size) if path is None else _loaded(path, size)), text
+
+
+def _with_ink_nowhere(text: str) -> frozenset[str]:
+    return frozenset(char for char in text if unicodedata.category(char) in _WITHOUT_INK)
+
+
+@cache
+def _path_for(letters: frozenset[str], named: str | None) -> str | None:
+    """The font that has most of the letters; None for Pillow's own."""
+    best: str | None = named
+    fewest = len(_lacked(letters, named))
+    for path in (None, *_of_system()) if fewest else ():
+        lacked = len(_lacked(letters, path))
+        if lacked < fewest:
+            best, fewest = path, lacked
+        if not fewest:
+            break
+    return best
+
+
+@cache
+def _lacked(letters: frozenset[str], path: str | None) -> frozenset[str]:
+    """The letters that a font has not; all of them for a file that is none."""
+    try:
+        font = plain(_SIZE) if path is None else _loaded(path, _SIZE)
+        if not isinstance(font, ImageFont.FreeTypeFont):
+            return frozenset(char for char in letters if ord(char) > 255)
+        nothing = _drawn(font, _NO_LETTER)
+        return frozenset(char for char in letters if _drawn(font, char) == nothing)
+    except OSError:
+        if path is not None and path == settings.font():
+            msg = f"FURIOSA_MODELS_FONT={path!r} cannot be read: set it to a TrueType file"
+            raise FuriosaModelsError(msg) from None
+        return letters
+
+
+def _drawn(font: ImageFont.FreeTypeFont, char: str) -> tuple[object, ...]:
+    mask = font.getmask(char)
+    return (*mask.size, bytes(mask))
+
+
+@cache
+def _loaded(path: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
+
+
+@cache
+def _of_system() -> tuple[str, ...]:
+    """The fonts of the system, those that have many scripts first."""
+    found = {
+        os.path.join(folder, file)  # noqa: PTH118
+        for root in _folders()
+        for folder, _, files in os.walk(root)
+        for file in files
+        if file.lower().endswith((".ttf", ".ttc", ".otf"))
+    }
+
+    def rank(path: str) -> tuple[int, str]:
+        name = Path(path).name.lower()
+        places = (i for i, start in enumerate(_PREFERRED) if name.startswith(start))
+        return next(places, len(_PREFERRED)), name
+
+    return tuple(sorted(found, key=rank)[:_TRIED])
+
+
+def _folders() -> Iterator[str]:
+    home = os.path.expanduser("~")  # noqa: PTH111 - which is left as it is where there is none
+    if sys.platform == "win32":
+        yield os.path.join(os.environ.get("WINDIR", "C:\\Windows"), "Fonts")  # noqa: PTH118
+        yield os.path.join(os.environ.get("LOCALAPPDATA", home), "Microsoft/Windows/Fonts")  # noqa: PTH118
+    elif sys.platform == "darwin":
+        yield from ("/System/Library/Fonts", "/Library/Fonts", f"{home}/Library/Fonts")
+    else:
+        yield os.environ.get("XDG_DATA_HOME", f"{home}/.local/share") + "/fonts"
+        shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
+        yield from (f"{folder}/fonts" for folder in shared.split(":"))
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}"
+
+
+@cache
+def _tell(letters: frozenset[str]) -> None:
+    """Log the letters, once."""
+    logger.warning(
+        "no font here has the letters %s of labels: set FURIOSA_MODELS_FONT to one that has them",
+        " ".join(f"{char} ({_escaped(char)})" for char in sorted(letters)),
+    )

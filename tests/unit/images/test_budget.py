@@ -1,0 +1,203 @@
+"""What decoding may hold and how long it may take, known before it begins."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import time
+import zlib
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from furiosa_models.errors import ImageError
+from furiosa_models.images import budget, jpeg
+from furiosa_models.images.jpeg import read_header
+from furiosa_models.images.read import read_image
+from furiosa_models.vision import SSDMobileNet
+
+
+def encoded(
+    kind: str, size: tuple[int, int] = (400, 300), mode: str = "RGB", **options: Any
+) -> bytes:
+    pixels = np.linspace(0, 255, size[0] * size[1]).reshape(size[::-1]).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget that a photo of 400x300 is above."""
+    monkeypatch.setattr(budget, "MAX_BYTES", 300_000)
+
+
+KINDS = {
+    "JPEG": {},
+    "JPEG, progressive": {"progressive": True},
+    "PNG": {},
+    "PNG, RGBA": {"mode": "RGBA"},
+    "GIF": {"mode": "P"},
+    "BMP": {},
+    "TIFF": {},
+    "TIFF, in one strip": {"compression": "tiff_lzw", "tiffinfo": {278: 300}},
+    "WEBP": {},
+    "PPM": {},
+    "TGA": {},
+    "SGI": {},
+    "PCX": {},
+}
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_format_is_checked_before_it_is_decoded(kind: str) -> None:
+    options: dict[str, Any] = KINDS[kind]  # type: ignore[assignment]
+    data = encoded(kind.partition(",")[0], **options)
+    with pytest.raises(ImageError, match=r"400x300 pixels.*MB to decode"):
+        read_image(data)
+    with Image.open(io.BytesIO(data)) as image, pytest.raises(ImageError, match="MB to decode"):
+        read_image(image)
+
+
+def test_wide_tiles_of_a_small_tiff_count() -> None:
+    tags = {
+        256: 16,
+        257: 16,
+        258: 8,
+        259: 5,
+        262: 1,
+        277: 1,
+        322: 60000,
+        323: 60000,
+        324: 8,
+        325: 1,
+    }
+    entries = b"".join(
+        struct.pack("<HHII", number, 4, 1, value) for number, value in sorted(tags.items())
+    )
+    data = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(5)
+    with pytest.raises(ImageError, match="MB to decode"):
+        read_image(data)
+
+
+def claims(width: int, height: int, depth: int, colors: int) -> bytes:
+    """A PNG that claims a size, and has no pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, depth, colors, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("side", "depth", "colors"), [(13000, 16, 6), (9000, 8, 2), (11000, 8, 3)])
+def test_a_png_that_claims_much(side: int, depth: int, colors: int) -> None:
+    with pytest.raises(ImageError, match="MB to decode|no PLTE"):
+        read_image(claims(side, side, depth, colors))
+
+
+def resized(claimed: tuple[int, int], data: bytes) -> bytes:
+    """A JPEG that claims another size."""
+    at = data.index(b"\xff\xc0") if b"\xff\xc0" in data else data.index(b"\xff\xc2")
+    return data[: at + 5] + struct.pack(">HH", *claimed) + data[at + 9 :]
+
+
+def test_a_small_jpeg_that_claims_much() -> None:
+    for data in (encoded("JPEG"), encoded("JPEG", progressive=True), encoded("JPEG", mode="CMYK")):
+        claim = resized((13000, 13000), data)
+        start = time.perf_counter()
+        with pytest.raises(ImageError, match="13000x13000 pixels.*MB to decode"):
+            read_image(claim)
+        with suppress(ImageError):  # Pillow makes do with what is there
+            drafted = read_image(claim, needed=lambda *_: (300, 300))
+            assert drafted.pixels.nbytes < budget.MAX_BYTES / 3
+        assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_smaller_for_a_small_network(
+    mode: str,
+    orientation: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "MAX_BYTES", 400_000)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded("JPEG", (500, 400), mode, exif=exif.tobytes())
+    with caplog.at_level(logging.WARNING):
+        image = read_image(data, needed=lambda *_: (90, 90))
+    upright = (400, 500) if orientation == 1 else (500, 400)
+    assert image.drafted_from == upright
+    assert image.pixels.shape[:2] == (upright[0] // 2, upright[1] // 2)
+    assert "decoded at 1/2 of its 500x400 pixels" in caplog.text
+    with pytest.raises(ImageError, match="MB to decode"):
+        read_image(data, needed=lambda *_: (390, 390))  # the network is not small
+    small = read_image(encoded("JPEG", (200, 100), mode), needed=lambda *_: (9, 9))
+    assert small.drafted_from is None
+
+
+def test_predict_and_preprocess_decode_smaller_and_see_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = encoded("JPEG", (1300, 1200))
+    monkeypatch.setattr(budget, "MAX_BYTES", 1_300_000)
+    model = SSDMobileNet(weights="random")
+    _, contexts = model.preprocess([data])
+    assert (contexts[0].width, contexts[0].height) == (1300, 1200)
+    few: dict[str, Any] = {"device": "cpu", "score_threshold": 1.0}
+    for found in (model.predict(data, **few), *model.predict([data, data], **few)):
+        with pytest.raises(ImageError, match="MB to decode"):
+            found.plot()
+
+
+def test_headers_of_jpegs() -> None:
+    for options in ({}, {"progressive": True}, {"mode": "L"}, {"subsampling": 0}):
+        header = read_header(encoded("JPEG", **options))
+        assert header is not None
+        assert (header.width, header.height) == (400, 300)
+        assert bool(header.coefficients) is ("progressive" in options)
+    for data in (
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff\xd9",
+        encoded("JPEG")[:200],
+        b"\xff\xd8" + b"\xff" * 99,
+    ):
+        assert read_header(data) is None
+
+
+def test_scans_without_end_are_refused() -> None:
+    plain = encoded("JPEG", (3200, 3200), "L", progressive=True)
+    last = plain.rindex(b"\xff\xda")
+    bomb = plain[:-2] + plain[last:-2] * 200 + b"\xff\xd9"
+    for source in (bomb, Image.open(io.BytesIO(bomb))):
+        start = time.perf_counter()
+        with pytest.raises(ImageError, match="scans"):
+            read_image(source)
+        assert time.perf_counter() - start < 0.5
+    small = encoded("JPEG", progressive=True)
+    last = small.rindex(b"\xff\xda")
+    again = small[:-2] + small[last:-2] * 30 + b"\xff\xd9"
+    header = read_header(again)
+    assert header is not None
+    assert header.scans > jpeg._SCANS
+    header.check_scans("a.jpg")
+
+
+def test_large_files_are_not_taken_into_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr("furiosa_models.images.decode.MAX_ENCODED_BYTES", 1000)
+    data = encoded("JPEG")
+    (tmp_path / "a.jpg").write_bytes(data)
+    for source in (io.BytesIO(data), tmp_path / "a.jpg"):
+        with pytest.raises(ImageError, match="larger than 1000 bytes"):
+            read_image(source)

@@ -1,0 +1,142 @@
+"""Photos behind HTTP: in time, within a size, and with nobody's password."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from furiosa_models.errors import ImageError
+from furiosa_models.images import download
+from furiosa_models.images.read import EncodedPhoto, hold, read_image
+from furiosa_models.vision import MobileNetV2
+
+Serve = Callable[[Path], str]
+Answer = Callable[[socket.socket], None]
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[Answer], str]]:
+    """Starts a server that answers every request by a function of the socket."""
+    servers: list[socket.socket] = []
+
+    def start(answer: Answer) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def run() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client, suppress(OSError):
+                    client.recv(1 << 16)
+                    answer(client)
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}/photo.png"
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def drip(head: bytes) -> Answer:
+    def answer(client: socket.socket) -> None:
+        client.sendall(head)
+        for _ in range(100):
+            client.sendall(b"x")
+            time.sleep(0.05)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 "]
+)
+def test_a_server_that_drips_keeps_nobody_waiting(
+    head: bytes, answering: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "DEADLINE_S", 0.3)
+    url = answering(drip(head))
+    start = time.monotonic()
+    with pytest.raises(ImageError, match=r"photo\.png cannot be fetched: it took longer than 0\.3"):
+        read_image(url)
+    assert time.monotonic() - start < 2
+
+
+def test_a_body_that_is_too_large_is_not_read(
+    answering: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_ENCODED_BYTES", 1000)
+    announced = answering(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"))
+    start = time.monotonic()
+    with pytest.raises(ImageError, match="larger than 1000 bytes"):
+        read_image(announced)
+    assert time.monotonic() - start < 2
+    silent = answering(lambda client: client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(99_999)))
+    with pytest.raises(ImageError, match="larger than 1000 bytes"):
+        read_image(silent)
+
+
+def test_offline_is_offline(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photo.png").write_bytes(png())
+    url = f"{serve(tmp_path)}/photo.png"
+    assert read_image(url).pixels.shape == (4, 6, 3)
+    assert read_image(url.replace("http", "HTTP", 1)).pixels.shape == (4, 6, 3)
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    with pytest.raises(ImageError, match="FURIOSA_MODELS_OFFLINE is set"):
+        read_image(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:pw-secret@127.0.0.1:9/a.png",
+        "http://user:pw-secret@[bad/a.png",
+        "http://user:pw-secret@host:port/a.png",
+        "https://user:pw-secret@127.0.0.1:9/a.png?x=1",
+    ],
+)
+def test_passwords_are_in_no_message(url: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_image(url)
+    shown = "".join(map(str, (caught.value, caught.value.__cause__)))
+    assert "pw-secret" not in shown
+    assert "a.png" in shown
+
+
+def test_a_password_is_in_no_name(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(png())
+    url = f"{serve(tmp_path)}/photo.png".replace("//", "//user:pw-secret@")
+    kept = hold(url)
+    assert isinstance(kept, EncodedPhoto)
+    assert "pw-secret" not in kept.name
+    assert "pw-secret" not in repr(kept)
+    with pytest.raises(ImageError, match="404") as caught:
+        read_image(url + ".none")
+    assert "pw-secret" not in str(caught.value)
+
+
+def test_results_hold_what_came(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(png())
+    url = f"{serve(tmp_path)}/photo.png"
+    found = MobileNetV2(weights="random").predict(url, device="cpu")
+    assert isinstance(found.image, EncodedPhoto)
+    assert (found.image.data, found.image.name) == (png(), url)
+    (tmp_path / "photo.png").unlink()
+    assert found.plot().size == (6, 4)
