@@ -12,15 +12,13 @@ import io
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import FuriosaModelsError, ImageError
-from . import tiff
 from .budget import MAX_ENCODED_BYTES, MAX_PIXELS, affordable, check_bytes
 from .formats import READ, PhotoFormat, foreign, heif_module, recognize
 from .jpeg import (
@@ -33,7 +31,6 @@ from .jpeg import (
     stored,
 )
 from .modes import to_rgb
-from .netpbm import decode_netpbm
 from .warned import named_warnings
 
 if TYPE_CHECKING:
@@ -57,8 +54,7 @@ _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2
 _JP2_BANDS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "YCbCr": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """How a photo is to be decoded; `read_image` explains it."""
 
     draft: Resized | None = None
@@ -101,6 +97,8 @@ def decode(
     with _named(name, one):
         if one.name == "HEIC":
             return _heif(data, name, wanted), None
+        from .netpbm import decode_netpbm
+
         pixels = decode_netpbm(data, name)
     if pixels is not None:
         return pixels, None
@@ -143,8 +141,9 @@ def decode_picture(image: PILImage, name: str, wanted: Wanted) -> Pixels:
                 _check_jpeg(image, name)
             else:
                 check_bytes(name, _needed(image), *image.size)
-            if image.format == "TIFF" and tiff.is_misread(tags := _tags(image)):
-                return _misread(image, tags, name, wanted)
+            file: Any = getattr(image, "fp", None)
+            if image.format == "TIFF" and (pixels := _misread(file, name, wanted)) is not None:
+                return pixels
         elif image.width * image.height > MAX_PIXELS:
             check_bytes(name, 3 * image.width * image.height, image.width, image.height)
         image.load()
@@ -196,15 +195,14 @@ def _by_pillow(
 
     _keep_memory()
     with _named(name, one), named_warnings(name):
-        file.seek(0)
-        if one.name == "TIFF" and tiff.is_misread(tags := tiff.read_tags(file)):
-            return _plain_tiff(file, tags, name, wanted), None
+        if one.name == "TIFF" and (pixels := _misread(file, name, wanted)) is not None:
+            return pixels, None
         file.seek(0)
         try:
             image = Image.open(file, formats=(one.plugin,))
         except UnidentifiedImageError:
             if one.name == "TIFF":
-                return _plain_tiff(file, tiff.read_tags(file), name, wanted), None
+                return _plain_tiff(file, name, wanted), None
             if not one.starts and not one.brands:
                 raise ImageError(_not_read(name, "")) from None
             msg = f"its {one.name} header is damaged"
@@ -238,15 +236,20 @@ def _prepared(
 def _finished(image: PILImage, name: str, wanted: Wanted, *, copy: bool = False) -> Pixels:
     """The pixels of a loaded picture, corrected, converted and upright."""
     orientation = _orientation(image)
-    fixes = tiff.corrections(image) if image.format == "TIFF" else tiff.Corrections()
-    if fixes.palette is not None:
-        image = image.copy() if copy else image
-        image.putpalette(fixes.palette)
-    pixels = to_rgb(image, name, background=wanted.background, limits=fixes.limits)
+    if image.format == "TIFF":
+        from .tiff import corrections
+
+        fixes = corrections(image)
+        if fixes.palette is not None:
+            image = image.copy() if copy else image
+            image.putpalette(fixes.palette)
+        pixels = to_rgb(image, name, background=wanted.background, limits=fixes.limits)
+        if fixes.invert:
+            pixels = np.subtract(255, pixels)
+    else:
+        pixels = to_rgb(image, name, background=wanted.background)
     if not copy:
         image.close()  # its memory is not needed to turn the pixels
-    if fixes.invert:
-        pixels = np.subtract(255, pixels)
     return _upright(pixels, orientation)
 
 
@@ -256,9 +259,23 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(TURNED[orientation](pixels))
 
 
-def _plain_tiff(file: BinaryIO, tags: tiff.Tags, name: str, wanted: Wanted) -> Pixels:
-    image, orientation = tiff.read_plain(file, tags, name)
+def _plain_tiff(file: BinaryIO, name: str, wanted: Wanted) -> Pixels:
+    """A TIFF that Pillow does not take."""
+    from .tiff import read_plain, read_tags
+
+    image, orientation = read_plain(file, read_tags(file), name)
     return _upright(to_rgb(image, name, background=wanted.background), orientation)
+
+
+def _misread(file: Any, name: str, wanted: Wanted) -> Pixels | None:
+    """A TIFF that Pillow takes for another than it is; the file is left where it stood."""
+    from .tiff import is_misread, read_tags
+
+    at = file.tell()
+    try:
+        return _plain_tiff(file, name, wanted) if is_misread(read_tags(file)) else None
+    finally:
+        file.seek(at)
 
 
 def _check_jpeg(image: PILImage, name: str) -> None:
@@ -272,21 +289,6 @@ def _check_jpeg(image: PILImage, name: str) -> None:
     if header := read_header(data):
         header.check_scans(name)
         check_bytes(name, len(data) + header.needed(1, 7), *image.size)
-
-
-def _misread(image: PILImage, tags: tiff.Tags, name: str, wanted: Wanted) -> Pixels:
-    """Read the file of a picture that Pillow misreads; the file stays where it stands."""
-    file: Any = image.fp  # type: ignore[attr-defined]
-    at = file.tell()
-    try:
-        return _plain_tiff(file, tags, name, wanted)
-    finally:
-        file.seek(at)
-
-
-def _tags(image: PILImage) -> tiff.Tags:
-    found: tiff.Tags = getattr(image, "tag_v2", {})
-    return found
 
 
 def _is_loaded(image: PILImage) -> bool:
@@ -303,8 +305,12 @@ def _needed(image: PILImage) -> int:
     held = max(own, _HELD.get(kind, 0.0))
     if kind == "JPEG2000":
         held = max(own, 6.5 * _JP2_BANDS.get(image.mode, 4) + 2)
-    segment = tiff.segment_bytes(_tags(image)) if kind == "TIFF" else 0
-    return int(held * pixels) + segment
+    needed = int(held * pixels)
+    if kind == "TIFF":
+        from .tiff import segment_bytes
+
+        needed += segment_bytes(getattr(image, "tag_v2", {}))
+    return needed
 
 
 def _orientation(image: PILImage) -> int:

@@ -6,9 +6,8 @@ to have: its decoder of EPS starts a program, and most others are for files that
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._lazy import install_hint
 
@@ -18,8 +17,7 @@ HEIF_MODULES = ("pi_heif", "pillow_heif")
 """Packages that read HEIC; the first is the extra `heif`."""
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoFormat:
+class PhotoFormat(NamedTuple):
     """A format that is read.
 
     Attributes:
@@ -35,7 +33,7 @@ class PhotoFormat:
     plugin: str
     starts: tuple[tuple[int, bytes], ...] = ()
     feature: str = ""
-    brands: frozenset[bytes] = field(default_factory=frozenset)
+    brands: frozenset[bytes] = frozenset()
 
     def matches(self, head: bytes) -> bool:
         """Whether a file that starts with these bytes is of the format."""

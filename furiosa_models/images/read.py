@@ -6,7 +6,6 @@ import os
 import stat
 import weakref
 from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import (
@@ -94,8 +93,7 @@ class DecodedImage(NamedTuple):
         return self.pixels[:, :, ::-1] if self.bgr else self.pixels
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedPhoto:
+class EncodedPhoto(NamedTuple):
     """A photo as it came: from bytes, a file object, or a URL.
 
     Attributes:
@@ -103,7 +101,7 @@ class EncodedPhoto:
         name: What to call it.
     """
 
-    data: bytes = field(repr=False)
+    data: bytes
     name: str
 
     def decode(self) -> DecodedImage:
@@ -114,6 +112,9 @@ class EncodedPhoto:
     def rgb(self) -> npt.NDArray[np.uint8]:
         """(height, width, 3) uint8, red first; decoded each time."""
         return self.decode().rgb
+
+    def __repr__(self) -> str:
+        return f"EncodedPhoto(name={self.name!r})"
 
 
 def read_image(

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import ImageError
 from . import video
 from .formats import suffixes
-from .read import DecodedImage, ImageSource, is_file_like, is_url
+from .read import DecodedImage, EncodedPhoto, ImageSource, is_file_like, is_url
 
 __all__ = ["count", "expand_sources", "is_at_rest", "is_single"]
 
@@ -35,7 +35,7 @@ def is_single(source: object) -> bool:
     if isinstance(source, (str, os.PathLike)):
         name = _name(source)
         return not (video.is_video(name) or os.path.isdir(name) or _is_glob(name))  # noqa: PTH112
-    is_whole = isinstance(source, (bytes, bytearray, memoryview, DecodedImage))
+    is_whole = isinstance(source, (bytes, bytearray, memoryview, DecodedImage, EncodedPhoto))
     return is_whole or not isinstance(source, Iterable) or is_file_like(source)
 
 
