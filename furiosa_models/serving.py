@@ -60,7 +60,7 @@ def make_app(model: Model[Any], *, device: str | None = None) -> FastAPI:
         return {"result": as_in_0_10(await predicted(image))}
 
     async def predict(image: UploadFile) -> dict[str, Any]:
-        return {"result": (await predicted(image)).to_dict()}
+        return {"result": _plain(await predicted(image))}
 
     for path, answer in (("/infer", infer), ("/predict", predict)):
         # FastAPI reads annotations at run time, where this file's are strings of local names.
@@ -76,7 +76,12 @@ def as_in_0_10(result: Any) -> Any:
         return str(result)
     if isinstance(result, Sequence) and all(is_dataclass(item) for item in result):
         return [[asdict(item) for item in result]]
-    return result.to_dict()
+    return _plain(result)
+
+
+def _plain(result: Any) -> Any:
+    """A result as JSON has it; that of a user's `postprocess` may be so already."""
+    return result.to_dict() if hasattr(result, "to_dict") else result
 
 
 class ServeModel:

@@ -355,7 +355,8 @@ class ImageContext:
 
     def keys(self) -> Iterator[str]:
         """Return the names of the fields, which are the keys of the contexts of 0.10."""
-        return (each.name for each in fields(self))
+        names = (each.name for each in fields(self))
+        return (name for name in names if name != "stretch" or self.stretch is not None)
 
     def __getitem__(self, key: str) -> Any:
         if key not in self.keys():

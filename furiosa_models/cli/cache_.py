@@ -69,11 +69,16 @@ def _megabytes(size: int) -> str:
 @command.command("verify")
 @click.option("--remove", is_flag=True, help="Remove what is damaged, to be fetched anew.")
 def verify(remove: bool) -> None:
-    """Hash every file again; exits with 1 if one is damaged."""
-    damaged = maintenance.verify(Store(), remove_damaged=remove)
-    for entry in damaged:
-        click.echo(f"damaged: {entry.path} {entry.name}", err=True)
-    if damaged:
+    """Hash every file again, and every compiled program; exits with 1 if one is damaged."""
+    files = maintenance.verify(Store(), remove_damaged=remove)
+    programs = compiled.damaged()
+    if remove:
+        compiled.remove(programs)
+    for file in files:
+        click.echo(f"damaged: {file.path} {file.name}", err=True)
+    for program in programs:
+        click.echo(f"damaged: {program.path} compiled by {program.made_by or '?'}", err=True)
+    if files or programs:
         click.echo("removed" if remove else "`cache verify --remove` removes them", err=True)
         sys.exit(1)
     click.echo("every file is sound")

@@ -42,6 +42,7 @@ class BoxesHead(Head):
         scores: Which output holds the scores (n, N, C), or (n, N) beside `classes`; None where they
             stand behind the boxes.
         classes: Which output holds the classes (n, N), where the graph has chosen them.
+        chosen: Whether each row of the boxes has its score and its class behind the box, (n, N, 6).
         transposed: Whether the output of the boxes is (n, 4 + ..., N).
         objectness: Whether a score of there being anything stands before those of the classes.
         box_format: Corners, corner and size, center and size, or TensorFlow's y before x.
@@ -64,6 +65,7 @@ class BoxesHead(Head):
     boxes: int = 0
     scores: int | None = None
     classes: int | None = None
+    chosen: bool = False
     transposed: bool = False
     objectness: bool = False
     box_format: BoxFormat = "cxcywh"
@@ -79,22 +81,27 @@ class BoxesHead(Head):
     max_detections: int | None = 300
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of exported YOLO, or a stretched one where the NMS is inside."""
-        if self.box_format == "yxyx" or (graph.format is Format.TFLite and not self.suppress):
+        """Return the input of exported YOLO, or a stretched one for all others."""
+        is_yolo = self.chosen or (self.suppress and self.background is None)
+        if self.box_format == "yxyx" or (graph.format is Format.TFLite and not is_yolo):
             middle = (127.5, 127.5, 127.5)  # of TensorFlow's detectors
             return ImageInput(size=self.size, mean=middle, std=middle)
-        resize: Any = "letterbox" if self.suppress else "stretch"
+        resize: Any = "letterbox" if is_yolo else "stretch"
         return ImageInput(size=self.size, resize=resize, std=(255.0, 255.0, 255.0))
 
     def with_labels(
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
         """Return the head and the table of labels; see `Head.with_labels`."""
-        if self.classes is not None:  # ids, of which the graph does not show how many there are
+        if (
+            self.classes is not None or self.chosen
+        ):  # ids, of which the graph does not show how many there are
             if labels is None:
                 return self, ()
             return replace(self, first_class=self.first_class or _first_class(labels)), labels
         count = self._count(graph)
+        if labels and self.background == "first" and len(labels) == count and _first_class(labels):
+            return self, labels[1:]
         if labels is not None and self.activation == "softmax" and count == len(labels) + 1:
             last = self.background or "last"
             return replace(self, background=last), labels
@@ -170,7 +177,7 @@ class BoxesHead(Head):
             scores, chosen = others
             hit = np.flatnonzero(scores > least)
             return rows[hit, :4], chosen[hit].astype(np.int64), scores[hit]
-        if self.scores is None and self.classes is None and rows.shape[1] == 6 and self._chosen:
+        if self.chosen:
             hit = np.flatnonzero(rows[:, 4] > least)
             return rows[hit, :4], rows[hit, 5].astype(np.int64), rows[hit, 4]
         values = others[0] if self.scores is not None else rows[:, 4:]
@@ -195,11 +202,6 @@ class BoxesHead(Head):
             place = np.flatnonzero(values[np.arange(len(values)), best] > least)
             ids = best[place]
         return rows[place, :4], ids.astype(np.int64), values[place, ids]
-
-    @property
-    def _chosen(self) -> bool:
-        """Whether each row is a box, its score and its class."""
-        return not self.suppress and not self.objectness and self.background is None
 
     def _kept(
         self,
@@ -230,8 +232,8 @@ class BoxesHead(Head):
         rows = boxes[:, :4] if self.transposed else boxes[..., :4]
         unit = self.unit
         if unit == "auto":
-            most = np.nanmax(np.abs(rows)) if rows.size else 0.0
-            unit = "fraction" if most <= _FRACTION_LIMIT else "pixels"
+            sizes = np.abs(rows[np.isfinite(rows)])
+            unit = "fraction" if sizes.max(initial=0.0) <= _FRACTION_LIMIT else "pixels"
         height, width = self.size if unit == "fraction" else (1, 1)
         return np.array([width, height, width, height], np.float32)
 

@@ -67,8 +67,11 @@ class GridHead(Head):
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
         """Return the head and the table of labels; see `Head.with_labels`."""
-        width = graph.outputs[0].shape[-1]
-        taken = 5 if self.kind == "yolox" else 4 * self.bins if len(graph.outputs) == 1 else 0
+        widths = [output.shape[-1] for output in graph.outputs]
+        if len(widths) == 1:
+            width, taken = widths[0], 5 if self.kind == "yolox" else 4 * self.bins
+        else:  # maps of scores beside maps of distances
+            width, taken = next((w for w in widths if w != 4 * self.bins), None), 0
         return self, labels or () if width is None else class_names(labels, width - taken)
 
     def decode(

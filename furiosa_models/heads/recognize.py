@@ -20,6 +20,7 @@ __all__ = ["detector_head", "pose_head"]
 
 _MANY = 1000  # a graph with its own suppression, or with queries, gives fewer boxes
 _POSE_COLUMNS = 56  # box, score, and 17 keypoints of three numbers
+_BOX_NAMES = ("box", "loc")
 _NANODET_BINS = (8, 11, 12, 16, 17)
 
 
@@ -157,7 +158,7 @@ def _one_output(graph: GraphFacts, size: tuple[int, int]) -> Head | None:
         return None
     _, first, second = output.shape
     if second == 6 and (first is None or first <= _MANY):
-        return BoxesHead(size, box_format="xyxy", unit="auto", suppress=False)
+        return BoxesHead(size, chosen=True, box_format="xyxy", unit="auto", suppress=False)
     columns = first is not None and first > 4 and (second is None or first < second)
     if columns:
         return BoxesHead(size, transposed=True, unit="auto")
@@ -175,7 +176,9 @@ def _boxes_and_scores(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> 
     if count is not None and count <= _MANY:
         return _detr(boxes, 1 - boxes, size)
     kinds = outputs[1 - boxes].operations
-    activation: Literal["none", "softmax"] = "none" if kinds & {"Softmax", "Sigmoid"} else "softmax"
+    if "Sigmoid" in kinds:  # a score of its own for each class, and none for the background
+        return BoxesHead(size, boxes=boxes, scores=1 - boxes, box_format="xyxy", unit="auto")
+    activation: Literal["none", "softmax"] = "none" if "Softmax" in kinds else "softmax"
     return BoxesHead(
         size,
         boxes=boxes,
@@ -189,4 +192,6 @@ def _boxes_and_scores(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> 
 
 def _ending_in_four(outputs: Sequence[TensorFacts]) -> int | None:
     found = [i for i, o in enumerate(outputs) if o.shape and o.shape[-1] == 4 and len(o.shape) > 1]
+    if len(found) > 1:  # scores of four classes
+        found = [i for i in found if any(word in outputs[i].name.lower() for word in _BOX_NAMES)]
     return found[0] if len(found) == 1 else None

@@ -1,18 +1,15 @@
 """Every edit of ONNX models, ours or anyone's, and every question to them.
 
-Models come as bytes or as a `ModelProto`, which is never changed; `load` reads a file whose weights
-may lie beside it. What an edit gives is bytes, the same for the same model in every process. A
-protobuf message has at most 2 GiB: `save` writes the weights of a larger model beside it.
+Models come as bytes or as a `ModelProto`, which is never changed. What an edit gives is bytes, the
+same for the same model in every process.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +19,6 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..errors import ShapeError, WeightsError
 from ..spec import GraphFacts, TensorFacts
-from .files import MAX_BYTES, read_file
 
 __all__ = [
     "MOVES",
@@ -35,12 +31,13 @@ __all__ = [
     "get_pure_input_names",
     "head_operations",
     "image_layout",
-    "load",
     "metadata",
     "parse",
-    "save",
+    "place_of",
     "set_batch_size",
     "signature",
+    "size_of",
+    "tensors",
     "to_bytes",
     "with_opset",
     "with_uint8_input",
@@ -55,6 +52,9 @@ MOVES = frozenset(
     | {"Transpose", "Unsqueeze"}
 )
 """Operations that move or relabel numbers without computing new ones."""
+
+MAX_BYTES = (1 << 31) - 1
+"""Most bytes of a protobuf message, and so of a model in one file."""
 
 _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
@@ -91,59 +91,36 @@ def parse(model: Model) -> onnx.ModelProto:
     return copy
 
 
-def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """Return the model of a file, with the weights that lie in files beside it.
-
-    Raises:
-        WeightsError: The file cannot be read or is no ONNX model, or its weights are missing, too
-            short, or outside its folder.
-    """
-    proto = _read(read_file(path))
-    for tensor in _all_tensors(proto):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            _take_in(tensor, Path(path))
-    return proto
-
-
 def to_bytes(model: onnx.ModelProto) -> bytes:
     """Return the model's bytes, the same for the same model in every process.
 
     Raises:
         WeightsError: They would be more than a protobuf message holds.
     """
-    if _size(model) > MAX_BYTES:
+    if size_of(model) > MAX_BYTES:
         msg = (
-            f"the model has {_size(model)} bytes of weights, and ONNX holds {MAX_BYTES} in one "
-            "file: furiosa_models.networks.edit.save writes them beside it"
+            f"the model has {size_of(model)} bytes of weights, and ONNX holds {MAX_BYTES} in one "
+            "file: furiosa_models.networks.files.save writes them beside it"
         )
         raise WeightsError(msg)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
-def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
-    """Write a model; one that is too large for a file has its weights beside it.
+def size_of(model: onnx.ModelProto) -> int:
+    """Return the bytes of the weights, next to which the rest is nothing."""
+    return sum(len(tensor.raw_data) for tensor in tensors(model))
 
-    Args:
-        model: The model.
-        path: The file. The weights of a large model are in `{path}.data`.
 
-    Returns:
-        The files that were written.
-    """
-    target = Path(path)
-    if _size(model) <= MAX_BYTES:
-        target.write_bytes(to_bytes(model))
-        return [target]
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model)
-    data = target.with_name(f"{target.name}.data")
-    with data.open("wb") as stream:
-        for tensor in _all_tensors(proto):
-            if len(tensor.raw_data) > _LARGE:
-                _put_out(tensor, stream, data.name)
-    target.write_bytes(to_bytes(proto))
-    return [target, data]
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Return every tensor of a model: of branches, `Constant` nodes and functions as well."""
+    bodies = (node for function in model.functions for node in function.node)
+    return itertools.chain(_tensors(model.graph), *map(_tensors_of_node, bodies))
+
+
+def place_of(tensor: onnx.TensorProto) -> dict[str, str]:
+    """Return where the numbers of a tensor are: `location`, `offset`, `length`."""
+    return {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
 
 
 def external_files(model: Model) -> list[str]:
@@ -151,8 +128,8 @@ def external_files(model: Model) -> list[str]:
 
     Weights of branches, of `Constant` nodes and of functions count as well.
     """
-    found = _all_tensors(_view(model))
-    return sorted({_external(t)["location"] for t in found if t.data_location == t.EXTERNAL})
+    found = tensors(_view(model))
+    return sorted({place_of(t)["location"] for t in found if t.data_location == t.EXTERNAL})
 
 
 def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
@@ -534,17 +511,6 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _size(model: onnx.ModelProto) -> int:
-    """Bytes of the weights, next to which the rest is nothing."""
-    return sum(len(tensor.raw_data) for tensor in _all_tensors(model))
-
-
-def _all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of a model, those of its functions as well."""
-    bodies = (node for function in model.functions for node in function.node)
-    return itertools.chain(_tensors(model.graph), *map(_tensors_of_node, bodies))
-
-
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Every tensor of a graph and of its branches."""
     yield from graph.initializer
@@ -563,50 +529,6 @@ def _tensors_of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
             yield from _tensors(graph)
         if attribute.HasField("g"):
             yield from _tensors(attribute.g)
-
-
-def _external(tensor: onnx.TensorProto) -> dict[str, str]:
-    """Where the numbers of a tensor are: `location`, `offset`, `length`."""
-    return {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
-
-
-def _take_in(tensor: onnx.TensorProto, model: Path) -> None:
-    """Read the numbers of a tensor that are in a file beside the model's."""
-    place, folder = _external(tensor), model.parent.resolve()
-    path = (folder / place["location"]).resolve()
-    if not path.is_relative_to(folder) or path == folder:
-        msg = f"{model}: the weights of {tensor.name!r} are outside its folder: {place['location']}"
-        raise WeightsError(msg)
-    if path.exists() and not path.is_file():
-        msg = f"{model}: the weights of {tensor.name!r} are in {path.name}, which is no file"
-        raise WeightsError(msg)
-    try:
-        offset, length = int(place.get("offset", 0)), int(place.get("length", -1))
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            data = stream.read(length)
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
-        msg = f"{model}: the weights of {tensor.name!r} in {path.name} cannot be read: {error}"
-        raise WeightsError(msg) from error
-    if len(data) < length:
-        msg = (
-            f"{model}: the weights of {tensor.name!r} in {path.name} are cut off: "
-            f"expected {length} bytes, got {len(data)}"
-        )
-        raise WeightsError(msg)
-    tensor.raw_data = data
-    tensor.ClearField("data_location")
-    tensor.ClearField("external_data")
-
-
-def _put_out(tensor: onnx.TensorProto, stream: IO[bytes], name: str) -> None:
-    """Write the numbers of a tensor into a file beside the model's."""
-    place = {"location": name, "offset": stream.tell(), "length": len(tensor.raw_data)}
-    stream.write(tensor.raw_data)
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in place.items():
-        tensor.external_data.add(key=key, value=str(value))
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

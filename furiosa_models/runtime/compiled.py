@@ -31,7 +31,7 @@ from .. import settings
 from ..networks.files import weights_beside
 from .backends import Backend, find_backend
 
-__all__ = ["Entry", "Loader", "entries", "home", "is_enabled", "load", "remove"]
+__all__ = ["Entry", "Loader", "damaged", "entries", "home", "is_enabled", "load", "remove"]
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,11 @@ def entries() -> list[Entry]:
     return [_describe(folder) for folder in folders if folder.is_dir()]
 
 
+def damaged() -> list[Entry]:
+    """Return the entries whose files no longer have their hashes: every file is read."""
+    return [entry for entry in entries() if not _is_sound(entry.path)]
+
+
 def remove(which: Iterable[Entry] | None = None) -> int:
     """Remove entries, all by default; return the number of bytes freed."""
     doomed = entries() if which is None else list(which)
@@ -170,6 +175,14 @@ def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Lo
     except Exception as error:  # a full disk, too, is ONNX Runtime's own kind of error
         logger.debug("no compiled program is kept (%s)", error)
     return loader.load(model)
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        hashes = json.loads((folder / _ENTRY).read_text())["hashes"]
+        return bool(hashes == _hashes(folder))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _publish(scratch: Path, folder: Path, facts: dict[str, str]) -> None:

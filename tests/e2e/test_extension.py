@@ -71,7 +71,7 @@ def test_they_are_listed_and_described() -> None:
     assert "Traffic" in command("list", "detect")
     described = json.loads(command("desc", "traffic", "--json"))
     assert described["name"] == "Traffic"
-    assert described["input"] == "320x320, letterbox"
+    assert (described["input"]["height"], described["input"]["resize"]) == (320, "letterbox")
     assert "320x320" in command("desc", "Traffic")
 
 
@@ -169,11 +169,15 @@ def test_they_are_served(photos: list[Path], expected: Detections) -> None:
     while not server.started:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with photos[0].open("rb") as file:
-        answer = requests.post(f"http://127.0.0.1:{port}/infer", files={"image": file}, timeout=30)
+    photo = {"image": photos[0].read_bytes()}
+    infer, predict = (
+        requests.post(f"http://127.0.0.1:{port}/{path}", files=photo, timeout=30).json()["result"]
+        for path in ("infer", "predict")
+    )
     server.should_exit = True
     thread.join()
-    assert answer.json()["result"] == expected.to_dict()
+    assert predict == expected.to_dict()
+    assert [item["label"] for item in infer[0]] == [item.label for item in expected]
 
 
 def test_a_backend_of_its_own(photos: list[Path]) -> None:

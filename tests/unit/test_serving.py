@@ -53,6 +53,7 @@ def test_the_answers_of_0_10() -> None:
     ((person,),) = as_in_0_10(Poses(box, one, np.zeros((1, 17, 3), np.float32)))
     assert person["bounding_box"] == [1.0, 2.0, 3.0, 4.0]
     assert person["nose"] == {"x": 0.0, "y": 0.0, "confidence": 0.0}
+    assert as_in_0_10({"a user's": 1}) == {"a user's": 1}
     assert as_in_0_10(Poses(box[:0], one[:0], np.zeros((0, 17, 3), np.float32))) == [[]]
 
 

@@ -101,7 +101,7 @@ class FuriosaBackend(Backend):
     @property
     def is_expected(self) -> bool:
         """Whether there is an NPU, or the vendor's runtime."""
-        return bool(version_of(_PACKAGE) or device_files())
+        return npu_problem() != _NOT_INSTALLED or bool(device_files())
 
     def fingerprint(self) -> str:
         """Return the version of the vendor runtime, which compiles for the NPU alone."""
@@ -115,7 +115,7 @@ class FuriosaBackend(Backend):
         found, problem = version_of(_PACKAGE), npu_problem()
         library, compiler = find_library(_DRIVER_LIBRARY), find_compiler()
         files = ", ".join(str(path) for path in device_files())
-        if not (found or library or compiler or files):
+        if not (self.is_expected or found or library or compiler):
             return [Fact("NPU", "none; models run without one")]
         return [
             Fact("vendor runtime", f"{_PACKAGE} {found}" if found else "not installed"),
@@ -342,13 +342,16 @@ class _AwaitableQueue(_VendorQueue):
         """Do nothing."""
 
 
+_NOT_INSTALLED = f"the package {_PACKAGE} is not installed (pip install {_PACKAGE})"
+
+
 @cache
 def npu_problem() -> str | None:
     """Return what keeps the NPU from being used, or None where it can be."""
     try:
         importlib.import_module(_BLOCKING)
     except ModuleNotFoundError:
-        return f"the package {_PACKAGE} is not installed (pip install {_PACKAGE})"
+        return _NOT_INSTALLED
     # Where its driver library is missing, the vendor's extension raises any of these on import.
     except (ImportError, RuntimeError, OSError, SystemExit) as error:
         return (

@@ -36,7 +36,7 @@ def test_stretch(platform: Platform) -> None:
     expected = resize(image, (300, 300), "opencv_linear").transpose(2, 0, 1)
     np.testing.assert_array_equal(tensor, expected)
     assert tensor.flags.c_contiguous
-    assert context == ImageContext(80, 60)
+    assert context == ImageContext(80, 60, stretch=(300 / 80, 300 / 60))
 
 
 @BOTH

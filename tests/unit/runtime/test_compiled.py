@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
+from furiosa_models.cli.cache_ import command as cache
 from furiosa_models.runtime import compiled
 from furiosa_models.runtime.backends import Setup, onnxruntime
 from furiosa_models.runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -115,6 +117,26 @@ def test_a_damaged_entry_is_made_again(plain: npt.NDArray[np.float32], damage: s
     np.testing.assert_array_equal(outputs(MODEL), plain)
     (again,) = compiled.entries()
     assert again.is_current
+
+
+@pytest.mark.parametrize("damage", ["weights", "entry"])
+def test_cache_verify_finds_damaged_programs(damage: str) -> None:
+    outputs(MODEL)
+    assert CliRunner().invoke(cache, ["verify"]).exit_code == 0
+    (entry,) = compiled.entries()
+    if damage == "entry":
+        (entry.path / "entry.json").write_text("[]")
+    else:
+        weights = entry.path / "weights.bin"
+        stat = weights.stat()
+        with weights.open("r+b") as file:  # in place: neither size nor inode change
+            file.write(b"\xff" * 8)
+        os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert [each.path for each in compiled.damaged()] == [entry.path]
+    assert CliRunner().invoke(cache, ["verify"]).exit_code == 1
+    assert CliRunner().invoke(cache, ["verify", "--remove"]).exit_code == 1
+    assert CliRunner().invoke(cache, ["verify"]).exit_code == 0
+    assert compiled.entries() == []
 
 
 @pytest.mark.parametrize("how", ["whole seconds", "new times", "another inode"])

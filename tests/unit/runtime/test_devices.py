@@ -30,7 +30,7 @@ def test_without_the_vendor_package_the_cpu_is_chosen_and_said(
     caplog.set_level(logging.INFO)
     choice = choose(None)
     assert choice.backend == "onnxruntime"
-    assert "furiosa-runtime is not installed" in choice.reason
+    assert choice.reason == "no NPU"
     assert caplog.messages == [f"running on onnxruntime: {choice.reason}"]
 
 
