@@ -37,7 +37,7 @@ from .images.pipeline import (
 from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_at_rest, is_single
-from .labels import read_labels
+from .labels import given_names, read_labels
 from .processors import (
     PostProcessor,
     PreProcessor,
@@ -202,7 +202,7 @@ class Model(Generic[R]):
         weights: WeightsSource = None,
         *,
         spec: ModelSpec | None = None,
-        labels: str | Sequence[str] | None = None,
+        labels: str | os.PathLike[str] | Iterable[str] | Mapping[int, str] | None = None,
         input: ImageInput | Mapping[str, Any] | None = None,
         head: Head | Mapping[str, Any] | None = None,
         postprocessor_type: str | Platform = Platform.RUST,
@@ -213,8 +213,8 @@ class Model(Generic[R]):
             weights: A named set (`available_weights()`), an ONNX file, its bytes, a `ModelProto`,
                 or `"random"`; the published set by default.
             spec: The specification, in place of the class's.
-            labels: Name of a table of labels, or the name of each class, in place of those of the
-                weights.
+            labels: Name of a table of labels or of a file, or the name of each class, in order or
+                by class id, in place of those of the weights.
             input: What the network takes, or some fields of that, in place of what the weights
                 say.
             head: What makes results of its outputs, or some fields of that, likewise.
@@ -235,6 +235,8 @@ class Model(Generic[R]):
             own = self._specified(input, head)
         stated = {"labels": labels, "input": input, "head": head}
         overrides = {name: value for name, value in stated.items() if value is not None}
+        if labels is not None:
+            overrides["labels"] = given_names(labels)
         source = self.default_weights if weights is None else weights
         self._platform = platform
         self._weights = Weights(self._catalog_name(), source, own, overrides)

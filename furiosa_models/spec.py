@@ -592,8 +592,18 @@ def _overridden(part: Any, by: Any) -> Any:
     """A part of a specification, or another one in its place, or it with other fields."""
     if by is None:
         return part
-    if not isinstance(by, Mapping):
+    kind = Head if isinstance(part, Head) else ImageInput
+    if isinstance(by, kind):
         return by
+    known = [each.name for each in fields(part)]
+    if not isinstance(by, Mapping):
+        msg = f"expected {kind.__name__} or a mapping of its fields, got {by!r}"
+        raise TypeError(msg)
+    if not known:  # it stands for the head of a graph, whose fields they are
+        return part
+    if unknown := [name for name in by if name not in known]:
+        msg = f"{type(part).__name__} has no {', '.join(map(repr, unknown))}; it has {known}"
+        raise TypeError(msg)
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in by.items()}
     return replace(part, **values) if values else part
 

@@ -29,7 +29,7 @@ from .errors import (
     WeightsError,
     WeightsFallbackWarning,
 )
-from .labels import parse_names, read_labels
+from .labels import parse_names, read_labels, replaced_names
 from .networks.files import whole
 from .runtime.source import is_tflite
 from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
@@ -194,8 +194,8 @@ class Weights:
     @property
     def known(self) -> ModelSpec:
         """`stated` of a set of the catalog that was not fetched yet, else `spec`."""
-        is_fetched = self._resolved is not None
-        return self.spec if is_fetched or self.is_own or self.name == "random" else self.stated
+        is_set = self._resolved is None and not self.is_own and self._source != "random"
+        return self.stated if is_set else self.spec
 
     @property
     def scaling(self) -> ImageInput:
@@ -258,7 +258,11 @@ class Weights:
         )
 
     def _override(self, spec: ModelSpec) -> ModelSpec:
-        return spec.override(**self._overrides)
+        made = spec.override(**self._overrides)
+        if self.is_own or not spec.labels or "labels" not in self._overrides:
+            return made
+        names = replaced_names(_table(spec.labels), _table(made.labels))
+        return replace(made, labels=names)
 
     def __getstate__(self) -> dict[str, Any]:
         dropped = {"store": None, "_resolved": None, "_spec": None, "_lock": None}
@@ -517,21 +521,32 @@ def fitted(
     head, input, labels = (overrides.get(name) for name in ("head", "input", "labels"))
     given = next((each for each in (head, weights.head) if isinstance(each, Head)), None)
     own_head = given or spec.override(head=weights.head).head.fit(graph)
+    if own_head.task.name != spec.head.task.name:
+        msg = (
+            f"the head {type(own_head).__name__} is for {own_head.task.name}, and the model for "
+            f"{spec.head.task.name}: open it with Detector, Classifier or PoseEstimator, whichever "
+            "it is"
+        )
+        raise WeightsError(msg)
     if isinstance(input, ImageInput) or weights.input is not None:
         own_input = input if isinstance(input, ImageInput) else weights.input or spec.input
-    elif spec.input is not UNKNOWN_INPUT:
+    elif spec.input != UNKNOWN_INPUT:
         own_input = _resized(spec.input, graph)
     else:
         found = own_head.input_for(_with_size(graph, input))
         own_input = _resized(found, graph) if found else ImageInput(size=graph.image_size)
     plain = ModelSpec(spec.network, own_input, own_head).override(
-        input=input if isinstance(input, Mapping) else None,
-        head=head if isinstance(head, Mapping) else None,
+        input=None if isinstance(input, ImageInput) else input,
+        head=None if isinstance(head, Head) else head,
     )
     known = labels or weights.names or _names_in(graph) or spec.labels or None
     table = read_labels(known) if isinstance(known, str) else known and tuple(known)
     final, names = plain.head.with_labels(table, graph)
     return ModelSpec(spec.network, plain.input, final, names)
+
+
+def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
+    return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:

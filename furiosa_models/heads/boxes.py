@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..enums import Format, Platform
 from ..errors import LabelsError, ShapeError
-from ..labels import class_names
+from ..labels import BACKGROUNDS, class_names
 from ..ops.boxes import box_convert, to_photo
 from ..ops.checks import check_contexts, check_unit
 from ..ops.nms import UNION_EPSILON, batched_nms
@@ -29,7 +29,6 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
 
 _FRACTION_LIMIT = 2.0
-_BACKGROUNDS = frozenset({"background", "__background__", "???", "unlabeled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +247,7 @@ class BoxesHead(Head):
 
 
 def _first_class(labels: Sequence[str]) -> int:
-    return int(bool(labels) and labels[0].strip().lower() in _BACKGROUNDS)
+    return int(bool(labels) and labels[0].strip().lower() in BACKGROUNDS)
 
 
 def _corners(boxes: Floats, box_format: BoxFormat) -> Floats:

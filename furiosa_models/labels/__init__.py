@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache, lru_cache
 from pathlib import Path
 
 from ..errors import LabelsError
 
-__all__ = ["class_names", "coco_ids", "load_labels", "parse_names", "read_labels"]
+__all__ = [
+    "BACKGROUNDS",
+    "class_names",
+    "coco_ids",
+    "given_names",
+    "load_labels",
+    "parse_names",
+    "read_labels",
+    "replaced_names",
+]
 
+
+BACKGROUNDS = frozenset({"background", "__background__", "???", "unlabeled"})
+"""Names of the class of nothing, in the tables of detectors."""
 
 _TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
 
@@ -59,6 +73,44 @@ def class_names(labels: tuple[str, ...] | None, count: int) -> tuple[str, ...]:
         )
         raise LabelsError(msg)
     return labels
+
+
+def given_names(labels: object) -> str | tuple[str, ...]:
+    """Return labels as a caller gives them: a table or file by name, or the name of each class.
+
+    Args:
+        labels: A name; or names in the order of class ids; or a mapping of names by class id, as
+            `model.names` of YOLO.
+
+    Raises:
+        LabelsError: They have no order, or are no names.
+    """
+    if isinstance(labels, (str, os.PathLike)):
+        return os.fspath(labels)
+    if isinstance(labels, Mapping):
+        found = _names_of(dict(labels))
+    elif isinstance(labels, Iterable) and not isinstance(labels, (bytes, AbstractSet)):
+        found = tuple(labels)
+    else:
+        found = ()
+    if not found or not all(isinstance(name, str) for name in found):
+        msg = (
+            f"labels are the name of each class in order, or a mapping of names by class id, got "
+            f"{type(labels).__name__} {str(labels)[:60]}"
+        )
+        raise LabelsError(msg)
+    return tuple(str(name) for name in found)
+
+
+def replaced_names(table: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names in place of those of a table, whose background may be left out.
+
+    Raises:
+        LabelsError: There is another number of them.
+    """
+    if len(names) == len(table) - 1 and table[0] in BACKGROUNDS:
+        return (table[0], *names)
+    return class_names(names, len(table))
 
 
 def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -68,8 +68,8 @@ def register_backend(backend: Registered, name: str | None = None) -> Registered
     if not row.name:
         msg = f"{backend!r} has no name: set one, or give register_backend(..., name=...)"
         raise ValueError(msg)
-    if row.name in _SHIPPED:
-        msg = f"{row.name!r} is a backend of this package: give yours another name"
+    if row.name in (*_SHIPPED, "auto", "cpu", "npu"):
+        msg = f"{row.name!r} is a backend or a device of this package: give yours another name"
         raise ValueError(msg)
     _registered[row.name] = row
     return backend
