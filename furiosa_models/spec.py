@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
 from .enums import Format, ModelTaskType
@@ -275,6 +277,12 @@ class ImageInput:
         return self.layout(height, width).resized
 
     def __post_init__(self) -> None:
+        _check_numbers("size", self.size, 2, Integral)
+        _check_numbers("mean", self.mean, 3)
+        _check_numbers("std", self.std, 3)
+        if min(self.size) < 0:
+            msg = f"size is a height and a width in pixels, got {self.size}"
+            raise ValueError(msg)
         check_choice("interpolation", self.interpolation, get_args(Interpolation))
         check_choice("resize", self.resize, get_args(Resize))
         check_choice("crop_rounding", self.crop_rounding, ("floor", "even"))
@@ -286,6 +294,14 @@ class ImageInput:
         if 0.0 in self.std:
             msg = f"std must not hold a zero, got {self.std}"
             raise ValueError(msg)
+
+
+def _check_numbers(name: str, value: object, count: int, kind: type[Any] = Real) -> None:
+    """Raise ValueError unless it is so many finite numbers."""
+    numbers = value if isinstance(value, tuple) else ()
+    if len(numbers) != count or not all(isinstance(n, kind) and isfinite(n) for n in numbers):
+        msg = f"{name} is a tuple of {count} finite numbers, got {value!r}"
+        raise ValueError(msg)
 
 
 class Layout(NamedTuple):

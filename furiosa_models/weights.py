@@ -566,7 +566,7 @@ def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:
 def _with_size(graph: GraphFacts, input: Any) -> GraphFacts:
     """The graph with the size that a user states, if it takes any."""
     size = input.get("size") if isinstance(input, Mapping) else None
-    if size is None:
+    if not isinstance(size, (tuple, list)) or len(size) != 2:  # none, or what is refused later
         return graph
     return replace(graph, metadata={**graph.metadata, "imgsz": f"{size[0]}, {size[1]}"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,9 +211,10 @@ class Detections(ArrayResult[ObjectDetectionResult]):
 
 
 def _name(names: Sequence[str], class_id: int) -> str:
-    return names[class_id] if 0 <= class_id < len(names) else str(class_id)
+    return names[class_id] if 0 <= class_id < len(names) else f"class_{class_id}"
 
 
+_UNNAMED = re.compile(r"class_\d+")
 Filter: TypeAlias = "Callable[[Detections], Detections]"
 
 
@@ -265,7 +267,8 @@ class DetectionTask(VisionTask[Detections]):
 
         def keep(found: Detections) -> Detections:
             names = set(found.names)
-            if unknown := [n for n in thresholds if n is not None and n not in names]:
+            named = [n for n in thresholds if n is not None and not _UNNAMED.fullmatch(str(n))]
+            if unknown := [name for name in named if name not in names]:
                 msg = f"score_threshold names classes that the model does not have: {unknown}"
                 raise ValueError(msg)
             least = [thresholds.get(label, thresholds[None]) for label in found.labels]

@@ -65,6 +65,7 @@ class Canvas:
     def label(self, box: list[float], text: str, color: _Rgb) -> None:
         """Write a text at a box where it hides no other: above it, in it, or below it."""
         left, top, right, bottom = _drawable(box, self.picture.size)
+        text = " ".join(text.splitlines())
         width, height = self._size(text)
         places = [
             (left, top - height),

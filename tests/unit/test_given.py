@@ -17,6 +17,7 @@ from furiosa_models.heads import ClassificationHead
 from furiosa_models.labels import given_names
 from furiosa_models.runtime.backends import register_backend
 from furiosa_models.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from furiosa_models.tasks import Detections
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNetV2, YOLOv5n
 
 
@@ -89,6 +90,38 @@ def test_what_is_no_part_of_a_specification(
 ) -> None:
     with pytest.raises(TypeError, match=message):
         Detector(detector, **options).fitted()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": 320},
+        {"size": (-1, 2)},
+        {"size": (2.5, 2)},
+        {"size": "640"},
+        {"std": 255},
+        {"std": (0.0, 1.0, 1.0)},
+        {"mean": "a"},
+        {"mean": (float("nan"), 0.0, 0.0)},
+        {"std": (1.0, 1.0)},
+    ],
+    ids=str,
+)
+def test_numbers_of_the_input_are_checked(detector: Path, given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(ValueError, match=rf"^{name} "):
+        Detector(detector, input=given).fitted()
+
+
+def test_a_name_of_two_lines_is_drawn() -> None:
+    box, one = np.array([[9, 9, 60, 60]], np.float32), np.array([0])
+    found = Detections(box, np.array([0.9], np.float32), one, ["a\nb"])
+    assert np.asarray(found.plot(np.zeros((80, 80, 3), np.uint8))).any()
+
+
+def test_classes_without_a_name_have_one_by_number() -> None:
+    box, ids = np.array([[9, 9, 60, 60]], np.float32), np.array([61])
+    assert Detections(box, np.array([0.9], np.float32), ids, []).labels == ["class_61"]
 
 
 def test_a_head_of_another_task_is_refused(detector: Path, tmp_path: Path) -> None:
