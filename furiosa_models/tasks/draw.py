@@ -19,6 +19,7 @@ __all__ = ["Canvas", "class_color", "to_png"]
 _GOLDEN_RATIO = 0.618034
 _PADDING = 3
 _STEPS = 16  # how many lines away from its box a label may go
+_CROWD = 100  # texts in one picture, from which on none is moved
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 _MIDDLE, _LEFT, _RIGHT = (250, 210, 40), (255, 110, 60), (60, 150, 255)
@@ -78,6 +79,8 @@ class Canvas:
             *((left, top - step * height) for step in range(2, _STEPS)),
         ]
         inside = [self._inside(place, width, height) for place in places]
+        if len(self.taken) > _CROWD:  # no place is free, and looking for one takes long
+            inside = inside[:1]
         x, y = min(inside, key=lambda place: self._covered((*place, width, height)))
         self._write(x, y, text, color)
 
@@ -117,6 +120,8 @@ class Canvas:
     def _covered(self, rect: _Rect) -> float:
         """How many pixels of other texts a text would hide."""
         x, y, width, height = rect
+        if len(self.taken) > _CROWD:
+            return 0.0
         return sum(
             max(0.0, min(x + width, a + c) - max(x, a))
             * max(0.0, min(y + height, b + d) - max(y, b))

@@ -86,3 +86,10 @@ def test_people_have_boxes_skeletons_and_scores() -> None:
     changed = (picture != GRAY).any(axis=2)
     assert changed[70:210, 90:210].any()
     assert not changed[215:, :].any()
+
+
+def test_a_crowd_is_drawn_without_looking_for_places() -> None:
+    count = 5000
+    boxes = np.tile(np.array([[10, 100, 60, 160]], np.float32), (count, 1))
+    crowd = Detections(boxes, np.ones(count, np.float32), np.zeros(count, np.int64), ["cat"])
+    assert np.asarray(crowd.plot(GRAY)).any()  # the limit of a test's time says the rest
