@@ -259,7 +259,12 @@ class Weights:
 
     def _override(self, spec: ModelSpec) -> ModelSpec:
         made = spec.override(**self._overrides)
-        if self.is_own or not spec.labels or "labels" not in self._overrides:
+        if (
+            self.is_own
+            or not spec.labels
+            or "labels" not in self._overrides
+            or "head" in self._overrides
+        ):
             return made
         names = replaced_names(_table(spec.labels), _table(made.labels))
         return replace(made, labels=names)
