@@ -80,8 +80,9 @@ class Canvas:
         ]
         inside = [self._inside(place, width, height) for place in places]
         if len(self.taken) > _CROWD:  # no place is free, and looking for one takes long
-            inside = inside[:1]
-        x, y = min(inside, key=lambda place: self._covered((*place, width, height)))
+            x, y = inside[0]
+        else:
+            x, y = min(inside, key=lambda place: self._covered((*place, width, height)))
         self._write(x, y, text, color)
 
     def lines(self, lines: Sequence[tuple[str, _Rgb]]) -> None:
@@ -120,8 +121,6 @@ class Canvas:
     def _covered(self, rect: _Rect) -> float:
         """How many pixels of other texts a text would hide."""
         x, y, width, height = rect
-        if len(self.taken) > _CROWD:
-            return 0.0
         return sum(
             max(0.0, min(x + width, a + c) - max(x, a))
             * max(0.0, min(y + height, b + d) - max(y, b))
