@@ -37,7 +37,7 @@ from .images.pipeline import (
 from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_at_rest, is_single
-from .labels import given_names, read_labels
+from .labels import given_names, table_of
 from .processors import (
     PostProcessor,
     PreProcessor,
@@ -350,7 +350,7 @@ class Model(Generic[R]):
     @property
     def labels(self) -> tuple[str, ...]:
         """Name of each class, by class id."""
-        return _table(self._weights.known.labels)
+        return table_of(self._weights.known.labels)
 
     @property
     def network(self) -> NetworkSpec | None:
@@ -554,7 +554,7 @@ class Model(Generic[R]):
                 "location": artifact.location if artifact else None,
             },
         }
-        return write_saved(folder, self.origin, spec, _table(spec.labels), facts)
+        return write_saved(folder, self.origin, spec, table_of(spec.labels), facts)
 
     def quantize(
         self,
@@ -983,7 +983,7 @@ class Model(Generic[R]):
         known = [as_context(context) for context in contexts or ()]
         given, keep = self.vision_task.filter_of(options)
         found: list[R] = spec.head.decode(
-            arrays, known, _table(spec.labels), self.platform, **given
+            arrays, known, table_of(spec.labels), self.platform, **given
         )
         return found if keep is None else [keep(result) for result in found]
 
@@ -1031,10 +1031,6 @@ class Model(Generic[R]):
     def __repr__(self) -> str:
         note = ", seeded random weights: results mean nothing" if self.weights == "random" else ""
         return f"{type(self).__name__}(weights={self.weights!r}{note})"
-
-
-def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
-    return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def _streamed(

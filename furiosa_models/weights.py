@@ -29,7 +29,7 @@ from .errors import (
     WeightsError,
     WeightsFallbackWarning,
 )
-from .labels import parse_names, read_labels, replaced_names
+from .labels import parse_names, read_labels, replaced_names, table_of
 from .networks.files import whole
 from .runtime.source import is_tflite
 from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
@@ -266,7 +266,7 @@ class Weights:
             or "head" in self._overrides
         ):
             return made
-        names = replaced_names(_table(spec.labels), _table(made.labels))
+        names = replaced_names(table_of(spec.labels), table_of(made.labels))
         return replace(made, labels=names)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -545,13 +545,9 @@ def fitted(
         head=None if isinstance(head, Head) else head,
     )
     known = labels or weights.names or _names_in(graph) or spec.labels or None
-    table = read_labels(known) if isinstance(known, str) else known and tuple(known)
+    table = known and table_of(known)
     final, names = plain.head.with_labels(table, graph)
     return ModelSpec(spec.network, plain.input, final, names)
-
-
-def _table(labels: str | tuple[str, ...]) -> tuple[str, ...]:
-    return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:

@@ -20,6 +20,7 @@ __all__ = [
     "parse_names",
     "read_labels",
     "replaced_names",
+    "table_of",
 ]
 
 
@@ -137,6 +138,11 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
         msg = f"labels {name!r} hold no names: expected one a line, or JSON"
         raise LabelsError(msg)
     return found
+
+
+def table_of(labels: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the labels, read where they are a table or a file by name; errors of `read_labels`."""
+    return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def parse_names(text: str) -> tuple[str, ...]:
