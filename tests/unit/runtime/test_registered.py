@@ -203,7 +203,7 @@ def test_names() -> None:
     assert backends.find_backend("negating") is second
     assert [*backends.backends_for("negating")] == [second]
     for name in ("onnxruntime", "litert", "openvino", "furiosa"):
-        with pytest.raises(ValueError, match=f"'{name}' is a backend of this package"):
+        with pytest.raises(ValueError, match=f"'{name}' is a backend or a device of this package"):
             register_backend(Negating(), name=name)
     with pytest.raises(ValueError, match="has no name"):
         register_backend(Negating(), name="")
