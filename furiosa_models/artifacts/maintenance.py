@@ -13,14 +13,12 @@ from ..errors import ArtifactCorrupted, ArtifactUnavailable
 from ..progress import progress_bar
 from .descriptor import Artifact, File, zoo
 from .sources.archives import damage_as
-from .store import Store, hash_file
-from .transfer import write_atomically
+from .store import Store
 
 __all__ = ["Entry", "entries", "export_to", "import_from", "prune", "remove", "verify"]
 
 _OBJECT = re.compile(r"objects/(sha256|md5)/([0-9a-f]{2})/(\2[0-9a-f]+)")
 _NOTE = re.compile(r"derived/([0-9a-f]{2})/\1[0-9a-f]{62}|pins/[0-9a-f]{32}")
-_NOTE_TEXT = re.compile(rb"[0-9a-f]{64}")
 _LEFTOVERS = ("partial", "locks", "unreachable")
 _MAX_BYTES = 16 << 30
 
@@ -48,10 +46,11 @@ def entries(store: Store) -> list[Entry]:
     """Return every file of the store, in the catalog's order of names."""
     names = {file.digest: f"{a.name}/{a.weights} {file.name}" for a, file in _zoo_files()}
     found = []
-    for path in sorted((store.root / "objects").glob("*/*/*")):
-        if not path.name.startswith("."):
-            size, algorithm = path.stat().st_size, path.parts[-3]
-            found.append(Entry(path, algorithm, path.name, size, names.get(path.name, "")))
+    for path in (store.root / "objects").glob("*/*/*"):
+        match = _OBJECT.fullmatch(path.relative_to(store.root).as_posix())
+        if match and path.is_file():  # others are not the store's, and it never reads them
+            algorithm, digest = match[1], match[3]
+            found.append(Entry(path, algorithm, digest, path.stat().st_size, names.get(digest, "")))
     return sorted(found, key=lambda entry: (not entry.name, entry.name, entry.digest))
 
 
@@ -66,7 +65,7 @@ def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
     damaged = []
     with progress_bar("verifying", sum(entry.size for entry in everything)) as bar:
         for entry in everything:
-            if not _is_sound(store, entry):
+            if not store.is_sound(entry.path, entry.algorithm, entry.digest):
                 damaged.append(entry)
             bar.update(entry.size)
     if remove_damaged:
@@ -102,18 +101,32 @@ def prune(store: Store, *, built: bool = False) -> int:
     for path in store.root.rglob(".part-*"):
         freed += path.stat().st_size
         path.unlink(missing_ok=True)
-    for note in (store.root / "derived").glob("*/*"):
-        derived = store.derived(note.name)
-        if derived is None or built:
-            note.unlink(missing_ok=True)
-        if derived is not None and built:
-            freed += derived.stat().st_size
-            derived.unlink(missing_ok=True)
-    return freed
+    kept = {path.name for path in (store.root / "objects").glob("*/*/*")}
+    for stamp in (store.root / "stamps").glob("*/*"):
+        if stamp.name not in kept:
+            stamp.unlink(missing_ok=True)
+    return freed + (_remove_built(store) if built else 0)
+
+
+def _remove_built(store: Store) -> int:
+    """Remove what was built from other files, and what is known of it; return the bytes freed."""
+    digests = _built(store)
+    doomed = [entry for entry in entries(store) if entry.digest in digests]
+    for entry in doomed:
+        entry.path.unlink(missing_ok=True)
+    shutil.rmtree(store.root / "derived", ignore_errors=True)
+    return sum(entry.size for entry in doomed)
+
+
+def _built(store: Store) -> set[str | None]:
+    """The hashes of what was built from other files."""
+    return {store.digest(note.name) for note in (store.root / "derived").glob("*/*")}
 
 
 def export_to(store: Store, path: Path) -> int:
-    """Write the store into one tar file, for a machine without a network.
+    """Write the store's files into one tar file, for a machine without a network.
+
+    What was built from them is built there again.
 
     Returns:
         The number of files.
@@ -125,9 +138,8 @@ def export_to(store: Store, path: Path) -> int:
     if damaged := verify(store):
         msg = f"{len(damaged)} files are damaged, {damaged[0].path} for one: verify the cache first"
         raise ArtifactCorrupted(msg)
-    members = [entry.path for entry in entries(store)]
-    members += [p for name in ("derived", "pins") for p in sorted((store.root / name).rglob("*"))]
-    members = [member for member in members if member.is_file()]
+    built = _built(store)
+    members = [entry.path for entry in entries(store) if entry.digest not in built]
     try:
         with tarfile.open(path, "w") as tar:
             for member in members:
@@ -140,6 +152,9 @@ def export_to(store: Store, path: Path) -> int:
 
 def import_from(store: Store, path: Path) -> int:
     """Take the files of a tar file that `export_to` wrote, each verified first.
+
+    Notes of what was built, in tar files of older versions, are left out: only building it shows
+    whether they are right.
 
     Returns:
         The number of files.
@@ -160,40 +175,24 @@ def import_from(store: Store, path: Path) -> int:
         tarfile.open(fileobj=stream, mode="r:") as tar,
     ):
         for info in tar:
-            _import_member(store, tar, info)
-            count += 1
+            if not (info.isreg() and _NOTE.fullmatch(info.name)):
+                _import_member(store, tar, info)
+                count += 1
     return count
 
 
 def _import_member(store: Store, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
     match = _OBJECT.fullmatch(info.name)
     stream = tar.extractfile(info) if info.isreg() else None
-    if stream is None or info.size > _MAX_BYTES or not (match or _NOTE.fullmatch(info.name)):
+    if stream is None or info.size > _MAX_BYTES or match is None:
         msg = f"{info.name!r} has no place in an export of a cache"
         raise ArtifactCorrupted(msg)
-    if match is None:
-        _import_note(store.root / info.name, stream.read(65))
-        return
     try:
         file = File(match[3], info.size, (info.name,), **{match[1]: match[3]})
     except ValueError as error:
         msg = f"{info.name!r} has no place in an export of a cache: {error}"
         raise ArtifactCorrupted(msg) from error
     store.put(file, stream)
-
-
-def _import_note(path: Path, text: bytes) -> None:
-    if not _NOTE_TEXT.fullmatch(text):
-        msg = f"{path.name} should hold a SHA-256, and holds {text[:70]!r}"
-        raise ArtifactCorrupted(msg)
-    write_atomically(path, text)
-
-
-def _is_sound(store: Store, entry: Entry) -> bool:
-    if hash_file(entry.path, entry.algorithm) != entry.digest:
-        return False
-    pin = store.root / "pins" / entry.digest
-    return not pin.is_file() or pin.read_text() == hash_file(entry.path, "sha256")
 
 
 def _zoo_files() -> Iterator[tuple[Artifact, File]]:

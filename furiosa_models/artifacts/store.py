@@ -4,7 +4,9 @@ Layout, under `FURIOSA_MODELS_CACHE_HOME`:
 
 ```
 objects/<algorithm>/<first two digits>/<digest>   verified bytes, read-only
-derived/<first two digits>/<key>                  sha256 of what was built from objects
+derived/<first two digits>/<key>                  sha256 of what was built from objects; small
+                                                  things are kept as objects, graphs built again
+stamps/<algorithm>/<digest>                       size, times and inode of an object when hashed
 pins/<md5>                                        sha256 first seen of a file published by md5
 partial/                                          what interrupted fetches left, to be continued
 locks/                                            one lock file for each object being fetched
@@ -12,7 +14,9 @@ unreachable/                                      when an artifact was last out 
 ```
 
 A file becomes visible under its name by an atomic rename, and only after its size and hash were
-checked: no reader ever sees half a file, or a wrong one. `objects` of one machine can serve as
+checked: no reader ever sees half a file, or a wrong one. An object whose stamp is as it was noted
+is taken as it is; any other, as of a copied cache, is hashed again before it is used, and one whose
+bytes are not the published ones is fetched anew. `objects` of one machine can serve as
 `FURIOSA_MODELS_MIRROR` of another.
 """
 
@@ -21,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -32,13 +37,15 @@ from typing import IO
 from .. import settings
 from .descriptor import File, object_path
 
-__all__ = ["Store", "hash_file", "recipe_key"]
+__all__ = ["Store", "hash_file", "recipe_key", "stamp_of"]
 
 logger = logging.getLogger(__name__)
 
 UNREACHABLE_FOR_S = 3600.0
 
 _CHUNK = 1 << 20
+_WARNED: set[Path] = set()
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Store:
@@ -57,10 +64,12 @@ class Store:
 
     def path(self, file: File) -> Path:
         """Return where the file's verified bytes are, or would be."""
-        return self._object(file.algorithm, file.digest)
+        name = object_path(file.algorithm, file.digest)
+        paths = [root / "objects" / name for root in self._layers]
+        return next((path for path in paths if path.is_file()), paths[0])
 
     def has(self, file: File) -> bool:
-        """Return whether the file is in the store."""
+        """Return whether the file is in the store; its bytes are checked where it is used."""
         return self.path(file).is_file()
 
     def fetch(self, files: Iterable[File]) -> dict[str, Path]:
@@ -72,21 +81,23 @@ class Store:
             ArtifactCorrupted: No source delivered the bytes that were published.
         """
         wanted = list(files)
-        missing = [file for file in wanted if not self.has(file)]
+        found = {file.name: self._sound(file.algorithm, file.digest) for file in wanted}
+        missing = [file for file in wanted if found[file.name] is None]
         if missing:
             from . import sources, transfer  # slow to import, and a warm store does without
 
             with sources.open_sources() as opened:
                 for file in missing:
-                    transfer.fetch(self.root, file, opened, self.has)
-        return {file.name: self.path(file) for file in wanted}
+                    received = transfer.fetch(self.root, file, opened, self._has_sound)
+                    found[file.name] = self._taken(file, received=received)
+        return {name: path for name, path in found.items() if path is not None}
 
     def put(self, file: File, stream: IO[bytes]) -> Path:
         """Take a file's bytes from a stream; raises as `fetch` does."""
         from . import transfer  # as in `fetch`
 
-        transfer.put(self.root, file, stream, self.has)
-        return self.path(file)
+        received = transfer.put(self.root, file, stream, self._has_sound)
+        return self._taken(file, received=received)
 
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
         """Return the path of what `build` makes, built once and kept under `key`.
@@ -99,24 +110,47 @@ class Store:
         """
         if (path := self.derived(key)) is not None:
             return path
-        with self._lock(key):
+        with self.lock(key):
             if (path := self.derived(key)) is not None:  # another process was faster
                 return path
             data = build()
             try:
                 return self._keep(self.root, key, data)
             except OSError as error:
-                logger.warning("%s cannot be written (%s): nothing is kept", self.root, error)
+                _warn_unwritable(self.root, error)
                 return self._keep(self._scratch, key, data)
 
     def derived(self, key: str) -> Path | None:
-        """Return the path of what was built under `key` before, if it is there."""
-        for root in self._layers:
-            with suppress(OSError):
-                digest = (root / "derived" / key[:2] / key).read_text()
-                if (path := root / "objects" / object_path("sha256", digest)).is_file():
-                    return path
-        return None
+        """Return the path of what was built under `key` before, if it is kept, and sound."""
+        paths = (self._sound("sha256", digest) for digest in self._noted(key))
+        return next((path for path in paths if path is not None), None)
+
+    def digest(self, key: str) -> str | None:
+        """Return the SHA-256 of what was built under `key` before, in hex, if it is known."""
+        return next(self._noted(key), None)
+
+    def note(self, key: str, digest: str) -> None:
+        """Remember the SHA-256 of what was built under `key`, whose bytes are not kept."""
+        try:
+            self._write_note(self.root, key, digest)
+        except OSError as error:
+            _warn_unwritable(self.root, error)
+
+    def lock(self, key: str) -> AbstractContextManager[bool]:
+        """Hold the lock of `key`, so that other processes wait for what is built under it."""
+        from .transfer import best_effort_lock  # as in `fetch`
+
+        return best_effort_lock(self.root / "locks" / f"{key}.lock")
+
+    def is_sound(self, path: Path, algorithm: str, digest: str) -> bool:
+        """Return whether a file has its hash, and the one it was first seen with; it is read."""
+        try:
+            if hash_file(path, algorithm) != digest:
+                return False
+            pin = self.root / "pins" / digest
+            return not pin.is_file() or pin.read_text() == hash_file(path, "sha256")
+        except (OSError, UnicodeDecodeError):
+            return False
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
         """Return whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
@@ -146,11 +180,52 @@ class Store:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
 
-    def _object(self, algorithm: str, digest: str) -> Path:
-        """Path of an object in the first layer that has it; in the root if none has."""
+    def _sound(self, algorithm: str, digest: str) -> Path | None:
+        """Path of an object in the first layer where its bytes are the right ones."""
         name = object_path(algorithm, digest)
-        paths = [root / "objects" / name for root in self._layers]
-        return next((path for path in paths if path.is_file()), paths[0])
+        for root in self._layers:
+            path = root / "objects" / name
+            try:
+                stamp = stamp_of(path)
+            except OSError:
+                continue
+            if stamp in self._stamps(algorithm, digest):
+                return path
+            if self.is_sound(path, algorithm, digest):
+                self._note_stamp(path, algorithm, digest)
+                return path
+            _warn_once(path, "%s is damaged: its %s is another. It is not used", path, algorithm)
+        return None
+
+    def _has_sound(self, file: File) -> bool:
+        return self._sound(file.algorithm, file.digest) is not None
+
+    def _taken(self, file: File, *, received: bool) -> Path:
+        """Path of an object that was verified while it was received, here or by another process."""
+        path = self.root / "objects" / object_path(file.algorithm, file.digest)
+        if received:
+            self._note_stamp(path, file.algorithm, file.digest)
+        return self._sound(file.algorithm, file.digest) or path
+
+    def _stamps(self, algorithm: str, digest: str) -> Iterator[bytes]:
+        """What the layers noted of an object when it was hashed."""
+        for root in self._layers:
+            with suppress(OSError):
+                yield (root / "stamps" / algorithm / digest).read_bytes()
+
+    def _note_stamp(self, path: Path, algorithm: str, digest: str) -> None:
+        from .transfer import write_atomically  # as in `fetch`
+
+        with suppress(OSError):  # of another user, or read-only: it is hashed every time
+            write_atomically(self.root / "stamps" / algorithm / digest, stamp_of(path))
+
+    def _noted(self, key: str) -> Iterator[str]:
+        """The hashes of what was built under a key, as the layers noted them."""
+        for root in self._layers:
+            with suppress(OSError, UnicodeDecodeError):
+                digest = (root / "derived" / key[:2] / key).read_text()
+                if _SHA256.fullmatch(digest):
+                    yield digest
 
     def _keep(self, root: Path, key: str, data: bytes) -> Path:
         from .transfer import write_atomically  # as in `fetch`
@@ -158,19 +233,20 @@ class Store:
         digest = hashlib.sha256(data).hexdigest()
         path = root / "objects" / object_path("sha256", digest)
         write_atomically(path, data)
-        write_atomically(root / "derived" / key[:2] / key, digest.encode())
+        self._note_stamp(path, "sha256", digest)
+        self._write_note(root, key, digest)
         return path
+
+    def _write_note(self, root: Path, key: str, digest: str) -> None:
+        from .transfer import write_atomically  # as in `fetch`
+
+        write_atomically(root / "derived" / key[:2] / key, digest.encode())
 
     def _age(self, file: File) -> float:
         try:
             return time.time() - (self.root / "unreachable" / file.digest).stat().st_mtime
         except OSError:
             return float("inf")
-
-    def _lock(self, key: str) -> AbstractContextManager[bool]:
-        from .transfer import best_effort_lock  # as in `fetch`
-
-        return best_effort_lock(self.root / "locks" / f"{key}.lock")
 
 
 def recipe_key(*recipe: object) -> str:
@@ -185,3 +261,22 @@ def hash_file(path: Path, algorithm: str) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def stamp_of(path: Path) -> bytes:
+    """Return what changes when a file does, without reading it: size, times and inode."""
+    stat = path.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}".encode()
+
+
+def _warn_unwritable(root: Path, error: OSError) -> None:
+    """Say that nothing is kept, and what to do."""
+    message = "%s cannot be written (%s): nothing is kept. FURIOSA_MODELS_CACHE_HOME moves it"
+    _warn_once(root, message, root, error.strerror or error)
+
+
+def _warn_once(path: Path, message: str, *arguments: object) -> None:
+    """Log a warning, once a process, of a path."""
+    if path not in _WARNED:
+        _WARNED.add(path)
+        logger.warning(message, *arguments)

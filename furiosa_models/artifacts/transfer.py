@@ -38,8 +38,8 @@ _READ_ONLY = 0o444
 _MAX_BYTES = 2 << 30  # of a file whose size is not known
 
 
-def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool]) -> None:
-    """Bring a file into the store at `root`.
+def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool]) -> bool:
+    """Bring a file into the store at `root`; return False if another process was faster.
 
     Args:
         root: The store's folder.
@@ -56,7 +56,7 @@ def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool])
     corrupted = False
     with _opened(root, file, has) as partial:
         if partial is None:
-            return
+            return False
         for uri in _candidates(file):
             try:
                 _receive(uri, sources, partial)
@@ -65,19 +65,21 @@ def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool])
                 failures.append(f"{redact(uri)}: {error}")
             else:
                 _commit(root, file, partial)
-                return
+                return True
     raise _failure(file, failures, corrupted=corrupted)
 
 
-def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) -> None:
-    """Take a file's bytes from a stream; arguments and errors are those of `fetch`."""
+def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) -> bool:
+    """Take a file's bytes from a stream; arguments, result and errors are those of `fetch`."""
     with _opened(root, file, has) as partial:
-        if partial is not None:
-            partial.rewind()
-            while chunk := stream.read(CHUNK):
-                partial.write(chunk)
-            partial.verify()
-            _commit(root, file, partial)
+        if partial is None:
+            return False
+        partial.rewind()
+        while chunk := stream.read(CHUNK):
+            partial.write(chunk)
+        partial.verify()
+        _commit(root, file, partial)
+    return True
 
 
 @contextmanager

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from furiosa_models.artifacts import Store
 from furiosa_models.errors import ArtifactNotFound
 from furiosa_models.vision import EfficientNetB0, SSDMobileNet
+from tests.planted import plant
 
 
 def test_the_dfg_of_0_8() -> None:
     (sizes,) = SSDMobileNet.catalogue()["published"].dfg.values()
-    path = Store().path(sizes["2pe"])
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"a DFG")
+    plant(sizes["2pe"], b"a DFG")
     assert SSDMobileNet().dfg == b"a DFG"
 
 

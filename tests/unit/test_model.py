@@ -17,6 +17,7 @@ from furiosa_models.spec import ImageContext
 from furiosa_models.tasks import Classification, Detections
 from furiosa_models.types import Format, ModelTaskType, Platform
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+from tests.planted import plant
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +123,8 @@ def test_what_was_never_published() -> None:
 
 def test_the_newest_compilers_program_is_the_default() -> None:
     file = SSDMobileNet.catalogue()["published"].enf["0.10.1_8b00177dc"]["2pe"]
-    model = SSDMobileNet()
-    path = model._weights.store.path(file)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"a program of the NPU")
-    assert model.fetch_enf() == b"a program of the NPU"
+    plant(file, b"a program of the NPU")
+    assert SSDMobileNet().fetch_enf() == b"a program of the NPU"
 
 
 def test_preprocess_of_0_10(detector: SSDMobileNet, photos: list[Path]) -> None:

@@ -15,11 +15,12 @@ import onnx
 import pytest
 import yaml
 
-from furiosa_models.artifacts import File, Store
+from furiosa_models.artifacts import File
 from furiosa_models.errors import ArtifactNotFound, ArtifactUnavailable, CompilationError
 from furiosa_models.quantization import CalibrationMethod, Calibrator, calibrated
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.vision import EfficientNetB0, EfficientNetLite0, SSDMobileNet
+from tests.planted import plant
 
 from .runtime.fake_compiler import IR_VERSION, VERSION, FakeCompiler
 from .runtime.fake_vendor import forget, install_with_device
@@ -67,13 +68,6 @@ def model() -> EfficientNetLite0:
     return EfficientNetLite0(weights="random")
 
 
-def keep(file: File, data: bytes = ENF) -> None:
-    """Put a published file into the store."""
-    path = Store().path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
 def enf_file(version: str = IR_VERSION, size: str = "2pe") -> File:
     return SSDMobileNet.catalogue()["published"].enf[version][size]
 
@@ -81,7 +75,7 @@ def enf_file(version: str = IR_VERSION, size: str = "2pe") -> File:
 @pytest.mark.parametrize("revision", ["8b00177dc", "8b00177"])
 def test_the_published_program_of_the_installed_compiler(fake: FakeCompiler, revision: str) -> None:
     fake.say(VERSION.replace("8b00177dc", revision))
-    keep(enf_file())
+    plant(enf_file(), ENF)
     assert SSDMobileNet().fetch_enf() == SSDMobileNet().model_source() == ENF
     assert SSDMobileNet().npu_program() == ENF
     assert fake.calls == []
@@ -89,8 +83,8 @@ def test_the_published_program_of_the_installed_compiler(fake: FakeCompiler, rev
 
 def test_an_older_compiler_has_its_own_published_program(fake: FakeCompiler) -> None:
     fake.say("Furiosa SDK Compiler v0.10.0 (f8f05c8ea 2023-07-31T19:30:30Z)")
-    keep(enf_file("0.10.0_f8f05c8ea", "1pe"), b"old")
-    keep(enf_file(size="1pe"), b"new")
+    plant(enf_file("0.10.0_f8f05c8ea", "1pe"), b"old")
+    plant(enf_file(size="1pe"), b"new")
     assert SSDMobileNet().fetch_enf(1) == b"old"
     assert SSDMobileNet().fetch_enf(1, IR_VERSION) == b"new"
 
@@ -193,7 +187,7 @@ def test_a_published_program_out_of_reach_is_compiled(
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     origin = EfficientNetB0.catalogue()["published"].files[0]
-    keep(origin, EfficientNetLite0(weights="random").origin)
+    plant(origin, EfficientNetLite0(weights="random").origin)
     assert EfficientNetB0().fetch_enf().startswith(b"ENF warboy-2pe")
     assert "Compiling it instead" in caplog.text
     assert fake.calls == ["warboy-2pe"]
@@ -202,7 +196,7 @@ def test_a_published_program_out_of_reach_is_compiled(
 
 
 def test_other_weights_have_no_published_program() -> None:
-    keep(enf_file())
+    plant(enf_file(), ENF)
     with pytest.raises(ArtifactNotFound, match="none of the weights 'random'.*furiosa-compiler"):
         SSDMobileNet(weights="random").fetch_enf()
 
@@ -242,7 +236,7 @@ def test_the_vendor_runtime_alone_is_never_given_a_float_program(
 
 @pytest.mark.usefixtures("_npu")
 def test_the_vendor_runtime_alone_is_given_the_newest_published_program() -> None:
-    keep(enf_file())
+    plant(enf_file(), ENF)
     assert SSDMobileNet().model_source() == ENF
 
 
@@ -250,8 +244,8 @@ def test_published_ranges_serve_where_the_zoo_has_none(
     calibration: calibrated.Calibration,
 ) -> None:
     published: Any = EfficientNetB0.catalogue()["published"]
-    keep(published.files[0], EfficientNetLite0(weights="random").origin)
-    keep(published.tensor_ranges, yaml.dump(calibration.ranges).encode())
+    plant(published.files[0], EfficientNetLite0(weights="random").origin)
+    plant(published.tensor_ranges, yaml.dump(calibration.ranges).encode())
     program = EfficientNetB0(weights="published").model_source(precision="int8")
     operations = {node.op_type for node in onnx.load_from_string(program).graph.node}
     assert "QuantizeLinear" in operations

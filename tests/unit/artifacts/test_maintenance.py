@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from furiosa_models.artifacts import File, Store, maintenance, zoo
+from furiosa_models.artifacts.descriptor import object_path
 from furiosa_models.cli import cli
 from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
 
@@ -38,10 +40,12 @@ def names(store: Store) -> list[str]:
 def test_a_store_moves_to_another_machine(store: Store, tmp_path: Path) -> None:
     count = maintenance.export_to(store, tmp_path / "cache.tar")
     other = Store(tmp_path / "other", shared=())
-    assert maintenance.import_from(other, tmp_path / "cache.tar") == count == 5
+    assert maintenance.import_from(other, tmp_path / "cache.tar") == count == 2
     assert maintenance.verify(other) == []
-    assert len(maintenance.entries(other)) == 3
-    assert other.derive("ab" * 32, lambda: b"again").read_bytes() == b"built"
+    assert len(maintenance.entries(other)) == 2
+    md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+    assert (other.root / "pins" / md5).read_text() == hashlib.sha256(DATA).hexdigest()
+    assert other.derive("ab" * 32, lambda: b"again").read_bytes() == b"again"  # built there
     assert maintenance.import_from(other, tmp_path / "cache.tar") == count  # once more is no harm
 
 
@@ -64,7 +68,8 @@ def tamper(source: Path, target: Path, name: str, data: bytes) -> None:
         ("objects/sha256/aa/../../x", "no place in an export"),
         (f"objects/sha256/aa/{'ab' * 32}", "no place in an export"),
         (f"objects/sha256/ab/{'ab' * 32}", "expected sha256 abab"),
-        (f"derived/ab/{'ab' * 32}", "should hold a SHA-256"),
+        (f"derived/ab/{'ab' * 32}/x", "no place in an export"),
+        (f"stamps/sha256/{'ab' * 32}", "no place in an export"),
     ],
 )
 def test_a_tampered_export_is_refused(
@@ -77,6 +82,41 @@ def test_a_tampered_export_is_refused(
         maintenance.import_from(other, tmp_path / "bad.tar")
     assert maintenance.entries(other) == []
     assert not (tmp_path / "outside").exists()
+
+
+def test_notes_in_an_export_of_an_older_version_are_left_out(store: Store, tmp_path: Path) -> None:
+    evil = b"foreign weights"
+    with tarfile.open(tmp_path / "old.tar", "w") as tar:
+        for name, data in (
+            (object_path("sha256", hashlib.sha256(evil).hexdigest()), evil),
+            (f"derived/ab/{'ab' * 32}", hashlib.sha256(evil).hexdigest().encode()),
+            (f"pins/{'ab' * 16}", b"0" * 64),
+        ):
+            info = tarfile.TarInfo(f"objects/{name}" if data == evil else name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    assert maintenance.import_from(store, tmp_path / "old.tar") == 1
+    assert store.derive("ab" * 32, lambda: b"again").read_bytes() == b"built"
+    other = Store(tmp_path / "other", shared=())
+    assert maintenance.import_from(other, tmp_path / "old.tar") == 1
+    assert other.derive("ab" * 32, lambda: b"right").read_bytes() == b"right"
+    assert not (other.root / "pins").exists()
+
+
+def test_what_is_not_the_stores_is_left_alone(store: Store) -> None:
+    folder = store.root / "objects" / "sha256" / "ab"
+    (folder / ("ab" * 32)).mkdir(parents=True)
+    (folder / "notes.txt").write_bytes(b"x")
+    (folder / os.fsdecode(b"\xff")).write_bytes(b"x")
+    md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+    for note in (store.root / "derived" / "ab" / ("ab" * 32), store.root / "pins" / md5):
+        note.chmod(0o644)
+        note.write_bytes(b"\xff\xfe")
+    assert [entry.algorithm for entry in maintenance.verify(store)] == ["md5"]  # its pin differs
+    maintenance.prune(store)
+    maintenance.prune(store, built=True)
+    assert store.derive("ab" * 32, lambda: b"again").read_bytes() == b"again"
+    assert (folder / "notes.txt").read_bytes() == b"x"
 
 
 def test_links_in_an_export_are_refused(tmp_path: Path) -> None:
@@ -112,7 +152,11 @@ def test_prune_removes_leftovers_only(store: Store) -> None:
         path.write_bytes(b"1234")
     assert maintenance.prune(store) == 12
     assert names(store) == before
+    store.note("cd" * 32, "ef" * 32)  # of what was built and is not kept
+    maintenance.prune(store)
+    assert store.digest("cd" * 32) == "ef" * 32
     maintenance.prune(store, built=True)
+    assert store.digest("cd" * 32) is None
     assert len(maintenance.entries(store)) == 2
     assert store.derived("ab" * 32) is None
 
@@ -153,8 +197,8 @@ def test_the_command(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "3 files" in run("ls")
     assert run("ls", "--json").count('"digest"') == 3
     assert "every file is sound" in run("verify")
-    assert "5 files written" in run("export", str(tmp_path / "cache.tar"))
-    assert "5 files taken" in run("import", str(tmp_path / "cache.tar"))
+    assert "2 files written" in run("export", str(tmp_path / "cache.tar"))
+    assert "2 files taken" in run("import", str(tmp_path / "cache.tar"))
     path = maintenance.entries(store)[0].path
     path.chmod(0o644)
     path.write_bytes(b"damaged")

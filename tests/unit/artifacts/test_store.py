@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.artifacts import File, Store
+from furiosa_models.artifacts import store as store_module
 from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
 
 DATA = b"weights" * 1000
@@ -151,6 +154,115 @@ def test_a_lost_derived_object_is_built_again(tmp_path: Path) -> None:
     store.derive("ab12", lambda: DATA).unlink()
 
     assert store.derive("ab12", lambda: DATA).read_bytes() == DATA
+
+
+def kept(tmp_path: Path, algorithm: str = "sha256") -> tuple[Store, File, Path]:
+    """A store that has fetched a file, whose source is gone."""
+    source = tmp_path / "source.bin"
+    source.write_bytes(DATA)
+    store, file = Store(tmp_path / "store", shared=()), make_file(str(source), algorithm=algorithm)
+    path = store.fetch([file])["w.bin"]
+    source.unlink()
+    return store, file, path
+
+
+def damage(path: Path, how: str) -> None:
+    stat, elsewhere = path.stat(), path.with_suffix(".elsewhere")
+    path.chmod(0o644)
+    if how == "same size and time":
+        path.write_bytes(DATA[:-1] + b"!")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    elif how == "link":
+        path.unlink()
+        elsewhere.write_bytes(b"secret")
+        path.symlink_to(elsewhere)
+    elif how == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes({"empty": b"", "longer": DATA + b"!", "other": b"other"}[how])
+
+
+DAMAGES = ["empty", "longer", "other", "same size and time", "link", "folder"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+@pytest.mark.parametrize("how", DAMAGES)
+def test_damaged_bytes_are_never_given(tmp_path: Path, how: str, algorithm: str) -> None:
+    store, file, path = kept(tmp_path, algorithm)
+    damage(path, how)
+
+    with pytest.raises(ArtifactUnavailable):  # its source is gone
+        store.fetch([file])
+
+    if how != "folder":
+        (tmp_path / "source.bin").write_bytes(DATA)
+        assert store.fetch([file])["w.bin"].read_bytes() == DATA  # fetched anew
+        assert not path.is_symlink()
+
+
+def test_an_object_is_hashed_only_if_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file, path = kept(tmp_path)
+    hashed: list[Path] = []
+    hash_file = store_module.hash_file
+
+    def counted(path: Path, algorithm: str) -> str:
+        hashed.append(path)
+        return hash_file(path, algorithm)
+
+    monkeypatch.setattr(store_module, "hash_file", counted)
+    store.fetch([file])
+    assert hashed == []
+    shutil.copytree(store.root, tmp_path / "copy")  # as into an image
+    copy = Store(tmp_path / "copy", shared=())
+    copy.fetch([file])
+    copy.fetch([file])
+    assert hashed == [copy.path(file)]
+    shared = Store(tmp_path / "own", shared=[tmp_path / "copy"])
+    assert shared.fetch([file])["w.bin"] == copy.path(file)
+    assert len(hashed) == 1
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_shared_cache_is_passed_over(tmp_path: Path, how: str) -> None:
+    shared, file, path = kept(tmp_path)
+    damage(path, how)
+    (tmp_path / "source.bin").write_bytes(DATA)
+    store = Store(tmp_path / "own", shared=[shared.root])
+    found = store.fetch([file])["w.bin"]
+    assert found.read_bytes() == DATA
+    assert found.is_relative_to(tmp_path / "own")
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"../../etc/passwd", b"0" * 63, b"0" * 65])
+def test_a_damaged_note_of_what_was_built_is_passed_over(tmp_path: Path, note: bytes) -> None:
+    store = Store(tmp_path, shared=())
+    store.derive("ab12", lambda: DATA)
+    path = tmp_path / "derived" / "ab" / "ab12"
+    path.chmod(0o644)
+    path.write_bytes(note)
+    assert store.digest("ab12") is None
+    assert store.derived("ab12") is None
+    assert store.derive("ab12", lambda: DATA).read_bytes() == DATA
+
+
+def test_a_damaged_object_that_was_built_is_built_again(tmp_path: Path) -> None:
+    store = Store(tmp_path, shared=())
+    damage(store.derive("ab12", lambda: DATA), "same size and time")
+    assert store.derived("ab12") is None
+    assert store.derive("ab12", lambda: DATA).read_bytes() == DATA
+
+
+def test_an_unwritable_cache_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for key in ("ab12", "cd34"):
+        store = Store(tmp_path / "file", shared=())
+        assert store.derive(key, lambda: DATA).read_bytes() == DATA
+        store.note(key, "ab" * 32)
+    assert caplog.text.count("nothing is kept. FURIOSA_MODELS_CACHE_HOME moves it") == 1
 
 
 def test_an_unreachable_file_is_remembered(tmp_path: Path) -> None:
