@@ -495,7 +495,9 @@ class Model(Generic[R]):
         return self._programs.enf(num_pe, ir_version)
 
     def cpu_program(self, *, precision: Precision = "fp32") -> Any:
-        """Return the path of the ONNX file that takes uint8, with the scaling inside.
+        """Return the ONNX program that takes uint8, with the scaling inside: what builds it.
+
+        `read_bytes()` of it builds it, and `create_runner` takes it.
 
         Args:
             precision: `"int8"` for the quantized program.
@@ -630,10 +632,18 @@ class Model(Generic[R]):
 
         Nothing is fetched: a set that is not there has nothing.
         """
+        return self._programs.built() if self._is_there() else {}
+
+    def check_built(self) -> list[str]:
+        """Build again what `built` names; return what did not have the hash that was noted.
+
+        The notes are corrected.
+        """
+        return self._programs.check_built() if self._is_there() else []
+
+    def _is_there(self) -> bool:
         artifact = self._weights.sets.get(self._weights.name)
-        if artifact is not None and not is_there(artifact, self._weights.store):
-            return {}
-        return self._programs.built()
+        return artifact is None or is_there(artifact, self._weights.store)
 
     def fitted(self) -> Self:
         """Return the model, once it is known that its graph, head and labels go together.

@@ -1,6 +1,7 @@
 """What a model runs: its float program, its int8 program, and those of the NPU.
 
-Each is made at its first use and kept in the store.
+Those of the NPU are made at their first use and kept in the store; graphs are made again when they
+are needed, which where their compiled form is kept is never.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import networks
+from .artifacts.built import Built
 from .artifacts.store import hash_file, recipe_key
-from .enums import Precision
+from .enums import Format, Precision
 from .errors import ArtifactNotFound, ArtifactUnavailable
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
@@ -158,23 +160,21 @@ class Programs:
         return self._weights.sets.get(_PUBLISHED) if self._weights.name == _PUBLISHED else None
 
     def _compiled(self, compiler: Compiler, num_pe: Literal[1, 2]) -> bytes:
-        program = self._quantized()  # whose name is its hash
-        key = recipe_key("enf", program.name, compiler.ir_version, num_pe)
-        path = self._weights.store.derive(
-            key, lambda: compiler.compile(program.read_bytes(), num_pe)
-        )
+        program = self._quantized()
+        key = recipe_key("enf", program.digest, compiler.ir_version, num_pe)
+        path = self._weights.store.derive(key, lambda: compiler.compile(program.take(), num_pe))
         return path.read_bytes()
 
-    def _quantized(self) -> Path:
+    def _quantized(self) -> Built:
         """The int8 program as the vendor's compiler wants it: of one image, and old enough."""
         program = self._int8()
-        key = recipe_key("npu", program.name, _COMPILERS_OPSET, networks.EDITS)
+        key = recipe_key("npu", program.digest, _COMPILERS_OPSET, networks.EDITS)
 
         def build() -> bytes:
-            one_image = networks.set_batch_size(program.read_bytes(), 1)
+            one_image = networks.set_batch_size(program.take(), 1)
             return networks.with_opset(one_image, _COMPILERS_OPSET)
 
-        return self._weights.store.derive(key, build)
+        return Built(self._weights.store, key, build)
 
     def _no_enf(self, published: _Files, num_pe: int, version: str) -> str:
         known = ", ".join(published) or f"none of the weights {self._weights.name!r}"
@@ -215,8 +215,8 @@ class Programs:
         )
         return inputs, outputs
 
-    def cpu(self, *, precision: Precision = "fp32") -> Path:
-        """File of ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
+    def cpu(self, *, precision: Precision = "fp32") -> Built:
+        """ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
 
         Args:
             precision: `"int8"` for the quantized program.
@@ -227,14 +227,18 @@ class Programs:
         if precision == "int8":
             return self._int8()
         weights, spec = self._weights.resolve(), self._weights.spec.input
-        return self._weights.store.derive(
-            self._cpu_key(spec), lambda: scaled_inside(weights.origin, spec)
+        is_lite = isinstance(weights.data, bytes) and is_tflite(weights.data)
+        return Built(
+            self._weights.store,
+            self._cpu_key(spec),
+            lambda: scaled_inside(weights.take(), spec),
+            Format.TFLite if is_lite else Format.ONNX,
         )
 
     def _cpu_key(self, spec: ImageInput) -> str:
         return recipe_key(self._weights.resolve().digest, spec.mean, spec.std, networks.EDITS)
 
-    def _int8(self) -> Path:
+    def _int8(self) -> Built:
         from .quantization import calibrated
 
         program, path = self.cpu(), self._calibration_file()
@@ -246,29 +250,49 @@ class Programs:
                 if path
                 else calibrated.Calibration(self.tensor_ranges())
             )
-            return calibration.quantize(program.read_bytes())
+            return calibration.quantize(program.take())
 
-        return self._weights.store.derive(_int8_key(program, calibrated.RECIPE, origin), build)
+        key = _int8_key(program.digest, calibrated.RECIPE, origin)
+        return Built(self._weights.store, key, build)
 
     def built(self) -> dict[str, str]:
-        """What was built of the weights, which are there, and is kept: what it is, by its hash."""
+        """What was built of the weights, which are there: what it is, by its hash."""
         from .quantization import calibrated
 
-        weights, store = self._weights.resolve(), self._weights.store
-        found = {weights.data.name: "graph"} if isinstance(weights.data, Path) else {}
-        if (facts := store.derived(self._weights.facts_key)) is not None:
-            found[facts.name] = "facts of the graph"
-        program = store.derived(self._cpu_key(self._weights.stated.input))
+        data, store = self._weights.resolve().data, self._weights.store
+        if isinstance(data, Built) and store.digest(data.key) is None:  # never used
+            return {}
+        found = {self._weights.resolve().digest: "graph"}
+        if (facts := store.digest(self._weights.facts_key)) is not None:
+            found[facts] = "facts of the graph"
+        program = store.digest(self._cpu_key(self._weights.stated.input))
         if program is None:
             return found
-        found[program.name] = "program"
+        found[program] = "program"
         with suppress(ArtifactNotFound):
             path = self._calibration_file()
             origin = hash_file(path, "sha256") if path else self._published_ranges().digest
-            int8 = store.derived(_int8_key(program, calibrated.RECIPE, origin))
+            int8 = store.digest(_int8_key(program, calibrated.RECIPE, origin))
             if int8 is not None:
-                found[int8.name] = "program, int8"
+                found[int8] = "program, int8"
         return found
+
+    def check_built(self) -> list[str]:
+        """Build again what was built of the weights; return what did not have its noted hash."""
+        made: dict[str, Callable[[], object]] = {
+            "graph": lambda: self._weights.resolve().data,
+            "program": self.cpu,
+            "program, int8": self._int8,
+        }
+        wrong = []
+        for what, make in made.items():  # in this order: each is found by the hash of the last
+            if (
+                what in self.built().values()
+                and isinstance(one := make(), Built)
+                and not one.check()
+            ):
+                wrong.append(what)
+        return wrong
 
     def _calibration_file(self) -> Path | None:
         """File of the zoo's calibration of the weights; None for the ranges published with them.
@@ -360,8 +384,8 @@ def _pixel_range(spec: ImageInput) -> list[float]:
     return [min(ends), max(ends)]
 
 
-def _int8_key(program: Path, recipe: int, calibration: str) -> str:
-    return recipe_key("int8", program.name, recipe, calibration)
+def _int8_key(program: str, recipe: int, calibration: str) -> str:
+    return recipe_key("int8", program, recipe, calibration)
 
 
 def _check_num_pe(num_pe: int) -> None:

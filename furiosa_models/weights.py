@@ -10,7 +10,7 @@ import inspect
 import os
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 from . import networks, settings
+from .artifacts.built import Built
 from .artifacts.descriptor import Artifact, File, sets_of
 from .artifacts.store import Store, recipe_key
 from .errors import (
@@ -53,24 +54,6 @@ _NAME_KEYS = ("names", "class_names", "classes", "labels")
 _NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
 
 
-class Built:
-    """Bytes that are built when they are needed, which with warm caches is never.
-
-    Args:
-        key: Hex digest over everything that they depend on.
-        build: Makes them.
-    """
-
-    def __init__(self, key: str, build: Callable[[], bytes]) -> None:
-        self.key = key
-        self._build = build
-
-    @cached_property
-    def bytes(self) -> bytes:
-        """The bytes, built once."""
-        return self._build()
-
-
 @dataclass(frozen=True, slots=True)
 class WeightSet:
     """Weights that were found.
@@ -95,18 +78,20 @@ class WeightSet:
     @property
     def origin(self) -> bytes:
         """The network as float32 ONNX."""
-        if isinstance(self.data, Path):
-            return self.data.read_bytes()
-        return self.data.bytes if isinstance(self.data, Built) else self.data
+        return self.data if isinstance(self.data, bytes) else self.data.read_bytes()
 
     @property
     def digest(self) -> str:
         """A hash that identifies `origin`, without reading or building it where that is known."""
         if isinstance(self.data, Path):
             return self.data.name
-        return (
-            self.data.key if isinstance(self.data, Built) else hashlib.sha256(self.data).hexdigest()
-        )
+        if isinstance(self.data, Built):
+            return self.data.digest
+        return hashlib.sha256(self.data).hexdigest()
+
+    def take(self) -> bytes:
+        """Return `origin`, and free what building it left in memory."""
+        return self.data.take() if isinstance(self.data, Built) else self.origin
 
 
 class Weights:
@@ -304,7 +289,7 @@ def resolve(
         network = _needed(network, model, "random weights")
         recipe = networks.RECIPES.get(network.name)
         key = recipe_key("random", recipe, network.name, dict(network.params))
-        return WeightSet("random", Built(key, lambda: build_random(network)))
+        return WeightSet("random", Built(store, key, lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
         return _from_file(model, os.fspath(source), network)
     if isinstance(source, bytes):
@@ -321,16 +306,17 @@ def build_random(network: NetworkSpec) -> bytes:
     return networks.to_bytes(model)
 
 
-def fetch(artifact: Artifact, store: Store) -> Path:
-    """A catalogue entry's network as float32 ONNX, built once if it comes as code and weights.
+def fetch(artifact: Artifact, store: Store) -> Path | Built:
+    """A catalogue entry's network as float32 ONNX; built of its files if it comes as weights alone.
 
     Raises:
         ArtifactError: It cannot be had.
     """
-    if artifact.network is None:
-        (path,) = store.fetch(artifact.files).values()
-        return path
-    return store.derive(_recipe_key(artifact), lambda: _build(artifact, store))
+    built = Built(store, _recipe_key(artifact), lambda: _build(artifact, store))
+    if artifact.network is not None and store.derived(built.key) is not None:
+        return built
+    paths = store.fetch(artifact.files)
+    return built if artifact.network is not None else paths[artifact.files[0].name]
 
 
 def _default(model: str, store: Store) -> WeightSet:
@@ -344,7 +330,7 @@ def _default(model: str, store: Store) -> WeightSet:
         if artifact.labels != sets[0].labels:  # other classes are another model: never a fallback
             continue
         try:
-            path = _fetch_unless_unreachable(artifact, store)
+            data = _fetch_unless_unreachable(artifact, store)
         except ArtifactUnavailable as error:
             if settings.is_strict():
                 raise
@@ -352,7 +338,7 @@ def _default(model: str, store: Store) -> WeightSet:
         else:
             if problems:
                 _warn_of_fallback(sets[0], artifact)
-            return WeightSet(artifact.weights, path, artifact)
+            return WeightSet(artifact.weights, data, artifact)
     details = "\n".join(problems)
     hint = f"\nWith other classes: {', '.join(others)}." if others else ""
     msg = f"no set of weights of {model} can be had:\n{details}{hint}\n{_OFFLINE_WORK}"
@@ -362,7 +348,7 @@ def _default(model: str, store: Store) -> WeightSet:
 _OFFLINE_WORK = "weights='random' needs no network: for tests, benchmarks and offline work."
 
 
-def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path:
+def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path | Built:
     missing = _missing(artifact, store)
     if missing and not settings.mirror() and store.was_unreachable(missing):
         msg = (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..artifacts import Store, maintenance
 from ..catalog import get_model, list_models, model_class
+from ..model import Model
 from ..runtime import compiled
 from . import options
 from .table import print_json, print_table
@@ -54,12 +57,18 @@ def show_files(as_json: bool) -> None:
 
 def _built() -> dict[str, str]:
     """What was built of the models of the catalog, by hash."""
-    found: dict[str, str] = {}
+    return {
+        digest: f"{one.name}/{one.weights} ({what})"
+        for one in _sets()
+        for digest, what in one.built().items()
+    }
+
+
+def _sets() -> Iterator[Model[Any]]:
+    """Every model of the catalog with each of its sets of weights, and with random ones."""
     for name in list_models():
         for weights in [*model_class(name).available_weights(), "random"]:
-            built = get_model(name, weights).built()
-            found |= {digest: f"{name}/{weights} ({what})" for digest, what in built.items()}
-    return found
+            yield get_model(name, weights)
 
 
 def _megabytes(size: int) -> str:
@@ -69,17 +78,24 @@ def _megabytes(size: int) -> str:
 @command.command("verify")
 @click.option("--remove", is_flag=True, help="Remove what is damaged, to be fetched anew.")
 def verify(remove: bool) -> None:
-    """Hash every file again, and every compiled program; exits with 1 if one is damaged."""
+    """Hash every file again, and every compiled program; exits with 1 if one is damaged.
+
+    What was built from files that are sound is built again, and its hash compared.
+    """
     files = maintenance.verify(Store(), remove_damaged=remove)
     programs = compiled.damaged()
     if remove:
         compiled.remove(programs)
+    wrong = [] if files else [f"{m.name}/{m.weights} {n}" for m in _sets() for n in m.check_built()]
     for file in files:
         click.echo(f"damaged: {file.path} {file.name}", err=True)
     for program in programs:
         click.echo(f"damaged: {program.path} compiled by {program.made_by or '?'}", err=True)
+    for name in wrong:
+        click.echo(f"corrected: the hash of {name}", err=True)
     if files or programs:
         click.echo("removed" if remove else "`cache verify --remove` removes them", err=True)
+    if files or programs or wrong:
         sys.exit(1)
     click.echo("every file is sound")
 

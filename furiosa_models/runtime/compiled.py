@@ -25,11 +25,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import settings
 from ..networks.files import weights_beside
 from .backends import Backend, find_backend
+
+if TYPE_CHECKING:
+    from ..artifacts.built import Built
 
 __all__ = ["Entry", "Loader", "damaged", "entries", "home", "is_enabled", "load", "remove"]
 
@@ -37,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 4
 _MIN_SIZE = 1 << 20
-_DIGEST_LENGTH = 64
 _ENTRY = "entry.json"
 
 
@@ -91,20 +93,27 @@ def is_enabled() -> bool:
     return settings.keeps_compiled()
 
 
-def load(model: bytes | str, loader: Loader) -> Any:
+def load(model: bytes | str | Built, loader: Loader) -> Any:
     """Return a backend's session of a model, from the cache if it is there.
 
     Args:
-        model: ONNX bytes, or the path of a file.
+        model: ONNX bytes, the path of a file, or what builds them, which is asked for them only if
+            they are not in the cache.
         loader: What the backend does for it.
     """
     digest = _digest(model) if is_enabled() else None
     if digest is None:
-        return loader.load(model)
+        return loader.load(model if isinstance(model, (bytes, str)) else model.take())
     facts = _facts(digest, loader)
-    folder = home() / _key(facts)
-    session = _open(folder, loader)
-    return session if session is not None else _compile(folder, facts, model, loader)
+    session = _open(home() / _key(facts), loader)
+    if session is not None:
+        return session
+    if not isinstance(model, (bytes, str)):
+        built = model.take()
+        if len(built) < _MIN_SIZE:
+            return loader.load(built)
+        facts, model = _facts(model.digest, loader), built  # whose hash may not be the noted one
+    return _compile(home() / _key(facts), facts, model, loader)
 
 
 def entries() -> list[Entry]:
@@ -211,27 +220,19 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name != _ENTRY)
 
 
-def _digest(model: bytes | str) -> str | None:
+def _digest(model: bytes | str | Built) -> str | None:
     """Return sha256 of a model; None for one that is too small, or cannot be read."""
     if isinstance(model, bytes):
         return None if len(model) < _MIN_SIZE else hashlib.sha256(model).hexdigest()
+    if not isinstance(model, str):
+        return model.digest
     from ..artifacts.store import hash_file
 
     path = Path(model)
     try:
-        if path.stat().st_size < _MIN_SIZE:
-            return None
-        if _is_named_by_its_hash(path):
-            return path.name
-        return hash_file(path, "sha256")
+        return None if path.stat().st_size < _MIN_SIZE else hash_file(path, "sha256")
     except OSError:
         return None
-
-
-def _is_named_by_its_hash(path: Path) -> bool:
-    """Whether it is an object of the artifact store, which verified it."""
-    parents = path.parts[-4:-1]
-    return parents == ("objects", "sha256", path.name[:2]) and len(path.name) == _DIGEST_LENGTH
 
 
 def _facts(digest: str, loader: Loader) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import lazy
+from ..artifacts.built import Built
 from ..errors import BackendUnavailable
 from .backends import Backend, backends, backends_for, find_backend
 from .compiler import find_compiler
@@ -100,13 +101,13 @@ def resolve(
     program = first.program_of(model, choice.device, options)
     if first.takes(program):
         return choice, first, program
-    is_lite = isinstance(program, (bytes, str)) and is_tflite(program)
+    is_lite = isinstance(program, (bytes, str, Built)) and is_tflite(program)
     for backend in backends_for(choice.device):
-        if backend.takes(program):
+        if backend.takes(given := backend.given(program)):
             what = "TensorFlow Lite" if is_lite else f"for {backend.name}"
             reason = f"{choice.reason}; the model is {what}"
             logger.info("running on %s: %s", backend.name, reason)
-            return replace(choice, backend=backend.name, reason=reason), backend, program
+            return replace(choice, backend=backend.name, reason=reason), backend, given
     if is_lite:
         msg = (
             f"{choice.backend} takes ONNX, and this is TensorFlow Lite: device='cpu' runs it, by "

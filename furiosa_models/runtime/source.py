@@ -16,7 +16,8 @@ from typing import (
     runtime_checkable,
 )
 
-from ..enums import Precision
+from ..artifacts.built import Built
+from ..enums import Format, Precision
 from ..errors import WeightsError
 from ..networks.files import is_too_large, weights_beside, whole
 from .errors import FuriosaRuntimeError
@@ -44,8 +45,8 @@ _TFLITE_AT = slice(4, 8)
 class ZooModel(Protocol):
     """What a runner needs of a model of the zoo."""
 
-    def cpu_program(self, *, precision: Precision = "fp32") -> Path:
-        """Return the file of an ONNX program that takes what `preprocess` gives."""
+    def cpu_program(self, *, precision: Precision = "fp32") -> bytes | Path | Built:
+        """Return an ONNX program that takes what `preprocess` gives, or its file."""
 
     def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
         """Return the program of the NPU."""
@@ -57,7 +58,7 @@ class _ModelProto(Protocol):
 
 ModelSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | SupportsBytes | _ModelProto"
-    " | ZooModel"
+    " | ZooModel | Built"
 )
 
 
@@ -110,8 +111,8 @@ class ScaledSource(bytes):
         return bytes, (bytes(self),)
 
 
-def program_of(model: ModelSource, precision: Precision | None = None) -> bytes | str:
-    """Return a model as bytes or a path: of a model of the zoo, its ONNX program.
+def program_of(model: ModelSource, precision: Precision | None = None) -> bytes | str | Built:
+    """Return a model as bytes or a path: of a model of the zoo, what builds its ONNX program.
 
     Args:
         model: The model.
@@ -126,22 +127,27 @@ def program_of(model: ModelSource, precision: Precision | None = None) -> bytes 
         raise FuriosaRuntimeError(msg)
     if isinstance(model, ZooModel):
         options: Any = {} if precision is None else {"precision": precision}
-        return str(model.cpu_program(**options))
+        program = model.cpu_program(**options)
+        return str(program) if isinstance(program, Path) else program
     if precision is not None:
         msg = (
             f"precision={precision!r} goes with a model of the zoo; a program has its own: "
             "furiosa_models.quantization.quantize makes an int8 one"
         )
         raise FuriosaRuntimeError(msg)
+    if isinstance(model, Built):
+        return model
     if isinstance(model, (str, os.PathLike)):
         return _of_file(os.fspath(model))
     return _bytes(model)
 
 
-def is_tflite(program: bytes | str) -> bool:
+def is_tflite(program: bytes | str | Built) -> bool:
     """Whether a program is a TensorFlow Lite model, or names a file of that kind."""
     if isinstance(program, bytes):
         return program[_TFLITE_AT] == _TFLITE
+    if not isinstance(program, str):
+        return program.format is Format.TFLite
     if program.lower().endswith(".tflite"):
         return True
     try:
@@ -151,8 +157,8 @@ def is_tflite(program: bytes | str) -> bool:
         return False
 
 
-def with_batch_size(program: bytes | str, batch_size: int) -> bytes:
-    """Return an ONNX program, given by its bytes or path, with another first dimension of inputs.
+def with_batch_size(program: bytes | str | Built, batch_size: int) -> bytes:
+    """Return an ONNX program with another first dimension of its inputs.
 
     Raises:
         FuriosaRuntimeError: The program cannot be read.
@@ -160,7 +166,9 @@ def with_batch_size(program: bytes | str, batch_size: int) -> bytes:
     """
     from .. import networks
 
-    data = program if isinstance(program, bytes) else _whole(program)
+    if isinstance(program, str):
+        program = _whole(program)
+    data = program if isinstance(program, bytes) else program.take()
     return networks.set_batch_size(data, batch_size)
 
 

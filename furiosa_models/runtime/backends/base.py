@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy.typing as npt
 
+from ...artifacts.built import Built
 from ...errors import FuriosaModelsError
 from ..compiler import check_compiler_config
 from ..errors import FuriosaRuntimeError
@@ -70,6 +71,7 @@ class Backend(ABC):
         place: Where models run, for people: `"the CPU, by ONNX Runtime"`.
         devices: The device strings that it matches, for error messages.
         hint: What it takes, for the error message about a program that cannot be loaded.
+        keeps_compiled: Whether `load` goes through `runtime.compiled`.
         shareable: Whether a session runs the inferences of many threads side by side. Others take
             them in turn.
         awaitable: The awaitable runtime that the backend brings, if it brings one.
@@ -80,6 +82,7 @@ class Backend(ABC):
     place: str = ""
     devices: str = ""
     hint: str = ""
+    keeps_compiled: bool = False
     shareable: bool = False
     awaitable: AwaitableBackend | None = None
 
@@ -125,7 +128,15 @@ class Backend(ABC):
         del device
         if options.compiler_config is not None:
             check_compiler_config(options.compiler_config)
-        return program_of(model, options.precision)
+        return self.given(program_of(model, options.precision))
+
+    def given(self, program: Any) -> Any:
+        """Return a program as `takes` and `load` are given it: bytes, if it is still to be built.
+
+        A backend that keeps what it compiles gets what builds it, as it may need no bytes.
+        """
+        is_built = isinstance(program, Built) and not self.keeps_compiled
+        return program.take() if is_built else program
 
     def takes(self, program: Any) -> bool:
         """Whether the backend is for programs of this kind: ONNX, unless it says otherwise."""

@@ -53,6 +53,7 @@ class OnnxRuntimeBackend(Backend):
     place = "the CPU, by ONNX Runtime"
     devices = "'cpu'"
     hint = "a runner on the CPU takes ONNX or TFLite; ENF needs an NPU"
+    keeps_compiled = True
     shareable = True
 
     def matches(self, device: str) -> bool:

@@ -50,6 +50,7 @@ class OpenVinoBackend(Backend):
     place = "the CPU, by OpenVINO"
     devices = "'openvino', 'openvino:bf16'"
     hint = "a runner on OpenVINO takes ONNX; ENF needs an NPU"
+    keeps_compiled = True
 
     def matches(self, device: str) -> bool:
         """Whether the device is `openvino`, with or without a precision."""

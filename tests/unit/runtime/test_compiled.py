@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
+from furiosa_models.artifacts import Store
+from furiosa_models.artifacts.built import Built
 from furiosa_models.cli.cache_ import command as cache
 from furiosa_models.runtime import compiled
 from furiosa_models.runtime.backends import Setup, onnxruntime
@@ -52,7 +55,7 @@ def graph() -> onnx.ModelProto:
 MODEL = networks.to_bytes(graph())
 
 
-def outputs(model: bytes | str) -> npt.NDArray[np.float32]:
+def outputs(model: bytes | str | Built) -> npt.NDArray[np.float32]:
     (result,) = OnnxRuntimeBackend().load(model, Setup()).run(PIXELS)
     return result
 
@@ -90,13 +93,44 @@ def test_bytes_and_files_of_one_model_share_an_entry(tmp_path: Path) -> None:
     assert len(compiled.entries()) == 1
 
 
-def test_an_object_of_the_store_is_not_hashed_again(tmp_path: Path) -> None:
-    digest = "ab" * 32
-    path = tmp_path / "objects" / "sha256" / "ab" / digest
-    path.parent.mkdir(parents=True)
-    path.write_bytes(MODEL)
-    outputs(str(path))
-    assert [entry.model for entry in compiled.entries()] == [digest]
+def built(calls: list[int], model: bytes = MODEL) -> Built:
+    def build() -> bytes:
+        calls.append(1)
+        return model
+
+    return Built(Store(), "ab" * 32, build)
+
+
+def test_a_program_is_built_once_where_its_compiled_form_is_kept() -> None:
+    calls: list[int] = []
+    plain = outputs(MODEL)
+    compiled.remove()
+    for _ in range(3):
+        np.testing.assert_array_equal(outputs(built(calls)), plain)
+    assert calls == [1]
+    assert [entry.model for entry in compiled.entries()] == [hashlib.sha256(MODEL).hexdigest()]
+    assert not (Store().root / "objects").exists()  # the program itself is not kept
+    compiled.remove()
+    np.testing.assert_array_equal(outputs(built(calls)), plain)
+    assert calls == [1, 1]
+
+
+def test_a_program_is_built_each_time_where_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_COMPILED", "0")
+    calls: list[int] = []
+    np.testing.assert_array_equal(outputs(built(calls)), outputs(built(calls)))
+    assert calls == [1, 1]
+
+
+def test_a_wrong_note_of_a_programs_hash_does_no_harm() -> None:
+    calls: list[int] = []
+    plain = outputs(MODEL)
+    Store().note("ab" * 32, "cd" * 32)
+    np.testing.assert_array_equal(outputs(built(calls)), plain)
+    assert Store().digest("ab" * 32) == hashlib.sha256(MODEL).hexdigest()
+    assert len(compiled.entries()) == 1
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "garble", "empty entry"])
