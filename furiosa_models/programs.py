@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import networks
-from .artifacts.built import Built
-from .artifacts.store import hash_file, recipe_key
+from .artifacts.store import Built, hash_file, recipe_key
 from .enums import Format, Precision
 from .errors import ArtifactNotFound, ArtifactUnavailable
 from .runtime.compiler import Compiler, find_compiler, is_same_version

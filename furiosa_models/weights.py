@@ -18,9 +18,8 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 from . import networks, settings
-from .artifacts.built import Built
 from .artifacts.descriptor import Artifact, File, sets_of
-from .artifacts.store import Store, recipe_key
+from .artifacts.store import Built, Store, recipe_key
 from .errors import (
     ArtifactCorrupted,
     ArtifactError,

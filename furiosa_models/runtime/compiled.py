@@ -25,14 +25,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from .. import settings
+from ..artifacts.store import Built, hash_file
 from ..networks.files import weights_beside
 from .backends import Backend, find_backend
-
-if TYPE_CHECKING:
-    from ..artifacts.built import Built
 
 __all__ = ["Entry", "Loader", "damaged", "entries", "home", "is_enabled", "load", "remove"]
 
@@ -210,8 +208,6 @@ def _stamps(folder: Path) -> dict[str, list[int]]:
 
 def _hashes(folder: Path) -> dict[str, str]:
     """Return the hash of each file but the entry itself."""
-    from ..artifacts.store import hash_file
-
     return {path.name: hash_file(path, "sha256") for path in _files(folder)}
 
 
@@ -226,8 +222,6 @@ def _digest(model: bytes | str | Built) -> str | None:
         return None if len(model) < _MIN_SIZE else hashlib.sha256(model).hexdigest()
     if not isinstance(model, str):
         return model.digest
-    from ..artifacts.store import hash_file
-
     path = Path(model)
     try:
         return None if path.stat().st_size < _MIN_SIZE else hash_file(path, "sha256")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import lazy
-from ..artifacts.built import Built
+from ..artifacts.store import Built
 from ..errors import BackendUnavailable
 from .backends import Backend, backends, backends_for, find_backend
 from .compiler import find_compiler

@@ -16,7 +16,7 @@ from typing import (
     runtime_checkable,
 )
 
-from ..artifacts.built import Built
+from ..artifacts.store import Built
 from ..enums import Format, Precision
 from ..errors import WeightsError
 from ..networks.files import is_too_large, weights_beside, whole

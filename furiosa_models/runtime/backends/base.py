@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy.typing as npt
 
-from ...artifacts.built import Built
+from ...artifacts.store import Built
 from ...errors import FuriosaModelsError
 from ..compiler import check_compiler_config
 from ..errors import FuriosaRuntimeError

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
 from furiosa_models.artifacts import Store
-from furiosa_models.artifacts.built import Built
+from furiosa_models.artifacts.store import Built
 from furiosa_models.cli.cache_ import command as cache
 from furiosa_models.runtime import compiled
 from furiosa_models.runtime.backends import Setup, onnxruntime
