@@ -11,7 +11,7 @@ from ..errors import BackendUnavailable
 from . import compiled
 from .backends import backends, find_backend
 from .devices import ENVIRONMENT, choose
-from .machine import Fact, available_cpus, cpu_features, cpu_name, version
+from .machine import Fact, available_cpus, cpu_features, cpu_name, cpu_quota, version
 
 __all__ = ["Fact", "diagnose"]
 
@@ -42,9 +42,11 @@ def diagnose() -> list[Fact]:
 
 def _cpu() -> list[Fact]:
     telling = [name for name in _TELLING_FEATURES if name in cpu_features()]
+    quota = cpu_quota(Path("/"))
+    limit = "" if quota is None else f", by a quota of {quota:g}"
     return [
         Fact("CPU", f"{cpu_name()} ({', '.join(telling) or 'features unknown'})"),
-        Fact("threads", f"{available_cpus()} of {os.cpu_count()} CPUs may be used"),
+        Fact("threads", f"{available_cpus()} of {os.cpu_count()} CPUs may be used{limit}"),
     ]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +18,7 @@ __all__ = [
     "cpu_features",
     "cpu_fingerprint",
     "cpu_name",
+    "cpu_quota",
     "full_version",
     "library_version",
     "share_of_cpus",
@@ -26,6 +29,8 @@ __all__ = [
 
 _MAX_WORKERS = 8  # each keeps a piece of work in memory
 _CPUINFO = Path("/proc/cpuinfo")
+_GROUP = re.compile(r"\d+:((?:[^:]*,)?cpu(?:,[^:]*)?|):(.*)")
+"""A line of /proc/self/cgroup about CPUs: of version 1 with its controllers, of 2 without."""
 _RUNTIMES = ("onnxruntime", "openvino", "ai-edge-litert", "furiosa-runtime")
 
 
@@ -47,10 +52,43 @@ class Fact:
 
 
 def available_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of CPUs that this process may use: its affinity, and its quota rounded up.
+
+    More threads than a container's quota has CPUs are stopped together, again and again.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")
+    count = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    quota = _own_quota()
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def cpu_quota(root: Path) -> float | None:
+    """Return how many CPUs' time the control groups of this process allow it, or None.
+
+    The least quota on the way up counts, as in the kernel: cpu.max of version 2, and
+    cpu.cfs_quota_us of version 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html,
+    https://docs.kernel.org/scheduler/sched-bwc.html).
+
+    Args:
+        root: `/`.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    top = root / "sys/fs/cgroup"
+    quotas = []
+    for line in lines:
+        if not (match := _GROUP.fullmatch(line)):
+            continue
+        controllers, place = match.groups()
+        bases = [top / controllers, top / "cpu"] if controllers else [top, top / "unified"]
+        for base in filter(Path.is_dir, bases):
+            path = base / place.strip("/")
+            # A container sees its own group as the top, under which its path may not be.
+            groups = [path, *path.parents]
+            quotas += [_quota_of(group) for group in groups if group.is_relative_to(base)]
+    return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def workers() -> int:
@@ -119,6 +157,25 @@ def full_version() -> str:
     runtimes = ((name, version_of(name)) for name in _RUNTIMES)
     below = ", ".join(f"{name} {found}" for name, found in runtimes if found)
     return f"furiosa-model-zoo {version()} ({below})"
+
+
+@cache
+def _own_quota() -> float | None:
+    return cpu_quota(Path("/"))
+
+
+def _quota_of(group: Path) -> float | None:
+    """Quota of one control group, as a number of CPUs."""
+    try:
+        if (file := group / "cpu.max").is_file():
+            quota, period = file.read_text().split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
+        cpus = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # "max", or no quota here
+        return None
+    return cpus if 0 < cpus < math.inf else None
 
 
 @cache
