@@ -9,8 +9,9 @@ READY  := $(VENV)/.ready-$(STATE)
 PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DIST   := dist
 EMPTY  := build/wheel-venv
+OLDEST := build/oldest-venv
 
-.PHONY: help setup demo test test-marked lint fuzz format docs bench wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest lint fuzz format docs bench wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -38,6 +39,12 @@ test: setup  ## Run the tests (no network needed beyond the set-up)
 
 test-marked: setup  ## Run the tests that need package indexes, the labelled photos, or patience
 	$(BIN)/python -m pytest -m "accuracy or network or slow"
+
+test-oldest: wheel  ## Run the unit tests on the oldest versions of dependencies that are allowed
+	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
+	$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --only-binary :all: \
+		"furiosa-model-zoo[dev] @ $$(ls $$PWD/$(DIST)/*.whl)" 'numpy<2'
+	$(OLDEST)/bin/python -m pytest -W default -m "not accuracy and not network and not slow" tests/unit
 
 lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module, Rust tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
