@@ -98,7 +98,7 @@ def test_a_document_says_whose_weights_they_are() -> None:
     model = zoo()["SSDMobileNet"]
     text = publish.document(model, model.sets["depth075"])
     assert "license of the weights: Apache-2.0 (the package says MIT)" in text
-    assert "- mAP: 0.1960 (113 photos of COCO val2017" in text
+    assert "- mAP: 0.1971 (113 photos of COCO val2017" in text
     (entry, *_) = publish.entries(model, model.sets["depth075"])
     assert entry["version"] == "2018_06_29"
     assert "depth multiplier 0.75" in entry["metadata"]["description"]
