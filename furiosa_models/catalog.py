@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ ModelClass = TypeVar("ModelClass", bound="type[Model[Any]]")
 _PACKAGE = "furiosa_models.zoo"
 _STEM = 5
 _GRAPHS = frozenset({".onnx", ".tflite"})
+_CHECKPOINTS = frozenset({".pt", ".pth", ".safetensors"})
 
 _registered: dict[str, type[Model[Any]]] = {}
 
@@ -194,7 +196,7 @@ def model_class(name: str) -> type[Model[Any]]:
     return found
 
 
-def get_model(name: str, weights: Any = None, **options: Any) -> Model[Any]:
+def get_model(name: str | os.PathLike[str], weights: Any = None, **options: Any) -> Model[Any]:
     """Return a model by name, or of a file.
 
     Args:
@@ -206,7 +208,13 @@ def get_model(name: str, weights: Any = None, **options: Any) -> Model[Any]:
     Raises:
         ModelNotFound: There is none.
         ShapeError: The file's graph is none of a classifier, detector or pose estimator.
+        TypeError: `name` is neither.
     """
+    try:
+        name = os.fspath(name)
+    except TypeError as error:
+        msg = f"a model is given by its name or file, got {name!r}"
+        raise TypeError(msg) from error
     if weights is None and is_file(name):
         return _of_file(name, options)
     return model_class(name)(weights, **options)
@@ -240,6 +248,14 @@ def _of_file(name: str, options: dict[str, Any]) -> Model[Any]:
 
 
 def _unknown(name: str, known: dict[str, str]) -> str:
+    path = Path(name)
+    suffix = path.suffix.lower()
+    if suffix in _CHECKPOINTS and path.is_file():
+        return f"{name} holds weights without a graph: name the model, and give it as its weights"
+    if path.is_file():
+        return f"{name} is no graph: expected a file in {', '.join(sorted(_GRAPHS))}"
+    if suffix in _GRAPHS | _CHECKPOINTS or len(path.parts) > 1:
+        return f"there is no file {name!r}"
     import difflib  # takes longer to import than this module, and is for mistakes only
 
     close: Iterable[str] = difflib.get_close_matches(_normalized(name), known, n=3, cutoff=0.5)

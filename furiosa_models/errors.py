@@ -6,6 +6,7 @@ FuriosaModelsError
 │   ├── ArtifactNotFound      the catalogue has no such artifact
 │   ├── ArtifactCorrupted     the bytes are not the ones that were published
 │   └── ArtifactUnavailable   no source could deliver it
+│       ├── CacheNotWritable      the cache cannot take it
 │       └── TransportNotFound     nothing here knows such URIs
 ├── DescriptorError           a descriptor (zoo.json, artifacts.yaml) is malformed
 ├── CodeNotTrusted            a registry would run code that the user did not allow
@@ -30,6 +31,7 @@ __all__ = [
     "ArtifactNotFound",
     "ArtifactUnavailable",
     "BackendUnavailable",
+    "CacheNotWritable",
     "CodeNotTrusted",
     "CompilationError",
     "DescriptorError",
@@ -63,6 +65,10 @@ class ArtifactCorrupted(ArtifactError):
 
 class ArtifactUnavailable(ArtifactError):
     """None of an artifact's sources could deliver it."""
+
+
+class CacheNotWritable(ArtifactUnavailable):
+    """The cache folder cannot be written, or its disk is full."""
 
 
 class TransportNotFound(ArtifactUnavailable):

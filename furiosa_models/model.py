@@ -38,6 +38,7 @@ from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_at_rest, is_single
 from .labels import given_names, table_of
+from .ops.checks import check_at_least, check_choice
 from .processors import (
     PostProcessor,
     PreProcessor,
@@ -589,6 +590,7 @@ class Model(Generic[R]):
         from .evaluation import evaluate
         from .quantization.post_training import Quantization, quantize_on
 
+        check_at_least("max_photos", max_photos, 1)
         folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
         if labels is not None and folder is None:
             msg = "labels need images=, the folder of the photos that they are of"
@@ -920,9 +922,8 @@ class Model(Generic[R]):
         progress: bool | None = None,
         **options: Any,
     ) -> Any:
-        if batch_size < 1:
-            msg = f"batch_size must be at least 1, got {batch_size}"
-            raise ValueError(msg)
+        check_at_least("batch_size", batch_size, 1)
+        check_choice("precision", precision, ("fp32", "int8"))
         check_on_error(on_error)
         # Here and not in a worker, so that warnings and errors point to the caller.
         photos, at_rest = count(source), is_at_rest(source)
@@ -971,7 +972,15 @@ class Model(Generic[R]):
 
     def _own_tensor(self, images: Sequence[DecodedImage]) -> tuple[Tensor, Any]:
         """The network's input by the preprocessing of a subclass."""
-        return self.preprocess([np.ascontiguousarray(image.rgb[:, :, ::-1]) for image in images])
+        photos = [np.ascontiguousarray(image.rgb[:, :, ::-1]) for image in images]
+        made: Any = self.preprocess(photos)
+        if not isinstance(made, (tuple, list)) or len(made) != 2:
+            msg = (
+                f"preprocess of {type(self).__name__} must give two things, a tensor and contexts, "
+                f"got {type(made).__name__}"
+            )
+            raise ShapeError(msg)
+        return made[0], made[1]
 
     def _place(
         self, image: DecodedImage, spec: ImageInput, out: npt.NDArray[np.uint8]
@@ -1039,6 +1048,8 @@ class Model(Generic[R]):
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
+        if self._weights.is_missing:
+            return f"{type(self).__name__}(without weights: give a file)"
         note = ", seeded random weights: results mean nothing" if self.weights == "random" else ""
         return f"{type(self).__name__}(weights={self.weights!r}{note})"
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import heads
+from .enums import Task
 from .errors import FuriosaModelsError, WeightsError
 from .spec import Head, ImageInput, ModelSpec
 
@@ -114,7 +115,8 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
     """Return what a folder holds.
 
     Raises:
-        WeightsError: `model_info.json` cannot be read, is none of ours, or its graph is missing.
+        WeightsError: `model_info.json` cannot be read, is none of ours, contradicts itself, or its
+            graph is missing.
     """
     path = Path(folder) / INFO
     try:
@@ -135,6 +137,14 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"{path} does not describe a saved model: {type(error).__name__}: {error}"
         raise WeightsError(msg) from error
+    tasks = [each.value for each in Task]
+    task = info.get("task")
+    if task in tasks and saved.head.task.task not in (None, task):
+        msg = (
+            f"{path} says the task {task!r}, and its head, {type(saved.head).__name__}, is for "
+            f"{saved.head.task.task.value!r}"
+        )
+        raise WeightsError(msg)
     inside = graph.resolve().parent == Path(folder).resolve()
     if not inside or not graph.is_file():
         msg = f"{path} names the weights {info['weights_uri']!r}, which are not beside it"

@@ -11,11 +11,13 @@ import os
 import threading
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
+
+import numpy as np
 
 from . import networks, settings
 from .artifacts.descriptor import Artifact, File, sets_of
@@ -25,6 +27,7 @@ from .errors import (
     ArtifactError,
     ArtifactNotFound,
     ArtifactUnavailable,
+    CacheNotWritable,
     ShapeError,
     WeightsError,
     WeightsFallbackWarning,
@@ -176,6 +179,11 @@ class Weights:
         return self._source is not None and not is_named
 
     @property
+    def is_missing(self) -> bool:
+        """Whether there are none: neither sets, nor a network for random ones, nor the user's."""
+        return self._source is None and not self.sets and self._own_spec.network is None
+
+    @property
     def known(self) -> ModelSpec:
         """`stated` of a set of the catalog that was not fetched yet, else `spec`."""
         is_set = self._resolved is None and not self.is_own and self._source != "random"
@@ -281,7 +289,7 @@ def resolve(
         ArtifactCorrupted: Its bytes are not the ones that were published.
     """
     if source is None:
-        return _default(model, store)
+        return _default(model, network, store)
     if isinstance(source, str) and source in sets_of(model):
         return _named(sets_of(model)[source], store)
     if source == "random":
@@ -318,10 +326,16 @@ def fetch(artifact: Artifact, store: Store) -> Path | Built:
     return built if artifact.network is not None else paths[artifact.files[0].name]
 
 
-def _default(model: str, store: Store) -> WeightSet:
+def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet:
     sets = list(sets_of(model).values())
+    if not sets and network is None:
+        msg = (
+            f"{model} has no weights of its own: give a file, {model}('best.onnx'), or take a "
+            "model of the catalog (`furiosa-models list`)"
+        )
+        raise ArtifactNotFound(msg)
     if not sets:
-        msg = f"the catalogue has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
+        msg = f"the catalog has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
     problems: list[str] = []
     others = [f"weights={a.weights!r} ({a.labels})" for a in sets if a.labels != sets[0].labels]
@@ -330,6 +344,8 @@ def _default(model: str, store: Store) -> WeightSet:
             continue
         try:
             data = _fetch_unless_unreachable(artifact, store)
+        except CacheNotWritable:  # no other set can be kept either
+            raise
         except ArtifactUnavailable as error:
             if settings.is_strict():
                 raise
@@ -357,6 +373,8 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path | Built:
         raise ArtifactUnavailable(msg)
     try:
         return fetch(artifact, store)
+    except CacheNotWritable:
+        raise
     except ArtifactUnavailable:
         if not settings.is_offline():
             store.note_unreachable(missing)
@@ -395,7 +413,7 @@ def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
     reader = _CHECKPOINTS.get(Path(path).suffix.lower())
     if reader is None:
         return WeightSet(path, whole(path), names=_names_beside(Path(path)))
-    network = _needed(network, model, "a checkpoint")
+    network = _needed(network, model, f"{path}, which holds weights without a graph")
     data = {path: Path(path).read_bytes()}
     arrays = networks.read_weights(reader, data, network.layout)
     shown = networks.params_of(network.name, arrays)
@@ -424,7 +442,10 @@ def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSe
 def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
     """The network that weights are poured into."""
     if network is None:
-        msg = f"{model} has no network to pour {what} into: give a whole graph (ONNX), or spec="
+        msg = (
+            f"{model} has no network for {what}: export it to ONNX, or open it with the class of "
+            "its network, such as YOLOv5s('best.pt')"
+        )
         raise WeightsError(msg)
     return network
 
@@ -509,15 +530,21 @@ def fitted(
         LabelsError: The number of labels is not the number of the graph's classes.
     """
     head, input, labels = (overrides.get(name) for name in ("head", "input", "labels"))
-    given = next((each for each in (head, weights.head) if isinstance(each, Head)), None)
-    own_head = given or spec.override(head=weights.head).head.fit(graph)
-    if own_head.task.name != spec.head.task.name:
+    stated = (each for each in (head, weights.head) if isinstance(each, Head))
+    given: Head | None = next(stated, None)
+    if given is not None and given.task.name != spec.head.task.name:
         msg = (
-            f"the head {type(own_head).__name__} is for {own_head.task.name}, and the model for "
+            f"the head {type(given).__name__} is for {given.task.name}, and the model for "
             f"{spec.head.task.name}: open it with Detector, Classifier or PoseEstimator, whichever "
             "it is"
         )
         raise WeightsError(msg)
+    if given is None:
+        own_head = spec.override(head=weights.head).head.fit(graph)
+    elif given is head:
+        own_head = _fit_stated(given, graph)
+    else:  # of a saved model, of which all is known
+        own_head = given
     if isinstance(input, ImageInput) or weights.input is not None:
         own_input = input if isinstance(input, ImageInput) else weights.input or spec.input
     elif spec.input != UNKNOWN_INPUT:
@@ -533,6 +560,21 @@ def fitted(
     table = known and table_of(known)
     final, names = plain.head.with_labels(table, graph)
     return ModelSpec(spec.network, plain.input, final, names)
+
+
+def _fit_stated(head: Head, graph: GraphFacts) -> Head:
+    """A user's head for a graph; what the user states in it, other than defaults, holds."""
+    found: Any = head.fit(graph)
+    own: Any = head
+    if type(found) is not type(own) or not is_dataclass(own):
+        return found  # type: ignore[no-any-return]
+    stated = {}
+    for each in fields(own):
+        value = getattr(own, each.name)
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if default is not MISSING and not np.array_equal(value, default):
+            stated[each.name] = value
+    return replace(found, **stated)  # type: ignore[no-any-return]
 
 
 def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:

@@ -21,7 +21,7 @@ from typing import IO, BinaryIO
 from filelock import FileLock, Timeout
 
 from .. import settings
-from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable
+from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable, CacheNotWritable
 from ..progress import Bar, progress_bar
 from .descriptor import File, object_path
 from .sources import SourceError, Sources, redact
@@ -117,7 +117,7 @@ class Partial:
         pieced: Whether the bytes came in more than one piece.
 
     Raises:
-        ArtifactUnavailable: The disk cannot take the file.
+        CacheNotWritable: The disk cannot take the file.
     """
 
     def __init__(self, path: Path, file: File, bar: Bar) -> None:
@@ -157,7 +157,7 @@ class Partial:
 
         Raises:
             ArtifactCorrupted: They are more than were published.
-            ArtifactUnavailable: The disk cannot take them.
+            CacheNotWritable: The disk cannot take them.
         """
         if self._position + len(data) > self._limit:
             msg = f"more than the published {self._limit} bytes"
@@ -244,7 +244,7 @@ class Partial:
                 f"{free / 1e6:.1f} MB left: free some, or move the cache with "
                 "FURIOSA_MODELS_CACHE_HOME"
             )
-            raise ArtifactUnavailable(msg)
+            raise CacheNotWritable(msg)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -372,9 +372,9 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _unwritable(path: Path, error: OSError) -> ArtifactUnavailable:
+def _unwritable(path: Path, error: OSError) -> CacheNotWritable:
     msg = (
         f"{path} cannot be written ({error.strerror or error}): set FURIOSA_MODELS_CACHE_HOME to "
         "a folder that can, or make room"
     )
-    return ArtifactUnavailable(msg)
+    return CacheNotWritable(msg)

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import warnings
+from contextlib import suppress
 
 import click
 
@@ -34,6 +35,8 @@ COMMANDS = {
     "doctor": "Say what is there to run models on, and what would run where.",
 }
 """Every subcommand, and the first paragraph of its help: a list needs no imports of all of them."""
+
+TEXT = "A vision model zoo: trained networks, on a FuriosaAI NPU or a plain CPU."
 
 EXAMPLES = """
 \b
@@ -64,7 +67,10 @@ class _LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         command = importlib.import_module(f".{name}_", __name__).command
-        return command if isinstance(command, click.Command) else None
+        if not isinstance(command, click.Command):
+            return None
+        command.help = command.help or COMMANDS[name]  # python -OO drops docstrings
+        return command
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -76,7 +82,10 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 
 @click.group(
-    cls=_LazyGroup, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_LazyGroup,
+    help=TEXT,
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "--version",
@@ -94,14 +103,17 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     help="Import a module first, one that registers models or backends of yours; repeatable.",
 )
 def cli(modules: tuple[str, ...]) -> None:
-    """A vision model zoo: trained networks, on a FuriosaAI NPU or a plain CPU."""
+    from ..settings import shows_tracebacks
+
     if modules:
         sys.path.insert(0, "")  # as `python -m` does: modules beside the user
     for module in modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            msg = f"module {module!r} cannot be imported: {error}"
+        except Exception as error:  # the user's code may raise anything
+            if shows_tracebacks():
+                raise
+            msg = f"module {module!r} cannot be imported: {type(error).__name__}: {error}"
             raise click.UsageError(msg) from error
 
 
@@ -144,4 +156,5 @@ def _tell(error: Exception) -> None:
 
     click.echo(f"Error: {short(error)}", err=True)
     if "--json" in sys.argv[1:]:
-        print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        with suppress(OSError):  # on a full disk, which the error may be about
+            print_json({"error": {"type": type(error).__name__, "message": str(error)}})

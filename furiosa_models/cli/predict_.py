@@ -88,7 +88,7 @@ def command(
             as_json=as_json,
         )
         results = network.predict(
-            [*_sources(images)],
+            [*_sources(images, output)],
             stream=True,
             on_error=report.tell,
             progress=_shows_progress(images, as_json=as_json),
@@ -119,13 +119,24 @@ class _Stdin(io.BytesIO):
     name = "stdin"  # what it is called in messages, and its files are
 
 
-def _sources(images: Sequence[str]) -> Iterator[Any]:
-    """The images as `predict` takes them."""
+def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
+    """The images as `predict` takes them; of a folder, not those in the folder of the results."""
     for image in images:
         if image == _STDIN:
             yield _Stdin(sys.stdin.buffer.read())
+        elif output is not None and _is_below(output, Path(image)):
+            files = list_files(image)
+            photos = [file for file in files if not _is_below(Path(file), output)]
+            if left_out := len(files) - len(photos):
+                click.echo(f"{left_out} pictures in {output}, of results, are left out", err=True)
+            yield from photos
         else:
             yield image
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether a path is in a folder, and not the folder itself."""
+    return folder.is_dir() and folder.resolve() in path.resolve().parents
 
 
 def _chosen(classes: str | None, network: Model[Any]) -> frozenset[str] | None:

@@ -79,6 +79,28 @@ class BoxesHead(Head):
     max_candidates: int | None = 30_000
     max_detections: int | None = 300
 
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head itself, if the graph has the outputs that it reads.
+
+        Raises:
+            ShapeError: It has not.
+        """
+        wanted = {"boxes": self.boxes, "scores": self.scores, "classes": self.classes}
+        for name, index in wanted.items():
+            if index is not None and not 0 <= index < len(graph.outputs):
+                msg = f"{name} are output {index} by the head, and the outputs are {graph.shapes}"
+                raise ShapeError(msg)
+        shape = graph.outputs[self.boxes].shape
+        least = 4 if self.scores is not None else 6 if self.chosen else 5
+        width = shape[-2 if self.transposed else -1] if len(shape) in (2, 3) else 0
+        if width is not None and width < least:
+            msg = (
+                f"expected {least} or more numbers a box in output {self.boxes}, "
+                f"(n, boxes, numbers), got {graph.shapes}"
+            )
+            raise ShapeError(msg)
+        return self
+
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
         """Return the input of exported YOLO, or a stretched one for all others."""
         is_yolo = self.chosen or (self.suppress and self.background is None)

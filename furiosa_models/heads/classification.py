@@ -13,7 +13,7 @@ from ..enums import Format, Platform
 from ..errors import ShapeError
 from ..labels import class_names
 from ..ops import native
-from ..ops.checks import check_array, check_choice, check_count
+from ..ops.checks import check_array, check_at_least, check_choice, check_count
 from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
 
@@ -168,10 +168,9 @@ def rank_classes(
     Raises:
         ShapeError: outputs of another shape or dtype.
         ValueError: `k` below 1, or an unknown activation.
+        TypeError: `k` is no integer.
     """
-    if k < 1:
-        msg = f"k must be at least 1, got {k}"
-        raise ValueError(msg)
+    check_at_least("top_k", k, 1)
     check_choice("activation", activation, get_args(Activation))
     if activation == "argmax":
         return _from_argmax(outputs)

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ImageError
+from ..spec import check_choice
 from .budget import MAX_BYTES, MAX_PIXELS
 from .decode import Wanted, decode, decode_picture, read_all
 from .jpeg import Resized
@@ -150,6 +151,7 @@ def read_image(
         ImageError: The photo cannot be read; the message names it.
         ValueError: `color` or `background` is none.
     """
+    check_choice("color", color, ("bgr", "rgb"))
     if isinstance(source, DecodedImage):
         return source
     if isinstance(source, np.ndarray):
@@ -248,9 +250,6 @@ def _is_name(source: object) -> bool:
 
 
 def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
-    if color not in ("bgr", "rgb"):
-        msg = f"color={color!r} is no channel order: expected 'bgr' or 'rgb'"
-        raise ValueError(msg)
     array = np.asarray(array)  # a matrix has two dimensions whatever is done to it
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if array.dtype != np.uint8 or 0 in array.shape or not (grey or array.shape[2:] == (3,)):

@@ -118,8 +118,8 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the labels of a table of this package, or of a file.
 
     Args:
-        source: Name of a table; or a file: one name a line, or JSON (a list, or an object of names
-            by class id or of class ids by name).
+        source: Name of a table; or a file: one name a line; JSON (a list, or an object of names by
+            class id or of class ids by name); or YAML with such `names`, as data sets of YOLO have.
 
     Raises:
         LabelsError: There is neither such a table nor such a file, or it holds no names.
@@ -133,9 +133,10 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
         tables = ", ".join(_TABLES)
         msg = f"labels {name!r} are neither a table ({tables}) nor a file that can be read: {error}"
         raise LabelsError(msg) from error
-    found = parse_names(text)
+    is_yaml = Path(name).suffix.lower() in (".yaml", ".yml")
+    found = _names_in_yaml(text) if is_yaml else parse_names(text)
     if not found:
-        msg = f"labels {name!r} hold no names: expected one a line, or JSON"
+        msg = f"labels {name!r} hold no names: expected one a line, JSON, or YAML with `names`"
         raise LabelsError(msg)
     return found
 
@@ -164,6 +165,24 @@ def parse_names(text: str) -> tuple[str, ...]:
                 return ()
         return _names_of(value)
     return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _names_in_yaml(text: str) -> tuple[str, ...]:
+    """Return the names of a data set's YAML; empty for none."""
+    import yaml
+
+    try:
+        # An alias may stand for a thing of any size.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            return ()
+        value = yaml.load(text, yaml.BaseLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return ()
+    if isinstance(value, dict):
+        value = value.get("names", ())
+    if isinstance(value, dict) and all(str(index).isdecimal() for index in value.values()):
+        value = {name: int(index) for name, index in value.items()}
+    return _names_of(value)
 
 
 def _names_of(value: object) -> tuple[str, ...]:

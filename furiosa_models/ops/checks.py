@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from furiosa_models.spec import check_choice
 
 __all__ = [
     "check_array",
+    "check_at_least",
     "check_boxes",
     "check_choice",
     "check_contexts",
@@ -63,17 +65,36 @@ def _fits(got: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
     return True
 
 
-def check_unit(name: str, value: float) -> None:
-    """Raise ValueError unless 0 <= value <= 1."""
-    if not 0.0 <= value <= 1.0:
+def check_unit(name: str, value: object) -> None:
+    """Raise ValueError unless 0 <= value <= 1, and TypeError for what is no number."""
+    if not isinstance(value, Real):
+        msg = f"{name} must be a number between 0 and 1, got {value!r}"
+        raise TypeError(msg)
+    if not 0.0 <= float(value) <= 1.0:
         msg = f"{name} must lie between 0 and 1, got {value}"
         raise ValueError(msg)
 
 
-def check_limit(name: str, value: int | None) -> None:
-    """Raise ValueError for a negative limit."""
-    if value is not None and value < 0:
-        msg = f"{name} must be None or at least 0, got {value}"
+def check_limit(name: str, value: object) -> None:
+    """Raise ValueError for a negative limit, and TypeError for what is no integer."""
+    if value is not None:
+        check_at_least(name, value, 0, "None or ")
+
+
+def check_at_least(name: str, value: object, least: int, other: str = "") -> None:
+    """Raise ValueError for a number below the least, and TypeError for what is no integer.
+
+    Args:
+        name: What the message calls it.
+        value: Anything.
+        least: The least that is accepted.
+        other: What else is accepted, for the message.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)):
+        msg = f"{name} must be {other}an integer, got {value!r}"
+        raise TypeError(msg)
+    if value < least:
+        msg = f"{name} must be {other}at least {least}, got {value}"
         raise ValueError(msg)
 
 

@@ -55,16 +55,15 @@ def calibration_file(model: str, weights: str, digest: str) -> Path:
         digest: sha256 of the weights, which finds those of a user's file, too.
 
     Raises:
-        ArtifactNotFound: These weights were not calibrated.
+        ArtifactNotFound: These weights were not calibrated; says what calibrates them.
     """
     for name in (weights, digest[:DIGEST_LENGTH]):
         path = _FOLDER / f"{model}-{name}.yaml"
         if path.parent == _FOLDER and path.is_file():  # the name of a user's file has slashes
             return path
-    known = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
     msg = (
-        f"{model}/{weights} was not calibrated for int8; these were: {', '.join(known)}. "
-        "furiosa_models.quantization.Calibrator calibrates on photos of yours"
+        f"{model}/{weights} was not calibrated for int8: model.quantize(photos), or "
+        "`furiosa-models quantize MODEL --images DIR`, does so on photos of yours"
     )
     raise ArtifactNotFound(msg)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,12 +89,24 @@ class Result(ABC):
         return json.dumps(self.to_dict(), indent=indent)
 
     def save(self, path: str | Path) -> Path:
-        """Write the annotated photo, or JSON where the name ends in `.json`; returns the path."""
+        """Write the annotated photo, or JSON where the name ends in `.json`; return the path.
+
+        Raises:
+            FuriosaModelsError: The path is that of the photo itself, or cannot be written.
+            ValueError: The name ends in no format of pictures.
+        """
         path = Path(path)
-        if path.suffix.lower() == ".json":
-            path.write_text(self.to_json(indent=2) + "\n", encoding="utf-8")
-        else:
-            self.plot().save(path)
+        if _is_file_of(path, self.image):
+            msg = f"{path} is the photo itself: save the picture under another name"
+            raise FuriosaModelsError(msg)
+        try:
+            if path.suffix.lower() == ".json":
+                path.write_text(self.to_json(indent=2) + "\n", encoding="utf-8")
+            else:
+                path.write_bytes(_encoded(self.plot(), path))
+        except OSError as error:
+            msg = f"{path} cannot be written: {error.strerror or error}"
+            raise FuriosaModelsError(msg) from error
         return path
 
     def _photo(self, image: Photo | None) -> npt.NDArray[np.uint8]:
@@ -111,6 +124,27 @@ class Result(ABC):
         if isinstance(image, KeptPhoto):
             return _whole(image.decode())
         return read_image(image).rgb
+
+
+def _encoded(picture: PILImage, path: Path) -> bytes:
+    """A picture in the format that the name of its file says."""
+    from PIL import Image
+
+    format = Image.registered_extensions().get(path.suffix.lower())
+    if format is None or format not in Image.SAVE:
+        msg = f"{path}: {path.suffix!r} is no format of pictures: end it in .jpg, .png or .webp"
+        raise ValueError(msg)
+    buffer = io.BytesIO()
+    picture.save(buffer, format=format)
+    return buffer.getvalue()
+
+
+def _is_file_of(path: Path, image: object) -> bool:
+    """Whether a path is the file of a photo."""
+    try:
+        return isinstance(image, (str, Path)) and path.samefile(image)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:

@@ -67,6 +67,8 @@ def test_a_cache_that_cannot_be_written(photo: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(photo / "cache"))
     result = run("fetch", "EfficientNetLite0")
     assert b"Traceback" not in result.stderr
+    for advice in (run("predict", "EfficientNetLite0", photo),):
+        assert "set FURIOSA_MODELS_CACHE_HOME to a folder that can" in one_line(advice)
 
 
 def test_errors_are_inside_the_document(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +225,48 @@ def test_model_names_are_completed() -> None:
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
     )
     assert done.stdout.startswith("file,")
+
+
+def test_mistakes_are_one_line(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "boom.py").write_text("raise RuntimeError('boom')")
+    imported = subprocess.run(
+        [*COMMAND, "--import", "boom", "list"], capture_output=True, check=False, cwd=tmp_path
+    )
+    assert imported.stderr.splitlines()[-1].endswith(b"cannot be imported: RuntimeError: boom")
+    assert b"Traceback" not in imported.stderr
+    assert "there is no file 'nope.onnx'" in one_line(run("predict", "nope.onnx", photo))
+    line = one_line(run(*LITE, photo, "--precision=int8"))
+    assert "furiosa-models quantize MODEL --images DIR" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_results_for_a_full_disk_are_one_line(photo: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [*COMMAND, *LITE, photo, "--json"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [b"Error: [Errno 28] No space left on device"]
+
+
+def test_results_of_before_are_no_photos(photo: Path) -> None:
+    folder = photo.parent
+    for number in (1, 2, 3):
+        document = run(*LITE, folder, "-o", folder / "out", "--json")
+        assert [Path(p["image"]).name for p in json.loads(document.stdout)["photos"]] == ["a.jpg"]
+        assert len([*(folder / "out").glob("*.jpg")]) == number
+
+
+def test_help_without_docstrings() -> None:
+    expected = {"": "A vision model zoo", "predict": "Run a MODEL on", "serve": "Serve a MODEL"}
+    for command, text in expected.items():
+        shown = subprocess.run(
+            [sys.executable, "-OO", *COMMAND[1:], *command.split(), "--help"],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        assert text in shown
 
 
 def test_the_cache_says_whose_its_files_are(photo: Path) -> None:

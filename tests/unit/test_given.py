@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from furiosa_models import Classifier, Detector
-from furiosa_models.errors import FuriosaModelsError, LabelsError
-from furiosa_models.heads import ClassificationHead
-from furiosa_models.labels import given_names
-from furiosa_models.runtime.backends import register_backend
+from furiosa_models.catalog import get_model
+from furiosa_models.errors import (
+    ArtifactNotFound,
+    FuriosaModelsError,
+    LabelsError,
+    ModelNotFound,
+    ShapeError,
+    WeightsError,
+)
+from furiosa_models.heads import BoxesHead, ClassificationHead, YOLOv5Head
+from furiosa_models.labels import given_names, read_labels
+from furiosa_models.runtime.backends import Backend, Session, Setup, register_backend
 from furiosa_models.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from furiosa_models.runtime.errors import FuriosaRuntimeError
+from furiosa_models.runtime.sync import create_runner
 from furiosa_models.tasks import Detections
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNetV2, YOLOv5n
+from tests.unit.runtime.tiny import make_model
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +154,169 @@ def test_a_model_without_weights_is_described() -> None:
 def test_names_of_devices_are_no_names_of_backends(name: str) -> None:
     with pytest.raises(ValueError, match="give yours another name"):
         register_backend(OnnxRuntimeBackend(), name)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"score_threshold": "a"}, TypeError, "score_threshold must be a number between 0 and 1"),
+        ({"iou_threshold": None, "score_threshold": 2}, ValueError, "between 0 and 1, got 2"),
+        ({"batch_size": "a"}, TypeError, "batch_size must be an integer, got 'a'"),
+        ({"batch_size": 1.5}, TypeError, "batch_size must be an integer, got 1.5"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"precision": "fp16"}, ValueError, "precision must be one of fp32, int8, got 'fp16'"),
+        ({"color": "hsv"}, ValueError, "color must be one of bgr, rgb, got 'hsv'"),
+        ({"top_k": 3}, TypeError, "top_k"),
+    ],
+)
+def test_options_of_a_prediction_are_checked(
+    detector: Path, photos: list[Path], options: dict[str, Any], error: Any, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Detector(detector).predict(photos[0], device="cpu", **options)
+
+
+@pytest.mark.parametrize("top_k", ["3", 1.5, True])
+def test_a_number_of_classes_is_an_integer(photos: list[Path], top_k: Any) -> None:
+    with pytest.raises(TypeError, match="top_k must be an integer"):
+        EfficientNetLite0("random").predict(photos[0], device="cpu", top_k=top_k)
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_a_number_of_photos_to_calibrate_on_is_positive(photos: list[Path], most: int) -> None:
+    with pytest.raises(ValueError, match="max_photos must be at least 1"):
+        EfficientNetLite0("random").quantize(photos, max_photos=most)
+
+
+@pytest.mark.parametrize("name", [None, 5, ["SSDMobileNet"]])
+def test_what_is_no_name_of_a_model(name: Any) -> None:
+    with pytest.raises(TypeError, match="a model is given by its name or file"):
+        get_model(name)
+
+
+def test_files_that_are_no_graph(tmp_path: Path) -> None:
+    for name in ("nope.onnx", "folder/best.tflite", "best.pt", "folder/best"):
+        with pytest.raises(ModelNotFound, match=f"there is no file '{name}'"):
+            get_model(name)
+    for name, why in (("best.pt", "weights without a graph"), ("best.bin", "is no graph")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(ModelNotFound, match=why):
+            get_model(tmp_path / name)
+    with pytest.raises(WeightsError, match="export it to ONNX, or open it with the class"):
+        Detector(tmp_path / "best.pt").fitted()
+
+
+def test_a_model_of_no_file_says_so(photos: list[Path]) -> None:
+    assert repr(Detector()) == "Detector(without weights: give a file)"
+    with pytest.raises(ArtifactNotFound, match=r"give a file, Detector\('best.onnx'\)"):
+        Detector().predict(photos[0], device="cpu")
+
+
+def without_sigmoid(graph: bytes) -> bytes:
+    """The same graph with logits as its outputs."""
+    model = onnx.load_from_string(graph)
+    names = {output.name for output in model.graph.output}
+    for node in [*model.graph.node]:
+        if node.op_type == "Sigmoid" and node.output[0] in names:
+            (source,) = (n for n in model.graph.node if node.input[0] in n.output)
+            source.output[0] = node.output[0]
+            model.graph.node.remove(node)
+    return bytes(model.SerializeToString())
+
+
+def test_a_head_given_as_an_object_is_fitted_to_the_graph(
+    detector: Path, photos: list[Path]
+) -> None:
+    raw = without_sigmoid(detector.read_bytes())
+    expected = Detector(detector, head={"score_threshold": 0.3}).predict(photos[0], device="cpu")
+    model = Detector(raw, head=YOLOv5Head(score_threshold=0.3))
+    found = model.predict(photos[0], device="cpu")
+    assert found.class_ids.tolist() == expected.class_ids.tolist()
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    assert found.scores.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (BoxesHead((640, 640), scores=7), "scores are output 7 by the head"),
+        (BoxesHead((640, 640), boxes=-1), "boxes are output -1 by the head"),
+        (BoxesHead((640, 640)), "numbers a box in output 0"),
+        (YOLOv5Head(strides=(8, 16)), "expected a map for each of the strides"),
+    ],
+    ids=str,
+)
+def test_a_head_of_other_outputs_is_refused(detector: Path, head: Any, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        Detector(detector, head=head).fitted()
+
+
+def test_a_preprocess_of_ones_own_that_gives_nothing(photos: list[Path]) -> None:
+    class Lost(EfficientNetLite0):
+        def preprocess(self, *_: Any, **__: Any) -> Any:
+            return None
+
+    with pytest.raises(ShapeError, match="preprocess of Lost must give two things"):
+        Lost("random").predict(photos[0], device="cpu")
+
+
+@pytest.mark.parametrize(
+    "outputs", [None, [], ["x", "y"], [np.zeros(3)], np.zeros((2, 3))], ids=str
+)
+def test_a_backend_that_gives_something_else(outputs: Any) -> None:
+    class Odd(Session):
+        def execute(self, *_: Any) -> Any:
+            return outputs
+
+    class OddBackend(Backend):
+        name = "odd"
+
+        def load(self, program: Any, setup: Setup) -> Session:
+            return Odd(self, OnnxRuntimeBackend().load(program, setup).model)
+
+    with create_runner(make_model(), device="cpu") as real:
+        session = Odd(OddBackend(), real.model)
+        with pytest.raises(FuriosaRuntimeError, match="odd must give a list of arrays, 2 of them"):
+            session.run(real.allocate())
+
+
+def test_a_picture_is_never_saved_over_its_photo(photos: list[Path], tmp_path: Path) -> None:
+    photo = Path(shutil.copy(photos[0], tmp_path))
+    before = photo.read_bytes()
+    (tmp_path / "link.png").symlink_to(photo)
+    result = EfficientNetLite0("random").predict(photo, device="cpu")
+    for path in (photo, tmp_path / "link.png"):
+        with pytest.raises(FuriosaModelsError, match="is the photo itself"):
+            result.save(path)
+    assert photo.read_bytes() == before
+    for name in ("out.xyz", "out", "out.gz"):
+        with pytest.raises(ValueError, match="is no format of pictures"):
+            result.save(tmp_path / name)
+    with pytest.raises(FuriosaModelsError, match="cannot be written: No such file"):
+        result.save(tmp_path / "none" / "out.jpg")
+    assert result.save(tmp_path / "out.webp").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: [cat, dog]\nnc: 2\n", ("cat", "dog")),
+        ("path: ../x\nnames:\n  0: cat\n  1: dog\n", ("cat", "dog")),
+        ("names: {0: no, 1: yes}\n", ("no", "yes")),  # not False and True
+        ("names: {cat: 0, dog: 1}\n", ("cat", "dog")),
+        ("- cat\n- dog\n", ("cat", "dog")),
+        ("train: a\nnc: 5\n", None),
+        ("names: 5\n", None),
+        ("a: &a [x, x]\nnames: [*a, *a]\n", None),
+        ("names: [\n", None),
+        ("\0", None),
+    ],
+)
+def test_names_in_yaml(tmp_path: Path, text: str, names: tuple[str, ...] | None) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text(text)
+    if names is None:
+        with pytest.raises(LabelsError, match="hold no names"):
+            read_labels(path)
+    else:
+        assert read_labels(path) == names

@@ -49,6 +49,18 @@ def test_what_is_saved_has_the_fields_of_model_info(
     )
 
 
+def test_a_task_that_contradicts_the_head_is_refused(
+    classifier: EfficientNetLite0, tmp_path: Path
+) -> None:
+    path = classifier.save(tmp_path / "saved") / "model_info.json"
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps({**info, "task": "detection"}))
+    with pytest.raises(WeightsError, match="says the task 'detection', and its head"):
+        read_saved(path.parent)
+    path.write_text(json.dumps({**info, "task": None}))  # of another program
+    assert read_saved(path.parent).class_name == "EfficientNetLite0"
+
+
 def test_a_folder_that_is_not_empty_stays_as_it_is(
     classifier: EfficientNetLite0, tmp_path: Path
 ) -> None:

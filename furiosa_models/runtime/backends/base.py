@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from ...artifacts.store import Built
@@ -243,12 +244,19 @@ class Session(ABC):
         """Free what the session holds: by default nothing, as memory goes with the object."""
 
     def _execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
+        name = self.backend.title or self.backend.name
         try:
             with inference(self.backend.name):
-                return self.execute(tensors, output_names)
+                outputs = self.execute(tensors, output_names)
         except Exception as error:  # the libraries' exceptions share no public base
-            msg = f"{self.backend.title or self.backend.name} failed: {_text(error)}"
+            msg = f"{name} failed: {_text(error)}"
             raise FuriosaRuntimeError(msg) from error
+        count = self.model.output_num if output_names is None else len(output_names)
+        is_list = isinstance(outputs, (list, tuple)) and len(outputs) == count
+        if not is_list or not all(isinstance(output, np.ndarray) for output in outputs):
+            msg = f"{name} must give a list of arrays, {count} of them, got {_kinds(outputs)}"
+            raise FuriosaRuntimeError(msg)
+        return list(outputs)
 
 
 class BlockingSession(Protocol):
@@ -407,6 +415,13 @@ class Pool(Generic[Item]):
             back = item
         finally:
             self._free.put(back)
+
+
+def _kinds(outputs: object) -> str:
+    """What outputs are, for a message."""
+    if not isinstance(outputs, (list, tuple)):
+        return type(outputs).__name__
+    return "[" + ", ".join(type(output).__name__ for output in outputs) + "]"
 
 
 def _text(error: Exception) -> str:

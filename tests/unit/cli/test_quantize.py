@@ -39,5 +39,5 @@ def test_a_file_is_a_model_of_the_task_that_its_outputs_say(tmp_path: Path) -> N
     SSDMobileNet("random").save(detector)
     assert isinstance(get_model(str(classifier)), Classifier)
     assert isinstance(get_model(str(detector)), Detector)
-    with pytest.raises(ModelNotFound, match=r"there is no model .*none\.onnx"):
+    with pytest.raises(ModelNotFound, match=r"there is no file .*none\.onnx"):
         get_model(str(tmp_path / "none.onnx"))
