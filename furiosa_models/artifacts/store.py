@@ -8,7 +8,7 @@ derived/<first two digits>/<key>                  sha256 of what was built from 
 pins/<md5>                                        sha256 first seen of a file published by md5
 partial/                                          what interrupted fetches left, to be continued
 locks/                                            one lock file for each object being fetched
-unreachable/                                      when an artifact was last out of reach
+unreachable/                                      when a file was out of reach, and how it was asked
 ```
 
 A file becomes visible under its name by an atomic rename, and only after its size and hash were
@@ -21,7 +21,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -35,8 +34,6 @@ from .descriptor import File, object_path
 __all__ = ["Store", "hash_file", "recipe_key"]
 
 logger = logging.getLogger(__name__)
-
-UNREACHABLE_FOR_S = 3600.0
 
 _CHUNK = 1 << 20
 
@@ -119,16 +116,17 @@ class Store:
         return None
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
-        """Return whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
-        return any(self._age(file) < UNREACHABLE_FOR_S for file in files)
+        """Return whether a file was out of reach in the last hour, under the settings of now."""
+        from . import unreachable  # not for a warm store
+
+        return any(unreachable.is_noted(self.root, file.digest) for file in files)
 
     def note_unreachable(self, files: Iterable[File]) -> None:
         """Remember that these files are out of reach now."""
-        with suppress(OSError):  # a memory that saves time, not a promise
-            for file in files:
-                mark = self.root / "unreachable" / file.digest
-                mark.parent.mkdir(parents=True, exist_ok=True)
-                mark.touch()
+        from . import unreachable  # as in `was_unreachable`
+
+        for file in files:
+            unreachable.note(self.root, file.digest)
 
     @property
     def _layers(self) -> Iterator[Path]:
@@ -160,12 +158,6 @@ class Store:
         write_atomically(path, data)
         write_atomically(root / "derived" / key[:2] / key, digest.encode())
         return path
-
-    def _age(self, file: File) -> float:
-        try:
-            return time.time() - (self.root / "unreachable" / file.digest).stat().st_mtime
-        except OSError:
-            return float("inf")
 
     def _lock(self, key: str) -> AbstractContextManager[bool]:
         from .transfer import best_effort_lock  # as in `fetch`
