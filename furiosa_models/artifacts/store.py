@@ -26,10 +26,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .. import settings
 from .descriptor import File, object_path
+
+if TYPE_CHECKING:
+    from .sources import Origin
 
 __all__ = ["Store", "hash_file", "recipe_key"]
 
@@ -60,8 +63,12 @@ class Store:
         """Return whether the file is in the store."""
         return self.path(file).is_file()
 
-    def fetch(self, files: Iterable[File]) -> dict[str, Path]:
+    def fetch(self, files: Iterable[File], *, origin: Origin | None = None) -> dict[str, Path]:
         """Return the paths of verified files by name; what is not in the store is fetched.
+
+        Args:
+            files: The files.
+            origin: What redirects of its own URLs may not leave.
 
         Raises:
             ArtifactUnavailable: No source could deliver a file (names each one and its reason),
@@ -73,7 +80,7 @@ class Store:
         if missing:
             from . import sources, transfer  # slow to import, and a warm store does without
 
-            with sources.open_sources() as opened:
+            with sources.open_sources(origin) as opened:
                 for file in missing:
                     transfer.fetch(self.root, file, opened, self.has)
         return {file.name: self.path(file) for file in wanted}

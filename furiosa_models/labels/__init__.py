@@ -13,6 +13,7 @@ from ..errors import LabelsError
 
 __all__ = [
     "BACKGROUNDS",
+    "TABLES",
     "class_names",
     "coco_ids",
     "given_names",
@@ -27,7 +28,8 @@ __all__ = [
 BACKGROUNDS = frozenset({"background", "__background__", "???", "unlabeled"})
 """Names of the class of nothing, in the tables of detectors."""
 
-_TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
+TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
+"""Names of the tables of this package."""
 
 
 @cache
@@ -125,12 +127,12 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
         LabelsError: There is neither such a table nor such a file, or it holds no names.
     """
     name = os.fspath(source)
-    if name in _TABLES:
+    if name in TABLES:
         return load_labels(name)
     try:
         text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        tables = ", ".join(_TABLES)
+        tables = ", ".join(TABLES)
         msg = f"labels {name!r} are neither a table ({tables}) nor a file that can be read: {error}"
         raise LabelsError(msg) from error
     found = parse_names(text)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from ...settings import is_offline
@@ -47,15 +46,15 @@ class Sources:
 
     Args:
         workspace: Folder for what is downloaded.
-        origin: What redirects of HTTP may not leave.
+        origin: What redirects of its own URLs may not leave; those of a mirror may.
     """
 
     def __init__(self, workspace: Path, origin: Origin | None = None) -> None:
-        over_http = partial(copy_http, within=origin)
+        self._origin = origin
         self._continued: dict[str, _Copy] = {
             "github": copy_github,
-            "http": over_http,
-            "https": over_http,
+            "http": self._copy_http,
+            "https": self._copy_http,
         }
         self._streamed: dict[str, _Copy] = {
             **self._continued,
@@ -112,6 +111,12 @@ class Sources:
         else:
             copy_local(uri, gate)
 
+    def _copy_http(self, uri: str, sink: Sink) -> None:
+        origin = self._origin
+        if origin is not None and not origin.allows(Origin.of(uri)):
+            origin = None
+        copy_http(uri, sink, within=origin)
+
 
 def _run(reader: _Copy, uri: str, gate: Gate) -> None:
     """Run a reader in a thread, where no signal of the user's arrives: what looks so is its own."""
@@ -126,7 +131,7 @@ def open_sources(origin: Origin | None = None) -> Iterator[Sources]:
     """Sources whose downloaded packages live as long as the context.
 
     Args:
-        origin: What redirects of HTTP may not leave.
+        origin: As for `Sources`.
     """
     with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
         yield Sources(Path(folder), origin)
