@@ -28,6 +28,8 @@ __all__ = [
 BACKGROUNDS = frozenset({"background", "__background__", "???", "unlabeled"})
 """Names of the class of nothing, in the tables of detectors."""
 
+_DIGITS = 10  # of a class id; Python reads no number of thousands of them
+
 TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
 """Names of the tables of this package."""
 
@@ -157,7 +159,7 @@ def parse_names(text: str) -> tuple[str, ...]:
     if stripped[:1] in ("{", "["):
         try:
             value = json.loads(stripped)
-        except ValueError:
+        except (ValueError, RecursionError):
             import ast
 
             try:
@@ -176,7 +178,7 @@ def _names_of(value: object) -> tuple[str, ...]:
     pairs = list(value.items())
     if all(isinstance(index, int) for _, index in pairs):  # class ids by name
         pairs = [(index, name) for name, index in pairs]
-    if not all(str(index).isdecimal() for index, _ in pairs):
+    if not all(str(index).isdecimal() and len(str(index)) < _DIGITS for index, _ in pairs):
         return ()
     names = {int(index): str(name) for index, name in pairs}
     most = max(names)
