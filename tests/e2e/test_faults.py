@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,6 +201,10 @@ def test_a_deadline_is_one(fault: Fault, tmp_path: Path, monkeypatch: pytest.Mon
         assert time.monotonic() - start < 3
         with pytest.raises(ArtifactUnavailable, match=r"not finished after 0\.4 s|HTTP 503"):
             Store(tmp_path / "other").fetch([described(bad.url)])
+        for thread in threading.enumerate():
+            if thread.name == "furiosa_models.fetch":
+                thread.join(5)
+                assert not thread.is_alive()
     assert path.read_bytes() == DATA
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from .base import Sink
 
-__all__ = ["Gate", "within"]
+__all__ = ["Gate", "hold", "within"]
 
 _T = TypeVar("_T")
+_here = threading.local()
 
 
 class Gate:
@@ -71,14 +74,39 @@ class Gate:
 class _Work(Generic[_T]):
     def __init__(self, function: Callable[[], _T]) -> None:
         self._function = function
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._is_over = False
         self.results: list[_T] = []
         self.error: BaseException | None = None
 
     def run(self) -> None:
+        _here.work = self
         try:
             self.results.append(self._function())
         except BaseException as error:  # it is raised where somebody waits
             self.error = error
+
+    def hold(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._sockets.append(connection)
+        if self._is_over:
+            self.end()
+
+    def end(self) -> None:
+        """End its connections, so that whatever waits for them fails."""
+        with self._lock:
+            self._is_over = True
+            for connection in self._sockets:
+                with suppress(OSError):  # it is closed
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+def hold(connection: socket.socket) -> None:
+    """Have a connection of this thread's work ended when nobody waits for the work any more."""
+    work: _Work[object] | None = getattr(_here, "work", None)
+    if work is not None:
+        work.hold(connection)
 
 
 def within(seconds: float, function: Callable[[], _T]) -> _T:
@@ -86,7 +114,8 @@ def within(seconds: float, function: Callable[[], _T]) -> _T:
 
     It runs in a thread of its own. A timeout of a socket begins anew with every byte, and holds
     neither for the look-up of a host nor for a header that drips; a thread that is not waited for
-    keeps nobody, whatever it waits for itself. It ends with its next piece.
+    keeps nobody, whatever it waits for itself. Connections that it holds are ended, and it with
+    them.
 
     Args:
         seconds: The time.
@@ -98,8 +127,14 @@ def within(seconds: float, function: Callable[[], _T]) -> _T:
     work = _Work(function)
     thread = threading.Thread(target=work.run, name="furiosa_models.fetch", daemon=True)
     thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    is_late = True
+    try:
+        thread.join(seconds)
+        is_late = thread.is_alive()
+    finally:
+        if is_late:  # also where the user interrupts the wait
+            work.end()
+    if is_late:
         msg = f"not finished after {seconds:g} s"
         raise TimeoutError(msg)
     if work.error is not None:

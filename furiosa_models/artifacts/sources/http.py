@@ -11,10 +11,12 @@ import random
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from .base import Sink, SourceError, causes, conceal, reason, redact
+from .deadline import hold
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -107,17 +109,61 @@ def copy_http(uri: str, sink: Sink, *, within: Origin | None = None) -> None:
                 return
 
 
-def new_session() -> Session:
-    """Return a session for `open_url`."""
+@cache
+def _session_class() -> type[Session]:
     import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.connection import HTTPConnection, HTTPSConnection
 
-    class NoRedirects(requests.Session):
-        """Leaves redirects alone: even where it follows none, it reads the body of the first."""
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            hold(self.sock)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            hold(self.sock)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    pools = {"http": PlainPool, "https": SecurePool}
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            manager: Any = super().proxy_manager_for(proxy, **kwargs)
+            if not proxy.lower().startswith("socks"):  # which has connections of its own
+                manager.pool_classes_by_scheme = pools
+            return manager
+
+    class OurSession(requests.Session):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mount("http://", Adapter())
+            self.mount("https://", Adapter())
 
         def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002 - the name is theirs
             return None
 
-    return NoRedirects()
+    return OurSession
+
+
+def new_session() -> Session:
+    """Return a session for `open_url`.
+
+    Its connections end with the time of the work that opened them (see `hold`). It leaves redirects
+    alone: even where `requests` follows none, it reads the body of the first.
+    """
+    return _session_class()()
 
 
 def open_url(
