@@ -134,7 +134,7 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
             _head_from_json(config["head"]),
             info,
         )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         msg = f"{path} does not describe a saved model: {type(error).__name__}: {error}"
         raise WeightsError(msg) from error
     tasks = [each.value for each in Task]

@@ -541,8 +541,8 @@ def fitted(
         raise WeightsError(msg)
     if given is None:
         own_head = spec.override(head=weights.head).head.fit(graph)
-    elif given is head:
-        own_head = _fit_stated(given, graph)
+    elif isinstance(head, Head):
+        own_head = _fit_stated(head, graph)
     else:  # of a saved model, of which all is known
         own_head = given
     if isinstance(input, ImageInput) or weights.input is not None:

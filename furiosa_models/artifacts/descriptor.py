@@ -37,6 +37,7 @@ __all__ = [
     "Network",
     "object_path",
     "parse_zoo",
+    "read_zoo",
     "sets_of",
     "zoo",
 ]
@@ -44,6 +45,7 @@ __all__ = [
 ZOO = Path(__file__).with_name("zoo.json")
 
 _DIGITS = {"sha256": 64, "md5": 32}
+_MAX_SIZE = 1 << 50
 _V = TypeVar("_V")
 
 # A prediction reads this module. Named tuples take a tenth of the time of dataclasses to define,
@@ -62,6 +64,7 @@ class File:
         md5: MD5 of the bytes, in hex; the identity of what was published with nothing better.
 
     Raises:
+        TypeError: A size is no number, or a name, a source or a hash is no text.
         ValueError: The size is not positive, or there is no hash, or it is none.
     """
 
@@ -72,8 +75,15 @@ class File:
     md5: str | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None and self.size <= 0:
-            msg = f"file {self.name!r}: size must be greater than 0, got {self.size}"
+        for text in (self.name, *self.sources):
+            if type(text) is not str:
+                msg = f"file {self.name!r}: names and sources are text, got {text!r}"
+                raise TypeError(msg)
+        if self.size is not None and type(self.size) is not int:
+            msg = f"file {self.name!r}: size must be a whole number, got {self.size!r}"
+            raise TypeError(msg)
+        if self.size is not None and not 0 < self.size <= _MAX_SIZE:
+            msg = f"file {self.name!r}: size must be greater than 0 and no more than {_MAX_SIZE}"
             raise ValueError(msg)
         if not (self.sha256 or self.md5):
             msg = f"file {self.name!r} has neither sha256 nor md5"
@@ -252,7 +262,7 @@ def object_path(algorithm: str, digest: str) -> str:
 @cache
 def zoo() -> Mapping[str, ModelEntry]:
     """Return the models of the zoo by class name, in alphabetical order."""
-    return parse_zoo(json.loads(ZOO.read_bytes()), ZOO.name)
+    return read_zoo(ZOO.read_bytes(), ZOO.name)
 
 
 def sets_of(model: str) -> Mapping[str, Artifact]:
@@ -263,6 +273,20 @@ def sets_of(model: str) -> Mapping[str, Artifact]:
     """
     entry = zoo().get(model)
     return entry.sets if entry else {}
+
+
+def read_zoo(text: bytes, name: str) -> Mapping[str, ModelEntry]:
+    """Return the models that a descriptor describes; as `parse_zoo`, of a file.
+
+    Raises:
+        DescriptorError: It is no JSON, says a key twice, or holds a number that JSON does not have.
+    """
+    try:
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        msg = f"descriptor {name} is no JSON: {error}"
+        raise DescriptorError(msg) from error
+    return parse_zoo(document, name)
 
 
 def parse_zoo(document: Any, name: str) -> Mapping[str, ModelEntry]:
@@ -324,14 +348,17 @@ class _Reader:
     def _entry(self, item: Mapping[str, Any], sets: Mapping[str, Artifact]) -> ModelEntry:
         values = {**item}
         del values["weights"]
-        return ModelEntry(
+        entry = ModelEntry(
             class_name=values.pop("class"),
             task=ModelTaskType(values.pop("task")),
-            facts=values.pop("metadata"),
-            aliases=tuple(values.pop("aliases", ())),
+            facts=_table(values.pop("metadata"), "metadata"),
+            aliases=_texts(values.pop("aliases", ()), "aliases"),
             sets=sets,
             **values,
         )
+        plain = ("name", "module", "family", "version", "labels", "summary")
+        _texts([getattr(entry, name) for name in plain], " ".join(plain))
+        return entry
 
     def _artifact(self, model: Mapping[str, Any], item: Mapping[str, Any]) -> Artifact:
         values = {**item}
@@ -340,7 +367,7 @@ class _Reader:
         network = values.pop("network", None)
         ranges = values.pop("tensor_ranges", None)
         base = location if folder is None else f"{location}/{folder}"
-        return Artifact(
+        artifact = Artifact(
             name=model["class"],
             weights=values.pop("name"),
             family=model["family"],
@@ -356,6 +383,9 @@ class _Reader:
             dfg=self._programs(values.pop("dfg", {})),
             **values,
         )
+        plain = ("weights", "family", "version", "format", "location", "labels")
+        _texts([getattr(artifact, name) for name in plain], " ".join(plain))
+        return artifact
 
     def _programs(self, table: Mapping[str, Any]) -> Mapping[str, Mapping[str, File]]:
         return {
@@ -372,16 +402,26 @@ class _Reader:
             sources = self._published(values["md5"])
         elif sources is None:
             sources = [f"{location}/{member}" if member else f"{folder}/{values['name']}"]
+        if not isinstance(sources, list):
+            msg = f"sources must be a list, got {sources!r}"
+            raise TypeError(msg)
         return File(size=values.pop("size"), sources=tuple(sources), **values)
 
-    def _published(self, md5: str) -> Iterator[str]:
-        for path in self._bucket["paths"]:
-            yield f"{self._bucket['endpoint']}/{path.format(head=md5[:2], tail=md5[2:])}"
+    def _published(self, md5: str) -> list[str]:
+        endpoint, paths = self._bucket["endpoint"], self._bucket["paths"]
+        return [f"{endpoint}/{path.format(head=md5[:2], tail=md5[2:])}" for path in paths]
 
     def _accuracy(self, item: Mapping[str, Any]) -> Accuracy:
         values = {**item}
         name = values.pop("measurement", None)
-        return Accuracy(**(self._measurements[name] if name else {}), **values)
+        figure = Accuracy(**(self._measurements[name] if name else {}), **values)
+        _texts(
+            [figure.metric, figure.dataset, figure.measured_by], "metric, dataset and measured_by"
+        )
+        if type(figure.value) not in (int, float) or not 0 <= figure.value <= 1:
+            msg = f"{figure.metric} must be between 0 and 1, got {figure.value!r}"
+            raise ValueError(msg)
+        return figure
 
 
 def _by_name(item: Mapping[str, Any], key: str, name: str, place: str) -> dict[str, Any]:
@@ -406,7 +446,36 @@ def _checked(make: Callable[[], _V], place: str) -> _V:
     """What `make` returns; what it finds malformed is an error that names the place."""
     try:
         return make()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"there is no {error}" if isinstance(error, KeyError) else error
         msg = f"{place} does not follow the schema: {reason}"
         raise DescriptorError(msg) from error
+
+
+def _texts(values: Any, name: str) -> tuple[str, ...]:
+    """A list of texts; not one text, which Python takes for the list of its letters."""
+    if not isinstance(values, (list, tuple)) or any(type(value) is not str for value in values):
+        msg = f"{name}: expected text, got {str(values)[:80]}"
+        raise TypeError(msg)
+    return tuple(values)
+
+
+def _table(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        msg = f"{name}: expected an object, got {str(value)[:80]}"
+        raise TypeError(msg)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        msg = f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice"
+        raise ValueError(msg)
+    return found
+
+
+def _refuse(number: str) -> None:
+    msg = f"{number} is no number of JSON"
+    raise ValueError(msg)

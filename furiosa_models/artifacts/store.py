@@ -10,7 +10,7 @@ stamps/<algorithm>/<digest>                       size, times and inode of an ob
 pins/<md5>                                        sha256 first seen of a file published by md5
 partial/                                          what interrupted fetches left, to be continued
 locks/                                            one lock file for each object being fetched
-unreachable/                                      when an artifact was last out of reach
+unreachable/                                      when a file was out of reach, and how it was asked
 ```
 
 A file becomes visible under its name by an atomic rename, and only after its size and hash were
@@ -26,23 +26,23 @@ import hashlib
 import json
 import logging
 import re
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .. import settings
 from ..enums import Format
 from .descriptor import File, object_path
 
+if TYPE_CHECKING:
+    from .sources import Origin
+
 __all__ = ["Built", "Store", "hash_file", "recipe_key", "stamp_of"]
 
 logger = logging.getLogger(__name__)
-
-UNREACHABLE_FOR_S = 3600.0
 
 _CHUNK = 1 << 20
 _WARNED: set[Path] = set()
@@ -73,8 +73,12 @@ class Store:
         """Return whether the file is in the store; its bytes are checked where it is used."""
         return self.path(file).is_file()
 
-    def fetch(self, files: Iterable[File]) -> dict[str, Path]:
+    def fetch(self, files: Iterable[File], *, origin: Origin | None = None) -> dict[str, Path]:
         """Return the paths of verified files by name; what is not in the store is fetched.
+
+        Args:
+            files: The files.
+            origin: What redirects of its own URLs may not leave.
 
         Raises:
             ArtifactUnavailable: No source could deliver a file (names each one and its reason),
@@ -87,7 +91,7 @@ class Store:
         if missing:
             from . import sources, transfer  # slow to import, and a warm store does without
 
-            with sources.open_sources() as opened:
+            with sources.open_sources(origin) as opened:
                 for file in missing:
                     received = transfer.fetch(self.root, file, opened, self._has_sound)
                     found[file.name] = self._taken(file, received=received)
@@ -154,16 +158,17 @@ class Store:
             return False
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
-        """Return whether a file was out of reach within the last hour (`UNREACHABLE_FOR_S`)."""
-        return any(self._age(file) < UNREACHABLE_FOR_S for file in files)
+        """Return whether a file was out of reach in the last hour, under the settings of now."""
+        from . import unreachable  # not for a warm store
+
+        return any(unreachable.is_noted(self.root, file.digest) for file in files)
 
     def note_unreachable(self, files: Iterable[File]) -> None:
         """Remember that these files are out of reach now."""
-        with suppress(OSError):  # a memory that saves time, not a promise
-            for file in files:
-                mark = self.root / "unreachable" / file.digest
-                mark.parent.mkdir(parents=True, exist_ok=True)
-                mark.touch()
+        from . import unreachable  # as in `was_unreachable`
+
+        for file in files:
+            unreachable.note(self.root, file.digest)
 
     @property
     def _layers(self) -> Iterator[Path]:
@@ -242,12 +247,6 @@ class Store:
         from .transfer import write_atomically  # as in `fetch`
 
         write_atomically(root / "derived" / key[:2] / key, digest.encode())
-
-    def _age(self, file: File) -> float:
-        try:
-            return time.time() - (self.root / "unreachable" / file.digest).stat().st_mtime
-        except OSError:
-            return float("inf")
 
 
 class Built:

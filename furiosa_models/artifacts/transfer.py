@@ -11,10 +11,11 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -22,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from .. import settings
 from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable, CacheNotWritable
-from ..progress import Bar, progress_bar
+from ..progress import Bar, log_warning, progress_bar
 from .descriptor import File, object_path
 from .sources import SourceError, Sources, redact
 from .sources.base import CHUNK
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_S = 3600.0
 """How long to wait for another process before doing its work a second time."""
+
+SILENCE_S = 10.0
+"""How long to wait for it before saying so."""
 
 _READ_ONLY = 0o444
 _MAX_BYTES = 2 << 30  # of a file whose size is not known
@@ -60,8 +64,11 @@ def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool])
         for uri in _candidates(file):
             try:
                 _receive(uri, sources, partial)
+                _pin(root, file, partial.sha256)
             except (SourceError, ArtifactCorrupted) as error:
-                corrupted |= isinstance(error, ArtifactCorrupted)
+                if isinstance(error, ArtifactCorrupted):
+                    corrupted = True
+                    partial.rewind()
                 failures.append(f"{redact(uri)}: {error}")
             else:
                 _commit(root, file, partial)
@@ -78,6 +85,7 @@ def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) 
         while chunk := stream.read(CHUNK):
             partial.write(chunk)
         partial.verify()
+        _pin(root, file, partial.sha256)
         _commit(root, file, partial)
     return True
 
@@ -128,13 +136,10 @@ class Partial:
         self._limit = _MAX_BYTES if file.size is None else file.size
         self._position = 0
         self._digests = self._new_digests()
-        try:
+        with self._disk():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            self._stream: BinaryIO = path.open("r+b")
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        self._take_up()
+            self._stream: BinaryIO = _open_own(path)
+            self._take_up()
         self._check_space()
 
     @property
@@ -162,10 +167,8 @@ class Partial:
         if self._position + len(data) > self._limit:
             msg = f"more than the published {self._limit} bytes"
             raise ArtifactCorrupted(msg)
-        try:
+        with self._disk():
             self._stream.write(data)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
         self._count(data)
         self._bar.update(len(data))
 
@@ -174,9 +177,10 @@ class Partial:
         self.pieced = True
 
     def rewind(self) -> None:
-        """Drop what is there, to begin again."""
-        self._stream.seek(0)
-        self._stream.truncate()
+        """Drop what is there, to begin again; raises `ArtifactUnavailable` as `write` does."""
+        with self._disk():
+            self._stream.seek(0)
+            self._stream.truncate()
         self._bar.update(-self._position)
         self._position, self._digests, self.pieced = 0, self._new_digests(), False
 
@@ -194,33 +198,36 @@ class Partial:
             msg = f"expected {self._file.algorithm} {self._file.digest}, got {digest}"
             raise ArtifactCorrupted(msg)
 
-    def flush(self) -> None:
-        """Let other readers of the file see what was written."""
-        try:
-            self._stream.flush()
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-
     def commit(self, path: Path) -> None:
-        """Make the file visible under `path`, at once and whole."""
-        self.flush()
+        """Make the file visible under `path`, at once and whole; raises as `write` does."""
+        with self._disk():
+            self._stream.flush()
         try:
             _rename(self._stream.fileno(), self.path, path)
         except OSError as error:
             raise _unwritable(path, error) from error
 
     def close(self, *, keep: bool) -> None:
-        """Stop; what is there is kept for another time, or removed."""
-        self._stream.close()
+        """Stop; what is there is kept for another time, or removed, where the disk lets."""
+        with suppress(OSError):  # a leftover, whose end is lost or which `prune` removes
+            self._stream.close()
         if not (keep and self._position):
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def _take_up(self) -> None:
+        if os.fstat(self._stream.fileno()).st_size > self._limit:
+            self._stream.truncate(0)
         while chunk := self._stream.read(CHUNK):
             self._count(chunk)
         self._bar.update(self._position)
-        if self._position > self._limit:
-            self.rewind()
 
     def _count(self, data: bytes) -> None:
         for digest in self._digests.values():
@@ -236,7 +243,8 @@ class Partial:
 
     def _check_space(self) -> None:
         wanted = (self._file.size or 0) - self._position
-        free = shutil.disk_usage(self.path.parent).free
+        with self._disk():
+            free = shutil.disk_usage(self.path.parent).free
         if free < wanted:
             self.close(keep=True)
             msg = (
@@ -283,8 +291,6 @@ def _opened(root: Path, file: File, has: Callable[[File], bool]) -> Iterator[Par
 
 
 def _commit(root: Path, file: File, partial: Partial) -> None:
-    partial.flush()
-    _pin(root, file, partial.sha256)
     partial.commit(root / "objects" / object_path(file.algorithm, file.digest))
 
 
@@ -293,14 +299,19 @@ def _pin(root: Path, file: File, seen: str) -> None:
 
     Raises:
         ArtifactCorrupted: It has the right MD5 and another SHA-256 than before.
+        ArtifactUnavailable: The disk cannot take the note.
     """
     if file.sha256:
         return
     pin = root / "pins" / file.digest
-    if not pin.is_file():
-        write_atomically(pin, seen.encode())
-    elif (pinned := pin.read_text()) != seen:
-        msg = f"{file.name}: expected sha256 {pinned}, as seen before, got {seen}"
+    try:
+        pinned = pin.read_bytes().decode("ascii", errors="replace") if pin.is_file() else None
+        if pinned is None:
+            write_atomically(pin, seen.encode())
+    except OSError as error:
+        raise _unwritable(pin, error) from error
+    if pinned not in (None, seen):
+        msg = f"expected sha256 {pinned}, as seen before ({pin}), got {seen}"
         raise ArtifactCorrupted(msg)
 
 
@@ -343,14 +354,45 @@ def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactErr
 def _acquire(lock: FileLock, path: Path) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=PATIENCE_S)
-    except Timeout:
-        logger.warning("%s is held for longer than %.0f s: going on without it", path, PATIENCE_S)
-        return False
+        if path.is_symlink():  # some versions of the library would empty what it leads to
+            path.unlink()
+        return _wait_for(lock, path)
     except (OSError, NotImplementedError) as error:
         logger.info("no lock %s (%s): going on without it", path, error)
         return False
-    return True
+
+
+def _wait_for(lock: FileLock, path: Path) -> bool:
+    with suppress(Timeout):
+        lock.acquire(timeout=SILENCE_S)
+        return True
+    log_warning(
+        logger,
+        "another process holds %s: waiting for it, for %.0f minutes at most",
+        path,
+        PATIENCE_S / 60,
+    )
+    with suppress(Timeout):
+        lock.acquire(timeout=max(PATIENCE_S - SILENCE_S, 0.0))
+        return True
+    log_warning(logger, "%s is held for longer than %.0f s: going on without it", path, PATIENCE_S)
+    return False
+
+
+def _open_own(path: Path) -> BinaryIO:
+    """Open a file to continue it, made if it is not there; never one that is elsewhere, too.
+
+    Whoever may write into the folder could put a link there, symbolic or hard, to have a file of
+    the user's overwritten; or a pipe, to have the fetch wait.
+    """
+    with suppress(FileNotFoundError):
+        there = path.lstat()
+        if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1:
+            path.unlink()
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    return os.fdopen(os.open(path, flags, 0o666), "r+b")
 
 
 def _rename(descriptor: int, temporary: Path, path: Path) -> None:

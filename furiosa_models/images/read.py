@@ -183,7 +183,8 @@ def hold(source: Any) -> Any:
         name = os.fsdecode(os.fspath(source))
         if not is_url(name):
             return source
-        from .download import download, without_password
+        from ..artifacts.sources import without_password
+        from .download import download
 
         return EncodedPhoto(download(name), without_password(name))
     if not isinstance(source, EncodedPhoto) and is_file_like(source):

@@ -13,6 +13,7 @@ from ..errors import LabelsError
 
 __all__ = [
     "BACKGROUNDS",
+    "TABLES",
     "class_names",
     "coco_ids",
     "given_names",
@@ -27,7 +28,10 @@ __all__ = [
 BACKGROUNDS = frozenset({"background", "__background__", "???", "unlabeled"})
 """Names of the class of nothing, in the tables of detectors."""
 
-_TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
+_DIGITS = 10  # of a class id; Python reads no number of thousands of them
+
+TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
+"""Names of the tables of this package."""
 
 
 @cache
@@ -125,12 +129,12 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
         LabelsError: There is neither such a table nor such a file, or it holds no names.
     """
     name = os.fspath(source)
-    if name in _TABLES:
+    if name in TABLES:
         return load_labels(name)
     try:
         text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        tables = ", ".join(_TABLES)
+        tables = ", ".join(TABLES)
         msg = f"labels {name!r} are neither a table ({tables}) nor a file that can be read: {error}"
         raise LabelsError(msg) from error
     is_yaml = Path(name).suffix.lower() in (".yaml", ".yml")
@@ -156,7 +160,7 @@ def parse_names(text: str) -> tuple[str, ...]:
     if stripped[:1] in ("{", "["):
         try:
             value = json.loads(stripped)
-        except ValueError:
+        except (ValueError, RecursionError):
             import ast
 
             try:
@@ -193,7 +197,7 @@ def _names_of(value: object) -> tuple[str, ...]:
     pairs = list(value.items())
     if all(isinstance(index, int) for _, index in pairs):  # class ids by name
         pairs = [(index, name) for name, index in pairs]
-    if not all(str(index).isdecimal() for index, _ in pairs):
+    if not all(str(index).isdecimal() and len(str(index)) < _DIGITS for index, _ in pairs):
         return ()
     names = {int(index): str(name) for index, name in pairs}
     most = max(names)

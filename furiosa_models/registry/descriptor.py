@@ -6,21 +6,24 @@ What does not follow the schema is an error that names the file and the line.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import DescriptorError
 from ..spec import Metadata, Publication
+from .document import MAX_BYTES, Document, read_yaml
 
-__all__ = ["RegistryArtifact", "json_schema", "parse_code", "parse_descriptor"]
-
+__all__ = ["RegistryArtifact", "inside", "json_schema", "parse_code", "parse_descriptor"]
 
 _URL_SCHEMES = frozenset({"file", "gs", "hf", "http", "https", "s3"})
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_MAX_SIZE = 1 << 50
+_SERVERS = 4  # one behind another: to the second, `%252e` is `.`
 
 
 class RegistryArtifact(BaseModel):
@@ -48,7 +51,7 @@ class RegistryArtifact(BaseModel):
     format: Literal["code", "onnx", "tflite"]
     doc: str | None = None
     metadata: Metadata | None = None
-    size: int | None = Field(default=None, gt=0)
+    size: int | None = Field(default=None, gt=0, le=_MAX_SIZE)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     task: Literal["classify", "detect", "pose"] | None = None
 
@@ -56,25 +59,36 @@ class RegistryArtifact(BaseModel):
     @classmethod
     def _accept_a_description_beside_metadata(cls, item: Any) -> Any:
         """The old README has `description` beside `metadata`, where its own schema forbids it."""
-        if isinstance(item, dict) and "description" in item:
-            metadata = {"description": item["description"], **(item.get("metadata") or {})}
+        if not isinstance(item, dict) or "description" not in item:
+            return item
+        beside = item.get("metadata") or {}
+        if isinstance(beside, dict):
+            metadata = {"description": item["description"], **beside}
             item = {k: v for k, v in item.items() if k != "description"} | {"metadata": metadata}
         return item
+
+    @field_validator("name", "family", "version", "location", "doc")
+    @classmethod
+    def _is_one_line(cls, value: str | None) -> str | None:
+        if value is not None and _CONTROL.search(value):
+            msg = f"{value[:60]!r} holds control characters"
+            raise ValueError(msg)
+        return value
 
     @field_validator("doc")
     @classmethod
     def _doc_is_inside(cls, value: str | None) -> str | None:
-        return None if value is None else _inside(value)
+        return None if value is None else inside(value)
 
     @field_validator("location")
     @classmethod
     def _location_is_inside(cls, value: str) -> str:
-        return value if urlsplit(value).scheme in _URL_SCHEMES else _inside(value)
+        return value if urlsplit(value).scheme in _URL_SCHEMES else inside(value)
 
     @model_validator(mode="after")
     def _code_is_inside(self) -> RegistryArtifact:
         if self.format == "code":
-            _inside(self.location)
+            inside(self.location)
         return self
 
 
@@ -88,18 +102,13 @@ def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
     Raises:
         DescriptorError: It is not YAML, or does not follow the schema; names file and line.
     """
-    try:
-        root = yaml.compose(text, yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"{name} is no YAML: {error}"
-        raise DescriptorError(msg) from error
-    items = document.get("artifacts") if isinstance(document, dict) else None
-    if root is None or not isinstance(items, list):
+    document = read_yaml(text, name)
+    items = document.value.get("artifacts") if isinstance(document.value, dict) else None
+    if not isinstance(items, list):
         msg = f"{name}, line 1: expected a list under the top key 'artifacts'"
         raise DescriptorError(msg)
-    artifacts = [_parse(item, i, root, name) for i, item in enumerate(items)]
-    _refuse_duplicates(artifacts, root, name)
+    artifacts = [_parse(item, i, document, name) for i, item in enumerate(items)]
+    _refuse_duplicates(artifacts, document, name)
     return artifacts
 
 
@@ -115,16 +124,19 @@ def parse_code(text: bytes, name: str, location: str) -> list[RegistryArtifact]:
         location: Its path in the registry.
 
     Raises:
-        DescriptorError: It is no Python.
+        DescriptorError: It is no Python, or is too large.
     """
+    if len(text) > MAX_BYTES:
+        msg = f"{name} has {len(text)} bytes, and a descriptor has {MAX_BYTES} at most"
+        raise DescriptorError(msg)
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         msg = f"{name} is no Python: {error}"
         raise DescriptorError(msg) from error
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     return [
-        _made_by(node, location)
+        _made_by(node, location, name)
         for node in tree.body
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and not node.name.startswith("_")
@@ -146,14 +158,18 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _is_model(name: str, classes: dict[str, ast.ClassDef], depth: int = 0) -> bool:
+def _is_model(name: str, classes: dict[str, ast.ClassDef]) -> bool:
     """Whether a class is one of models: by its name, or by its bases in the same file."""
-    if name.endswith("Model"):
-        return True
-    found = classes.get(name)
-    if found is None or depth > len(classes):
-        return False
-    return any(_is_model(_last_name(base), classes, depth + 1) for base in found.bases)
+    pending, seen = [name], {name}
+    while pending:
+        each = pending.pop()
+        if each.endswith("Model"):
+            return True
+        bases = classes[each].bases if each in classes else ()
+        others = {_last_name(base) for base in bases} - seen
+        pending += others
+        seen |= others
+    return False
 
 
 def _last_name(node: ast.expr | None) -> str:
@@ -163,7 +179,9 @@ def _last_name(node: ast.expr | None) -> str:
     return getattr(node, "attr", "") or getattr(node, "id", "")
 
 
-def _made_by(node: ast.FunctionDef | ast.AsyncFunctionDef, location: str) -> RegistryArtifact:
+def _made_by(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, location: str, name: str
+) -> RegistryArtifact:
     """The entry of a function, with the constants that it passes on."""
     said: dict[str, str] = {}
     for call in ast.walk(node):
@@ -173,56 +191,64 @@ def _made_by(node: ast.FunctionDef | ast.AsyncFunctionDef, location: str) -> Reg
                 said.setdefault(keyword.arg, value.value)
     url = said.get("url")
     metadata = Metadata(said.get("description"), Publication(url=url) if url else None)
-    return RegistryArtifact(
-        name=node.name,
-        family=said.get("family", ""),
-        version=said.get("version"),
-        location=location,
-        format="code",
-        metadata=metadata if metadata != Metadata() else None,
-    )
-
-
-def _parse(item: Any, index: int, root: yaml.Node, name: str) -> RegistryArtifact:
     try:
-        return RegistryArtifact.model_validate(item)
+        return RegistryArtifact(
+            name=node.name,
+            family=said.get("family", ""),
+            version=said.get("version"),
+            location=location,
+            format="code",
+            metadata=metadata if metadata != Metadata() else None,
+        )
     except ValidationError as error:
-        first = error.errors()[0]
-        line = _line(root, ("artifacts", index, *first["loc"]))
-        where = ".".join(map(str, first["loc"])) or "entry"
-        msg = f"{name}, line {line}: {where}: {first['msg']}"
+        _, reason = _first(error)
+        msg = f"{name}, line {node.lineno}: {reason}"
         raise DescriptorError(msg) from error
 
 
-def _refuse_duplicates(artifacts: Sequence[RegistryArtifact], root: yaml.Node, name: str) -> None:
+def _parse(item: Any, index: int, document: Document, name: str) -> RegistryArtifact:
+    try:
+        return RegistryArtifact.model_validate(item)
+    except ValidationError as error:
+        path, reason = _first(error)
+        msg = f"{name}, line {document.line(('artifacts', index, *path))}: {reason}"
+        raise DescriptorError(msg) from error
+
+
+def _first(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
+    """Where the first thing is that does not follow the schema, and what."""
+    first = error.errors(include_context=False, include_input=False, include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "entry"
+    return first["loc"], f"{where}: {first['msg']}"
+
+
+def _refuse_duplicates(
+    artifacts: Sequence[RegistryArtifact], document: Document, name: str
+) -> None:
     seen: set[tuple[str, str | None]] = set()
     for index, artifact in enumerate(artifacts):
         key = (artifact.name, artifact.version)
         if key in seen:
-            line = _line(root, ("artifacts", index))
+            line = document.line(("artifacts", index))
             msg = f"{name}, line {line}: {artifact.name} {artifact.version or ''} is there twice"
             raise DescriptorError(msg)
         seen.add(key)
 
 
-def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
-    """Line of what a path leads to, or of the last node on the way."""
-    for step in path:
-        if isinstance(node, yaml.MappingNode):
-            found = [pair for pair in node.value if pair[0].value == step]
-            if not found:
-                break
-            key, node = found[0]
-            if not isinstance(node, (yaml.MappingNode, yaml.SequenceNode)):
-                return int(key.start_mark.line) + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-    return int(node.start_mark.line) + 1
+def inside(path: str) -> str:
+    """Return a path that stays in the registry, as itself.
 
-
-def _inside(path: str) -> str:
-    parts = PurePosixPath(path.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or ":" in path:
+    Raises:
+        ValueError: It leaves the registry, also by what a server reads as `..`, or is no path.
+    """
+    plain = path
+    for _ in range(_SERVERS):
+        plain = unquote(plain)
+    parts = PurePosixPath(plain.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or ":" in plain:
         msg = f"{path!r} leaves the registry: expected a relative path without '..'"
+        raise ValueError(msg)
+    if _CONTROL.search(plain):
+        msg = f"{path!r} holds control characters"
         raise ValueError(msg)
     return path

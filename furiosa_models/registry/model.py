@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from ..enums import Format
+from ..errors import DescriptorError
+from ..labels import TABLES
 from ..spec import Metadata, ModelTensor
 
 if TYPE_CHECKING:
@@ -101,15 +103,16 @@ class Model(BaseModel):
 
         Raises:
             TypeError: Nothing says what the model does with a photo.
+            DescriptorError: The file's metadata says what nothing here understands.
+            ModelNotFound: It names a model that the zoo does not have.
         """
         from ..catalog import find_task, model_class
         from ..task_models import Classifier, Detector, PoseEstimator
 
         said = self._said()
         if DESCRIPTION_KEY in said:
-            arguments = json.loads(said[DESCRIPTION_KEY])
-            cls = model_class(arguments.pop("model"))
-            return cls(self.source, **{**arguments, **options})
+            name, arguments = _description(said[DESCRIPTION_KEY], self.name)
+            return model_class(name)(self.source, **{**arguments, **options})
         word = self.task or said.get("task")
         if word is None:
             msg = (
@@ -122,7 +125,12 @@ class Model(BaseModel):
             "image_classification": Classifier,
             "pose_estimation": PoseEstimator,
         }
-        return by_task[find_task(word)](self.source, **options)
+        try:
+            task = find_task(word)
+        except ValueError as error:
+            msg = f"{self.name} says that its task is {word[:60]!r}: {error}"
+            raise DescriptorError(msg) from error
+        return by_task[task](self.source, **options)
 
     def predict(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:
         """Return the results of photos, as `furiosa_models.Model.predict` does.
@@ -176,3 +184,29 @@ class Model(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         return ((name, value) for name, value in super().__repr_args__() if value not in (None, ()))
+
+
+def _description(text: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Which model of the zoo a file says it is, and the arguments that go with its weights.
+
+    Raises:
+        DescriptorError: It says something else, or names a file of this machine as its labels.
+    """
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"{name}: its metadata {DESCRIPTION_KEY!r} is no JSON: {error}"
+        raise DescriptorError(msg) from error
+    kinds: dict[str, Any] = {"model": str, "input": dict, "head": dict, "labels": (str, list)}
+    right = isinstance(said, dict) and "model" in said and set(said) <= set(kinds)
+    if not right or not all(isinstance(value, kinds[key]) for key, value in said.items()):
+        msg = (
+            f"{name}: its metadata {DESCRIPTION_KEY!r} must be an object of a `model` and, where "
+            f"they differ, `input`, `head` and `labels`, got {text[:80]!r}"
+        )
+        raise DescriptorError(msg)
+    labels = said.get("labels", TABLES[0])
+    if isinstance(labels, str) and labels not in TABLES:
+        msg = f"{name}: its metadata names the labels {labels[:60]!r}; tables: {', '.join(TABLES)}"
+        raise DescriptorError(msg)
+    return said.pop("model"), said

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..artifacts.descriptor import File
 from ..artifacts.store import Store, hash_file
@@ -23,7 +23,7 @@ from . import own
 from .code import run_factory
 from .descriptor import RegistryArtifact, parse_code, parse_descriptor
 from .model import Model
-from .transports import Folder, Transport, open_uri, transport_for
+from .transports import Folder, Transport, transport_for
 
 __all__ = ["help", "list", "load"]
 
@@ -79,7 +79,7 @@ def load(
     transport = _transport(uri)
     if transport is None:
         return own.load(name, version, *args, **kwargs)
-    artifact = _find(_entries(transport), name, version, transport.uri)
+    artifact = _find(_entries(transport), name, version, transport.name)
     if artifact.format == "code":
         return _load_code(transport, artifact, trust_code, args, kwargs)
     if args or kwargs:
@@ -113,7 +113,7 @@ def help(uri: str | None, name: str, version: str | None = None) -> str:
     transport = _transport(uri)
     if transport is None:
         return own.help(name, version)
-    artifact = _find(_entries(transport), name, version, transport.uri)
+    artifact = _find(_entries(transport), name, version, transport.name)
     description = artifact.metadata.description if artifact.metadata else None
     return _doc(transport, artifact) or description or f"{name} has no documentation"
 
@@ -127,7 +127,7 @@ def _transport(uri: str | None) -> Transport | None:
 
 def _entries(transport: Transport) -> builtins.list[RegistryArtifact]:
     """The entries of `artifacts.yaml`; where there is none, of `artifacts.py`, which is not run."""
-    place = transport.uri.rstrip("/")
+    place = transport.name.rstrip("/")
     try:
         text = transport.read(DESCRIPTOR)
     except ArtifactUnavailable:
@@ -157,7 +157,7 @@ def _age(entry: RegistryArtifact) -> tuple[int, Version, str]:
     """A key that the newest entry has the greatest of; odd versions go before proper ones."""
     try:
         return 1, Version(entry.version or "0"), ""
-    except InvalidVersion:
+    except ValueError:  # also of a number that Python does not read
         return 0, Version("0"), entry.version or ""
 
 
@@ -180,7 +180,7 @@ def _load_code(
     with transport.checkout(artifact.location) as checkout:
         path = checkout.root / artifact.location
         if not path.is_file():
-            msg = f"{transport.uri} has no file {artifact.location}"
+            msg = f"{transport.name} has no file {artifact.location}"
             raise DescriptorError(msg)
         _verify(artifact, path.stat().st_size, hash_file(path, "sha256"))
         model = run_factory(checkout, artifact, args, kwargs)
@@ -191,18 +191,14 @@ def _load_code(
 
 def _read(transport: Transport, artifact: RegistryArtifact) -> bytes:
     """Bytes of a model's file: from the store, where its hash is known and it is not here."""
-    is_inside = "://" not in artifact.location
-    uri = transport.locate(artifact.location) if is_inside else artifact.location
-    is_here = is_inside and isinstance(transport, Folder)
+    uri = transport.locate(artifact.location)
+    is_here = isinstance(transport, Folder) and Path(uri).is_absolute()
     if artifact.sha256 is not None and not is_here:
         name = PurePosixPath(artifact.location).name
         file = File(name, artifact.size, (uri,), sha256=artifact.sha256)
-        return Store().fetch([file])[name].read_bytes()
-    if is_here:
-        data = transport.read(artifact.location)
-    else:
-        with open_uri(uri) as stream:
-            data = stream.read()
+        return Store().fetch([file], origin=transport.origin)[name].read_bytes()
+    with transport.open(artifact.location) as stream:
+        data = stream.read()
     _verify(artifact, len(data), hashlib.sha256(data).hexdigest())
     return data
 

@@ -14,11 +14,12 @@ from typing import IO
 from urllib.parse import unquote
 from urllib.request import url2pathname
 
-from ..artifacts.sources import SourceError, open_sources, redact
+from ..artifacts.sources import Origin, SourceError, open_sources, redact
 from ..artifacts.sources.archives import damage_as
 from ..artifacts.sources.remote import archive_url, parse_github, raw_url
 from ..errors import ArtifactUnavailable, TransportNotFound
 from .code import Checkout
+from .descriptor import inside
 
 __all__ = ["MAX_BYTES", "MAX_TEXT_BYTES", "Transport", "open_uri", "transport_for"]
 
@@ -31,32 +32,50 @@ MAX_TEXT_BYTES = 16 << 20
 _MAX_IN_MEMORY = 1 << 20
 _REMOTE = ("https", "http", "s3", "gs", "hf")
 _SCHEME = re.compile(r"(file(?=:)|[A-Za-z][\w+.-]+(?=://)):(?://)?", re.IGNORECASE)
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
 
 _GITHUB_URL = re.compile(r"https?://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?::([\w./-]+))?/?")
 
 
 class Transport(ABC):
-    """A registry's files."""
+    """A registry's files.
+
+    Attributes:
+        uri: What the user calls it.
+        name: That without credentials, for messages.
+        origin: What redirects may not leave, where that is so.
+    """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.name = redact(uri)
+        self.origin: Origin | None = None
 
     @abstractmethod
-    def locate(self, path: str) -> str:
-        """Return the URI, or the path on this machine, of a file of the registry.
+    def locate(self, location: str) -> str:
+        """Return the URI, or the path on this machine, of a file.
+
+        Args:
+            location: A path in the registry, or a URL, as an entry has it.
 
         Raises:
-            ArtifactUnavailable: It leads out of the registry.
+            ArtifactUnavailable: It leads where the registry may not reach.
         """
 
-    def read(self, path: str) -> bytes:
-        """Return the text of a file of the registry: a descriptor, or a document.
+    def read(self, location: str) -> bytes:
+        """Return the text of a file: a descriptor, or a document.
 
         Raises:
-            ArtifactUnavailable: It cannot be read.
+            ArtifactUnavailable: It cannot be read, or is too large.
         """
-        with open_uri(self.locate(path), limit=MAX_TEXT_BYTES) as file:
+        with self.open(location, limit=MAX_TEXT_BYTES) as file:
             return file.read()
+
+    @contextmanager
+    def open(self, location: str, *, limit: int = MAX_BYTES) -> Iterator[IO[bytes]]:
+        """Yield a file; arguments and errors are those of `read`."""
+        with open_uri(self.locate(location), limit=limit, origin=self.origin) as file:
+            yield file
 
     @contextmanager
     def checkout(self, path: str) -> Iterator[Checkout]:
@@ -66,9 +85,9 @@ class Transport(ABC):
             def fetch(path: str) -> None:
                 target = Path(folder, *PurePosixPath(path).parts)
                 if not target.resolve().is_relative_to(Path(folder).resolve()):
-                    msg = f"{path!r} leads out of the registry {self.uri}"
+                    msg = f"{path!r} leads out of the registry {self.name}"
                     raise ArtifactUnavailable(msg)
-                with open_uri(self.locate(path)) as file:
+                with self.open(path) as file:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as copy:
                         shutil.copyfileobj(file, copy)
@@ -78,22 +97,18 @@ class Transport(ABC):
 
 
 class Folder(Transport):
-    """A folder of this machine."""
+    """A folder of this machine, whose entries may name URLs of any kind: it is the user's own."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
-        self.root = Path(_path_of(uri)).expanduser().resolve()
-
-    def locate(self, path: str) -> str:
-        return str(self._inside(path))
-
-    def read(self, path: str) -> bytes:
-        target = self._inside(path)
         try:
-            return target.read_bytes()
-        except OSError as error:
-            msg = f"{target} cannot be read: {error.strerror or error}"
+            self.root = Path(_path_of(uri)).expanduser().resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, NUL
+            msg = f"{redact(uri)} is no folder: {error}"
             raise ArtifactUnavailable(msg) from error
+
+    def locate(self, location: str) -> str:
+        return location if _SCHEME.match(location) else str(self._inside(location))
 
     @contextmanager
     def checkout(self, path: str) -> Iterator[Checkout]:
@@ -102,29 +117,65 @@ class Folder(Transport):
 
     def _inside(self, path: str) -> Path:
         """The path, which a link must not lead out of the registry."""
-        target = (self.root / path).resolve()
+        try:
+            target = (self.root / path).resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            msg = f"{path!r} is no path: {error}"
+            raise ArtifactUnavailable(msg) from error
         if not target.is_relative_to(self.root):
             msg = f"{path!r} leads out of the registry {self.root}"
             raise ArtifactUnavailable(msg)
         return target
 
 
-class Remote(Transport):
+class _Elsewhere(Transport):
+    """A registry of others: it reaches its own files, and URLs of its own scheme and host."""
+
+    def locate(self, location: str) -> str:
+        if _SCHEME.match(location):
+            if not _is_same_place(self._url(""), location):
+                msg = (
+                    f"{redact(location)} leads out of the registry {self.name}, which "
+                    "reaches its own scheme and host alone: give that URL to your own code"
+                )
+                raise ArtifactUnavailable(msg)
+            return location
+        try:
+            return self._url(inside(location))
+        except ValueError as error:
+            msg = f"{self.name}: {error}"
+            raise ArtifactUnavailable(msg) from error
+
+    @abstractmethod
+    def _url(self, path: str) -> str:
+        """URL of a path in the registry."""
+
+
+class Remote(_Elsewhere):
     """A prefix of URIs that the sources of artifacts know: HTTP, S3, ..."""
 
-    def locate(self, path: str) -> str:
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        if _HTTP.match(uri):
+            try:
+                self.origin = Origin.of(uri)
+            except ValueError as error:
+                msg = f"{redact(uri)} is no URL: {error}"
+                raise ArtifactUnavailable(msg) from error
+
+    def _url(self, path: str) -> str:
         return f"{self.uri.rstrip('/')}/{path}"
 
 
-class GitHub(Transport):
-    """A repository on GitHub at a ref."""
+class GitHub(_Elsewhere):
+    """A repository on GitHub at a ref. GitHub redirects to hosts of its own, and may."""
 
     def __init__(self, uri: str, owner: str, repo: str, ref: str, folder: str = "") -> None:
         super().__init__(uri)
         self._place = (owner, repo, ref)
         self._folder = folder.strip("/")
 
-    def locate(self, path: str) -> str:
+    def _url(self, path: str) -> str:
         full = f"{self._folder}/{path}" if self._folder else path
         return raw_url(*self._place, full)
 
@@ -132,7 +183,7 @@ class GitHub(Transport):
     def checkout(self, path: str) -> Iterator[Checkout]:  # noqa: ARG002 - all of it comes
         with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
             with open_uri(archive_url(*self._place)) as file:
-                root = _unpack(file, Path(folder), self.uri)
+                root = _unpack(file, Path(folder), self.name)
             yield Checkout(root / self._folder)
 
 
@@ -210,24 +261,34 @@ class _Spool:
         self._file.truncate()
 
 
+def _is_same_place(own: str, other: str) -> bool:
+    try:
+        return Origin.of(own).allows(Origin.of(other))
+    except ValueError:
+        return False
+
+
 @contextmanager
-def open_uri(uri: str, *, limit: int = MAX_BYTES) -> Iterator[IO[bytes]]:
+def open_uri(
+    uri: str, *, limit: int = MAX_BYTES, origin: Origin | None = None
+) -> Iterator[IO[bytes]]:
     """Yield the bytes behind a URI of any source, streamed into a temporary file.
 
     Args:
         uri: The URI.
         limit: Most bytes that are taken.
+        origin: What redirects may not leave.
 
     Raises:
         ArtifactUnavailable: They cannot be had, or there are more.
     """
     with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as file:
         try:
-            with open_sources() as sources:
+            with open_sources(origin) as sources:
                 sources.copy(uri, _Spool(file, limit))
         except SourceError as error:
             msg = f"{redact(uri)}: {error}"
-            raise ArtifactUnavailable(msg) from error
+            raise ArtifactUnavailable(msg) from None  # the reason is in it, and no password
         file.seek(0)
         yield file
 

@@ -124,7 +124,7 @@ def read_annotations(path: Path) -> Annotations:
             _complete(each, number)
             for number, each in enumerate(document.get("annotations", ()), 1)
         ]
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         msg = f"{path} is no COCO annotation file: {type(error).__name__}: {error}"
         raise FuriosaModelsError(msg) from error
     if not images or not categories:

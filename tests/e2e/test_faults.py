@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from furiosa_models.artifacts import File, Store, maintenance
 from furiosa_models.artifacts.sources import http
 from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
 
-from .faulty_server import DATA, Fault, Handler, good, serve, slow, zipped
+from .faulty_server import DATA, ENDLESS, HOSTILE, Fault, Handler, good, serve, slow, zipped
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +151,7 @@ LASTING = {
     "404": (statuses(*[404] * 9), ArtifactUnavailable, "HTTP 404", 1),
     "403": (statuses(*[403] * 9), ArtifactUnavailable, "HTTP 403", 1),
     "500 for ever": (statuses(*[500] * 9), ArtifactUnavailable, r"HTTP 500.*\(5 attempts\)", 5),
-    "redirect loop": (redirects, ArtifactUnavailable, "TooManyRedirects", 11),
+    "redirect loop": (redirects, ArtifactUnavailable, "more than 10 redirects", 11),
     "wrong length": (always(DATA + b"!"), ArtifactUnavailable, "server offers 1048577", 1),
     "wrong bytes": (always(bytes(len(DATA))), ArtifactCorrupted, "expected sha256", 1),
     "cut for ever": (always(DATA[:9], length=len(DATA)), ArtifactUnavailable, "5 attempts", 5),
@@ -168,13 +170,42 @@ def test_lasting_faults_are_clear_errors(
     assert visible(store) == []
 
 
-def test_a_drip_that_takes_too_long_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(http, "BODY_CHUNK", 1 << 14)
-    with serve(slow(5.0)) as server, pytest.raises(ArtifactUnavailable, match="not finished after"):
-        Store(tmp_path).fetch([described(server.url)])
+@pytest.mark.parametrize("fault", HOSTILE.values(), ids=HOSTILE)
+def test_what_is_hardly_http_is_a_failure_of_that_source(fault: Fault, tmp_path: Path) -> None:
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with serve(fault) as bad, serve(good) as right:
+        start = time.monotonic()
+        with pytest.raises((ArtifactUnavailable, ArtifactCorrupted)) as caught:
+            Store(tmp_path / "one").fetch([described(bad.url)])
+        assert time.monotonic() - start < 5
+        store = Store(tmp_path / "two")
+        path = store.fetch([described(bad.url, right.url)])["w.bin"]
+    assert path.read_bytes() == DATA
+    assert visible(store) == [path]
+    message = str(caught.value)
+    reason = message.partition(f"{bad.url}: ")[2].partition("\nCheck the network")[0]
+    assert reason, message
+    assert reason.isprintable()
+    assert len(reason) < 700
+    assert "hunter2" not in message
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 256 << 10  # KiB
+
+
+@pytest.mark.parametrize("fault", ENDLESS.values(), ids=ENDLESS)
+def test_a_deadline_is_one(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(http, "STALL_TIMEOUT_S", 60.0)
+    with serve(fault) as bad, serve(good) as right:
+        start = time.monotonic()
+        path = Store(tmp_path).fetch([described(bad.url, right.url)])["w.bin"]
+        assert time.monotonic() - start < 3
+        with pytest.raises(ArtifactUnavailable, match=r"not finished after 0\.4 s|HTTP 503"):
+            Store(tmp_path / "other").fetch([described(bad.url)])
+        for thread in threading.enumerate():
+            if thread.name == "furiosa_models.fetch":
+                thread.join(5)
+                assert not thread.is_alive()
+    assert path.read_bytes() == DATA
 
 
 def test_an_interrupted_fetch_is_continued_by_the_next(tmp_path: Path) -> None:

@@ -20,48 +20,118 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...settings import is_offline
-from .base import Sink, SourceError, redact
-from .http import copy_http
+from . import http
+from .base import Sink, SourceError, reason, redact, without_password
+from .deadline import Gate, within
+from .http import Origin, copy_http
 from .local import copy_local
 from .packages import Npm, PyPI
 from .remote import copy_github, copy_remote
 
-__all__ = ["Sink", "SourceError", "Sources", "open_sources", "redact"]
+__all__ = [
+    "Origin",
+    "Sink",
+    "SourceError",
+    "Sources",
+    "open_sources",
+    "redact",
+    "without_password",
+]
+
+_Copy = Callable[[str, Sink], None]
 
 
 class Sources:
-    """Readers of every kind of source, sharing the packages they downloaded."""
+    """Readers of every kind of source, sharing the packages they downloaded.
 
-    def __init__(self, workspace: Path) -> None:
-        self._readers: dict[str, Callable[[str, Sink], None]] = {
+    Args:
+        workspace: Folder for what is downloaded.
+        origin: What redirects of its own URLs may not leave; those of a mirror may.
+    """
+
+    def __init__(self, workspace: Path, origin: Origin | None = None) -> None:
+        self._origin = origin
+        self._continued: dict[str, _Copy] = {
             "github": copy_github,
+            "http": self._copy_http,
+            "https": self._copy_http,
+        }
+        self._streamed: dict[str, _Copy] = {
+            **self._continued,
             "gs": copy_remote,
             "hf": copy_remote,
-            "http": copy_http,
-            "https": copy_http,
+            "s3": copy_remote,
+        }
+        self._packages: dict[str, _Copy] = {
             "npm": Npm(workspace).copy,
             "pypi": PyPI(workspace).copy,
-            "s3": copy_remote,
         }
 
     def copy(self, uri: str, sink: Sink) -> None:
         """Copy what `uri` names into `sink`.
 
+        Whatever a reader or a client behind it raises is a failure of this one source, also what
+        is no `Exception`: clients written in Rust panic, those with a loop are cancelled.
+
         Raises:
             SourceError: The source cannot deliver it; the message says why.
+            Exception: What `sink` raises.
         """
-        scheme = uri.partition(":")[0]
-        reader = self._readers.get(scheme, copy_local)
-        if reader not in (copy_http, copy_github) and sink.position:
-            sink.rewind()  # only HTTP can continue
-        if reader is not copy_local and is_offline():
+        scheme = uri.partition(":")[0].lower()
+        if scheme not in self._continued and sink.position:
+            sink.rewind()
+        gate = Gate(sink)
+        try:
+            self._copy(scheme, uri, gate)
+        except SourceError:
+            if gate.failure is None:
+                raise
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:
+            if gate.failure is None:
+                raise SourceError(reason(error, uri)) from error
+        finally:
+            gate.shut()
+        if gate.failure is not None:
+            raise gate.failure
+
+    def _copy(self, scheme: str, uri: str, gate: Gate) -> None:
+        streamed, package = self._streamed.get(scheme), self._packages.get(scheme)
+        if (streamed or package) and is_offline():
             msg = "not asked: FURIOSA_MODELS_OFFLINE is set"
             raise SourceError(msg)
-        reader(uri, sink)
+        if streamed is not None:
+            within(http.TOTAL_TIMEOUT_S, lambda: _run(streamed, uri, gate))
+        elif package is not None:  # its client is a process, which has a deadline of its own
+            package(uri, gate)
+        elif "://" in uri and scheme != "file":
+            msg = f"nothing reads {scheme}://"
+            raise SourceError(msg)
+        else:
+            copy_local(uri, gate)
+
+    def _copy_http(self, uri: str, sink: Sink) -> None:
+        origin = self._origin
+        if origin is not None and not origin.allows(Origin.of(uri)):
+            origin = None
+        copy_http(uri, sink, within=origin)
+
+
+def _run(reader: _Copy, uri: str, gate: Gate) -> None:
+    """Run a reader in a thread, where no signal of the user's arrives: what looks so is its own."""
+    try:
+        reader(uri, gate)
+    except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:
+        raise SourceError(reason(error, uri)) from error
 
 
 @contextmanager
-def open_sources() -> Iterator[Sources]:
-    """Sources whose downloaded packages live as long as the context."""
+def open_sources(origin: Origin | None = None) -> Iterator[Sources]:
+    """Sources whose downloaded packages live as long as the context.
+
+    Args:
+        origin: As for `Sources`.
+    """
     with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
-        yield Sources(Path(folder))
+        yield Sources(Path(folder), origin)

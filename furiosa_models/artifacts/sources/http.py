@@ -1,19 +1,27 @@
-"""Files behind HTTP: retried when that may help, and continued where a body broke off."""
+"""Files behind HTTP: retried when that may help, and continued where a body broke off.
+
+What a server sends is foreign: headers are read strictly, and redirects are followed here and not
+by `requests`, which reads their bodies into memory. Libraries raise much on what is no HTTP; what
+is not expected here becomes a `SourceError` in `Sources.copy`, as for every source.
+"""
 
 from __future__ import annotations
 
 import random
 import re
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import SplitResult, urljoin, urlsplit
 
-from .base import Sink, SourceError, redact
+from .base import Sink, SourceError, causes, conceal, reason, redact
+from .deadline import hold
 
 if TYPE_CHECKING:
     from requests import Response, Session
 
-__all__ = ["copy_http"]
+__all__ = ["Origin", "copy_http", "new_session", "number", "open_url", "refuse_encoding"]
 
 ATTEMPTS = 5
 CONNECT_ATTEMPTS = 2
@@ -25,11 +33,39 @@ CONNECT_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 60.0
 TOTAL_TIMEOUT_S = 3600.0
 MAX_REDIRECTS = 10
-BODY_CHUNK = 1 << 17
-"""Bytes read at once: the most that are lost where a body breaks off."""
+BODY_CHUNK = 1 << 16
+"""Bytes read at once: the most that are lost where a body breaks off. Compressed ones become a
+thousand times as many in memory."""
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+_PORTS = {"http": 80, "https": 443}
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+class Origin(NamedTuple):
+    """What redirects may not leave: a scheme, a host and a port."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """Return that of a URL.
+
+        Raises:
+            ValueError: It is no URL.
+        """
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        return cls(scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(scheme))
+
+    def allows(self, other: Origin) -> bool:
+        """Whether that is the same place, or the same host by TLS."""
+        secured = Origin("https", self.host, 443)
+        return other == self or (other == secured and self == Origin("http", self.host, 80))
 
 
 class _Passing(Exception):
@@ -48,32 +84,165 @@ class _Passing(Exception):
         self.attempts = attempts or ATTEMPTS
 
 
-def copy_http(uri: str, sink: Sink) -> None:
+def copy_http(uri: str, sink: Sink, *, within: Origin | None = None) -> None:
     """Stream the body of a GET into `sink`, after what is there already.
 
     Connection errors, stalls, cut bodies and answers that may pass (429, 5xx) are retried with
     exponential backoff and jitter, and continued with a range request where the server can.
 
+    Args:
+        uri: The URL.
+        sink: Where the body goes.
+        within: What redirects may not leave.
+
     Raises:
         SourceError: The server cannot be reached, refuses (404, 403), or fails for too long.
     """
-    import requests
-
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
-    with requests.Session() as session:
-        session.max_redirects = MAX_REDIRECTS
+    with new_session() as session:
         for attempt in range(ATTEMPTS):
             try:
-                _attempt(session, uri, sink, deadline)
+                _attempt(session, uri, sink, within)
             except _Passing as failure:
                 _wait_or_give_up(failure, attempt, deadline)
-            except requests.RequestException as error:  # a bad URL, too many redirects
-                raise SourceError(_reason(error, uri)) from error
             else:
                 return
 
 
-def _attempt(session: Session, uri: str, sink: Sink, deadline: float) -> None:
+@cache
+def _session_class() -> type[Session]:
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            hold(self.sock)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            hold(self.sock)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    pools = {"http": PlainPool, "https": SecurePool}
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            manager: Any = super().proxy_manager_for(proxy, **kwargs)
+            if not proxy.lower().startswith("socks"):  # which has connections of its own
+                manager.pool_classes_by_scheme = pools
+            return manager
+
+    class OurSession(requests.Session):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mount("http://", Adapter())
+            self.mount("https://", Adapter())
+
+        def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002 - the name is theirs
+            return None
+
+    return OurSession
+
+
+def new_session() -> Session:
+    """Return a session for `open_url`.
+
+    Its connections end with the time of the work that opened them (see `hold`). It leaves redirects
+    alone: even where `requests` follows none, it reads the body of the first.
+    """
+    return _session_class()()
+
+
+def open_url(
+    session: Session,
+    url: str,
+    headers: Mapping[str, str],
+    timeouts: tuple[float, float],
+    within: Origin | None = None,
+) -> Response:
+    """Return the answer to a GET, its body unread, after redirects.
+
+    A redirect leads to HTTP or HTTPS, never from HTTPS to HTTP. Its body is not read.
+
+    Args:
+        session: Sends the requests; of `new_session`.
+        url: The URL.
+        headers: Headers of every request.
+        timeouts: Seconds of a connection, and between two pieces of an answer.
+        within: What redirects may not leave.
+
+    Raises:
+        SourceError: A redirect leads where it may not, or there are too many.
+    """
+    for _ in range(MAX_REDIRECTS + 1):
+        response = session.get(
+            url, stream=True, timeout=timeouts, headers={**headers}, allow_redirects=False
+        )
+        if not response.is_redirect:
+            return response
+        response.close()
+        url = _target(url, response.headers["Location"].encode("latin-1"), within)
+    msg = f"more than {MAX_REDIRECTS} redirects"
+    raise SourceError(msg)
+
+
+def number(header: str | None) -> int | None:
+    """Return the number that a header holds; None where it holds none, or one beyond any size."""
+    found = _NUMBER.fullmatch(header or "")
+    return int(found[0]) if found else None
+
+
+def refuse_encoding(response: Response) -> None:
+    """See to it that a body is compressed once at most, and in a way that unpacks piece by piece.
+
+    Raises:
+        SourceError: It is not.
+    """
+    encoding = response.headers.get("Content-Encoding", "")
+    if encoding.strip().lower() not in _ENCODINGS:
+        msg = f"the server sends Content-Encoding {encoding!r}, which was not asked for"
+        raise SourceError(msg)
+
+
+def _target(url: str, location: bytes, within: Origin | None) -> str:
+    """Where a redirect leads, with the user and password of the URL that is on the same host."""
+    try:
+        target = urljoin(url, location.decode())
+        before, after = Origin.of(url), Origin.of(target)
+    except ValueError as error:  # of bytes that are no UTF-8, too
+        shown = conceal(repr(location[:200])[1:], url)
+        msg = f"it redirects to {shown}, which is no URL"
+        raise SourceError(msg) from error
+    if after.scheme not in _PORTS or (before.scheme, after.scheme) == ("https", "http"):
+        msg = f"it redirects to {redact(target)}: only http: and https: are followed, and not "
+        raise SourceError(msg + "from https: to http:")
+    if within is not None and not within.allows(after):
+        msg = f"it redirects to {redact(target)}, away from {within.scheme}://{within.host}"
+        raise SourceError(msg)
+    return _with_user(urlsplit(url), urlsplit(target)) if after == before else target
+
+
+def _with_user(before: SplitResult, after: SplitResult) -> str:
+    user = before.netloc.rpartition("@")[0]
+    if not user or "@" in after.netloc:
+        return after.geturl()
+    return after._replace(netloc=f"{user}@{after.netloc}").geturl()
+
+
+def _attempt(session: Session, uri: str, sink: Sink, within: Origin | None) -> None:
     import requests
 
     headers = {"Accept-Encoding": "identity"}
@@ -81,23 +250,24 @@ def _attempt(session: Session, uri: str, sink: Sink, deadline: float) -> None:
         headers["Range"] = f"bytes={sink.position}-"
     timeouts = (CONNECT_TIMEOUT_S, STALL_TIMEOUT_S)
     try:
-        with session.get(uri, stream=True, timeout=timeouts, headers=headers) as response:
-            _check_status(response, sink)
-            _place(response, sink)
-            _stream(response, sink, deadline)
-    except requests.exceptions.SSLError:
-        raise  # a wrong certificate stays wrong
+        with open_url(session, uri, headers, timeouts, within) as response:
+            _check_status(response, sink, uri)
+            refuse_encoding(response)
+            announced = _place(response, sink)
+            _stream(response, sink, announced)
+    except requests.exceptions.SSLError as error:  # a wrong certificate stays wrong
+        raise SourceError(reason(error, uri)) from error
     except (
         requests.ConnectionError,
         requests.Timeout,
         requests.exceptions.ChunkedEncodingError,
     ) as error:
         attempts = CONNECT_ATTEMPTS if _never_connected(error) else ATTEMPTS
-        raise _Passing(_reason(error, uri), attempts=attempts) from error
+        raise _Passing(reason(error, uri), attempts=attempts) from error
 
 
-def _check_status(response: Response, sink: Sink) -> None:
-    status = f"HTTP {response.status_code} {response.reason or ''}".strip()
+def _check_status(response: Response, sink: Sink, uri: str) -> None:
+    status = conceal(f"HTTP {response.status_code} {response.reason or ''}".strip(), uri)
     if response.status_code in _PASSING:
         raise _Passing(status, _retry_after(response))
     if response.status_code == 416:
@@ -107,34 +277,46 @@ def _check_status(response: Response, sink: Sink) -> None:
         raise SourceError(status)
 
 
-def _place(response: Response, sink: Sink) -> None:
-    """See to it that the body continues what the sink has, or begins anew."""
-    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+def _place(response: Response, sink: Sink) -> int | None:
+    """See to it that the body continues what the sink has, or begins anew.
+
+    Returns:
+        How many bytes are there after the body, where that is said.
+    """
+    is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    length = None if is_encoded else number(response.headers.get("Content-Length"))
     if response.status_code == 206:
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        continues = match is not None and int(match[1]) == sink.position and not encoded
-        if not continues or (match and match[2] not in ("*", str(sink.size or "*"))):
+        if is_encoded or not _continues(response, sink):
             sink.rewind()
             msg = "the server answered with another range than was asked for"
             raise _Passing(msg, 0.0)
         sink.resume()
-        return
+        return None if length is None else sink.position + length
     if sink.position:
         sink.rewind()
-    length = response.headers.get("Content-Length", "")
-    if length.isdigit() and not encoded and sink.size not in (None, int(length)):
+    if length is not None and sink.size not in (None, length):
         msg = f"the server offers {length} bytes, {sink.size} were published"
         raise SourceError(msg)
+    return length
 
 
-def _stream(response: Response, sink: Sink, deadline: float) -> None:
+def _continues(response: Response, sink: Sink) -> bool:
+    """Whether a part begins where the sink ends; where its size is not known, to the very end."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if match is None or int(match[1]) != sink.position:
+        return False
+    total = number(match[3])
+    if sink.size is None:
+        return total == int(match[2]) + 1
+    return total in (None, sink.size)
+
+
+def _stream(response: Response, sink: Sink, announced: int | None) -> None:
     for chunk in response.iter_content(BODY_CHUNK):
         sink.write(chunk)
-        if time.monotonic() > deadline:
-            msg = f"not finished after {TOTAL_TIMEOUT_S:.0f} s"
-            raise SourceError(msg)
-    if sink.size is not None and sink.position < sink.size:
-        msg = f"the body ended after {sink.position} of {sink.size} bytes"
+    expected = announced if sink.size is None else sink.size
+    if expected is not None and sink.position < expected:
+        msg = f"the body ended after {sink.position} of {expected} bytes"
         raise _Passing(msg)
 
 
@@ -149,25 +331,12 @@ def _wait_or_give_up(failure: _Passing, attempt: int, deadline: float) -> None:
 
 
 def _retry_after(response: Response) -> float | None:
-    """What the server asks for in seconds; a date, or too long, is left to our own backoff."""
-    value = response.headers.get("Retry-After", "")
-    return min(float(value), MAX_BACKOFF_S) if value.isdigit() else None
-
-
-def _reason(error: BaseException, uri: str) -> str:
-    *_, root = _causes(error)
-    return f"{type(error).__name__}: {root}".replace(uri, redact(uri))
+    """What the server asks for in seconds; a date, or no number, is left to our own backoff."""
+    seconds = number(response.headers.get("Retry-After"))
+    return None if seconds is None else min(float(seconds), MAX_BACKOFF_S)
 
 
 def _never_connected(error: BaseException) -> bool:
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    return any(isinstance(e, (ConnectTimeoutError, NewConnectionError)) for e in _causes(error))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what led to it, down to the root."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
+    return any(isinstance(e, (ConnectTimeoutError, NewConnectionError)) for e in causes(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -15,10 +16,14 @@ def copy_local(uri: str, sink: Sink) -> None:
     """Copy the file that a `file:` URI or a path names.
 
     Raises:
-        SourceError: The file cannot be read.
+        SourceError: The file cannot be read, or is a device or a pipe, which may never end.
     """
-    path = Path(url2pathname(urlsplit(uri).path)) if uri.startswith("file:") else Path(uri)
     try:
+        is_uri = uri[:5].lower() == "file:"
+        path = Path(url2pathname(urlsplit(uri).path)) if is_uri else Path(uri)
+        if not stat.S_ISREG(path.stat().st_mode):
+            msg = "it is no file but a directory, a device or a pipe"
+            raise SourceError(msg)
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 sink.write(chunk)

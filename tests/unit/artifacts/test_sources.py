@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import http.server as http_server
 import io
@@ -8,14 +10,29 @@ import stat
 import sys
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from requests import Response
+from requests.structures import CaseInsensitiveDict
 
-from furiosa_models.artifacts.sources import SourceError, http, open_sources
+from furiosa_models.artifacts.sources import (
+    Origin,
+    SourceError,
+    Sources,
+    http,
+    open_sources,
+    redact,
+    without_password,
+)
 from furiosa_models.artifacts.sources.archives import copy_tar_member, copy_zip_member
+from furiosa_models.artifacts.sources.base import conceal
+from furiosa_models.artifacts.sources.deadline import Gate, within
 from furiosa_models.artifacts.sources.remote import parse_github
 
 
@@ -212,3 +229,298 @@ def test_a_missing_client_is_said(monkeypatch: pytest.MonkeyPatch, module: str, 
 )
 def test_github_uris(uri: str, place: tuple[str, str, str, str]) -> None:
     assert parse_github(uri) == place
+
+
+# --- One bad source -----------------------------------------------------------------------------
+
+
+class Panic(BaseException):
+    """As clients written in Rust raise it."""
+
+
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+RAISED = [
+    ValueError("no"),
+    UnicodeError("no"),
+    RecursionError("no"),
+    MemoryError("no"),
+    OSError("no"),
+    Silent("no"),
+    Panic("no"),
+    asyncio.CancelledError("no"),
+    SystemExit("no"),
+    KeyboardInterrupt("no"),
+    GeneratorExit("no"),
+]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_a_client_raises_is_a_failure_of_that_source(
+    error: BaseException, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    sources = Sources(tmp_path)
+    sources._streamed["s3"] = fail
+    with pytest.raises(SourceError, match=type(error).__name__):
+        sources.copy("s3://bucket/key", Sink())
+
+
+def test_what_the_sink_raises_is_no_failure_of_the_source(tmp_path: Path) -> None:
+    class Full(Sink):
+        def write(self, _: bytes) -> int:  # type: ignore[override]
+            raise ZeroDivisionError
+
+    def swallow(uri: str, sink: object) -> None:
+        try:
+            sink.write(b"data")  # type: ignore[attr-defined]
+        except ZeroDivisionError as error:
+            raise SourceError(uri) from error
+
+    sources = Sources(tmp_path)
+    sources._streamed["s3"] = swallow
+    with pytest.raises(ZeroDivisionError):
+        sources.copy("s3://bucket/key", Full())
+
+
+def test_nothing_is_written_after_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.1)
+    written = threading.Event()
+
+    def late(_: str, sink: object) -> None:
+        time.sleep(0.3)
+        try:
+            sink.write(b"data")  # type: ignore[attr-defined]
+        finally:
+            written.set()
+
+    sources, sink = Sources(tmp_path), Sink()
+    sources._streamed["s3"] = late
+    with pytest.raises(SourceError, match=r"not finished after 0\.1 s"):
+        sources.copy("s3://bucket/key", sink)
+    assert written.wait(5)
+    assert sink.getvalue() == b""
+
+
+def test_a_result_within_its_time() -> None:
+    assert within(5, lambda: None) is None
+    gate = Gate(Sink())
+    gate.shut()
+    with pytest.raises(TimeoutError, match="nobody waits"):
+        gate.rewind()
+
+
+def test_two_failing_packages_of_one_registry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho 'http://me:hunter2@x/ says no'\nexit 1\n")
+    npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with open_sources() as sources:
+        for name in ("left-pad@1.3.0", "right-pad@1.3.0", "left-pad@1.3.0"):
+            with pytest.raises(SourceError, match="failed: http://x/ says no"):
+                sources.copy(f"npm:{name}/x", Sink())
+
+
+def test_a_client_that_cannot_be_started_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_bytes(b"\x7fELF no program")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SourceError, match="OSError: .*Exec format"):
+        copy("npm:left-pad@1.3.0/x")
+
+
+@pytest.mark.parametrize("uri", ["ftp://host/x", "http+unix://x/y", "nope://"])
+def test_a_scheme_that_nothing_reads(uri: str) -> None:
+    with pytest.raises(SourceError, match="nothing reads"):
+        copy(uri)
+
+
+def test_schemes_in_capitals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"data")
+    assert copy((tmp_path / "x").as_uri().replace("file", "FILE")) == b"data"
+    monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+    with pytest.raises(SourceError, match="not asked"):
+        copy("HTTP://127.0.0.1:9/x")
+
+
+def test_a_pipe_and_a_device_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        with pytest.raises(SourceError, match="a device or a pipe"):
+            copy(path)
+
+
+@pytest.mark.parametrize("uri", ["a\0b", "file:///a%00b", "file://[", "x" * 9999, "http://["])
+def test_odd_uris(uri: str) -> None:
+    with pytest.raises(SourceError):
+        copy(uri)
+
+
+def test_a_part_that_was_not_asked_for_is_no_whole(
+    respond: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sink, "size", None)
+    part = b"HTTP/1.1 206 Part\r\nContent-Length: 2\r\nContent-Range: bytes 0-1/4\r\n\r\nda"
+    with pytest.raises(SourceError, match="another range"):
+        copy(respond(part))
+    whole = part.replace(b"/4", b"/2")
+    assert copy(respond(whole)) == b"da"
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ndata"
+    with pytest.raises(SourceError, match="attempts"):
+        copy(respond(cut))
+
+
+@pytest.fixture
+def respond() -> Iterator[Callable[[bytes], str]]:
+    """Starts a server that answers with the given bytes; gives its URL."""
+    servers: list[http_server.ThreadingHTTPServer] = []
+
+    def start(answer: bytes) -> str:
+        class Handler(http_server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = http_server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/w"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+# --- Redirects ----------------------------------------------------------------------------------
+
+
+def test_a_redirect_keeps_to_the_scheme_and_the_origin() -> None:
+    def target(location: str, within: Origin | None = None) -> str:
+        return http._target("https://user:pw@zoo.org/a/b", location.encode(), within)
+
+    assert target("c") == "https://user:pw@zoo.org/a/c"
+    assert target("https://zoo.org:443/c") == "https://user:pw@zoo.org:443/c"
+    assert target("https://cdn.org/c") == "https://cdn.org/c"
+    assert target("//cdn.org/c") == "https://cdn.org/c"
+    for location in ("http://zoo.org/c", "file:///etc/passwd", "FILE:/x", "data:,x", "ftp://x/"):
+        with pytest.raises(SourceError, match="only http: and https:"):
+            target(location)
+    own = Origin.of("https://zoo.org")
+    assert target("/c", own) == "https://user:pw@zoo.org/c"
+    for location in ("https://cdn.org/", "https://zoo.org:8443/", "https://zoo.org.evil.org/"):
+        with pytest.raises(SourceError, match=r"away from https://zoo\.org"):
+            target(location, own)
+    assert Origin.of("http://zoo.org").allows(Origin.of("https://ZOO.org./x"))
+    assert not Origin.of("http://zoo.org:81").allows(Origin.of("https://zoo.org"))
+
+
+# --- What is not said ---------------------------------------------------------------------------
+
+SECRETS = [
+    "http://user:hunter2@127.0.0.1:9/x",
+    "http://user:p@hunter2@127.0.0.1:9/x",
+    "http://user:hun/hunter2@127.0.0.1:9/x",
+    "http://user:hunter2@[bad/x",
+    "http://user:hunter2@host:port/x",
+    "HTTP://user:hunter2@127.0.0.1:9/x?a=hunter2#hunter2",
+    "https://127.0.0.1:9/x?token=hunter2",
+    "s3://user:hunter2@bucket/key",
+    "gs://user:hunter2@bucket/key",
+    "ftp://user:hunter2@host/key",
+]
+
+
+@pytest.mark.parametrize("uri", SECRETS)
+def test_no_error_repeats_a_password(uri: str) -> None:
+    assert "hunter2" not in redact(uri)
+    with pytest.raises(SourceError) as caught:
+        copy(uri)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_nor_that_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for proxy in ("http://me:hunter2@127.0.0.1:9", "http://me:hunter2@[", "socks9://me:hunter2@x"):
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "")
+        with pytest.raises(SourceError) as caught:
+            copy("http://192.0.2.1/x")
+        assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_left_of_texts() -> None:
+    assert redact("https://user:pw@host/a?b=c#d") == "https://host/a?..."
+    assert redact("http://host:8080/a@b.png") == "http://host:8080/a@b.png"
+    assert redact("hf://owner/repo@main/a") == "hf://owner/repo@main/a"
+    assert redact("\x1b[31m\n") == "?[31m?"
+    text = "at https://a:b@c/d?id=1&X-Amz-Signature=abc and s3://e:f@g/h"
+    assert without_password(text) == "at https://c/d?id=1&X-Amz-Signature=... and s3://g/h"
+
+
+# --- Any header ---------------------------------------------------------------------------------
+
+
+def answer(status: int, headers: dict[str, str]) -> Response:
+    response = Response()
+    response.status_code = status
+    response.headers = CaseInsensitiveDict(headers)
+    return response
+
+
+NUMBERS = st.one_of(
+    st.text(st.characters(codec="latin-1"), max_size=40),
+    st.integers().map(str),
+    st.integers(0, 9).map(lambda digit: str(digit) * 5000),
+    st.sampled_from(["\xb2", "\u0663", "4", "0", "4 ", "1e3", "4, 4", "٣"]),
+)
+RANGES = st.one_of(NUMBERS, st.builds("bytes {}-{}/{}".format, NUMBERS, NUMBERS, NUMBERS))
+
+
+@settings(max_examples=500)
+@given(NUMBERS, RANGES, NUMBERS, st.sampled_from([200, 206]), st.integers(0, 4))
+def test_any_header_is_read_or_refused(
+    length: str, span: str, encoding: str, status: int, there: int
+) -> None:
+    headers = {"Content-Length": length, "Content-Range": span, "Retry-After": length}
+    response = answer(status, {**headers, "Content-Encoding": encoding})
+    sink = Sink(b"data"[:there])
+    delay = http._retry_after(response)
+    assert delay is None or 0 <= delay <= http.MAX_BACKOFF_S
+    with contextlib.suppress(SourceError):
+        http.refuse_encoding(response)
+    with contextlib.suppress(SourceError, http._Passing):
+        http._place(response, sink)
+    found = http.number(length)
+    assert found is None or length.strip("0123456789") == ""
+
+
+@settings(max_examples=500)
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
+def test_any_location_is_followed_or_refused(location: bytes) -> None:
+    for prefix in (b"", b"http://", b"//", b"http://user:pw@", b"file:"):
+        found = []
+        with contextlib.suppress(SourceError):
+            found.append(http._target("http://zoo.org/a", prefix + location, None))
+        assert all(url.startswith(("http://", "https://")) for url in found)
+
+
+@settings(max_examples=500)
+@given(st.text(max_size=200))
+def test_any_text_can_be_said(text: str) -> None:
+    for said in (redact(text), conceal(text, text), redact(f"http://{text}")):
+        assert said.isprintable()
+    assert "hunter2" not in redact(f"http://user:hunter2@{text}")

@@ -140,3 +140,61 @@ def test_results_hold_what_came(serve: Serve, tmp_path: Path) -> None:
     assert (found.image.data, found.image.name) == (png(), url)
     (tmp_path / "photo.png").unlink()
     assert found.plot().size == (6, 4)
+
+
+@pytest.mark.parametrize(
+    ("head", "complaint"),
+    [
+        (b"302 Found\r\nLocation: file:///etc/passwd", "only http: and https: are followed"),
+        (b"302 Found\r\nLocation: http://[", "which is no URL"),
+        (b"302 Found\r\nLocation: /photo.png", "more than 10 redirects"),
+        (b"302 Found\r\nLocation: http://a:pw-secret@a..b/", "cannot be fetched"),
+        (b"200 OK\r\nContent-Encoding: gzip, gzip", "Content-Encoding"),
+        (b"200 OK\r\nContent-Encoding: gzip", "cannot be fetched"),
+        (b"\xb2 OK", "cannot be fetched"),
+        (b"200 OK\r\nTransfer-Encoding: chunked", "cannot be fetched"),
+    ],
+)
+def test_what_is_hardly_http_is_an_error_of_ours(
+    head: bytes, complaint: str, answering: Callable[[Answer], str]
+) -> None:
+    body = bytes(1 << 20)
+
+    def answer(client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 " + head + b"\r\n\r\n")
+        for _ in range(64):  # of a redirect nobody reads it
+            client.sendall(body)
+
+    start = time.monotonic()
+    with pytest.raises(ImageError, match=complaint) as caught:
+        read_image(answering(answer))
+    assert time.monotonic() - start < 3
+    assert "pw-secret" not in str(caught.value)
+
+
+def test_a_thread_ends_with_its_time(
+    answering: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "DEADLINE_S", 0.2)
+    before = threading.active_count()
+    url = answering(drip(b"HTTP/1.1 200 "))
+    with pytest.raises(ImageError, match="took longer"):
+        read_image(url)
+    end = time.monotonic() + 2
+    while threading.active_count() > before + 1 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert threading.active_count() == before + 1  # the server's
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:pw@pw-secret@127.0.0.1:9/a.png",
+        "http://user:pw/pw-secret@127.0.0.1:9/a.png",
+        "http://127.0.0.1:9/a.png?X-Amz-Signature=pw-secret",
+    ],
+)
+def test_odd_passwords_are_in_no_message_either(url: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_image(url)
+    assert "pw-secret" not in "".join(map(str, (caught.value, caught.value.__cause__)))

@@ -1,0 +1,91 @@
+"""Notes of what was out of reach, and under which settings.
+
+A note saves the time of asking again what just gave no answer. It holds for an hour, and only as
+long as nothing changed that decides what can be reached: mirror, proxies, indexes, credentials,
+clients. It is compared by a hash, since some of these are secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from .. import settings
+
+__all__ = ["FOR_S", "fingerprint", "is_noted", "note"]
+
+FOR_S = 3600.0
+"""Seconds that a note holds."""
+
+_VARIABLES = ("CURL_CA_BUNDLE", "GITHUB_SERVER_URL", "REQUESTS_CA_BUNDLE")
+_PREFIXES = ("AWS_", "GCS_", "GOOGLE_", "HF_", "NPM_CONFIG_", "PIP_", "SSL_CERT_", "UV_")
+_FILES = (
+    "~/.aws/config",
+    "~/.aws/credentials",
+    "~/.config/pip/pip.conf",
+    "~/.netrc",
+    "~/.npmrc",
+    "~/.pip/pip.conf",
+    "~/Library/Application Support/pip/pip.conf",
+    "~/pip/pip.ini",
+    "/etc/pip.conf",
+)
+
+
+def note(root: Path, digest: str) -> None:
+    """Note in the store at `root` that a file is out of reach now, where the disk takes it."""
+    from .transfer import write_atomically  # slow to import
+
+    with suppress(OSError):  # a memory that saves time, not a promise
+        write_atomically(root / "unreachable" / digest, fingerprint().encode())
+
+
+def is_noted(root: Path, digest: str) -> bool:
+    """Whether a file was out of reach within the last hour, under the settings of now.
+
+    A note from the future was made by another clock, and says nothing of when.
+    """
+    path = root / "unreachable" / digest
+    try:
+        age = time.time() - path.stat().st_mtime
+        return 0 <= age < FOR_S and path.read_bytes() == fingerprint().encode()
+    except OSError:
+        return False
+
+
+def fingerprint() -> str:
+    """Return a hash over what decides which sources can be reached."""
+    found = {
+        "mirror": settings.mirror(),
+        "offline": os.environ.get("FURIOSA_MODELS_OFFLINE"),
+        "environment": sorted(item for item in os.environ.items() if _matters(item[0].upper())),
+        "files": [_state(Path(name).expanduser()) for name in _FILES],
+        "npm": shutil.which("npm"),
+        "clients": [_is_installed(name) for name in ("fsspec", "s3fs", "gcsfs")],
+    }
+    return hashlib.sha256(json.dumps(found).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _matters(name: str) -> bool:
+    return name in _VARIABLES or name.startswith(_PREFIXES) or name.endswith("_PROXY")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # a module that somebody made
+        return True
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,163 @@
+"""How files come into a store where others may write, and a disk that may not take them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from furiosa_models.artifacts import File, Store, transfer
+from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
+from furiosa_models.progress import progress_bar
+
+DATA = b"weights" * 1000
+
+
+def described(*sources: str, algorithm: str = "sha256") -> File:
+    digest = {algorithm: hashlib.new(algorithm, DATA).hexdigest()}
+    return File(name="w.bin", size=len(DATA), sources=sources, **digest)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    (tmp_path / "w.bin").write_bytes(DATA)
+    return str(tmp_path / "w.bin")
+
+
+def symbolic(partial: Path, victim: Path) -> None:
+    partial.symlink_to(victim)
+
+
+def hard(partial: Path, victim: Path) -> None:
+    os.link(victim, partial)
+
+
+def dangling(partial: Path, victim: Path) -> None:
+    partial.symlink_to(victim.with_name("made by the fetch"))
+
+
+def pipe(partial: Path, _: Path) -> None:
+    os.mkfifo(partial)
+
+
+@pytest.mark.parametrize("link", [symbolic, hard, dangling, pipe])
+def test_what_lies_in_place_of_a_partial_file_is_not_written(
+    link: Callable[[Path, Path], None], tmp_path: Path, source: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    file = described(source)
+    partial = tmp_path / "store" / "partial" / file.digest
+    partial.parent.mkdir(parents=True)
+    link(partial, victim)
+    path = Store(tmp_path / "store").fetch([file])["w.bin"]
+    assert (path.read_bytes(), path.is_symlink()) == (DATA, False)
+    assert victim.read_bytes() == b"mine"
+    assert not (tmp_path / "made by the fetch").exists()
+
+
+def test_a_lock_that_is_a_link_empties_nothing(tmp_path: Path) -> None:
+    victim, lock = tmp_path / "victim", tmp_path / "locks" / "x.lock"
+    victim.write_bytes(b"mine")
+    lock.parent.mkdir()
+    lock.symlink_to(victim)
+    with transfer.best_effort_lock(lock) as held:
+        assert held
+    assert victim.read_bytes() == b"mine"
+
+
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1])
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_waiting_for_a_lock_is_said_and_ends(
+    tmp_path: Path,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(transfer, "SILENCE_S", 0.2)
+    monkeypatch.setattr(transfer, "PATIENCE_S", 0.6)
+    file = described(source)
+    lock = tmp_path / "store" / "locks" / f"{file.digest}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch(0o644)
+    # Whoever may read the file may hold it.
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        start = time.monotonic()
+        with caplog.at_level(logging.WARNING):
+            path = Store(tmp_path / "store").fetch([file])["w.bin"]
+        assert 0.5 < time.monotonic() - start < 5
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert path.read_bytes() == DATA
+    waiting, going_on = (record.getMessage() for record in caplog.records)
+    assert waiting.startswith(f"another process holds {lock}: waiting for it")
+    assert going_on.endswith("going on without it")
+
+
+def test_another_sha256_than_before_is_a_failure_of_that_source(
+    tmp_path: Path, source: str
+) -> None:
+    file = described(source, str(tmp_path / "none"), algorithm="md5")
+    pin = tmp_path / "store" / "pins" / file.digest
+    pin.parent.mkdir(parents=True)
+    for text in (b"a" * 64, b"\xff\xfe no hash"):
+        pin.write_bytes(text)
+        with pytest.raises(ArtifactCorrupted) as caught:
+            Store(tmp_path / "store").fetch([file])
+        assert f"{source}: expected sha256 " in str(caught.value)
+        assert f"as seen before ({pin})" in str(caught.value)
+        assert "none: No such file" in str(caught.value)
+
+
+def test_a_folder_that_takes_no_pin_is_said(tmp_path: Path, source: str) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "pins").write_text("no folder")
+    with pytest.raises(ArtifactUnavailable, match="pins.* cannot be written"):
+        Store(tmp_path / "store").fetch([described(source, algorithm="md5")])
+
+
+def test_a_leftover_larger_than_the_file_is_not_read(tmp_path: Path, source: str) -> None:
+    file = described(source)
+    partial = tmp_path / "store" / "partial" / file.digest
+    partial.parent.mkdir(parents=True)
+    with partial.open("wb") as hole:
+        hole.truncate(1 << 42)
+    start = time.monotonic()
+    assert Store(tmp_path / "store").fetch([file])["w.bin"].read_bytes() == DATA
+    assert time.monotonic() - start < 5
+
+
+def test_a_disk_that_fails_while_going_back_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def __getattr__(self, name: str) -> object:
+            raise OSError(28, "No space left on device")
+
+    with progress_bar("x", 1) as bar:
+        partial = transfer.Partial(tmp_path / "partial" / "x", described(), bar)
+        partial.write(b"data")
+        partial._stream.close()
+        monkeypatch.setattr(partial, "_stream", Full())
+        with pytest.raises(ArtifactUnavailable, match="No space left"):
+            partial.rewind()
+        partial.close(keep=False)
+    assert list((tmp_path / "partial").iterdir()) == []

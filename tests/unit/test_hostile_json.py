@@ -1,0 +1,32 @@
+"""JSON of users: what is deeper or longer than Python reads is an error of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from furiosa_models.errors import FuriosaModelsError, LabelsError, WeightsError
+from furiosa_models.labels import read_labels
+from furiosa_models.saved import read_saved
+from furiosa_models.tasks.coco import read_annotations
+
+DEEP = ["[" * 100_000, '{"a":' * 100_000]
+
+
+@pytest.mark.parametrize("text", [*DEEP, '{"' + "9" * 5000 + '": "cat"}'], ids=range(3))
+def test_labels(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(LabelsError, match="hold no names"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("text", DEEP, ids=range(2))
+def test_annotations_and_saved_models(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "model_info.json"
+    path.write_text(text)
+    with pytest.raises(FuriosaModelsError, match="is no COCO annotation file"):
+        read_annotations(path)
+    with pytest.raises(WeightsError, match="does not describe a saved model"):
+        read_saved(tmp_path)
