@@ -459,6 +459,18 @@ class Model(Generic[R]):
         """
         return self._programs.dfg()
 
+    def published_int8(self, *, truncated: bool = False) -> bytes:
+        """Return the quantized ONNX graph that 0.8 published, which it called `source`.
+
+        Args:
+            truncated: The one without its last steps, which 0.8's native postprocessors took over.
+
+        Raises:
+            ArtifactNotFound: None was published for this model and these weights.
+            ArtifactUnavailable: It is out of reach.
+        """
+        return self._programs.published_int8(truncated=truncated)
+
     def model_source(
         self, num_pe: Literal[1, 2] = 2, *, precision: Precision | None = None
     ) -> bytes:

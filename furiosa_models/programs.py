@@ -136,23 +136,45 @@ class Programs:
         Raises:
             ArtifactNotFound: None was published for this model and these weights.
         """
-        from .artifacts import zoo
-
         published = self._published()
         versions = published.dfg if published else {}
         files = versions.get(_newest(versions), {})
         if not files:
-            having = sorted(
-                name for name, e in zoo().items() if any(a.dfg for a in e.sets.values())
+            raise ArtifactNotFound(self._none_of("DFG", lambda artifact: artifact.dfg))
+        return self._bytes(files[max(files)])
+
+    def published_int8(self, *, truncated: bool = False) -> bytes:
+        """The quantized ONNX graph that 0.8 published: its `source`.
+
+        Args:
+            truncated: The one without its last steps, which 0.8's native postprocessors took over.
+
+        Raises:
+            ArtifactNotFound: None was published for this model and these weights.
+        """
+        published = self._published()
+        versions = published.int8 if published else {}
+        files = versions.get(_newest(versions), {})
+        kind = "truncated" if truncated else "whole"
+        if kind not in files:
+            what = "truncated int8 graph" if truncated else "int8 graph"
+            raise ArtifactNotFound(
+                self._none_of(what, lambda a: any(kind in files for files in a.int8.values()))
             )
-            msg = (
-                f"{self._name} has no DFG of the weights {self._weights.name!r}; 0.8 published "
-                f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. fetch_enf() and "
-                "model_source(precision='int8') give quantized programs"
-            )
-            raise ArtifactNotFound(msg)
-        file = files[max(files)]
+        return self._bytes(files[kind])
+
+    def _bytes(self, file: File) -> bytes:
         return self._weights.store.fetch([file])[file.name].read_bytes()
+
+    def _none_of(self, what: str, of: Callable[[Artifact], object]) -> str:
+        from .artifacts import zoo
+
+        having = sorted(name for name, entry in zoo().items() if any(map(of, entry.sets.values())))
+        return (
+            f"{self._name} has no {what} of the weights {self._weights.name!r}; 0.8 published "
+            f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. fetch_enf() and "
+            "model_source(precision='int8') give quantized programs"
+        )
 
     def _published(self) -> Artifact | None:
         """The published artifact, if the weights in use are those: no program is of others."""

@@ -172,7 +172,9 @@ class Artifact:
         accuracy: Measured figures.
         tensor_ranges: Calibrated ranges of the origin's tensors.
         enf: ENF files by compiler IR version and number of processing elements (`1pe`, `2pe`).
-        dfg: Quantized graphs of 0.8, likewise.
+        dfg: Intermediate graphs of 0.8's compiler, likewise.
+        int8: Quantized ONNX graphs by the version that published them: `whole`, and `truncated`,
+            which leaves the last steps to the postprocessor.
     """
 
     name: str
@@ -192,11 +194,12 @@ class Artifact:
     tensor_ranges: File | None = None
     enf: Mapping[str, Mapping[str, File]] = field(default_factory=dict)
     dfg: Mapping[str, Mapping[str, File]] = field(default_factory=dict)
+    int8: Mapping[str, Mapping[str, File]] = field(default_factory=dict)
 
     @property
     def all_files(self) -> list[File]:
         """Its files, its NPU programs and its tensor ranges."""
-        versions = [*self.enf.values(), *self.dfg.values()]
+        versions = [*self.enf.values(), *self.dfg.values(), *self.int8.values()]
         programs = [file for sizes in versions for file in sizes.values()]
         ranges = [self.tensor_ranges] if self.tensor_ranges else []
         return [*self.files, *programs, *ranges]
@@ -381,6 +384,7 @@ class _Reader:
             tensor_ranges=self._file(ranges) if ranges else None,
             enf=self._programs(values.pop("enf", {})),
             dfg=self._programs(values.pop("dfg", {})),
+            int8=self._programs(values.pop("int8", {})),
             **values,
         )
         plain = ("weights", "family", "version", "format", "location", "labels")
