@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 __all__ = [
@@ -38,18 +39,24 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
 def cache_home() -> Path:
-    """Folder of the artifact cache (`FURIOSA_MODELS_CACHE_HOME`)."""
+    """Folder of the artifact cache (`FURIOSA_MODELS_CACHE_HOME`).
+
+    A user without a home, as in some containers, has one for the life of the process.
+    """
     if home := os.environ.get("FURIOSA_MODELS_CACHE_HOME"):
-        return Path(home).expanduser()
+        return _expanded("FURIOSA_MODELS_CACHE_HOME", home)
     from platformdirs import user_cache_path
 
-    return user_cache_path("furiosa-models", appauthor=False)
+    try:
+        return user_cache_path("furiosa-models", appauthor=False)
+    except RuntimeError:
+        return _passing_home()
 
 
 def shared_caches() -> list[Path]:
     """Read-only caches behind the first one (`FURIOSA_MODELS_SHARED_CACHE`)."""
     folders = os.environ.get("FURIOSA_MODELS_SHARED_CACHE", "").split(os.pathsep)
-    return [Path(folder).expanduser() for folder in folders if folder]
+    return [_expanded("FURIOSA_MODELS_SHARED_CACHE", folder) for folder in folders if folder]
 
 
 def is_offline() -> bool:
@@ -95,6 +102,32 @@ def font() -> str | None:
 def mirror() -> str | None:
     """Folder or URL prefix asked before every other source (`FURIOSA_MODELS_MIRROR`)."""
     return os.environ.get("FURIOSA_MODELS_MIRROR", "").rstrip("/") or None
+
+
+def _expanded(name: str, folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        msg = f"{name}={folder!r}: there is no home folder: set it to an absolute path"
+        raise ValueError(msg) from error
+
+
+@cache
+def _passing_home() -> Path:
+    import atexit
+    import logging
+    import shutil
+    import tempfile
+
+    # A folder with a name that others can guess might be theirs.
+    folder = Path(tempfile.mkdtemp(prefix="furiosa-models-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    logging.getLogger(__name__).warning(
+        "the user has no home folder: what is fetched is kept in %s until the process ends; "
+        "FURIOSA_MODELS_CACHE_HOME names a folder that stays",
+        folder,
+    )
+    return folder
 
 
 def _flag(name: str, *, default: bool) -> bool:

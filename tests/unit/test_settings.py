@@ -26,3 +26,18 @@ def test_a_flag_that_is_neither_on_nor_off(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "perhaps")
     with pytest.raises(ValueError, match="FURIOSA_MODELS_OFFLINE='perhaps'"):
         settings.is_offline()
+
+
+def test_a_home_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def expanduser(_: Path) -> Path:
+        msg = "Could not determine home directory."
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    for name, ask in (
+        ("CACHE_HOME", settings.cache_home),
+        ("SHARED_CACHE", settings.shared_caches),
+    ):
+        monkeypatch.setenv(f"FURIOSA_MODELS_{name}", "~/here")
+        with pytest.raises(ValueError, match="there is no home folder: set it to an absolute path"):
+            ask()
