@@ -1,6 +1,15 @@
 """A model behind HTTP."""
 
-from .app import MOST_BYTES, as_in_0_10, make_app
+from .app import as_in_0_10, make_app
 from .furiosa_serving import ServeAPI, ServeModel, synchronous
+from .limits import MOST_BYTES, Limits
 
-__all__ = ["MOST_BYTES", "ServeAPI", "ServeModel", "as_in_0_10", "make_app", "synchronous"]
+__all__ = [
+    "MOST_BYTES",
+    "Limits",
+    "ServeAPI",
+    "ServeModel",
+    "as_in_0_10",
+    "make_app",
+    "synchronous",
+]

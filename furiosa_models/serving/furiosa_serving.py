@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._lazy import require
 from ..runtime.sync import create_runner
+from .limits import Limits
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -39,18 +40,26 @@ class ServeModel:
 class ServeAPI:
     """An application whose routes use models, as in furiosa-serving.
 
+    The bodies of its requests are limited as those of `make_app` are.
+
     Attributes:
         app: The application, a `FastAPI`.
+
+    Args:
+        limits: What requests may cost; see `Limits`.
 
     Raises:
         ExtraRequired: FastAPI is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
         require("fastapi", "serving needs FastAPI", extra="serve")
         from fastapi import FastAPI
 
+        from .body import BodyLimits
+
         self.app: FastAPI = FastAPI()
+        self.app.add_middleware(BodyLimits, limits=limits or Limits())
 
     def model(self, framework: str) -> Callable[..., Awaitable[ServeModel]]:
         """Return an async function that loads a program, given its name and `location`.
