@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 __all__ = [
+    "background",
     "device",
     "draft",
     "json_output",
@@ -50,6 +51,24 @@ class _ModelName(_ParamType):
 model = click.argument("model", type=_ModelName())
 models: Callable[[Callable[..., Any]], Callable[..., Any]] = click.argument(
     "models", nargs=-1, type=_ModelName()
+)
+
+
+def _color(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    from ..images.modes import as_background
+
+    try:
+        as_background(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return value
+
+
+background = click.option(
+    "--background",
+    metavar="COLOR",
+    callback=_color,
+    help="Color under photos with an alpha channel: white, '#rrggbb'; alpha is dropped by default.",
 )
 device = click.option(
     "--device",

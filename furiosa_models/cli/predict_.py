@@ -51,6 +51,7 @@ _STDIN = "-"
 @click.option("--top-k", type=click.IntRange(min=1), help="Number of classes of a photo.")
 @click.option("--classes", help="Only detections of these classes: names with commas between.")
 @options.draft
+@options.background
 @options.precision
 @options.device
 @options.postprocess

@@ -108,7 +108,11 @@ class ClassificationHead(Head):
 
         Raises:
             ShapeError: Outputs of the wrong count, shape or dtype, or a class outside the table.
+            ValueError: `top_k` is less than 1.
         """
+        if top_k < 1:
+            msg = f"top_k must be at least 1, got {top_k}"
+            raise ValueError(msg)
         check_count(outputs, 1)
         output = outputs[0]
         if output.ndim > 2:  # (n, c, 1, 1), of a network that ends in pooling
@@ -176,7 +180,7 @@ def rank_classes(
         return _from_argmax(outputs)
     check_array("outputs", outputs, np.float32, ("n", "classes"))
     if native.wanted(platform):
-        best = native.load().top_k(outputs, k, activation == "softmax")
+        best = native.load().top_k(outputs, min(k, outputs.shape[1]), activation == "softmax")
         return [TopK(*pair) for pair in best]
     return [_best(row, k, softmax=activation == "softmax") for row in outputs.astype(np.float32)]
 

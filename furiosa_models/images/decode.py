@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ..errors import FuriosaModelsError, ImageError
 from ..progress import log_warning
-from .budget import MAX_ENCODED_BYTES, MAX_PIXELS, affordable, check_bytes
+from .budget import MAX_BYTES, MAX_ENCODED_BYTES, MAX_PIXELS, affordable, check_bytes
 from .formats import READ, PhotoFormat, foreign, heif_module, recognize
 from .jpeg import (
     TURNED,
@@ -38,7 +38,7 @@ from .warned import named_warnings
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["Pixels", "Wanted", "decode", "decode_picture", "read_all"]
+__all__ = ["Pixels", "Wanted", "decode", "decode_picture", "decoding_bytes", "read_all"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ _HEAD = 64  # bytes that tell a format
 _PIECE = 4 << 20  # bytes that are read of a stream at once
 _BLOCKS = 8  # of Pillow's, 16 MiB each
 _ORIENTATION = 0x0112
+_SAMPLES = 0x0115
 _HELD = {"WEBP": 18.0, "AVIF": 13.0, "HEIF": 14.0, "SGI": 7.0}
 """Bytes a pixel that a decoder holds at its peak, where they are more than those of the picture."""
 
@@ -111,6 +112,47 @@ def decode(
         return pixels, None
     prepare = partial(_prepared, name=name, wanted=wanted, file_size=len(data))
     return _by_pillow(io.BytesIO(data), one, name, wanted, prepare)
+
+
+def decoding_bytes(data: bytes) -> int:
+    """Return the most bytes that decoding a photo may hold, its file included.
+
+    It is read off the header, and is rather too much than too little: for a server that has to know
+    what many photos will hold together before it decodes them.
+
+    Args:
+        data: The encoded photo.
+
+    Returns:
+        At most `MAX_BYTES`: a photo that needs more is refused, or decoded smaller.
+    """
+    one = recognize(data[:_HEAD])
+    if one is None or one.problem:
+        return len(data)
+    try:
+        needed = _most_needed(data, one)
+    except Exception:  # its header is damaged, or is one that only our own readers take
+        return MAX_BYTES if one.name in ("TIFF", "Netpbm") else len(data)
+    return min(len(data) + needed, MAX_BYTES)
+
+
+def _most_needed(data: bytes, one: PhotoFormat) -> int:
+    """Most bytes that any way of decoding a photo holds, but for its file."""
+    if one.name == "JPEG" and (header := read_header(data)):
+        return header.needed(1, 7)
+    if one.name == "HEIC":
+        width, height = heif_module().open_heif(data, convert_hdr_to_8bit=True).size
+        return int(_HELD["HEIF"] * int(width) * int(height))
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=(one.plugin,)) as image:
+        pixels = int(image.width * image.height)
+        if one.name == "JPEG":
+            return 15 * pixels
+        if one.name == "Netpbm":  # whose numbers may be text, and of two bytes
+            return 3 * len(data) + 22 * pixels
+        tags: Any = getattr(image, "tag_v2", {})
+        return max(_needed(image), pixels * (int(tags.get(_SAMPLES, 0)) + 7))
 
 
 def read_all(file: BinaryIO, name: str) -> bytes:

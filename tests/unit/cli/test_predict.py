@@ -16,7 +16,7 @@ OPTIONS = ["--weights=random", "--score-threshold=0.9", "--device=cpu"]
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(command, ["ssd-mobilenet", *map(str, arguments), *OPTIONS])
+    return CliRunner().invoke(command, ["ssd-mobilenet", *OPTIONS, *map(str, arguments)])
 
 
 @pytest.fixture
@@ -71,6 +71,23 @@ def test_a_video_among_photos_gives_its_frames(folder: Path, clip: Path, tmp_pat
     ]
     with Image.open(out / "clip-frame000001.jpg") as drawn:
         assert drawn.size == (64, 48)
+
+
+def test_a_color_under_alpha(tmp_path: Path) -> None:
+    photo = tmp_path / "clear.png"
+    Image.new("RGBA", (64, 48), (0, 0, 0, 0)).save(photo)
+    found = {
+        color: run(photo, "--json", "--score-threshold=0.8", *options).stdout.partition("timing")[0]
+        for color, options in (
+            ("none", []),
+            ("black", ["--background", "black"]),
+            ("white", ["--background", "#ffffff"]),
+        )
+    }
+    assert found["none"] == found["black"] != found["white"]
+    wrong = run(photo, "--background", "mud")
+    assert wrong.exit_code == 2
+    assert "background='mud' is no color: expected a name, '#rrggbb'" in wrong.output
 
 
 def test_an_empty_folder_is_reported(tmp_path: Path, folder: Path) -> None:

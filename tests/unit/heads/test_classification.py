@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from furiosa_models.errors import ShapeError
-from furiosa_models.heads.classification import rank_classes
+from furiosa_models.heads.classification import ClassificationHead, rank_classes
 from furiosa_models.types import Platform
 
 BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
@@ -79,6 +79,19 @@ def test_bad_arguments(platform: Platform) -> None:
         rank_classes(outputs, 0, platform=platform)
     with pytest.raises(ValueError, match="activation must be one of softmax, none, argmax"):
         rank_classes(outputs, 1, activation="sigmoid", platform=platform)  # type: ignore[arg-type]
+
+
+@BOTH
+def test_more_classes_than_there_are(platform: Platform) -> None:
+    (found,) = rank_classes(np.zeros((1, 5), np.float32), 10**30, platform=platform)
+    assert found.class_ids.tolist() == [0, 1, 2, 3, 4]
+
+
+@BOTH
+def test_the_number_of_classes_is_called_as_predict_calls_it(platform: Platform) -> None:
+    outputs = [np.zeros((1, 2), np.float32)]
+    with pytest.raises(ValueError, match="^top_k must be at least 1, got 0$"):
+        ClassificationHead().decode(outputs, [], ["tench", "goldfish"], platform, top_k=0)
 
 
 @BOTH

@@ -16,8 +16,9 @@ from PIL import Image
 
 from furiosa_models.errors import ImageError
 from furiosa_models.images import budget, jpeg
+from furiosa_models.images.decode import decoding_bytes
 from furiosa_models.images.jpeg import read_header
-from furiosa_models.images.read import read_image
+from furiosa_models.images.read import MAX_BYTES, read_image
 from furiosa_models.vision import SSDMobileNet
 
 
@@ -231,3 +232,31 @@ def test_slow_pictures_that_pillow_has_opened() -> None:
         assert time.perf_counter() - start < 1
         assert np.abs(pixels - (values >> 8)).max() <= 1
         assert image.fp is not None
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["upright", "turned"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_decoding_holds_is_known_from_the_header(
+    kind: str, turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {**KINDS[kind]}  # type: ignore[dict-item]
+    if turned:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        options["exif"] = exif.tobytes()
+    data = encoded(kind.partition(",")[0], **options)
+    known = decoding_bytes(data)
+    monkeypatch.setattr(budget, "MAX_BYTES", known)
+    assert read_image(data).pixels.nbytes <= known  # nothing checks for more
+    monkeypatch.setattr(budget, "MAX_BYTES", known // 7)
+    with pytest.raises(ImageError, match="MB to decode"):
+        read_image(data)
+
+
+def test_what_decoding_holds_has_bounds() -> None:
+    assert decoding_bytes(b"%PDF") == 4
+    assert decoding_bytes(encoded("PNG")[:20]) == 20  # which is not decoded
+    assert decoding_bytes(encoded("TIFF")[:20]) == MAX_BYTES
+    assert decoding_bytes(b"P2 99999 99999 255\n1 2 3") == MAX_BYTES
+    wide = encoded("TIFF", mode="CMYK")
+    assert decoding_bytes(wide) >= len(wide) + 11 * 400 * 300

@@ -1,0 +1,88 @@
+"""Names of furiosa-serving: an application whose routes are functions of the user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from .._lazy import require
+from ..runtime.sync import create_runner
+from .limits import Limits
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["ServeAPI", "ServeModel", "synchronous"]
+
+
+class ServeModel:
+    """A loaded program whose routes are functions of the user, as in furiosa-serving.
+
+    Args:
+        app: The application that has the routes.
+        name: Name of the model.
+        location: File of the program.
+        device: As of `create_runner`.
+    """
+
+    def __init__(self, app: FastAPI, name: str, location: str, device: str | None = None) -> None:
+        self.name = name
+        self.get, self.post = app.get, app.post
+        self._runner = create_runner(location.removeprefix("file://"), device=device)
+
+    async def predict(self, inputs: Any) -> list[Any]:
+        """Return the outputs for one input, or for a list of them."""
+        return await asyncio.to_thread(self._runner.run, inputs)
+
+
+class ServeAPI:
+    """An application whose routes use models, as in furiosa-serving.
+
+    The bodies of its requests are limited as those of `make_app` are.
+
+    Attributes:
+        app: The application, a `FastAPI`.
+
+    Args:
+        limits: What requests may cost; see `Limits`.
+
+    Raises:
+        ExtraRequired: FastAPI is not installed.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        require("fastapi", "serving needs FastAPI", extra="serve")
+        from fastapi import FastAPI
+
+        from .body import BodyLimits
+
+        self.app: FastAPI = FastAPI()
+        self.app.add_middleware(BodyLimits, limits=limits or Limits())
+
+    def model(self, framework: str) -> Callable[..., Awaitable[ServeModel]]:
+        """Return an async function that loads a program, given its name and `location`.
+
+        Args:
+            framework: As in furiosa-serving; the program says here what it is.
+        """
+        del framework
+
+        async def load(name: str, *, location: str, npu_device: str | None = None) -> ServeModel:
+            return await asyncio.to_thread(ServeModel, self.app, name, location, npu_device)
+
+        return load
+
+
+def synchronous(function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Return a blocking twin of an async function, as `furiosa.common.thread` has it."""
+
+    async def wait(awaitable: Awaitable[Any]) -> Any:
+        return await awaitable
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with ThreadPoolExecutor(max_workers=1) as executor:  # a notebook's thread has a loop
+            return executor.submit(asyncio.run, wait(function(*args, **kwargs))).result()
+
+    return call

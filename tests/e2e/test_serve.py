@@ -1,0 +1,218 @@
+"""`furiosa-models serve`: a process of its own, its end, and its memory."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import requests
+from PIL import Image
+
+COMMAND = [sys.executable, "-m", "furiosa_models", "serve"]
+RANDOM = ["efficientnet-lite0", "--weights", "random", "--device", "cpu"]
+UPLOAD = (
+    b"POST /infer HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\nContent-Length: 99999\r\n"
+)
+
+
+class Server:
+    """A running server.
+
+    Attributes:
+        process: The process.
+        lines: What it writes to standard error.
+        port: Where it listens.
+        url: Likewise.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments, "--port", "0"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        errors: IO[str] = self.process.stderr  # type: ignore[assignment]
+        self._reader = threading.Thread(target=lambda: self.lines.extend(errors), daemon=True)
+        found = re.fullmatch(r"\w+ is served at (http://127\.0\.0\.1:(\d+))\n", errors.readline())
+        assert found is not None
+        self._reader.start()
+        self.url, self.port = found[1], int(found[2])
+        while True:
+            try:
+                requests.get(f"{self.url}/v2/health/ready", timeout=60).raise_for_status()
+            except requests.ConnectionError:
+                time.sleep(0.05)
+            else:
+                break
+
+    def end(self, number: int) -> tuple[int, float, str]:
+        """Send a signal; returns the exit code, the seconds that it took, and what was written."""
+        since = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(60)
+        self._reader.join()
+        return code, time.monotonic() - since, "".join(self.lines)
+
+    @property
+    def peak(self) -> int:
+        """Most bytes of memory that it has had."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(*arguments: str) -> Server:
+        servers.append(Server(*arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.process.kill()
+        server.process.wait()
+        server.process.stderr.close()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+def test_it_ends_as_it_is_told(serve: Callable[..., Server], number: int, code: int) -> None:
+    ended, seconds, written = serve(*RANDOM).end(number)
+    assert ended == code
+    assert seconds < 10
+    assert "Traceback" not in written
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+def test_stalled_clients_do_not_keep_it(
+    serve: Callable[..., Server], number: int, code: int
+) -> None:
+    server = serve(*RANDOM, "--shutdown-timeout", "2")
+    with ExitStack() as stack:
+        address = "127.0.0.1", server.port
+        clients = [
+            stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(80)
+        ]
+        for client in clients[:60]:
+            client.sendall(UPLOAD + b"\r\nhalf")
+        for client in clients[60:70]:
+            client.sendall(UPLOAD)  # half of the headers
+        requests.get(f"{server.url}/v2/health/live", timeout=30)  # so that it has read all these
+        ended, seconds, written = server.end(number)
+        assert ended == code
+        assert seconds < 12
+        assert "Traceback" not in written
+        for client in clients[:60]:
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_request_in_progress_is_finished(
+    serve: Callable[..., Server], photos: list[Path]
+) -> None:
+    server = serve(*RANDOM)
+    data = photos[0].read_bytes()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(UPLOAD.replace(b"99999", str(len(data)).encode()) + b"\r\n" + data[:-1])
+        requests.get(f"{server.url}/v2/health/live", timeout=30)
+        server.process.terminate()
+        time.sleep(0.5)
+        client.sendall(data[-1:])
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    assert server.process.wait(30) == -15
+
+
+def failed(*arguments: str, code: int = 1) -> str:
+    """What a server that does not start writes."""
+    done = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        written = failed(*RANDOM, "--port", port)
+        assert written == (
+            f"Error: cannot listen on 127.0.0.1, port {port}: Address already in use; choose "
+            "another --host or --port\n"
+        )
+        written = failed(*RANDOM, "--host", "no.such.host.invalid")
+        assert written.startswith("Error: cannot listen on no.such.host.invalid, port 8000: ")
+        assert len(written.splitlines()) == 1
+        monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
+        written = failed("SSDMobileNet", "--port", port)  # before it listens
+        assert "Error: " in written
+        assert "listen" not in written
+        assert len([line for line in written.splitlines() if line[:5] != "Note:"]) == 1
+    assert "there is no such device" not in failed(*RANDOM[:3], "--device", "nowhere")
+    assert "'mud' is no color" in failed(*RANDOM, "--background", "mud", code=2)
+    written = failed(*RANDOM, "--max-request", "64", "--max-memory", "255", code=2)
+    assert "at least four times" in written
+
+
+def test_the_limits_are_options(serve: Callable[..., Server]) -> None:
+    server = serve(*RANDOM, "--max-request", "1", "--background", "white")
+    answer = requests.post(f"{server.url}/infer", data=bytes((1 << 20) + 1), timeout=30)
+    assert answer.status_code == 413
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(UPLOAD[:20])
+        server.end(signal.SIGTERM)
+
+
+def encoded(kind: str, size: tuple[int, int], **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (90, 60, 30)).save(file, kind, **options)
+    return file.getvalue()
+
+
+WORST: dict[str, Callable[[], bytes]] = {
+    "PNG": lambda: encoded("PNG", (8200, 8200)),
+    "WebP": lambda: encoded("WEBP", (5100, 5100)),
+    "TIFF": lambda: encoded("TIFF", (8200, 8100), compression="tiff_lzw"),
+    "JPEG": lambda: encoded("JPEG", (7000, 6700), progressive=True, subsampling=0),
+}
+"""Photos that take nearly as much memory to decode as any photo may."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from /proc")
+@pytest.mark.parametrize("kind", WORST)
+def test_eight_of_the_worst_photos_at_once(
+    serve: Callable[..., Server], kind: str, photos: list[Path]
+) -> None:
+    server = serve(*RANDOM)
+    worst = WORST[kind]()
+    statuses: list[int] = []
+
+    def upload() -> None:
+        files = {"image": worst}
+        answer = requests.post(f"{server.url}/infer", files=files, timeout=200)
+        statuses.append(answer.status_code)
+
+    uploads = [threading.Thread(target=upload) for _ in range(8)]
+    for thread in uploads:
+        thread.start()
+    small = 0
+    while any(thread.is_alive() for thread in uploads):
+        answer = requests.post(f"{server.url}/infer", data=photos[0].read_bytes(), timeout=30)
+        assert answer.status_code == 200
+        small += 1
+    assert {200} <= {*statuses} <= {200, 503}
+    assert small > 8  # which did not wait for the large ones
+    assert server.peak < 1_500_000_000

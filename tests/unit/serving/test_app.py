@@ -1,0 +1,333 @@
+"""What a served model answers."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from fastapi import File, UploadFile
+from PIL import Image
+
+from furiosa_models.errors import ExtraRequired
+from furiosa_models.serving import Limits, ServeAPI, ServeModel, as_in_0_10, make_app, synchronous
+from furiosa_models.tasks import Detections, Poses
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+
+from .conftest import Start, served
+
+FEW: Any = {"score_threshold": 0.8}
+"""Random weights find tens of thousands of things otherwise."""
+
+
+@pytest.fixture(scope="module")
+def url(detector: SSDMobileNet) -> Iterator[str]:
+    with served(make_app(detector, device="cpu")) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def post(url: str, *photos: Path, **options: Any) -> requests.Response:
+    parts = [("image", (photo.name, photo.read_bytes())) for photo in photos]
+    return requests.post(url, files=parts, timeout=60, **options)
+
+
+def detail(answer: requests.Response) -> str:
+    text: str = answer.json()["detail"]
+    return text
+
+
+def test_a_photo_in_results_out(
+    start: Start, classifier: EfficientNetLite0, photos: list[Path]
+) -> None:
+    url = f"http://127.0.0.1:{start(make_app(classifier, device='cpu'))}"
+    result = classifier.predict(photos[0])
+    assert post(f"{url}/infer", photos[0]).json() == {"result": result.label}
+    assert post(f"{url}/predict", photos[0]).json() == {"result": result.to_dict()}
+    labels = [classifier.predict(photo).label for photo in photos[:3]]
+    assert post(f"{url}/infer", *photos[:3]).json() == {"result": labels}
+    best = post(f"{url}/predict", photos[0], params={"top_k": 2})
+    assert best.json() == {"result": classifier.predict(photos[0], top_k=2).to_dict()}
+    none = post(f"{url}/predict", photos[0], params={"top_k": 0})
+    assert none.status_code == 422
+    assert detail(none) == "top_k must be at least 1, got 0"
+    wrong = post(f"{url}/predict", photos[0], params={"score_threshold": 0.5})
+    assert wrong.status_code == 422
+    assert detail(wrong) == (
+        "unknown query parameter 'score_threshold': the parameters are top_k, draft, background"
+    )
+
+
+def test_several_photos_have_several_results(
+    url: str, detector: SSDMobileNet, photos: list[Path]
+) -> None:
+    found = [detector.predict(photo, **FEW) for photo in photos[:3]]
+    answer = post(f"{url}/predict", *photos[:3], params=FEW)
+    assert answer.json() == {"result": [result.to_dict() for result in found]}
+    one = post(f"{url}/infer", photos[0], params=FEW).json()["result"]
+    assert len(one) == 1  # 0.10's list of photos
+    three = post(f"{url}/infer", *photos[:3], params=FEW).json()["result"]
+    assert three[0] == one[0]
+    assert [len(objects) for objects in three] == [len(result) for result in found]
+
+
+def test_thresholds_are_query_parameters(
+    url: str, detector: SSDMobileNet, photos: list[Path]
+) -> None:
+    for name in ("score_threshold", "confidence_threshold"):
+        answer = post(f"{url}/predict", photos[0], params={name: "0.75"})
+        found = detector.predict(photos[0], score_threshold=0.75)
+        assert answer.json() == {"result": found.to_dict()}
+    assert 0 < len(found) < len(detector.predict(photos[0]))
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("top=3", "unknown query parameter 'top': the parameters are score_threshold, iou_"),
+        (
+            "score_threshold=high",
+            "score_threshold='high' is wrong: expected a value of type number",
+        ),
+        ("score_threshold=7", "score_threshold must lie between 0 and 1, got 7.0"),
+        ("iou_threshold=nan", "iou_threshold must lie between 0 and 1, got nan"),
+        ("draft=perhaps", "draft='perhaps' is wrong: expected a value of type boolean"),
+        ("background=mud", "background='mud' is no color"),
+        ("score_threshold=0.1&conf_thres=0.2", "'score_threshold' is given twice"),
+    ],
+)
+@pytest.mark.parametrize("route", ["infer", "predict"])
+def test_a_wrong_parameter_is_named(
+    url: str, photos: list[Path], route: str, query: str, complaint: str
+) -> None:
+    answer = post(f"{url}/{route}?{query}", photos[0])
+    assert answer.status_code == 422
+    assert complaint in detail(answer)
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "image/webp", "application/octet-stream", None])
+def test_the_body_may_be_the_photo(
+    url: str, detector: SSDMobileNet, photos: list[Path], kind: str | None
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    data = photos[0].read_bytes()
+    answer = requests.post(f"{url}/predict", data=data, headers=headers, params=FEW, timeout=60)
+    assert answer.json() == {"result": detector.predict(photos[0], **FEW).to_dict()}
+
+
+def test_a_part_without_a_file_name_is_a_photo(
+    url: str, detector: SSDMobileNet, photos: list[Path]
+) -> None:
+    parts = [("image", (None, photos[0].read_bytes()))]
+    answer = requests.post(f"{url}/predict", files=parts, params=FEW, timeout=60)
+    assert answer.json() == {"result": detector.predict(photos[0], **FEW).to_dict()}
+
+
+def test_the_color_under_alpha(start: Start, detector: SSDMobileNet) -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(file, "PNG")
+    url = f"http://127.0.0.1:{start(make_app(detector, device='cpu', background='white'))}/predict"
+    expected = {
+        color: detector.predict(file.getvalue(), background=color, **FEW).to_dict()
+        for color in ("white", "black")
+    }
+    assert expected["white"] != expected["black"]
+    answer = requests.post(url, data=file.getvalue(), params=FEW, timeout=60)
+    assert answer.json() == {"result": expected["white"]}
+    asked = {**FEW, "background": "black"}
+    answer = requests.post(url, data=file.getvalue(), params=asked, timeout=60)
+    assert answer.json() == {"result": expected["black"]}
+    with pytest.raises(ValueError, match="'mud' is no color"):
+        make_app(detector, background="mud")
+
+
+def test_the_answers_of_0_10() -> None:
+    one, box = np.ones(1, np.float32), np.array([[1, 2, 3, 4]], np.float32)
+    found = as_in_0_10(Detections(box, one, np.zeros(1, np.int64), ("cat",)))
+    place = {"left": 1.0, "top": 2.0, "right": 3.0, "bottom": 4.0}
+    assert found == [[{"boundingbox": place, "score": 1.0, "label": "cat", "index": 0}]]
+    ((person,),) = as_in_0_10(Poses(box, one, np.zeros((1, 17, 3), np.float32)))
+    assert person["bounding_box"] == [1.0, 2.0, 3.0, 4.0]
+    assert person["nose"] == {"x": 0.0, "y": 0.0, "confidence": 0.0}
+    assert as_in_0_10({"a user's": 1}) == {"a user's": 1}
+    assert as_in_0_10(Poses(box[:0], one[:0], np.zeros((0, 17, 3), np.float32))) == [[]]
+
+
+def test_what_is_no_photo_is_the_clients_fault(url: str, photos: list[Path]) -> None:
+    parts = [("image", ("good.jpg", photos[0].read_bytes())), ("image", ("bad.txt", b"no photo"))]
+    answer = requests.post(f"{url}/infer", files=parts, timeout=30)
+    assert answer.status_code == 422
+    assert detail(answer).startswith("image 'bad.txt' cannot be decoded: it is in none of")
+    answer = requests.post(f"{url}/infer", data=b"no photo", timeout=30)
+    assert answer.status_code == 422
+    assert detail(answer).startswith("image '<body>' cannot be decoded")
+
+
+@pytest.mark.parametrize(
+    ("request_of", "status", "complaint"),
+    [
+        ({}, 422, "the request has no photo: expected parts 'image'"),
+        ({"files": {"photo": b"x"}}, 422, "unknown form field 'photo': the only field is 'image'"),
+        ({"files": {"image": b"x"}, "data": {"top_k": 1}}, 422, "unknown form field 'top_k'"),
+        (
+            {"data": {"image": "x"}},
+            415,
+            "'application/x-www-form-urlencoded' is not read: expected",
+        ),
+        ({"json": {"image": "x"}}, 415, "'application/json' is not read: expected multipart/form-"),
+        (
+            {"data": b"--x\r\nContent", "headers": {"Content-Type": "multipart/form-data"}},
+            422,
+            "the multipart/form-data body cannot be read: No boundary given",
+        ),
+        (
+            {
+                "data": b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nhalf',
+                "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+            },
+            422,
+            "the multipart/form-data body cannot be read: it has no closing boundary",
+        ),
+        (
+            {
+                "data": b"what is this",
+                "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+            },
+            422,
+            "the multipart/form-data body cannot be read: ",
+        ),
+        ({"files": [("image", b"x")] * 65}, 422, "too many photos: expected at most 64"),
+    ],
+)
+def test_a_wrong_request_is_explained(
+    url: str, request_of: dict[str, Any], status: int, complaint: str
+) -> None:
+    answer = requests.post(f"{url}/infer", timeout=30, **request_of)
+    assert answer.status_code == status
+    assert complaint in detail(answer)
+
+
+def test_a_photo_that_the_server_has_no_memory_for(start: Start, detector: SSDMobileNet) -> None:
+    limits = Limits(max_bytes=1 << 20, max_memory=4 << 20)
+    file = io.BytesIO()
+    Image.new("RGB", (1000, 1000)).save(file, "PNG")
+    url = f"http://127.0.0.1:{start(make_app(detector, device='cpu', limits=limits), limits)}/infer"
+    answer = requests.post(url, files={"image": ("big.png", file.getvalue())}, timeout=30)
+    assert answer.status_code == 413
+    assert (
+        detail(answer) == "image 'big.png' takes up to 7 MB to decode; the server has 3 MB for it"
+    )
+
+
+def test_what_goes_wrong_inside_is_logged_and_not_told(
+    photos: list[Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(SSDMobileNet):
+        def postprocess(self, *_: Any, **__: Any) -> Any:
+            raise ValueError("a secret of the server")
+
+    with served(make_app(Broken("random"), device="cpu")) as port:
+        monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+        answer = post(f"http://127.0.0.1:{port}/infer", photos[0], params={"score_threshold": 0.5})
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "internal error; the log of the server has more"}
+    assert "a secret of the server" in caplog.text
+
+
+def test_a_subclass_is_honored(start: Start, photos: list[Path]) -> None:
+    class Mine(SSDMobileNet):
+        def postprocess(self, _: Any, contexts: Any, **options: Any) -> Any:  # type: ignore[override]
+            return [{"mine": sorted(options)} for _ in contexts]
+
+    url = f"http://127.0.0.1:{start(make_app(Mine('random'), device='cpu'))}"
+    for route in ("infer", "predict"):
+        answer = post(f"{url}/{route}", photos[0], params={"score_threshold": 0.5})
+        assert answer.json() == {"result": {"mine": ["score_threshold"]}}
+        answer = post(f"{url}/{route}", *photos[:2])
+        assert answer.json() == {"result": [{"mine": []}] * 2}
+
+
+def test_small_answers_are_sent_at_once(url: str) -> None:
+    """Nagle's algorithm holds them for as long as the client's system delays what it confirms."""
+    with requests.Session() as session:
+        seconds = []
+        for _ in range(20):
+            since = time.perf_counter()
+            session.get(f"{url}/v2/health/live", timeout=30).raise_for_status()
+            seconds.append(time.perf_counter() - since)
+    assert min(seconds[1:]) < 0.035
+
+
+def test_it_says_that_it_is_there(url: str) -> None:
+    assert requests.get(f"{url}/v2/health/live", timeout=30).json() == {"live": True}
+    assert requests.get(f"{url}/v2/health/ready", timeout=30).json() == {"ready": True}
+
+
+def test_the_page_needs_no_internet(url: str) -> None:
+    page = requests.get(url, timeout=30)
+    assert page.url == f"{url}/docs"
+    assert "://" not in page.text
+    links = [
+        part.split('"')[0] for tag in ("src=", "href=") for part in page.text.split(f'{tag}"')[1:]
+    ]
+    assert len(links) == 3  # script, style and icon
+    for link in links:
+        found = requests.get(f"{url}{link}", timeout=30)
+        assert found.status_code == 200
+        assert len(found.content) > 1000
+    assert requests.get(f"{url}/redoc", timeout=30).status_code == 404
+
+
+def test_the_api_is_described(url: str) -> None:
+    paths = requests.get(f"{url}/openapi.json", timeout=30).json()["paths"]
+    for route in ("/infer", "/predict"):
+        described = paths[route]["post"]
+        kinds = {item["name"]: item["schema"]["type"] for item in described["parameters"]}
+        assert kinds == {
+            "score_threshold": "number",
+            "iou_threshold": "number",
+            "draft": "boolean",
+            "background": "string",
+        }
+        assert all(item["description"] for item in described["parameters"])
+        assert {*described["requestBody"]["content"]} == {
+            *("multipart/form-data", "image/*", "application/octet-stream")
+        }
+
+
+@pytest.mark.parametrize("package", ["fastapi", "fastapi_offline", "python_multipart"])
+def test_a_missing_extra_is_said(
+    classifier: EfficientNetLite0, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    with pytest.raises(ExtraRequired, match=rf"serving needs {package}.*pip install"):
+        make_app(classifier)
+
+
+def test_an_application_as_the_tutorial_of_0_10_writes_it(start: Start, photos: list[Path]) -> None:
+    network = EfficientNetLite0(weights="random")
+    serve_api = ServeAPI(Limits(max_bytes=10_000_000))
+    with NamedTemporaryFile() as file:
+        file.write(network.model_source())
+        served: ServeModel = synchronous(serve_api.model("furiosart"))("Net", location=file.name)
+
+    # Its annotations are objects, which FastAPI needs of what is local.
+    async def infer(image: Any = File(...)) -> Any:  # noqa: B008 - FastAPI's way
+        with NamedTemporaryFile() as file:
+            file.write(await image.read())
+            tensors, _ = network.preprocess(file.name)
+        return {"result": network.postprocess(await served.predict(tensors))}
+
+    infer.__annotations__ = {"image": UploadFile, "return": dict[str, str]}
+    served.post("/infer")(infer)
+    url = f"http://127.0.0.1:{start(serve_api.app)}/infer"
+    assert post(url, photos[0]).json() == {"result": network.predict(photos[0]).label}
+    answer = requests.post(url, files={"image": bytes(10_000_000)}, timeout=30)
+    assert answer.status_code == 413
+    assert "expected at most 10000000 bytes, got 100001" in detail(answer)
