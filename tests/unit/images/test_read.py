@@ -138,7 +138,7 @@ def test_other_arrays_are_refused(array: npt.NDArray[np.generic]) -> None:
 
 
 def test_an_unknown_channel_order() -> None:
-    with pytest.raises(ValueError, match="expected 'bgr' or 'rgb'"):
+    with pytest.raises(ValueError, match="color must be one of bgr, rgb, got 'gbr'"):
         read_image(RGB, color="gbr")  # type: ignore[arg-type]
 
 
