@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from .._lazy import require
 from ..errors import FuriosaModelsError
+from .base import Truth
 
-__all__ = ["MAX_DETECTIONS", "SCORE_THRESHOLD", "Annotations", "read_annotations"]
+__all__ = ["MAX_DETECTIONS", "SCORE_THRESHOLD", "Annotations", "read_annotations", "read_truth"]
 
 SCORE_THRESHOLD = 0.001
 """Least score of a detection that counts: low, since mAP integrates over all of them."""
@@ -137,6 +138,12 @@ def read_annotations(path: Path) -> Annotations:
     }
     complete = {"info": {}, "licenses": [], **document, "annotations": annotations}
     return Annotations(path, complete, images, sizes, categories)
+
+
+def read_truth(labels: Path, images: Path) -> Truth:
+    """Return the photos of an annotation file, in a folder; errors as of `read_annotations`."""
+    annotations = read_annotations(labels)
+    return Truth([images / name for name in annotations.images.values()], annotations)
 
 
 def _complete(annotation: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -230,8 +230,7 @@ class DetectionTask(VisionTask[Detections]):
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
         """Return the photos of a COCO annotation file (`instances_val2017.json`)."""
-        annotations = coco.read_annotations(labels)
-        return Truth([images / name for name in annotations.images.values()], annotations)
+        return coco.read_truth(labels, images)
 
     def measure(self, truth: Truth, results: Iterable[Detections]) -> dict[str, float]:
         """Return mAP and mAP50; classes go by name, and those that COCO lacks are left out."""

@@ -237,8 +237,7 @@ class PoseTask(VisionTask[Poses]):
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
         """Return the photos of a COCO annotation file (`person_keypoints_val2017.json`)."""
-        annotations = coco.read_annotations(labels)
-        return Truth([images / name for name in annotations.images.values()], annotations)
+        return coco.read_truth(labels, images)
 
     def measure(self, truth: Truth, results: Iterable[Poses]) -> dict[str, float]:
         """Return OKS mAP and OKS mAP50."""
