@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from furiosa_models import networks
+from furiosa_models.errors import WeightsError
+from furiosa_models.networks import edit, files
+from furiosa_models.networks.graph import Graph
+from furiosa_models.runtime import FuriosaRuntimeError
+from furiosa_models.runtime.sync import create_runner
+
+from .test_edit import network, run
+
+
+def _with_external_data(folder: Path, location: str = "net.onnx.data") -> Path:
+    """The network with the numbers of its kernel in a file of their own, behind another's."""
+    proto = onnx.load_from_string(network())
+    (kernel,) = [t for t in proto.graph.initializer if t.name == "image/scaled/kernel"]
+    numbers = kernel.raw_data
+    kernel.ClearField("raw_data")
+    kernel.data_location = TensorProto.EXTERNAL
+    place = {"location": location, "offset": "8", "length": str(len(numbers))}
+    for key, value in place.items():
+        kernel.external_data.add(key=key, value=value)
+    (folder / "net.onnx").write_bytes(proto.SerializeToString())
+    (folder / "net.onnx.data").write_bytes(b"\0" * 8 + numbers)
+    return folder / "net.onnx"
+
+
+def test_weights_beside_the_file_are_loaded(tmp_path: Path) -> None:
+    path = _with_external_data(tmp_path)
+    assert edit.external_files(path.read_bytes()) == ["net.onnx.data"]
+    proto = files.load(path)
+    assert edit.external_files(proto) == []
+    assert networks.to_bytes(proto) == network()
+    assert networks.to_bytes(files.load(str(path))) == network()
+    assert files.whole(path) == network()
+    (tmp_path / "one.onnx").write_bytes(network())
+    assert files.whole(tmp_path / "one.onnx") == network()
+
+
+@pytest.mark.parametrize(
+    "location", ["../secret", "/etc/passwd", "", "link", "../{folder}/../secret"]
+)
+def test_weights_outside_the_folder_are_not_read(tmp_path: Path, location: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"\0" * 4096)
+    (folder / "link").symlink_to(tmp_path / "secret")
+    path = _with_external_data(folder, location.format(folder=folder.name))
+    with pytest.raises(WeightsError, match="outside its folder"):
+        files.load(path)
+    with pytest.raises(WeightsError, match="outside its folder"):
+        files.whole(path)
+    with pytest.raises(FuriosaRuntimeError, match="outside its folder"):
+        create_runner(path, device="cpu")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_weights_in_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = _with_external_data(tmp_path, "pipe")
+    with pytest.raises(WeightsError, match="is no file"):
+        files.load(path)
+
+
+def test_runners_take_models_whose_weights_lie_beside_them(tmp_path: Path) -> None:
+    path = _with_external_data(tmp_path)
+    image = np.random.default_rng(0).random((2, 3, 4, 4), np.float32)
+    expected = run(network(), image)
+    for batch_size in (None, 2):
+        with create_runner(path, device="cpu", batch_size=batch_size) as runner:
+            outputs = runner.run(image)
+        for output, right in zip(outputs, expected, strict=True):
+            np.testing.assert_allclose(np.asarray(output), right, rtol=1e-6)
+
+
+def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
+    path = _with_external_data(tmp_path)
+    data = tmp_path / "net.onnx.data"
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=r"'image/scaled/kernel' in net\.onnx\.data are cut off"):
+        files.load(path)
+    data.unlink()
+    with pytest.raises(WeightsError, match=r"net\.onnx\.data cannot be read"):
+        files.load(path)
+    with pytest.raises(WeightsError, match=r"none\.onnx cannot be read: No such file"):
+        files.load(tmp_path / "none.onnx")
+
+
+def test_external_files_are_found_in_branches_constants_and_functions(tmp_path: Path) -> None:
+    def outside(name: str) -> onnx.TensorProto:
+        tensor = TensorProto(name=name, data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value=name)
+        return tensor
+
+    branch = helper.make_graph([], "branch", [], [], [outside("branch")])
+    constant = helper.make_node("Constant", [], ["c"], value=outside("constant"))
+    body = [helper.make_node("Constant", [], ["y"], value=outside("function"))]
+    opsets = [helper.make_opsetid("", 17)]
+    proto = onnx.load_from_string(network())
+    proto.graph.node.extend([constant, helper.make_node("If", ["c"], ["d"], then_branch=branch)])
+    proto.functions.append(helper.make_function("f", "F", [], ["y"], body, opsets))
+    assert edit.external_files(proto) == ["branch", "constant", "function"]
+    for name in ("branch", "constant", "function"):
+        (tmp_path / name).write_bytes(b"\0" * 4)
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    assert edit.external_files(files.load(tmp_path / "net.onnx")) == []
+
+
+def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = Graph("large")
+    kernel = np.random.default_rng(0).normal(size=(64, 3, 3, 3)).astype(np.float32)
+    graph.output(graph.conv(graph.input("image", (3, 4, 4)), kernel, None, "conv"), "maps")
+    proto = graph.model()
+    assert files.save(proto, tmp_path / "small.onnx") == [tmp_path / "small.onnx"]
+    monkeypatch.setattr(edit, "MAX_BYTES", 2000)
+    with pytest.raises(WeightsError, match=r"6912 bytes of weights, .* holds 2000"):
+        networks.to_bytes(proto)
+    path = tmp_path / "large.onnx"
+    assert files.save(proto, path) == [path, tmp_path / "large.onnx.data"]
+    assert path.stat().st_size < 2000
+    assert files.load(path) == proto
+    image = np.random.default_rng(1).normal(size=(1, 3, 4, 4)).astype(np.float32)
+    outputs = [
+        onnxruntime.InferenceSession(str(tmp_path / name)).run(None, {"image": image})[0]
+        for name in ("small.onnx", "large.onnx")
+    ]
+    np.testing.assert_array_equal(*outputs)
