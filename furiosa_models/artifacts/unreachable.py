@@ -65,7 +65,7 @@ def fingerprint() -> str:
         "mirror": settings.mirror(),
         "offline": os.environ.get("FURIOSA_MODELS_OFFLINE"),
         "environment": sorted(item for item in os.environ.items() if _matters(item[0].upper())),
-        "files": [_state(Path(name).expanduser()) for name in _FILES],
+        "files": [_state(name) for name in _FILES],
         "npm": shutil.which("npm"),
         "clients": [_is_installed(name) for name in ("fsspec", "s3fs", "gcsfs")],
     }
@@ -83,9 +83,9 @@ def _is_installed(name: str) -> bool:
         return True
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(name: str) -> tuple[int, int] | None:
     try:
-        found = path.stat()
-    except OSError:
+        found = Path(name).expanduser().stat()
+    except (OSError, RuntimeError):  # it is not there, or the user has no home
         return None
     return found.st_mtime_ns, found.st_size

@@ -55,7 +55,12 @@ def test_a_user_without_a_home_or_a_name(tmp_path: Path, photos: list[Path]) -> 
         "os.environ.pop('HOME', None); os.environ.pop('FURIOSA_MODELS_CACHE_HOME', None);"
         "os.setgid(12345); os.setuid(12345);"
         "again = EfficientNetLite0(weights='random').predict(photo, device='cpu').label;"
-        "assert again == first, again"
+        "assert again == first, again\n"
+        "from furiosa_models.errors import ArtifactUnavailable\n"
+        "os.environ['FURIOSA_MODELS_OFFLINE'] = '1'\n"
+        "try: EfficientNetLite0('pytorch').origin\n"
+        "except ArtifactUnavailable: pass\n"
+        "else: raise AssertionError"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, photos[0]],
