@@ -10,11 +10,21 @@ import numpy as np
 from ...errors import WeightsError
 from ..weights import Array
 
-__all__ = ["Array", "Budget", "Buffer", "checked_shape", "decode", "single", "to_float32"]
+__all__ = [
+    "MAX_RANK",
+    "Array",
+    "Budget",
+    "Buffer",
+    "checked_shape",
+    "decode",
+    "single",
+    "to_float32",
+]
 
 Buffer = bytes | memoryview
 
-_MAX_RANK = 16
+MAX_RANK = 16
+"""Most dimensions of a tensor."""
 _SLACK = 1 << 20
 
 
@@ -48,8 +58,8 @@ def single(files: Mapping[str, bytes]) -> bytes:
 def checked_shape(dims: Sequence[object], what: str) -> tuple[int, ...]:
     """`dims` as a shape: at most 16 non-negative integers."""
     shape = tuple(dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool))
-    if len(shape) != len(dims) or len(shape) > _MAX_RANK or any(dim < 0 for dim in shape):
-        msg = f"{what} has no sound shape: expected up to {_MAX_RANK} non-negative integers"
+    if len(shape) != len(dims) or len(shape) > MAX_RANK or any(dim < 0 for dim in shape):
+        msg = f"{what} has no sound shape: expected up to {MAX_RANK} non-negative integers"
         raise WeightsError(msg)
     return shape
 

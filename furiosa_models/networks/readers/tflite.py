@@ -1,7 +1,8 @@
 """TensorFlow Lite models: every constant tensor, dequantised, read from the flatbuffer.
 
 Flatbuffers are tables of offsets; the fields needed here are looked up straight in the bytes, with
-each offset checked against the end of the file.
+each offset checked against the end of the file. Many offsets may point to one table, so that a
+small file could hold more tables than anybody waits for: how many are looked at is bounded, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ...errors import WeightsError
-from ._raw import Array, Budget, checked_shape, decode, single
+from ._raw import MAX_RANK, Array, Budget, checked_shape, decode, single
 
 __all__ = ["read"]
 
@@ -31,14 +32,22 @@ _DTYPES = {
     16: "uint16",
     18: "bfloat16",
 }
+_OFFSET = 4
 _ITEM_SIZES = {"B": 1, "i": 4, "f": 4, "q": 8, "I": 4}
 
 
 class _Table:
-    """A flatbuffer table: fields by their position in the schema."""
+    """A flatbuffer table: fields by their position in the schema.
 
-    def __init__(self, data: bytes, position: int) -> None:
+    Args:
+        data: The file.
+        position: Where the table is in it.
+        entries: Pays for each table that is looked at: those of a sound file have an offset each.
+    """
+
+    def __init__(self, data: bytes, position: int, entries: Budget) -> None:
         self._data = data
+        self._entries = entries
         self._position = position
         self._vtable = position - self._unpack("i", position)
 
@@ -78,7 +87,7 @@ class _Table:
         position = self._field(index)
         if position is None:
             return None
-        return _Table(self._data, position + self._unpack("I", position))
+        return _Table(self._data, position + self._unpack("I", position), self._entries)
 
     def tables(self, index: int) -> Iterator[_Table]:
         offsets = self.vector(index, "I")
@@ -86,7 +95,8 @@ class _Table:
         if position is not None:
             start = position + self._unpack("I", position) + 4
             for i, (offset,) in enumerate(struct.iter_unpack("<I", offsets)):
-                yield _Table(self._data, start + 4 * i + offset)
+                self._entries.take(_OFFSET, "its tables")
+                yield _Table(self._data, start + 4 * i + offset, self._entries)
 
 
 def read(files: Mapping[str, bytes]) -> dict[str, Array]:
@@ -96,7 +106,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
         msg = f"not a TensorFlow Lite model: expected b'TFL3' at byte 4, got {data[4:8]!r}"
         raise WeightsError(msg)
     budget = Budget([data])
-    model = _Table(data, struct.unpack_from("<I", data)[0])
+    model = _Table(data, struct.unpack_from("<I", data)[0], Budget([data]))
     buffers = list(model.tables(4))
     arrays: dict[str, Array] = {}
     for subgraph in model.tables(2):
@@ -118,13 +128,17 @@ def _contents(buffer: _Table, data: bytes) -> memoryview:
 
 def _array(tensor: _Table, name: str, dtype: str, raw: memoryview, budget: Budget) -> Array:
     """A tensor's values: quantised ones are `(stored - zero_point) * scale` as float32."""
-    shape = checked_shape(np.frombuffer(tensor.vector(0, "i"), "<i4").tolist(), name)
+    dims = np.frombuffer(tensor.vector(0, "i"), "<i4")
+    shape = checked_shape(dims[: MAX_RANK + 1].tolist(), name)
     stored = decode(raw, dtype, shape, budget, name)
     quantization = tensor.table(4)
     scale = np.zeros(0) if quantization is None else _numbers(quantization, 2, "f")
     if quantization is None or not len(scale) or stored.dtype.kind not in "iu":
         return stored
     zero_point = _numbers(quantization, 3, "q") if quantization.vector(3, "q") else np.zeros(1)
+    if len(zero_point) not in (1, len(scale)):
+        msg = f"{name}: {len(zero_point)} zero points for {len(scale)} scales"
+        raise WeightsError(msg)
     axis = quantization.scalar(6, "i")
     return _dequantised(stored, scale, zero_point, axis, name)
 

@@ -221,6 +221,27 @@ def test_tflite_refuses_scales_that_do_not_fit() -> None:
         read_weights("tflite", {"m": data})
 
 
+def test_tflite_refuses_zero_points_that_do_not_fit() -> None:
+    """One number less 20,000 zero points would be 20,000 numbers."""
+    data = writers.tflite("a", 9, np.array([1], np.int8), (1,), [0] * 20_000)
+    with pytest.raises(WeightsError, match="20000 zero points for 1 scales"):
+        read_weights("tflite", {"m": data})
+
+
+@pytest.mark.timeout(20)
+def test_tflite_takes_time_by_the_size_of_the_file() -> None:
+    """50,000 offsets to a graph with 50,000 offsets to a tensor: 400 KB, 2.5e9 tensors."""
+    data = writers.tflite("", 9, np.array([], np.int8), repeated=50_000)
+    assert len(data) < 500_000
+    with pytest.raises(WeightsError, match="its tables would take"):
+        read_weights("tflite", {"m": data})
+    data = writers.tflite("a", 9, np.array([1], np.int8), shape=[1] * 50_000)
+    with pytest.raises(WeightsError, match="no sound shape"):
+        read_weights("tflite", {"m": data})
+    data = writers.tflite("a", 9, np.array([1], np.int8), repeated=300)
+    assert read_weights("tflite", {"m": data})["a"].tolist() == [1]
+
+
 def test_unknown_formats_and_layouts_name_the_known_ones() -> None:
     with pytest.raises(WeightsError, match="pytorch"):
         read_weights("caffe", {})

@@ -142,8 +142,10 @@ def tflite(
     scale: Sequence[float] = (),
     zero_point: Sequence[int] = (),
     axis: int = 0,
+    shape: Sequence[int] | None = None,
+    repeated: int = 1,
 ) -> bytes:
-    """A TensorFlow Lite model with one constant tensor."""
+    """A TensorFlow Lite model with one constant tensor, which is named by so many offsets."""
     b = flatbuffers.Builder(0)
     quantization = table(b, 7, {
         2: ("offset", b.CreateNumpyVector(np.asarray(scale, np.float32))),
@@ -151,18 +153,18 @@ def tflite(
         6: ("int32", axis),
     })  # fmt: skip
     tensor_table = table(b, 5, {
-        0: ("offset", b.CreateNumpyVector(np.asarray(array.shape, np.int32))),
+        0: ("offset", b.CreateNumpyVector(np.asarray(shape or array.shape, np.int32))),
         1: ("int8", dtype),
         2: ("uint32", 1),
         3: ("offset", b.CreateString(tensor_name)),
         4: ("offset", quantization),
     })  # fmt: skip
-    subgraph = table(b, 1, {0: ("offset", vector(b, [tensor_table]))})
+    subgraph = table(b, 1, {0: ("offset", vector(b, [tensor_table] * repeated))})
     contents = b.CreateNumpyVector(np.frombuffer(array.tobytes(), np.uint8))
     buffers = [table(b, 1, {}), table(b, 1, {0: ("offset", contents)})]
     model = table(b, 5, {
         0: ("uint32", 3),
-        2: ("offset", vector(b, [subgraph])),
+        2: ("offset", vector(b, [subgraph] * repeated)),
         4: ("offset", vector(b, buffers)),
     })  # fmt: skip
     b.Finish(model, b"TFL3")
