@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from ..errors import ShapeError, WeightsError
+from ..errors import FuriosaModelsError, ShapeError, WeightsError
 from ..spec import GraphFacts, TensorFacts
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Model: TypeAlias = "bytes | onnx.ModelProto"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 MOVES = frozenset(
     {"Cast", "Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
@@ -61,6 +63,40 @@ _DEFAULT_DOMAIN = ("", "ai.onnx")
 _CHANGED = frozenset({"RoiAlign"})  # another default between 13 and 17
 _OLDEST_IR_VERSION = 7
 _TARGET_SIZES = "orig_target_sizes"  # of exported RT-DETR and D-FINE: (width, height)
+
+
+def _of_valid_graphs(function: _Function) -> _Function:
+    """A function of a model that raises WeightsError where the graph is not what ONNX allows.
+
+    A valid graph has no node without outputs, say, and nothing here checks each such rule: what
+    does not hold shows as whatever Python or `onnx` makes of it.
+    """
+
+    @wraps(function)
+    def checked(model: Model, *args: Any, **options: Any) -> Any:
+        try:
+            return function(model, *args, **options)
+        except FuriosaModelsError:
+            raise
+        except Exception as error:
+            if not isinstance(model, (bytes, onnx.ModelProto)):
+                raise
+            complaint = _complaint(_view(model))
+            if not complaint and isinstance(error, TypeError):  # of another argument
+                raise
+            msg = f"the ONNX graph is malformed: {complaint or error}"
+            raise WeightsError(msg) from error
+
+    return cast(_Function, checked)
+
+
+def _complaint(model: onnx.ModelProto) -> str:
+    """What the checker of `onnx` says against a model."""
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        return str(error).strip().partition("\n")[0]
+    return ""
 
 
 class TensorInfo(NamedTuple):
@@ -123,6 +159,7 @@ def place_of(tensor: onnx.TensorProto) -> dict[str, str]:
     return {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
 
 
+@_of_valid_graphs
 def external_files(model: Model) -> list[str]:
     """Return the names of the files that hold weights of a model, relative to its own.
 
@@ -132,27 +169,32 @@ def external_files(model: Model) -> list[str]:
     return sorted({place_of(t)["location"] for t in found if t.data_location == t.EXTERNAL})
 
 
+@_of_valid_graphs
 def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Return the inputs and outputs of a model; initializers do not count as inputs."""
     graph = _view(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
 
 
+@_of_valid_graphs
 def metadata(model: Model) -> dict[str, str]:
     """Return what a model says of itself: names and values."""
     return {prop.key: prop.value for prop in _view(model).metadata_props}
 
 
+@_of_valid_graphs
 def get_pure_input_names(model: Model) -> list[str]:
     """Return the names of the inputs; initializers do not count."""
     return [value.name for value in _inputs(_view(model).graph)]
 
 
+@_of_valid_graphs
 def get_output_names(model: Model) -> list[str]:
     """Return the names of the outputs."""
     return [value.name for value in _view(model).graph.output]
 
 
+@_of_valid_graphs
 def head_operations(model: Model) -> dict[str, frozenset[str]]:
     """Return the operations that computed each output, seen through what only moves numbers.
 
@@ -165,6 +207,7 @@ def head_operations(model: Model) -> dict[str, frozenset[str]]:
     return {output.name: _origins(output.name, producers, integers) for output in graph.output}
 
 
+@_of_valid_graphs
 def describe(model: Model) -> GraphFacts:
     """Return what a model shows: inputs, outputs with what computed them, and its metadata.
 
@@ -201,6 +244,7 @@ def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
     return "nhwc" if shape[3] in (1, 3) else None
 
 
+@_of_valid_graphs
 def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) -> bytes:
     """Return the model with `(x - mean) / std` inside, and a uint8 input (N, C, H, W).
 
@@ -278,6 +322,7 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
         graph.node.extend(nodes)
 
 
+@_of_valid_graphs
 def set_batch_size(model: Model, batch_size: int | None) -> bytes:
     """Return the model with another batch size, the first dimension of its inputs and outputs.
 
@@ -303,6 +348,7 @@ def set_batch_size(model: Model, batch_size: int | None) -> bytes:
     return to_bytes(proto)
 
 
+@_of_valid_graphs
 def with_opset(model: Model, version: int) -> bytes:
     """Return the model in an older operator set, where all its operations mean the same in that.
 
@@ -362,6 +408,8 @@ def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue
         target = numpy_helper.to_array(constants[node.input[1]]).copy()
+        if target.dtype != np.int64 or target.ndim != 1:  # no shape
+            continue
         if target.size > 1 and target[0] > 0 and int(target[0]) in batches:
             target[0] = 0
             node.input[1] = _unused(f"{node.output[0]}/shape", graph)

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import networks
-from furiosa_models.errors import ShapeError, WeightsError
+from furiosa_models.errors import FuriosaModelsError, ShapeError, WeightsError
 from furiosa_models.networks import edit
 from furiosa_models.networks.edit import TensorInfo
 from furiosa_models.networks.graph import Graph
@@ -177,3 +177,64 @@ def test_a_model_without_an_operator_set_stays_as_it_is() -> None:
     proto = onnx.load_from_string(network())
     del proto.opset_import[:]
     assert networks.with_opset(proto, 13) == networks.to_bytes(proto)
+
+
+def _malformed(random: np.random.Generator) -> bytes:
+    """A network that lost parts of its structure."""
+    proto = onnx.load_from_string(
+        [network(), _reshaping([1, 3, 4]), _reshaping([1, 12], constant=True)][random.integers(3)]
+    )
+    graph = proto.graph
+    nodes = list(graph.node)
+    node = nodes[random.integers(len(nodes))]
+    value = [*graph.input, *graph.output][random.integers(len(graph.input) + len(graph.output))]
+
+    def swap_type() -> None:
+        kinds = ["If", "Reshape", "Slice", "Constant", "Cast", "Split", "no such operation"]
+        node.op_type = kinds[random.integers(len(kinds))]
+
+    losses: list[Callable[[], object]] = [
+        lambda: node.ClearField("input"),
+        lambda: node.ClearField("output"),
+        lambda: node.ClearField("attribute"),
+        lambda: node.input.append("nothing gives this"),
+        swap_type,
+        lambda: value.ClearField("type"),
+        lambda: graph.ClearField("initializer"),
+        lambda: [tensor.dims.append(7) for tensor in graph.initializer],
+    ]
+    for number in random.integers(len(losses), size=random.integers(1, 4)):
+        losses[number]()
+    data = bytearray(proto.SerializeToString())
+    if random.random() < 0.3:
+        data[random.integers(len(data))] = random.integers(256)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_malformed_graphs_are_errors_of_ours(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    edits: list[Callable[[bytes], object]] = [
+        edit.describe,
+        edit.signature,
+        edit.metadata,
+        edit.external_files,
+        edit.head_operations,
+        lambda model: networks.with_uint8_input(model, (0.0,) * 3, (1.0,) * 3),
+        lambda model: networks.set_batch_size(model, 2),
+        lambda model: networks.with_opset(model, 13),
+    ]
+    refused = 0
+    for _ in range(100):
+        model = _malformed(random)
+        for made in edits:
+            try:
+                made(model)
+            except FuriosaModelsError:
+                refused += 1
+    assert refused > 50
+
+
+def test_a_wrong_argument_is_no_malformed_graph() -> None:
+    with pytest.raises(TypeError):
+        networks.set_batch_size(network(), "two")  # type: ignore[arg-type]
