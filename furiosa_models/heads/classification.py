@@ -109,10 +109,9 @@ class ClassificationHead(Head):
         Raises:
             ShapeError: Outputs of the wrong count, shape or dtype, or a class outside the table.
             ValueError: `top_k` is less than 1.
+            TypeError: `top_k` is no integer.
         """
-        if top_k < 1:
-            msg = f"top_k must be at least 1, got {top_k}"
-            raise ValueError(msg)
+        check_at_least("top_k", top_k, 1)
         check_count(outputs, 1)
         output = outputs[0]
         if output.ndim > 2:  # (n, c, 1, 1), of a network that ends in pooling
@@ -174,7 +173,7 @@ def rank_classes(
         ValueError: `k` below 1, or an unknown activation.
         TypeError: `k` is no integer.
     """
-    check_at_least("top_k", k, 1)
+    check_at_least("k", k, 1)
     check_choice("activation", activation, get_args(Activation))
     if activation == "argmax":
         return _from_argmax(outputs)
