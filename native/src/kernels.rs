@@ -19,8 +19,9 @@ pub mod nms {
 
 /// Resizing and what becomes of pixels after it.
 pub mod images {
+    pub use crate::image::{Image, Target};
     pub use crate::prepare::{CHANNELS, Layout, normalize, prepare};
-    pub use crate::resize::{Image, Interpolation, Target, resize};
+    pub use crate::resize::{Interpolation, resize};
 }
 
 /// The decoder of SSD heads.

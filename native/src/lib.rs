@@ -11,6 +11,7 @@ mod classify;
 mod detections;
 mod dispatch;
 mod error;
+mod image;
 pub mod kernels;
 mod levels;
 mod nms;

@@ -1,7 +1,7 @@
 //! `OpenCV`'s 8-bit resize: `INTER_LINEAR` in fixed point, `INTER_AREA` in whole blocks or float.
 
 use crate::dispatch::multiversion;
-use crate::resize::{Image, Target};
+use crate::image::{Image, Target};
 use crate::simd;
 use crate::taps::{self, Pair, Pairs, Runs};
 

@@ -1,7 +1,7 @@
 //! Pillow's 8-bit antialiased resampling: two passes in 22-bit fixed point, 8 bits in between.
 
 use crate::dispatch::multiversion;
-use crate::resize::{Image, Target};
+use crate::image::{Image, Target};
 use crate::simd;
 use crate::taps::{self, PILLOW_BITS, PILLOW_HALF, Quads, Runs};
 

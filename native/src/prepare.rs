@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::dispatch::multiversion;
 use crate::error::{Error, product};
-use crate::resize::{Image, Interpolation, Target, resize};
+use crate::image::{Image, Target};
+use crate::resize::{Interpolation, resize};
 
 /// Channels of a network's input.
 pub const CHANNELS: usize = 3;

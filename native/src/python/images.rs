@@ -4,8 +4,9 @@ use pyo3::prelude::*;
 
 use super::arrays::{Input, Output, no_zero, same};
 use crate::error::Error;
+use crate::image::{Image, Target};
 use crate::prepare::{self as canvas, CHANNELS, Layout};
-use crate::resize::{Image, Interpolation, Target, resize as resize_image};
+use crate::resize::{Interpolation, resize as resize_image};
 
 /// Resize the image into `out`.
 #[pyfunction]
