@@ -18,7 +18,8 @@ macro_rules! multiversion {
                     body $(::<$c>)? ($($arg),*);
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
-                    // SAFETY: the CPU has just been seen to have AVX2; the code itself is safe Rust.
+                    // SAFETY: the CPU has AVX2, as was just detected, and nothing else is asked of
+                    // the caller: the body is safe Rust.
                     return unsafe { avx2 $(::<$c>)? ($($arg),*) };
                 }
             }

@@ -42,9 +42,12 @@ pub fn loose(probability: f64) -> f64 {
     probability * (1.0 - SLACK)
 }
 
-/// The logit of a little less than a probability.
+/// The logit of a little less than a probability; below every logit where it is not positive.
 pub fn loose_logit(probability: f64) -> f32 {
     let loose = loose(probability);
+    if loose <= 0.0 {
+        return f32::NEG_INFINITY;
+    }
     (loose / (1.0 - loose)).ln() as f32
 }
 
@@ -155,5 +158,22 @@ impl<'a> Scores<'a> {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_that_is_not_positive_lets_every_score_through() {
+        for threshold in [-1.0, -1e-9, 0.0] {
+            for activation in [Activation::Sigmoid, Activation::Softmax] {
+                let bound = scan_bound(activation, threshold);
+                assert!(f32::MIN >= bound, "{threshold}: {bound}");
+            }
+            assert!(scan_bound(Activation::None, threshold) <= threshold);
+        }
+        assert!(scan_bound(Activation::Sigmoid, 0.5) <= 0.0);
     }
 }

@@ -11,7 +11,8 @@ macro_rules! on_avx2 {
         pub fn $name $(<const $c: usize>)? ($($arg: $ty),*) -> usize {
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the CPU has just been seen to have AVX2.
+                // SAFETY: the CPU has AVX2, as was just detected, and nothing else is asked of the
+                // caller.
                 return unsafe { avx2::$name $(::<$c>)? ($($arg),*) };
             }
             let _ = ($($arg),*);
@@ -79,7 +80,8 @@ mod avx2 {
             if _mm_movemask_epi8(within) != 0xffff {
                 break;
             }
-            // SAFETY: none is beyond the last place from where 8 bytes are within the row.
+            // SAFETY: every `at` is at most `last`, which is `source.len() - 8` (or less, where that
+            // does not fit 32 bits), so that 8 bytes from it are within `source`.
             let [a, b, c, d] = at.map(|at| unsafe { load_half(source, at as usize) });
             let weights = _mm256_castsi128_si256(load(weights));
             let sums = [(a, c, even), (b, d, odd)].map(|(first, second, which)| {
@@ -105,7 +107,8 @@ mod avx2 {
         ];
         for (half, at) in halves.into_iter().zip([0, 6]) {
             if let Some(eight) = place[at..].first_chunk_mut::<8>() {
-                // SAFETY: it writes the 16 bytes of `eight`; it asks for no alignment.
+                // SAFETY: `eight` is 8 numbers of 2 bytes, the 16 bytes that are written; the
+                // instruction needs no alignment.
                 unsafe { _mm_storeu_si128(eight.as_mut_ptr().cast(), half) };
             }
         }
@@ -139,7 +142,8 @@ mod avx2 {
                     return x;
                 }
                 for r in 0..R {
-                    // SAFETY: from `last` on, 16 bytes are within the shortest source.
+                    // SAFETY: `at <= last`, which is 16 less than the length of the shortest
+                    // source, so that 16 bytes from `at` are within each of them.
                     let pixels = unsafe { load_whole(sources[r], at) };
                     let pixels = _mm256_broadcastsi128_si256(pixels);
                     let pixels = _mm256_shuffle_epi8(pixels, samples);
@@ -199,31 +203,52 @@ mod avx2 {
         }
     }
 
-    /// SAFETY: 8 bytes from `at` on are within `source`.
+    /// Load 8 bytes of `source`, from `at` on, into the lower half.
+    ///
+    /// # Safety
+    ///
+    /// `at + 8 <= source.len()`.
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn load_half(source: &[u8], at: usize) -> __m128i {
+        debug_assert!(at + 8 <= source.len());
+        // SAFETY: the caller vouches for these 8 bytes; the instruction needs no alignment.
         unsafe { _mm_loadl_epi64(source.as_ptr().add(at).cast()) }
     }
 
-    /// SAFETY: 16 bytes from `at` on are within `source`.
+    /// Load 16 bytes of `source`, from `at` on.
+    ///
+    /// # Safety
+    ///
+    /// `at + 16 <= source.len()`.
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn load_whole(source: &[u8], at: usize) -> __m128i {
+        debug_assert!(at + 16 <= source.len());
+        // SAFETY: the caller vouches for these 16 bytes; the instruction needs no alignment.
         unsafe { _mm_loadu_si128(source.as_ptr().add(at).cast()) }
     }
 
+    /// Load four lanes.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn load<T: Lane>(lanes: &[T; 4]) -> __m128i {
-        // SAFETY: it reads these 16 bytes; it asks for no alignment.
+        const { assert!(size_of::<T>() == 4, "a lane is 4 bytes long") };
+        // SAFETY: `lanes` are 16 bytes, by the assertion above, and all of them are initialized, as
+        // `Lane` demands; the instruction needs no alignment.
         unsafe { _mm_loadu_si128(lanes.as_ptr().cast()) }
     }
 
-    /// What is four bytes long.
-    trait Lane {}
-    impl Lane for u32 {}
-    impl Lane for [i16; 2] {}
+    /// What fits a lane of 32 bits.
+    ///
+    /// # Safety
+    ///
+    /// The type is 4 bytes long and has no padding.
+    unsafe trait Lane {}
+    // SAFETY: 4 bytes, all of them the number.
+    unsafe impl Lane for u32 {}
+    // SAFETY: two numbers of 2 bytes, with nothing between them.
+    unsafe impl Lane for [i16; 2] {}
 }
 
 #[cfg(test)]
