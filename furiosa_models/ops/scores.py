@@ -38,8 +38,8 @@ def loose(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def loose_logit(probability: npt.ArrayLike) -> Floats:
-    """Return the logit of a little less than a probability."""
-    less = loose(probability)
+    """Return the logit of a little less than a probability, -inf where it is not positive."""
+    less = np.maximum(loose(probability), 0.0)
     with np.errstate(all="ignore"):
         logits: Floats = np.log(less / (1.0 - less)).astype(np.float32)
     return logits
