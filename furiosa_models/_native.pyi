@@ -17,6 +17,7 @@ __all__ = [
     "box_iou",
     "decode_ssd",
     "decode_yolo",
+    "instructions",
     "normalize",
     "prepare",
     "resize",
@@ -31,6 +32,9 @@ _Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.i
 
 __version__: Final[str]
 """Version of the crate."""
+
+def instructions() -> str:
+    """Return which instructions the kernels use here: `avx2` or `baseline`."""
 
 def resize(image: NDArray[np.uint8], out: NDArray[np.uint8], interpolation: str) -> None:
     """Resize `image`, `(h, w, 1 or 3)`, into `out`, whose shape is the target size."""

@@ -8,10 +8,21 @@ mod yolo;
 
 use pyo3::prelude::*;
 
+/// The instructions that the kernels use on this machine: `avx2`, or `baseline`.
+#[pyfunction]
+fn instructions() -> &'static str {
+    if crate::dispatch::has_avx2() {
+        "avx2"
+    } else {
+        "baseline"
+    }
+}
+
 /// Register the extension module's functions.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(instructions, module)?)?;
     module.add_function(wrap_pyfunction!(images::resize, module)?)?;
     module.add_function(wrap_pyfunction!(images::prepare, module)?)?;
     module.add_function(wrap_pyfunction!(images::normalize, module)?)?;

@@ -10,7 +10,7 @@ macro_rules! on_avx2 {
         $(#[$meta])*
         pub fn $name $(<const $c: usize>)? ($($arg: $ty),*) -> usize {
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if crate::dispatch::has_avx2() {
                 // SAFETY: the CPU has AVX2, as was just detected, and nothing else is asked of the
                 // caller.
                 return unsafe { avx2::$name $(::<$c>)? ($($arg),*) };
@@ -286,12 +286,13 @@ mod tests {
         ) {
             let columns = taps::pillow(from, to, 0..to, taps::cubic, 2.0);
             let quads = Quads::new(&columns);
-            let rows: [Vec<u8>; 2] = [0, 7].map(|k| {
+            let rows: [Vec<u8>; 4] = [0, 7, 40, 99].map(|k| {
                 (0..from * 3 + 20).map(|i| (i * i * 31 + k) as u8 ^ seed).collect()
             });
-            let mut outs = [vec![0; to * 3], vec![0; to * 3]];
-            let [a, b] = &mut outs;
-            let done = pillow_rows([&rows[0], &rows[1]], &quads, &mut [a, b]);
+            let mut outs: [Vec<u8>; 4] = std::array::from_fn(|_| vec![0; to * 3]);
+            let [a, b, c, d] = &mut outs;
+            let sources = [&rows[0][..], &rows[1], &rows[2], &rows[3]];
+            let done = pillow_rows(sources, &quads, &mut [a, b, c, d]);
             for (row, out) in rows.iter().zip(&outs) {
                 for (i, &got) in out[..done * 3].iter().enumerate() {
                     let (first, weights) = columns.get(i / 3);
