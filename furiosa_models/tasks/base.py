@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
 
 Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path | KeptPhoto | PILImage"
-"""A photo to draw on: decoded, (h, w, 3) uint8 RGB, a file, or what gives it again."""
+"""A photo to draw on: decoded, (h, w, 3) uint8 RGB or (h, w) gray, a file, what gives it again."""
 
 THRESHOLD_ALIASES = MappingProxyType(
     {
@@ -55,11 +55,12 @@ class Result(ABC):
         """The photo with the result drawn on it.
 
         Args:
-            image: The photo: a file, decoded, or (h, w, 3) uint8 RGB; the one that `predict`
-                saw where it is left out.
+            image: The photo: a file, decoded, (h, w, 3) uint8 RGB, or (h, w) uint8 gray; the one
+                that `predict` saw where it is left out.
 
         Raises:
             FuriosaModelsError: There is no photo to draw on.
+            ImageError: The photo cannot be read, or is an array of another form.
         """
 
     @abstractmethod
@@ -118,7 +119,7 @@ class Result(ABC):
             )
             raise FuriosaModelsError(msg)
         if isinstance(image, np.ndarray):
-            return image
+            return read_image(image, color="rgb").rgb  # a gray one has a color to draw in, too
         if isinstance(image, DecodedImage):
             return _whole(image)
         if isinstance(image, KeptPhoto):

@@ -132,8 +132,8 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         for item in reversed(items):  # the best on top
             canvas.box(list(item.boundingbox), class_color(item.index))
         for item in items:  # the best has the first choice of a place
-            text = f"{item.label} {item.score:.2f}"
-            canvas.label(list(item.boundingbox), text, class_color(item.index))
+            score = f" {item.score:.2f}"
+            canvas.label(list(item.boundingbox), item.label, class_color(item.index), end=score)
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:
