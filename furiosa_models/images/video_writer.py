@@ -142,7 +142,7 @@ class VideoWriter:
         if self._closed:
             return
         if self._size is None:
-            self._discard()
+            self.discard()
             return
         try:
             with self._named():
@@ -150,10 +150,19 @@ class VideoWriter:
                 self._container.close()
                 self._partial.replace(self.path)
         except BaseException:
-            self._discard()
+            self.discard()
             raise
         self._closed = True
         self._stack.close()
+
+    def discard(self) -> None:
+        """Leave no file; one that was there before stays as it is."""
+        self._closed = True
+        self._stack.close()
+        if self._container is not None:
+            with suppress(self._av.FFmpegError, OSError):  # of a full disk; the file goes anyway
+                self._container.close()
+            self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -162,7 +171,7 @@ class VideoWriter:
         if kind is None:
             self.close()
         else:
-            self._discard()
+            self.discard()
 
     def _open(self, width: int, height: int) -> None:
         encoder = next((e for e in _ENCODERS if e in self._av.codecs_available), None)
@@ -251,15 +260,6 @@ class VideoWriter:
             reason = getattr(error, "strerror", None) or error
             msg = f"{self.path} cannot be written: {reason}"
             raise FuriosaModelsError(msg) from error
-
-    def _discard(self) -> None:
-        """Leave no file."""
-        self._closed = True
-        self._stack.close()
-        if self._container is not None:
-            with suppress(self._av.FFmpegError, OSError):  # of a full disk; the file goes anyway
-                self._container.close()
-            self._partial.unlink(missing_ok=True)
 
 
 class _Sound:
