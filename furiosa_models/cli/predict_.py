@@ -217,9 +217,10 @@ class _Report:
             self._finish_video()
             files = self._output.write(result, _stem(name)) if self._output else []
         if self._as_json:
-            time = {} if frame is None else {"time": seconds(frame)}
-            entry = {"image": name, **time, "results": result.to_dict(), "files": files}
-            self.entries.append(entry)
+            entry: dict[str, Any] = {"image": name, "image_size": result.image_size}
+            if frame is not None:
+                entry["time"] = seconds(frame)
+            self.entries.append({**entry, "results": result.to_dict(), "files": files})
         elif self._video is None:
             _print(name, list(result.describe()), files)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from abc import ABC, abstractmethod
@@ -17,9 +18,12 @@ import numpy.typing as npt
 from ..enums import ModelTaskType, Task
 from ..errors import FuriosaModelsError
 from ..images.read import DecodedImage, KeptPhoto, read_image
+from ..progress import in_notebook
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
+
+    from ..images.pipeline import Speed
 
 __all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
 
@@ -44,11 +48,15 @@ class Result(ABC):
 
     Attributes:
         image: The photo, where it is known (`predict` sets it).
+        image_size: Its width and height in pixels, likewise.
+        speed: How long each stage of the prediction took, likewise.
     """
 
     __slots__ = ()
 
     image: Photo | None
+    image_size: tuple[int, int] | None = None
+    speed: Speed | None = None
 
     @abstractmethod
     def plot(self, image: Photo | None = None) -> PILImage:
@@ -109,6 +117,34 @@ class Result(ABC):
             msg = f"{path} cannot be written: {error.strerror or error}"
             raise FuriosaModelsError(msg) from error
         return path
+
+    def show(self) -> None:
+        """Show the annotated photo: in a notebook beneath the cell, else in a window.
+
+        Raises:
+            FuriosaModelsError: There is no photo to draw on, or no viewer of pictures.
+        """
+        picture = self.plot()
+        if in_notebook():
+            importlib.import_module("IPython.display").display(self)
+            return
+        from PIL import ImageShow
+
+        if not ImageShow.show(picture):
+            msg = "no viewer of pictures was found: write the picture with save(path)"
+            raise FuriosaModelsError(msg)
+
+    def _repr_html_(self) -> str:
+        """The picture and a table, for notebooks."""
+        from .notebook import picture_and_table
+
+        picture = note = None
+        if self.image is not None:
+            try:
+                picture = self.plot()
+            except FuriosaModelsError as error:  # the photo has gone; what was found has not
+                note = str(error)
+        return picture_and_table(repr(self), picture, self.to_dict(), note)
 
     def _photo(self, image: Photo | None) -> npt.NDArray[np.uint8]:
         """Pixels to draw on."""
@@ -180,11 +216,6 @@ class ArrayResult(Result, Sequence[Item]):
         return list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]  # holds arrays
-
-    def _repr_png_(self) -> bytes | None:
-        from .draw import to_png
-
-        return None if self.image is None else to_png(self.plot())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from .fonts import fitting
 
-__all__ = ["Canvas", "class_color", "to_png"]
+__all__ = ["Canvas", "class_color"]
 
 _GOLDEN_RATIO = 0.618034
 _PADDING = 3
@@ -35,13 +34,6 @@ def class_color(class_id: int) -> _Rgb:
     hue = (class_id * _GOLDEN_RATIO) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
     return int(red * 255), int(green * 255), int(blue * 255)
-
-
-def to_png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file's bytes."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def test_results_are_drawn_onto_the_video(folder: Path, clip: Path, tmp_path: Pa
     assert result.exit_code == 0, result.output
     photos = json.loads(result.stdout)["photos"]
     assert [photo["time"] for photo in photos] == [0.0, 0.04, 0.08]
+    assert [photo["image_size"] for photo in photos] == [[64, 48]] * 3
     files = [str(tmp_path / "out" / name) for name in ("clip.mp4", "clip.json")]
     assert [photo["files"] for photo in photos] == [files] * 3
     frames = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]

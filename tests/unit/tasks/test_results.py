@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import pickle
+import re
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageShow
+from PIL.Image import Image as PILImage
 
 from furiosa_models.errors import ExtraRequired, FuriosaModelsError
+from furiosa_models.images.pipeline import Speed
 from furiosa_models.images.read import read_image
 from furiosa_models.tasks import (
     Classification,
@@ -107,11 +116,114 @@ def test_save(photo: Path, tmp_path: Path) -> None:
     assert json.loads(found.save(tmp_path / "out.json").read_text()) == found.to_dict()
 
 
+def pictures(page: str) -> list[PILImage]:
+    """The pictures in a page of HTML."""
+    found = re.findall(r'<img [^>]*src="data:image/jpeg;base64,([^"]+)"/>', page)
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+def cells(page: str) -> list[list[str]]:
+    """The rows of the tables in a page of HTML, which is well-formed."""
+    root = ElementTree.fromstring(page)
+    return [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
+
+
+def test_notebooks_show_a_table() -> None:
+    assert cells(make()._repr_html_()) == [
+        ["label", "index", "score", "box"],
+        ["dog", "2", "0.750", "1, 2, 11, 22"],
+        ["cat", "1", "0.500", "5, 5, 6, 6"],
+    ]
+    page = make()[:0]._repr_html_()
+    assert "no detections" in page
+    assert "<table" not in page
+
+
+def test_a_long_table_says_how_much_is_left_out() -> None:
+    many = Detections(
+        np.zeros((500, 4), np.float32), np.ones(500, np.float32), np.zeros(500, int), NAMES
+    )
+    page = many._repr_html_()
+    assert len(cells(page)) == 21
+    assert "and 480 more" in page
+
+
+def test_labels_in_notebooks_are_text(photo: Path) -> None:
+    evil = "<script>alert('&')</script>"
+    for result in (
+        Detections(
+            np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, int), [evil], photo
+        ),
+        Classification(np.array([0]), np.ones(1, np.float32), [evil], photo),
+    ):
+        page = result._repr_html_()
+        assert "<script" not in page
+        assert cells(page)[1][0] == evil
+        assert len(pictures(page)) == 1
+
+
+def test_pictures_in_notebooks_are_small() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (4000, 6000, 3), np.uint8)
+    found = make()
+    found.image = noise
+    page = found._repr_html_()
+    assert len(page) < 1_000_000
+    assert pictures(page)[0].size == (1024, 683)
+
+
+def test_a_notebook_says_that_the_photo_has_gone(photo: Path) -> None:
+    found = make(photo)
+    photo.unlink()
+    page = found._repr_html_()
+    assert "photo.png" in page
+    assert len(cells(page)) == 3
+    assert pictures(page) == []
+
+
+def test_show(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[PILImage] = []
+
+    def shows(picture: PILImage) -> bool:
+        shown.append(picture)
+        return True
+
+    monkeypatch.setattr(ImageShow, "show", shows)
+    make(photo).show()
+    assert [picture.size for picture in shown] == [(64, 48)]
+    monkeypatch.setattr(ImageShow, "show", lambda _: False)
+    with pytest.raises(FuriosaModelsError, match=r"no viewer .* save\(path\)"):
+        make(photo).show()
+    with pytest.raises(FuriosaModelsError, match=r"plot\(image=...\)"):
+        make().show()
+    displayed: list[object] = []
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    display: Any = ModuleType("IPython.display")
+    display.display = displayed.append
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    found = make(photo)
+    found.show()
+    assert displayed == [found]
+
+
+def test_a_mask_keeps_what_is_known_of_the_photo() -> None:
+    found = make(Path("a.png"))
+    found.image_size, found.speed = (64, 48), Speed(1, 2, 3, 4)
+    for part in (found[found.scores > 0.6], found[:1], found.filter(labels=["dog"])):
+        assert part.labels == ["dog"]
+        assert (part.image, part.image_size, part.speed) == (
+            Path("a.png"),
+            (64, 48),
+            Speed(1, 2, 3, 4),
+        )
+    copy = pickle.loads(pickle.dumps(found))
+    assert (copy.image_size, copy.speed) == ((64, 48), Speed(1, 2, 3, 4))
+
+
 def test_notebooks_show_the_picture(photo: Path) -> None:
-    png = make(photo)._repr_png_()
-    assert png is not None
-    assert png.startswith(b"\x89PNG")
-    assert make()._repr_png_() is None
+    (picture,) = pictures(make(photo)._repr_html_())
+    assert picture.size == (64, 48)
+    assert pictures(make()._repr_html_()) == []
 
 
 def test_detections_can_be_pickled() -> None:
