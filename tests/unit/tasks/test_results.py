@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image, ImageShow
+from PIL import Image, ImageCms, ImageShow
 from PIL.Image import Image as PILImage
 
 from furiosa_models.errors import ExtraRequired, FuriosaModelsError
 from furiosa_models.images.pipeline import Speed
-from furiosa_models.images.read import read_image
+from furiosa_models.images.read import EncodedPhoto, read_image
 from furiosa_models.tasks import (
     Classification,
     Detections,
@@ -126,6 +126,54 @@ def cells(page: str) -> list[list[str]]:
     """The rows of the tables in a page of HTML, which is well-formed."""
     root = ElementTree.fromstring(page)
     return [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
+
+
+RGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_a_saved_picture_keeps_the_color_profile(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"photo{suffix}"
+    Image.new("RGB", (64, 48), (9, 9, 9)).save(path, icc_profile=RGB_PROFILE)
+    encoded = EncodedPhoto(path.read_bytes(), "photo")
+    with Image.open(path) as opened:
+        for number, photo in enumerate((path, encoded, opened)):
+            saved = make(photo).save(tmp_path / f"out{number}{suffix}")
+            with Image.open(saved) as picture:
+                assert picture.info["icc_profile"] == RGB_PROFILE
+    bare = make(path).save(tmp_path / "out.bmp")  # which has no room for it
+    with Image.open(bare) as picture:
+        assert picture.size == (64, 48)
+
+
+def test_a_profile_of_other_pixels_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.new("CMYK", (64, 48)).save(path, icc_profile=LAB_PROFILE)
+    with Image.open(make(path).save(tmp_path / "out.jpg")) as picture:
+        assert "icc_profile" not in picture.info
+    pixels = make()
+    pixels.image = np.zeros((48, 64, 3), np.uint8)
+    with Image.open(pixels.save(tmp_path / "array.jpg")) as picture:
+        assert "icc_profile" not in picture.info
+
+
+def test_a_saved_picture_is_upright_and_says_nothing_of_the_place(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    Image.new("RGB", (64, 48)).save(tmp_path / "photo.jpg", exif=exif)
+    with Image.open(make(tmp_path / "photo.jpg").save(tmp_path / "out.jpg")) as picture:
+        assert picture.size == (48, 64)
+        assert not picture.getexif()
+
+
+def test_saved_pictures_are_sharp(photo: Path, tmp_path: Path) -> None:
+    found = make(photo)
+    drawn = np.asarray(found.plot()).astype(int)
+    saved = read_image(found.save(tmp_path / "out.jpg")).rgb
+    assert np.abs(saved - drawn).mean() < 4
 
 
 def test_notebooks_show_a_table() -> None:
