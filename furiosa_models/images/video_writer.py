@@ -183,6 +183,29 @@ class VideoWriter:
             raise BackendUnavailable(msg)
         # Of the same folder, so that it can be renamed, and hidden: it is no video yet.
         self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        self._size = width, height
+        source = None if self._like is None else self._stack.enter_context(opened(self._like))
+        sound = next(iter(source.streams.audio), None) if source is not None else None
+        try:
+            copy = self._start(encoder, sound)
+        except (ValueError, self._av.FFmpegError) as error:
+            if sound is None:
+                raise
+            copy = self._start(encoder, None)
+            reason = getattr(error, "strerror", None) or error
+            log_warning(logger, "%s: its sound is left out: %s", self.path, reason)
+        if copy is not None:
+            damaged = self._av.error.InvalidDataError
+            self._sound = _Sound(source, sound, copy, damaged=damaged)
+
+    def _start(self, encoder: str, sound: Any) -> Any:
+        """Open the file for pictures and, if there is any, sound; return the stream of sound.
+
+        It is written to at once: whether it can be, and takes such sound, is known then.
+        """
+        if self._container is not None:
+            with suppress(self._av.FFmpegError):  # it has said already what is wrong with it
+                self._container.close()
         fast = {"movflags": "+faststart"} if self._container_format != "matroska" else {}
         self._container = self._av.open(
             f"file:{self._partial}", "w", format=self._container_format, options=fast
@@ -190,7 +213,7 @@ class VideoWriter:
         rate, time_base, aspect = self._format
         options = dict(_OPTIONS) if encoder == _ENCODERS[0] else {}
         stream = self._stream = self._container.add_stream(encoder, rate=rate, options=options)
-        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.width, stream.height = (side + side % 2 for side in self._size or ())
         stream.pix_fmt = "yuv420p"
         stream.time_base = time_base
         context = stream.codec_context
@@ -198,24 +221,9 @@ class VideoWriter:
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         context.thread_count = min(available_cpus(), _THREADS)
-        self._size = width, height
-        self._sound = self._opened_sound()
-        self._container.start_encoding()  # a file that cannot be written is told of at once
-
-    def _opened_sound(self) -> _Sound | None:
-        """The sound of the video that this one is like, if it has any that can be taken over."""
-        if self._like is None:
-            return None
-        source = self._stack.enter_context(opened(self._like))
-        if not source.streams.audio:
-            return None
-        stream = source.streams.audio[0]
-        try:
-            copy = self._container.add_stream_from_template(stream)
-        except (ValueError, self._av.FFmpegError) as error:
-            log_warning(logger, "%s: its sound is left out: %s", self.path, error)
-            return None
-        return _Sound(source, stream, copy, damaged=self._av.error.InvalidDataError)
+        copy = None if sound is None else self._container.add_stream_from_template(sound)
+        self._container.start_encoding()
+        return copy
 
     def _ticks(self, time: Fraction | float | None) -> int:
         """A time in units of the video, later than the one before: players need it so."""

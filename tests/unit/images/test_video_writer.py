@@ -29,6 +29,12 @@ av: Any = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)
 
 IRREGULAR = (0, 3600, 5400, 12345, 12346, 90000)
 ONE = 1 << 16
+FORMS: dict[str, tuple[str, Any]] = {
+    "aac": ("fltp", np.float32),
+    "flac": ("s16", np.int16),
+    "pcm_u8": ("u8", np.uint8),
+}
+"""Encoders of sound, and what they take."""
 
 
 def picture(level: int = 100, width: int = 64, height: int = 48) -> npt.NDArray[np.uint8]:
@@ -57,6 +63,8 @@ def source(
         if matrix:
             stream.set_display_matrix(matrix)
         voice = container.add_stream(sound, rate=44100, layout="mono") if sound else None
+        if voice is not None:
+            voice.format = FORMS[sound or ""][0]
         for number, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(picture(40 * number % 250, *size), format="rgb24")
             frame.pts, frame.time_base, frame.duration = time, Fraction(1, 90000), 3600
@@ -64,10 +72,9 @@ def source(
         container.mux(stream.encode())
         if voice is not None:
             for number in range(30):
-                samples = np.zeros((1, 1024), np.float32 if sound == "aac" else np.int16)
-                note = av.AudioFrame.from_ndarray(
-                    samples, format="fltp" if sound == "aac" else "s16", layout="mono"
-                )
+                form, kind = FORMS[sound or ""]
+                samples = np.zeros((1, 1024), kind)
+                note = av.AudioFrame.from_ndarray(samples, format=form, layout="mono")
                 note.sample_rate, note.pts = 44100, 1024 * number
                 container.mux(voice.encode(note))
             container.mux(voice.encode())
@@ -203,16 +210,18 @@ def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
     assert 0 < len(packets_of_sound(out)) < len(sound)
 
 
-def test_sound_that_a_file_does_not_take_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_u8", ".mp4"), ("flac", ".mov")])
+def test_sound_that_a_file_does_not_take_is_left_out_and_told(
+    codec: str, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    original = source(tmp_path / "a.mkv", sound="pcm_s16le", format="matroska")
+    original = source(tmp_path / "a.mkv", sound=codec, format="matroska")
     with caplog.at_level(logging.WARNING):
-        out = copied(tmp_path / "out.mp4", original)
+        out = copied(tmp_path / f"out{suffix}", original)
     assert len(list(frames(out))) == 3
     with av.open(str(out)) as container:
-        taken = len(container.streams.audio)
-    assert taken or "its sound is left out" in caplog.text
+        assert not container.streams.audio
+    assert f"{out}: its sound is left out: " in caplog.text
+    assert left_in(tmp_path) == {"a.mkv", out.name}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
