@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Entry",
+    "ModelNames",
     "aliases",
     "entries",
     "find_task",
@@ -53,6 +54,17 @@ class Entry(NamedTuple):
     task: str
     summary: str
     weights: tuple[str, ...]
+
+
+class ModelNames(list[str]):
+    """Names of models: a list, which a notebook shows as a table of what they are."""
+
+    def _repr_html_(self) -> str:
+        from .tasks.notebook import table
+
+        wanted = frozenset(self)
+        rows = [entry._asdict() for entry in entries() if entry.name in wanted]
+        return table(rows, most=len(rows))
 
 
 @overload
@@ -127,7 +139,7 @@ def entries() -> Iterator[Entry]:
             )
 
 
-def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) -> list[str]:
+def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) -> ModelNames:
     """Return the names of the models, in alphabetical order; nothing is fetched.
 
     Args:
@@ -145,7 +157,7 @@ def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) 
     if task is not None:
         wanted = find_task(task)
         found = [entry for entry in found if entry.task == wanted]
-    return [entry.name for entry in found]
+    return ModelNames(entry.name for entry in found)
 
 
 def find_task(name: str | ModelTaskType) -> str:

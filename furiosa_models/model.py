@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from .artifacts.descriptor import ModelEntry, zoo
 from .enums import Format, ModelTaskType, Platform, Precision
-from .errors import ShapeError
+from .errors import FuriosaModelsError, ShapeError
 from .images.pipeline import (
     OnError,
     Steps,
@@ -352,6 +352,11 @@ class Model(Generic[R]):
     def labels(self) -> tuple[str, ...]:
         """Name of each class, by class id."""
         return table_of(self._weights.known.labels)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Name of each class by class id: `labels` as a dictionary."""
+        return dict(enumerate(self.labels))
 
     @property
     def network(self) -> NetworkSpec | None:
@@ -1058,6 +1063,25 @@ class Model(Generic[R]):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.RLock()
+
+    def _repr_html_(self) -> str:
+        """What there is to say of the model, for notebooks; nothing is fetched."""
+        from .tasks.notebook import facts
+
+        values: dict[str, Any] = {"task": self.vision_task.name}
+        if self.metadata is not None:
+            values["what"] = self.metadata.description
+        values["weights"] = self.weights
+        try:
+            known = self._weights.known
+            values |= {
+                "input": "{1} x {0}".format(*known.input.size),
+                "classes": len(table_of(known.labels)),
+            }
+        except FuriosaModelsError as error:  # of a file of the user's: the view says it
+            values["problem"] = error
+        values["sets of weights"] = self.available_weights()
+        return facts(repr(self), values)
 
     def __repr__(self) -> str:
         if self._weights.is_missing:

@@ -12,7 +12,7 @@ from .settings import shows_progress
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Bar", "log_warning", "progress_bar"]
+__all__ = ["Bar", "in_notebook", "log_warning", "progress_bar"]
 
 
 class Bar(Protocol):
@@ -49,7 +49,7 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
         unit: Name of the unit; `B` is shown in multiples of 1024, and of work that is measured in
             seconds (`s`) the time that it takes.
     """
-    if not (shows_progress() and (_on_terminal() or _in_notebook())):
+    if not (shows_progress() and (_on_terminal() or in_notebook())):
         yield _Silent()
         return
     from tqdm.auto import tqdm
@@ -75,5 +75,6 @@ def _on_terminal() -> bool:
         return False
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
     return "ipykernel" in sys.modules

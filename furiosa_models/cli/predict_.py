@@ -6,19 +6,20 @@ import io
 import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
 
-from ..errors import FuriosaModelsError, ImageError
+from ..errors import ImageError
 from ..images.sources import count, list_files
+from ..images.video import VideoFrame, is_video
 from ..model import Model
 from ..tasks.base import Result
 from . import options
 from .models import open_model
+from .outputs import AnnotatedVideo, OutputFolder, seconds
 from .table import print_json, short
 
 __all__ = ["command"]
@@ -36,9 +37,12 @@ _STDIN = "-"
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help=(
-        "Write an annotated picture and a JSON file per photo into this folder. Files that are "
-        "there stay as they are."
+        "Write an annotated picture and a JSON file per photo into this folder, and of a video an "
+        "annotated video and a JSON file. Files that are there stay as they are."
     ),
+)
+@click.option(
+    "--frames", is_flag=True, help="Of a video, write a picture and a JSON file per frame."
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace results of before in it, but never a photo."
@@ -60,6 +64,7 @@ def command(
     model: str,
     images: tuple[str, ...],
     output: Path | None,
+    frames: bool,
     overwrite: bool,
     weights: str | None,
     labels: str | None,
@@ -75,6 +80,9 @@ def command(
     standard input. A photo that cannot be read is reported, the others are still run, and the exit
     code is 1.
     """
+    if frames and output is None:
+        msg = "--frames goes with --output, the folder that they are written into"
+        raise click.UsageError(msg)
     task_options = {name: arguments.pop(name) for name in _TASK_OPTIONS}
     start = perf_counter()
     with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
@@ -84,28 +92,31 @@ def command(
             msg = f"{type(network).__name__} has no {names}: its task is {network.vision_task.name}"
             raise click.UsageError(msg)
         report = _Report(
-            _Output(output, images, overwrite=overwrite) if output else None,
+            OutputFolder(output, images, overwrite=overwrite) if output else None,
+            frames=frames,
             classes=_chosen(classes, network),
             as_json=as_json,
         )
+        only_videos = output is not None and not frames and all(map(is_video, images))
         results = network.predict(
             [*_sources(images, output)],
             stream=True,
             on_error=report.tell,
-            progress=_shows_progress(images, as_json=as_json),
+            progress=_shows_progress(images, silent=as_json or only_videos),
             **arguments,
             **given,
         )
         loaded = perf_counter()
-        for result in results:
-            report.add(result)
+        with report:
+            for result in results:
+                report.add(result)
         if as_json:
-            seconds = perf_counter() - loaded
+            elapsed = perf_counter() - loaded
             done = len(report.entries)
             timing = {
                 "load_s": loaded - start,
-                "predict_s": seconds,
-                "photos_per_second": done / seconds if done else 0.0,
+                "predict_s": elapsed,
+                "photos_per_second": done / elapsed if done else 0.0,
             }
             facts = {"model": type(network).__name__, "weights": network.weights}
             facts["precision"] = arguments["precision"]
@@ -151,82 +162,10 @@ def _chosen(classes: str | None, network: Model[Any]) -> frozenset[str] | None:
     return names
 
 
-class _Output:
-    """A folder of results, where no file takes another's place.
-
-    Args:
-        folder: The folder.
-        images: The photos, which may be in there.
-        overwrite: Replace files that are no photos, and not of this run.
-    """
-
-    def __init__(self, folder: Path, images: Sequence[str], *, overwrite: bool) -> None:
-        self._folder = folder
-        self._written: set[Path] = set()
-        self._photos = {*_inodes(images)} if overwrite else None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"the folder {folder} cannot be made: {error.strerror or error}"
-            raise FuriosaModelsError(msg) from error
-
-    def write(self, result: Result, stem: str) -> list[str]:
-        """Write the annotated photo and its JSON, as `stem.jpg`, or `stem-2.jpg` and so on."""
-        number = 1
-        while not (paths := self._taken(stem if number == 1 else f"{stem}-{number}")):
-            number += 1
-        try:
-            return [str(result.save(path)) for path in paths]
-        except BaseException:
-            for path in paths:
-                path.unlink(missing_ok=True)
-            raise
-
-    def _taken(self, stem: str) -> list[Path]:
-        """Take the files of a stem for this process; nothing if they belong to others."""
-        paths = [self._folder / f"{stem}{suffix}" for suffix in (".jpg", ".json")]
-        taken: list[Path] = []
-        for path in paths:
-            if not self._take(path):
-                break
-            taken.append(path)
-        else:
-            self._written.update(paths)
-            return paths
-        for path in taken:
-            if path.stat().st_size == 0:
-                path.unlink()
-        return []
-
-    def _take(self, path: Path) -> bool:
-        try:
-            path.open("xb").close()
-        except FileExistsError:
-            if self._photos is None or path in self._written or not path.is_file():
-                return False
-            status = path.stat()
-            return (status.st_dev, status.st_ino) not in self._photos
-        except OSError as error:
-            msg = f"{path} cannot be written: {error.strerror or error}"
-            raise FuriosaModelsError(msg) from error
-        return True
-
-
-def _inodes(images: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """What identifies the files of photos, under whatever names."""
-    for image in images:
-        names = [image]
-        if not Path(image).is_file():
-            with suppress(ImageError):
-                names = list_files(image)
-        for name in names:
-            with suppress(OSError):  # a URL, standard input, a photo that is not there
-                status = Path(name).stat()
-                yield status.st_dev, status.st_ino
-
-
 class _Report:
     """What becomes of the results: files, lines, or entries of a document.
+
+    As a context it finishes the video that is being written, or leaves nothing of it.
 
     Attributes:
         entries: The results, for JSON.
@@ -234,13 +173,29 @@ class _Report:
     """
 
     def __init__(
-        self, output: _Output | None, *, classes: Collection[str] | None, as_json: bool
+        self,
+        output: OutputFolder | None,
+        *,
+        frames: bool,
+        classes: Collection[str] | None,
+        as_json: bool,
     ) -> None:
         self.entries: list[dict[str, Any]] = []
         self.errors: list[dict[str, str]] = []
         self._output = output
+        self._frames = frames
         self._classes = classes
         self._as_json = as_json
+        self._video: AnnotatedVideo | None = None
+
+    def __enter__(self) -> _Report:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._finish_video()
+        elif self._video is not None:
+            self._video.discard()
 
     def tell(self, source: object, error: ImageError) -> None:
         """Report a photo that cannot be read."""
@@ -252,15 +207,45 @@ class _Report:
         """Write and print a result, or keep it for the document."""
         # A frame of a video and what a URL gives are kept decoded, and have a name.
         image: Any = result.image
+        frame = image if isinstance(image, VideoFrame) else None
         name = str(image if isinstance(image, Path) else image.name)
         if self._classes is not None:
             result = _of_classes(result, self._classes)
-        files = self._output.write(result, _stem(name)) if self._output else []
-        entry = {"image": name, "results": result.to_dict(), "files": files}
-        if self._as_json:
-            self.entries.append(entry)
+        files: list[str] = []
+        if self._output is not None and frame is not None and not self._frames:
+            files = self._add_frame(self._output, result, frame)
         else:
+            self._finish_video()
+            files = self._output.write(result, _stem(name)) if self._output else []
+        if self._as_json:
+            entry: dict[str, Any] = {"image": name, "image_size": result.image_size}
+            if frame is not None:
+                entry["time"] = seconds(frame)
+            self.entries.append({**entry, "results": result.to_dict(), "files": files})
+        elif self._video is None:
             _print(name, list(result.describe()), files)
+
+    def _add_frame(self, output: OutputFolder, result: Result, frame: VideoFrame) -> list[str]:
+        """Write a frame of a video, the next one of the same or the first one of another."""
+        video = self._video
+        if video is None or video.source != frame.path or frame.index <= video.last:
+            self._finish_video()
+            video = self._video = AnnotatedVideo(output, frame.path)
+        video.add(result, frame)
+        return [str(path) for path in video.paths]
+
+    def _finish_video(self) -> None:
+        if self._video is None:
+            return
+        try:
+            files = self._video.close()
+        except BaseException:
+            self._video.discard()
+            raise
+        if not self._as_json:
+            frames = "frame" if self._video.frames == 1 else "frames"
+            _print(self._video.source, [f"{self._video.frames} {frames}"], files)
+        self._video = None
 
 
 def _of_classes(result: Any, classes: Collection[str]) -> Any:
@@ -270,9 +255,9 @@ def _of_classes(result: Any, classes: Collection[str]) -> Any:
     return result.filter(labels=classes)
 
 
-def _shows_progress(images: tuple[str, ...], *, as_json: bool) -> bool:
+def _shows_progress(images: tuple[str, ...], *, silent: bool) -> bool:
     """Whether a bar is of use: for many photos, and where it does not mix with printed results."""
-    return (as_json or not sys.stdout.isatty()) and count(images) != 1
+    return (silent or not sys.stdout.isatty()) and count(images) != 1
 
 
 def _stem(name: str) -> str:

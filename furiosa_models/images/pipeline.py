@@ -17,7 +17,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
+from time import perf_counter
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy.typing as npt
@@ -30,7 +31,7 @@ from .modes import Background
 from .read import Color, DecodedImage, ImageSource, hold, is_given_decoded, read_image, remember
 from .sources import expand_sources
 
-__all__ = ["OnError", "Steps", "check_on_error", "in_threads", "one_by_one", "pipelined"]
+__all__ = ["OnError", "Speed", "Steps", "check_on_error", "in_threads", "one_by_one", "pipelined"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,31 @@ OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[Any, ImageError], obj
 
 T = TypeVar("T")
 Result = TypeVar("Result")
+
+
+class Speed(NamedTuple):
+    """How long the stages of a prediction took, in milliseconds; of a batch, each photo's part.
+
+    Photos of many are read and decoded while the network runs: the stages of one overlap with those
+    of others, and `total` is more than the time from one result to the next.
+
+    Attributes:
+        read: Fetching and decoding the photo; 0 for pixels that were given, and for frames of a
+            video.
+        preprocess: Making the network's input of it.
+        inference: Running the network.
+        postprocess: Making the result of its outputs.
+    """
+
+    read: float
+    preprocess: float
+    inference: float
+    postprocess: float
+
+    @property
+    def total(self) -> float:
+        """The stages together."""
+        return sum(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +104,28 @@ class Steps(Generic[Result]):
 
     def one(self, photo: Any) -> Result:
         """Result of one photo, in the caller's thread."""
+        start = perf_counter()
         photo = hold(photo)
         image = self.read(photo)
+        taken = perf_counter() - start
         (result,) = self.results([image])
-        return _with_image(result, photo, image)
+        return _with_image(result, photo, image, taken)
 
     def results(self, images: Sequence[DecodedImage]) -> list[Result]:
         """Results of decoded images."""
+        times = [perf_counter()]
         tensor, contexts = self.prepare(images)
-        results = self.decode(self.run(tensor), contexts)
+        times.append(perf_counter())
+        outputs = self.run(tensor)
+        times.append(perf_counter())
+        results = self.decode(outputs, contexts)
+        times.append(perf_counter())
         if len(results) != len(images):
             msg = f"postprocess gave {len(results)} results for {len(images)} photos"
             raise ShapeError(msg)
+        stages = [1000 * (end - start) / len(images) for start, end in pairwise(times)]
+        for result in results:
+            _set(result, "speed", Speed(0.0, *stages))
         return results
 
 
@@ -172,33 +208,27 @@ def one_by_one(
     photos = expand_sources(source, failed=_Bad)
     try:
         while batch := [_taken(steps, photo) for photo in islice(photos, batch_size)]:
-            images = [taken.image for taken in batch if isinstance(taken, _Taken)]
-            results = iter(steps.results(images) if images else ())
-            outcomes = [
-                taken if isinstance(taken, _Bad) else _with_image(next(results), *taken)
-                for taken in batch
-            ]
+            outcomes = _outcomes(steps, batch)
             yield from _settled(outcomes, on_error, bar)
     finally:
         photos.close()
 
 
 class _Taken(NamedTuple):
-    """A photo of a live source: what to remember of it, and its pixels."""
+    """A photo: what to remember of it, its pixels, and how long they took."""
 
     photo: Any
     image: DecodedImage
+    seconds: float
 
 
 def _taken(steps: Steps[Any], photo: Any) -> _Taken | _Bad:
     """Read a photo whose source has it no longer than until it is asked for the next."""
-    held, found = _read(steps, photo)
-    if isinstance(found, _Bad):
-        return found
-    if not is_given_decoded(photo):
-        return _Taken(held, found)
-    image = found._replace(pixels=found.pixels.copy())
-    return _Taken(image, image)
+    taken = _read(steps, photo)
+    if isinstance(taken, _Bad) or not is_given_decoded(photo):
+        return taken
+    image = taken.image._replace(pixels=taken.image.pixels.copy())
+    return taken._replace(photo=image, image=image)
 
 
 def _work(
@@ -207,34 +237,50 @@ def _work(
     stop: threading.Event,
 ) -> list[Result | _Bad]:
     """Results of a batch, with the photos that cannot be read in their places."""
-    found: list[tuple[Any, DecodedImage | _Bad]] = []
+    found: list[_Taken | _Bad] = []
     for photo in batch:
         if stop.is_set():
             return []
         found.append(_read(steps, photo))
-    images = [image for _, image in found if isinstance(image, DecodedImage)]
+    return _outcomes(steps, found)
+
+
+def _outcomes(steps: Steps[Result], batch: Sequence[_Taken | _Bad]) -> list[Result | _Bad]:
+    """Results of what was read, with what could not be in its place."""
+    images = [taken.image for taken in batch if isinstance(taken, _Taken)]
     results = iter(steps.results(images) if images else ())
     return [
-        item if isinstance(item, _Bad) else _with_image(next(results), held, item)
-        for held, item in found
+        taken if isinstance(taken, _Bad) else _with_image(next(results), *taken) for taken in batch
     ]
 
 
-def _read(steps: Steps[Any], photo: Any) -> tuple[Any, DecodedImage | _Bad]:
-    """What to remember of a photo, and its pixels."""
+def _read(steps: Steps[Any], photo: Any) -> _Taken | _Bad:
+    """What to remember of a photo, its pixels, and how long it took."""
     if isinstance(photo, _Bad):
-        return photo, photo
+        return photo
+    start = perf_counter()
     try:
         held = hold(photo)
-        return held, steps.read(held)
+        image = steps.read(held)
     except ImageError as error:
-        return photo, _Bad(photo, error)
+        return _Bad(photo, error)
+    return _Taken(held, image, perf_counter() - start)
 
 
-def _with_image(result: Result, photo: ImageSource, image: DecodedImage) -> Result:
-    with suppress(AttributeError):  # a result of a user's own need not keep its photo
-        result.image = remember(photo, image)  # type: ignore[attr-defined]
+def _with_image(result: Result, photo: ImageSource, image: DecodedImage, seconds: float) -> Result:
+    height, width = image.drafted_from or image.pixels.shape[:2]
+    _set(result, "image", remember(photo, image))
+    _set(result, "image_size", (width, height))
+    speed = getattr(result, "speed", None)
+    if isinstance(speed, Speed):
+        _set(result, "speed", speed._replace(read=1000 * seconds))
     return result
+
+
+def _set(result: object, name: str, value: object) -> None:
+    """Say something of a result; one of a user's own need not keep it."""
+    with suppress(AttributeError):
+        setattr(result, name, value)
 
 
 def _settled(

@@ -228,10 +228,12 @@ class RecentPixels:
 
     Args:
         most: Bytes of pixels that are held.
+        at_least: Frames that are held, however large they are.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, at_least: int = 1) -> None:
         self._most = most
+        self._at_least = at_least
         self._held: deque[npt.NDArray[np.uint8]] = deque()
         self._bytes = 0
         self._lock = Lock()
@@ -241,7 +243,7 @@ class RecentPixels:
         with self._lock:
             self._held.append(pixels)
             self._bytes += pixels.nbytes
-            while self._bytes > self._most and len(self._held) > 1:
+            while self._bytes > self._most and len(self._held) > self._at_least:
                 self._bytes -= self._held.popleft().nbytes
         return weakref.ref(pixels)
 

@@ -65,7 +65,7 @@ def expand_sources(
     Args:
         source: Photos, folders, globs, videos, or a sequence or iterator of them.
         failed: Makes what stands in the place of a part that does not give its photos, of the part
-            and the error; without it the error is raised.
+            and the error, and in the place of a damaged frame; without it the error is raised.
 
     Raises:
         ImageError: A folder or glob holds neither image nor video, or a video cannot be read.
@@ -75,7 +75,7 @@ def expand_sources(
         if is_single(source):
             yield cast("ImageSource", source)
         elif video.is_video(source):
-            yield from video.decode_video(_name(cast("str", source)))
+            yield from video.decode_video(_name(cast("str", source)), failed=failed)
         else:
             for part in _parts(source):
                 yield from expand_sources(part, failed=failed)
@@ -90,7 +90,7 @@ def count(source: object) -> int | None:
     if is_single(source):
         return 1
     if video.is_video(source):
-        return None
+        return video.frame_count(_name(cast("str", source)))
     if isinstance(source, (str, os.PathLike)):
         files, _ = _listed(_name(source))
         return count(files) if files else 1  # the error

@@ -5,24 +5,38 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .._lazy import require
-from ..errors import ImageError
+from ..errors import ExtraRequired, ImageError
+from ..runtime.machine import workers
 from .budget import check_bytes
 from .jpeg import TURNED
 from .read import DecodedImage, RecentPixels
 
-__all__ = ["SUFFIXES", "VideoFrame", "decode_video", "frames", "is_video"]
+__all__ = [
+    "SUFFIXES",
+    "VideoFormat",
+    "VideoFrame",
+    "decode_video",
+    "frame_count",
+    "frames",
+    "is_video",
+    "opened",
+    "start_of",
+    "video_format",
+]
 
 Source: TypeAlias = "str | os.PathLike[str] | int"
+Failed = TypeVar("Failed")
 
 SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
@@ -45,7 +59,12 @@ _ORIENTATIONS = {
 }
 """EXIF orientations by the signs of a display matrix: where x and y of a pixel go."""
 
-_recent = RecentPixels(64 << 20)
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+
+_recent = RecentPixels(64 << 20, at_least=workers() + 4)
+"""Pixels of the last frames: as many as are read ahead of the one whose result is drawn."""
+
+_USUAL_RATE = Fraction(25)  # of a video that does not say its own
 
 _CAMERAS = {
     "linux": ("v4l2", "/dev/video{}"),
@@ -62,20 +81,44 @@ def is_video(source: object) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and os.path.isfile(name)  # noqa: PTH113
 
 
+class VideoFormat(NamedTuple):
+    """What a video is like, but for its size.
+
+    Attributes:
+        rate: Frames a second, on average.
+        time_base: The unit of its times, in seconds.
+        aspect: Width of a pixel over its height, of frames that are upright.
+    """
+
+    rate: Fraction
+    time_base: Fraction
+    aspect: Fraction
+
+
 class VideoFrame:
     """A frame of a video file, which a result holds in place of its pixels.
 
     Attributes:
         name: Name of the frame, `clip.mp4#0` and so on.
+        path: The video file.
+        index: Number of the frame, from 0.
+        time: When it is shown, in seconds from the start of the video; None where the file does not
+            say.
     """
 
     def __init__(
-        self, path: str, index: int, time: int | None, pixels: npt.NDArray[np.uint8]
+        self,
+        path: str,
+        index: int,
+        pts: int | None,
+        time: Fraction | None,
+        pixels: npt.NDArray[np.uint8],
     ) -> None:
         self.name = f"{path}#{index}"
-        self._path = path
-        self._index = index
-        self._time = time
+        self.path = path
+        self.index = index
+        self.time = time
+        self._pts = pts
         self._pixels: weakref.ref[npt.NDArray[np.uint8]] | None = _recent.add(pixels)
 
     def decode(self) -> DecodedImage:
@@ -95,17 +138,17 @@ class VideoFrame:
         return self.decode().rgb
 
     def _read(self) -> npt.NDArray[np.uint8]:
-        with _opened(self._path, self._path) as container:
-            if self._time is not None:
-                container.seek(self._time, stream=container.streams.video[0])
-                for frame in container.decode(video=0):
-                    if frame.pts == self._time:
+        if self._pts is not None:
+            with opened(self.path) as container:
+                container.seek(self._pts, stream=container.streams.video[0])
+                for frame in _readable(container):
+                    if frame.pts == self._pts:
                         return _pixels(frame, "rgb24")
-                    if frame.pts is None or frame.pts > self._time:
+                    if frame.pts is None or frame.pts > self._pts:
                         break
-        with _opened(self._path, self._path) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index == self._index:
+        with opened(self.path) as container:
+            for index, frame in enumerate(_readable(container)):
+                if index == self.index:
                     return _pixels(frame, "rgb24")
         msg = f"{self.name!r} is not there any more"
         raise ImageError(msg)
@@ -133,27 +176,100 @@ def frames(source: Source) -> Generator[npt.NDArray[np.uint8], None, None]:
             yield frame.pixels
 
 
-def decode_video(source: Source) -> Generator[DecodedImage, None, None]:
-    """Frames with their names, `clip.mp4#0` and so on; raises as `frames` does."""
-    return _decoded(source, "rgb24")
+def decode_video(
+    source: Source, *, failed: Callable[[Any, Exception], Failed] | None = None
+) -> Generator[DecodedImage | Failed, None, None]:
+    """Frames with their names, `clip.mp4#0` and so on.
+
+    Args:
+        source: As for `frames`.
+        failed: Makes what stands in the place of a frame that is damaged, of the source and the
+            error, and those after it are read; without it the error is raised.
+
+    Raises:
+        ExtraRequired: PyAV is not installed.
+        ImageError: The video cannot be opened, or is damaged.
+    """
+    return _decoded(source, "rgb24", failed)
 
 
-def _decoded(source: Source, layout: str) -> Generator[DecodedImage, None, None]:
-    name = f"camera {source}" if isinstance(source, int) else os.fsdecode(os.fspath(source))
-    with _opened(source, name) as container:
-        for index, frame in enumerate(container.decode(video=0)):
+def frame_count(source: str | os.PathLike[str]) -> int | None:
+    """Return how many frames a video file says that it has, if it says so."""
+    with suppress(ImageError, ExtraRequired), opened(source) as container:
+        count: int = container.streams.video[0].frames
+        return count or None
+    return None
+
+
+def video_format(source: Source) -> VideoFormat:
+    """Return what a video is like; raises as `frames` does."""
+    with opened(source) as container:
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        first = next(_readable(container), None)
+        if first is not None and _orientation_of(first) in _SIDEWAYS:
+            aspect = 1 / aspect
+        return VideoFormat(Fraction(rate), Fraction(stream.time_base), Fraction(aspect))
+
+
+def start_of(container: Any, stream: Any) -> int:
+    """Return when a container starts, in the unit of a stream: what is shown as 0:00."""
+    start = Fraction(container.start_time or 0, 1_000_000)  # FFmpeg's unit of containers
+    return round(start / Fraction(stream.time_base))
+
+
+def _decoded(
+    source: Source, layout: str, failed: Callable[[Any, Exception], Failed] | None = None
+) -> Generator[Any, None, None]:
+    name = _name(source)
+    index = 0
+    with opened(source) as container:
+        stream = container.streams.video[0]
+        start = start_of(container, stream)
+        for frame in _frames(container):
+            if isinstance(frame, Exception):
+                after = f"after frame {index - 1}" if index else "at its start"
+                error = ImageError(f"video {name!r} cannot be read {after}: {frame}")
+                if failed is None:
+                    raise error from frame
+                yield failed(source, error)
+                continue
             pixels = _pixels(frame, layout)
-            is_file = layout == "rgb24" and not isinstance(source, int)
-            kept = VideoFrame(name, index, frame.pts, pixels) if is_file else None
+            kept = None
+            if layout == "rgb24" and not isinstance(source, int):
+                shown = None if frame.pts is None else (frame.pts - start) * stream.time_base
+                kept = VideoFrame(name, index, frame.pts, shown, pixels)
             yield DecodedImage(pixels, layout == "bgr24", f"{name}#{index}", kept=kept)
+            index += 1
+
+
+def _frames(container: Any) -> Iterator[Any]:
+    """The frames of a container, and errors in the place of those that are damaged."""
+    damaged = require("av", "videos need PyAV", extra="video").error.InvalidDataError
+    for packet in container.demux(video=0):
+        try:
+            frames = packet.decode()
+        except damaged as error:
+            yield error
+        else:
+            yield from frames
+
+
+def _readable(container: Any) -> Iterator[Any]:
+    return (frame for frame in _frames(container) if not isinstance(frame, Exception))
 
 
 def _pixels(frame: Any, layout: str) -> npt.NDArray[np.uint8]:
     """The frame upright, in the colors that its tags say."""
     pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format=layout)
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    orientation = _orientation(bytes(matrix)) if matrix is not None else 1
+    orientation = _orientation_of(frame)
     return TURNED[orientation](pixels) if orientation in TURNED else pixels
+
+
+def _orientation_of(frame: Any) -> int:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return _orientation(bytes(matrix)) if matrix is not None else 1
 
 
 def _orientation(matrix: bytes) -> int:
@@ -170,8 +286,14 @@ def _sign(number: int) -> int:
     return (number > 0) - (number < 0)
 
 
+def _name(source: Source) -> str:
+    return f"camera {source}" if isinstance(source, int) else os.fsdecode(os.fspath(source))
+
+
 @contextmanager
-def _opened(source: Source, name: str) -> Iterator[Any]:
+def opened(source: Source) -> Iterator[Any]:
+    """Open a video as a container of PyAV's, and close it; raises as `frames` does."""
+    name = _name(source)
     av = require("av", "videos need PyAV", extra="video")
     try:
         with _open(av, source) as container:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from abc import ABC, abstractmethod
@@ -16,15 +17,19 @@ import numpy.typing as npt
 
 from ..enums import ModelTaskType, Task
 from ..errors import FuriosaModelsError
+from ..images.profile import color_profile
 from ..images.read import DecodedImage, KeptPhoto, read_image
+from ..progress import in_notebook
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
+    from ..images.pipeline import Speed
+
 __all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
 
 Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path | KeptPhoto | PILImage"
-"""A photo to draw on: decoded, (h, w, 3) uint8 RGB, a file, or what gives it again."""
+"""A photo to draw on: decoded, (h, w, 3) uint8 RGB or (h, w) gray, a file, what gives it again."""
 
 THRESHOLD_ALIASES = MappingProxyType(
     {
@@ -44,22 +49,27 @@ class Result(ABC):
 
     Attributes:
         image: The photo, where it is known (`predict` sets it).
+        image_size: Its width and height in pixels, likewise.
+        speed: How long each stage of the prediction took, likewise.
     """
 
     __slots__ = ()
 
     image: Photo | None
+    image_size: tuple[int, int] | None = None
+    speed: Speed | None = None
 
     @abstractmethod
     def plot(self, image: Photo | None = None) -> PILImage:
         """The photo with the result drawn on it.
 
         Args:
-            image: The photo: a file, decoded, or (h, w, 3) uint8 RGB; the one that `predict`
-                saw where it is left out.
+            image: The photo: a file, decoded, (h, w, 3) uint8 RGB, or (h, w) uint8 gray; the one
+                that `predict` saw where it is left out.
 
         Raises:
             FuriosaModelsError: There is no photo to draw on.
+            ImageError: The photo cannot be read, or is an array of another form.
         """
 
     @abstractmethod
@@ -91,6 +101,9 @@ class Result(ABC):
     def save(self, path: str | Path) -> Path:
         """Write the annotated photo, or JSON where the name ends in `.json`; return the path.
 
+        The picture is upright, keeps the photo's color profile, and nothing else of its EXIF: it
+        says neither where nor with what the photo was taken.
+
         Raises:
             FuriosaModelsError: The path is that of the photo itself, or cannot be written.
             ValueError: The name ends in no format of pictures.
@@ -103,11 +116,39 @@ class Result(ABC):
             if path.suffix.lower() == ".json":
                 path.write_text(self.to_json(indent=2) + "\n", encoding="utf-8")
             else:
-                path.write_bytes(_encoded(self.plot(), path))
+                path.write_bytes(_encoded(self.plot(), path, color_profile(self.image)))
         except OSError as error:
             msg = f"{path} cannot be written: {error.strerror or error}"
             raise FuriosaModelsError(msg) from error
         return path
+
+    def show(self) -> None:
+        """Show the annotated photo: in a notebook beneath the cell, else in a window.
+
+        Raises:
+            FuriosaModelsError: There is no photo to draw on, or no viewer of pictures.
+        """
+        picture = self.plot()
+        if in_notebook():
+            importlib.import_module("IPython.display").display(self)
+            return
+        from PIL import ImageShow
+
+        if not ImageShow.show(picture):
+            msg = "no viewer of pictures was found: write the picture with save(path)"
+            raise FuriosaModelsError(msg)
+
+    def _repr_html_(self) -> str:
+        """The picture and a table, for notebooks."""
+        from .notebook import picture_and_table
+
+        picture = note = None
+        if self.image is not None:
+            try:
+                picture = self.plot()
+            except FuriosaModelsError as error:  # the photo has gone; what was found has not
+                note = str(error)
+        return picture_and_table(repr(self), picture, self.to_dict(), note)
 
     def _photo(self, image: Photo | None) -> npt.NDArray[np.uint8]:
         """Pixels to draw on."""
@@ -118,7 +159,7 @@ class Result(ABC):
             )
             raise FuriosaModelsError(msg)
         if isinstance(image, np.ndarray):
-            return image
+            return read_image(image, color="rgb").rgb  # a gray one has a color to draw in, too
         if isinstance(image, DecodedImage):
             return _whole(image)
         if isinstance(image, KeptPhoto):
@@ -126,7 +167,17 @@ class Result(ABC):
         return read_image(image).rgb
 
 
-def _encoded(picture: PILImage, path: Path) -> bytes:
+_QUALITY = MappingProxyType(
+    {
+        "JPEG": {"quality": 92, "subsampling": 0},  # colored letters blur at half the resolution
+        "WEBP": {"quality": 90},
+        "AVIF": {"quality": 85},
+    }
+)
+_WITH_PROFILE = frozenset({"AVIF", "JPEG", "PNG", "TIFF", "WEBP"})
+
+
+def _encoded(picture: PILImage, path: Path, profile: bytes | None) -> bytes:
     """A picture in the format that the name of its file says."""
     from PIL import Image
 
@@ -135,7 +186,10 @@ def _encoded(picture: PILImage, path: Path) -> bytes:
         msg = f"{path}: {path.suffix!r} is no format of pictures: end it in .jpg, .png or .webp"
         raise ValueError(msg)
     buffer = io.BytesIO()
-    picture.save(buffer, format=format)
+    options: dict[str, Any] = dict(_QUALITY.get(format, {}))
+    if profile is not None and format in _WITH_PROFILE:
+        options["icc_profile"] = profile
+    picture.save(buffer, format=format, **options)
     return buffer.getvalue()
 
 
@@ -179,11 +233,6 @@ class ArrayResult(Result, Sequence[Item]):
         return list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]  # holds arrays
-
-    def _repr_png_(self) -> bytes | None:
-        from .draw import to_png
-
-        return None if self.image is None else to_png(self.plot())
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class Classification(Result, str):
         scores: (k,) float32, between 0 and 1; NaN where the network gives just a class.
         labels: Name of each class.
         image: The photo, where it is known (`predict` sets it).
+        image_size: Its width and height in pixels, likewise.
+        speed: How long each stage of the prediction took, likewise.
     """
 
     class_ids: npt.NDArray[np.int64]
@@ -120,16 +122,6 @@ class Classification(Result, str):
             {"label": c.label, "index": c.index, "score": c.score if c.is_scored else None}
             for c in self.top
         ]
-
-    def _repr_html_(self) -> str:
-        import html  # for notebooks only
-
-        rows = "".join(
-            f"<tr><td>{html.escape(c.label)}</td><td>{f'{c.score:.3f}' if c.is_scored else ''}"
-            "</td></tr>"
-            for c in self.top
-        )
-        return f"<table><tr><th>label</th><th>score</th></tr>{rows}</table>"
 
 
 class ClassificationTask(VisionTask[Classification]):

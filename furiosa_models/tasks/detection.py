@@ -73,9 +73,11 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         class_ids: (n,) int64.
         names: Table of labels by class id.
         image: The photo, where it is known (`predict` sets it).
+        image_size: Its width and height in pixels, likewise.
+        speed: How long each stage of the prediction took, likewise.
     """
 
-    __slots__ = ("boxes", "class_ids", "image", "names", "scores")
+    __slots__ = ("boxes", "class_ids", "image", "image_size", "names", "scores", "speed")
 
     def __init__(
         self,
@@ -90,6 +92,8 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         self.class_ids = class_ids
         self.names = names
         self.image = image
+        self.image_size = None
+        self.speed = None
 
     @property
     def labels(self) -> list[str]:
@@ -104,8 +108,10 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         self, index: int | slice | npt.NDArray[Any]
     ) -> ObjectDetectionResult | Detections:
         if isinstance(index, (slice, np.ndarray)):
-            part = self.boxes[index], self.scores[index], self.class_ids[index]
-            return Detections(*part, self.names, self.image)
+            columns = self.boxes[index], self.scores[index], self.class_ids[index]
+            part = Detections(*columns, self.names, self.image)
+            part.image_size, part.speed = self.image_size, self.speed
+            return part
         class_id = int(self.class_ids[index])
         box = LtrbBoundingBox(*self.boxes[index].tolist())
         return ObjectDetectionResult(
@@ -132,8 +138,8 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         for item in reversed(items):  # the best on top
             canvas.box(list(item.boundingbox), class_color(item.index))
         for item in items:  # the best has the first choice of a place
-            text = f"{item.label} {item.score:.2f}"
-            canvas.label(list(item.boundingbox), text, class_color(item.index))
+            score = f" {item.score:.2f}"
+            canvas.label(list(item.boundingbox), item.label, class_color(item.index), end=score)
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:

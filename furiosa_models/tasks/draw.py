@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,12 +13,14 @@ from PIL import Image, ImageDraw
 
 from .fonts import fitting
 
-__all__ = ["Canvas", "class_color", "to_png"]
+__all__ = ["Canvas", "class_color"]
 
 _GOLDEN_RATIO = 0.618034
 _PADDING = 3
 _STEPS = 16  # how many lines away from its box a label may go
 _CROWD = 100  # texts in one picture, from which on none is moved
+_BRIGHT = 140  # luma of a background from which on letters are black
+_LEFT_OUT = "..."  # what stands for letters that there is no room for
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 _MIDDLE, _LEFT, _RIGHT = (250, 210, 40), (255, 110, 60), (60, 150, 255)
@@ -33,13 +34,6 @@ def class_color(class_id: int) -> _Rgb:
     hue = (class_id * _GOLDEN_RATIO) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
     return int(red * 255), int(green * 255), int(blue * 255)
-
-
-def to_png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file's bytes."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +57,17 @@ class Canvas:
         """Draw the outline of a box, cut to the picture."""
         self.draw.rectangle(_drawable(box, self.picture.size), outline=color, width=self.width)
 
-    def label(self, box: list[float], text: str, color: _Rgb) -> None:
-        """Write a text at a box where it hides no other: above it, in it, or below it."""
-        left, top, right, bottom = _drawable(box, self.picture.size)
-        text = " ".join(text.splitlines())
+    def label(self, box: list[float], text: str, color: _Rgb, *, end: str = "") -> None:
+        """Write a text at a box where it hides no other: above it, in it, or below it.
+
+        Args:
+            box: The box.
+            text: The text; where it is wider than the picture its end is left out.
+            color: Color of its background.
+            end: What follows it, and is written in any case.
+        """
+        left, top, right, bottom = own = _drawable(box, self.picture.size)
+        text = self._cut(text, end)
         width, height = self._size(text)
         places = [
             (left, top - height),
@@ -82,13 +83,21 @@ class Canvas:
         if len(self.taken) > _CROWD:  # no place is free, and looking for one takes long
             x, y = inside[0]
         else:
-            x, y = min(inside, key=lambda place: self._covered((*place, width, height)))
+            # a tiny box is seen, too: its label goes where it does not hide it
+            x, y = min(
+                inside,
+                key=lambda place: (
+                    self._covered((*place, width, height)),
+                    _hides((*place, width, height), own),
+                ),
+            )
         self._write(x, y, text, color)
 
     def lines(self, lines: Sequence[tuple[str, _Rgb]]) -> None:
         """Write lines of text from the upper left corner down, as many as there is room for."""
         y = 0.0
-        for text, color in lines:
+        for line, color in lines:
+            text = self._cut(line)
             _, height = self._size(text)
             if y and y + height > self.picture.height:
                 break
@@ -102,9 +111,24 @@ class Canvas:
         _, top, _, _ = self.draw.textbbox((0, 0), "Ag", font=font)
         x, y = int(x), int(y)  # whole pixels: labels line up
         self.draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
-        ink = _BLACK if sum(color) > 380 else _WHITE
+        ink = _BLACK if _luma(color) > _BRIGHT else _WHITE
         self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=font)
         self.taken.append((x, y, width, height))
+
+    def _cut(self, text: str, end: str = "") -> str:
+        """The text in one line, and as much of it as there is room for beside its end."""
+        room = self.picture.width
+        text = " ".join(text.splitlines())
+        if len(text) <= room and self._size(text + end)[0] <= room:
+            return text + end
+        fewest, most = 0, min(len(text), room)  # letters; each is a pixel wide, or more
+        while fewest < most:
+            middle = (fewest + most + 1) // 2
+            if self._size(f"{text[:middle]}{_LEFT_OUT}{end}")[0] <= room:
+                fewest = middle
+            else:
+                most = middle - 1
+        return f"{text[:fewest].rstrip()}{_LEFT_OUT}{end}"
 
     def _size(self, text: str) -> tuple[int, int]:
         """Width and height of a text with its background: the height of all letters."""
@@ -160,6 +184,21 @@ def _side(a: int, b: int) -> _Rgb:
     if 0 in (a, b) or a % 2 != b % 2:
         return _MIDDLE
     return _LEFT if a % 2 else _RIGHT
+
+
+def _luma(color: _Rgb) -> float:
+    """How bright a color is to the eye: green more than red, red more than blue."""
+    red, green, blue = color
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def _hides(rect: _Rect, box: Sequence[float]) -> bool:
+    """Whether a text would hide most of a box."""
+    x, y, width, height = rect
+    left, top, right, bottom = box
+    across = min(x + width, right + 1) - max(x, left)
+    down = min(y + height, bottom + 1) - max(y, top)
+    return max(0, across) * max(0, down) > (right + 1 - left) * (bottom + 1 - top) / 2
 
 
 def _drawable(box: list[float], size: tuple[int, int]) -> list[float]:

@@ -101,9 +101,11 @@ class Poses(ArrayResult[PoseEstimationResult]):
         keypoints: (n, 17, 3) float32; x and y in pixels of the photo, confidence between 0 and 1;
             in the order of `KEYPOINT_NAMES`.
         image: The photo, where it is known (`predict` sets it).
+        image_size: Its width and height in pixels, likewise.
+        speed: How long each stage of the prediction took, likewise.
     """
 
-    __slots__ = ("boxes", "image", "keypoints", "scores")
+    __slots__ = ("boxes", "image", "image_size", "keypoints", "scores", "speed")
 
     def __init__(
         self,
@@ -116,15 +118,19 @@ class Poses(ArrayResult[PoseEstimationResult]):
         self.scores = scores
         self.keypoints = keypoints
         self.image = image
+        self.image_size = None
+        self.speed = None
 
     @overload
     def __getitem__(self, index: int) -> PoseEstimationResult: ...
     @overload
-    def __getitem__(self, index: slice) -> Poses: ...
-    def __getitem__(self, index: int | slice) -> PoseEstimationResult | Poses:
-        if isinstance(index, slice):
-            part = self.boxes[index], self.scores[index], self.keypoints[index]
-            return Poses(*part, self.image)
+    def __getitem__(self, index: slice | npt.NDArray[Any]) -> Poses: ...
+    def __getitem__(self, index: int | slice | npt.NDArray[Any]) -> PoseEstimationResult | Poses:
+        if isinstance(index, (slice, np.ndarray)):
+            columns = self.boxes[index], self.scores[index], self.keypoints[index]
+            part = Poses(*columns, self.image)
+            part.image_size, part.speed = self.image_size, self.speed
+            return part
         points = [Keypoint(*point) for point in self.keypoints[index].tolist()]
         return PoseEstimationResult(self.boxes[index].tolist(), float(self.scores[index]), *points)
 

@@ -58,3 +58,12 @@ def test_a_word_for_a_task_lists_its_models() -> None:
     assert list_models("*pose*") == ["YOLOv7w6Pose"]
     assert list_models("juggle") == []
     assert list_models("detect", task="pose") == []
+
+
+def test_a_notebook_shows_the_models_as_a_table() -> None:
+    names = list_models("detect")
+    assert names == [*names]
+    page = names._repr_html_()
+    assert page.count("<tr>") == len(names) + 1
+    assert "<th>name</th><th>task</th><th>summary</th><th>weights</th>" in page
+    assert all(f"<td>{name}</td>" in page for name in names)

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from PIL import Image
 
+from furiosa_models import Detector
 from furiosa_models.errors import ArtifactNotFound, ShapeError
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.spec import ImageContext
@@ -278,3 +280,37 @@ def test_a_users_subclass_has_the_weights_of_its_base() -> None:
 def test_models_can_be_pickled() -> None:
     copy = pickle.loads(pickle.dumps(SSDMobileNet(weights="random", postprocessor_type="python")))
     assert (copy.weights, copy.platform) == ("random", Platform.PYTHON)
+
+
+def test_names_are_labels_by_class_id() -> None:
+    model = SSDMobileNet(weights="random")
+    assert model.names[1] == model.labels[1]
+    assert list(model.names.values()) == list(model.labels)
+
+
+def test_a_result_says_how_large_its_photo_is_and_how_long_it_took(photos: list[Path]) -> None:
+    model = SSDMobileNet(weights="random")
+    with Image.open(photos[0]) as photo:
+        size = photo.size
+    one = model(photos[0], device="cpu", score_threshold=0.9)
+    many = model(photos[:2], device="cpu", score_threshold=0.9, batch_size=2)
+    live = list(model.predict(iter(photos[:1]), stream=True, device="cpu"))
+    drafted = EfficientNetLite0(weights="random")(photos[0], draft=True, device="cpu")
+    for result in (one, many[0], live[0], drafted):
+        assert result.image_size == size
+        assert result.speed is not None
+        assert all(stage > 0 for stage in result.speed)
+        assert result.speed.total == pytest.approx(sum(result.speed))
+    pixels = model(np.zeros((20, 30, 3), np.uint8), device="cpu")
+    assert pixels.image_size == (30, 20)
+
+
+def test_a_notebook_shows_what_a_model_is_and_fetches_nothing(tmp_path: Path) -> None:
+    page = SSDMobileNet()._repr_html_()
+    for part in ("object_detection", "300 x 300", "91", "published"):
+        assert part in page
+    bad = tmp_path / "<b>.onnx"
+    bad.write_bytes(b"no graph")
+    page = Detector(bad)._repr_html_()
+    assert "<b>.onnx" not in page
+    assert "problem" in page

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from furiosa_models.cli.predict_ import _shows_progress, command
+from furiosa_models.images.video import decode_video
+from furiosa_models.images.video_writer import VideoWriter
 
 OPTIONS = ["--weights=random", "--score-threshold=0.9", "--device=cpu"]
 
@@ -53,10 +56,122 @@ def test_a_folder_with_a_bad_photo_gives_the_others_and_fails(folder: Path) -> N
     assert printed == [str(folder / "a.png"), str(folder / "c.jpg")]
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_video_gives_one_annotated_video_and_its_results(
+    folder: Path, clip: Path, tmp_path: Path
+) -> None:
+    (folder / "b.png").unlink()
+    out = tmp_path / "out"
+    result = run(folder, "-o", out, "--score-threshold=0.0")
+    assert result.exit_code == 0, result.output
+    assert names(out) == ["a.jpg", "a.json", "c.jpg", "c.json", "clip.json", "clip.mp4"]
+    assert f"{clip}\n  3 frames\n  -> {out / 'clip.mp4'}\n  -> {out / 'clip.json'}" in result.stdout
+    assert f"{clip}#" not in result.stdout
+    drawn = [image.rgb for image in decode_video(out / "clip.mp4")]
+    assert [pixels.shape for pixels in drawn] == [(48, 64, 3)] * 3
+    document = json.loads((out / "clip.json").read_text())
+    assert document["video"] == str(clip)
+    assert [(row["index"], row["time"]) for row in document["frames"]] == [
+        (0, 0.0),
+        (1, 0.04),
+        (2, 0.08),
+    ]
+    kept: list[Any] = [image.kept for image in decode_video(out / "clip.mp4")]
+    assert [frame.time for frame in kept] == [Fraction(i, 25) for i in range(3)]
+
+
+def test_results_are_drawn_onto_the_video(folder: Path, clip: Path, tmp_path: Path) -> None:
+    del folder
+    arguments = ["efficientnet-lite0", str(clip), "--weights=random", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(command, [*arguments, "--device=cpu", "--json"])
+    assert result.exit_code == 0, result.output
+    photos = json.loads(result.stdout)["photos"]
+    assert [photo["time"] for photo in photos] == [0.0, 0.04, 0.08]
+    assert [photo["image_size"] for photo in photos] == [[64, 48]] * 3
+    files = [str(tmp_path / "out" / name) for name in ("clip.mp4", "clip.json")]
+    assert [photo["files"] for photo in photos] == [files] * 3
+    frames = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]
+    assert [frame["results"] for frame in frames] == [photo["results"] for photo in photos]
+    for image in decode_video(tmp_path / "out" / "clip.mp4"):
+        assert image.rgb.max() > 150  # the clip is black
+
+
+def test_no_video_takes_the_place_of_another(folder: Path, clip: Path, tmp_path: Path) -> None:
+    before = clip.read_bytes()
+    other = tmp_path / "other" / "clip.mp4"
+    other.parent.mkdir()
+    other.write_bytes(before)
+    result = run(clip, other, clip, "-o", folder)
+    assert result.exit_code == 0, result.output
+    made = {name for name in names(folder) if name.startswith("clip")}
+    expected = {f"clip-{i}{suffix}" for i in (2, 3, 4) for suffix in (".mp4", ".json")}
+    assert made == {"clip.mp4", *expected}
+    assert clip.read_bytes() == before
+    sources = [json.loads((folder / f"clip-{i}.json").read_text())["video"] for i in (2, 3, 4)]
+    assert sources == [str(clip), str(other), str(clip)]
+    assert run(clip, "-o", folder, "--overwrite").exit_code == 0
+    assert clip.read_bytes() == before
+    assert {name for name in names(folder) if name.startswith("clip")} == made
+
+
+def test_what_is_interrupted_leaves_no_video(
+    folder: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del folder
+    out = tmp_path / "out"
+    assert run(clip, "-o", out).exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    write = VideoWriter.write
+    seen: list[object] = []
+
+    def interrupted(self: VideoWriter, picture: Any, **options: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(picture)
+        write(self, picture, **options)
+        assert len(names(out)) > 2
+
+    monkeypatch.setattr(VideoWriter, "write", interrupted)
+    for arguments in ((), ("--overwrite",)):
+        seen.clear()
+        result = run(clip, "-o", out, *arguments)
+        assert result.exit_code != 0
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_damaged_video_is_reported_and_its_other_frames_are_written(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    noise = np.random.default_rng(0)
+    with VideoWriter(clip, rate=25) as writer:
+        for _ in range(30):
+            writer.write(noise.integers(0, 255, (48, 64, 3), np.uint8))
+    data = bytearray(clip.read_bytes())
+    start = data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2
+    data[start : start + 6000] = noise.integers(0, 255, 6000, np.uint8).tobytes()
+    clip.write_bytes(data)
+    result = run(clip, "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["errors"]
+    assert "cannot be read after frame" in document["errors"][0]["error"]
+    written = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]
+    assert 15 < len(written) == len(document["photos"]) < 30
+    assert len(list(decode_video(tmp_path / "out" / "clip.mp4"))) == len(written)
+
+
+def test_frames_go_with_a_folder(clip: Path) -> None:
+    result = run(clip, "--frames")
+    assert result.exit_code == 2
+    assert "--frames goes with --output" in result.stderr
+
+
 def test_a_video_among_photos_gives_its_frames(folder: Path, clip: Path, tmp_path: Path) -> None:
     (folder / "b.png").unlink()
     out = tmp_path / "out"
-    result = run(folder, "--json", "-o", out)
+    result = run(folder, "--json", "--frames", "-o", out)
     assert result.exit_code == 0, result.output
     photos = json.loads(result.stdout)["photos"]
     frames = [f"{clip}#{i}" for i in range(3)]
@@ -107,5 +222,5 @@ def test_a_bar_does_not_mix_with_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: bool(on_terminal))
-    assert _shows_progress((str(folder),), as_json=as_json) == shown
-    assert not _shows_progress((str(folder / "a.png"),), as_json=True)
+    assert _shows_progress((str(folder),), silent=bool(as_json)) == shown
+    assert not _shows_progress((str(folder / "a.png"),), silent=True)

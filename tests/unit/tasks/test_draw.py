@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from furiosa_models.errors import ImageError
 from furiosa_models.tasks import Classification, Detections, Poses
 from furiosa_models.tasks.draw import Canvas, class_color
 
@@ -71,10 +72,62 @@ def test_labels_stay_in_the_picture(box: list[float]) -> None:
     assert 0 <= y <= y + height <= 240
 
 
-def test_a_label_that_is_longer_than_the_picture_begins_in_it() -> None:
+def test_a_long_name_is_cut_and_its_score_is_written() -> None:
     canvas = Canvas.of(GRAY)
-    canvas.label([200, 100, 300, 200], "a very long label " * 8, (255, 0, 0))
-    assert canvas.taken[0][0] == 0
+    canvas.label([200, 100, 300, 200], "a very long label " * 8, (255, 0, 0), end=" 0.75")
+    ((x, _, width, _),) = canvas.taken
+    assert 0 <= x <= x + width <= 320
+    text = canvas._cut("a very long label " * 8, " 0.75")
+    assert text.startswith("a very long label a very")
+    assert text.endswith("... 0.75")
+    assert canvas._cut("short\nname", " 0.75") == "short name 0.75"
+
+
+def test_lines_that_are_too_long_are_cut() -> None:
+    canvas = Canvas.of(GRAY)
+    canvas.lines([("many words " * 20, (255, 0, 0)), ("", (0, 255, 0))])
+    assert [width <= 320 for _, _, width, _ in canvas.taken] == [True, True]
+
+
+@pytest.mark.parametrize("box", [[0, 0, 3, 3], [317, 0, 320, 3], [100, 0, 103, 2]])
+def test_a_tiny_box_is_not_hidden_by_its_own_label(box: list[float]) -> None:
+    found = Detections(
+        np.array([box], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), ["fly"]
+    )
+    canvas = Canvas.of(GRAY)
+    canvas.label(box, "fly", class_color(0), end=" 1.00")
+    ((_, y, _, _),) = canvas.taken
+    assert y >= box[3] - 1
+    assert tuple(np.asarray(found.plot(GRAY))[0, int(min(box[0], 319))]) == class_color(0)
+
+
+@pytest.mark.parametrize("class_id", range(40))
+def test_letters_stand_out_from_their_background(class_id: int) -> None:
+    color = class_color(class_id)
+    canvas = Canvas.of(GRAY)
+    canvas.label([10, 50, 200, 200], "text", color)
+    x, y, width, height = (int(part) for part in canvas.taken[0])
+    drawn = np.asarray(canvas.picture)[y : y + height, x : x + width].astype(float)
+    luma = drawn @ (0.299, 0.587, 0.114)
+    assert np.ptp(luma) > 110
+
+
+@pytest.mark.parametrize("shape", [(240, 320), (240, 320, 1)])
+def test_a_gray_photo_is_drawn_on_in_color(shape: tuple[int, ...]) -> None:
+    found = Detections(
+        np.array([[20, 40, 90, 90]], np.float32), np.ones(1, np.float32), np.zeros(1, int), ["cat"]
+    )
+    picture = found.plot(np.full(shape, 128, np.uint8))
+    assert picture.mode == "RGB"
+    assert picture.getpixel((50, 40)) == class_color(0)
+
+
+def test_an_array_that_is_no_photo_is_refused() -> None:
+    found = Detections(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int), ["cat"]
+    )
+    with pytest.raises(ImageError, match=r"must be uint8 of shape \(h, w, 3\)"):
+        found.plot(np.zeros((4, 4, 3), np.float32))
 
 
 def test_people_have_boxes_skeletons_and_scores() -> None:

@@ -112,13 +112,22 @@ def test_keypoints_anywhere_can_be_drawn() -> None:
 
 def test_save_and_notebooks(tmp_path: object) -> None:
     found = make()
-    assert found._repr_png_() is None
+    assert "<img" not in found._repr_html_()
     with pytest.raises(FuriosaModelsError, match=r"plot\(image=...\)"):
         found.plot()
     found.image = PHOTO
-    png = found._repr_png_()
-    assert png is not None
-    assert png.startswith(b"\x89PNG")
+    page = found._repr_html_()
+    assert page.count("<img") == 1
+    assert "<th>score</th><th>box</th></tr>" in page
     path = found.save(f"{tmp_path}/people.json")
     assert json.loads(path.read_text()) == found.to_dict()
     assert found.save(f"{tmp_path}/people.png").stat().st_size > 0
+
+
+def test_a_mask_keeps_some_people() -> None:
+    found = make()
+    found.image_size = (160, 120)
+    kept = found[found.scores > 0.5]
+    assert isinstance(kept, Poses)
+    assert (len(kept), kept.image_size) == (int((found.scores > 0.5).sum()), (160, 120))
+    assert len(found[found.scores > 1]) == 0

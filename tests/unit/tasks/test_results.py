@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import pickle
+import re
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, ImageShow
+from PIL.Image import Image as PILImage
 
 from furiosa_models.errors import ExtraRequired, FuriosaModelsError
-from furiosa_models.images.read import read_image
+from furiosa_models.images.pipeline import Speed
+from furiosa_models.images.read import EncodedPhoto, read_image
 from furiosa_models.tasks import (
     Classification,
     Detections,
@@ -107,11 +116,162 @@ def test_save(photo: Path, tmp_path: Path) -> None:
     assert json.loads(found.save(tmp_path / "out.json").read_text()) == found.to_dict()
 
 
+def pictures(page: str) -> list[PILImage]:
+    """The pictures in a page of HTML."""
+    found = re.findall(r'<img [^>]*src="data:image/jpeg;base64,([^"]+)"/>', page)
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+def cells(page: str) -> list[list[str]]:
+    """The rows of the tables in a page of HTML, which is well-formed."""
+    root = ElementTree.fromstring(page)
+    return [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
+
+
+RGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_a_saved_picture_keeps_the_color_profile(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"photo{suffix}"
+    Image.new("RGB", (64, 48), (9, 9, 9)).save(path, icc_profile=RGB_PROFILE)
+    encoded = EncodedPhoto(path.read_bytes(), "photo")
+    with Image.open(path) as opened:
+        for number, photo in enumerate((path, encoded, opened)):
+            saved = make(photo).save(tmp_path / f"out{number}{suffix}")
+            with Image.open(saved) as picture:
+                assert picture.info["icc_profile"] == RGB_PROFILE
+    bare = make(path).save(tmp_path / "out.bmp")  # which has no room for it
+    with Image.open(bare) as picture:
+        assert picture.size == (64, 48)
+
+
+def test_a_profile_of_other_pixels_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.new("CMYK", (64, 48)).save(path, icc_profile=LAB_PROFILE)
+    with Image.open(make(path).save(tmp_path / "out.jpg")) as picture:
+        assert "icc_profile" not in picture.info
+    pixels = make()
+    pixels.image = np.zeros((48, 64, 3), np.uint8)
+    with Image.open(pixels.save(tmp_path / "array.jpg")) as picture:
+        assert "icc_profile" not in picture.info
+
+
+def test_a_saved_picture_is_upright_and_says_nothing_of_the_place(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    Image.new("RGB", (64, 48)).save(tmp_path / "photo.jpg", exif=exif)
+    with Image.open(make(tmp_path / "photo.jpg").save(tmp_path / "out.jpg")) as picture:
+        assert picture.size == (48, 64)
+        assert not picture.getexif()
+
+
+def test_saved_pictures_are_sharp(photo: Path, tmp_path: Path) -> None:
+    found = make(photo)
+    drawn = np.asarray(found.plot()).astype(int)
+    saved = read_image(found.save(tmp_path / "out.jpg")).rgb
+    assert np.abs(saved - drawn).mean() < 4
+
+
+def test_notebooks_show_a_table() -> None:
+    assert cells(make()._repr_html_()) == [
+        ["label", "index", "score", "box"],
+        ["dog", "2", "0.750", "1, 2, 11, 22"],
+        ["cat", "1", "0.500", "5, 5, 6, 6"],
+    ]
+    page = make()[:0]._repr_html_()
+    assert "no detections" in page
+    assert "<table" not in page
+
+
+def test_a_long_table_says_how_much_is_left_out() -> None:
+    many = Detections(
+        np.zeros((500, 4), np.float32), np.ones(500, np.float32), np.zeros(500, int), NAMES
+    )
+    page = many._repr_html_()
+    assert len(cells(page)) == 21
+    assert "and 480 more" in page
+
+
+def test_labels_in_notebooks_are_text(photo: Path) -> None:
+    evil = "<script>alert('&')</script>"
+    for result in (
+        Detections(
+            np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, int), [evil], photo
+        ),
+        Classification(np.array([0]), np.ones(1, np.float32), [evil], photo),
+    ):
+        page = result._repr_html_()
+        assert "<script" not in page
+        assert cells(page)[1][0] == evil
+        assert len(pictures(page)) == 1
+
+
+def test_pictures_in_notebooks_are_small() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (4000, 6000, 3), np.uint8)
+    found = make()
+    found.image = noise
+    page = found._repr_html_()
+    assert len(page) < 1_000_000
+    assert pictures(page)[0].size == (1024, 683)
+
+
+def test_a_notebook_says_that_the_photo_has_gone(photo: Path) -> None:
+    found = make(photo)
+    photo.unlink()
+    page = found._repr_html_()
+    assert "photo.png" in page
+    assert len(cells(page)) == 3
+    assert pictures(page) == []
+
+
+def test_show(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[PILImage] = []
+
+    def shows(picture: PILImage) -> bool:
+        shown.append(picture)
+        return True
+
+    monkeypatch.setattr(ImageShow, "show", shows)
+    make(photo).show()
+    assert [picture.size for picture in shown] == [(64, 48)]
+    monkeypatch.setattr(ImageShow, "show", lambda _: False)
+    with pytest.raises(FuriosaModelsError, match=r"no viewer .* save\(path\)"):
+        make(photo).show()
+    with pytest.raises(FuriosaModelsError, match=r"plot\(image=...\)"):
+        make().show()
+    displayed: list[object] = []
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    display: Any = ModuleType("IPython.display")
+    display.display = displayed.append
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    found = make(photo)
+    found.show()
+    assert displayed == [found]
+
+
+def test_a_mask_keeps_what_is_known_of_the_photo() -> None:
+    found = make(Path("a.png"))
+    found.image_size, found.speed = (64, 48), Speed(1, 2, 3, 4)
+    for part in (found[found.scores > 0.6], found[:1], found.filter(labels=["dog"])):
+        assert part.labels == ["dog"]
+        assert (part.image, part.image_size, part.speed) == (
+            Path("a.png"),
+            (64, 48),
+            Speed(1, 2, 3, 4),
+        )
+    copy = pickle.loads(pickle.dumps(found))
+    assert (copy.image_size, copy.speed) == ((64, 48), Speed(1, 2, 3, 4))
+
+
 def test_notebooks_show_the_picture(photo: Path) -> None:
-    png = make(photo)._repr_png_()
-    assert png is not None
-    assert png.startswith(b"\x89PNG")
-    assert make()._repr_png_() is None
+    (picture,) = pictures(make(photo)._repr_html_())
+    assert picture.size == (64, 48)
+    assert pictures(make()._repr_html_()) == []
 
 
 def test_detections_can_be_pickled() -> None:

@@ -1,0 +1,172 @@
+"""What `predict --output` writes: pictures, videos and JSON, none in another's place."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import FuriosaModelsError, ImageError
+from ..images.sources import list_files
+from ..images.video_writer import VideoWriter
+from ..tasks.base import Result
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from ..images.video import VideoFrame
+
+__all__ = ["AnnotatedVideo", "OutputFolder"]
+
+
+class OutputFolder:
+    """A folder of results, where no file takes another's place.
+
+    Args:
+        folder: The folder.
+        images: The photos and videos, which may be in there.
+        overwrite: Replace files that are none of them, and not of this run.
+    """
+
+    def __init__(self, folder: Path, images: Sequence[str], *, overwrite: bool) -> None:
+        self._folder = folder
+        self._written: set[Path] = set()
+        self._photos = {*_inodes(images)} if overwrite else None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"the folder {folder} cannot be made: {error.strerror or error}"
+            raise FuriosaModelsError(msg) from error
+
+    def write(self, result: Result, stem: str) -> list[str]:
+        """Write the annotated photo and its JSON, as `stem.jpg`, or `stem-2.jpg` and so on."""
+        paths = self.take(stem, (".jpg", ".json"))
+        try:
+            return [str(result.save(path)) for path in paths]
+        except BaseException:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            raise
+
+    def take(self, stem: str, suffixes: Collection[str]) -> list[Path]:
+        """Take files for this process, `stem` with the suffixes, or `stem-2` and so on.
+
+        Those that were not there are there now, and empty: nobody else takes them.
+        """
+        number = 1
+        while not (paths := self._taken(stem if number == 1 else f"{stem}-{number}", suffixes)):
+            number += 1
+        return paths
+
+    def _taken(self, stem: str, suffixes: Collection[str]) -> list[Path]:
+        """Take the files of a stem; nothing if they belong to others."""
+        paths = [self._folder / f"{stem}{suffix}" for suffix in suffixes]
+        taken: list[Path] = []
+        for path in paths:
+            if not self._take(path):
+                break
+            taken.append(path)
+        else:
+            self._written.update(paths)
+            return paths
+        give_up(taken)
+        return []
+
+    def _take(self, path: Path) -> bool:
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            if self._photos is None or path in self._written or not path.is_file():
+                return False
+            status = path.stat()
+            return (status.st_dev, status.st_ino) not in self._photos
+        except OSError as error:
+            msg = f"{path} cannot be written: {error.strerror or error}"
+            raise FuriosaModelsError(msg) from error
+        return True
+
+
+def give_up(paths: Sequence[Path]) -> None:
+    """Leave files that were taken and not written as they were before."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if path.stat().st_size == 0:
+                path.unlink()
+
+
+class AnnotatedVideo:
+    """A video with the results of each frame drawn on it, and a JSON file of them.
+
+    Both are written under other names, and there when they are whole.
+
+    Args:
+        folder: Where they go.
+        source: The video.
+
+    Attributes:
+        source: The video.
+        paths: The two files.
+        frames: How many frames were written.
+        last: Number of the last one, in the video.
+    """
+
+    def __init__(self, folder: OutputFolder, source: str) -> None:
+        self.source = source
+        self.frames = 0
+        self.last = -1
+        self.paths = folder.take(Path(source).stem, (".mp4", ".json"))
+        path = self.paths[1]
+        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._json: TextIO | None = None
+        self._writer: VideoWriter | None = None
+
+    def add(self, result: Result, frame: VideoFrame) -> None:
+        """Write the next frame."""
+        if self._writer is None or self._json is None:
+            self._writer = VideoWriter(self.paths[0], like=self.source)
+            self._json = self._partial.open("x", encoding="utf-8")
+            self._json.write(f'{{"video": {json.dumps(self.source)},\n "frames": [')
+        self._writer.write(result.plot(), time=frame.time)
+        entry = {"index": frame.index, "time": seconds(frame), "results": result.to_dict()}
+        self._json.write(f"{',' if self.frames else ''}\n  {json.dumps(entry)}")
+        self.frames += 1
+        self.last = frame.index
+
+    def close(self) -> list[str]:
+        """Finish both files; return their names."""
+        if self._writer is not None and self._json is not None:
+            self._json.write("\n ]}\n")
+            self._json.close()
+            self._writer.close()
+            self._partial.replace(self.paths[1])
+        return [str(path) for path in self.paths]
+
+    def discard(self) -> None:
+        """Leave nothing of what is not whole."""
+        if self._writer is not None:
+            self._writer.discard()
+        if self._json is not None:
+            self._json.close()
+        self._partial.unlink(missing_ok=True)
+        give_up(self.paths)
+
+
+def seconds(frame: VideoFrame) -> float | None:
+    """When a frame is shown, in seconds."""
+    return None if frame.time is None else float(frame.time)
+
+
+def _inodes(images: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """What identifies the files of photos, under whatever names."""
+    for image in images:
+        names = [image]
+        if not Path(image).is_file():
+            with suppress(ImageError):
+                names = list_files(image)
+        for name in names:
+            with suppress(OSError):  # a URL, standard input, a photo that is not there
+                status = Path(name).stat()
+                yield status.st_dev, status.st_ino

@@ -1,0 +1,65 @@
+"""Color profiles (ICC) of photos, which networks do not see and pictures that are saved keep."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..progress import log_warning
+from .formats import recognize
+from .read import EncodedPhoto, is_url
+from .warned import named_warnings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = ["color_profile"]
+
+logger = logging.getLogger(__name__)
+
+_READ = frozenset({"JPEG", "PNG", "TIFF", "WebP"})
+_HEAD = 64  # bytes that tell a format
+_SPACE = slice(16, 20)  # of a profile: what its numbers are
+_MOST_BYTES = 4 << 20
+
+
+def color_profile(photo: Any) -> bytes | None:
+    """Return the profile that says which colors the pixels of a photo are, if it has one.
+
+    Args:
+        photo: A file (JPEG, PNG, TIFF or WebP), an encoded photo, or a PIL image; all else has
+            none. A profile of another kind of pixels than RGB does not fit what is decoded.
+    """
+    from PIL import Image
+
+    if isinstance(photo, Image.Image):
+        return _of_picture(photo)
+    if isinstance(photo, EncodedPhoto):
+        return _of_file(io.BytesIO(photo.data), photo.name)
+    if not isinstance(photo, (str, Path)) or is_url(str(photo)) or not Path(photo).is_file():
+        return None
+    with Path(photo).open("rb") as file:
+        return _of_file(file, str(photo))
+
+
+def _of_file(file: BinaryIO, name: str) -> bytes | None:
+    from PIL import Image
+
+    one = recognize(file.read(_HEAD))
+    if one is None or one.name not in _READ:
+        return None
+    file.seek(0)
+    try:
+        with named_warnings(name), Image.open(file, formats=[one.plugin]) as picture:
+            return _of_picture(picture)
+    except Exception as error:  # a decoder of a damaged file may raise anything
+        log_warning(logger, "%r: its color profile cannot be read: %s", name, error)
+        return None
+
+
+def _of_picture(picture: PILImage) -> bytes | None:
+    profile = picture.info.get("icc_profile")
+    fits = isinstance(profile, bytes) and profile[_SPACE] == b"RGB " and len(profile) <= _MOST_BYTES
+    return profile if fits else None

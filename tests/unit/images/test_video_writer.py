@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from furiosa_models.errors import (
+    BackendUnavailable,
+    ExtraRequired,
+    FuriosaModelsError,
+    ImageError,
+    ShapeError,
+)
+from furiosa_models.images import video
+from furiosa_models.images.read import DecodedImage, RecentPixels
+from furiosa_models.images.sources import count, expand_sources
+from furiosa_models.images.video import decode_video, frames, video_format
+from furiosa_models.images.video_writer import VideoWriter
+
+av: Any = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
+
+IRREGULAR = (0, 3600, 5400, 12345, 12346, 90000)
+ONE = 1 << 16
+FORMS: dict[str, tuple[str, Any]] = {
+    "aac": ("fltp", np.float32),
+    "flac": ("s16", np.int16),
+    "pcm_u8": ("u8", np.uint8),
+}
+"""Encoders of sound, and what they take."""
+
+
+def picture(level: int = 100, width: int = 64, height: int = 48) -> npt.NDArray[np.uint8]:
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, :, 0] = level
+    pixels[:, width // 2 :, 1] = 200
+    return pixels
+
+
+def source(
+    path: Path,
+    *,
+    times: tuple[int, ...] = (0, 3600, 7200),
+    size: tuple[int, int] = (64, 48),
+    sound: str | None = None,
+    matrix: tuple[int, ...] | None = None,
+    aspect: Fraction = Fraction(1),
+    format: str = "mp4",
+) -> Path:
+    """A video with frames at some times, in 90000ths of a second."""
+    with av.open(str(path), "w", format=format) as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0", "crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 90000)
+        stream.codec_context.sample_aspect_ratio = aspect
+        if matrix:
+            stream.set_display_matrix(matrix)
+        voice = container.add_stream(sound, rate=44100, layout="mono") if sound else None
+        if voice is not None:
+            voice.format = FORMS[sound or ""][0]
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(40 * number % 250, *size), format="rgb24")
+            frame.pts, frame.time_base, frame.duration = time, Fraction(1, 90000), 3600
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if voice is not None:
+            for number in range(30):
+                form, kind = FORMS[sound or ""]
+                samples = np.zeros((1, 1024), kind)
+                note = av.AudioFrame.from_ndarray(samples, format=form, layout="mono")
+                note.sample_rate, note.pts = 44100, 1024 * number
+                container.mux(voice.encode(note))
+            container.mux(voice.encode())
+    return path
+
+
+def copied(path: Path, original: Path) -> Path:
+    """A video of the pictures of another, at their times."""
+    with VideoWriter(path, like=original) as writer:
+        for image in decode_video(original):
+            kept: Any = image.kept
+            writer.write(Image.fromarray(image.rgb), time=kept.time)
+    return path
+
+
+def times(path: Path) -> list[Fraction]:
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def packets_of_sound(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_pictures_become_a_video_that_plays_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path, rate=10) as writer:
+        for level in (0, 100, 200):
+            writer.write(picture(level))
+            (partial,) = left_in(tmp_path)
+            assert partial.startswith(".out.mp4.")
+            assert partial.endswith(".part")
+    assert left_in(tmp_path) == {"out.mp4"}
+    assert times(path) == [0, Fraction(1, 10), Fraction(2, 10)]
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.average_rate, stream.duration * stream.time_base) == (10, Fraction(3, 10))
+        assert stream.codec_context.colorspace == 1
+    for image, level in zip(decode_video(path), (0, 100, 200), strict=True):
+        assert isinstance(image, DecodedImage)
+        np.testing.assert_allclose(image.rgb[20, 10], (level, 0, 0), atol=8)
+        np.testing.assert_allclose(image.rgb[20, 50], (level, 200, 0), atol=8)
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # it plays while it is loaded
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv"])
+def test_times_of_a_video_whose_rate_varies_are_kept(suffix: str, tmp_path: Path) -> None:
+    original = source(tmp_path / "a.mp4", times=IRREGULAR)
+    out = copied(tmp_path / f"out{suffix}", original)
+    unit = Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, 90000)  # Matroska's own
+    assert len(times(out)) == len(IRREGULAR)
+    for found, expected in zip(times(out), IRREGULAR, strict=True):
+        assert abs(found - Fraction(expected, 90000)) <= unit / 2
+    with av.open(str(out)) as container:
+        # How long the last frame is shown is not known: as long as the mean one.
+        assert container.duration / 1e6 == pytest.approx(1 + 0.173, abs=0.003)
+
+
+def test_a_video_that_starts_late_starts_at_once(tmp_path: Path) -> None:
+    original = source(tmp_path / "a.ts", times=(900000, 903600, 909000), format="mpegts")
+    assert times(original)[0] > 5
+    out = copied(tmp_path / "out.mp4", original)
+    assert times(out) == [0, Fraction(1, 25), Fraction(1, 10)]
+    kept: list[Any] = [image.kept for image in decode_video(original)]
+    assert [one.time for one in kept] == times(out)
+    assert [(one.path, one.index) for one in kept] == [(str(original), i) for i in range(3)]
+
+
+def test_times_that_do_not_grow_are_made_to(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", rate=10) as writer:
+        for time in (0, 0.1, 0.1, 0.05, None):
+            writer.write(picture(), time=time)
+    found = times(tmp_path / "out.mp4")
+    assert found[:2] == [0, Fraction(1, 10)]
+    assert found == sorted(set(found))
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("size", [(63, 48), (64, 47), (33, 31), (1, 1)])
+def test_odd_sides_are_made_even_and_lose_nothing(size: tuple[int, int], tmp_path: Path) -> None:
+    width, height = size
+    with VideoWriter(tmp_path / "out.mp4", rate=10) as writer:
+        for _ in range(3):
+            writer.write(picture(180, width, height))
+    image = next(frames(tmp_path / "out.mp4"))
+    assert image.shape == (height + height % 2, width + width % 2, 3)
+    np.testing.assert_allclose(
+        image[height // 2, :: max(1, width // 3), 2].astype(int), 180, atol=12
+    )
+
+
+def test_a_turned_video_is_written_as_it_is_shown(tmp_path: Path) -> None:
+    turn = (0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30)
+    original = source(tmp_path / "a.mp4", matrix=turn, aspect=Fraction(4, 3))
+    assert video_format(original).aspect == Fraction(3, 4)
+    out = copied(tmp_path / "out.mp4", original)
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (48, 64)
+        assert stream.sample_aspect_ratio == Fraction(3, 4)
+    for before, after in zip(frames(original), frames(out), strict=True):
+        np.testing.assert_allclose(
+            after[4:-4, 4:-4].mean(axis=(0, 1)), before[4:-4, 4:-4].mean(axis=(0, 1)), atol=6
+        )
+
+
+def test_a_picture_of_another_size_is_scaled(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", rate=10) as writer:
+        writer.write(picture())
+        writer.write(picture(100, 128, 96))
+    assert [frame.shape for frame in frames(tmp_path / "out.mp4")] == [(48, 64, 3)] * 2
+
+
+def test_sound_is_taken_over(tmp_path: Path) -> None:
+    steps = tuple(range(0, 63000, 3600))
+    original = source(tmp_path / "a.mp4", times=steps, sound="aac")
+    out = copied(tmp_path / "out.mp4", original)
+    assert packets_of_sound(out) == packets_of_sound(original)
+    assert times(out) == times(original)
+
+
+def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
+    original = source(tmp_path / "a.mp4", sound="aac")  # three frames, 30 packets
+    out = copied(tmp_path / "out.mp4", original)
+    sound = packets_of_sound(original)
+    assert 0 < len(packets_of_sound(out)) < len(sound)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_u8", ".mp4"), ("flac", ".mov")])
+def test_sound_that_a_file_does_not_take_is_left_out_and_told(
+    codec: str, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = source(tmp_path / "a.mkv", sound=codec, format="matroska")
+    with caplog.at_level(logging.WARNING):
+        out = copied(tmp_path / f"out{suffix}", original)
+    assert len(list(frames(out))) == 3
+    with av.open(str(out)) as container:
+        assert not container.streams.audio
+    assert f"{out}: its sound is left out: " in caplog.text
+    assert left_in(tmp_path) == {"a.mkv", out.name}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_is_interrupted_leaves_no_file(error: type[BaseException], tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"of before")
+    writer = VideoWriter(out, rate=10)
+
+    def interrupted() -> None:
+        with writer:
+            writer.write(picture())
+            assert len(left_in(tmp_path)) == 2
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert left_in(tmp_path) == {"out.mp4"}
+    assert out.read_bytes() == b"of before"
+    with pytest.raises(FuriosaModelsError, match="is closed"):
+        writer.write(picture())
+
+
+def test_without_a_picture_there_is_no_file(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", rate=10):
+        pass
+    assert left_in(tmp_path) == set()
+
+
+def test_the_video_itself_is_never_replaced(clip: Path) -> None:
+    before = clip.read_bytes()
+    link = clip.with_name("link.mp4")
+    link.symlink_to(clip)
+    for path in (clip, link):
+        with pytest.raises(FuriosaModelsError, match="is the video itself"):
+            VideoWriter(path, like=clip)
+    assert clip.read_bytes() == before
+
+
+def test_wrong_arguments(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.mp4"
+    with pytest.raises(TypeError, match="one of them"):
+        VideoWriter(out)
+    with pytest.raises(TypeError, match="one of them"):
+        VideoWriter(out, rate=3, like=clip)
+    with pytest.raises(ValueError, match="above 0, got -1"):
+        VideoWriter(out, rate=-1)
+    with pytest.raises(ValueError, match=r"'\.gif' is no video that is written"):
+        VideoWriter(tmp_path / "out.gif", rate=3)
+    with pytest.raises(ImageError, match=r"none\.mp4"):
+        VideoWriter(out, like=tmp_path / "none.mp4")
+    with pytest.raises(FuriosaModelsError, match=r"none/out\.mp4 cannot be written: No such file"):
+        VideoWriter(tmp_path / "none" / "out.mp4", rate=3).write(picture())
+    with VideoWriter(out, rate=3) as writer, pytest.raises(ShapeError, match="got uint8 of shape"):
+        writer.write(np.zeros((3, 3), np.uint8))
+    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
+    with pytest.raises(BackendUnavailable, match=r"no encoder of H\.264"):
+        VideoWriter(out, rate=3).write(picture())
+    assert left_in(tmp_path) == {"clip.mp4"}
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ExtraRequired, match=r"pip install 'av>="):
+        VideoWriter(out, rate=3)
+
+
+def test_damaged_frames_are_told_and_the_others_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    noise = np.random.default_rng(0)
+    with VideoWriter(path, rate=25) as writer:
+        for _ in range(60):
+            writer.write(noise.integers(0, 255, (48, 64, 3), np.uint8))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2
+    data[start : start + 6000] = noise.integers(0, 255, 6000, np.uint8).tobytes()
+    path.write_bytes(data)
+    assert count(path) == 60
+
+    errors: list[Exception] = []
+    read = [
+        item
+        for item in expand_sources(path, failed=lambda _, error: errors.append(error))
+        if item is not None
+    ]
+    assert errors
+    assert 40 < len(read) < 60
+    assert "cannot be read after frame" in str(errors[0])
+    assert isinstance(errors[0], ImageError)
+    with pytest.raises(ImageError, match="cannot be read after frame"):
+        list(frames(path))
+    last: Any = read[-1]
+    np.testing.assert_array_equal(last.kept._read(), last.rgb)  # past the damage
+
+
+def test_frames_that_are_read_ahead_are_at_hand() -> None:
+    recent = RecentPixels(10, at_least=3)
+    held = [np.zeros((100, 100, 3), np.uint8) for _ in range(5)]
+    references = [recent.add(pixels) for pixels in held]
+    held.clear()
+    assert [reference() is not None for reference in references] == [False] * 2 + [True] * 3
+    assert video._recent._at_least > 4
+
+
+def _large(count: int) -> Iterator[npt.NDArray[np.uint8]]:
+    pixels = np.zeros((720, 1280, 3), np.uint8)
+    for number in range(count):
+        pixels[:, number % 1280] = number % 255
+        yield pixels
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    resource: Any = pytest.importorskip("resource", reason="Windows says it otherwise")
+
+    def peak() -> int:
+        most: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most
+
+    grown = []
+    with VideoWriter(tmp_path / "out.mp4", rate=25) as writer:
+        for number, pixels in enumerate(_large(300)):
+            writer.write(pixels)
+            if number in (60, 299):
+                grown.append(peak())
+    assert grown[1] - grown[0] < 30_000  # kilobytes; 240 frames are 330 MB of YUV
