@@ -372,7 +372,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_lost(tmp_path: Path) -> Non
         process = start_fetch(server.url, tmp_path, FULL)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert "ArtifactUnavailable" in errors
+        assert "CacheNotWritable" in errors
         assert "cannot be written (File too large)" in errors
         assert visible(Store(tmp_path)) == []
         assert Store(tmp_path).fetch([described(server.url)])["w.bin"].read_bytes() == DATA

@@ -19,7 +19,12 @@ import pytest
 import requests
 from PIL import Image
 
-COMMAND = [sys.executable, "-m", "furiosa_models", "serve"]
+HEEDING = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from furiosa_models.cli import main; sys.exit(main())"
+)
+COMMAND = [sys.executable, "-c", HEEDING, "serve"]
+"""Heeds Ctrl-C also where the tests run in the background, whose processes ignore it."""
 RANDOM = ["efficientnet-lite0", "--weights", "random", "--device", "cpu"]
 UPLOAD = (
     b"POST /infer HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\nContent-Length: 99999\r\n"
