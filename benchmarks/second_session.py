@@ -90,7 +90,7 @@ def measure(step: str, name: str) -> None:
     left = memory()[0] - before
     second, *_ = opened(worker_num=share_of_cpus())
     figures = {
-        "program": model.cpu_program().stat().st_size / 1e6,
+        "program": len(model.model_source(precision="fp32")) / 1e6,
         **dict(zip(("first_ms", "first_mb", "first_anonymous"), first_costs, strict=True)),
         **dict(zip(("second_ms", "second_mb", "second_anonymous"), second_costs, strict=True)),
         "left_mb": left,

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifacts.descriptor import ModelEntry, zoo
+from .artifacts.store import Built
 from .enums import Format, ModelTaskType, Platform, Precision
 from .errors import FuriosaModelsError, ShapeError
 from .images.pipeline import (
@@ -512,7 +513,7 @@ class Model(Generic[R]):
         """
         return self._programs.enf(num_pe, ir_version)
 
-    def cpu_program(self, *, precision: Precision = "fp32") -> Any:
+    def cpu_program(self, *, precision: Precision = "fp32") -> Built:
         """Return the ONNX program that takes uint8, with the scaling inside: what builds it.
 
         `read_bytes()` of it builds it, and `create_runner` takes it.
