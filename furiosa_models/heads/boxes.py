@@ -126,7 +126,9 @@ class BoxesHead(Head):
         if labels is not None and self.activation == "softmax" and count == len(labels) + 1:
             last = self.background or "last"
             return replace(self, background=last), labels
-        if labels is not None and self.background is None and count == len(labels) + 1:
+        # Of logits alone: a YOLO has no such class, and a name too few would shift the others.
+        has_logits = self.scores is not None and self.activation == "sigmoid"
+        if labels and has_logits and self.background is None and count == len(labels) + 1:
             return replace(self, background="first"), labels
         count -= self.background is not None
         return self, class_names(labels, count)
