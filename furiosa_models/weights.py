@@ -338,7 +338,11 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
         msg = f"the catalog has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
     problems: list[str] = []
-    others = [f"weights={a.weights!r} ({a.labels})" for a in sets if a.labels != sets[0].labels]
+    others = [
+        f"weights={a.weights!r} (the classes of {a.labels})"
+        for a in sets
+        if a.labels != sets[0].labels
+    ]
     for artifact in sets:
         if artifact.labels != sets[0].labels:  # other classes are another model: never a fallback
             continue
@@ -349,14 +353,13 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
         except ArtifactUnavailable as error:
             if settings.is_strict():
                 raise
-            problems.append(f"{artifact.title}: {error}")
+            problems.append(f"\n{artifact.title}: {error}".replace("\n", "\n  "))
         else:
             if problems:
                 _warn_of_fallback(sets[0], artifact)
             return WeightSet(artifact.weights, data, artifact)
-    details = "\n".join(problems)
-    hint = f"\nWith other classes: {', '.join(others)}." if others else ""
-    msg = f"no set of weights of {model} can be had:\n{details}{hint}\n{_OFFLINE_WORK}"
+    ways = ", ".join([*others, "a file of yours", "weights='random' (for tests)"])
+    msg = f"no set of weights of {model} can be had; what else there is: {ways}:{''.join(problems)}"
     raise ArtifactUnavailable(msg)
 
 

@@ -121,7 +121,7 @@ def test_a_set_with_other_labels_is_never_a_fallback(
     other = replace(make_set("other", local), labels="others")
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), other)
     with pytest.raises(
-        ArtifactUnavailable, match=r"With other classes: weights='other' \(others\)"
+        ArtifactUnavailable, match=r"what else there is: weights='other' \(the classes of others\)"
     ):
         resolve("Net", None, NETWORK, store)
 
@@ -136,7 +136,9 @@ def test_corruption_is_no_reason_to_fall_back(
 
 def test_nothing_in_reach_names_the_way_out(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     use_zoo(monkeypatch, make_set("published", GONE), make_set("other", GONE))
-    with pytest.raises(ArtifactUnavailable, match="weights='random' needs no network"):
+    with pytest.raises(
+        ArtifactUnavailable, match="what else there is: a file of yours, weights='random'"
+    ):
         resolve("Net", None, NETWORK, store)
 
 
