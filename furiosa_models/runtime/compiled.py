@@ -8,7 +8,7 @@ compiled/<key>/...          model.onnx and weights.bin of ONNX Runtime, or model
 ```
 
 The key is a hash over the model, the backend with its fingerprint (its version and the machine) and
-its options. An entry appears by renaming its folder into place, whole. Files whose size, time and
+its options. An entry appears by renaming its folder into place, whole. Files whose size, times and
 inode are as they were noted are taken as they are; others, as of a copied cache, are hashed, and an
 entry whose bytes are not as they were written is compiled again. `FURIOSA_MODELS_COMPILED=0`
 switches the cache off.
@@ -201,9 +201,12 @@ def _publish(scratch: Path, folder: Path, facts: dict[str, str]) -> None:
 
 
 def _stamps(folder: Path) -> dict[str, list[int]]:
-    """Return size, time and inode of each file but the entry itself."""
+    """Return size, times and inode of each file but the entry itself."""
     stats = {path.name: path.stat() for path in _files(folder)}
-    return {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats.items()}
+    return {
+        name: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        for name, stat in stats.items()
+    }
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -193,15 +193,17 @@ def test_a_copied_entry_is_used_as_it_is(
     hashes.assert_called_once()  # from then on it is known
 
 
-def test_another_file_of_the_same_size_and_time_is_noticed(
-    plain: npt.NDArray[np.float32],
+@pytest.mark.parametrize("how", ["another file", "in place"])
+def test_other_bytes_of_the_same_size_and_time_are_noticed(
+    plain: npt.NDArray[np.float32], how: str
 ) -> None:
     outputs(MODEL)
     (entry,) = compiled.entries()
     weights = entry.path / "weights.bin"
     stat = weights.stat()
-    poisoned = weights.with_name("poisoned")
-    poisoned.write_bytes(bytes(stat.st_size))
+    poisoned = weights if how == "in place" else weights.with_name("poisoned")
+    with poisoned.open("r+b" if how == "in place" else "wb") as file:
+        file.write(bytes(stat.st_size))
     os.utime(poisoned, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     poisoned.replace(weights)
     np.testing.assert_array_equal(outputs(MODEL), plain)
