@@ -231,9 +231,13 @@ class Weights:
         """What the graph of the weights shows; they are fetched."""
         weights = self.resolve()
         # The answer of a graph is kept: asking it takes longer than running it.
-        path = self.store.derive(
-            self.facts_key, lambda: describe(weights.origin).to_json().encode()
-        )
+        try:
+            path = self.store.derive(
+                self.facts_key, lambda: describe(weights.origin).to_json().encode()
+            )
+        except WeightsError as error:
+            msg = f"{weights.name}: {error}"
+            raise WeightsError(msg) from error
         return GraphFacts.from_json(path.read_bytes())
 
     def _specified(self, weights: WeightSet) -> ModelSpec:
