@@ -114,6 +114,7 @@ class BoxesHead(Head):
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
         """Return the head and the table of labels; see `Head.with_labels`."""
+        self.fit(graph)
         if (
             self.classes is not None or self.chosen
         ):  # ids, of which the graph does not show how many there are
