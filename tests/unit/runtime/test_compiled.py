@@ -173,6 +173,19 @@ def test_cache_verify_finds_damaged_programs(damage: str) -> None:
     assert compiled.entries() == []
 
 
+def test_what_another_process_compiles_is_not_damaged() -> None:
+    """`cache verify --remove` took it away from under that process."""
+    outputs(MODEL)
+    scratch = compiled.home() / "new-abc"
+    scratch.mkdir()
+    (scratch / "weights.bin").write_bytes(b"1234")
+    assert len(compiled.entries()) == 1
+    assert CliRunner().invoke(cache, ["verify", "--remove"]).exit_code == 0
+    assert CliRunner().invoke(cache, ["prune"]).exit_code == 0  # not for while others compile
+    assert not scratch.exists()
+    assert len(compiled.entries()) == 1
+
+
 @pytest.mark.parametrize("how", ["whole seconds", "new times", "another inode"])
 def test_a_copied_entry_is_used_as_it_is(
     plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
