@@ -110,9 +110,7 @@ class ClassificationHead(Head):
             ShapeError: Outputs of the wrong count, shape or dtype, or a class outside the table.
             ValueError: `top_k` is less than 1.
         """
-        if top_k < 1:
-            msg = f"top_k must be at least 1, got {top_k}"
-            raise ValueError(msg)
+        check_at_least("top_k", top_k, 1)
         check_count(outputs, 1)
         output = outputs[0]
         if output.ndim > 2:  # (n, c, 1, 1), of a network that ends in pooling
