@@ -5,6 +5,8 @@ Names are imported when they are first used: `import furiosa_models` loads nothi
 
 from __future__ import annotations
 
+import os
+
 from ._lazy import lazy
 
 TYPE_CHECKING = False  # type checkers know the name; importing it takes longer than all the rest
@@ -37,6 +39,10 @@ __all__ = [
 ]
 
 __version__: str
+
+# From 1.29 on ONNX Runtime reports which models run to its makers, over the network and by default.
+# It reads this when it is imported; what the user has set holds.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def _version() -> str:

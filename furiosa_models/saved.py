@@ -14,19 +14,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from . import heads
 from .enums import Task
 from .errors import FuriosaModelsError, WeightsError
+from .ops.checks import check_unit
 from .spec import Head, ImageInput, ModelSpec
 
 __all__ = ["INFO", "Saved", "is_saved", "read_saved", "write_saved"]
 
 INFO = "model_info.json"
 _GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
+_MOST = 1 << 31
+_Made = TypeVar("_Made", Head, ImageInput)
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,11 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
             graph,
             str(config["class"]),
             tuple(map(str, info["classes"])),
-            ImageInput(**values),
-            _head_from_json(config["head"]),
+            _checked(ImageInput(**values)),
+            _checked(_head_from_json(config["head"])),
             info,
         )
+        inside = graph.resolve().parent == Path(folder).resolve() and graph.is_file()
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         msg = f"{path} does not describe a saved model: {type(error).__name__}: {error}"
         raise WeightsError(msg) from error
@@ -145,11 +150,49 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
             f"{saved.head.task.task.value!r}"
         )
         raise WeightsError(msg)
-    inside = graph.resolve().parent == Path(folder).resolve()
-    if not inside or not graph.is_file():
+    if not inside:
         msg = f"{path} names the weights {info['weights_uri']!r}, which are not beside it"
         raise WeightsError(msg)
     return saved
+
+
+def _checked(made: _Made) -> _Made:
+    """Return what was made of JSON, whose numbers and texts may be in each other's places.
+
+    Raises:
+        TypeError: A field is of another type than it is declared with.
+        ValueError: A threshold is not between 0 and 1, or a limit is negative.
+    """
+    hints = get_type_hints(type(made))
+    for name in (field.name for field in fields(made)):  # type: ignore[arg-type]
+        value = getattr(made, name)
+        if not _fits(value, hints[name]):
+            msg = f"{name} is of another type than it has to be: {str(value)[:60]!r}"
+            raise TypeError(msg)
+        if name.endswith("_threshold"):
+            check_unit(name, value)
+        if name.startswith("max_") and value is not None and value < 0:
+            msg = f"{name} must be at least 0, got {value}"
+            raise ValueError(msg)
+    return made
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a type, of those that heads and inputs have; others are taken."""
+    parts = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in parts
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = parts[:1] * len(value) if parts[-1] is ... else parts
+        return len(each) == len(value) and all(map(_fits, value, each))
+    if hint in (int, float):
+        kinds = (int,) if hint is int else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < _MOST
+    return hint not in (bool, str, NoneType) or isinstance(value, hint)
 
 
 def _head_to_json(head: Head) -> dict[str, Any]:

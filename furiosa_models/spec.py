@@ -288,6 +288,10 @@ class ImageInput:
         check_choice("crop_rounding", self.crop_rounding, ("floor", "even"))
         check_choice("color", self.color, ("rgb", "bgr"))
         check_choice("pad_at", self.pad_at, ("both", "end"))
+        level: object = self.pad_value
+        if not (isinstance(level, int) and 0 <= level <= 255):
+            msg = f"pad_value is a gray level, an integer from 0 to 255, got {self.pad_value!r}"
+            raise ValueError(msg)
         if self.resize == "crop" and not self.resize_to:
             msg = "resize='crop' needs resize_to, the length of the shorter side before the crop"
             raise ValueError(msg)

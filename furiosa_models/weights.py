@@ -231,9 +231,13 @@ class Weights:
         """What the graph of the weights shows; they are fetched."""
         weights = self.resolve()
         # The answer of a graph is kept: asking it takes longer than running it.
-        path = self.store.derive(
-            self.facts_key, lambda: describe(weights.origin).to_json().encode()
-        )
+        try:
+            path = self.store.derive(
+                self.facts_key, lambda: describe(weights.origin).to_json().encode()
+            )
+        except WeightsError as error:
+            msg = f"{weights.name}: {error}"
+            raise WeightsError(msg) from error
         return GraphFacts.from_json(path.read_bytes())
 
     def _specified(self, weights: WeightSet) -> ModelSpec:
@@ -338,7 +342,11 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
         msg = f"the catalog has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
     problems: list[str] = []
-    others = [f"weights={a.weights!r} ({a.labels})" for a in sets if a.labels != sets[0].labels]
+    others = [
+        f"weights={a.weights!r} (the classes of {a.labels})"
+        for a in sets
+        if a.labels != sets[0].labels
+    ]
     for artifact in sets:
         if artifact.labels != sets[0].labels:  # other classes are another model: never a fallback
             continue
@@ -349,14 +357,13 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
         except ArtifactUnavailable as error:
             if settings.is_strict():
                 raise
-            problems.append(f"{artifact.title}: {error}")
+            problems.append(f"\n{artifact.title}: {error}".replace("\n", "\n  "))
         else:
             if problems:
                 _warn_of_fallback(sets[0], artifact)
             return WeightSet(artifact.weights, data, artifact)
-    details = "\n".join(problems)
-    hint = f"\nWith other classes: {', '.join(others)}." if others else ""
-    msg = f"no set of weights of {model} can be had:\n{details}{hint}\n{_OFFLINE_WORK}"
+    ways = ", ".join([*others, "a file of yours", "weights='random' (for tests)"])
+    msg = f"no set of weights of {model} can be had; what else there is: {ways}:{''.join(problems)}"
     raise ArtifactUnavailable(msg)
 
 

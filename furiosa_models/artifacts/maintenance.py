@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ArtifactCorrupted, ArtifactUnavailable
+from ..errors import ArtifactCorrupted, ArtifactUnavailable, CacheNotWritable
 from ..progress import progress_bar
 from .descriptor import Artifact, File, zoo
 from .sources.archives import damage_as
@@ -60,6 +60,9 @@ def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
     Args:
         store: The store.
         remove_damaged: Remove them, so that they are fetched anew when they are needed.
+
+    Raises:
+        CacheNotWritable: A file cannot be removed; so it is with `remove` and `prune`.
     """
     everything = entries(store)
     damaged = []
@@ -70,7 +73,7 @@ def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
             bar.update(entry.size)
     if remove_damaged:
         for entry in damaged:
-            entry.path.unlink(missing_ok=True)
+            _unlink(entry.path)
     return damaged
 
 
@@ -79,7 +82,7 @@ def remove(store: Store, artifacts: Iterable[Artifact]) -> int:
     digests = {file.digest for artifact in artifacts for file in artifact.all_files}
     chosen = [entry for entry in entries(store) if entry.digest in digests]
     for entry in chosen:
-        entry.path.unlink(missing_ok=True)
+        _unlink(entry.path)
     return sum(entry.size for entry in chosen)
 
 
@@ -100,11 +103,11 @@ def prune(store: Store, *, built: bool = False) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     for path in store.root.rglob(".part-*"):
         freed += path.stat().st_size
-        path.unlink(missing_ok=True)
+        _unlink(path)
     kept = {path.name for path in (store.root / "objects").glob("*/*/*")}
     for stamp in (store.root / "stamps").glob("*/*"):
         if stamp.name not in kept:
-            stamp.unlink(missing_ok=True)
+            _unlink(stamp)
     return freed + (_remove_built(store) if built else 0)
 
 
@@ -113,9 +116,20 @@ def _remove_built(store: Store) -> int:
     digests = _built(store)
     doomed = [entry for entry in entries(store) if entry.digest in digests]
     for entry in doomed:
-        entry.path.unlink(missing_ok=True)
+        _unlink(entry.path)
     shutil.rmtree(store.root / "derived", ignore_errors=True)
     return sum(entry.size for entry in doomed)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        msg = (
+            f"{path} cannot be removed ({error.strerror or error}): ask whoever owns the cache, or "
+            "set FURIOSA_MODELS_CACHE_HOME to one of yours"
+        )
+        raise CacheNotWritable(msg) from error
 
 
 def _built(store: Store) -> set[str | None]:
@@ -176,14 +190,19 @@ def import_from(store: Store, path: Path) -> int:
     ):
         for info in tar:
             if not (info.isreg() and _NOTE.fullmatch(info.name)):
-                _import_member(store, tar, info)
+                try:
+                    _import_member(store, tar, info)
+                except ArtifactCorrupted as error:
+                    msg = f"{path}: {error}"
+                    raise ArtifactCorrupted(msg) from error
                 count += 1
     return count
 
 
 def _import_member(store: Store, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
     match = _OBJECT.fullmatch(info.name)
-    stream = tar.extractfile(info) if info.isreg() else None
+    # Of a sparse file the tar has the size, and not the bytes: 10 kB would fill a disk with zeros.
+    stream = tar.extractfile(info) if info.isreg() and not info.issparse() else None
     if stream is None or info.size > _MAX_BYTES or match is None:
         msg = f"{info.name!r} has no place in an export of a cache"
         raise ArtifactCorrupted(msg)
@@ -192,7 +211,11 @@ def _import_member(store: Store, tar: tarfile.TarFile, info: tarfile.TarInfo) ->
     except ValueError as error:
         msg = f"{info.name!r} has no place in an export of a cache: {error}"
         raise ArtifactCorrupted(msg) from error
-    store.put(file, stream)
+    try:
+        store.put(file, stream)
+    except ArtifactCorrupted as error:
+        msg = f"{info.name!r} is damaged, and not kept: {error}; export the cache again"
+        raise ArtifactCorrupted(msg) from error
 
 
 def _zoo_files() -> Iterator[tuple[Artifact, File]]:

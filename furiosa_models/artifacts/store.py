@@ -40,7 +40,7 @@ from .descriptor import File, object_path
 if TYPE_CHECKING:
     from .sources import Origin
 
-__all__ = ["Built", "Store", "hash_file", "recipe_key", "stamp_of"]
+__all__ = ["Built", "Store", "hash_file", "read_pin", "recipe_key", "stamp_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ class Store:
         """Return where the file's verified bytes are, or would be."""
         name = object_path(file.algorithm, file.digest)
         paths = [root / "objects" / name for root in self._layers]
-        return next((path for path in paths if path.is_file()), paths[0])
+        return next((path for path in paths if _is_file(path)), paths[0])
 
     def has(self, file: File) -> bool:
         """Return whether the file is in the store; its bytes are checked where it is used."""
-        return self.path(file).is_file()
+        return _is_file(self.path(file))
 
     def fetch(self, files: Iterable[File], *, origin: Origin | None = None) -> dict[str, Path]:
         """Return the paths of verified files by name; what is not in the store is fetched.
@@ -152,9 +152,9 @@ class Store:
         try:
             if hash_file(path, algorithm) != digest:
                 return False
-            pin = self.root / "pins" / digest
-            return not pin.is_file() or pin.read_text() == hash_file(path, "sha256")
-        except (OSError, UnicodeDecodeError):
+            pinned = read_pin(self.root / "pins" / digest)
+            return pinned is None or pinned == hash_file(path, "sha256")
+        except OSError:
             return False
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
@@ -332,10 +332,30 @@ def hash_file(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
+def read_pin(path: Path) -> str | None:
+    """Return the SHA-256 that a pin holds; None where there is none, or what is no SHA-256.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not path.is_file():
+        return None
+    text = path.read_bytes().decode("ascii", errors="replace")
+    return text if _SHA256.fullmatch(text) else None
+
+
 def stamp_of(path: Path) -> bytes:
     """Return what changes when a file does, without reading it: size, times and inode."""
     stat = path.stat()
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}".encode()
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; not in a folder of another user, who lets nobody in."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _warn_unwritable(root: Path, error: OSError) -> None:

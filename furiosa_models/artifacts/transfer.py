@@ -27,6 +27,7 @@ from ..progress import Bar, log_warning, progress_bar
 from .descriptor import File, object_path
 from .sources import SourceError, Sources, redact
 from .sources.base import CHUNK
+from .store import read_pin
 
 __all__ = ["PATIENCE_S", "Partial", "best_effort_lock", "fetch", "put", "write_atomically"]
 
@@ -82,10 +83,14 @@ def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) 
         if partial is None:
             return False
         partial.rewind()
-        while chunk := stream.read(CHUNK):
-            partial.write(chunk)
-        partial.verify()
-        _pin(root, file, partial.sha256)
+        try:
+            while chunk := stream.read(CHUNK):
+                partial.write(chunk)
+            partial.verify()
+            _pin(root, file, partial.sha256)
+        except BaseException:  # a stream is not continued another time
+            partial.rewind()
+            raise
         _commit(root, file, partial)
     return True
 
@@ -305,13 +310,16 @@ def _pin(root: Path, file: File, seen: str) -> None:
         return
     pin = root / "pins" / file.digest
     try:
-        pinned = pin.read_bytes().decode("ascii", errors="replace") if pin.is_file() else None
+        pinned = read_pin(pin)
         if pinned is None:
             write_atomically(pin, seen.encode())
     except OSError as error:
         raise _unwritable(pin, error) from error
     if pinned not in (None, seen):
-        msg = f"expected sha256 {pinned}, as seen before ({pin}), got {seen}"
+        msg = (
+            f"expected sha256 {pinned}, as seen before ({pin}), got {seen}; remove the file in "
+            "parentheses if you trust what is there now"
+        )
         raise ArtifactCorrupted(msg)
 
 

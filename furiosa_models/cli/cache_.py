@@ -119,7 +119,7 @@ def prune(built: bool) -> None:
     """Remove leftovers of interrupted work, and old programs. Not while others fetch."""
     freed = maintenance.prune(Store(), built=built)
     stale = [entry for entry in compiled.entries() if built or not entry.is_current]
-    freed += compiled.remove(stale)
+    freed += compiled.remove(stale) + compiled.remove_leftovers()
     click.echo(f"{freed / 1e6:.1f} MB freed")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..catalog import find_task, get_model, is_file
-from ..errors import ModelNotFound
+from ..errors import ModelNotFound, WeightsError
 from ..model import Model
 from ..saved import INFO
 from ..task_models import Classifier, Detector, PoseEstimator
@@ -70,4 +70,8 @@ def _said(name: str) -> str | None:
         return None
     from ..networks import edit
 
-    return edit.metadata(Path(name).read_bytes()).get("task")
+    try:
+        return edit.metadata(Path(name).read_bytes()).get("task")
+    except WeightsError as error:
+        msg = f"{name}: {error}"
+        raise WeightsError(msg) from error

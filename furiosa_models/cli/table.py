@@ -23,7 +23,8 @@ def short(error: BaseException) -> str:
     first, *rest = str(error).splitlines() or [type(error).__name__]
     if not rest:
         return first
-    reasons = [line.rpartition(": ")[2] for line in rest if line.startswith("  ") and ": " in line]
+    ends = [line for line in rest if line.startswith("  ") and not line.endswith(":")]
+    reasons = [line.rpartition(": ")[2] for line in ends if ": " in line]
     why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
     return f"{first.rstrip(':')}{why}. FURIOSA_MODELS_TRACEBACK=1 shows the whole."
 

@@ -114,6 +114,7 @@ class BoxesHead(Head):
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
         """Return the head and the table of labels; see `Head.with_labels`."""
+        self.fit(graph)
         if (
             self.classes is not None or self.chosen
         ):  # ids, of which the graph does not show how many there are
@@ -126,7 +127,9 @@ class BoxesHead(Head):
         if labels is not None and self.activation == "softmax" and count == len(labels) + 1:
             last = self.background or "last"
             return replace(self, background=last), labels
-        if labels is not None and self.background is None and count == len(labels) + 1:
+        # Of logits alone: a YOLO has no such class, and a name too few would shift the others.
+        has_logits = self.scores is not None and self.activation == "sigmoid"
+        if labels and has_logits and self.background is None and count == len(labels) + 1:
             return replace(self, background="first"), labels
         count -= self.background is not None
         return self, class_names(labels, count)

@@ -30,6 +30,8 @@ BACKGROUNDS = frozenset({"background", "__background__", "???", "unlabeled"})
 
 _DIGITS = 10  # of a class id; Python reads no number of thousands of them
 
+_MAX_DEPTH = 32  # of YAML
+
 TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
 """Names of the tables of this package."""
 
@@ -176,9 +178,13 @@ def _names_in_yaml(text: str) -> tuple[str, ...]:
     import yaml
 
     try:
-        # An alias may stand for a thing of any size.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            return ()
+        depth = 0
+        for event in yaml.parse(text):
+            starts = isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent))
+            depth += starts - isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent))
+            # An alias may stand for a thing of any size, and depth costs PyYAML its square.
+            if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
+                return ()
         value = yaml.load(text, yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
         return ()

@@ -62,6 +62,12 @@ _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
 _CHANGED = frozenset({"RoiAlign"})  # another default between 13 and 17
 _OLDEST_IR_VERSION = 7
+_OTHERS = {
+    b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` fetches what it stands for",
+    b"<": "a page of the web: whoever was asked for the file answered with it",
+}
+"""What is often there in place of a model, by its first bytes, which no ONNX begins with."""
+
 _TARGET_SIZES = "orig_target_sizes"  # of exported RT-DETR and D-FINE: (width, height)
 
 
@@ -533,6 +539,10 @@ def _read(data: object) -> onnx.ModelProto:
     if not isinstance(data, bytes):
         msg = f"expected a model as bytes or ModelProto, got {type(data).__name__}"
         raise TypeError(msg)
+    head = data[:64].lstrip()
+    if what := next((what for start, what in _OTHERS.items() if head.startswith(start)), None):
+        msg = f"not an ONNX model: {what}"
+        raise WeightsError(msg)
     try:
         proto = onnx.load_from_string(data)
     except DecodeError as error:

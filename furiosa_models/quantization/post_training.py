@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
+import onnx
 
 from ..errors import FuriosaModelsError
+from ..networks import edit
 from .calibrator import Calibrator
 from .methods import CalibrationMethod
 from .quantizer import quantize
 
 __all__ = ["Quantization", "quantize_on"]
+
+_HALVES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
+_QUANTIZED = frozenset(
+    {"ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,8 @@ def quantize_on(
         percentage: How much of the numbers the percentile methods keep.
 
     Raises:
-        FuriosaModelsError: There are no inputs, or the program cannot be run on them.
+        FuriosaModelsError: There are no inputs, the program cannot be run on them, or it is
+            quantized already or computes in float16.
         ValueError: There is no such method.
     """
     try:
@@ -70,6 +78,7 @@ def quantize_on(
         names = ", ".join(CalibrationMethod.__members__)
         msg = f"there is no calibration method {method!r}; there are {names}"
         raise ValueError(msg) from None
+    _check_float32(edit.parse(program))
     calibrator = Calibrator(program, chosen, percentage=percentage)
     count = 0
     for tensor in inputs:
@@ -80,3 +89,23 @@ def quantize_on(
         raise FuriosaModelsError(msg)
     means = calibrator.compute_channel_means()
     return quantize(program, calibrator.compute_range(), channel_means=means), count
+
+
+def _check_float32(model: onnx.ModelProto) -> None:
+    """Raise FuriosaModelsError of a program that has nothing in float32 to quantize."""
+    operations = {node.op_type for node in model.graph.node}
+    if done := sorted(operations & _QUANTIZED):
+        msg = (
+            f"the network is quantized already (it has {', '.join(done)}): quantize the float32 "
+            "network that it was made from"
+        )
+        raise FuriosaModelsError(msg)
+    weighted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    used = {name for node in weighted for name in node.input}
+    kinds = {tensor.data_type for tensor in model.graph.initializer if tensor.name in used}
+    if kinds and kinds <= _HALVES:
+        msg = (
+            "the network computes in float16, and int8 is made from float32: export it in float32 "
+            "(without half=True, as exporters of YOLO call it)"
+        )
+        raise FuriosaModelsError(msg)

@@ -8,7 +8,7 @@ compiled/<key>/...          model.onnx and weights.bin of ONNX Runtime, or model
 ```
 
 The key is a hash over the model, the backend with its fingerprint (its version and the machine) and
-its options. An entry appears by renaming its folder into place, whole. Files whose size, time and
+its options. An entry appears by renaming its folder into place, whole. Files whose size, times and
 inode are as they were noted are taken as they are; others, as of a copied cache, are hashed, and an
 entry whose bytes are not as they were written is compiled again. `FURIOSA_MODELS_COMPILED=0`
 switches the cache off.
@@ -32,13 +32,24 @@ from ..artifacts.store import Built, hash_file
 from ..networks.files import weights_beside
 from .backends import Backend, find_backend
 
-__all__ = ["Entry", "Loader", "damaged", "entries", "home", "is_enabled", "load", "remove"]
+__all__ = [
+    "Entry",
+    "Loader",
+    "damaged",
+    "entries",
+    "home",
+    "is_enabled",
+    "load",
+    "remove",
+    "remove_leftovers",
+]
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 4
 _MIN_SIZE = 1 << 20
 _ENTRY = "entry.json"
+_SCRATCH = "new-"
 
 
 class Loader(Protocol):
@@ -118,8 +129,12 @@ def entries() -> list[Entry]:
     """Return what is in the cache, oldest first."""
     if not home().is_dir():
         return []
-    folders = sorted(home().iterdir(), key=lambda folder: folder.stat().st_mtime)
-    return [_describe(folder) for folder in folders if folder.is_dir()]
+    found = []
+    for folder in home().iterdir():
+        if folder.is_dir() and not folder.name.startswith(_SCRATCH):
+            with suppress(FileNotFoundError):  # removed by another process in this moment
+                found.append((folder.stat().st_mtime, _describe(folder)))
+    return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
 
 def damaged() -> list[Entry]:
@@ -133,6 +148,18 @@ def remove(which: Iterable[Entry] | None = None) -> int:
     for entry in doomed:
         shutil.rmtree(entry.path, ignore_errors=True)
     return sum(entry.size for entry in doomed)
+
+
+def remove_leftovers() -> int:
+    """Remove what compiling left behind that was interrupted; return the number of bytes freed.
+
+    Not for while others compile, whose folders look the same.
+    """
+    freed = 0
+    for folder in home().glob(f"{_SCRATCH}*"):
+        freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        shutil.rmtree(folder, ignore_errors=True)
+    return freed
 
 
 def _open(folder: Path, loader: Loader) -> Any:
@@ -171,7 +198,7 @@ def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Lo
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
-            dir=folder.parent, prefix="new-", ignore_cleanup_errors=True
+            dir=folder.parent, prefix=_SCRATCH, ignore_cleanup_errors=True
         ) as scratch:
             session = loader.compile(model, Path(scratch))
             if isinstance(model, bytes) or not weights_beside(model):  # the digest knows the rest
@@ -201,9 +228,12 @@ def _publish(scratch: Path, folder: Path, facts: dict[str, str]) -> None:
 
 
 def _stamps(folder: Path) -> dict[str, list[int]]:
-    """Return size, time and inode of each file but the entry itself."""
+    """Return size, times and inode of each file but the entry itself."""
     stats = {path.name: path.stat() for path in _files(folder)}
-    return {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats.items()}
+    return {
+        name: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        for name, stat in stats.items()
+    }
 
 
 def _hashes(folder: Path) -> dict[str, str]:

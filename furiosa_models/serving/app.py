@@ -129,10 +129,12 @@ def make_app(
     async def home() -> Any:
         return RedirectResponse("docs")
 
+    @app.head("/v2/health/live", include_in_schema=False)  # as load balancers ask
     @app.get("/v2/health/live", name="live")
     async def live() -> dict[str, bool]:
         return {"live": True}
 
+    @app.head("/v2/health/ready", include_in_schema=False)
     @app.get("/v2/health/ready", name="ready")
     async def ready() -> dict[str, bool]:
         return {"ready": True}

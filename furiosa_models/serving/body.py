@@ -59,6 +59,14 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        names = {name for name, _ in scope["headers"]}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            # A proxy in front that believes the other one sees other requests than this server.
+            detail = {
+                "detail": "the request has a Content-Length and a Transfer-Encoding: send one"
+            }
+            await JSONResponse(detail, 400, _CLOSE)(scope, receive, send)
+            return
         body = _Body(scope, receive, self._limits, self._memory)
         started = False
 
@@ -89,9 +97,7 @@ class _Body:
     """
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits, memory: Budget) -> None:
-        headers = dict(scope["headers"])
-        # Chunks have no length as a whole, whatever is declared beside them.
-        length = b"" if b"transfer-encoding" in headers else headers.get(b"content-length", b"")
+        length = dict(scope["headers"]).get(b"content-length", b"")
         self._declared = int(length[:20]) if length.isdigit() else None
         self._receive = receive
         self._limits = limits

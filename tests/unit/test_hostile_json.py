@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,16 @@ def test_labels(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(LabelsError, match="hold no names"):
         read_labels(path)
+
+
+@pytest.mark.parametrize("text", ["names: " + "[" * 9000, "names: " + "{a: " * 9000], ids=range(2))
+def test_labels_in_deep_yaml_take_no_time(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text(text)
+    start = time.process_time()
+    with pytest.raises(LabelsError, match="hold no names"):
+        read_labels(path)
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("text", DEEP, ids=range(2))

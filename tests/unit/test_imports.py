@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,26 @@ def test_unknown_names_raise_attribute_error() -> None:
     for module in (furiosa_models, artifacts, runtime, types, vision):
         assert all(hasattr(module, name) for name in module.__all__)
         assert not hasattr(module, "NoSuchName")
+
+
+def test_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
+    """It sends which models run to its makers by default, and keeps an identifier in the home."""
+    code = (
+        "from furiosa_models.vision import MobileNetV2\n"
+        "MobileNetV2('random').predict('examples/images/chelsea.png')"
+    )
+    home = tmp_path / "home"
+    environment = {name: v for name, v in os.environ.items() if not name.startswith(("ORT_", "CI"))}
+    environment |= {"HOME": str(home), "FURIOSA_MODELS_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not home.exists()
+
+
+def test_what_the_user_says_of_telemetry_holds() -> None:
+    code = "import furiosa_models, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "0"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    assert said.stdout == "0\n"

@@ -12,7 +12,9 @@ import pytest
 
 from furiosa_models import Classifier, Detector
 from furiosa_models.errors import FuriosaModelsError, LabelsError, WeightsError
-from furiosa_models.saved import read_saved
+from furiosa_models.heads import BoxesHead
+from furiosa_models.saved import read_saved, write_saved
+from furiosa_models.spec import ImageInput, ModelSpec
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv5n
 
 
@@ -98,6 +100,47 @@ def test_a_description_that_is_none(
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(WeightsError, match=said):
         read_saved(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("input", "pad_value", None),
+        ("input", "pad_value", 300),
+        ("input", "size", [64.5, 64]),
+        ("input", "resize_to", "x"),
+        ("head", "boxes", "0"),
+        ("head", "boxes", True),
+        ("head", "scores", [0]),
+        ("head", "objectness", "yes"),
+        ("head", "unit", ["pixels"]),
+        ("head", "score_threshold", 2),
+        ("head", "score_threshold", float("nan")),
+        ("head", "max_detections", -1),
+        ("head", "max_candidates", 10**40),
+    ],
+)
+def test_fields_of_another_type_are_refused(
+    tmp_path: Path, part: str, name: str, value: object
+) -> None:
+    """They were taken, and failed in a prediction with an error of Python's or NumPy's."""
+    spec = ModelSpec(None, ImageInput(size=(64, 64)), BoxesHead((64, 64)))
+    folder = write_saved(tmp_path / "saved", b"ONNX", spec, ("a",), {"config": {"class": "X"}})
+    assert read_saved(folder).head == spec.head
+    info = json.loads((folder / "model_info.json").read_text())
+    info["config"][part][name] = value
+    (folder / "model_info.json").write_text(json.dumps(info))
+    with pytest.raises(WeightsError, match=f"does not describe a saved model: .*{name}"):
+        read_saved(folder)
+
+
+def test_a_name_of_weights_that_is_none(tmp_path: Path) -> None:
+    spec = ModelSpec(None, ImageInput(size=(64, 64)), BoxesHead((64, 64)))
+    folder = write_saved(tmp_path / "saved", b"ONNX", spec, ("a",), {"config": {"class": "X"}})
+    info = json.loads((folder / "model_info.json").read_text())
+    (folder / "model_info.json").write_text(json.dumps({**info, "weights_uri": "a\0b"}))
+    with pytest.raises(WeightsError, match="does not describe a saved model"):
+        read_saved(folder)
 
 
 def test_quantize_reports_and_gives_a_model_with_the_same_verbs(

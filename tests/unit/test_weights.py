@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.artifacts import Accuracy, Artifact, File, License, Store, descriptor, zoo
+from furiosa_models.cli.models import open_model
 from furiosa_models.errors import (
     ArtifactCorrupted,
     ArtifactNotFound,
     ArtifactUnavailable,
+    WeightsError,
     WeightsFallbackWarning,
 )
 from furiosa_models.spec import NetworkSpec
+from furiosa_models.task_models import Detector
 from furiosa_models.vision import EfficientNetLite0
 from furiosa_models.weights import resolve
 
@@ -121,7 +124,7 @@ def test_a_set_with_other_labels_is_never_a_fallback(
     other = replace(make_set("other", local), labels="others")
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), other)
     with pytest.raises(
-        ArtifactUnavailable, match=r"With other classes: weights='other' \(others\)"
+        ArtifactUnavailable, match=r"what else there is: weights='other' \(the classes of others\)"
     ):
         resolve("Net", None, NETWORK, store)
 
@@ -136,7 +139,9 @@ def test_corruption_is_no_reason_to_fall_back(
 
 def test_nothing_in_reach_names_the_way_out(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     use_zoo(monkeypatch, make_set("published", GONE), make_set("other", GONE))
-    with pytest.raises(ArtifactUnavailable, match="weights='random' needs no network"):
+    with pytest.raises(
+        ArtifactUnavailable, match="what else there is: a file of yours, weights='random'"
+    ):
         resolve("Net", None, NETWORK, store)
 
 
@@ -167,3 +172,11 @@ def test_what_is_no_weights(monkeypatch: pytest.MonkeyPatch, store: Store) -> No
         resolve("Net", "nonesuch", NETWORK, store)
     with pytest.raises(TypeError, match="got int"):
         resolve("Net", 3, NETWORK, store)  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "best.onnx"
+    path.write_text("<html>not found</html>")
+    for make in (Detector, open_model):
+        with pytest.raises(WeightsError, match=r"best\.onnx: not an ONNX model: a page of the web"):
+            make(str(path)).labels  # noqa: B018 - it is read where it is needed

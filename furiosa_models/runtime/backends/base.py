@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ... import settings
 from ...artifacts.store import Built
 from ...errors import FuriosaModelsError
 from ..compiler import check_compiler_config
@@ -191,6 +192,7 @@ class Backend(ABC):
         return Pipeline(session, workers, *(size or DEFAULT_QUEUE_SIZE for size in sizes))
 
     def _load(self, program: Any, setup: Setup) -> Session:
+        settings.keeps_compiled()  # a value that is none is no fault of the program
         try:
             return self.load(program, setup)
         except FuriosaModelsError:

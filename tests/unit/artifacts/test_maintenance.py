@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from furiosa_models.artifacts import File, Store, maintenance, zoo
 from furiosa_models.artifacts.descriptor import object_path
 from furiosa_models.cli import cli
-from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable
+from furiosa_models.errors import ArtifactCorrupted, ArtifactUnavailable, CacheNotWritable
 
 DATA = b"weights" * 1000
 
@@ -109,9 +109,12 @@ def test_what_is_not_the_stores_is_left_alone(store: Store) -> None:
     (folder / "notes.txt").write_bytes(b"x")
     (folder / os.fsdecode(b"\xff")).write_bytes(b"x")
     md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
-    for note in (store.root / "derived" / "ab" / ("ab" * 32), store.root / "pins" / md5):
+    for note, text in (
+        (store.root / "derived" / "ab" / ("ab" * 32), b"\xff\xfe"),
+        (store.root / "pins" / md5, b"0" * 64),
+    ):
         note.chmod(0o644)
-        note.write_bytes(b"\xff\xfe")
+        note.write_bytes(text)
     assert [entry.algorithm for entry in maintenance.verify(store)] == ["md5"]  # its pin differs
     maintenance.prune(store)
     maintenance.prune(store, built=True)
@@ -171,6 +174,58 @@ def test_an_md5_file_is_pinned_to_the_sha256_seen_first(store: Store, tmp_path: 
     pin.write_text("0" * 64)  # as if another file of that MD5 had been seen first
     with pytest.raises(ArtifactCorrupted, match="as seen before"):
         store.fetch([file])
+    assert not store.has(file)
+
+
+@pytest.mark.parametrize("pinned", [b"", b"\xff\xfe", b"0" * 63, b"g" * 64])
+def test_a_damaged_pin_pins_nothing(store: Store, tmp_path: Path, pinned: bytes) -> None:
+    """Neither removing the file nor fetching it anew helped, for all time."""
+    md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+    (tmp_path / "w.bin").write_bytes(DATA)
+    file = File(name="b", size=len(DATA), md5=md5, sources=(str(tmp_path / "w.bin"),))
+    pin = store.root / "pins" / md5
+    pin.chmod(0o644)
+    pin.write_bytes(pinned)
+    assert maintenance.verify(store) == []
+    store.path(file).unlink()
+    assert store.fetch([file])["b"].read_bytes() == DATA
+    assert pin.read_text() == hashlib.sha256(DATA).hexdigest()
+
+
+def test_what_an_export_lacks_is_not_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", shared=())
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        info = tarfile.TarInfo(f"objects/sha256/ab/{'ab' * 32}")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"evil"))
+    with pytest.raises(ArtifactCorrupted, match=r"bad\.tar.*abab.*got.*export the cache again"):
+        maintenance.import_from(store, tmp_path / "bad.tar")
+    assert [*(store.root / "partial").iterdir()] == []
+
+
+def test_zeros_that_an_export_only_claims_are_not_written(tmp_path: Path) -> None:
+    name = f"objects/sha256/ab/{'ab' * 32}"
+    with tarfile.open(tmp_path / "bad.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo(name)
+        info.size = 512
+        version = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name}
+        info.pax_headers = {**version, "GNU.sparse.realsize": str(1 << 30)}
+        tar.addfile(info, io.BytesIO(b"1\n0\n0\n".ljust(512, b"\0")))
+    store = Store(tmp_path / "s", shared=())
+    with pytest.raises(ArtifactCorrupted, match="no place in an export"):
+        maintenance.import_from(store, tmp_path / "bad.tar")
+    assert not store.root.exists()
+
+
+def test_a_cache_of_another_user_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(CacheNotWritable, match="cannot be removed .Permission denied."):
+        maintenance.prune(store, built=True)
+    monkeypatch.setattr(Path, "is_file", refuse)
+    file = File(name="b", size=len(DATA), sha256="ab" * 32, sources=("nowhere",))
     assert not store.has(file)
 
 

@@ -118,13 +118,12 @@ def test_another_sha256_than_before_is_a_failure_of_that_source(
     file = described(source, str(tmp_path / "none"), algorithm="md5")
     pin = tmp_path / "store" / "pins" / file.digest
     pin.parent.mkdir(parents=True)
-    for text in (b"a" * 64, b"\xff\xfe no hash"):
-        pin.write_bytes(text)
-        with pytest.raises(ArtifactCorrupted) as caught:
-            Store(tmp_path / "store").fetch([file])
-        assert f"{source}: expected sha256 " in str(caught.value)
-        assert f"as seen before ({pin})" in str(caught.value)
-        assert "none: No such file" in str(caught.value)
+    pin.write_bytes(b"a" * 64)
+    with pytest.raises(ArtifactCorrupted) as caught:
+        Store(tmp_path / "store").fetch([file])
+    assert f"{source}: expected sha256 " in str(caught.value)
+    assert f"as seen before ({pin})" in str(caught.value)
+    assert "none: No such file" in str(caught.value)
 
 
 def test_a_folder_that_takes_no_pin_is_said(tmp_path: Path, source: str) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from furiosa_models.cli.table import fitted, print_json, print_table
+from furiosa_models.cli.table import fitted, print_json, print_table, short
 
 ROWS = [["ResNet50", "1000 classes of ImageNet, 224x224"], ["YOLOv5s", "80 classes"]]
 
@@ -44,3 +44,17 @@ def test_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_keeps_letters_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"name": "é"})
     assert '"é"' in capsys.readouterr().out
+
+
+def test_an_error_in_one_line_has_its_reasons() -> None:
+    lines = [
+        "no set of weights of Net can be had; what else there is: weights='coco':",
+        "  Net/published (mAP 0.3): net.onnx (7 bytes) is out of reach; every source was tried:",
+        "    https://example.com/net: the server is unknown",
+        "  Net/other: out of reach within the last hour, so not asked again",
+    ]
+    assert short(OSError("\n".join(lines))) == (
+        "no set of weights of Net can be had; what else there is: weights='coco' (the server is "
+        "unknown; out of reach within the last hour, so not asked again). "
+        "FURIOSA_MODELS_TRACEBACK=1 shows the whole."
+    )

@@ -140,10 +140,22 @@ def test_names_whose_number_does_not_fit_are_refused(style: str) -> None:
         head.with_labels(tuple("abcdefg"), graph)
 
 
-def test_background_first_is_seen_by_the_number_of_names() -> None:
+@pytest.mark.parametrize(
+    "style", ["YOLOv5, pixels", "YOLOv8, pixels", "YOLO-NAS, boxes and sigmoids"]
+)
+def test_a_name_too_few_does_not_shift_the_others(style: str) -> None:
+    """It was taken for a class of nothing in front, and every object had its neighbor's name."""
+    outputs, names, operations = STYLES[style]
+    graph = facts(outputs, names, operations)
+    with pytest.raises(LabelsError, match="3 classes, and there are 2 labels"):
+        detector_head(graph).with_labels(NAMES[:2], graph)
+
+
+def test_a_background_is_stated() -> None:
     outputs = [rows(1000, *CENTER, 0.1, 0, 0.72, 0).transpose(0, 2, 1)]
     graph = facts(outputs)
-    head, _ = detector_head(graph).with_labels(NAMES, graph)
+    head = BoxesHead(SIZE, transposed=True, background="first")
+    assert head.with_labels(NAMES, graph) == (head, NAMES)
     (found,) = head.decode(outputs, [PHOTO], NAMES, Platform.PYTHON)
     assert found.labels == ["dog"]
 

@@ -118,6 +118,18 @@ def test_what_is_no_model_is_an_error(data: bytes) -> None:
         networks.signature(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>404</html>", "a page of the web"),
+    ],
+)
+def test_what_is_often_there_in_place_of_a_model(data: bytes, what: str) -> None:
+    with pytest.raises(WeightsError, match=f"not an ONNX model: .*{what}"):
+        networks.signature(data)
+
+
 def test_a_proto_is_edited_as_its_bytes_are_and_stays_as_it_is() -> None:
     model = network()
     proto = onnx.load_from_string(model)

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from furiosa_models.errors import ShapeError, WeightsError
+from furiosa_models.errors import FuriosaModelsError, ShapeError, WeightsError
 from furiosa_models.quantization import (
     CalibrationMethod,
     Calibrator,
@@ -21,6 +21,7 @@ from furiosa_models.quantization import (
     get_output_names,
     get_pure_input_names,
     quantize,
+    quantize_on,
 )
 from furiosa_models.quantization.folding import fold_scaling
 from furiosa_models.runtime.sync import create_runner
@@ -257,3 +258,21 @@ def test_the_users_root_logger_stays_as_it_is(
     assert seen == ["advice", "the user's own", "afterwards"]  # what another thread was advised
     assert (root.level, root.handlers) == before
     assert root.filters == []
+
+
+def test_what_is_quantized_already_says_so(ranges: Ranges) -> None:
+    program = quantize(network(), ranges)
+    with pytest.raises(FuriosaModelsError, match=r"quantized already \(it has DequantizeLinear"):
+        quantize_on(program, [pixels(1, 0)])
+
+
+def test_a_network_in_float16_says_how_to_export_it() -> None:
+    half = network(scaled_inside=False)
+    for tensor in half.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            array = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    for value in (*half.graph.input, *half.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    with pytest.raises(FuriosaModelsError, match="export it in float32"):
+        quantize_on(half.SerializeToString(), [pixels(1, 0).astype(np.float16)])

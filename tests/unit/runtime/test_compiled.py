@@ -173,6 +173,19 @@ def test_cache_verify_finds_damaged_programs(damage: str) -> None:
     assert compiled.entries() == []
 
 
+def test_what_another_process_compiles_is_not_damaged() -> None:
+    """`cache verify --remove` took it away from under that process."""
+    outputs(MODEL)
+    scratch = compiled.home() / "new-abc"
+    scratch.mkdir()
+    (scratch / "weights.bin").write_bytes(b"1234")
+    assert len(compiled.entries()) == 1
+    assert CliRunner().invoke(cache, ["verify", "--remove"]).exit_code == 0
+    assert CliRunner().invoke(cache, ["prune"]).exit_code == 0  # not for while others compile
+    assert not scratch.exists()
+    assert len(compiled.entries()) == 1
+
+
 @pytest.mark.parametrize("how", ["whole seconds", "new times", "another inode"])
 def test_a_copied_entry_is_used_as_it_is(
     plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
@@ -193,15 +206,17 @@ def test_a_copied_entry_is_used_as_it_is(
     hashes.assert_called_once()  # from then on it is known
 
 
-def test_another_file_of_the_same_size_and_time_is_noticed(
-    plain: npt.NDArray[np.float32],
+@pytest.mark.parametrize("how", ["another file", "in place"])
+def test_other_bytes_of_the_same_size_and_time_are_noticed(
+    plain: npt.NDArray[np.float32], how: str
 ) -> None:
     outputs(MODEL)
     (entry,) = compiled.entries()
     weights = entry.path / "weights.bin"
     stat = weights.stat()
-    poisoned = weights.with_name("poisoned")
-    poisoned.write_bytes(bytes(stat.st_size))
+    poisoned = weights if how == "in place" else weights.with_name("poisoned")
+    with poisoned.open("r+b" if how == "in place" else "wb") as file:
+        file.write(bytes(stat.st_size))
     os.utime(poisoned, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     poisoned.replace(weights)
     np.testing.assert_array_equal(outputs(MODEL), plain)

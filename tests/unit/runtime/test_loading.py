@@ -36,6 +36,12 @@ def test_what_cannot_be_loaded(model: bytes | str, device: str) -> None:
         create_runner(model, device=device)
 
 
+def test_a_wrong_variable_is_no_fault_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FURIOSA_MODELS_COMPILED", "2")
+    with pytest.raises(ValueError, match="^FURIOSA_MODELS_COMPILED='2' is neither on nor off"):
+        create_runner(tiny.make_model(), device="cpu")
+
+
 def test_a_pool_makes_what_is_needed_and_drops_what_failed() -> None:
     made: list[int] = []
 

@@ -267,6 +267,9 @@ def test_small_answers_are_sent_at_once(url: str) -> None:
 def test_it_says_that_it_is_there(url: str) -> None:
     assert requests.get(f"{url}/v2/health/live", timeout=30).json() == {"live": True}
     assert requests.get(f"{url}/v2/health/ready", timeout=30).json() == {"ready": True}
+    for path in ("live", "ready"):
+        asked = requests.head(f"{url}/v2/health/{path}", timeout=30)
+        assert (asked.status_code, asked.content) == (200, b"")
 
 
 def test_the_page_needs_no_internet(url: str) -> None:

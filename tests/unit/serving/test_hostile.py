@@ -102,15 +102,25 @@ def test_a_large_upload_is_told_so(port: int, form: bool) -> None:
     assert response.status_code == 413
 
 
-@pytest.mark.parametrize("head", [CHUNKED, CHUNKED[:-2] + b"Content-Length: 3\r\n\r\n"])
-def test_chunks_are_counted(client: socket.socket, head: bytes) -> None:
-    client.sendall(head)
+def test_chunks_are_counted(client: socket.socket) -> None:
+    client.sendall(CHUNKED)
     for _ in range(8):
         client.sendall(b"100000\r\n" + PIECE + b"\r\n")
     client.sendall(b"1\r\n1\r\n")  # and no end
     status, document = answer(client)
     assert status == 413
     assert "expected at most 8388608 bytes, got more" in document["detail"]
+
+
+def test_a_length_beside_chunks_smuggles_no_request(client: socket.socket) -> None:
+    """A proxy that goes by the length would take what follows for a part of the body."""
+    smuggled = b"GET /v2/health/live HTTP/1.1\r\nHost: here\r\n\r\n"
+    length = f"Content-Length: {len(smuggled) + 5}\r\n\r\n".encode()
+    client.sendall(CHUNKED[:-2] + length + b"0\r\n\r\n" + smuggled)
+    status, document = answer(client)
+    assert status == 400
+    assert "a Content-Length and a Transfer-Encoding" in document["detail"]
+    assert is_closed(client)
 
 
 def test_chunks_within_the_limit_are_read(client: socket.socket) -> None:
