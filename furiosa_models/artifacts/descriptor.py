@@ -35,8 +35,10 @@ __all__ = [
     "License",
     "ModelEntry",
     "Network",
+    "is_sha256",
     "object_path",
     "parse_zoo",
+    "read_pin",
     "read_zoo",
     "sets_of",
     "zoo",
@@ -255,6 +257,23 @@ class ModelEntry:
         from ..spec import Metadata
 
         return Metadata.model_validate(self.facts)
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a SHA-256 in hex."""
+    return len(text) == _DIGITS["sha256"] and set(text) <= {*"0123456789abcdef"}
+
+
+def read_pin(path: Path) -> str | None:
+    """Return the SHA-256 that a pin holds; None where there is none, or what is no SHA-256.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not path.is_file():
+        return None
+    text = path.read_bytes().decode("ascii", errors="replace")
+    return text if is_sha256(text) else None
 
 
 def object_path(algorithm: str, digest: str) -> str:

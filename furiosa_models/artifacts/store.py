@@ -25,7 +25,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -35,18 +34,17 @@ from typing import IO, TYPE_CHECKING
 
 from .. import settings
 from ..enums import Format
-from .descriptor import File, object_path
+from .descriptor import File, is_sha256, object_path, read_pin
 
 if TYPE_CHECKING:
     from .sources import Origin
 
-__all__ = ["Built", "Store", "hash_file", "read_pin", "recipe_key", "stamp_of"]
+__all__ = ["Built", "Store", "hash_file", "recipe_key", "stamp_of"]
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 _WARNED: set[Path] = set()
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Store:
@@ -230,7 +228,7 @@ class Store:
         for root in self._layers:
             with suppress(OSError, UnicodeDecodeError):
                 digest = (root / "derived" / key[:2] / key).read_text()
-                if _SHA256.fullmatch(digest):
+                if is_sha256(digest):
                     yield digest
 
     def _keep(self, root: Path, key: str, data: bytes) -> Path:
@@ -330,18 +328,6 @@ def hash_file(path: Path, algorithm: str) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def read_pin(path: Path) -> str | None:
-    """Return the SHA-256 that a pin holds; None where there is none, or what is no SHA-256.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    if not path.is_file():
-        return None
-    text = path.read_bytes().decode("ascii", errors="replace")
-    return text if _SHA256.fullmatch(text) else None
 
 
 def stamp_of(path: Path) -> bytes:

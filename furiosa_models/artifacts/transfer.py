@@ -24,10 +24,9 @@ from filelock import FileLock, Timeout
 from .. import settings
 from ..errors import ArtifactCorrupted, ArtifactError, ArtifactUnavailable, CacheNotWritable
 from ..progress import Bar, log_warning, progress_bar
-from .descriptor import File, object_path
+from .descriptor import File, object_path, read_pin
 from .sources import SourceError, Sources, redact
 from .sources.base import CHUNK
-from .store import read_pin
 
 __all__ = ["PATIENCE_S", "Partial", "best_effort_lock", "fetch", "put", "write_atomically"]
 
