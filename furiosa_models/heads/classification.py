@@ -42,7 +42,8 @@ class ClassificationHead(Head):
         """Return the head for a graph: its end says what the outputs are.
 
         Raises:
-            ShapeError: The graph is no classifier: it has boxes, maps, or several outputs.
+            ShapeError: The graph is no classifier: it has boxes, maps, or several outputs; or it
+                gives one number, which is no score yet.
         """
         output = graph.outputs[0]
         sizes = [size for size in output.shape[1:] if size != 1]
@@ -54,7 +55,15 @@ class ClassificationHead(Head):
             raise ShapeError(msg)
         if "ArgMax" in output.operations:
             return replace(self, activation="argmax", offset=self.argmax_offset)
-        return replace(self, activation="none") if "Softmax" in output.operations else self
+        if output.operations & {"Softmax", "Sigmoid"}:  # its numbers are scores
+            return replace(self, activation="none")
+        if output.shape[1:] and not sizes:  # softmax makes 1 of any one number
+            msg = (
+                f"the graph gives one number, {graph.shapes}, and no sigmoid makes a score of it: "
+                "a classifier has a number for each of two classes or more, or a sigmoid at its end"
+            )
+            raise ShapeError(msg)
+        return self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
         """Return the input of torchvision's classifiers, or of TensorFlow's for a TFLite file."""

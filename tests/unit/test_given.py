@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models import Classifier, Detector
 from furiosa_models.catalog import get_model
@@ -331,3 +332,38 @@ def test_names_in_the_metadata_of_a_file(key: str) -> None:
     entry.value = "0\n90\n180\n270"  # of another network
     with pytest.raises(LabelsError, match="the network has 1000 classes, and there are 4 labels"):
         _ = Classifier(model).labels
+
+
+def ending_in(last: str | None, classes: int) -> bytes:
+    """A classifier whose graph ends in an operation."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", classes])
+    weights = np.random.default_rng(0).normal(size=(3, classes)).astype(np.float32)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits" if last else "scores"]),
+    ]
+    if last:
+        nodes.append(helper.make_node(last, ["logits"], ["scores"]))
+    graph = helper.make_graph(
+        nodes, "g", [image], [scores], [numpy_helper.from_array(weights, "weights")]
+    )
+    opset = [helper.make_opsetid("", 17)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_scores_of_a_sigmoid_are_given_as_they_are(photos: list[Path], classes: int) -> None:
+    model = Classifier(ending_in("Sigmoid", classes))
+    tensor, _ = model.preprocess(photos[0])
+    with create_runner(model, device="cpu") as runner:
+        (scores,) = runner.run(tensor)
+    found = model.predict(photos[0], device="cpu", top_k=classes)
+    np.testing.assert_array_equal(found.scores, np.sort(scores[0])[::-1])
+
+
+def test_one_number_is_no_score(photos: list[Path]) -> None:
+    with pytest.raises(ShapeError, match="the graph gives one number, .* no sigmoid"):
+        Classifier(ending_in(None, 1)).predict(photos[0], device="cpu")
+    assert len(Classifier(ending_in(None, 2)).predict(photos[0], device="cpu").scores) == 2
