@@ -6,6 +6,7 @@ import io
 import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -156,8 +157,13 @@ def _chosen(classes: str | None, network: Model[Any]) -> frozenset[str] | None:
     if classes is None:
         return None
     names = frozenset(name.strip() for name in classes.split(",") if name.strip())
+    if not names:
+        msg = "--classes names no class: give names with commas between them"
+        raise click.UsageError(msg)
     if unknown := sorted(names - {*network.labels}):
         msg = f"{type(network).__name__} has no class {', '.join(map(repr, unknown))}"
+        if close := [n for each in unknown for n in get_close_matches(each, network.labels, n=1)]:
+            msg += f"; did you mean {', '.join(close)}?"
         raise click.UsageError(msg)
     return names
 

@@ -310,3 +310,13 @@ def test_the_list_has_postprocesses() -> None:
     lines = run("list").stdout.decode().splitlines()
     assert "Available postprocesses" in lines[0]
     assert all("Python, Rust" in line for line in lines[1:])
+
+
+def test_classes_that_are_none_of_the_models(photo: Path) -> None:
+    wrong = run(*SSD, photo, "--classes", "dgo,cat")
+    assert wrong.returncode == 2
+    assert b"SSDMobileNet has no class 'dgo'; did you mean dog?" in wrong.stderr
+    for none in ("", " , "):
+        result = run(*SSD, photo, "--classes", none)
+        assert result.returncode == 2
+        assert b"--classes names no class" in result.stderr
