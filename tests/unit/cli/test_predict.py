@@ -14,6 +14,7 @@ from PIL import Image
 from furiosa_models.cli.predict_ import _shows_progress, command
 from furiosa_models.images.video import decode_video
 from furiosa_models.images.video_writer import VideoWriter
+from tests.damaged import write_damaged_video
 
 OPTIONS = ["--weights=random", "--score-threshold=0.9", "--device=cpu"]
 
@@ -144,14 +145,7 @@ def test_what_is_interrupted_leaves_no_video(
 
 def test_a_damaged_video_is_reported_and_its_other_frames_are_written(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
-    noise = np.random.default_rng(0)
-    with VideoWriter(clip, rate=25) as writer:
-        for _ in range(30):
-            writer.write(noise.integers(0, 255, (48, 64, 3), np.uint8))
-    data = bytearray(clip.read_bytes())
-    start = data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2
-    data[start : start + 6000] = noise.integers(0, 255, 6000, np.uint8).tobytes()
-    clip.write_bytes(data)
+    write_damaged_video(clip, 30)
     result = run(clip, "-o", tmp_path / "out", "--json")
     assert result.exit_code == 1
     document = json.loads(result.stdout)

@@ -24,6 +24,7 @@ from furiosa_models.images.read import DecodedImage, RecentPixels
 from furiosa_models.images.sources import count, expand_sources
 from furiosa_models.images.video import decode_video, frames, video_format
 from furiosa_models.images.video_writer import VideoWriter
+from tests.damaged import write_damaged_video
 
 av: Any = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 
@@ -287,14 +288,7 @@ def test_wrong_arguments(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyP
 
 def test_damaged_frames_are_told_and_the_others_read(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    noise = np.random.default_rng(0)
-    with VideoWriter(path, rate=25) as writer:
-        for _ in range(60):
-            writer.write(noise.integers(0, 255, (48, 64, 3), np.uint8))
-    data = bytearray(path.read_bytes())
-    start = data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2
-    data[start : start + 6000] = noise.integers(0, 255, 6000, np.uint8).tobytes()
-    path.write_bytes(data)
+    write_damaged_video(path, 60)
     assert count(path) == 60
 
     errors: list[Exception] = []
