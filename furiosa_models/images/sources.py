@@ -19,7 +19,7 @@ from . import video
 from .formats import suffixes
 from .read import DecodedImage, EncodedPhoto, ImageSource, is_file_like, is_url
 
-__all__ = ["count", "expand_sources", "is_at_rest", "is_single"]
+__all__ = ["count", "expand_sources", "is_at_rest", "is_same_file", "is_single"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,14 @@ def is_at_rest(source: object) -> bool:
         return all(map(is_at_rest, source))
     whole = (str, os.PathLike, np.ndarray, set, frozenset, dict)
     return isinstance(source, whole) or is_single(source)
+
+
+def is_same_file(path: Path, source: str | os.PathLike[str]) -> bool:
+    """Whether a path names the file of a source, by whatever links."""
+    try:
+        return path.samefile(source)
+    except OSError:  # one of them is not there
+        return False
 
 
 def expand_sources(

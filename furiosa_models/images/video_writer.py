@@ -19,6 +19,7 @@ from .._lazy import require
 from ..errors import BackendUnavailable, FuriosaModelsError, ShapeError
 from ..progress import log_warning
 from ..runtime.machine import available_cpus
+from .sources import is_same_file
 from .video import VideoFormat, opened, start_of, video_format
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class VideoWriter:
         self._av = require("av", "videos need PyAV", extra="video")
         self._like = like
         if like is not None:
-            if _is_same_file(self.path, like):
+            if is_same_file(self.path, like):
                 msg = f"{self.path} is the video itself: write it under another name"
                 raise FuriosaModelsError(msg)
             self._format = video_format(like)
@@ -225,11 +226,15 @@ class VideoWriter:
         self._container.start_encoding()
         return copy
 
+    @property
+    def _frame_ticks(self) -> int:
+        """How long a frame is shown, in units of the video."""
+        return max(1, round(1 / self._format.rate / self._format.time_base))
+
     def _ticks(self, time: Fraction | float | None) -> int:
         """A time in units of the video, later than the one before: players need it so."""
-        frame = max(1, round(1 / self._format.rate / self._format.time_base))
         if time is None:
-            return 0 if self._last is None else self._last + frame
+            return 0 if self._last is None else self._last + self._frame_ticks
         ticks = round(Fraction(time) / self._format.time_base)
         return ticks if self._last is None else max(ticks, self._last + 1)
 
@@ -245,7 +250,7 @@ class VideoWriter:
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED)
         frame.pts, frame.time_base = ticks, self._format.time_base
-        frame.duration = max(1, round(1 / self._format.rate / self._format.time_base))
+        frame.duration = self._frame_ticks
         self._last = ticks
         return frame
 
@@ -326,10 +331,3 @@ def _as_rate(rate: float | Fraction | None) -> Fraction:
         msg = f"rate must be a number of frames a second above 0, got {rate}"
         raise ValueError(msg)
     return Fraction(rate).limit_denominator(1001)
-
-
-def _is_same_file(path: Path, other: str | os.PathLike[str]) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:  # one of them is not there
-        return False

@@ -19,6 +19,7 @@ from ..enums import ModelTaskType, Task
 from ..errors import FuriosaModelsError
 from ..images.profile import color_profile
 from ..images.read import DecodedImage, KeptPhoto, read_image
+from ..images.sources import is_same_file
 from ..progress import in_notebook
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Result(ABC):
             ValueError: The name ends in no format of pictures.
         """
         path = Path(path)
-        if _is_file_of(path, self.image):
+        if isinstance(self.image, (str, Path)) and is_same_file(path, self.image):
             msg = f"{path} is the photo itself: save the picture under another name"
             raise FuriosaModelsError(msg)
         try:
@@ -191,14 +192,6 @@ def _encoded(picture: PILImage, path: Path, profile: bytes | None) -> bytes:
         options["icc_profile"] = profile
     picture.save(buffer, format=format, **options)
     return buffer.getvalue()
-
-
-def _is_file_of(path: Path, image: object) -> bool:
-    """Whether a path is the file of a photo."""
-    try:
-        return isinstance(image, (str, Path)) and path.samefile(image)
-    except OSError:  # one of them is not there
-        return False
 
 
 def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:
