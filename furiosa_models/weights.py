@@ -323,11 +323,13 @@ def fetch(artifact: Artifact, store: Store) -> Path | Built:
     Raises:
         ArtifactError: It cannot be had.
     """
+    if artifact.network is None:
+        (path,) = store.fetch(artifact.files).values()
+        return path
     built = Built(store, _recipe_key(artifact), lambda: _build(artifact, store))
-    if artifact.network is not None and store.derived(built.key) is not None:
-        return built
-    paths = store.fetch(artifact.files)
-    return built if artifact.network is not None else paths[artifact.files[0].name]
+    if store.derived(built.key) is None:
+        store.fetch(artifact.files)
+    return built
 
 
 def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet:

@@ -92,7 +92,7 @@ class File:
             raise ValueError(msg)
         for algorithm, digits in _DIGITS.items():
             digest = getattr(self, algorithm)
-            if digest is not None and (len(digest) != digits or digest.strip("0123456789abcdef")):
+            if digest is not None and not _is_hex(digest, digits):
                 msg = f"file {self.name!r}: {digest!r} is no {algorithm} in hex"
                 raise ValueError(msg)
 
@@ -261,7 +261,11 @@ class ModelEntry:
 
 def is_sha256(text: str) -> bool:
     """Return whether a text is a SHA-256 in hex."""
-    return len(text) == _DIGITS["sha256"] and set(text) <= {*"0123456789abcdef"}
+    return _is_hex(text, _DIGITS["sha256"])
+
+
+def _is_hex(text: str, digits: int) -> bool:
+    return len(text) == digits and not text.strip("0123456789abcdef")
 
 
 def read_pin(path: Path) -> str | None:

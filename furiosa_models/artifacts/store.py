@@ -299,7 +299,8 @@ class Built:
     def check(self) -> bool:
         """Build the bytes; return whether they have the noted hash, which is corrected if not."""
         noted = self._store.digest(self.key)
-        return hashlib.sha256(self._made()).hexdigest() == noted
+        self._made()
+        return self._digest == noted
 
     def take(self) -> bytes:
         """Return the bytes as `read_bytes` does, and free the memory of what `digest` built."""
