@@ -116,7 +116,7 @@ class ExtraRequired(FuriosaModelsError, ImportError):
 
 
 class WeightsFallbackWarning(UserWarning):
-    """The published weights are out of reach and another named set is in use."""
+    """The published weights are unreachable and another named set is in use."""
 
 
 # Names of 0.8 to 0.10. Theirs are raised where these are, except for VersionInfoNotFound: that a

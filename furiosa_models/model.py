@@ -473,7 +473,7 @@ class Model(Generic[R]):
 
         Raises:
             ArtifactNotFound: None was published for this model and these weights.
-            ArtifactUnavailable: It is out of reach.
+            ArtifactUnavailable: It is unreachable.
         """
         return self._programs.published_int8(truncated=truncated)
 
@@ -508,7 +508,7 @@ class Model(Generic[R]):
             ValueError: `num_pe` is neither 1 nor 2.
             ArtifactNotFound: None was published for the weights and version, and it cannot be
                 compiled here.
-            ArtifactUnavailable: It was published, and is out of reach.
+            ArtifactUnavailable: It was published, and is unreachable.
             CompilationError: The vendor's compiler failed.
         """
         return self._programs.enf(num_pe, ir_version)

@@ -109,7 +109,7 @@ class Programs:
             ValueError: `num_pe` is neither 1 nor 2.
             ArtifactNotFound: None was published for the weights and version, and it cannot be
                 compiled here.
-            ArtifactUnavailable: It was published, and is out of reach.
+            ArtifactUnavailable: It was published, and is unreachable.
             CompilationError: The vendor's compiler failed.
         """
         _check_num_pe(num_pe)

@@ -11,7 +11,7 @@
 | `FURIOSA_MODELS_COMPILE_TIMEOUT` | seconds that the NPU's compiler may take | `1800` |
 | `FURIOSA_MODELS_AVX2` | `0`: kernels for a CPU without AVX2, with equal results | `1` |
 | `FURIOSA_MODELS_FONT` | font file of labels in pictures, for scripts that others lack | none |
-| `FURIOSA_MODELS_STRICT` | `1`: no other weights in place of published ones out of reach | `0` |
+| `FURIOSA_MODELS_STRICT` | `1`: no other weights in place of published ones unreachable | `0` |
 | `FURIOSA_MODELS_TRACEBACK` | `1`: the command shows the whole of an error, not one line | `0` |
 """
 

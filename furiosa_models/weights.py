@@ -289,7 +289,7 @@ def resolve(
 
     Raises:
         ArtifactNotFound: There is no set, and no file, of that name.
-        ArtifactUnavailable: The set is out of reach; names the sets that can be had.
+        ArtifactUnavailable: The set is unreachable; names the sets that can be had.
         ArtifactCorrupted: Its bytes are not the ones that were published.
     """
     if source is None:
@@ -376,7 +376,7 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path | Built:
     missing = _missing(artifact, store)
     if missing and not settings.mirror() and store.was_unreachable(missing):
         msg = (
-            "out of reach within the last hour, so not asked again; "
+            "unreachable within the last hour, so not tried again; "
             f"weights={artifact.weights!r} asks"
         )
         raise ArtifactUnavailable(msg)
@@ -490,7 +490,7 @@ def _recipe_key(artifact: Artifact) -> str:
 
 def _warn_of_fallback(preferred: Artifact, used: Artifact) -> None:
     msg = (
-        f"{preferred.title} is out of reach, using {used.title} instead. weights={used.weights!r} "
+        f"{preferred.title} is unreachable, using {used.title} instead. weights={used.weights!r} "
         f"chooses it without this warning; weights={preferred.weights!r} says what was tried; "
         "FURIOSA_MODELS_STRICT=1 makes this an error."
     )

@@ -209,11 +209,11 @@ def _query_version(program: str, _changed: int) -> Compiler | None:
             timeout=_VERSION_TIMEOUT_S,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("%s does not say its version (%s): going on without it", program, error)
+        logger.warning("%s does not say its version (%s): continuing without it", program, error)
         return None
     match = _BACKEND.search(answer) or _TITLE.search(answer)
     if match is None:
-        logger.warning("%s says of its version %r: going on without it", program, answer)
+        logger.warning("%s says of its version %r: continuing without it", program, answer)
         return None
     return Compiler(program, match["version"], match["revision"])
 

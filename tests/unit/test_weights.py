@@ -80,7 +80,7 @@ def test_a_fallback_warns_with_both_names_and_accuracies(
     with pytest.warns(WeightsFallbackWarning) as caught:
         assert resolve("Net", None, NETWORK, store).name == "other"
     message = str(caught[0].message)
-    assert "Net/published (top-1 0.500 on toys) is out of reach" in message
+    assert "Net/published (top-1 0.500 on toys) is unreachable" in message
     assert "using Net/other (top-1 0.500 on toys) instead" in message
     assert "weights='published' says what was tried" in message
 
@@ -114,7 +114,7 @@ def test_strict_makes_it_an_error(
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_STRICT", "1")
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
-    with pytest.raises(ArtifactUnavailable, match="out of reach"):
+    with pytest.raises(ArtifactUnavailable, match="unreachable"):
         resolve("Net", None, NETWORK, store)
 
 
