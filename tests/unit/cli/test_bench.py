@@ -56,5 +56,5 @@ def test_photos_that_are_not_there(tmp_path: Path) -> None:
     model = EfficientNetLite0(weights="random")
     with pytest.raises(ImageError, match="at least one photo"):
         benchmark(model, [])
-    with pytest.raises(ImageError, match="holds no image"):
+    with pytest.raises(ImageError, match="contains no image"):
         benchmark(model, tmp_path)
