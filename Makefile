@@ -38,7 +38,7 @@ demo: $(USABLE)  ## Find things in the example photos: prints results, draws the
 test: setup  ## Run the tests (no network needed beyond the set-up)
 	$(BIN)/python $(PYTEST) -m "not accuracy and not network and not slow"
 
-test-marked: setup  ## Run the tests that need package indexes, the labelled photos, or patience
+test-marked: setup  ## Run the tests that need package indexes, the labeled photos, or patience
 	$(BIN)/python $(PYTEST) -m "accuracy or network or slow"
 
 test-oldest: wheel  ## Run the unit tests on the oldest versions of dependencies that are allowed

@@ -1,8 +1,8 @@
-r"""Measure a detector on labelled photos: mAP, and the threshold of the best F1.
+r"""Measure a detector on labeled photos: mAP, and the threshold of the best F1.
 
     python artifacts/measure.py SSDMobileNetV2 --images ../photos --labels ../instances.json
 
-The best F1 is that of all photos together: a detection is right if it overlaps a labelled box of
+The best F1 is that of all photos together: a detection is right if it overlaps a labeled box of
 its class, which none with a higher score has taken, by half or more. Boxes of crowds are left out.
 What it prints goes into `zoo.json`: `head.score_threshold`, and the accuracy at that threshold.
 """
@@ -92,7 +92,7 @@ def operating_points(model: Any, images: Path, annotations: Annotations) -> list
 
 
 def matches(box: npt.NDArray[np.float32], boxes: list[list[float]], taken: set[int]) -> bool:
-    """Whether a box overlaps a labelled one that is still free, which it then takes."""
+    """Whether a box overlaps a labeled one that is still free, which it then takes."""
     if not boxes:
         return False
     corners = box_convert(np.array(boxes, np.float32), "xywh", "xyxy")

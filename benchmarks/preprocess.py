@@ -19,7 +19,7 @@ import scenes
 import simplejpeg
 from PIL import Image
 
-from furiosa_models.images.jpeg import reduction
+from furiosa_models.images.jpeg import reduction_factor
 from furiosa_models.images.preprocess import prepare
 from furiosa_models.images.read import read_image
 from furiosa_models.spec import ImageInput
@@ -60,13 +60,13 @@ def furiosa(path: str, spec: ImageInput) -> Pixels:
 
 
 def opencv(path: str, spec: ImageInput) -> Pixels:
-    """The best that OpenCV offers: colours turned after the resize, channels split by blob."""
+    """The best that OpenCV offers: colors turned after the resize, channels split by blob."""
     return cv2.dnn.blobFromImage(by_opencv(cv2.imread(path), spec), swapRB=True, ddepth=cv2.CV_8U)
 
 
 def ours(path: str, spec: ImageInput, *, draft: bool = False) -> Pixels:
     """What `Model.preprocess` does."""
-    image = read_image(path, draft=spec.resized if draft else None, fleeting=True)
+    image = read_image(path, draft=spec.resized if draft else None, reuse_buffer=True)
     return prepare(image.pixels, spec, size=image.drafted_from)[0]
 
 
@@ -92,7 +92,7 @@ def from_file(size: str, spec: ImageInput, floor: float) -> common.Row:
     """File to tensor."""
     path = str(scenes.photo(size))
     width, height = scenes.SIZES[size]
-    factor = reduction(height, width, spec.resized(height, width))
+    factor = reduction_factor(height, width, spec.resized(height, width))
     contenders: dict[str, common.Work] = {
         "ours": lambda: ours(path, spec),
         "furiosa 0.10 (OpenCV)": lambda: furiosa(path, spec),

@@ -62,7 +62,7 @@ def measure(step: str, name: str) -> None:
     import numpy as np
 
     from furiosa_models.catalog import get_model
-    from furiosa_models.runtime.machine import share_of_cpus
+    from furiosa_models.runtime.machine import cpus_per_worker
     from furiosa_models.runtime.sync import create_runner
 
     model = get_model(name, weights="random")
@@ -85,10 +85,10 @@ def measure(step: str, name: str) -> None:
 
     first, *first_costs = opened()
     before = memory()[0]
-    second, *second_costs = opened(worker_num=share_of_cpus())
+    second, *second_costs = opened(worker_num=cpus_per_worker())
     second.close()
     left = memory()[0] - before
-    second, *_ = opened(worker_num=share_of_cpus())
+    second, *_ = opened(worker_num=cpus_per_worker())
     figures = {
         "program": len(model.model_source(precision="fp32")) / 1e6,
         **dict(zip(("first_ms", "first_mb", "first_anonymous"), first_costs, strict=True)),

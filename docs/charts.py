@@ -1,7 +1,7 @@
 """Horizontal bar charts as SVG: readable on light and dark pages, without a script or a library.
 
-Text takes the colour of the page, so that a theme changes it; bars have colours of medium
-lightness, and the label of each says what it is, so that nothing depends on colour alone.
+Text takes the color of the page, so that a theme changes it; bars have colors of medium
+lightness, and the label of each says what it is, so that nothing depends on color alone.
 """
 
 from __future__ import annotations

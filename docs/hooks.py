@@ -116,7 +116,7 @@ def inputs(model: Model[Any]) -> Iterator[str]:
     how = {
         "stretch": f"stretched to {width}x{height}",
         "letterbox": f"fitted into {width}x{height}, padded with {spec.pad_value}",
-        "crop": f"shorter side to {spec.resize_to}, then the centre {width}x{height}",
+        "crop": f"shorter side to {spec.resize_to}, then the center {width}x{height}",
     }[spec.resize]
     yield "| | `preprocess(...)` | `preprocess(..., with_scaling=True)` |"
     yield "|---|---|---|"
@@ -145,12 +145,12 @@ def outputs(model: Model[Any]) -> Iterator[str]:
 
 
 def weights(model: Model[Any]) -> Iterator[str]:
-    """The sets of weights of the catalogue."""
+    """The sets of weights of the catalog."""
     yield "In order of preference; `weights=` chooses one."
     yield ""
-    yield "| set | accuracy | measured on, by | size | licence: origin / carrier | from |"
+    yield "| set | accuracy | measured on, by | size | license: origin / carrier | from |"
     yield "|---|---|---|---|---|---|"
-    for artifact in model.catalogue().values():
+    for artifact in model.catalog().values():
         yield weights_row(artifact)
 
 

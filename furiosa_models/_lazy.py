@@ -38,8 +38,10 @@ def lazy(
     """
     providers: dict[str, tuple[str, str]] = {}
     for module, provided in names.items():
-        wanted = [provided] if isinstance(provided, str) else provided
-        renamed = wanted if isinstance(wanted, dict) else dict(zip(wanted, wanted, strict=True))
+        exported = [provided] if isinstance(provided, str) else provided
+        renamed = (
+            exported if isinstance(exported, dict) else dict(zip(exported, exported, strict=True))
+        )
         providers |= {name: (module, attribute) for name, attribute in renamed.items()}
     compute = computed or {}
 
@@ -61,9 +63,9 @@ def lazy(
         raise AttributeError(msg)
 
     def directory() -> list[str]:
-        own = vars(sys.modules[package])
-        public = own.get("__all__", ())
-        return sorted({*public, *providers, *modules, *compute, *own})
+        namespace = vars(sys.modules[package])
+        public = namespace.get("__all__", ())
+        return sorted({*public, *providers, *modules, *compute, *namespace})
 
     return get_attribute, directory
 

@@ -67,15 +67,15 @@ class Benchmark:
 
     def latency(self, stage: str) -> dict[str, float]:
         """Milliseconds of one stage, or of the `total`: mean, p50, p90, p99 and max."""
-        rows = self.seconds.sum(axis=1) if stage == "total" else self._of([stage])
-        p50, p90, p99, most = np.percentile(rows * 1e3, (50, 90, 99, 100))
+        rows = self.seconds.sum(axis=1) if stage == "total" else self._rows_of([stage])
+        p50, p90, p99, maximum = np.percentile(rows * 1e3, (50, 90, 99, 100))
         mean = rows.mean() * 1e3
-        names = {"mean": mean, "p50": p50, "p90": p90, "p99": p99, "max": most}
+        names = {"mean": mean, "p50": p50, "p90": p90, "p99": p99, "max": maximum}
         return {name: float(value) for name, value in names.items()}
 
     def section(self, name: str) -> dict[str, float]:
         """Seconds in all, photos per second, and seconds per photo of a section of 0.10."""
-        total = float(self._of(SECTIONS[name]).sum())
+        total = float(self._rows_of(SECTIONS[name]).sum())
         photos = len(self.seconds)
         return {"total_s": total, "qps": photos / total, "average_s": total / photos}
 
@@ -92,7 +92,7 @@ class Benchmark:
             "peak_memory_bytes": self.peak_memory,
         }
 
-    def _of(self, stages: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _rows_of(self, stages: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
         chosen: np.ndarray[Any, np.dtype[np.float64]] = self.seconds[
             :, [STAGES.index(stage) for stage in stages]
         ].sum(axis=1)

@@ -62,9 +62,9 @@ class ModelNames(list[str]):
     def _repr_html_(self) -> str:
         from .tasks.notebook import table
 
-        wanted = frozenset(self)
-        rows = [entry._asdict() for entry in entries() if entry.name in wanted]
-        return table(rows, most=len(rows))
+        requested = frozenset(self)
+        rows = [entry._asdict() for entry in entries() if entry.name in requested]
+        return table(rows, max_rows=len(rows))
 
 
 @overload
@@ -155,8 +155,8 @@ def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) 
         with suppress(ValueError):
             return list_models(task=pattern)
     if task is not None:
-        wanted = find_task(task)
-        found = [entry for entry in found if entry.task == wanted]
+        requested = find_task(task)
+        found = [entry for entry in found if entry.task == requested]
     return ModelNames(entry.name for entry in found)
 
 
@@ -228,7 +228,7 @@ def get_model(name: str | os.PathLike[str], weights: Any = None, **options: Any)
         msg = f"a model is given by its name or file, got {name!r}"
         raise TypeError(msg) from error
     if weights is None and is_file(name):
-        return _of_file(name, options)
+        return _open_file(name, options)
     return model_class(name)(weights, **options)
 
 
@@ -240,7 +240,7 @@ def is_file(name: str) -> bool:
     )
 
 
-def _of_file(name: str, options: dict[str, Any]) -> Model[Any]:
+def _open_file(name: str, options: dict[str, Any]) -> Model[Any]:
     """The model of a file: the first task whose heads read its outputs."""
     from .task_models import Classifier, Detector, PoseEstimator
 
@@ -248,9 +248,9 @@ def _of_file(name: str, options: dict[str, Any]) -> Model[Any]:
     if (Path(name) / "model_info.json").is_file():
         from .saved import read_saved
 
-        wanted = read_saved(name).head.task
+        requested = read_saved(name).head.task
         spec_of = {cls: cls.spec.head.task for cls in tasks if cls.spec}
-        tasks = tuple(cls for cls, task in spec_of.items() if task is wanted)
+        tasks = tuple(cls for cls, task in spec_of.items() if task is requested)
     for cls in tasks[:-1]:
         try:
             return cls(name, **options).fitted()

@@ -3,7 +3,7 @@
 ```
 FuriosaModelsError
 ├── ArtifactError
-│   ├── ArtifactNotFound      the catalogue has no such artifact
+│   ├── ArtifactNotFound      the catalog has no such artifact
 │   ├── ArtifactCorrupted     the bytes are not the ones that were published
 │   └── ArtifactUnavailable   no source could deliver it
 │       ├── CacheNotWritable      the cache cannot take it
@@ -56,7 +56,7 @@ class ArtifactError(FuriosaModelsError):
 
 
 class ArtifactNotFound(ArtifactError):
-    """The catalogue has no such artifact, or no such set of weights."""
+    """The catalog has no such artifact, or no such set of weights."""
 
 
 class ArtifactCorrupted(ArtifactError):

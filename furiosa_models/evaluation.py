@@ -1,4 +1,4 @@
-"""Accuracy on labelled photos, by the metric of the model's task."""
+"""Accuracy on labeled photos, by the metric of the model's task."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def evaluate(
     precision: Precision = "fp32",
     draft: bool = False,
 ) -> Evaluation:
-    """Return the accuracy of a model on labelled photos.
+    """Return the accuracy of a model on labeled photos.
 
     Args:
         model: The model.

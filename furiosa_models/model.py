@@ -37,7 +37,7 @@ from .images.pipeline import (
 )
 from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
-from .images.sources import count, expand_sources, is_at_rest, is_single
+from .images.sources import count, expand_sources, is_single, is_static
 from .labels import given_names, table_of
 from .ops.checks import check_at_least, check_choice
 from .processors import (
@@ -52,7 +52,7 @@ from .processors import (
 from .programs import Programs, dequantize, feed, run_in_batches
 from .progress import Bar, progress_bar
 from .runtime.devices import is_shareable, makes_npu_programs
-from .runtime.machine import share_of_cpus
+from .runtime.machine import cpus_per_worker
 from .runtime.source import ScaledSource
 from .runtime.sync import Runner, create_runner
 from .spec import (
@@ -291,10 +291,10 @@ class Model(Generic[R]):
     @classmethod
     def available_weights(cls) -> list[str]:
         """Return the names of the sets of weights in the catalog, in order of preference."""
-        return list(cls.catalogue())
+        return list(cls.catalog())
 
     @classmethod
-    def catalogue(cls) -> Mapping[str, Artifact]:
+    def catalog(cls) -> Mapping[str, Artifact]:
         """Return the model's sets of weights by name, in order of preference."""
         entry = cls._entry()
         return entry.sets if entry else {}
@@ -326,7 +326,7 @@ class Model(Generic[R]):
     @property
     def vision_task(self) -> VisionTask[R]:
         """The task: its options, its labels, its metric."""
-        task: VisionTask[R] = self._weights.stated.head.task
+        task: VisionTask[R] = self._weights.declared_spec.head.task
         return task
 
     @property
@@ -362,7 +362,7 @@ class Model(Generic[R]):
     @property
     def network(self) -> NetworkSpec | None:
         """What checkpoints are poured into."""
-        return self._weights.stated.network
+        return self._weights.declared_spec.network
 
     @property
     def format(self) -> Format:
@@ -594,7 +594,7 @@ class Model(Generic[R]):
             photos: Photos such as the model will see, a hundred or more; better none that accuracy
                 is measured on.
             labels: Labels, as for `evaluate`: the accuracy is measured before and after.
-            images: Folder of the labelled photos; `photos` where that is a folder.
+            images: Folder of the labeled photos; `photos` where that is a folder.
             max_photos: Most photos to calibrate on.
             method: How ranges are chosen: a `CalibrationMethod` or its name.
             percentage: How much of the numbers the percentile methods keep.
@@ -744,10 +744,10 @@ class Model(Generic[R]):
         }
 
         def place(source: ImageSource, out: npt.NDArray[np.uint8]) -> ImageContext:
-            image = read_image(source, fleeting=True, **reading)
+            image = read_image(source, reuse_buffer=True, **reading)
             return self._place(image, spec, out)
 
-        if is_at_rest(images):
+        if is_static(images):
             sources = list(expand_sources(images))
             tensor = np.empty((len(sources), 3, *spec.size), np.uint8)
             contexts = in_threads(place, sources, tensor) if sources else []
@@ -944,21 +944,21 @@ class Model(Generic[R]):
         check_choice("precision", precision, ("fp32", "int8"))
         check_on_error(on_error)
         # Here and not in a worker, so that warnings and errors point to the caller.
-        photos, at_rest = count(source), is_at_rest(source)
+        photos, fixed = count(source), is_static(source)
         steps = self.steps(
             device=device,
             precision=precision,
             color=color,
             draft=draft,
             background=background,
-            shared=at_rest and (photos is None or photos > batch_size),
+            shared=fixed and (photos is None or photos > batch_size),
             **options,
         )
         if is_single(source) and not stream:
-            return steps.one(source)
+            return steps.predict_one(source)
         shown = not stream if progress is None else progress
         bar = progress_bar(type(self).__name__, photos, unit="photo") if shown else None
-        work = pipelined if at_rest else one_by_one
+        work = pipelined if fixed else one_by_one
         results = _streamed(work, source, steps, batch_size, on_error, bar)
         return results if stream else list(results)
 
@@ -1018,9 +1018,9 @@ class Model(Generic[R]):
         arrays = [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
         arrays = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
         known = [as_context(context) for context in contexts or ()]
-        given, keep = self.vision_task.filter_of(options)
+        head_options, keep = self.vision_task.filter_of(options)
         found: list[R] = spec.head.decode(
-            arrays, known, table_of(spec.labels), self.platform, **given
+            arrays, known, table_of(spec.labels), self.platform, **head_options
         )
         return found if keep is None else [keep(result) for result in found]
 
@@ -1039,7 +1039,7 @@ class Model(Generic[R]):
             key = device, precision, shared
             if key not in self._runners:
                 order = None if precision == "fp32" else precision
-                threads = share_of_cpus() if shared and is_shareable(device) else None
+                threads = cpus_per_worker() if shared and is_shareable(device) else None
                 self._runners[key] = create_runner(
                     self, device=device, precision=order, worker_num=threads
                 )

@@ -104,7 +104,7 @@ class _InPython(_Postprocesses, PythonPostProcessor):
     """The postprocessing of a model, in numpy."""
 
 
-_OF_PLATFORM = {Platform.RUST: _InRust, Platform.PYTHON: _InPython}
+_POSTPROCESSORS = {Platform.RUST: _InRust, Platform.PYTHON: _InPython}
 
 
 def preprocessor_of(model: _Model) -> PreProcessor:
@@ -116,7 +116,7 @@ def preprocessor_of(model: _Model) -> PreProcessor:
 
 def postprocessor_of(model: _Model) -> PostProcessor:
     """Return the postprocessing of a model as an object, of the class of its platform."""
-    made = _OF_PLATFORM[model.platform]()
+    made = _POSTPROCESSORS[model.platform]()
     made.model = model
     return made
 
@@ -146,7 +146,7 @@ def postprocessor_class(model: Any, platform: Platform) -> type[PostProcessor]:
 
     kind = {Platform.RUST: "Native", Platform.PYTHON: "Python"}[platform]
     made: type[PostProcessor] = _subclass(
-        model, f"{kind}PostProcessor", _OF_PLATFORM[platform], __init__
+        model, f"{kind}PostProcessor", _POSTPROCESSORS[platform], __init__
     )
     return made
 

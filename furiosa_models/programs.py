@@ -286,7 +286,7 @@ class Programs:
         found = {self._weights.resolve().digest: "graph"}
         if (facts := store.digest(self._weights.facts_key)) is not None:
             found[facts] = "facts of the graph"
-        program = store.digest(self._cpu_key(self._weights.stated.input))
+        program = store.digest(self._cpu_key(self._weights.declared_spec.input))
         if program is None:
             return found
         found[program] = "program"

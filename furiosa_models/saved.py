@@ -29,8 +29,8 @@ __all__ = ["INFO", "Saved", "is_saved", "read_saved", "write_saved"]
 
 INFO = "model_info.json"
 _GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
-_MOST = 1 << 31
-_Made = TypeVar("_Made", Head, ImageInput)
+_MAX_NUMBER = 1 << 31
+_Parsed = TypeVar("_Parsed", Head, ImageInput)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
     return saved
 
 
-def _checked(made: _Made) -> _Made:
+def _checked(made: _Parsed) -> _Parsed:
     """Return what was made of JSON, whose numbers and texts may be in each other's places.
 
     Raises:
@@ -191,7 +191,7 @@ def _fits(value: object, hint: Any) -> bool:
         return len(each) == len(value) and all(map(_fits, value, each))
     if hint in (int, float):
         kinds = (int,) if hint is int else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < _MOST
+        return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
     return hint not in (bool, str, NoneType) or isinstance(value, hint)
 
 

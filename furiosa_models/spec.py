@@ -246,11 +246,11 @@ class ImageInput:
         size: height and width of the input.
         resize: `stretch` to the size; `letterbox`, keep the aspect ratio and pad (YOLO, with
             enlarging and without rounding the padding to a stride); `crop`, resize the shorter
-            side to `resize_to` and keep the centre.
+            side to `resize_to` and keep the center.
         interpolation: the library and the method whose bits are repeated.
         resize_to: shorter side before a crop; the longer is `int(resize_to * longer / shorter)`.
         crop_rounding: an odd margin's half rounds to `floor` (ResNet50) or `even` (EfficientNet).
-        pad_value: grey level around an image that does not fill the input.
+        pad_value: gray level around an image that does not fill the input.
         pad_at: where a letterbox has its margins: on `both` sides, or at the `end` (YOLOX).
         mean: subtracted from red, green and blue, 0..255.
         std: divides red, green and blue, 0..255.
@@ -341,15 +341,15 @@ def _crop(spec: ImageInput, height: int, width: int) -> Layout:
     long = int(short * longer / shorter)
     resized = (short, long) if height <= width else (long, short)
     down, across = (
-        _centre(length - place, spec.crop_rounding)
+        _center(length - place, spec.crop_rounding)
         for length, place in zip(resized, spec.size, strict=True)
     )
     offset = -down, -across
     return Layout(resized, offset, short / shorter, (float(offset[1]), float(offset[0])))
 
 
-def _centre(margin: int, rounding: Literal["floor", "even"]) -> int:
-    """Return how much of a margin comes before the centre; negative is padding."""
+def _center(margin: int, rounding: Literal["floor", "even"]) -> int:
+    """Return how much of a margin comes before the center; negative is padding."""
     if margin < 0:
         return -(-margin // 2)
     return round(margin / 2) if rounding == "even" else margin // 2
@@ -472,8 +472,8 @@ class GraphFacts:
         """
         image = next((tensor for tensor in self.inputs if len(tensor.shape) == 4), None)
         if image is None:
-            given = ", ".join(f"{t.name} {_dims(t.shape)}" for t in self.inputs) or "none"
-            msg = f"expected a graph with an image (n, c, h, w) or (n, h, w, c), got {given}"
+            got = ", ".join(f"{t.name} {_dims(t.shape)}" for t in self.inputs) or "none"
+            msg = f"expected a graph with an image (n, c, h, w) or (n, h, w, c), got {got}"
             raise ShapeError(msg)
         is_nhwc = image.shape[3] in (1, 3) and image.shape[1] not in (1, 3)
         height, width = image.shape[1:3] if is_nhwc else image.shape[2:]

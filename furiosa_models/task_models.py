@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ShapeError
-from .heads.any import AnyClassifier, AnyDetector, AnyPose
+from .heads.auto import AnyClassifier, AnyDetector, AnyPose
 from .images.read import Background, Color, ImageSource, read_image
 from .images.sources import is_single
 from .model import Model, Outputs, Photos, Tensor, built_in

@@ -33,7 +33,7 @@ from .errors import (
     WeightsFallbackWarning,
 )
 from .labels import parse_names, read_labels, replaced_names, table_of
-from .networks.files import whole
+from .networks.external_data import read_with_weights
 from .runtime.source import is_tflite
 from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
@@ -64,7 +64,7 @@ class WeightSet:
         name: Name of the set, `random`, or what the user gave.
         data: The network as float32 ONNX: a file of the store, which is named by its hash, bytes,
             or what builds them.
-        artifact: Its entry in the catalogue, where it has one.
+        artifact: Its entry in the catalog, where it has one.
         names: Names of the classes that came with a user's weights.
         head: The head that came with them, or some of its fields: a checkpoint's anchors.
         input: The input specification that came with them.
@@ -166,11 +166,11 @@ class Weights:
             return self._spec
 
     @property
-    def stated(self) -> ModelSpec:
+    def declared_spec(self) -> ModelSpec:
         """The specification as far as it is known without fetching anything."""
         if self._spec is not None:
             return self._spec
-        return self._override(self._stated_by(self.sets.get(self.name)))
+        return self._override(self._spec_of_set(self.sets.get(self.name)))
 
     @property
     def is_own(self) -> bool:
@@ -185,9 +185,9 @@ class Weights:
 
     @property
     def known(self) -> ModelSpec:
-        """`stated` of a set of the catalog that was not fetched yet, else `spec`."""
+        """`declared_spec` of a set of the catalog that was not fetched yet, else `spec`."""
         is_set = self._resolved is None and not self.is_own and self._source != "random"
-        return self.stated if is_set else self.spec
+        return self.declared_spec if is_set else self.spec
 
     @property
     def scaling(self) -> ImageInput:
@@ -195,7 +195,7 @@ class Weights:
 
         By default it is fetched, as it may be another than the first.
         """
-        return self.stated.input if self._is_named else self.spec.input
+        return self.declared_spec.input if self._is_named else self.spec.input
 
     @property
     def _is_named(self) -> bool:
@@ -206,10 +206,10 @@ class Weights:
     def pixels(self) -> ImageInput:
         """Return the input specification but for its scaling; fetches only if the sets disagree."""
         if self._is_named:
-            return _without_scaling(self.stated.input)
+            return _without_scaling(self.declared_spec.input)
         if self._resolved is None and self._source is None and self.sets:
             specs = {
-                _without_scaling(self._override(self._stated_by(artifact)).input)
+                _without_scaling(self._override(self._spec_of_set(artifact)).input)
                 for artifact in self.sets.values()
             }
             if len(specs) == 1:
@@ -242,10 +242,10 @@ class Weights:
 
     def _specified(self, weights: WeightSet) -> ModelSpec:
         if weights.artifact is not None:
-            return self._override(self._stated_by(weights.artifact))
+            return self._override(self._spec_of_set(weights.artifact))
         return fitted(self._own_spec, self.graph, weights, self._overrides)
 
-    def _stated_by(self, artifact: Artifact | None) -> ModelSpec:
+    def _spec_of_set(self, artifact: Artifact | None) -> ModelSpec:
         """The specification as the catalog states it of a set."""
         if artifact is None:
             return self._own_spec
@@ -281,8 +281,8 @@ def resolve(
     """The weights that `source` asks for.
 
     Args:
-        model: Name of the model in the catalogue.
-        source: See `WeightsSource`. None is the first set of the catalogue that can be had, with
+        model: Name of the model in the catalog.
+        source: See `WeightsSource`. None is the first set of the catalog that can be had, with
             a warning if that is not the first one.
         network: What random weights are poured into.
         store: Where artifacts are kept.
@@ -318,7 +318,7 @@ def build_random(network: NetworkSpec) -> bytes:
 
 
 def fetch(artifact: Artifact, store: Store) -> Path | Built:
-    """A catalogue entry's network as float32 ONNX; built of its files if it comes as weights alone.
+    """A catalog entry's network as float32 ONNX; built of its files if it comes as weights alone.
 
     Raises:
         ArtifactError: It cannot be had.
@@ -421,7 +421,7 @@ def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
         raise ArtifactNotFound(msg)
     reader = _CHECKPOINTS.get(Path(path).suffix.lower())
     if reader is None:
-        return WeightSet(path, whole(path), names=_names_beside(Path(path)))
+        return WeightSet(path, read_with_weights(path), names=_names_from_sidecar(Path(path)))
     network = _needed(network, model, f"{path}, which holds weights without a graph")
     data = {path: Path(path).read_bytes()}
     arrays = networks.read_weights(reader, data, network.layout)
@@ -429,7 +429,7 @@ def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
     built = networks.build(
         network.name, networks.NamedWeights(arrays), **{**network.params, **shown.params}
     )
-    found = networks.read_names(reader, data) or _names_beside(Path(path))
+    found = networks.read_names(reader, data) or _names_from_sidecar(Path(path))
     return WeightSet(path, networks.to_bytes(built), names=found, head=shown.head)
 
 
@@ -459,7 +459,7 @@ def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
     return network
 
 
-def _pour(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> bytes:
+def _fill(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> bytes:
     """The network with the weights of some files, as ONNX."""
     arrays = networks.read_weights(reader, files, network.layout)
     model = networks.build(network.name, networks.NamedWeights(arrays), **network.params)
@@ -473,7 +473,7 @@ def _build(artifact: Artifact, store: Store) -> bytes:
         raise ArtifactError(msg)
     paths = store.fetch(artifact.files)
     files = {name: path.read_bytes() for name, path in paths.items()}
-    return _pour(network.reader, files, NetworkSpec(network.name, network.params, network.layout))
+    return _fill(network.reader, files, NetworkSpec(network.name, network.params, network.layout))
 
 
 def _recipe_key(artifact: Artifact) -> str:
@@ -488,16 +488,16 @@ def _recipe_key(artifact: Artifact) -> str:
     return recipe_key(network, [file.digest for file in artifact.files])
 
 
-def _warn_of_fallback(wanted: Artifact, used: Artifact) -> None:
+def _warn_of_fallback(preferred: Artifact, used: Artifact) -> None:
     msg = (
-        f"{wanted.title} is out of reach, using {used.title} instead. weights={used.weights!r} "
-        f"chooses it without this warning; weights={wanted.weights!r} says what was tried; "
+        f"{preferred.title} is out of reach, using {used.title} instead. weights={used.weights!r} "
+        f"chooses it without this warning; weights={preferred.weights!r} says what was tried; "
         "FURIOSA_MODELS_STRICT=1 makes this an error."
     )
-    warnings.warn(msg, WeightsFallbackWarning, stacklevel=_callers_level())
+    warnings.warn(msg, WeightsFallbackWarning, stacklevel=_caller_stacklevel())
 
 
-def _callers_level() -> int:
+def _caller_stacklevel() -> int:
     """Stack level of the first caller outside this package, for a warning from our caller."""
     package, level = str(Path(__file__).parent), 1
     frame = inspect.currentframe()
@@ -539,21 +539,21 @@ def fitted(
         LabelsError: The number of labels is not the number of the graph's classes.
     """
     head, input, labels = (overrides.get(name) for name in ("head", "input", "labels"))
-    stated = (each for each in (head, weights.head) if isinstance(each, Head))
-    given: Head | None = next(stated, None)
-    if given is not None and given.task.name != spec.head.task.name:
+    heads = (each for each in (head, weights.head) if isinstance(each, Head))
+    user_head: Head | None = next(heads, None)
+    if user_head is not None and user_head.task.name != spec.head.task.name:
         msg = (
-            f"the head {type(given).__name__} is for {given.task.name}, and the model for "
+            f"the head {type(user_head).__name__} is for {user_head.task.name}, and the model for "
             f"{spec.head.task.name}: open it with Detector, Classifier or PoseEstimator, whichever "
             "it is"
         )
         raise WeightsError(msg)
-    if given is None:
+    if user_head is None:
         own_head = spec.override(head=weights.head).head.fit(graph)
     elif isinstance(head, Head):
-        own_head = _fit_stated(head, graph)
+        own_head = _fit_user_head(head, graph)
     else:  # of a saved model, of which all is known
-        own_head = given
+        own_head = user_head
     if isinstance(input, ImageInput) or weights.input is not None:
         own_input = input if isinstance(input, ImageInput) else weights.input or spec.input
     elif spec.input != UNKNOWN_INPUT:
@@ -571,19 +571,19 @@ def fitted(
     return ModelSpec(spec.network, plain.input, final, names)
 
 
-def _fit_stated(head: Head, graph: GraphFacts) -> Head:
+def _fit_user_head(head: Head, graph: GraphFacts) -> Head:
     """A user's head for a graph; what the user states in it, other than defaults, holds."""
     found: Any = head.fit(graph)
     own: Any = head
     if type(found) is not type(own) or not is_dataclass(own):
         return found  # type: ignore[no-any-return]
-    stated = {}
+    changed = {}
     for each in fields(own):
         value = getattr(own, each.name)
         default = each.default if each.default_factory is MISSING else each.default_factory()
         if default is not MISSING and not np.array_equal(value, default):
-            stated[each.name] = value
-    return replace(found, **stated)  # type: ignore[no-any-return]
+            changed[each.name] = value
+    return replace(found, **changed)  # type: ignore[no-any-return]
 
 
 def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:
@@ -616,7 +616,7 @@ def _names_in(graph: GraphFacts) -> tuple[str, ...]:
     return ()
 
 
-def _names_beside(path: Path) -> tuple[str, ...]:
+def _names_from_sidecar(path: Path) -> tuple[str, ...]:
     """Names of classes in a file that has the name of the weights."""
     for suffix in _NAME_FILES:
         beside = path.with_name(f"{path.stem}{suffix}")

@@ -40,10 +40,10 @@ def use_warm_cache(monkeypatch: pytest.MonkeyPatch, warm_cache: Path) -> None:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The labelled photos of the accuracy tests."""
+    """The labeled photos of the accuracy tests."""
     path = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA") or ROOT.parent / "shared" / "data")
     if not path.is_dir():
-        pytest.skip(f"no labelled photos at {path} (FURIOSA_MODELS_TEST_DATA)")
+        pytest.skip(f"no labeled photos at {path} (FURIOSA_MODELS_TEST_DATA)")
     return path
 
 

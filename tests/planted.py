@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from furiosa_models.artifacts import File, Store
-from furiosa_models.artifacts.store import stamp_of
+from furiosa_models.artifacts.store import file_stamp
 
 __all__ = ["plant"]
 
@@ -16,4 +16,4 @@ def plant(file: File, data: bytes) -> None:
     for folder in (path.parent, stamp.parent):
         folder.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    stamp.write_bytes(stamp_of(path))
+    stamp.write_bytes(file_stamp(path))

@@ -308,7 +308,9 @@ def read_zoo(text: bytes, name: str) -> Mapping[str, ModelEntry]:
         DescriptorError: It is no JSON, says a key twice, or holds a number that JSON does not have.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        document = json.loads(
+            text, object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant
+        )
     except (ValueError, RecursionError) as error:
         msg = f"descriptor {name} is no JSON: {error}"
         raise DescriptorError(msg) from error
@@ -331,10 +333,12 @@ def parse_zoo(document: Any, name: str) -> Mapping[str, ModelEntry]:
         msg = f"descriptor {name} is no object"
         raise DescriptorError(msg)
     reader = _Reader(document, f"descriptor {name}")
-    return _OnDemand(_by_name(document, "models", "class", f"descriptor {name}"), reader.read_model)
+    return _LazyMapping(
+        _index_by_name(document, "models", "class", f"descriptor {name}"), reader.read_model
+    )
 
 
-class _OnDemand(Mapping[str, _V]):
+class _LazyMapping(Mapping[str, _V]):
     """Values by name, each made of its item when it is first read."""
 
     def __init__(self, items: Mapping[str, Any], make: Callable[[Any], _V]) -> None:
@@ -364,12 +368,12 @@ class _Reader:
 
     def read_model(self, item: Mapping[str, Any]) -> ModelEntry:
         place = f"{self._place}: {item['class']}"
-        sets = _by_name(item, "weights", "name", place)
+        sets = _index_by_name(item, "weights", "name", place)
 
         def read_set(each: Mapping[str, Any]) -> Artifact:
-            return _checked(lambda: self._artifact(item, each), f"{place}/{each['name']}")
+            return _build_checked(lambda: self._artifact(item, each), f"{place}/{each['name']}")
 
-        return _checked(lambda: self._entry(item, _OnDemand(sets, read_set)), place)
+        return _build_checked(lambda: self._entry(item, _LazyMapping(sets, read_set)), place)
 
     def _entry(self, item: Mapping[str, Any], sets: Mapping[str, Artifact]) -> ModelEntry:
         values = {**item}
@@ -377,13 +381,13 @@ class _Reader:
         entry = ModelEntry(
             class_name=values.pop("class"),
             task=ModelTaskType(values.pop("task")),
-            facts=_table(values.pop("metadata"), "metadata"),
-            aliases=_texts(values.pop("aliases", ()), "aliases"),
+            facts=_check_object(values.pop("metadata"), "metadata"),
+            aliases=_check_strings(values.pop("aliases", ()), "aliases"),
             sets=sets,
             **values,
         )
         plain = ("name", "module", "family", "version", "labels", "summary")
-        _texts([getattr(entry, name) for name in plain], " ".join(plain))
+        _check_strings([getattr(entry, name) for name in plain], " ".join(plain))
         return entry
 
     def _artifact(self, model: Mapping[str, Any], item: Mapping[str, Any]) -> Artifact:
@@ -411,7 +415,7 @@ class _Reader:
             **values,
         )
         plain = ("weights", "family", "version", "format", "location", "labels")
-        _texts([getattr(artifact, name) for name in plain], " ".join(plain))
+        _check_strings([getattr(artifact, name) for name in plain], " ".join(plain))
         return artifact
 
     def _programs(self, table: Mapping[str, Any]) -> Mapping[str, Mapping[str, File]]:
@@ -442,7 +446,7 @@ class _Reader:
         values = {**item}
         name = values.pop("measurement", None)
         figure = Accuracy(**(self._measurements[name] if name else {}), **values)
-        _texts(
+        _check_strings(
             [figure.metric, figure.dataset, figure.measured_by], "metric, dataset and measured_by"
         )
         if type(figure.value) not in (int, float) or not 0 <= figure.value <= 1:
@@ -451,7 +455,7 @@ class _Reader:
         return figure
 
 
-def _by_name(item: Mapping[str, Any], key: str, name: str, place: str) -> dict[str, Any]:
+def _index_by_name(item: Mapping[str, Any], key: str, name: str, place: str) -> dict[str, Any]:
     """The items of a list by a field that each has a value of its own for."""
     found: dict[str, Any] = {}
     items = item.get(key)
@@ -469,7 +473,7 @@ def _by_name(item: Mapping[str, Any], key: str, name: str, place: str) -> dict[s
     return found
 
 
-def _checked(make: Callable[[], _V], place: str) -> _V:
+def _build_checked(make: Callable[[], _V], place: str) -> _V:
     """What `make` returns; what it finds malformed is an error that names the place."""
     try:
         return make()
@@ -479,7 +483,7 @@ def _checked(make: Callable[[], _V], place: str) -> _V:
         raise DescriptorError(msg) from error
 
 
-def _texts(values: Any, name: str) -> tuple[str, ...]:
+def _check_strings(values: Any, name: str) -> tuple[str, ...]:
     """A list of texts; not one text, which Python takes for the list of its letters."""
     if not isinstance(values, (list, tuple)) or any(type(value) is not str for value in values):
         msg = f"{name}: expected text, got {str(values)[:80]}"
@@ -487,14 +491,14 @@ def _texts(values: Any, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _table(value: Any, name: str) -> Mapping[str, Any]:
+def _check_object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         msg = f"{name}: expected an object, got {str(value)[:80]}"
         raise TypeError(msg)
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
@@ -503,6 +507,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse(number: str) -> None:
+def _reject_constant(number: str) -> None:
     msg = f"{number} is no number of JSON"
     raise ValueError(msg)

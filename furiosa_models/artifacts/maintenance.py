@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import ArtifactCorrupted, ArtifactUnavailable, CacheNotWritable
 from ..progress import progress_bar
 from .descriptor import Artifact, File, zoo
-from .sources.archives import damage_as
+from .sources.archives import raise_damaged_as
 from .store import Store
 
 __all__ = ["Entry", "entries", "export_to", "import_from", "prune", "remove", "verify"]
@@ -68,7 +68,7 @@ def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
     damaged = []
     with progress_bar("verifying", sum(entry.size for entry in everything)) as bar:
         for entry in everything:
-            if not store.is_sound(entry.path, entry.algorithm, entry.digest):
+            if not store.is_intact(entry.path, entry.algorithm, entry.digest):
                 damaged.append(entry)
             bar.update(entry.size)
     if remove_damaged:
@@ -113,12 +113,12 @@ def prune(store: Store, *, built: bool = False) -> int:
 
 def _remove_built(store: Store) -> int:
     """Remove what was built from other files, and what is known of it; return the bytes freed."""
-    digests = _built(store)
-    doomed = [entry for entry in entries(store) if entry.digest in digests]
-    for entry in doomed:
+    digests = _built_digests(store)
+    to_remove = [entry for entry in entries(store) if entry.digest in digests]
+    for entry in to_remove:
         _unlink(entry.path)
     shutil.rmtree(store.root / "derived", ignore_errors=True)
-    return sum(entry.size for entry in doomed)
+    return sum(entry.size for entry in to_remove)
 
 
 def _unlink(path: Path) -> None:
@@ -132,7 +132,7 @@ def _unlink(path: Path) -> None:
         raise CacheNotWritable(msg) from error
 
 
-def _built(store: Store) -> set[str | None]:
+def _built_digests(store: Store) -> set[str | None]:
     """The hashes of what was built from other files."""
     return {store.digest(note.name) for note in (store.root / "derived").glob("*/*")}
 
@@ -152,7 +152,7 @@ def export_to(store: Store, path: Path) -> int:
     if damaged := verify(store):
         msg = f"{len(damaged)} files are damaged, {damaged[0].path} for one: verify the cache first"
         raise ArtifactCorrupted(msg)
-    built = _built(store)
+    built = _built_digests(store)
     members = [entry.path for entry in entries(store) if entry.digest not in built]
     try:
         with tarfile.open(path, "w") as tar:
@@ -185,7 +185,7 @@ def import_from(store: Store, path: Path) -> int:
         raise ArtifactUnavailable(msg) from error
     with (
         stream,
-        damage_as(ArtifactCorrupted, str(path)),
+        raise_damaged_as(ArtifactCorrupted, str(path)),
         tarfile.open(fileobj=stream, mode="r:") as tar,
     ):
         for info in tar:

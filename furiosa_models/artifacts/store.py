@@ -39,7 +39,7 @@ from .descriptor import File, is_sha256, object_path, read_pin
 if TYPE_CHECKING:
     from .sources import Origin
 
-__all__ = ["Built", "Store", "hash_file", "recipe_key", "stamp_of"]
+__all__ = ["Built", "Store", "file_stamp", "hash_file", "recipe_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Store:
     def path(self, file: File) -> Path:
         """Return where the file's verified bytes are, or would be."""
         name = object_path(file.algorithm, file.digest)
-        paths = [root / "objects" / name for root in self._layers]
+        paths = [root / "objects" / name for root in self._roots]
         return next((path for path in paths if _is_file(path)), paths[0])
 
     def has(self, file: File) -> bool:
@@ -83,24 +83,24 @@ class Store:
                 or the cache cannot take it.
             ArtifactCorrupted: No source delivered the bytes that were published.
         """
-        wanted = list(files)
-        found = {file.name: self._sound(file.algorithm, file.digest) for file in wanted}
-        missing = [file for file in wanted if found[file.name] is None]
+        requested = list(files)
+        found = {file.name: self._find_intact(file.algorithm, file.digest) for file in requested}
+        missing = [file for file in requested if found[file.name] is None]
         if missing:
             from . import sources, transfer  # slow to import, and a warm store does without
 
-            with sources.open_sources(origin) as opened:
+            with sources.open_sources(origin) as open_readers:
                 for file in missing:
-                    received = transfer.fetch(self.root, file, opened, self._has_sound)
-                    found[file.name] = self._taken(file, received=received)
+                    received = transfer.fetch(self.root, file, open_readers, self._has_intact)
+                    found[file.name] = self._admit(file, received=received)
         return {name: path for name, path in found.items() if path is not None}
 
     def put(self, file: File, stream: IO[bytes]) -> Path:
         """Take a file's bytes from a stream; raises as `fetch` does."""
         from . import transfer  # as in `fetch`
 
-        received = transfer.put(self.root, file, stream, self._has_sound)
-        return self._taken(file, received=received)
+        received = transfer.put(self.root, file, stream, self._has_intact)
+        return self._admit(file, received=received)
 
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
         """Return the path of what `build` makes, built once and kept under `key`.
@@ -118,19 +118,19 @@ class Store:
                 return path
             data = build()
             try:
-                return self._keep(self.root, key, data)
+                return self._write_object(self.root, key, data)
             except OSError as error:
                 _warn_unwritable(self.root, error)
-                return self._keep(self._scratch, key, data)
+                return self._write_object(self._fallback_root, key, data)
 
     def derived(self, key: str) -> Path | None:
         """Return the path of what was built under `key` before, if it is kept, and sound."""
-        paths = (self._sound("sha256", digest) for digest in self._noted(key))
+        paths = (self._find_intact("sha256", digest) for digest in self._recorded_digests(key))
         return next((path for path in paths if path is not None), None)
 
     def digest(self, key: str) -> str | None:
         """Return the SHA-256 of what was built under `key` before, in hex, if it is known."""
-        return next(self._noted(key), None)
+        return next(self._recorded_digests(key), None)
 
     def note(self, key: str, digest: str) -> None:
         """Remember the SHA-256 of what was built under `key`, whose bytes are not kept."""
@@ -145,7 +145,7 @@ class Store:
 
         return best_effort_lock(self.root / "locks" / f"{key}.lock")
 
-    def is_sound(self, path: Path, algorithm: str, digest: str) -> bool:
+    def is_intact(self, path: Path, algorithm: str, digest: str) -> bool:
         """Return whether a file has its hash, and the one it was first seen with; it is read."""
         try:
             if hash_file(path, algorithm) != digest:
@@ -157,26 +157,26 @@ class Store:
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
         """Return whether a file was out of reach in the last hour, under the settings of now."""
-        from . import unreachable  # not for a warm store
+        from . import reachability  # not for a warm store
 
-        return any(unreachable.is_noted(self.root, file.digest) for file in files)
+        return any(reachability.was_unreachable(self.root, file.digest) for file in files)
 
     def note_unreachable(self, files: Iterable[File]) -> None:
         """Remember that these files are out of reach now."""
-        from . import unreachable  # as in `was_unreachable`
+        from . import reachability  # as in `was_unreachable`
 
         for file in files:
-            unreachable.note(self.root, file.digest)
+            reachability.record_unreachable(self.root, file.digest)
 
     @property
-    def _layers(self) -> Iterator[Path]:
+    def _roots(self) -> Iterator[Path]:
         yield self.root
         yield from self.shared
         if "_scratch" in vars(self):
-            yield self._scratch
+            yield self._fallback_root
 
     @cached_property
-    def _scratch(self) -> Path:
+    def _fallback_root(self) -> Path:
         import shutil
         import tempfile
 
@@ -184,36 +184,36 @@ class Store:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
 
-    def _sound(self, algorithm: str, digest: str) -> Path | None:
+    def _find_intact(self, algorithm: str, digest: str) -> Path | None:
         """Path of an object in the first layer where its bytes are the right ones."""
         name = object_path(algorithm, digest)
-        for root in self._layers:
+        for root in self._roots:
             path = root / "objects" / name
             try:
-                stamp = stamp_of(path)
+                stamp = file_stamp(path)
             except OSError:
                 continue
             if stamp in self._stamps(algorithm, digest):
                 return path
-            if self.is_sound(path, algorithm, digest):
+            if self.is_intact(path, algorithm, digest):
                 self._note_stamp(path, algorithm, digest)
                 return path
             _warn_once(path, "%s is damaged: its %s is another. It is not used", path, algorithm)
         return None
 
-    def _has_sound(self, file: File) -> bool:
-        return self._sound(file.algorithm, file.digest) is not None
+    def _has_intact(self, file: File) -> bool:
+        return self._find_intact(file.algorithm, file.digest) is not None
 
-    def _taken(self, file: File, *, received: bool) -> Path:
+    def _admit(self, file: File, *, received: bool) -> Path:
         """Path of an object that was verified while it was received, here or by another process."""
         path = self.root / "objects" / object_path(file.algorithm, file.digest)
         if received:
             self._note_stamp(path, file.algorithm, file.digest)
-        return self._sound(file.algorithm, file.digest) or path
+        return self._find_intact(file.algorithm, file.digest) or path
 
     def _stamps(self, algorithm: str, digest: str) -> Iterator[bytes]:
         """What the layers noted of an object when it was hashed."""
-        for root in self._layers:
+        for root in self._roots:
             with suppress(OSError):
                 yield (root / "stamps" / algorithm / digest).read_bytes()
 
@@ -221,17 +221,17 @@ class Store:
         from .transfer import write_atomically  # as in `fetch`
 
         with suppress(OSError):  # of another user, or read-only: it is hashed every time
-            write_atomically(self.root / "stamps" / algorithm / digest, stamp_of(path))
+            write_atomically(self.root / "stamps" / algorithm / digest, file_stamp(path))
 
-    def _noted(self, key: str) -> Iterator[str]:
+    def _recorded_digests(self, key: str) -> Iterator[str]:
         """The hashes of what was built under a key, as the layers noted them."""
-        for root in self._layers:
+        for root in self._roots:
             with suppress(OSError, UnicodeDecodeError):
                 digest = (root / "derived" / key[:2] / key).read_text()
                 if is_sha256(digest):
                     yield digest
 
-    def _keep(self, root: Path, key: str, data: bytes) -> Path:
+    def _write_object(self, root: Path, key: str, data: bytes) -> Path:
         from .transfer import write_atomically  # as in `fetch`
 
         digest = hashlib.sha256(data).hexdigest()
@@ -272,7 +272,7 @@ class Built:
         self._store = store
         self._build = build
         self._digest: str | None = None
-        self._fresh: bytes | None = None
+        self._unsaved: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<{self.format.value} of {self.key[:12]}>"
@@ -286,28 +286,28 @@ class Built:
             with self._store.lock(self.key):
                 self._digest = self._store.digest(self.key)  # another process may be faster
                 if self._digest is None:
-                    self._fresh = self._made()
+                    self._unsaved = self._rebuild()
         return self._digest or ""
 
     def read_bytes(self) -> bytes:
         """Return the bytes, which are built unless `digest` has just built them."""
-        if self._fresh is not None:
-            return self._fresh
+        if self._unsaved is not None:
+            return self._unsaved
         kept = self._store.derived(self.key)
-        return self._made() if kept is None else kept.read_bytes()
+        return self._rebuild() if kept is None else kept.read_bytes()
 
     def check(self) -> bool:
         """Build the bytes; return whether they have the noted hash, which is corrected if not."""
-        noted = self._store.digest(self.key)
-        self._made()
-        return self._digest == noted
+        recorded = self._store.digest(self.key)
+        self._rebuild()
+        return self._digest == recorded
 
     def take(self) -> bytes:
         """Return the bytes as `read_bytes` does, and free the memory of what `digest` built."""
-        data, self._fresh = self.read_bytes(), None
+        data, self._unsaved = self.read_bytes(), None
         return data
 
-    def _made(self) -> bytes:
+    def _rebuild(self) -> bytes:
         """The bytes, newly built; the store learns their hash if it knows none, or another."""
         data = self._build()
         digest = hashlib.sha256(data).hexdigest()
@@ -331,7 +331,7 @@ def hash_file(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def stamp_of(path: Path) -> bytes:
+def file_stamp(path: Path) -> bytes:
     """Return what changes when a file does, without reading it: size, times and inode."""
     stat = path.stat()
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}".encode()

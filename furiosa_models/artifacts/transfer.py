@@ -28,14 +28,14 @@ from .descriptor import File, object_path, read_pin
 from .sources import SourceError, Sources, redact
 from .sources.base import CHUNK
 
-__all__ = ["PATIENCE_S", "Partial", "best_effort_lock", "fetch", "put", "write_atomically"]
+__all__ = ["LOCK_TIMEOUT_S", "Partial", "best_effort_lock", "fetch", "put", "write_atomically"]
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S = 3600.0
+LOCK_TIMEOUT_S = 3600.0
 """How long to wait for another process before doing its work a second time."""
 
-SILENCE_S = 10.0
+LOCK_WARNING_S = 10.0
 """How long to wait for it before saying so."""
 
 _READ_ONLY = 0o444
@@ -58,13 +58,13 @@ def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool])
     """
     failures: list[str] = []
     corrupted = False
-    with _opened(root, file, has) as partial:
+    with _lock_partial(root, file, has) as partial:
         if partial is None:
             return False
         for uri in _candidates(file):
             try:
-                _receive(uri, sources, partial)
-                _pin(root, file, partial.sha256)
+                _download(uri, sources, partial)
+                _check_pin(root, file, partial.sha256)
             except (SourceError, ArtifactCorrupted) as error:
                 if isinstance(error, ArtifactCorrupted):
                     corrupted = True
@@ -78,7 +78,7 @@ def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool])
 
 def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) -> bool:
     """Take a file's bytes from a stream; arguments, result and errors are those of `fetch`."""
-    with _opened(root, file, has) as partial:
+    with _lock_partial(root, file, has) as partial:
         if partial is None:
             return False
         partial.rewind()
@@ -86,7 +86,7 @@ def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) 
             while chunk := stream.read(CHUNK):
                 partial.write(chunk)
             partial.verify()
-            _pin(root, file, partial.sha256)
+            _check_pin(root, file, partial.sha256)
         except BaseException:  # a stream is not continued another time
             partial.rewind()
             raise
@@ -126,7 +126,7 @@ class Partial:
 
     Attributes:
         path: Where the bytes are gathered.
-        pieced: Whether the bytes came in more than one piece.
+        was_resumed: Whether the bytes came in more than one piece.
 
     Raises:
         CacheNotWritable: The disk cannot take the file.
@@ -136,14 +136,14 @@ class Partial:
         self.path = path
         self._file = file
         self._bar = bar
-        self.pieced = False
+        self.was_resumed = False
         self._limit = _MAX_BYTES if file.size is None else file.size
         self._position = 0
         self._digests = self._new_digests()
-        with self._disk():
+        with self._disk_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream: BinaryIO = _open_own(path)
-            self._take_up()
+            self._stream: BinaryIO = _open_partial(path)
+            self._load_existing()
         self._check_space()
 
     @property
@@ -171,22 +171,22 @@ class Partial:
         if self._position + len(data) > self._limit:
             msg = f"more than the published {self._limit} bytes"
             raise ArtifactCorrupted(msg)
-        with self._disk():
+        with self._disk_errors():
             self._stream.write(data)
         self._count(data)
         self._bar.update(len(data))
 
     def resume(self) -> None:
         """Learn that what comes next continues what is there."""
-        self.pieced = True
+        self.was_resumed = True
 
     def rewind(self) -> None:
         """Drop what is there, to begin again; raises `ArtifactUnavailable` as `write` does."""
-        with self._disk():
+        with self._disk_errors():
             self._stream.seek(0)
             self._stream.truncate()
         self._bar.update(-self._position)
-        self._position, self._digests, self.pieced = 0, self._new_digests(), False
+        self._position, self._digests, self.was_resumed = 0, self._new_digests(), False
 
     def verify(self) -> None:
         """Compare size and hash with what was published.
@@ -204,12 +204,12 @@ class Partial:
 
     def commit(self, path: Path) -> None:
         """Make the file visible under `path`, at once and whole; raises as `write` does."""
-        with self._disk():
+        with self._disk_errors():
             self._stream.flush()
         try:
             _rename(self._stream.fileno(), self.path, path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise _not_writable(path, error) from error
 
     def close(self, *, keep: bool) -> None:
         """Stop; what is there is kept for another time, or removed, where the disk lets."""
@@ -220,13 +220,13 @@ class Partial:
                 self.path.unlink(missing_ok=True)
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def _disk_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _not_writable(self.path, error) from error
 
-    def _take_up(self) -> None:
+    def _load_existing(self) -> None:
         if os.fstat(self._stream.fileno()).st_size > self._limit:
             self._stream.truncate(0)
         while chunk := self._stream.read(CHUNK):
@@ -246,13 +246,13 @@ class Partial:
         }
 
     def _check_space(self) -> None:
-        wanted = (self._file.size or 0) - self._position
-        with self._disk():
+        missing = (self._file.size or 0) - self._position
+        with self._disk_errors():
             free = shutil.disk_usage(self.path.parent).free
-        if free < wanted:
+        if free < missing:
             self.close(keep=True)
             msg = (
-                f"{self._file.name} needs {wanted / 1e6:.1f} MB and {self.path.parent} has "
+                f"{self._file.name} needs {missing / 1e6:.1f} MB and {self.path.parent} has "
                 f"{free / 1e6:.1f} MB left: free some, or move the cache with "
                 "FURIOSA_MODELS_CACHE_HOME"
             )
@@ -278,7 +278,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _opened(root: Path, file: File, has: Callable[[File], bool]) -> Iterator[Partial | None]:
+def _lock_partial(root: Path, file: File, has: Callable[[File], bool]) -> Iterator[Partial | None]:
     """The file to be, locked against other processes; None if it is there by now."""
     with best_effort_lock(root / "locks" / f"{file.digest}.lock") as held:
         if has(file):
@@ -298,7 +298,7 @@ def _commit(root: Path, file: File, partial: Partial) -> None:
     partial.commit(root / "objects" / object_path(file.algorithm, file.digest))
 
 
-def _pin(root: Path, file: File, seen: str) -> None:
+def _check_pin(root: Path, file: File, sha256: str) -> None:
     """Hold a file that was published by MD5 alone to the SHA-256 that was seen first.
 
     Raises:
@@ -311,26 +311,26 @@ def _pin(root: Path, file: File, seen: str) -> None:
     try:
         pinned = read_pin(pin)
         if pinned is None:
-            write_atomically(pin, seen.encode())
+            write_atomically(pin, sha256.encode())
     except OSError as error:
-        raise _unwritable(pin, error) from error
-    if pinned not in (None, seen):
+        raise _not_writable(pin, error) from error
+    if pinned not in (None, sha256):
         msg = (
-            f"expected sha256 {pinned}, as seen before ({pin}), got {seen}; remove the file in "
+            f"expected sha256 {pinned}, as seen before ({pin}), got {sha256}; remove the file in "
             "parentheses if you trust what is there now"
         )
         raise ArtifactCorrupted(msg)
 
 
-def _receive(uri: str, sources: Sources, partial: Partial) -> None:
+def _download(uri: str, sources: Sources, partial: Partial) -> None:
     """Bring the file from one source, in one piece if pieces turn out not to fit together."""
     try:
         sources.copy(uri, partial)
         partial.verify()
     except ArtifactCorrupted:
-        pieced = partial.pieced
+        was_resumed = partial.was_resumed
         partial.rewind()
-        if not pieced:
+        if not was_resumed:
             raise
         sources.copy(uri, partial)
         partial.verify()
@@ -371,30 +371,32 @@ def _acquire(lock: FileLock, path: Path) -> bool:
 
 def _wait_for(lock: FileLock, path: Path) -> bool:
     with suppress(Timeout):
-        lock.acquire(timeout=SILENCE_S)
+        lock.acquire(timeout=LOCK_WARNING_S)
         return True
     log_warning(
         logger,
         "another process holds %s: waiting for it, for %.0f minutes at most",
         path,
-        PATIENCE_S / 60,
+        LOCK_TIMEOUT_S / 60,
     )
     with suppress(Timeout):
-        lock.acquire(timeout=max(PATIENCE_S - SILENCE_S, 0.0))
+        lock.acquire(timeout=max(LOCK_TIMEOUT_S - LOCK_WARNING_S, 0.0))
         return True
-    log_warning(logger, "%s is held for longer than %.0f s: going on without it", path, PATIENCE_S)
+    log_warning(
+        logger, "%s is held for longer than %.0f s: going on without it", path, LOCK_TIMEOUT_S
+    )
     return False
 
 
-def _open_own(path: Path) -> BinaryIO:
+def _open_partial(path: Path) -> BinaryIO:
     """Open a file to continue it, made if it is not there; never one that is elsewhere, too.
 
     Whoever may write into the folder could put a link there, symbolic or hard, to have a file of
     the user's overwritten; or a pipe, to have the fetch wait.
     """
     with suppress(FileNotFoundError):
-        there = path.lstat()
-        if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             path.unlink()
     flags = os.O_RDWR | os.O_CREAT
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
@@ -421,7 +423,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _unwritable(path: Path, error: OSError) -> CacheNotWritable:
+def _not_writable(path: Path, error: OSError) -> CacheNotWritable:
     msg = (
         f"{path} cannot be written ({error.strerror or error}): set FURIOSA_MODELS_CACHE_HOME to "
         "a folder that can, or make room"

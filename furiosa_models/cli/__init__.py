@@ -24,7 +24,7 @@ COMMANDS = {
     "predict": "Run a MODEL on IMAGES: files, videos, folders, globs or URLs.",
     "fetch": "Fetch the weights of MODELS into the cache, for work without a network.",
     "verify": (
-        "Measure the accuracy of a MODEL on labelled photos: fp32 and int8, beside known figures."
+        "Measure the accuracy of a MODEL on labeled photos: fp32 and int8, beside known figures."
     ),
     "bench": (
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
@@ -73,8 +73,8 @@ class _LazyGroup(click.Group):
         return command
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
+    if requested and not ctx.resilient_parsing:
         from importlib.metadata import version
 
         click.echo(f"furiosa-models {version('furiosa-model-zoo')}")
@@ -141,7 +141,7 @@ def main() -> None:
     except (FuriosaModelsError, OSError, TypeError, ValueError) as error:
         if shows_tracebacks() or not _is_expected(error):
             raise
-        _tell(error)
+        _print_error(error)
         sys.exit(1)
 
 
@@ -150,7 +150,7 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, FuriosaModelsError) or not isinstance(error, TypeError)
 
 
-def _tell(error: Exception) -> None:
+def _print_error(error: Exception) -> None:
     """Print an error; inside the document, too, where JSON is asked for."""
     from .table import print_json, short
 

@@ -108,7 +108,7 @@ def remove(models: tuple[str, ...], weights: str | None) -> None:
     if not models:
         msg = "name the models whose files go"
         raise click.UsageError(msg)
-    sets = [a for name in models for a in get_model(name).catalogue().values()]
+    sets = [a for name in models for a in get_model(name).catalog().values()]
     chosen = [artifact for artifact in sets if weights in (None, artifact.weights)]
     click.echo(f"{maintenance.remove(Store(), chosen) / 1e6:.1f} MB freed")
 

@@ -37,7 +37,7 @@ def command(model: str, labels: str | None, task: str | None, as_json: bool) -> 
         "classes": len(found.labels),
         "postprocessors": [platform.name.lower() for platform in found.postprocessor_map],
     }
-    weights = [_describe(artifact, store) for artifact in found.catalogue().values()]
+    weights = [_describe(artifact, store) for artifact in found.catalog().values()]
     if as_json:
         print_json({"model": type(found).__name__, **facts, "weights": weights})
         return

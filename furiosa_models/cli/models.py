@@ -58,13 +58,13 @@ def open_model(
     if weights is not None:
         msg = f"--weights goes with a name of the catalog; {name} has its own"
         raise click.UsageError(msg)
-    word = task or _said(name)
+    word = task or _task_in_metadata(name)
     if word is None:
         return get_model(name, **options)
     return _CLASSES[find_task(word)](name, **options).fitted()
 
 
-def _said(name: str) -> str | None:
+def _task_in_metadata(name: str) -> str | None:
     """The task that a file says it is for, as exporters of YOLO write it into the metadata."""
     if Path(name).suffix.lower() != ".onnx" or not Path(name).is_file():
         return None

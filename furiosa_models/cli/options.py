@@ -55,10 +55,10 @@ models: Callable[[Callable[..., Any]], Callable[..., Any]] = click.argument(
 
 
 def _color(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    from ..images.modes import as_background
+    from ..images.color_conversion import parse_background
 
     try:
-        as_background(value)
+        parse_background(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     return value

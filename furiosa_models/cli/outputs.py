@@ -57,25 +57,25 @@ class OutputFolder:
         Those that were not there are there now, and empty: nobody else takes them.
         """
         number = 1
-        while not (paths := self._taken(stem if number == 1 else f"{stem}-{number}", suffixes)):
+        while not (paths := self._claim(stem if number == 1 else f"{stem}-{number}", suffixes)):
             number += 1
         return paths
 
-    def _taken(self, stem: str, suffixes: Collection[str]) -> list[Path]:
+    def _claim(self, stem: str, suffixes: Collection[str]) -> list[Path]:
         """Take the files of a stem; nothing if they belong to others."""
         paths = [self._folder / f"{stem}{suffix}" for suffix in suffixes]
-        taken: list[Path] = []
+        claimed: list[Path] = []
         for path in paths:
-            if not self._take(path):
+            if not self._claim_file(path):
                 break
-            taken.append(path)
+            claimed.append(path)
         else:
             self._written.update(paths)
             return paths
-        give_up(taken)
+        release(claimed)
         return []
 
-    def _take(self, path: Path) -> bool:
+    def _claim_file(self, path: Path) -> bool:
         try:
             path.open("xb").close()
         except FileExistsError:
@@ -89,7 +89,7 @@ class OutputFolder:
         return True
 
 
-def give_up(paths: Sequence[Path]) -> None:
+def release(paths: Sequence[Path]) -> None:
     """Leave files that were taken and not written as they were before."""
     for path in paths:
         with suppress(FileNotFoundError):
@@ -151,7 +151,7 @@ class AnnotatedVideo:
         if self._json is not None:
             self._json.close()
         self._partial.unlink(missing_ok=True)
-        give_up(self.paths)
+        release(self.paths)
 
 
 def seconds(frame: VideoFrame) -> float | None:

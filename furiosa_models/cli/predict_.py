@@ -87,8 +87,8 @@ def command(
     task_options = {name: arguments.pop(name) for name in _TASK_OPTIONS}
     start = perf_counter()
     with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
-        given = {name: value for name, value in task_options.items() if value is not None}
-        if unknown := given.keys() - {*network.vision_task.options}:
+        set_options = {name: value for name, value in task_options.items() if value is not None}
+        if unknown := set_options.keys() - {*network.vision_task.options}:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
             msg = f"{type(network).__name__} has no {names}: its task is {network.vision_task.name}"
             raise click.UsageError(msg)
@@ -102,10 +102,10 @@ def command(
         results = network.predict(
             [*_sources(images, output)],
             stream=True,
-            on_error=report.tell,
+            on_error=report.report_error,
             progress=_shows_progress(images, silent=as_json or only_videos),
             **arguments,
-            **given,
+            **set_options,
         )
         loaded = perf_counter()
         with report:
@@ -203,7 +203,7 @@ class _Report:
         elif self._video is not None:
             self._video.discard()
 
-    def tell(self, source: object, error: ImageError) -> None:
+    def report_error(self, source: object, error: ImageError) -> None:
         """Report a photo that cannot be read."""
         click.echo(f"Error: {short(error)}", err=True)
         name = str(getattr(source, "name", source)) if not isinstance(source, Path) else str(source)
@@ -216,7 +216,7 @@ class _Report:
         frame = image if isinstance(image, VideoFrame) else None
         name = str(image if isinstance(image, Path) else image.name)
         if self._classes is not None:
-            result = _of_classes(result, self._classes)
+            result = _keep_classes(result, self._classes)
         files: list[str] = []
         if self._output is not None and frame is not None and not self._frames:
             files = self._add_frame(self._output, result, frame)
@@ -254,7 +254,7 @@ class _Report:
         self._video = None
 
 
-def _of_classes(result: Any, classes: Collection[str]) -> Any:
+def _keep_classes(result: Any, classes: Collection[str]) -> Any:
     if not hasattr(result, "filter"):
         msg = "--classes goes with detections: this model gives others"
         raise click.UsageError(msg)

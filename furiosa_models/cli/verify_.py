@@ -66,7 +66,7 @@ def command(
     only: Precision | None,
     as_json: bool,
 ) -> None:
-    """Measure the accuracy of a MODEL on labelled photos: fp32 and int8, beside known figures.
+    """Measure the accuracy of a MODEL on labeled photos: fp32 and int8, beside known figures.
 
     `published` are the figures of those who published the weights. `in the catalog` is what we
     measured before: it repeats, and proves nothing.
@@ -78,7 +78,7 @@ def command(
             )
             for precision in ([only] if only else _precisions(network))
         }
-        artifact = network.catalogue().get(network.weights)
+        artifact = network.catalog().get(network.weights)
         published = artifact.accuracy if artifact else ()
     (first, *_) = measured.values()
     if as_json:

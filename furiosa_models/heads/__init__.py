@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from .any import AnyClassifier, AnyDetector, AnyPose
+    from .anchor_free import GridHead
+    from .auto import AnyClassifier, AnyDetector, AnyPose
     from .boxes import BoxesHead
     from .classification import ClassificationHead
-    from .grid import GridHead
     from .pose import PoseColumnsHead, PoseHead
     from .ssd import SSDHead
     from .yolo import YOLOv5Head
@@ -37,9 +37,9 @@ __getattr__, __dir__ = lazy(
     {
         "boxes": "BoxesHead",
         "classification": "ClassificationHead",
-        "grid": "GridHead",
+        "anchor_free": "GridHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
-        "any": ["AnyClassifier", "AnyDetector", "AnyPose"],
+        "auto": ["AnyClassifier", "AnyDetector", "AnyPose"],
         "ssd": "SSDHead",
         "yolo": "YOLOv5Head",
     },

@@ -85,8 +85,8 @@ class BoxesHead(Head):
         Raises:
             ShapeError: It has not.
         """
-        wanted = {"boxes": self.boxes, "scores": self.scores, "classes": self.classes}
-        for name, index in wanted.items():
+        required = {"boxes": self.boxes, "scores": self.scores, "classes": self.classes}
+        for name, index in required.items():
             if index is not None and not 0 <= index < len(graph.outputs):
                 msg = f"{name} are output {index} by the head, and the outputs are {graph.shapes}"
                 raise ShapeError(msg)
@@ -162,11 +162,11 @@ class BoxesHead(Head):
         overlap = self.iou_threshold if iou_threshold is None else iou_threshold
         check_unit("score_threshold", least)
         check_unit("iou_threshold", overlap)
-        wanted = [i for i in (self.boxes, self.scores, self.classes) if i is not None]
-        if max(wanted) >= len(outputs):
-            msg = f"expected at least {max(wanted) + 1} outputs, got {len(outputs)}"
+        required = [i for i in (self.boxes, self.scores, self.classes) if i is not None]
+        if max(required) >= len(outputs):
+            msg = f"expected at least {max(required) + 1} outputs, got {len(outputs)}"
             raise ShapeError(msg)
-        columns = [np.asarray(outputs[i], np.float32) for i in wanted]
+        columns = [np.asarray(outputs[i], np.float32) for i in required]
         if columns[0].ndim == 2:  # without a dimension for the batch, as torchvision exports
             columns = [column[None] for column in columns]
         check_contexts(contexts, len(columns[0]))
@@ -246,8 +246,8 @@ class BoxesHead(Head):
                 max_detections=self.max_detections,
                 platform=platform,
             )
-        sound = np.flatnonzero(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
-        order = sound[np.argsort(-scores[sound], kind="stable")][: self.max_detections]
+        valid = np.flatnonzero(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
+        order = valid[np.argsort(-scores[valid], kind="stable")][: self.max_detections]
         found: npt.NDArray[np.int64] = order.astype(np.int64)
         return found
 

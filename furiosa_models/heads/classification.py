@@ -187,7 +187,7 @@ def rank_classes(
     if activation == "argmax":
         return _from_argmax(outputs)
     check_array("outputs", outputs, np.float32, ("n", "classes"))
-    if native.wanted(platform):
+    if native.is_selected(platform):
         best = native.load().top_k(outputs, min(k, outputs.shape[1]), activation == "softmax")
         return [TopK(*pair) for pair in best]
     return [_best(row, k, softmax=activation == "softmax") for row in outputs.astype(np.float32)]

@@ -160,12 +160,12 @@ def decode_pose(
     others = check_levels("keypoint_maps", keypoint_maps, strides)
     check_array("anchors", anchors, np.float32, (len(strides), "a", 2))
     per_cell = anchors.shape[1]
-    wanted = (found[0], per_cell * _BOX_CHANNELS), (found[0], per_cell * _POINT_CHANNELS)
+    expected = (found[0], per_cell * _BOX_CHANNELS), (found[0], per_cell * _POINT_CHANNELS)
     grids = [(m.shape[2:], k.shape[2:]) for m, k in zip(box_maps, keypoint_maps, strict=True)]
-    if (found, others) != wanted or any(one != other for one, other in grids):
+    if (found, others) != expected or any(one != other for one, other in grids):
         msg = (
-            f"box_maps and keypoint_maps must have shapes {(*wanted[0], 'h', 'w')} and "
-            f"{(*wanted[1], 'h', 'w')} for the {per_cell} anchors of a cell, got "
+            f"box_maps and keypoint_maps must have shapes {(*expected[0], 'h', 'w')} and "
+            f"{(*expected[1], 'h', 'w')} for the {per_cell} anchors of a cell, got "
             f"{box_maps[0].shape} and {keypoint_maps[0].shape}"
         )
         raise ShapeError(msg)
@@ -219,15 +219,15 @@ class PoseColumnsHead(Head):
     ) -> list[Poses]:
         """Return the people in each photo; arguments and errors are those of `PoseHead`."""
         check_count(outputs, 1)
-        least = self.score_threshold if score_threshold is None else score_threshold
+        threshold = self.score_threshold if score_threshold is None else score_threshold
         overlap = self.iou_threshold if iou_threshold is None else iou_threshold
-        check_unit("score_threshold", least)
+        check_unit("score_threshold", threshold)
         rows = np.asarray(outputs[0], np.float32)
         rows = rows.transpose(0, 2, 1) if self.transposed else rows
         check_contexts(contexts, len(rows))
         found = []
         for image, context in zip(rows, contexts, strict=True):
-            people = image[image[:, 4] > np.float32(least)]
+            people = image[image[:, 4] > np.float32(threshold)]
             boxes = box_convert(np.ascontiguousarray(people[:, :4]), "cxcywh", "xyxy")
             scores = np.ascontiguousarray(people[:, 4])
             kept = nms(boxes, scores, overlap, platform=platform)[: self.max_detections]

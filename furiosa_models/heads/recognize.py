@@ -11,8 +11,8 @@ from typing import Literal
 
 from ..errors import ShapeError
 from ..spec import GraphFacts, Head, TensorFacts
+from .anchor_free import GridHead
 from .boxes import BoxesHead
-from .grid import GridHead
 from .pose import PoseColumnsHead
 from .yolo import YOLOv5Head
 

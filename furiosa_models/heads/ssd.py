@@ -30,7 +30,7 @@ from ..ops.checks import (
     check_unit,
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
-from ..ops.scores import least_score, loose_logit, sigmoid
+from ..ops.scores import min_score, prefilter_logit, sigmoid
 from ..spec import GraphFacts, Head, ImageContext
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 
@@ -251,8 +251,8 @@ def decode_ssd(
     check_limit("max_per_class", max_per_class)
     check_limit("max_detections", max_detections)
     check_choice("activation", activation, get_args(Activation))
-    least = least_score(score_threshold, strict=strict)
-    if native.wanted(platform):
+    min_passing_score = min_score(score_threshold, strict=strict)
+    if native.is_selected(platform):
         batch = native.load().decode_ssd(
             class_maps,
             box_maps,
@@ -260,7 +260,7 @@ def decode_ssd(
             activation=activation,
             class_major=layout.channels == "class",
             xy_first=layout.deltas == "xywh",
-            least_score=least,
+            least_score=min_passing_score,
             iou_threshold=iou_threshold,
             epsilon=UNION_EPSILON,
             limits=(None, max_per_class, max_detections),
@@ -268,14 +268,14 @@ def decode_ssd(
         return [DetectionArrays(*arrays) for arrays in batch]
     images = [list(zip(*maps, strict=True)) for maps in zip(class_maps, box_maps, strict=True)]
     candidates = [
-        _candidates(levels, anchors, classes, activation, layout, least)
+        _candidates(levels, anchors, classes, activation, layout, min_passing_score)
         for levels in zip(*images, strict=True)
     ]
     limits = {"max_per_class": max_per_class, "max_detections": max_detections}
     return [found.take(found.suppress(iou_threshold, **limits)) for found in candidates]
 
 
-class _Hits(NamedTuple):
+class _Candidates(NamedTuple):
     """Candidates of one level, in the order of its map.
 
     Attributes:
@@ -297,10 +297,10 @@ def _candidates(
     classes: int,
     activation: Activation,
     layout: SSDLayout,
-    least: np.float32,
+    min_passing_score: np.float32,
 ) -> DetectionArrays:
     """Return all detections of one image, before suppression, in the order of the maps."""
-    bound = least if activation == "none" else loose_logit(least)
+    bound = min_passing_score if activation == "none" else prefilter_logit(min_passing_score)
     found = []
     first = 0
     with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
@@ -312,17 +312,17 @@ def _candidates(
             own = anchors[first : first + per_cell * deltas.shape[2]]
             found.append(_scan(logits, deltas, own, bound, softmax=activation == "softmax"))
             first += len(own)
-        hits = _Hits(*(np.concatenate(column) for column in zip(*found, strict=True)))
-        scores = _scores(hits, activation)
+        candidates = _Candidates(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        scores = _scores(candidates, activation)
         order = [0, 1, 2, 3] if layout.deltas == "xywh" else [1, 0, 3, 2]
-        boxes = _place(hits.deltas[:, order], hits.anchors)
-        sound = (scores >= least) & np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
-    return DetectionArrays(boxes[sound], scores[sound], hits.class_ids[sound])
+        boxes = _place(candidates.deltas[:, order], candidates.anchors)
+        valid = (scores >= min_passing_score) & np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
+    return DetectionArrays(boxes[valid], scores[valid], candidates.class_ids[valid])
 
 
 def _scan(
     logits: Floats, deltas: Floats, anchors: Floats, bound: Floats | np.float32, *, softmax: bool
-) -> _Hits:
+) -> _Candidates:
     """Return the candidates among `(anchors a cell, classes, cells)` logits."""
     per_cell, classes, cells = logits.shape
     margins = logits[:, 1:] - logits[:, :1] if softmax else logits[:, 1:]
@@ -330,18 +330,20 @@ def _scan(
     row, cell = np.divmod(hit, cells)
     anchor, class_id = np.divmod(row, classes - 1)
     class_id += 1
-    wanted = logits[anchor, :, cell] if softmax else logits[anchor, class_id, cell]
-    return _Hits(wanted, deltas[anchor, :, cell], anchors[cell * per_cell + anchor], class_id)
+    selected = logits[anchor, :, cell] if softmax else logits[anchor, class_id, cell]
+    return _Candidates(
+        selected, deltas[anchor, :, cell], anchors[cell * per_cell + anchor], class_id
+    )
 
 
-def _scores(hits: _Hits, activation: Activation) -> Floats:
+def _scores(candidates: _Candidates, activation: Activation) -> Floats:
     if activation == "none":
-        return hits.logits
+        return candidates.logits
     if activation == "sigmoid":
-        return sigmoid(hits.logits)
-    exact = hits.logits.astype(np.float64)
+        return sigmoid(candidates.logits)
+    exact = candidates.logits.astype(np.float64)
     powers = np.exp(exact - exact.max(axis=1, keepdims=True))
-    exact = powers[np.arange(len(powers)), hits.class_ids] / powers.sum(axis=1)
+    exact = powers[np.arange(len(powers)), candidates.class_ids] / powers.sum(axis=1)
     scores: Floats = exact.astype(np.float32)
     return scores
 
@@ -377,8 +379,8 @@ def check_ssd_maps(
     for i, (of_classes, of_boxes) in enumerate(zip(class_maps, box_maps, strict=True)):
         height, width = of_classes.shape[2:]
         cell = of_boxes.shape[1] // 4
-        wanted = (images, cell * classes, height, width), (images, cell * 4, height, width)
-        if (of_classes.shape, of_boxes.shape) != wanted or not cell * height * width * classes:
+        expected = (images, cell * classes, height, width), (images, cell * 4, height, width)
+        if (of_classes.shape, of_boxes.shape) != expected or not cell * height * width * classes:
             msg = (
                 f"class_maps[{i}] and box_maps[{i}] must have shapes (n, a * c, h, w) and "
                 f"(n, a * 4, h, w), with n = {images} and c = {classes} as in the first, "

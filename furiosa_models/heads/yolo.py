@@ -34,7 +34,7 @@ from ..ops.checks import (
     check_unit,
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
-from ..ops.scores import least_score, loose, loose_logit, sigmoid
+from ..ops.scores import min_score, prefilter_logit, prefilter_score, sigmoid
 from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 from .boxes import BoxesHead
@@ -293,20 +293,20 @@ def decode_yolo(maps: YoloMaps, rules: YoloRules, platform: Platform) -> list[Fo
     check_unit("iou_threshold", rules.iou_threshold)
     check_limit("max_candidates", rules.max_candidates)
     check_limit("max_detections", rules.max_detections)
-    least = least_score(rules.score_threshold, strict=True)
-    if native.wanted(platform):
+    min_passing_score = min_score(rules.score_threshold, strict=True)
+    if native.is_selected(platform):
         batch = native.load().decode_yolo(
             *maps,
             keypoints=rules.keypoints,
             with_sigmoid=rules.with_sigmoid,
-            least_score=least,
+            least_score=min_passing_score,
             iou_threshold=rules.iou_threshold,
             epsilon=UNION_EPSILON,
             limits=(rules.max_candidates, None, rules.max_detections),
         )
         return [(DetectionArrays(*arrays), points) for arrays, points in batch]
     with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
-        return [_decode(image, rules, least) for image in _images(maps)]
+        return [_decode(image, rules, min_passing_score) for image in _images(maps)]
 
 
 class _Planes(NamedTuple):
@@ -352,7 +352,7 @@ def _images(maps: YoloMaps) -> Iterator[list[_Planes]]:
         ]
 
 
-class _Hits(NamedTuple):
+class _Candidates(NamedTuple):
     """Cells whose objectness may pass, in the order of the maps.
 
     Attributes:
@@ -370,7 +370,7 @@ class _Hits(NamedTuple):
     sizes: Floats
 
 
-def _hits(levels: Sequence[_Planes], channels: int, bound: Floats) -> _Hits:
+def _collect_candidates(levels: Sequence[_Planes], channels: int, bound: Floats) -> _Candidates:
     columns, cells = [np.zeros((channels, 0), np.float32)], [np.zeros((2, 0), np.intp)]
     owners = []
     for planes in levels:
@@ -384,44 +384,50 @@ def _hits(levels: Sequence[_Planes], channels: int, bound: Floats) -> _Hits:
     objects = np.repeat(np.arange(len(owners)), [part.shape[1] for part in columns[1:]])
     strides, *sizes = np.array(owners, np.float32).T[:, objects]
     grid = np.concatenate(cells, axis=1).astype(np.float32)
-    return _Hits(np.concatenate(columns, axis=1), objects, grid, strides, np.stack(sizes))
+    return _Candidates(np.concatenate(columns, axis=1), objects, grid, strides, np.stack(sizes))
 
 
-def _decode(levels: Sequence[_Planes], rules: YoloRules, least: np.float32) -> Found:
+def _decode(levels: Sequence[_Planes], rules: YoloRules, min_passing_score: np.float32) -> Found:
     first_point = BOX_CHANNELS + rules.classes
-    activate, bound = (sigmoid, loose_logit) if rules.with_sigmoid else (np.array, loose)
-    hits = _hits(levels, first_point + 3 * rules.keypoints, bound(least).astype(np.float32))
-    objectness = activate(hits.columns[_OBJECTNESS])
-    logits = hits.columns[BOX_CHANNELS:first_point]
-    class_ids, column = np.nonzero(logits >= bound(least / objectness.astype(np.float64)))
+    activate, bound = (
+        (sigmoid, prefilter_logit) if rules.with_sigmoid else (np.array, prefilter_score)
+    )
+    candidates = _collect_candidates(
+        levels, first_point + 3 * rules.keypoints, bound(min_passing_score).astype(np.float32)
+    )
+    objectness = activate(candidates.columns[_OBJECTNESS])
+    logits = candidates.columns[BOX_CHANNELS:first_point]
+    class_ids, column = np.nonzero(
+        logits >= bound(min_passing_score / objectness.astype(np.float64))
+    )
     scores = activate(logits[class_ids, column]) * objectness[column]
-    boxes = _place(activate(hits.columns[:_OBJECTNESS]), hits)[column]
-    passing = (scores >= least) & (objectness[column] >= least)
-    sound = np.flatnonzero(passing & np.isfinite(scores) & np.isfinite(boxes).all(axis=1))
-    order = sound[np.argsort(hits.objects[column[sound]], kind="stable")]
+    boxes = _place(activate(candidates.columns[:_OBJECTNESS]), candidates)[column]
+    is_passing = (scores >= min_passing_score) & (objectness[column] >= min_passing_score)
+    valid = np.flatnonzero(is_passing & np.isfinite(scores) & np.isfinite(boxes).all(axis=1))
+    order = valid[np.argsort(candidates.objects[column[valid]], kind="stable")]
     found = DetectionArrays(boxes, scores, class_ids).take(order)
     limits = {"max_candidates": rules.max_candidates, "max_detections": rules.max_detections}
     kept = found.suppress(rules.iou_threshold, **limits)
-    points = _points(hits, column[order[kept]], rules.keypoints)
+    points = _points(candidates, column[order[kept]], rules.keypoints)
     points[2] = activate(points[2])
     return found.take(kept), np.ascontiguousarray(points.T)
 
 
-def _place(values: Floats, hits: _Hits) -> Floats:
+def _place(values: Floats, candidates: _Candidates) -> Floats:
     """Return the xyxy boxes `(n, 4)` of x, y, width and height `(4, n)`."""
     two, half = np.float32(2), np.float32(0.5)
-    center = (values[:2] * two - half + hits.cells) * hits.strides
+    center = (values[:2] * two - half + candidates.cells) * candidates.strides
     side = values[2:] * two
-    reach = side * side * hits.sizes * half
+    reach = side * side * candidates.sizes * half
     boxes: Floats = np.concatenate((center - reach, center + reach)).T
     return boxes
 
 
-def _points(hits: _Hits, column: Indices, count: int) -> Floats:
+def _points(candidates: _Candidates, column: Indices, count: int) -> Floats:
     """Return x, y and the raw confidence `(3, count, n)` of some columns' keypoints."""
-    numbers = hits.columns[len(hits.columns) - 3 * count :, column]
+    numbers = candidates.columns[len(candidates.columns) - 3 * count :, column]
     points = numbers.reshape(count, 3, len(column)).transpose(1, 0, 2)
-    cells, strides = hits.cells[:, None, column], hits.strides[column]
+    cells, strides = candidates.cells[:, None, column], candidates.strides[column]
     place = (points[:2] * np.float32(2) - np.float32(0.5) + cells) * strides
     return np.concatenate((place, points[2:]))
 
@@ -440,9 +446,9 @@ def check_levels(name: str, maps: Sequence[Floats], strides: Sequence[float]) ->
     images, channels, height, width = maps[0].shape
     size = height * strides[0], width * strides[0]
     for i, (value, stride) in enumerate(zip(maps, strides, strict=True)):
-        wanted = images, channels, size[0] / stride, size[1] / stride
-        if value.shape != wanted or 0 in value.shape[1:]:
-            shape = ", ".join(f"{length:g}" for length in wanted)
+        expected = images, channels, size[0] / stride, size[1] / stride
+        if value.shape != expected or 0 in value.shape[1:]:
+            shape = ", ".join(f"{length:g}" for length in expected)
             msg = f"{name}[{i}] must have shape ({shape}), to go with the first, got {value.shape}"
             raise ShapeError(msg)
     return images, channels

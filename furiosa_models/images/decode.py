@@ -21,65 +21,65 @@ import numpy.typing as npt
 
 from ..errors import FuriosaModelsError, ImageError
 from ..progress import log_warning
-from .budget import MAX_BYTES, MAX_ENCODED_BYTES, MAX_PIXELS, affordable, check_bytes
-from .formats import READ, PhotoFormat, foreign, heif_module, recognize
+from .color_conversion import to_rgb
+from .decoder_warnings import log_decoder_warnings
+from .formats import READABLE_FORMATS, PhotoFormat, describe_foreign, heif_module, recognize
 from .jpeg import (
-    TURNED,
-    Resized,
+    UPRIGHT_TRANSFORMS,
+    TargetSize,
     decode_jpeg,
+    for_stored_orientation,
     is_sideways,
     read_header,
-    reduction,
-    stored,
+    reduction_factor,
 )
-from .modes import to_rgb
-from .warned import named_warnings
+from .limits import MAX_BYTES, MAX_ENCODED_BYTES, MAX_PIXELS, check_bytes, is_affordable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["Pixels", "Wanted", "decode", "decode_picture", "decoding_bytes", "read_all"]
+__all__ = ["DecodeOptions", "Pixels", "decode", "decode_picture", "decoding_bytes", "read_all"]
 
 logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 
-_HEAD = 64  # bytes that tell a format
-_PIECE = 4 << 20  # bytes that are read of a stream at once
-_BLOCKS = 8  # of Pillow's, 16 MiB each
+_HEADER_SIZE = 64  # bytes that tell a format
+_READ_SIZE = 4 << 20  # bytes that are read of a stream at once
+_CACHED_BLOCKS = 8  # of Pillow's, 16 MiB each
 _ORIENTATION = 0x0112
 _SAMPLES = 0x0115
-_HELD = {"WEBP": 18.0, "AVIF": 13.0, "HEIF": 14.0, "SGI": 7.0}
+_PEAK_BYTES_PER_PIXEL = {"WEBP": 18.0, "AVIF": 13.0, "HEIF": 14.0, "SGI": 7.0}
 """Bytes a pixel that a decoder holds at its peak, where they are more than those of the picture."""
 
-_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+_MODE_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 """Bytes a pixel that Pillow holds; four of every other mode."""
 
-_SLOW = frozenset({"bmp_rle", "ppm", "ppm_plain"})
+_SLOW_DECODERS = frozenset({"bmp_rle", "ppm", "ppm_plain"})
 _SLOW_PIXELS = 1 << 24
 """Pillow's decoders that are written in Python, and how much they may be given."""
 
 _JP2_BANDS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "YCbCr": 3}
 
 
-class Wanted(NamedTuple):
+class DecodeOptions(NamedTuple):
     """How a photo is to be decoded; `read_image` explains it."""
 
-    draft: Resized | None = None
-    needed: Resized | None = None
+    draft: TargetSize | None = None
+    needed: TargetSize | None = None
     background: tuple[int, int, int] | None = None
-    fleeting: bool = False
+    reuse_buffer: bool = False
 
 
 def decode(
-    source: bytes | BinaryIO, name: str, wanted: Wanted
+    source: bytes | BinaryIO, name: str, options: DecodeOptions
 ) -> tuple[Pixels, tuple[int, int] | None]:
     """Return the pixels of an encoded photo, red first.
 
     Args:
         source: The encoded photo, or a file that is read from its start.
         name: What to call it.
-        wanted: How it is to be decoded.
+        options: How it is to be decoded.
 
     Returns:
         (h, w, 3) uint8, upright; and the height and width of the photo, if it was decoded smaller.
@@ -87,31 +87,31 @@ def decode(
     Raises:
         ImageError: It cannot be decoded.
     """
-    head = source[:_HEAD] if isinstance(source, bytes) else source.read(_HEAD)
-    one = recognize(head)
-    if one is None:
-        raise ImageError(_not_read(name, foreign(head)))
-    if one.problem:
-        raise ImageError(_not_read(name, one.name, one.problem))
-    if one.name not in ("JPEG", "Netpbm", "HEIC"):
-        prepare = partial(_prepared, name=name, wanted=wanted)
+    head = source[:_HEADER_SIZE] if isinstance(source, bytes) else source.read(_HEADER_SIZE)
+    photo_format = recognize(head)
+    if photo_format is None:
+        raise ImageError(_unreadable_message(name, describe_foreign(head)))
+    if photo_format.problem:
+        raise ImageError(_unreadable_message(name, photo_format.name, photo_format.problem))
+    if photo_format.name not in ("JPEG", "Netpbm", "HEIC"):
+        prepare = partial(_prepare, name=name, options=options)
         if isinstance(source, bytes):
             prepare = partial(prepare, file_size=len(source))
             source = io.BytesIO(source)
-        return _by_pillow(source, one, name, wanted, prepare)
+        return _decode_with_pillow(source, photo_format, name, options, prepare)
     data = source if isinstance(source, bytes) else _read_file(source, name)
-    if one.name == "JPEG":
-        return _jpeg(data, one, name, wanted)
-    with _named(name, one):
-        if one.name == "HEIC":
-            return _heif(data, name, wanted), None
+    if photo_format.name == "JPEG":
+        return _decode_jpeg(data, photo_format, name, options)
+    with _naming_errors(name, photo_format):
+        if photo_format.name == "HEIC":
+            return _decode_heif(data, name, options), None
         from .netpbm import decode_netpbm
 
         pixels = decode_netpbm(data, name)
     if pixels is not None:
         return pixels, None
-    prepare = partial(_prepared, name=name, wanted=wanted, file_size=len(data))
-    return _by_pillow(io.BytesIO(data), one, name, wanted, prepare)
+    prepare = partial(_prepare, name=name, options=options, file_size=len(data))
+    return _decode_with_pillow(io.BytesIO(data), photo_format, name, options, prepare)
 
 
 def decoding_bytes(data: bytes) -> int:
@@ -126,33 +126,33 @@ def decoding_bytes(data: bytes) -> int:
     Returns:
         At most `MAX_BYTES`: a photo that needs more is refused, or decoded smaller.
     """
-    one = recognize(data[:_HEAD])
-    if one is None or one.problem:
+    photo_format = recognize(data[:_HEADER_SIZE])
+    if photo_format is None or photo_format.problem:
         return len(data)
     try:
-        needed = _most_needed(data, one)
+        needed = _max_picture_bytes(data, photo_format)
     except Exception:  # its header is damaged, or is one that only our own readers take
-        return MAX_BYTES if one.name in ("TIFF", "Netpbm") else len(data)
+        return MAX_BYTES if photo_format.name in ("TIFF", "Netpbm") else len(data)
     return min(len(data) + needed, MAX_BYTES)
 
 
-def _most_needed(data: bytes, one: PhotoFormat) -> int:
+def _max_picture_bytes(data: bytes, photo_format: PhotoFormat) -> int:
     """Most bytes that any way of decoding a photo holds, but for its file."""
-    if one.name == "JPEG" and (header := read_header(data)):
+    if photo_format.name == "JPEG" and (header := read_header(data)):
         return header.needed(1, 7)
-    if one.name == "HEIC":
+    if photo_format.name == "HEIC":
         width, height = heif_module().open_heif(data, convert_hdr_to_8bit=True).size
-        return int(_HELD["HEIF"] * int(width) * int(height))
+        return int(_PEAK_BYTES_PER_PIXEL["HEIF"] * int(width) * int(height))
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=(one.plugin,)) as image:
+    with Image.open(io.BytesIO(data), formats=(photo_format.plugin,)) as image:
         pixels = int(image.width * image.height)
-        if one.name == "JPEG":
+        if photo_format.name == "JPEG":
             return 15 * pixels
-        if one.name == "Netpbm":  # whose numbers may be text, and of two bytes
+        if photo_format.name == "Netpbm":  # whose numbers may be text, and of two bytes
             return 3 * len(data) + 22 * pixels
         tags: Any = getattr(image, "tag_v2", {})
-        return max(_needed(image), pixels * (int(tags.get(_SAMPLES, 0)) + 7))
+        return max(_picture_bytes(image), pixels * (int(tags.get(_SAMPLES, 0)) + 7))
 
 
 def read_all(file: BinaryIO, name: str) -> bytes:
@@ -165,32 +165,32 @@ def read_all(file: BinaryIO, name: str) -> bytes:
     Raises:
         ImageError: There is more than the limit.
     """
-    data = file.read(_PIECE)
-    pieces, size = [data], len(data)
-    while data and (data := file.read(_PIECE)):
+    data = file.read(_READ_SIZE)
+    chunks, size = [data], len(data)
+    while data and (data := file.read(_READ_SIZE)):
         size += len(data)
         if size > MAX_ENCODED_BYTES:
             break
-        pieces.append(data)
+        chunks.append(data)
     if size > MAX_ENCODED_BYTES:
-        raise ImageError(_too_long(name))
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        raise ImageError(_too_large_message(name))
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _read_file(file: BinaryIO, name: str) -> bytes:
     """Read a file of the file system from its start."""
     file.seek(0, os.SEEK_END)
     if file.tell() > MAX_ENCODED_BYTES:
-        raise ImageError(_too_long(name))
+        raise ImageError(_too_large_message(name))
     file.seek(0)
     return file.read()
 
 
-def _too_long(name: str) -> str:
+def _too_large_message(name: str) -> str:
     return f"image {name!r} is larger than {MAX_ENCODED_BYTES} bytes, the limit of what is read"
 
 
-def decode_picture(image: PILImage, name: str, wanted: Wanted) -> Pixels:
+def decode_picture(image: PILImage, name: str, options: DecodeOptions) -> Pixels:
     """Return the pixels of a picture of the caller's, which is loaded, and stays as it is else.
 
     Raises:
@@ -199,20 +199,20 @@ def decode_picture(image: PILImage, name: str, wanted: Wanted) -> Pixels:
     if image.format == "EPS" and not _is_loaded(image):
         msg = f"image {name!r} is EPS: call its load() first, which starts Ghostscript"
         raise ImageError(msg)
-    with _named(name), named_warnings(name):
+    with _naming_errors(name), log_decoder_warnings(name):
         if not _is_loaded(image):
-            if (pixels := _by_own_readers(image, name, wanted)) is not None:
+            if (pixels := _decode_with_own_readers(image, name, options)) is not None:
                 return pixels
             if image.format not in ("JPEG", "MPO"):
-                check_bytes(name, _needed(image), *image.size)
+                check_bytes(name, _picture_bytes(image), *image.size)
                 _check_time(image, name)
         elif image.width * image.height > MAX_PIXELS:
             check_bytes(name, 3 * image.width * image.height, image.width, image.height)
         image.load()
-        return _finished(image, name, wanted, copy=True)
+        return _finish(image, name, options, copy=True)
 
 
-def _by_own_readers(image: PILImage, name: str, wanted: Wanted) -> Pixels | None:
+def _decode_with_own_readers(image: PILImage, name: str, options: DecodeOptions) -> Pixels | None:
     """Pixels that Pillow would take long for or get wrong, off the picture's file; or None.
 
     The file is left where it stood.
@@ -221,7 +221,7 @@ def _by_own_readers(image: PILImage, name: str, wanted: Wanted) -> Pixels | None
     if file is None or image.format not in ("JPEG", "MPO", "PPM", "TIFF"):
         return None
     if image.format == "TIFF":
-        return _misread(file, name, wanted)
+        return _read_misread_tiff(file, name, options)
     at = file.tell()
     try:
         data = _read_file(file, name)
@@ -237,18 +237,20 @@ def _by_own_readers(image: PILImage, name: str, wanted: Wanted) -> Pixels | None
     return None
 
 
-def _jpeg(
-    data: bytes, one: PhotoFormat, name: str, wanted: Wanted
+def _decode_jpeg(
+    data: bytes, photo_format: PhotoFormat, name: str, options: DecodeOptions
 ) -> tuple[Pixels, tuple[int, int] | None]:
-    decoded = decode_jpeg(data, name, wanted.draft, needed=wanted.needed, fleeting=wanted.fleeting)
+    decoded = decode_jpeg(
+        data, name, options.draft, needed=options.needed, reuse_buffer=options.reuse_buffer
+    )
     if decoded is None:
-        return _jpeg_by_pillow(data, one, name, wanted)
+        return _decode_jpeg_with_pillow(data, photo_format, name, options)
     pixels, size = decoded
     return pixels, None if size == pixels.shape[:2] else size
 
 
-def _jpeg_by_pillow(
-    data: bytes, one: PhotoFormat, name: str, wanted: Wanted
+def _decode_jpeg_with_pillow(
+    data: bytes, photo_format: PhotoFormat, name: str, options: DecodeOptions
 ) -> tuple[Pixels, tuple[int, int] | None]:
     """What libjpeg-turbo does not take, whole; or reduced where it is too large for that."""
     header = read_header(data)
@@ -259,7 +261,7 @@ def _jpeg_by_pillow(
             check_bytes(name, len(data) + 15 * image.width * image.height, *image.size)
             return None
         orientation = _orientation(image)
-        needed = stored(wanted.needed, orientation) if wanted.needed else None
+        needed = for_stored_orientation(options.needed, orientation) if options.needed else None
         factor = header.affordable_factor(name, 1, needed, 7, len(data))
         if factor == 1:
             return None
@@ -267,50 +269,53 @@ def _jpeg_by_pillow(
         image.draft(image.mode, (max(1, image.width // factor), max(1, image.height // factor)))
         return size[::-1] if is_sideways(orientation) else size
 
-    return _by_pillow(io.BytesIO(data), one, name, wanted, prepare)
+    return _decode_with_pillow(io.BytesIO(data), photo_format, name, options, prepare)
 
 
-def _by_pillow(
+def _decode_with_pillow(
     file: BinaryIO,
-    one: PhotoFormat,
+    photo_format: PhotoFormat,
     name: str,
-    wanted: Wanted,
+    options: DecodeOptions,
     prepare: Callable[[PILImage], tuple[int, int] | None],
 ) -> tuple[Pixels, tuple[int, int] | None]:
     """Open, prepare and load; `prepare` returns the size of what it has reduced."""
     from PIL import Image, UnidentifiedImageError
 
-    _keep_memory()
-    with _named(name, one), named_warnings(name):
-        if one.name == "TIFF" and (pixels := _misread(file, name, wanted)) is not None:
+    _keep_pillow_blocks()
+    with _naming_errors(name, photo_format), log_decoder_warnings(name):
+        if (
+            photo_format.name == "TIFF"
+            and (pixels := _read_misread_tiff(file, name, options)) is not None
+        ):
             return pixels, None
         file.seek(0)
         try:
-            image = Image.open(file, formats=(one.plugin,))
+            image = Image.open(file, formats=(photo_format.plugin,))
         except UnidentifiedImageError:
-            if one.name == "TIFF":
-                return _plain_tiff(file, name, wanted), None
-            if not one.starts and not one.brands:
-                raise ImageError(_not_read(name, "")) from None
-            msg = f"its {one.name} header is damaged"
+            if photo_format.name == "TIFF":
+                return _read_plain_tiff(file, name, options), None
+            if not photo_format.signatures and not photo_format.brands:
+                raise ImageError(_unreadable_message(name, "")) from None
+            msg = f"its {photo_format.name} header is damaged"
             raise ValueError(msg) from None
         with image:
             size = prepare(image)
             image.load()
-            return _finished(image, name, wanted), size
+            return _finish(image, name, options), size
 
 
-def _prepared(
-    image: PILImage, name: str, wanted: Wanted, file_size: int = 0
+def _prepare(
+    image: PILImage, name: str, options: DecodeOptions, file_size: int = 0
 ) -> tuple[int, int] | None:
     """Check that an image is not too large; JPEG 2000 can be decoded at a fraction of its size."""
     size = image.height, image.width
     _check_time(image, name)
-    needed = _needed(image) + file_size
-    if image.format == "JPEG2000" and wanted.needed and not affordable(needed, *image.size):
-        largest = reduction(*size, wanted.needed(*size))
+    needed = _picture_bytes(image) + file_size
+    if image.format == "JPEG2000" and options.needed and not is_affordable(needed, *image.size):
+        largest = reduction_factor(*size, options.needed(*size))
         for factor in (2, 4, 8):
-            if factor <= largest and affordable(needed // factor**2 + file_size, 0, 0):
+            if factor <= largest and is_affordable(needed // factor**2 + file_size, 0, 0):
                 log_warning(
                     logger,
                     "image %r: decoded at 1/%d of its %dx%d pixels, more than the network takes",
@@ -322,7 +327,7 @@ def _prepared(
     return None
 
 
-def _finished(image: PILImage, name: str, wanted: Wanted, *, copy: bool = False) -> Pixels:
+def _finish(image: PILImage, name: str, options: DecodeOptions, *, copy: bool = False) -> Pixels:
     """The pixels of a loaded picture, corrected, converted and upright."""
     orientation = _orientation(image)
     if image.format == "TIFF":
@@ -332,31 +337,31 @@ def _finished(image: PILImage, name: str, wanted: Wanted, *, copy: bool = False)
         if fixes.palette is not None:
             image = image.copy() if copy else image
             image.putpalette(fixes.palette)
-        pixels = to_rgb(image, name, background=wanted.background, limits=fixes.limits)
+        pixels = to_rgb(image, name, background=options.background, limits=fixes.limits)
         if fixes.invert:
             pixels = np.subtract(255, pixels)
     else:
-        pixels = to_rgb(image, name, background=wanted.background)
+        pixels = to_rgb(image, name, background=options.background)
     if not copy:
         image.close()  # its memory is not needed to turn the pixels
-    return _upright(pixels, orientation)
+    return _turn_upright(pixels, orientation)
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    if orientation not in TURNED:
+def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
+    if orientation not in UPRIGHT_TRANSFORMS:
         return pixels
-    return np.ascontiguousarray(TURNED[orientation](pixels))
+    return np.ascontiguousarray(UPRIGHT_TRANSFORMS[orientation](pixels))
 
 
-def _plain_tiff(file: BinaryIO, name: str, wanted: Wanted) -> Pixels:
+def _read_plain_tiff(file: BinaryIO, name: str, options: DecodeOptions) -> Pixels:
     """A TIFF that Pillow does not take."""
     from .tiff import read_plain, read_tags
 
     image, orientation = read_plain(file, read_tags(file), name)
-    return _upright(to_rgb(image, name, background=wanted.background), orientation)
+    return _turn_upright(to_rgb(image, name, background=options.background), orientation)
 
 
-def _misread(file: Any, name: str, wanted: Wanted) -> Pixels | None:
+def _read_misread_tiff(file: Any, name: str, options: DecodeOptions) -> Pixels | None:
     """A TIFF that Pillow takes for another than it is; the file is left where it stood."""
     from .tiff import is_misread, read_tags
 
@@ -366,7 +371,7 @@ def _misread(file: Any, name: str, wanted: Wanted) -> Pixels | None:
             misread = is_misread(read_tags(file))
         except Exception:  # what is wrong with its tags is for Pillow to say
             return None
-        return _plain_tiff(file, name, wanted) if misread else None
+        return _read_plain_tiff(file, name, options) if misread else None
     finally:
         file.seek(at)
 
@@ -374,7 +379,7 @@ def _misread(file: Any, name: str, wanted: Wanted) -> Pixels | None:
 def _check_time(image: PILImage, name: str) -> None:
     """Raise ImageError for a large picture that Pillow decodes in Python."""
     kinds = {tile[0] for tile in getattr(image, "tile", ())}
-    if image.width * image.height > _SLOW_PIXELS and not kinds.isdisjoint(_SLOW):
+    if image.width * image.height > _SLOW_PIXELS and not kinds.isdisjoint(_SLOW_DECODERS):
         msg = (
             f"image {name!r} of {image.width}x{image.height} pixels is compressed in a way that "
             "takes long to decode: save it as PNG or JPEG"
@@ -389,14 +394,14 @@ def _is_loaded(image: PILImage) -> bool:
     return pixels is not None and not fields.get("tile")
 
 
-def _needed(image: PILImage) -> int:
+def _picture_bytes(image: PILImage) -> int:
     """Bytes that loading and converting a picture holds, but for its file."""
     kind, pixels = image.format or "", image.width * image.height
-    own = _STORED.get(image.mode, 4) + 3
-    held = max(own, _HELD.get(kind, 0.0))
+    own = _MODE_BYTES_PER_PIXEL.get(image.mode, 4) + 3
+    peak = max(own, _PEAK_BYTES_PER_PIXEL.get(kind, 0.0))
     if kind == "JPEG2000":
-        held = max(own, 6.5 * _JP2_BANDS.get(image.mode, 4) + 2)
-    needed = int(held * pixels)
+        peak = max(own, 6.5 * _JP2_BANDS.get(image.mode, 4) + 2)
+    needed = int(peak * pixels)
     if kind == "TIFF":
         from .tiff import segment_bytes
 
@@ -412,37 +417,39 @@ def _orientation(image: PILImage) -> int:
         return 1
 
 
-def _heif(data: bytes, name: str, wanted: Wanted) -> Pixels:
+def _decode_heif(data: bytes, name: str, options: DecodeOptions) -> Pixels:
     """The main picture of a HEIC file; the library turns it upright itself."""
     file = heif_module().open_heif(data, convert_hdr_to_8bit=True)
     width, height = file.size
-    check_bytes(name, len(data) + int(_HELD["HEIF"] * width * height), width, height)
-    return to_rgb(file.to_pillow(), name, background=wanted.background)
+    check_bytes(
+        name, len(data) + int(_PEAK_BYTES_PER_PIXEL["HEIF"] * width * height), width, height
+    )
+    return to_rgb(file.to_pillow(), name, background=options.background)
 
 
 @contextmanager
-def _named(name: str, one: PhotoFormat | None = None) -> Iterator[None]:
+def _naming_errors(name: str, photo_format: PhotoFormat | None = None) -> Iterator[None]:
     """Give what a decoder raises the name of the photo."""
     try:
         yield
     except FuriosaModelsError:
         raise
     except Exception as error:  # decoders raise whatever a hostile file provokes
-        kind = f" as {one.name}" if one else ""
+        kind = f" as {photo_format.name}" if photo_format else ""
         reason = str(error) or type(error).__name__
         msg = f"image {name!r} cannot be decoded{kind}: {reason}"
         raise ImageError(msg) from error
 
 
-def _not_read(name: str, what: str, why: str = "") -> str:
+def _unreadable_message(name: str, what: str, why: str = "") -> str:
     if why:
         return f"image {name!r} cannot be decoded: it is {what}; {why}"
     known = f"it is {what}" if what else "it is in none of the formats that are read"
-    return f"image {name!r} cannot be decoded: {known}; {READ} are read"
+    return f"image {name!r} cannot be decoded: {known}; {READABLE_FORMATS} are read"
 
 
 @cache
-def _keep_memory() -> None:
+def _keep_pillow_blocks() -> None:
     """Let Pillow keep a few blocks of memory between photos, unless the user has set it.
 
     It gives all of them back by default, and page faults then take as long as decoding does.
@@ -452,4 +459,4 @@ def _keep_memory() -> None:
 
     core: Any = Image.core  # type: ignore[attr-defined]  # not public, its variable is
     if not core.get_blocks_max():
-        core.set_blocks_max(_BLOCKS)
+        core.set_blocks_max(_CACHED_BLOCKS)

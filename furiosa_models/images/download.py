@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from .. import settings
 from ..artifacts.sources import SourceError, without_password
-from ..artifacts.sources.base import reason
-from ..artifacts.sources.deadline import within
-from ..artifacts.sources.http import new_session, number, open_url, refuse_encoding
+from ..artifacts.sources.base import describe_error
+from ..artifacts.sources.http import check_encoding, new_session, open_url, parse_number
+from ..artifacts.sources.timeout import run_with_timeout
 from ..errors import ImageError
-from .budget import MAX_ENCODED_BYTES
+from .limits import MAX_ENCODED_BYTES
 
 if TYPE_CHECKING:
     from requests import Response
@@ -37,18 +37,18 @@ def download(url: str) -> bytes:
         raise ImageError(msg)
     end = time.monotonic() + DEADLINE_S
     try:
-        return within(DEADLINE_S, lambda: _get(url, name, end))
+        return run_with_timeout(DEADLINE_S, lambda: _get(url, name, end))
     except (ImageError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # requests lets those of urllib3 and of the codecs through
         if isinstance(error, TimeoutError) and time.monotonic() >= end:
-            raise ImageError(_too_slow(name)) from None
-        said = str(error) if isinstance(error, SourceError) else reason(error, url)
-        msg = f"image {name} cannot be fetched: {said}"
+            raise ImageError(_timeout_message(name)) from None
+        detail = str(error) if isinstance(error, SourceError) else describe_error(error, url)
+        msg = f"image {name} cannot be fetched: {detail}"
         raise ImageError(msg) from (None if name != url else error)
 
 
-def _too_slow(name: str) -> str:
+def _timeout_message(name: str) -> str:
     return f"image {name} cannot be fetched: it took longer than {DEADLINE_S:g} seconds"
 
 
@@ -59,16 +59,16 @@ def _get(url: str, name: str, end: float) -> bytes:
         open_url(session, url, headers, _TIMEOUT_S) as response,
     ):
         response.raise_for_status()
-        refuse_encoding(response)
+        check_encoding(response)
         return _read(response, name, end)
 
 
 def _read(response: Response, name: str, end: float) -> bytes:
-    _check(number(response.headers.get("Content-Length")) or 0, name)
+    _check(parse_number(response.headers.get("Content-Length")) or 0, name)
     body, size = [], 0
     for chunk in response.iter_content(_CHUNK):
         if time.monotonic() > end:  # nobody waits for it any more
-            raise ImageError(_too_slow(name))
+            raise ImageError(_timeout_message(name))
         size += len(chunk)
         _check(size, name)
         body.append(chunk)

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 from .._lazy import install_hint
 
-__all__ = ["FORMATS", "HEIF_MODULES", "READ", "PhotoFormat", "foreign", "recognize", "suffixes"]
+__all__ = [
+    "FORMATS",
+    "HEIF_MODULES",
+    "READABLE_FORMATS",
+    "PhotoFormat",
+    "describe_foreign",
+    "recognize",
+    "suffixes",
+]
 
 HEIF_MODULES = ("pi_heif", "pillow_heif")
 """Packages that read HEIC; the first is the extra `heif`."""
@@ -24,14 +32,14 @@ class PhotoFormat(NamedTuple):
         name: What people call it.
         suffixes: Endings of the names of its files.
         plugin: Pillow's name of its decoder; empty where it has none of its own.
-        starts: First bytes of its files, each with the offset that they are at.
+        signatures: First bytes of its files, each with the offset that they are at.
         feature: What Pillow has to be built with to read it.
     """
 
     name: str
     suffixes: frozenset[str]
     plugin: str
-    starts: tuple[tuple[int, bytes], ...] = ()
+    signatures: tuple[tuple[int, bytes], ...] = ()
     feature: str = ""
     brands: frozenset[bytes] = frozenset()
 
@@ -39,7 +47,7 @@ class PhotoFormat(NamedTuple):
         """Whether a file that starts with these bytes is of the format."""
         if self.brands and head[4:8] == b"ftyp":
             return not self.brands.isdisjoint(_brands(head))
-        return any(head.startswith(start, at) for at, start in self.starts)
+        return any(head.startswith(signature, at) for at, signature in self.signatures)
 
     @property
     def problem(self) -> str:
@@ -50,7 +58,7 @@ class PhotoFormat(NamedTuple):
 def _format(
     name: str,
     endings: str,
-    *starts: bytes,
+    *signatures: bytes,
     plugin: str | None = None,
     feature: str = "",
     at: int = 0,
@@ -60,7 +68,7 @@ def _format(
         name,
         frozenset(f".{ending}" for ending in endings.split()),
         name.upper() if plugin is None else plugin,
-        tuple((at, start) for start in starts),
+        tuple((at, signature) for signature in signatures),
         feature,
         frozenset(brand.encode() for brand in brands.split()),
     )
@@ -95,7 +103,7 @@ FORMATS = (
 )
 """What is read, and how it is told; AVIF before HEIC, whose brands its files may have, too."""
 
-READ = ", ".join(sorted(one.name for one in FORMATS))
+READABLE_FORMATS = ", ".join(sorted(photo_format.name for photo_format in FORMATS))
 """The names of the formats, in words."""
 
 _TGA = FORMATS[-1]
@@ -141,24 +149,24 @@ def recognize(head: bytes) -> PhotoFormat | None:
         The format; TGA for what has no first bytes that are known, since its files have none;
         None for what is known to be something else, and for an empty file.
     """
-    for one in FORMATS:
-        if one.matches(head):
-            return one
-    return None if not head or foreign(head) else _TGA
+    for photo_format in FORMATS:
+        if photo_format.matches(head):
+            return photo_format
+    return None if not head or describe_foreign(head) else _TGA
 
 
-def foreign(head: bytes) -> str:
+def describe_foreign(head: bytes) -> str:
     """What else a file that starts with these bytes is, in words; empty if that is not known."""
     if not head:
         return "an empty file"
     if head[4:8] == b"ftyp":
         return "a raw photo of a camera" if head[8:12] == b"crx " else "a video or audio file"
-    for name, *starts in _FOREIGN:
-        if head.startswith(tuple(starts)):
+    for name, *signatures in _FOREIGN:
+        if head.startswith(tuple(signatures)):
             return name
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for name, start in _MARKUP:
-        if text.startswith(start) or (text.startswith(b"<?xml") and start in text):
+    for name, signature in _MARKUP:
+        if text.startswith(signature) or (text.startswith(b"<?xml") and signature in text):
             return name
     return ""
 
@@ -171,10 +179,15 @@ def suffixes(*, readable: bool) -> frozenset[str]:
         readable: Those of formats that this machine reads, or else those of all others that are
             known.
     """
-    fine = frozenset(s for one in FORMATS if not one.problem for s in one.suffixes)
+    readable_suffixes = frozenset(
+        s for photo_format in FORMATS if not photo_format.problem for s in photo_format.suffixes
+    )
     if readable:
-        return fine
-    return frozenset().union(_UNREAD, *(one.suffixes for one in FORMATS)) - fine
+        return readable_suffixes
+    return (
+        frozenset().union(_UNREAD, *(photo_format.suffixes for photo_format in FORMATS))
+        - readable_suffixes
+    )
 
 
 def heif_module() -> Any:
@@ -190,14 +203,14 @@ def heif_module() -> Any:
 
 
 @cache
-def _problem(one: PhotoFormat) -> str:
-    if not one.plugin:
+def _problem(photo_format: PhotoFormat) -> str:
+    if not photo_format.plugin:
         return "" if heif_module() else f"it needs another package: {install_hint('heif')}"
-    if not one.feature:
+    if not photo_format.feature:
         return ""
     from PIL import features
 
-    known = one.feature in features.get_supported()
+    known = photo_format.feature in features.get_supported()
     return "" if known else "this Pillow cannot read it: pip install --upgrade pillow"
 
 

@@ -22,37 +22,37 @@ import numpy.typing as npt
 
 from ..errors import ImageError
 from ..progress import log_warning
-from .budget import affordable, check_bytes
-from .warned import named_warnings
+from .decoder_warnings import log_decoder_warnings
+from .limits import check_bytes, is_affordable
 
 __all__ = [
-    "TURNED",
+    "UPRIGHT_TRANSFORMS",
     "JpegHeader",
-    "Resized",
+    "TargetSize",
     "decode_jpeg",
     "is_jpeg",
     "is_sideways",
     "read_header",
-    "reduction",
+    "reduction_factor",
 ]
 
 logger = logging.getLogger(__name__)
 
-Resized: TypeAlias = "Callable[[int, int], tuple[int, int]]"
+TargetSize: TypeAlias = "Callable[[int, int], tuple[int, int]]"
 """Height and width of a photo to the height and width that it is going to be resized to."""
 
 _START = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
-_MOST_KEPT = 64 << 20  # bytes: photos of 22 megapixels
+_MAX_BUFFER = 64 << 20  # bytes: photos of 22 megapixels
 _APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8)})  # markers without a length
+_STANDALONE_MARKERS = frozenset({0x00, 0x01, *range(0xD0, 0xD8)})  # markers without a length
 _REDUCTIONS = 8, 4, 2  # those that libjpeg-turbo has fast transforms for
-_MOST_REDUCED = 1 << 30  # pixels of a photo that is decoded reduced
-_SCANS = 20  # encoders write 10, of four channels 18
-_SCANNED = 1 << 27  # pixels times scans of a file that has more
-TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+_MAX_REDUCED_PIXELS = 1 << 30  # pixels of a photo that is decoded reduced
+_MAX_SCANS = 20  # encoders write 10, of four channels 18
+_MAX_SCANNED_PIXELS = 1 << 27  # pixels times scans of a file that has more
+UPRIGHT_TRANSFORMS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -69,7 +69,7 @@ def is_jpeg(head: bytes) -> bool:
     return head.startswith(_START)
 
 
-def reduction(height: int, width: int, resized: Sequence[int]) -> int:
+def reduction_factor(height: int, width: int, resized: Sequence[int]) -> int:
     """How many times smaller a photo can be decoded, no side below the one it is resized to.
 
     Args:
@@ -80,33 +80,33 @@ def reduction(height: int, width: int, resized: Sequence[int]) -> int:
     Returns:
         1, 2, 4 or 8.
     """
-    fitting = (
+    fitting_factors = (
         factor
         for factor in _REDUCTIONS
         if -(-height // factor) >= resized[0] and -(-width // factor) >= resized[1]
     )
-    return next(fitting, 1)
+    return next(fitting_factors, 1)
 
 
-class _Scratch(threading.local):
+class _ReusableBuffer(threading.local):
     """Memory for the pixels of one photo after the other, for each thread.
 
     Memory that is new costs a page fault for every four kilobytes: a fifth of the time that it
     takes to decode a photo.
     """
 
-    memory: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
+    array: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def of(self, size: int) -> npt.NDArray[np.uint8] | None:
         """So many bytes or more; None for so many that they are better given back."""
-        if size > _MOST_KEPT:
+        if size > _MAX_BUFFER:
             return None
-        if len(self.memory) < size:
-            self.memory = np.empty(size, np.uint8)
-        return self.memory
+        if len(self.array) < size:
+            self.array = np.empty(size, np.uint8)
+        return self.array
 
 
-_scratch = _Scratch()
+_reusable_buffer = _ReusableBuffer()
 
 
 class JpegHeader(NamedTuple):
@@ -133,15 +133,20 @@ class JpegHeader(NamedTuple):
 
     def check_scans(self, name: str) -> None:
         """Raise ImageError where the scans would keep a decoder busy for long."""
-        if self.scans > _SCANS and self.scans * self.height * self.width > _SCANNED:
+        if self.scans > _MAX_SCANS and self.scans * self.height * self.width > _MAX_SCANNED_PIXELS:
             msg = (
                 f"image {name!r} of {self.width}x{self.height} pixels has {self.scans} scans, "
-                f"which take long to decode; at most {_SCANS} are read of one of its size"
+                f"which take long to decode; at most {_MAX_SCANS} are read of one of its size"
             )
             raise ImageError(msg)
 
     def affordable_factor(
-        self, name: str, factor: int, needed: Resized | None, bytes_per_pixel: int, file_size: int
+        self,
+        name: str,
+        factor: int,
+        needed: TargetSize | None,
+        bytes_per_pixel: int,
+        file_size: int,
     ) -> int:
         """How many times smaller to decode the photo so that it fits into the limits.
 
@@ -157,18 +162,18 @@ class JpegHeader(NamedTuple):
             ImageError: It does not fit, or only at a size below the one that is needed.
         """
 
-        def fits(smaller: int) -> bool:
+        def fits_limits(smaller: int) -> bool:
             height, width = -(-self.height // smaller), -(-self.width // smaller)
-            return affordable(file_size + self.needed(smaller, bytes_per_pixel), width, height)
+            return is_affordable(file_size + self.needed(smaller, bytes_per_pixel), width, height)
 
-        if fits(factor):
+        if fits_limits(factor):
             return factor
         whole = file_size + self.needed(1, bytes_per_pixel)
         largest = 1
-        if needed is not None and self.height * self.width <= _MOST_REDUCED:
-            largest = reduction(self.height, self.width, needed(self.height, self.width))
+        if needed is not None and self.height * self.width <= _MAX_REDUCED_PIXELS:
+            largest = reduction_factor(self.height, self.width, needed(self.height, self.width))
         for smaller in (2, 4, 8):
-            if factor < smaller <= largest and fits(smaller):
+            if factor < smaller <= largest and fits_limits(smaller):
                 log_warning(
                     logger,
                     "image %r: decoded at 1/%d of its %dx%d pixels, more than the network takes; "
@@ -188,19 +193,19 @@ def read_header(data: bytes) -> JpegHeader | None:
         if marker in _FRAMES:
             frame, progressive = at, marker in _PROGRESSIVE
         elif marker == _SCAN:
-            return _header_of(data, frame, at, progressive=progressive) if frame else None
+            return _parse_header(data, frame, at, progressive=progressive) if frame else None
         elif marker == _END:
             return None
         if marker == 0xFF:
             at += 1
-        elif marker in _ALONE:
+        elif marker in _STANDALONE_MARKERS:
             at += 2
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 
-def _header_of(data: bytes, frame: int, scan: int, *, progressive: bool) -> JpegHeader | None:
+def _parse_header(data: bytes, frame: int, scan: int, *, progressive: bool) -> JpegHeader | None:
     """Read the frame header at `frame`, before the scan header at `scan`."""
     height, width = (int.from_bytes(data[at : at + 2], "big") for at in (frame + 5, frame + 7))
     if scan < frame + 10:
@@ -211,9 +216,9 @@ def _header_of(data: bytes, frame: int, scan: int, *, progressive: bool) -> Jpeg
         return None
     coefficients = scans = 0
     if progressive or data[scan + 4] < channels:
-        most = max(f >> 4 for f in factors) * max(f & 15 for f in factors)
+        max_sampling = max(f >> 4 for f in factors) * max(f & 15 for f in factors)
         blocks = (-(-height // 8) + 1) * (-(-width // 8) + 1)
-        coefficients = 128 * blocks * sum((f >> 4) * (f & 15) for f in factors) // most
+        coefficients = 128 * blocks * sum((f >> 4) * (f & 15) for f in factors) // max_sampling
         scans = data.count(b"\xff\xda", scan)
     return JpegHeader(height, width, channels, coefficients, scans)
 
@@ -221,10 +226,10 @@ def _header_of(data: bytes, frame: int, scan: int, *, progressive: bool) -> Jpeg
 def decode_jpeg(
     data: bytes,
     name: str,
-    draft: Resized | None = None,
+    draft: TargetSize | None = None,
     *,
-    needed: Resized | None = None,
-    fleeting: bool = False,
+    needed: TargetSize | None = None,
+    reuse_buffer: bool = False,
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]] | None:
     """Pixels of a JPEG, upright, and the height and width that it has undrafted.
 
@@ -234,8 +239,8 @@ def decode_jpeg(
         draft: Decode at a half, a quarter or an eighth of the size where that is still no smaller
             than what this says; the inverse transforms of that size take less time.
         needed: Do so only if it is too large otherwise.
-        fleeting: The pixels are done with before this thread decodes the next photo, which may be
-            put in their place.
+        reuse_buffer: The pixels are done with before this thread decodes the next photo, which may
+            be put in their place.
 
     Returns:
         (h, w, 3) uint8, red first; or None for what Pillow has to decode.
@@ -254,28 +259,38 @@ def decode_jpeg(
     if not (height and width):
         return None
     factor = (
-        1 if draft is None else reduction(height, width, stored(draft, orientation)(height, width))
+        1
+        if draft is None
+        else reduction_factor(
+            height, width, for_stored_orientation(draft, orientation)(height, width)
+        )
     )
     factor = header.affordable_factor(
         name,
         factor,
-        stored(needed, orientation) if needed else None,
-        6 if orientation in TURNED else 3,
+        for_stored_orientation(needed, orientation) if needed else None,
+        6 if orientation in UPRIGHT_TRANSFORMS else 3,
         len(data),
     )
-    least = {"min_height": -(-height // factor), "min_width": -(-width // factor)}
+    min_size = {"min_height": -(-height // factor), "min_width": -(-width // factor)}
     try:
-        buffer = _scratch.of(3 * least["min_height"] * least["min_width"]) if fleeting else None
-        pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=buffer, **(least if factor > 1 else {}))
+        buffer = (
+            _reusable_buffer.of(3 * min_size["min_height"] * min_size["min_width"])
+            if reuse_buffer
+            else None
+        )
+        pixels = simplejpeg.decode_jpeg(
+            data, "RGB", buffer=buffer, **(min_size if factor > 1 else {})
+        )
     except Exception:  # what is wrong, if it matters at all, is for Pillow to say
         return None
-    if orientation not in TURNED:
+    if orientation not in UPRIGHT_TRANSFORMS:
         return pixels, (height, width)
-    upright = np.ascontiguousarray(TURNED[orientation](pixels))
+    upright = np.ascontiguousarray(UPRIGHT_TRANSFORMS[orientation](pixels))
     return upright, (width, height) if is_sideways(orientation) else (height, width)
 
 
-def stored(resized: Resized, orientation: int) -> Resized:
+def for_stored_orientation(resized: TargetSize, orientation: int) -> TargetSize:
     """What an upright photo is resized to, of the photo as it is stored."""
     if not is_sideways(orientation):
         return resized
@@ -289,18 +304,18 @@ def is_sideways(orientation: int) -> bool:
 
 def _orientation(data: bytes, name: str) -> int:
     """How the photo is turned, as Pillow reads it off EXIF or XMP; 1 if these are damaged."""
-    if not _may_be_turned(data):
+    if not _may_have_orientation(data):
         return 1
     from PIL import Image
 
     try:
-        with named_warnings(name), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        with log_decoder_warnings(name), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # Pillow raises whatever a damaged block provokes
         return 1
 
 
-def _may_be_turned(data: bytes) -> bool:
+def _may_have_orientation(data: bytes) -> bool:
     """Whether there is a segment APP1, that of EXIF and XMP, or what is there cannot be told.
 
     Opening the file with Pillow only to learn that it is upright would take longer than much of

@@ -26,9 +26,17 @@ import numpy.typing as npt
 from ..errors import ImageError, ShapeError
 from ..progress import Bar, log_warning
 from ..runtime.machine import available_cpus, workers
-from .jpeg import Resized
-from .modes import Background
-from .read import Color, DecodedImage, ImageSource, hold, is_given_decoded, read_image, remember
+from .color_conversion import Background
+from .jpeg import TargetSize
+from .read import (
+    Color,
+    DecodedImage,
+    ImageSource,
+    buffer_source,
+    is_decoded,
+    photo_reference,
+    read_image,
+)
 from .sources import expand_sources
 
 __all__ = ["OnError", "Speed", "Steps", "check_on_error", "in_threads", "one_by_one", "pipelined"]
@@ -84,12 +92,12 @@ class Steps(Generic[Result]):
     """
 
     color: Color
-    draft: Resized | None
+    draft: TargetSize | None
     prepare: Callable[[Sequence[DecodedImage]], tuple[npt.NDArray[Any], Any]]
     run: Callable[[npt.NDArray[Any]], list[npt.NDArray[Any]]]
     decode: Callable[[Sequence[npt.NDArray[Any]], Any], list[Result]]
     where: str = ""
-    needed: Resized | None = None
+    needed: TargetSize | None = None
     background: Background | None = None
 
     def read(self, photo: ImageSource) -> DecodedImage:
@@ -102,10 +110,10 @@ class Steps(Generic[Result]):
             background=self.background,
         )
 
-    def one(self, photo: Any) -> Result:
+    def predict_one(self, photo: Any) -> Result:
         """Result of one photo, in the caller's thread."""
         start = perf_counter()
-        photo = hold(photo)
+        photo = buffer_source(photo)
         image = self.read(photo)
         taken = perf_counter() - start
         (result,) = self.results([image])
@@ -125,11 +133,11 @@ class Steps(Generic[Result]):
             raise ShapeError(msg)
         stages = [1000 * (end - start) / len(images) for start, end in pairwise(times)]
         for result in results:
-            _set(result, "speed", Speed(0.0, *stages))
+            _try_setattr(result, "speed", Speed(0.0, *stages))
         return results
 
 
-class _Bad(NamedTuple):
+class _Failure(NamedTuple):
     """What stands in the place of a result where there is none."""
 
     source: Any
@@ -177,15 +185,15 @@ def pipelined(
     stop = threading.Event()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.predict")
     # What is wrong with a source is told when its turn comes, after the results before it.
-    photos = expand_sources(source, failed=_Bad)
-    pending: deque[Future[list[Result | _Bad]]] = deque()
+    photos = expand_sources(source, failed=_Failure)
+    pending: deque[Future[list[Result | _Failure]]] = deque()
     try:
         while batch := list(islice(photos, batch_size)):
-            pending.append(pool.submit(_work, steps, batch, stop))
+            pending.append(pool.submit(_process_batch, steps, batch, stop))
             while pending and (len(pending) > threads or pending[0].done()):
-                yield from _settled(pending.popleft().result(), on_error, bar)
+                yield from _emit(pending.popleft().result(), on_error, bar)
         while pending:
-            yield from _settled(pending.popleft().result(), on_error, bar)
+            yield from _emit(pending.popleft().result(), on_error, bar)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
@@ -205,16 +213,16 @@ def one_by_one(
     A photo is read before the source is asked for the next one, which may take its place in memory,
     or close it. Arguments are those of `pipelined`; all is done in the caller's thread.
     """
-    photos = expand_sources(source, failed=_Bad)
+    photos = expand_sources(source, failed=_Failure)
     try:
-        while batch := [_taken(steps, photo) for photo in islice(photos, batch_size)]:
-            outcomes = _outcomes(steps, batch)
-            yield from _settled(outcomes, on_error, bar)
+        while batch := [_read_copy(steps, photo) for photo in islice(photos, batch_size)]:
+            outcomes = _run_batch(steps, batch)
+            yield from _emit(outcomes, on_error, bar)
     finally:
         photos.close()
 
 
-class _Taken(NamedTuple):
+class _ReadPhoto(NamedTuple):
     """A photo: what to remember of it, its pixels, and how long they took."""
 
     photo: Any
@@ -222,84 +230,87 @@ class _Taken(NamedTuple):
     seconds: float
 
 
-def _taken(steps: Steps[Any], photo: Any) -> _Taken | _Bad:
+def _read_copy(steps: Steps[Any], photo: Any) -> _ReadPhoto | _Failure:
     """Read a photo whose source has it no longer than until it is asked for the next."""
     taken = _read(steps, photo)
-    if isinstance(taken, _Bad) or not is_given_decoded(photo):
+    if isinstance(taken, _Failure) or not is_decoded(photo):
         return taken
     image = taken.image._replace(pixels=taken.image.pixels.copy())
     return taken._replace(photo=image, image=image)
 
 
-def _work(
+def _process_batch(
     steps: Steps[Result],
     batch: Sequence[Any],
     stop: threading.Event,
-) -> list[Result | _Bad]:
+) -> list[Result | _Failure]:
     """Results of a batch, with the photos that cannot be read in their places."""
-    found: list[_Taken | _Bad] = []
+    found: list[_ReadPhoto | _Failure] = []
     for photo in batch:
         if stop.is_set():
             return []
         found.append(_read(steps, photo))
-    return _outcomes(steps, found)
+    return _run_batch(steps, found)
 
 
-def _outcomes(steps: Steps[Result], batch: Sequence[_Taken | _Bad]) -> list[Result | _Bad]:
+def _run_batch(
+    steps: Steps[Result], batch: Sequence[_ReadPhoto | _Failure]
+) -> list[Result | _Failure]:
     """Results of what was read, with what could not be in its place."""
-    images = [taken.image for taken in batch if isinstance(taken, _Taken)]
+    images = [taken.image for taken in batch if isinstance(taken, _ReadPhoto)]
     results = iter(steps.results(images) if images else ())
     return [
-        taken if isinstance(taken, _Bad) else _with_image(next(results), *taken) for taken in batch
+        taken if isinstance(taken, _Failure) else _with_image(next(results), *taken)
+        for taken in batch
     ]
 
 
-def _read(steps: Steps[Any], photo: Any) -> _Taken | _Bad:
+def _read(steps: Steps[Any], photo: Any) -> _ReadPhoto | _Failure:
     """What to remember of a photo, its pixels, and how long it took."""
-    if isinstance(photo, _Bad):
+    if isinstance(photo, _Failure):
         return photo
     start = perf_counter()
     try:
-        held = hold(photo)
+        held = buffer_source(photo)
         image = steps.read(held)
     except ImageError as error:
-        return _Bad(photo, error)
-    return _Taken(held, image, perf_counter() - start)
+        return _Failure(photo, error)
+    return _ReadPhoto(held, image, perf_counter() - start)
 
 
 def _with_image(result: Result, photo: ImageSource, image: DecodedImage, seconds: float) -> Result:
     height, width = image.drafted_from or image.pixels.shape[:2]
-    _set(result, "image", remember(photo, image))
-    _set(result, "image_size", (width, height))
+    _try_setattr(result, "image", photo_reference(photo, image))
+    _try_setattr(result, "image_size", (width, height))
     speed = getattr(result, "speed", None)
     if isinstance(speed, Speed):
-        _set(result, "speed", speed._replace(read=1000 * seconds))
+        _try_setattr(result, "speed", speed._replace(read=1000 * seconds))
     return result
 
 
-def _set(result: object, name: str, value: object) -> None:
+def _try_setattr(result: object, name: str, value: object) -> None:
     """Say something of a result; one of a user's own need not keep it."""
     with suppress(AttributeError):
         setattr(result, name, value)
 
 
-def _settled(
-    outcomes: Sequence[Result | _Bad], on_error: OnError, bar: Bar | None
+def _emit(
+    outcomes: Sequence[Result | _Failure], on_error: OnError, bar: Bar | None
 ) -> Iterator[Result]:
     """The results, the bad photos having been told of."""
     for outcome in outcomes:
         if bar is not None:
             bar.update()
-        if isinstance(outcome, _Bad):
-            _tell(outcome, on_error)
+        if isinstance(outcome, _Failure):
+            _report(outcome, on_error)
         else:
             yield outcome
 
 
-def _tell(bad: _Bad, on_error: OnError) -> None:
-    if on_error == "raise" or not isinstance(bad.error, ImageError):
-        raise bad.error
+def _report(failure: _Failure, on_error: OnError) -> None:
+    if on_error == "raise" or not isinstance(failure.error, ImageError):
+        raise failure.error
     if on_error == "skip":
-        log_warning(logger, "skipped: %s", bad.error)
+        log_warning(logger, "skipped: %s", failure.error)
     else:
-        on_error(bad.source, bad.error)
+        on_error(failure.source, failure.error)

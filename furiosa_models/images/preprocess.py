@@ -1,4 +1,4 @@
-"""From pixels to a network's input: resize, crop or letterbox, split the channels, normalise."""
+"""From pixels to a network's input: resize, crop or letterbox, split the channels, normalize."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def prepare(
     height, width = size or image.shape[:2]
     layout = spec.layout(height, width)
     reverse = bgr is (spec.color == "rgb")
-    if native.wanted(platform):
+    if native.is_selected(platform):
         native.load().prepare(
             image,
             canvas,
@@ -100,7 +100,7 @@ def normalize(
     order = slice(None, None, -1 if spec.color == "bgr" else 1)
     mean, std = spec.mean[order], spec.std[order]
     out = np.empty(tensor.shape, np.float32)
-    if native.wanted(platform):
+    if native.is_selected(platform):
         native.load().normalize(tensor, mean, std, out)
     else:
         np.subtract(tensor, np.array(mean, np.float32)[:, None, None], out=out)

@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from ..errors import ImageError
 from ..spec import check_choice
-from .budget import MAX_BYTES, MAX_PIXELS
-from .decode import Wanted, decode, decode_picture, read_all
-from .jpeg import Resized
-from .modes import Background, as_background
+from .color_conversion import Background, parse_background
+from .decode import DecodeOptions, decode, decode_picture, read_all
+from .jpeg import TargetSize
+from .limits import MAX_BYTES, MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -42,12 +42,12 @@ __all__ = [
     "EncodedPhoto",
     "ImageSource",
     "KeptPhoto",
-    "hold",
+    "buffer_source",
+    "is_decoded",
     "is_file_like",
-    "is_given_decoded",
     "is_url",
+    "photo_reference",
     "read_image",
-    "remember",
 ]
 
 Color: TypeAlias = Literal["bgr", "rgb"]
@@ -122,20 +122,20 @@ def read_image(
     source: ImageSource,
     *,
     color: Color = "bgr",
-    draft: Resized | None = None,
-    needed: Resized | None = None,
+    draft: TargetSize | None = None,
+    needed: TargetSize | None = None,
     background: Background | None = None,
-    fleeting: bool = False,
+    reuse_buffer: bool = False,
 ) -> DecodedImage:
     """Decode one photo.
 
-    EXIF orientation is applied; grey, palette, CMYK and 16-bit images become 8-bit RGB. Of an
+    EXIF orientation is applied; gray, palette, CMYK and 16-bit images become 8-bit RGB. Of an
     animation the first picture is read, and color profiles are not applied. A source is neither
     closed nor changed; a file object is read from where it stands to its end.
 
     Args:
         source: A file, an http(s) URL, encoded bytes, a binary file object, a PIL image, or an
-            array: (h, w, 3) uint8, or (h, w) or (h, w, 1) uint8 grey. What is decoded stays as it
+            array: (h, w, 3) uint8, or (h, w) or (h, w, 1) uint8 gray. What is decoded stays as it
             is.
         color: Channel order of an array; everything else says it itself.
         draft: Given the height and width of a photo, says to what it is going to be resized. A
@@ -144,8 +144,8 @@ def read_image(
         needed: Likewise, but for a JPEG alone that would take more than `MAX_BYTES` otherwise.
         background: The color (a name, `#rrggbb`, or red, green and blue) that a photo with an alpha
             channel is laid onto. By default alpha is dropped, as OpenCV and Pillow drop it.
-        fleeting: The pixels are done with before this thread reads the next photo, which may be put
-            in their place: that spares the system from finding new memory for each.
+        reuse_buffer: The pixels are done with before this thread reads the next photo, which may be
+            put in their place: that spares the system from finding new memory for each.
 
     Raises:
         ImageError: The photo cannot be read; the message names it.
@@ -156,16 +156,16 @@ def read_image(
         return source
     if isinstance(source, np.ndarray):
         return _from_array(source, color)
-    wanted = Wanted(draft, needed, as_background(background), fleeting)
-    if _is_name(source) and not is_url(name := os.fsdecode(os.fspath(cast("str", source)))):
-        return _from_file(name, wanted)
-    taken = hold(source)
-    if isinstance(taken, EncodedPhoto):
-        return _decoded(taken.data, taken.name, wanted)
-    return _from_pillow(taken, wanted)
+    options = DecodeOptions(draft, needed, parse_background(background), reuse_buffer)
+    if _is_path(source) and not is_url(name := os.fsdecode(os.fspath(cast("str", source)))):
+        return _from_file(name, options)
+    buffered = buffer_source(source)
+    if isinstance(buffered, EncodedPhoto):
+        return _decode(buffered.data, buffered.name, options)
+    return _from_pillow(buffered, options)
 
 
-def hold(source: Any) -> Any:
+def buffer_source(source: Any) -> Any:
     """Take in what can be read only once, or may change: what is returned can be read again.
 
     Returns:
@@ -179,7 +179,7 @@ def hold(source: Any) -> Any:
     if isinstance(source, (bytearray, memoryview)):
         data = bytes(source) if isinstance(source, bytearray) else source.tobytes()
         return EncodedPhoto(data, f"<{len(data)} bytes>")
-    if _is_name(source):
+    if _is_path(source):
         name = os.fsdecode(os.fspath(source))
         if not is_url(name):
             return source
@@ -192,11 +192,13 @@ def hold(source: Any) -> Any:
     return source
 
 
-def remember(source: ImageSource, image: DecodedImage) -> DecodedImage | KeptPhoto | Path | Any:
+def photo_reference(
+    source: ImageSource, image: DecodedImage
+) -> DecodedImage | KeptPhoto | Path | Any:
     """What a result keeps to show its photo later: what was given rather than its pixels.
 
     Args:
-        source: What `hold` returned.
+        source: What `buffer_source` returned.
         image: The photo that was read of it.
 
     Returns:
@@ -207,10 +209,10 @@ def remember(source: ImageSource, image: DecodedImage) -> DecodedImage | KeptPho
         return image.kept
     if isinstance(source, (EncodedPhoto, DecodedImage, np.ndarray)):
         return image if isinstance(source, np.ndarray) else source
-    return Path(image.name) if _is_name(source) else source
+    return Path(image.name) if _is_path(source) else source
 
 
-def is_given_decoded(source: object) -> bool:
+def is_decoded(source: object) -> bool:
     """Whether a source is pixels in memory of its owner, and not encoded, nor a frame of a file."""
     if isinstance(source, DecodedImage):
         return source.kept is None
@@ -218,7 +220,7 @@ def is_given_decoded(source: object) -> bool:
         return isinstance(source, np.ndarray)
     return not (
         isinstance(source, (bytes, bytearray, memoryview))
-        or _is_name(source)
+        or _is_path(source)
         or is_file_like(source)
     )
 
@@ -227,13 +229,13 @@ class RecentPixels:
     """The pixels of the last few frames, for results that are drawn at once.
 
     Args:
-        most: Bytes of pixels that are held.
-        at_least: Frames that are held, however large they are.
+        max_bytes: Bytes of pixels that are held.
+        min_frames: Frames that are held, however large they are.
     """
 
-    def __init__(self, most: int, *, at_least: int = 1) -> None:
-        self._most = most
-        self._at_least = at_least
+    def __init__(self, max_bytes: int, *, min_frames: int = 1) -> None:
+        self._max_bytes = max_bytes
+        self._min_frames = min_frames
         self._held: deque[npt.NDArray[np.uint8]] = deque()
         self._bytes = 0
         self._lock = Lock()
@@ -243,39 +245,39 @@ class RecentPixels:
         with self._lock:
             self._held.append(pixels)
             self._bytes += pixels.nbytes
-            while self._bytes > self._most and len(self._held) > self._at_least:
+            while self._bytes > self._max_bytes and len(self._held) > self._min_frames:
                 self._bytes -= self._held.popleft().nbytes
         return weakref.ref(pixels)
 
 
-def _is_name(source: object) -> bool:
+def _is_path(source: object) -> bool:
     return isinstance(source, (str, os.PathLike))
 
 
 def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
     array = np.asarray(array)  # a matrix has two dimensions whatever is done to it
-    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
-    if array.dtype != np.uint8 or 0 in array.shape or not (grey or array.shape[2:] == (3,)):
+    is_gray = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if array.dtype != np.uint8 or 0 in array.shape or not (is_gray or array.shape[2:] == (3,)):
         msg = (
             f"an image array must be uint8 of shape (h, w, 3) or (h, w), not empty; got "
             f"{array.dtype} of shape {array.shape}"
         )
         raise ImageError(msg)
-    if grey:
+    if is_gray:
         array = np.broadcast_to(array.reshape(*array.shape[:2], 1), (*array.shape[:2], 3))
     return DecodedImage(array, color == "bgr", f"<array {array.shape[1]}x{array.shape[0]}>")
 
 
-def _decoded(source: bytes | BinaryIO, name: str, wanted: Wanted) -> DecodedImage:
-    pixels, drafted_from = decode(source, name, wanted)
+def _decode(source: bytes | BinaryIO, name: str, options: DecodeOptions) -> DecodedImage:
+    pixels, drafted_from = decode(source, name, options)
     return DecodedImage(pixels, bgr=False, name=name, drafted_from=drafted_from)
 
 
-def _from_file(name: str, wanted: Wanted) -> DecodedImage:
+def _from_file(name: str, options: DecodeOptions) -> DecodedImage:
     try:
-        with open(name, "rb", opener=_open_at_once) as file:
+        with open(name, "rb", opener=_open_nonblocking) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return _decoded(file, name, wanted)
+                return _decode(file, name, options)
             data = read_all(file, name)
     except ImageError:
         raise
@@ -285,16 +287,16 @@ def _from_file(name: str, wanted: Wanted) -> DecodedImage:
     except ValueError as error:  # a NUL in the name
         msg = f"image {name!r} cannot be opened: {error}"
         raise ImageError(msg) from error
-    return _decoded(data, name, wanted)
+    return _decode(data, name, options)
 
 
-def _open_at_once(name: str, flags: int) -> int:
+def _open_nonblocking(name: str, flags: int) -> int:
     """Open a file, and neither wait for what may never come nor read what never ends."""
     descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
     mode = os.fstat(descriptor).st_mode
-    piped = stat.S_ISFIFO(mode) and name.startswith(_PIPES)
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or piped:
-        if piped:
+    is_pipe = stat.S_ISFIFO(mode) and name.startswith(_PIPES)
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_pipe:
+        if is_pipe:
             os.set_blocking(descriptor, True)
         return descriptor
     os.close(descriptor)
@@ -323,7 +325,7 @@ def _from_stream(source: Any) -> EncodedPhoto:
     return EncodedPhoto(bytes(data), name)
 
 
-def _from_pillow(source: object, wanted: Wanted) -> DecodedImage:
+def _from_pillow(source: object, options: DecodeOptions) -> DecodedImage:
     from PIL import Image
 
     if not isinstance(source, Image.Image):
@@ -333,7 +335,7 @@ def _from_pillow(source: object, wanted: Wanted) -> DecodedImage:
         )
         raise ImageError(msg)
     name = str(getattr(source, "filename", "") or f"<PIL image {source.width}x{source.height}>")
-    return DecodedImage(decode_picture(source, name, wanted), bgr=False, name=name)
+    return DecodedImage(decode_picture(source, name, options), bgr=False, name=name)
 
 
 def is_url(name: str) -> bool:

@@ -60,7 +60,7 @@ def resize(
         msg = f"size must be at least 1 x 1, got {height} x {width}"
         raise ValueError(msg)
     pixels = image[:, :, None] if image.ndim == 2 else image
-    if native.wanted(platform):
+    if native.is_selected(platform):
         out = np.empty((height, width, pixels.shape[2]), np.uint8)
         native.load().resize(pixels, out, interpolation)
     else:
@@ -98,13 +98,15 @@ def resize_numpy(
         return _pillow(image, y, x, _triangle, 1.0)
     if interpolation == "pillow_bicubic":
         return _pillow(image, y, x, _cubic, 2.0)
-    tall, wide = round(y.scale), round(x.scale)
-    whole = max(abs(y.scale - tall), abs(x.scale - wide)) < np.finfo(np.float64).eps
+    block_height, block_width = round(y.scale), round(x.scale)
+    is_integer_scale = (
+        max(abs(y.scale - block_height), abs(x.scale - block_width)) < np.finfo(np.float64).eps
+    )
     if interpolation == "opencv_linear":
-        if whole and (tall, wide) == (2, 2):
+        if is_integer_scale and (block_height, block_width) == (2, 2):
             return _area_blocks(image, y, x)
         return _linear(image, y, x, area=False)
-    if whole and 0 < tall * wide <= _LARGEST_BLOCK:
+    if is_integer_scale and 0 < block_height * block_width <= _LARGEST_BLOCK:
         return _area_blocks(image, y, x)
     if min(y.scale, x.scale) < 1.0:
         return _linear(image, y, x, area=True)
@@ -116,7 +118,7 @@ class _Axis(NamedTuple):
 
     n: int
     to: int
-    wanted: range
+    window: range
 
     @property
     def scale(self) -> float:
@@ -124,9 +126,9 @@ class _Axis(NamedTuple):
         return 1.0 / (self.to / self.n)
 
     @property
-    def places(self) -> _Floats:
+    def indices(self) -> _Floats:
         """The wanted samples by their index in the whole result."""
-        return np.arange(self.wanted.start, self.wanted.stop, dtype=np.float64)
+        return np.arange(self.window.start, self.window.stop, dtype=np.float64)
 
 
 class _Pairs(NamedTuple):
@@ -141,7 +143,7 @@ def _linear_pairs(axis: _Axis, *, area: bool, clamp: bool) -> _Pairs:
 
     `clamp` moves a pair at the border onto one sample: OpenCV does so along x and not along y.
     """
-    n, i = axis.n, axis.places
+    n, i = axis.n, axis.indices
     inverse = axis.to / n
     scale = 1.0 / inverse
     if area:
@@ -177,24 +179,24 @@ def _linear(image: Pixels, down: _Axis, across: _Axis, *, area: bool) -> Pixels:
 
 def _area_blocks(image: Pixels, y: _Axis, x: _Axis) -> Pixels:
     """Return means of whole blocks: halves round up in 2 x 2 blocks, to even in all others."""
-    tall, wide = round(y.scale), round(x.scale)
-    rows = slice(y.wanted.start * tall, y.wanted.stop * tall)
-    columns = slice(x.wanted.start * wide, x.wanted.stop * wide)
-    size = len(y.wanted), tall, len(x.wanted), wide, image.shape[2]
+    block_height, block_width = round(y.scale), round(x.scale)
+    rows = slice(y.window.start * block_height, y.window.stop * block_height)
+    columns = slice(x.window.start * block_width, x.window.stop * block_width)
+    size = len(y.window), block_height, len(x.window), block_width, image.shape[2]
     blocks = image[rows, columns].reshape(size)
     sums: npt.NDArray[np.uint32] = blocks.sum(axis=(1, 3), dtype=np.uint32)
-    if (tall, wide) == (2, 2):
+    if (block_height, block_width) == (2, 2):
         means: Pixels = ((sums + 2) >> 2).astype(np.uint8)
     else:
-        scale = np.float32(1.0 / (tall * wide))
+        scale = np.float32(1.0 / (block_height * block_width))
         means = np.rint(sums.astype(np.float32) * scale).astype(np.uint8)
     return means
 
 
-def _area_taps(axis: _Axis) -> tuple[_Indices, npt.NDArray[np.float32]]:
+def _area_weights(axis: _Axis) -> tuple[_Indices, npt.NDArray[np.float32]]:
     """Return samples and weights `(taps, n)`: the part of each sample that a cell covers."""
     n, scale = axis.n, axis.scale
-    begin = axis.places * scale
+    begin = axis.indices * scale
     end = begin + scale
     cell = np.minimum(scale, n - begin)
     last = np.minimum(np.floor(end).astype(np.int64), n - 1)
@@ -211,11 +213,11 @@ def _area_taps(axis: _Axis) -> tuple[_Indices, npt.NDArray[np.float32]]:
 
 def _area_cells(image: Pixels, y: _Axis, x: _Axis) -> Pixels:
     """Return the means of cells, accumulated in float32 in OpenCV's order: along x, then y."""
-    rows = np.zeros((image.shape[0], len(x.wanted), image.shape[2]), np.float32)
-    for index, weight in zip(*_area_taps(x), strict=True):
+    rows = np.zeros((image.shape[0], len(x.window), image.shape[2]), np.float32)
+    for index, weight in zip(*_area_weights(x), strict=True):
         rows += image[:, index] * weight[:, None]
-    sums = np.zeros((len(y.wanted), len(x.wanted), image.shape[2]), np.float32)
-    for index, weight in zip(*_area_taps(y), strict=True):
+    sums = np.zeros((len(y.window), len(x.window), image.shape[2]), np.float32)
+    for index, weight in zip(*_area_weights(y), strict=True):
         sums += rows[index] * weight[:, None, None]
     return np.clip(np.rint(sums), 0, 255).astype(np.uint8)
 
@@ -232,13 +234,13 @@ def _cubic(x: _Floats) -> _Floats:
     return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
 
 
-def _pillow_taps(
+def _pillow_weights(
     axis: _Axis, kernel: _Filter, support: float
 ) -> tuple[_Indices, npt.NDArray[np.int32]]:
     """Return samples and 22-bit weights `(taps, n)`; the kernel stretches when shrinking."""
     n, scale = axis.n, axis.n / axis.to
     stretch = max(scale, 1.0)
-    center = (axis.places + 0.5) * scale
+    center = (axis.indices + 0.5) * scale
     first = np.maximum((center - support * stretch + 0.5).astype(np.int64), 0)
     end = np.minimum((center + support * stretch + 0.5).astype(np.int64), n)
     index = first + np.arange((end - first).max())[:, None]
@@ -256,8 +258,8 @@ def _pillow(image: Pixels, y: _Axis, x: _Axis, kernel: _Filter, support: float) 
 
 
 def _pillow_rows(image: Pixels, axis: _Axis, kernel: _Filter, support: float) -> Pixels:
-    sums = np.full((len(axis.wanted), *image.shape[1:]), 1 << (_PILLOW_BITS - 1), np.int32)
-    for index, weight in zip(*_pillow_taps(axis, kernel, support), strict=True):
+    sums = np.full((len(axis.window), *image.shape[1:]), 1 << (_PILLOW_BITS - 1), np.int32)
+    for index, weight in zip(*_pillow_weights(axis, kernel, support), strict=True):
         sums += image[index] * weight[:, None, None]
     clipped: Pixels = np.clip(sums >> _PILLOW_BITS, 0, 255).astype(np.uint8)
     return clipped

@@ -19,7 +19,7 @@ from . import video
 from .formats import suffixes
 from .read import DecodedImage, EncodedPhoto, ImageSource, is_file_like, is_url
 
-__all__ = ["count", "expand_sources", "is_at_rest", "is_same_file", "is_single"]
+__all__ = ["count", "expand_sources", "is_same_file", "is_single", "is_static"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ def is_single(source: object) -> bool:
     return is_whole or not isinstance(source, Iterable) or is_file_like(source)
 
 
-def is_at_rest(source: object) -> bool:
+def is_static(source: object) -> bool:
     """Whether all that `source` stands for is there, and stays as it is while it is worked on.
 
     Of a list of files more can be read than has been asked for. An iterator may be a camera, which
     gives the next photo when there is one, into the memory of the one before.
     """
     if isinstance(source, (list, tuple)):
-        return all(map(is_at_rest, source))
+        return all(map(is_static, source))
     whole = (str, os.PathLike, np.ndarray, set, frozenset, dict)
     return isinstance(source, whole) or is_single(source)
 
@@ -100,7 +100,7 @@ def count(source: object) -> int | None:
     if video.is_video(source):
         return video.frame_count(_name(cast("str", source)))
     if isinstance(source, (str, os.PathLike)):
-        files, _ = _listed(_name(source))
+        files, _ = _list_by_readability(_name(source))
         return count(files) if files else 1  # the error
     if not isinstance(source, (Sequence, np.ndarray)):
         return None
@@ -118,12 +118,12 @@ def list_files(source: str | os.PathLike[str]) -> list[str]:
         ImageError: There are none.
     """
     name = _name(source)
-    files, left_out = _listed(name)
+    files, left_out = _list_by_readability(name)
     if left_out:
-        log_warning(logger, "%r: left out %s", name, _told(left_out))
+        log_warning(logger, "%r: left out %s", name, _summarize(left_out))
     if not files:
-        wanted = ", ".join(sorted(_readable()))
-        msg = f"{name!r} holds no image or video (looked for {wanted})"
+        known = ", ".join(sorted(_readable()))
+        msg = f"{name!r} holds no image or video (looked for {known})"
         raise ImageError(msg)
     return files
 
@@ -132,10 +132,10 @@ def _readable() -> frozenset[str]:
     return suffixes(readable=True) | video.SUFFIXES
 
 
-def _listed(name: str) -> tuple[list[str], list[str]]:
+def _list_by_readability(name: str) -> tuple[list[str], list[str]]:
     """The files that are read, and those that are known for photos and are not."""
     found: dict[bool, list[str]] = {True: [], False: []}
-    for path in _once(_matching(name) if _is_glob(name) else _below(name)):
+    for path in _unique_files(_expand_glob(name) if _is_glob(name) else _walk(name)):
         suffix = Path(path).suffix.lower()
         readable = suffix in _readable()
         if readable or suffix in suffixes(readable=False):
@@ -143,13 +143,13 @@ def _listed(name: str) -> tuple[list[str], list[str]]:
     return found[True], found[False]
 
 
-def _told(paths: Sequence[str]) -> str:
+def _summarize(paths: Sequence[str]) -> str:
     names = ", ".join(repr(path) for path in paths[:_NAMED])
     more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
     return f"{len(paths)} in formats that are not read here: {names}{more}"
 
 
-def _once(paths: Iterable[str]) -> list[str]:
+def _unique_files(paths: Iterable[str]) -> list[str]:
     """The files, by name; of a file and the links to it, the file."""
     found = sorted(set(paths))
     real = {path: os.path.realpath(path) for path in found}
@@ -161,14 +161,14 @@ def _once(paths: Iterable[str]) -> list[str]:
     return [path for path in found if path in kept]
 
 
-def _below(folder: str, *, hidden: bool = False) -> Iterator[str]:
+def _walk(folder: str, *, hidden: bool = False) -> Iterator[str]:
     """The files of a folder and of all below it, each folder once."""
     visited = {_identity(folder)}
 
-    def told(error: OSError) -> None:
+    def log_error(error: OSError) -> None:
         log_warning(logger, "%r: left out: %s", error.filename, error.strerror)
 
-    for at, folders, files in os.walk(folder, followlinks=True, onerror=told):
+    for at, folders, files in os.walk(folder, followlinks=True, onerror=log_error):
         yield from (str(Path(at, file)) for file in files if hidden or not file.startswith("."))
         kept = []
         for inner in sorted(folders):
@@ -187,7 +187,7 @@ def _identity(folder: str) -> tuple[int, int] | str:
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(folder)
 
 
-def _matching(pattern: str) -> Iterator[str]:
+def _expand_glob(pattern: str) -> Iterator[str]:
     """The files that a glob names; `**` stands for any folders, each of which is visited once."""
     parts = _SEPARATOR.split(pattern)
     if "**" not in parts:
@@ -198,7 +198,7 @@ def _matching(pattern: str) -> Iterator[str]:
     hidden = any(part.startswith(".") for part in parts[at:])
     starts = glob.iglob(start) if glob.has_magic(start) else [start]  # noqa: PTH207
     for folder in filter(os.path.isdir, starts) if start else [start]:
-        for path in _below(folder or ".", hidden=hidden):
+        for path in _walk(folder or ".", hidden=hidden):
             inner = os.path.relpath(path, folder or ".")
             if _matches(_SEPARATOR.split(inner), parts[at:]):
                 yield os.path.join(folder, inner) if folder else inner  # noqa: PTH118

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .budget import check_bytes
-from .modes import Range, as_bytes
+from .color_conversion import ValueRange, scale_to_bytes
+from .limits import check_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -57,7 +57,7 @@ class Corrections:
         palette: Red, green and blue of each index, where those of Pillow are wrong.
     """
 
-    limits: Range | None = None
+    limits: ValueRange | None = None
     invert: bool = False
     palette: bytes | None = None
 
@@ -143,10 +143,10 @@ class _Layout:
     bits: int
     order: str
     numbers: int
-    limits: Range
+    limits: ValueRange
     planes: int
     segment: tuple[int, int]
-    places: tuple[tuple[int, int], ...]
+    segments: tuple[tuple[int, int], ...]
     compression: int
     predictor: int
     invert: bool
@@ -179,10 +179,10 @@ class _Layout:
         width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
         if _TILES in tags:
             segment = int(tags[_TILE_HEIGHT]), int(tags[_TILE_WIDTH])
-            places = zip(tags[_TILES], tags[_TILE_SIZES], strict=True)
+            segments = zip(tags[_TILES], tags[_TILE_SIZES], strict=True)
         else:
             segment = min(_first(tags, _ROWS, height), height), width
-            places = zip(tags[_STRIPS], tags[_STRIP_SIZES], strict=True)
+            segments = zip(tags[_STRIPS], tags[_STRIP_SIZES], strict=True)
         extra = _first(tags, _EXTRA, 0) if samples > colors else 0
         mode = _WITH_ALPHA.get((colors, extra), _MODES[colors])
         return cls(
@@ -195,7 +195,7 @@ class _Layout:
             limits,
             samples if tags.get(_PLANAR, 1) == 2 else 1,
             segment,
-            tuple(places),
+            tuple(segments),
             compression,
             _first(tags, _PREDICTOR, 1),
             photometric == _WHITE_IS_ZERO,
@@ -207,32 +207,36 @@ class _Layout:
 def _samples(file: BinaryIO, layout: _Layout) -> npt.NDArray[np.uint8]:
     """(height, width, samples) bytes."""
     out = np.zeros((layout.height, layout.width, layout.samples), np.uint8)
-    tall, wide = layout.segment
+    segment_height, segment_width = layout.segment
     each = layout.samples // layout.planes
-    for (plane, top, left), (offset, size) in zip(_corners(layout), layout.places, strict=False):
-        rows = tall if wide != layout.width else min(tall, layout.height - top)
+    for (plane, top, left), (offset, size) in zip(_corners(layout), layout.segments, strict=False):
+        rows = (
+            segment_height
+            if segment_width != layout.width
+            else min(segment_height, layout.height - top)
+        )
         file.seek(offset)
-        numbers = _numbers(file.read(size), layout, (rows, wide, each))
-        place = out[top : top + rows, left : left + wide, plane : plane + each]
-        place[:] = as_bytes(numbers[: place.shape[0], : place.shape[1]], *layout.limits)
+        numbers = _decode_segment(file.read(size), layout, (rows, segment_width, each))
+        place = out[top : top + rows, left : left + segment_width, plane : plane + each]
+        place[:] = scale_to_bytes(numbers[: place.shape[0], : place.shape[1]], *layout.limits)
     return out
 
 
 def _corners(layout: _Layout) -> Iterator[tuple[int, int, int]]:
     """First sample, row and column of each segment, in the order of the file."""
-    tall, wide = layout.segment
-    if tall < 1 or wide < 1:
+    segment_height, segment_width = layout.segment
+    if segment_height < 1 or segment_width < 1:
         msg = "its tiles have no size"
         raise ValueError(msg)
     for plane in range(layout.planes):
-        for top in range(0, layout.height, tall):
-            for left in range(0, layout.width, wide):
+        for top in range(0, layout.height, segment_height):
+            for left in range(0, layout.width, segment_width):
                 yield plane, top, left
 
 
-def _numbers(data: bytes, layout: _Layout, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    rows, wide, each = shape
-    row_bytes = -(-wide * each * layout.bits // 8)
+def _decode_segment(data: bytes, layout: _Layout, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    rows, segment_width, each = shape
+    row_bytes = -(-segment_width * each * layout.bits // 8)
     if layout.compression in _DEFLATED:
         data = zlib.decompressobj().decompress(data, rows * row_bytes)
     if len(data) < rows * row_bytes:
@@ -240,17 +244,17 @@ def _numbers(data: bytes, layout: _Layout, shape: tuple[int, int, int]) -> npt.N
         raise ValueError(msg)
     lines = np.frombuffer(data, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
     if layout.bits == 12:
-        numbers = _twelve_bits(lines)[:, : wide * each]
+        numbers = _unpack_12_bits(lines)[:, : segment_width * each]
     else:
         kind = {_UNSIGNED: "u", _SIGNED: "i", _FLOAT: "f"}[layout.numbers]
         numbers = lines.view(f"{layout.order}{kind}{layout.bits // 8}")
-    numbers = numbers.reshape(rows, wide, each)
+    numbers = numbers.reshape(rows, segment_width, each)
     if layout.predictor == 2:
         numbers = np.cumsum(numbers, axis=1, dtype=numbers.dtype.newbyteorder("="))
     return numbers
 
 
-def _twelve_bits(lines: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+def _unpack_12_bits(lines: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
     """Two numbers of every three bytes."""
     padded = np.pad(lines, ((0, 0), (0, -lines.shape[1] % 3))).astype(np.uint16)
     first, second, third = padded[:, 0::3], padded[:, 1::3], padded[:, 2::3]
@@ -258,7 +262,7 @@ def _twelve_bits(lines: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
     return pairs.reshape(len(lines), -1)
 
 
-def _limits(tags: Tags) -> Range | None:
+def _limits(tags: Tags) -> ValueRange | None:
     """What stands for black and for white: what the type holds, or what the file says."""
     bits, numbers = _first(tags, _BITS, 1), _first(tags, _NUMBERS, _UNSIGNED)
     if numbers == _UNSIGNED:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from .._lazy import require
 from ..errors import ExtraRequired, ImageError
 from ..runtime.machine import workers
-from .budget import check_bytes
-from .jpeg import TURNED
+from .jpeg import UPRIGHT_TRANSFORMS
+from .limits import check_bytes
 from .read import DecodedImage, RecentPixels
 
 __all__ = [
@@ -30,8 +30,8 @@ __all__ = [
     "frame_count",
     "frames",
     "is_video",
-    "opened",
-    "start_of",
+    "open_video",
+    "start_time",
     "video_format",
 ]
 
@@ -44,10 +44,12 @@ SUFFIXES = frozenset(
 """Endings of the names that `predict` takes for videos."""
 
 _FORMATS = "asf,avi,flv,h264,hevc,m4v,matroska,mov,mpeg,mpegts,mpegvideo,ogg,webm"
-_FILES_ALONE = MappingProxyType({"protocol_whitelist": "file", "format_whitelist": _FORMATS})
+_LOCAL_FILE_OPTIONS = MappingProxyType({"protocol_whitelist": "file", "format_whitelist": _FORMATS})
 """What FFmpeg may do with a file: a playlist under a video's name opens no other file, no URL."""
 
-_HELD = 40  # bytes a pixel: frames that a decoder refers to, and the one that it gives
+_DECODER_BYTES_PER_PIXEL = (
+    40  # bytes a pixel: frames that a decoder refers to, and the one that it gives
+)
 _ORIENTATIONS = {
     (-1, 0, 0, 1): 2,
     (-1, 0, 0, -1): 3,
@@ -61,10 +63,10 @@ _ORIENTATIONS = {
 
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 
-_recent = RecentPixels(64 << 20, at_least=workers() + 4)
+_recent = RecentPixels(64 << 20, min_frames=workers() + 4)
 """Pixels of the last frames: as many as are read ahead of the one whose result is drawn."""
 
-_USUAL_RATE = Fraction(25)  # of a video that does not say its own
+_DEFAULT_RATE = Fraction(25)  # of a video that does not say its own
 
 _CAMERAS = {
     "linux": ("v4l2", "/dev/video{}"),
@@ -139,14 +141,14 @@ class VideoFrame:
 
     def _read(self) -> npt.NDArray[np.uint8]:
         if self._pts is not None:
-            with opened(self.path) as container:
+            with open_video(self.path) as container:
                 container.seek(self._pts, stream=container.streams.video[0])
                 for frame in _readable(container):
                     if frame.pts == self._pts:
                         return _pixels(frame, "rgb24")
                     if frame.pts is None or frame.pts > self._pts:
                         break
-        with opened(self.path) as container:
+        with open_video(self.path) as container:
             for index, frame in enumerate(_readable(container)):
                 if index == self.index:
                     return _pixels(frame, "rgb24")
@@ -195,7 +197,7 @@ def decode_video(
 
 def frame_count(source: str | os.PathLike[str]) -> int | None:
     """Return how many frames a video file says that it has, if it says so."""
-    with suppress(ImageError, ExtraRequired), opened(source) as container:
+    with suppress(ImageError, ExtraRequired), open_video(source) as container:
         count: int = container.streams.video[0].frames
         return count or None
     return None
@@ -203,17 +205,17 @@ def frame_count(source: str | os.PathLike[str]) -> int | None:
 
 def video_format(source: Source) -> VideoFormat:
     """Return what a video is like; raises as `frames` does."""
-    with opened(source) as container:
+    with open_video(source) as container:
         stream = container.streams.video[0]
-        rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
+        rate = stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
         aspect = stream.sample_aspect_ratio or Fraction(1)
         first = next(_readable(container), None)
-        if first is not None and _orientation_of(first) in _SIDEWAYS:
+        if first is not None and _frame_orientation(first) in _SIDEWAYS:
             aspect = 1 / aspect
         return VideoFormat(Fraction(rate), Fraction(stream.time_base), Fraction(aspect))
 
 
-def start_of(container: Any, stream: Any) -> int:
+def start_time(container: Any, stream: Any) -> int:
     """Return when a container starts, in the unit of a stream: what is shown as 0:00."""
     start = Fraction(container.start_time or 0, 1_000_000)  # FFmpeg's unit of containers
     return round(start / Fraction(stream.time_base))
@@ -224,9 +226,9 @@ def _decoded(
 ) -> Generator[Any, None, None]:
     name = _name(source)
     index = 0
-    with opened(source) as container:
+    with open_video(source) as container:
         stream = container.streams.video[0]
-        start = start_of(container, stream)
+        start = start_time(container, stream)
         for frame in _frames(container):
             if isinstance(frame, Exception):
                 after = f"after frame {index - 1}" if index else "at its start"
@@ -263,11 +265,11 @@ def _readable(container: Any) -> Iterator[Any]:
 def _pixels(frame: Any, layout: str) -> npt.NDArray[np.uint8]:
     """The frame upright, in the colors that its tags say."""
     pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format=layout)
-    orientation = _orientation_of(frame)
-    return TURNED[orientation](pixels) if orientation in TURNED else pixels
+    orientation = _frame_orientation(frame)
+    return UPRIGHT_TRANSFORMS[orientation](pixels) if orientation in UPRIGHT_TRANSFORMS else pixels
 
 
-def _orientation_of(frame: Any) -> int:
+def _frame_orientation(frame: Any) -> int:
     matrix = frame.side_data.get("DISPLAYMATRIX")
     return _orientation(bytes(matrix)) if matrix is not None else 1
 
@@ -291,7 +293,7 @@ def _name(source: Source) -> str:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[Any]:
+def open_video(source: Source) -> Iterator[Any]:
     """Open a video as a container of PyAV's, and close it; raises as `frames` does."""
     name = _name(source)
     av = require("av", "videos need PyAV", extra="video")
@@ -302,7 +304,7 @@ def opened(source: Source) -> Iterator[Any]:
                 raise ImageError(msg)
             stream = container.streams.video[0]
             width, height = stream.codec_context.width, stream.codec_context.height
-            check_bytes(name, _HELD * width * height, width, height)
+            check_bytes(name, _DECODER_BYTES_PER_PIXEL * width * height, width, height)
             stream.thread_type = "AUTO"
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -320,4 +322,4 @@ def _open(av: Any, source: Source) -> Any:
     if not os.path.isfile(name):  # noqa: PTH113
         return av.open(name)
     # `file:`, or FFmpeg takes what is before a colon for a protocol
-    return av.open(f"file:{name}", container_options=dict(_FILES_ALONE))
+    return av.open(f"file:{name}", container_options=dict(_LOCAL_FILE_OPTIONS))

@@ -20,7 +20,7 @@ from ..errors import BackendUnavailable, FuriosaModelsError, ShapeError
 from ..progress import log_warning
 from ..runtime.machine import available_cpus
 from .sources import is_same_file
-from .video import VideoFormat, opened, start_of, video_format
+from .video import VideoFormat, open_video, start_time, video_format
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -101,7 +101,7 @@ class VideoWriter:
             self._format = VideoFormat(_as_rate(rate), Fraction(1, _TICKS), Fraction(1))
         self._size: tuple[int, int] | None = None
         self._container: Any = None
-        self._sound: _Sound | None = None
+        self._audio: _AudioTrack | None = None
         self._last: int | None = None
         self._closed = False
         self._stack = ExitStack()
@@ -129,10 +129,10 @@ class VideoWriter:
             msg = f"{self.path} is closed: no more pictures can be written into it"
             raise FuriosaModelsError(msg)
         pixels = _pixels(picture)
-        with self._named():
+        with self._naming_errors():
             if self._size is None:
                 self._open(pixels.shape[1], pixels.shape[0])
-            self._mux(self._encoded(pixels, self._ticks(time)))
+            self._mux(self._encode(pixels, self._ticks(time)))
 
     def close(self) -> None:
         """Finish the file, which is there then; without a picture there is none.
@@ -146,7 +146,7 @@ class VideoWriter:
             self.discard()
             return
         try:
-            with self._named():
+            with self._naming_errors():
                 self._mux(None)
                 self._container.close()
                 self._partial.replace(self.path)
@@ -185,21 +185,21 @@ class VideoWriter:
         # Of the same folder, so that it can be renamed, and hidden: it is no video yet.
         self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         self._size = width, height
-        source = None if self._like is None else self._stack.enter_context(opened(self._like))
-        sound = next(iter(source.streams.audio), None) if source is not None else None
+        source = None if self._like is None else self._stack.enter_context(open_video(self._like))
+        audio = next(iter(source.streams.audio), None) if source is not None else None
         try:
-            copy = self._start(encoder, sound)
+            copy = self._start(encoder, audio)
         except (ValueError, self._av.FFmpegError) as error:
-            if sound is None:
+            if audio is None:
                 raise
             copy = self._start(encoder, None)
             reason = getattr(error, "strerror", None) or error
             log_warning(logger, "%s: its sound is left out: %s", self.path, reason)
         if copy is not None:
             damaged = self._av.error.InvalidDataError
-            self._sound = _Sound(source, sound, copy, damaged=damaged)
+            self._audio = _AudioTrack(source, audio, copy, damaged=damaged)
 
-    def _start(self, encoder: str, sound: Any) -> Any:
+    def _start(self, encoder: str, audio: Any) -> Any:
         """Open the file for pictures and, if there is any, sound; return the stream of sound.
 
         It is written to at once: whether it can be, and takes such sound, is known then.
@@ -222,7 +222,7 @@ class VideoWriter:
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         context.thread_count = min(available_cpus(), _THREADS)
-        copy = None if sound is None else self._container.add_stream_from_template(sound)
+        copy = None if audio is None else self._container.add_stream_from_template(audio)
         self._container.start_encoding()
         return copy
 
@@ -238,7 +238,7 @@ class VideoWriter:
         ticks = round(Fraction(time) / self._format.time_base)
         return ticks if self._last is None else max(ticks, self._last + 1)
 
-    def _encoded(self, pixels: npt.NDArray[np.uint8], ticks: int) -> Any:
+    def _encode(self, pixels: npt.NDArray[np.uint8], ticks: int) -> Any:
         """A frame of the video: of its size, in its colors, at its time."""
         if self._size is not None and self._size != (pixels.shape[1], pixels.shape[0]):
             from PIL import Image
@@ -257,15 +257,15 @@ class VideoWriter:
     def _mux(self, frame: Any) -> None:
         """Write a frame and the sound up to it; None is the end."""
         self._container.mux(self._stream.encode(frame))
-        if self._sound is not None and self._last is not None:
+        if self._audio is not None and self._last is not None:
             until = self._last * self._format.time_base
             if frame is None:
                 until += 1 / self._format.rate
-            for packet in self._sound.until(until):
+            for packet in self._audio.until(until):
                 self._container.mux(packet)
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _naming_errors(self) -> Iterator[None]:
         """Name the file in the errors of FFmpeg and the system."""
         try:
             yield
@@ -275,7 +275,7 @@ class VideoWriter:
             raise FuriosaModelsError(msg) from error
 
 
-class _Sound:
+class _AudioTrack:
     """The sound of a video, copied as it is.
 
     Args:
@@ -289,7 +289,7 @@ class _Sound:
         self._source = source
         self._copy = copy
         self._damaged = damaged
-        self._start = start_of(source, stream)
+        self._start = start_time(source, stream)
         self._time_base = stream.time_base
         self._packets = source.demux(stream)
         self._next: Any = self._read()

@@ -95,7 +95,7 @@ def given_names(labels: object) -> str | tuple[str, ...]:
     if isinstance(labels, (str, os.PathLike)):
         return os.fspath(labels)
     if isinstance(labels, Mapping):
-        found = _names_of(dict(labels))
+        found = _ordered_names(dict(labels))
     elif isinstance(labels, Iterable) and not isinstance(labels, (bytes, AbstractSet)):
         found = tuple(labels)
     else:
@@ -169,7 +169,7 @@ def parse_names(text: str) -> tuple[str, ...]:
                 value = ast.literal_eval(stripped)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 return ()
-        return _names_of(value)
+        return _ordered_names(value)
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -192,10 +192,10 @@ def _names_in_yaml(text: str) -> tuple[str, ...]:
         value = value.get("names", ())
     if isinstance(value, dict) and all(str(index).isdecimal() for index in value.values()):
         value = {name: int(index) for name, index in value.items()}
-    return _names_of(value)
+    return _ordered_names(value)
 
 
-def _names_of(value: object) -> tuple[str, ...]:
+def _ordered_names(value: object) -> tuple[str, ...]:
     if isinstance(value, (list, tuple)):
         return tuple(str(name) for name in value)
     if not isinstance(value, dict) or not value:
@@ -206,7 +206,7 @@ def _names_of(value: object) -> tuple[str, ...]:
     if not all(str(index).isdecimal() and len(str(index)) < _DIGITS for index, _ in pairs):
         return ()
     names = {int(index): str(name) for index, name in pairs}
-    most = max(names)
-    if most > 10 * len(names) + 1000:
+    max_id = max(names)
+    if max_id > 10 * len(names) + 1000:
         return ()
-    return tuple(names.get(i, f"class_{i}") for i in range(most + 1))
+    return tuple(names.get(i, f"class_{i}") for i in range(max_id + 1))

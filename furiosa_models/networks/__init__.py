@@ -16,6 +16,7 @@ from .._lazy import lazy
 if TYPE_CHECKING:
     import onnx
 
+    from .checkpoint_params import params_of
     from .edit import (
         head_operations,
         set_batch_size,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         with_opset,
         with_uint8_input,
     )
-    from .params import params_of
     from .readers import read_names, read_weights
     from .weights import NamedWeights, RandomWeights, Weights
 

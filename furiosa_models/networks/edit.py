@@ -22,22 +22,22 @@ from ..errors import FuriosaModelsError, ShapeError, WeightsError
 from ..spec import GraphFacts, TensorFacts
 
 __all__ = [
-    "MOVES",
+    "SHAPE_OPERATIONS",
     "Model",
     "TensorInfo",
     "constants_to_initializers",
     "describe",
     "external_files",
+    "external_location",
     "get_output_names",
     "get_pure_input_names",
     "head_operations",
     "image_layout",
     "metadata",
     "parse",
-    "place_of",
+    "serialized_size",
     "set_batch_size",
     "signature",
-    "size_of",
     "tensors",
     "to_bytes",
     "with_opset",
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 Model: TypeAlias = "bytes | onnx.ModelProto"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-MOVES = frozenset(
+SHAPE_OPERATIONS = frozenset(
     {"Cast", "Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
     | {"Transpose", "Unsqueeze"}
 )
@@ -71,7 +71,7 @@ _OTHERS = {
 _TARGET_SIZES = "orig_target_sizes"  # of exported RT-DETR and D-FINE: (width, height)
 
 
-def _of_valid_graphs(function: _Function) -> _Function:
+def _reporting_invalid_graphs(function: _Function) -> _Function:
     """A function of a model that raises WeightsError where the graph is not what ONNX allows.
 
     A valid graph has no node without outputs, say, and nothing here checks each such rule: what
@@ -139,17 +139,17 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
     Raises:
         WeightsError: They would be more than a protobuf message holds.
     """
-    if size_of(model) > MAX_BYTES:
+    if serialized_size(model) > MAX_BYTES:
         msg = (
-            f"the model has {size_of(model)} bytes of weights, and ONNX holds {MAX_BYTES} in one "
-            "file: furiosa_models.networks.files.save writes them beside it"
+            f"the model has {serialized_size(model)} bytes of weights, and ONNX holds {MAX_BYTES} "
+            "in one file: furiosa_models.networks.external_data.save writes them beside it"
         )
         raise WeightsError(msg)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
-def size_of(model: onnx.ModelProto) -> int:
+def serialized_size(model: onnx.ModelProto) -> int:
     """Return the bytes of the weights, next to which the rest is nothing."""
     return sum(len(tensor.raw_data) for tensor in tensors(model))
 
@@ -160,47 +160,49 @@ def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     return itertools.chain(_tensors(model.graph), *map(_tensors_of_node, bodies))
 
 
-def place_of(tensor: onnx.TensorProto) -> dict[str, str]:
+def external_location(tensor: onnx.TensorProto) -> dict[str, str]:
     """Return where the numbers of a tensor are: `location`, `offset`, `length`."""
     return {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def external_files(model: Model) -> list[str]:
     """Return the names of the files that hold weights of a model, relative to its own.
 
     Weights of branches, of `Constant` nodes and of functions count as well.
     """
     found = tensors(_view(model))
-    return sorted({place_of(t)["location"] for t in found if t.data_location == t.EXTERNAL})
+    return sorted(
+        {external_location(t)["location"] for t in found if t.data_location == t.EXTERNAL}
+    )
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Return the inputs and outputs of a model; initializers do not count as inputs."""
     graph = _view(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def metadata(model: Model) -> dict[str, str]:
     """Return what a model says of itself: names and values."""
     return {prop.key: prop.value for prop in _view(model).metadata_props}
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def get_pure_input_names(model: Model) -> list[str]:
     """Return the names of the inputs; initializers do not count."""
     return [value.name for value in _inputs(_view(model).graph)]
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def get_output_names(model: Model) -> list[str]:
     """Return the names of the outputs."""
     return [value.name for value in _view(model).graph.output]
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def head_operations(model: Model) -> dict[str, frozenset[str]]:
     """Return the operations that computed each output, seen through what only moves numbers.
 
@@ -213,7 +215,7 @@ def head_operations(model: Model) -> dict[str, frozenset[str]]:
     return {output.name: _origins(output.name, producers, integers) for output in graph.output}
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def describe(model: Model) -> GraphFacts:
     """Return what a model shows: inputs, outputs with what computed them, and its metadata.
 
@@ -250,7 +252,7 @@ def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
     return "nhwc" if shape[3] in (1, 3) else None
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) -> bytes:
     """Return the model with `(x - mean) / std` inside, and a uint8 input (N, C, H, W).
 
@@ -328,7 +330,7 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
         graph.node.extend(nodes)
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def set_batch_size(model: Model, batch_size: int | None) -> bytes:
     """Return the model with another batch size, the first dimension of its inputs and outputs.
 
@@ -354,7 +356,7 @@ def set_batch_size(model: Model, batch_size: int | None) -> bytes:
     return to_bytes(proto)
 
 
-@_of_valid_graphs
+@_reporting_invalid_graphs
 def with_opset(model: Model, version: int) -> bytes:
     """Return the model in an older operator set, where all its operations mean the same in that.
 
@@ -441,7 +443,9 @@ def _origin_nodes(
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if node.op_type in MOVES or (node.op_type == "Add" and node.input[1] in integers):
+        if node.op_type in SHAPE_OPERATIONS or (
+            node.op_type == "Add" and node.input[1] in integers
+        ):
             pending.extend(node.input if node.op_type == "Concat" else node.input[:1])
         else:
             found.append(node)

@@ -37,7 +37,7 @@ class Graph:
     """An ONNX graph under construction.
 
     Every method that adds an operation takes the name of what it computes: node, output and
-    initialisers are named after it, so names are stable and say where in the network one is.
+    initializers are named after it, so names are stable and say where in the network one is.
 
     Args:
         name: Name of the graph.

@@ -27,7 +27,7 @@ __all__ = [
     "TorchLayers",
     "YoloLayers",
     "image_shape",
-    "normalised_kernel",
+    "normalized_kernel",
 ]
 
 TENSORFLOW_EPSILON = 0.001
@@ -45,18 +45,18 @@ TORCH = (".weight", ".bias", ".running_mean", ".running_var")
 _KINDS = (Kind.GAMMA, Kind.BETA, Kind.MEAN, Kind.VARIANCE)
 
 
-def normalised_kernel(
+def normalized_kernel(
     kernel: FloatArray,
     weights: Weights,
     scope: str,
     names: tuple[str, str, str, str],
     epsilon: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """Kernel (O, I, kh, kw) and bias (O,) of a convolution and the normalisation behind it.
+    """Kernel (O, I, kh, kw) and bias (O,) of a convolution and the normalization behind it.
 
     Args:
         kernel: Kernel of the convolution, (O, I, kh, kw); it has no bias of its own.
-        weights: Source of the normalisation's parameters.
+        weights: Source of the normalization's parameters.
         scope: Prefix of their names.
         names: Suffixes of gamma, beta, mean and variance.
         epsilon: What the checkpoint's network adds to the variance.
@@ -80,7 +80,7 @@ class TorchLayers:
     Args:
         graph: Where the layers are added.
         weights: Parameters under the names of the state dict.
-        epsilon: What the network's batch normalisation adds to the variance.
+        epsilon: What the network's batch normalization adds to the variance.
         padding: How the network pads its convolutions.
     """
 
@@ -106,7 +106,7 @@ class TorchLayers:
         padding: Padding | None = None,
         gain: float | None = None,
     ) -> Value:
-        """Convolution with the normalisation named `norm`, or else with a bias; activation.
+        """Convolution with the normalization named `norm`, or else with a bias; activation.
 
         `gain` is the kernel's in random weights (see `Parameter`); by default it makes up for
         what the activation takes away.
@@ -118,7 +118,7 @@ class TorchLayers:
         if norm is None:
             bias = self._weights.get(Parameter(f"{name}.bias", (channels,), Kind.BIAS))
         else:
-            kernel, bias = normalised_kernel(kernel, self._weights, norm, TORCH, self._epsilon)
+            kernel, bias = normalized_kernel(kernel, self._weights, norm, TORCH, self._epsilon)
         padding = self._padding if padding is None else padding
         x = self._graph.conv(x, kernel, bias, name, stride=stride, groups=groups, padding=padding)
         return x if activation is None else self._graph.activate(x, activation, f"{name}/act")
@@ -179,15 +179,15 @@ class Slim:
         stride: int = 1,
         linear: bool = False,
     ) -> Value:
-        """Convolution, batch normalisation and, unless `linear`, ReLU6."""
+        """Convolution, batch normalization and, unless `linear`, ReLU6."""
         kernel = self._kernel(f"{scope}/weights", (size, size, x.shape[0], channels), linear)
-        return self._normalised(x, kernel.transpose(3, 2, 0, 1), scope, stride, 1, linear)
+        return self._normalized(x, kernel.transpose(3, 2, 0, 1), scope, stride, 1, linear)
 
     def depthwise(self, x: Value, scope: str, *, stride: int = 1) -> Value:
-        """Depthwise 3x3 convolution, batch normalisation, ReLU6."""
+        """Depthwise 3x3 convolution, batch normalization, ReLU6."""
         channels = x.shape[0]
         kernel = self._kernel(f"{scope}/depthwise_weights", (3, 3, channels, 1), False)
-        return self._normalised(x, kernel.transpose(2, 3, 0, 1), scope, stride, channels, False)
+        return self._normalized(x, kernel.transpose(2, 3, 0, 1), scope, stride, channels, False)
 
     def extra_maps(
         self, x: Value, scope: str, depth: Callable[[int], int], *, depthwise: bool
@@ -225,10 +225,10 @@ class Slim:
         bias = self._weights.get(Parameter(f"{scope}/biases", (channels,), Kind.BIAS))
         return self._graph.conv(x, kernel.transpose(3, 2, 0, 1), bias, scope)
 
-    def _normalised(
+    def _normalized(
         self, x: Value, kernel: FloatArray, scope: str, stride: int, groups: int, linear: bool
     ) -> Value:
-        kernel, bias = normalised_kernel(kernel, self._weights, scope, SLIM, TENSORFLOW_EPSILON)
+        kernel, bias = normalized_kernel(kernel, self._weights, scope, SLIM, TENSORFLOW_EPSILON)
         x = self._graph.conv(x, kernel, bias, scope, stride=stride, groups=groups)
         return x if linear else self._graph.activate(x, "relu6", f"{scope}/Relu6")
 
@@ -240,7 +240,7 @@ class Slim:
 
 
 YOLO_EPSILON = 1e-3
-"""What the networks' batch normalisation adds to the variance."""
+"""What the networks' batch normalization adds to the variance."""
 
 STEM_GAIN = 100.0
 """Of the first kernel in random weights.
@@ -259,7 +259,7 @@ class YoloLayers:
     Args:
         graph: Where the layers are added.
         weights: Parameters under the names of the state dict.
-        activation: What follows every normalisation.
+        activation: What follows every normalization.
     """
 
     def __init__(self, graph: Graph, weights: Weights, activation: Activation = "swish") -> None:
@@ -279,7 +279,7 @@ class YoloLayers:
         padding: Padding = "half",
         gain: float = _GAIN,
     ) -> Value:
-        """Convolution, batch normalisation, activation."""
+        """Convolution, batch normalization, activation."""
         return self._layers.conv(
             x,
             f"{name}.conv",

@@ -97,7 +97,7 @@ class NamedWeights:
 class RandomWeights:
     """Made-up weights: the same on every machine, each tensor seeded by its own name.
 
-    Kernels are uniform with the variance `gain / fan_in`, normalisation is near the identity, so
+    Kernels are uniform with the variance `gain / fan_in`, normalization is near the identity, so
     that signals neither die out nor blow up on their way through a deep network.
 
     Args:

@@ -1,6 +1,6 @@
 """Default boxes of SSD heads, and anchors of YOLO heads.
 
-Default boxes are cxcywh: centre x, centre y, width and height, as fractions of the image. They are
+Default boxes are cxcywh: center x, center y, width and height, as fractions of the image. They are
 ordered by map from fine to coarse; then by cell, row by row, and box of the cell (TensorFlow) or
 by box of the cell and cell (MLPerf's PyTorch); see `ssd.SSDLayout`.
 """

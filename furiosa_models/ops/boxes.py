@@ -71,7 +71,7 @@ def box_iou(boxes1: Boxes, boxes2: Boxes, *, platform: Platform = Platform.RUST)
     """
     check_boxes(boxes1, "boxes1")
     check_boxes(boxes2, "boxes2")
-    if not native.wanted(platform):
+    if not native.is_selected(platform):
         return iou_of(boxes1.T[:, :, None], boxes2.T[:, None, :])
     pairs: Boxes = native.load().box_iou(boxes1, boxes2)
     return pairs
@@ -82,7 +82,7 @@ def box_convert(boxes: Boxes, in_fmt: BoxFormat, out_fmt: BoxFormat) -> Boxes:
 
     Args:
         boxes: `(n, 4)` float32.
-        in_fmt: xyxy (corners), xywh (left, top, width, height) or cxcywh (centre and size).
+        in_fmt: xyxy (corners), xywh (left, top, width, height) or cxcywh (center and size).
         out_fmt: likewise.
 
     Raises:

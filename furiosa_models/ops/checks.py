@@ -56,11 +56,11 @@ def check_maps(name: str, maps: Sequence[object]) -> None:
             check_array(f"{name}[{i}]", value, _FLOAT32, ("n", "channels", "h", "w"))
 
 
-def _fits(got: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
-    if len(got) != len(wanted):
+def _fits(got: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
+    if len(got) != len(expected):
         return False
-    for length, want in zip(got, wanted, strict=True):
-        if length != want and not isinstance(want, str):
+    for length, expected_length in zip(got, expected, strict=True):
+        if length != expected_length and not isinstance(expected_length, str):
             return False
     return True
 
@@ -81,20 +81,20 @@ def check_limit(name: str, value: object) -> None:
         check_at_least(name, value, 0, "None or ")
 
 
-def check_at_least(name: str, value: object, least: int, other: str = "") -> None:
+def check_at_least(name: str, value: object, minimum: int, other: str = "") -> None:
     """Raise ValueError for a number below the least, and TypeError for what is no integer.
 
     Args:
         name: What the message calls it.
         value: Anything.
-        least: The least that is accepted.
+        minimum: The least that is accepted.
         other: What else is accepted, for the message.
     """
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
         msg = f"{name} must be {other}an integer, got {value!r}"
         raise TypeError(msg)
-    if value < least:
-        msg = f"{name} must be {other}at least {least}, got {value}"
+    if value < minimum:
+        msg = f"{name} must be {other}at least {minimum}, got {value}"
         raise ValueError(msg)
 
 
@@ -117,8 +117,8 @@ def check_image(image: object, channels: tuple[int, ...]) -> None:
         got = f"{image.dtype} of shape {image.shape}"
     else:
         got = type(image).__name__
-    wanted = " or ".join(str(count) for count in channels)
-    msg = f"an image must be a uint8 array of h x w x {wanted} with at least one pixel, got {got}"
+    expected = " or ".join(str(count) for count in channels)
+    msg = f"an image must be a uint8 array of h x w x {expected} with at least one pixel, got {got}"
     raise ShapeError(msg)
 
 

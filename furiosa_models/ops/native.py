@@ -9,10 +9,10 @@ from types import ModuleType
 from furiosa_models.enums import Platform
 from furiosa_models.errors import BackendUnavailable
 
-__all__ = ["load", "wanted"]
+__all__ = ["is_selected", "load"]
 
 
-def wanted(platform: Platform | str) -> bool:
+def is_selected(platform: Platform | str) -> bool:
     """Return whether `platform` is Rust (True) or Python (False).
 
     Raises:

@@ -77,7 +77,7 @@ def batched_nms(
     check_limit("max_candidates", max_candidates)
     check_limit("max_per_class", max_per_class)
     check_limit("max_detections", max_detections)
-    if not native.wanted(platform):
+    if not native.is_selected(platform):
         limits = max_candidates, max_per_class
         kept = _suppress(boxes, scores, class_ids, iou_threshold, epsilon, *limits)
         return kept[:max_detections]
@@ -101,8 +101,8 @@ def _suppress(
     max_candidates: int | None,
     max_per_class: int | None,
 ) -> Indices:
-    usable = np.flatnonzero(np.isfinite(boxes).all(axis=1) & ~np.isnan(scores))
-    ranked = usable[np.argsort(-scores[usable], kind="stable")][:max_candidates]
+    finite = np.flatnonzero(np.isfinite(boxes).all(axis=1) & ~np.isnan(scores))
+    ranked = finite[np.argsort(-scores[finite], kind="stable")][:max_candidates]
     rank = np.argsort(class_ids[ranked], kind="stable")  # ranks, grouped by class
     if max_per_class is not None:
         grouped = class_ids[ranked[rank]]
@@ -112,14 +112,16 @@ def _suppress(
     classes = class_ids[order]
     end = np.searchsorted(classes, classes, side="right")
     alive = [True] * len(order)
-    clashes = _clashes(boxes[order].T.copy(), end, alive, np.float32(iou_threshold), epsilon)
-    for i, j in chain.from_iterable(clashes):
+    overlapping = _overlapping(
+        boxes[order].T.copy(), end, alive, np.float32(iou_threshold), epsilon
+    )
+    for i, j in chain.from_iterable(overlapping):
         if alive[i]:
             alive[j] = False
     return ranked[np.sort(rank[np.flatnonzero(alive)])]
 
 
-def _clashes(
+def _overlapping(
     corners: Boxes, end: Indices, alive: list[bool], iou_threshold: np.float32, epsilon: float
 ) -> Iterator[Iterable[tuple[int, int]]]:
     """Yield, in blocks, the pairs i < j of one class that overlap too much, by i and then by j.
@@ -137,13 +139,13 @@ def _clashes(
         count = following[rows]
         i = np.repeat(rows, count)
         j = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count) + i + 1
-        i, j = _neighbours(corners, i, j)
+        i, j = _neighbors(corners, i, j)
         hit = iou_of(corners.take(i, axis=1), corners.take(j, axis=1), epsilon) > iou_threshold
         yield zip(i[hit].tolist(), j[hit].tolist(), strict=True)
         start = stop
 
 
-def _neighbours(corners: Boxes, i: Indices, j: Indices) -> tuple[Indices, Indices]:
+def _neighbors(corners: Boxes, i: Indices, j: Indices) -> tuple[Indices, Indices]:
     """Return the pairs that share some area; most do not, and this is faster than their IoU."""
     for low, high in ((corners[0], corners[2]), (corners[1], corners[3])):
         near = (low.take(i) < high.take(j)) & (low.take(j) < high.take(i))

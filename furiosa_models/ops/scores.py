@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["least_score", "loose", "loose_logit", "sigmoid", "softmax"]
+__all__ = ["min_score", "prefilter_logit", "prefilter_score", "sigmoid", "softmax"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -19,29 +19,29 @@ SLACK = 1.0 / 65536.0
 """How much below the threshold (relatively) the loose comparison reaches."""
 
 
-def least_score(threshold: float, *, strict: bool) -> np.float32:
+def min_score(threshold: float, *, strict: bool) -> np.float32:
     """Return the least float32 score that passes.
 
     Args:
         threshold: 0..1; taken in float32, as networks' scores are.
         strict: whether a score must exceed the threshold (`>`) rather than reach it (`>=`).
     """
-    least = np.float32(threshold)
-    exceeding: np.float32 = np.nextafter(least, np.float32(np.inf))
-    return exceeding if strict else least
+    smallest = np.float32(threshold)
+    above: np.float32 = np.nextafter(smallest, np.float32(np.inf))
+    return above if strict else smallest
 
 
-def loose(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def prefilter_score(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return a little less than a probability, in float64."""
-    less: npt.NDArray[np.float64] = np.asarray(probability, np.float64) * (1.0 - SLACK)
-    return less
+    lowered: npt.NDArray[np.float64] = np.asarray(probability, np.float64) * (1.0 - SLACK)
+    return lowered
 
 
-def loose_logit(probability: npt.ArrayLike) -> Floats:
+def prefilter_logit(probability: npt.ArrayLike) -> Floats:
     """Return the logit of a little less than a probability, -inf where it is not positive."""
-    less = np.maximum(loose(probability), 0.0)
+    lowered = np.maximum(prefilter_score(probability), 0.0)
     with np.errstate(all="ignore"):
-        logits: Floats = np.log(less / (1.0 - less)).astype(np.float32)
+        logits: Floats = np.log(lowered / (1.0 - lowered)).astype(np.float32)
     return logits
 
 

@@ -19,13 +19,13 @@ class Histogram:
     Widening merges pairs of bins, so that no count is ever shared out by guess.
 
     Attributes:
-        least: Least number so far.
-        greatest: Greatest number so far.
+        minimum: Least number so far.
+        maximum: Greatest number so far.
     """
 
     def __init__(self) -> None:
-        self.least = math.inf
-        self.greatest = -math.inf
+        self.minimum = math.inf
+        self.maximum = -math.inf
         self._exponent = 0
         self._first = 0
         self._counts: npt.NDArray[np.int64] = np.zeros(0, np.int64)
@@ -34,17 +34,17 @@ class Histogram:
         """Count the numbers of an array; `ValueError` where one is not finite."""
         if not values.size:
             return
-        least, greatest = float(values.min()), float(values.max())
-        if not math.isfinite(least + greatest):
+        minimum, maximum = float(values.min()), float(values.max())
+        if not math.isfinite(minimum + maximum):
             msg = "it holds numbers that are not finite"
             raise ValueError(msg)
         empty = not self._counts.size
-        self.least, self.greatest = min(self.least, least), max(self.greatest, greatest)
+        self.minimum, self.maximum = min(self.minimum, minimum), max(self.maximum, maximum)
         if empty:
-            self._exponent = _exponent(self.least, self.greatest)
-        while self._index(self.greatest) - self._index(self.least) >= BINS:
+            self._exponent = _exponent(self.minimum, self.maximum)
+        while self._index(self.maximum) - self._index(self.minimum) >= BINS:
             self._widen()
-        first, last = self._index(self.least), self._index(self.greatest)
+        first, last = self._index(self.minimum), self._index(self.maximum)
         if empty:
             self._first, self._counts = first, np.zeros(last - first + 1, np.int64)
         before, after = self._first - first, last - (self._first + len(self._counts) - 1)
@@ -81,7 +81,7 @@ class Histogram:
         self._first //= 2
 
 
-def _exponent(least: float, greatest: float) -> int:
+def _exponent(minimum: float, maximum: float) -> int:
     """The finest bins that are coarse enough for a range."""
-    span = max(greatest - least, abs(greatest), abs(least), 1e-30)
+    span = max(maximum - minimum, abs(maximum), abs(minimum), 1e-30)
     return math.ceil(math.log2(span / BINS))

@@ -48,27 +48,29 @@ class CalibrationMethod(IntEnum):
         return self.name.rpartition("_")[0]
 
 
-def choose_range(seen: Histogram, method: CalibrationMethod, percentage: float) -> _Range:
+def choose_range(histogram: Histogram, method: CalibrationMethod, percentage: float) -> _Range:
     """Return the range for what was seen in a tensor; it contains 0, as 8-bit tensors must.
 
     Args:
-        seen: What was seen.
+        histogram: What was seen.
         method: How to choose.
         percentage: How much of the numbers `PERCENTILE` keeps.
     """
-    whole = min(seen.least, 0.0), max(seen.greatest, 0.0)
+    whole = min(histogram.minimum, 0.0), max(histogram.maximum, 0.0)
     if method.is_symmetric:
         whole = -max(map(abs, whole)), max(map(abs, whole))
     if whole[0] == whole[1] or method.kind == "MIN_MAX":
         return whole
     if method.kind == "PERCENTILE":
-        return _percentile(seen, whole, percentage, symmetric=method.is_symmetric)
+        return _percentile(histogram, whole, percentage, symmetric=method.is_symmetric)
     loss = _divergence if method.kind == "ENTROPY" else _squared_error
-    return _least(lambda r: loss(seen, r), whole, symmetric=method.is_symmetric)
+    return _minimize_loss(lambda r: loss(histogram, r), whole, symmetric=method.is_symmetric)
 
 
-def _percentile(seen: Histogram, whole: _Range, percentage: float, *, symmetric: bool) -> _Range:
-    values, counts = seen.centers, seen.counts
+def _percentile(
+    histogram: Histogram, whole: _Range, percentage: float, *, symmetric: bool
+) -> _Range:
+    values, counts = histogram.centers, histogram.counts
     if symmetric:
         order = np.argsort(np.abs(values))
         values, counts = np.abs(values)[order], counts[order]
@@ -82,7 +84,7 @@ def _percentile(seen: Histogram, whole: _Range, percentage: float, *, symmetric:
     return max(whole[0], min(low, 0.0)), min(whole[1], max(high, 0.0))
 
 
-def _least(loss: Callable[[_Range], float], whole: _Range, *, symmetric: bool) -> _Range:
+def _minimize_loss(loss: Callable[[_Range], float], whole: _Range, *, symmetric: bool) -> _Range:
     """The range of least loss: first its upper end is moved, then its lower one."""
     low, high = whole
     if symmetric:
@@ -94,18 +96,20 @@ def _least(loss: Callable[[_Range], float], whole: _Range, *, symmetric: bool) -
     return low, high
 
 
-def _squared_error(seen: Histogram, wanted: _Range) -> float:
-    values = seen.centers
-    scale = (wanted[1] - wanted[0]) / (LEVELS - 1)
-    steps = np.clip(np.round(values / scale), round(wanted[0] / scale), round(wanted[1] / scale))
-    return float(seen.counts @ (values - steps * scale) ** 2)
+def _squared_error(histogram: Histogram, candidate: _Range) -> float:
+    values = histogram.centers
+    scale = (candidate[1] - candidate[0]) / (LEVELS - 1)
+    steps = np.clip(
+        np.round(values / scale), round(candidate[0] / scale), round(candidate[1] / scale)
+    )
+    return float(histogram.counts @ (values - steps * scale) ** 2)
 
 
-def _divergence(seen: Histogram, wanted: _Range) -> float:
+def _divergence(histogram: Histogram, candidate: _Range) -> float:
     """Kullback-Leibler divergence of what is left at 8 bits from what was seen."""
-    inside = (seen.centers >= wanted[0]) & (seen.centers <= wanted[1])
+    inside = (histogram.centers >= candidate[0]) & (histogram.centers <= candidate[1])
     # Zeros are exact in 8 bits, and there are so many that they would drown everything else.
-    counts = np.where(np.abs(seen.centers) <= seen.width, 0, seen.counts)
+    counts = np.where(np.abs(histogram.centers) <= histogram.width, 0, histogram.counts)
     kept = counts[inside].astype(np.float64)
     if np.count_nonzero(kept) < 2:
         return float("inf")
@@ -113,7 +117,7 @@ def _divergence(seen: Histogram, wanted: _Range) -> float:
     first = int(np.argmax(inside))
     reference[0] += counts[:first].sum()
     reference[-1] += counts[first + len(kept) :].sum()
-    coarse = _coarse(kept, seen.centers[inside], wanted)
+    coarse = _coarse(kept, histogram.centers[inside], candidate)
     present = reference > 0
     if np.any(coarse[present] == 0):
         coarse = coarse + 1e-9 * kept.sum()
@@ -122,11 +126,11 @@ def _divergence(seen: Histogram, wanted: _Range) -> float:
 
 
 def _coarse(
-    counts: npt.NDArray[np.float64], values: npt.NDArray[np.float64], wanted: _Range
+    counts: npt.NDArray[np.float64], values: npt.NDArray[np.float64], candidate: _Range
 ) -> npt.NDArray[np.float64]:
     """The counts, spread evenly over the bins that fall into one level and are not empty."""
-    scale = (wanted[1] - wanted[0]) / (LEVELS - 1)
-    level = np.round((values - wanted[0]) / scale).astype(np.int64)
+    scale = (candidate[1] - candidate[0]) / (LEVELS - 1)
+    level = np.round((values - candidate[0]) / scale).astype(np.int64)
     total = np.bincount(level, counts, LEVELS + 1)
     occupied = np.bincount(level, counts > 0, LEVELS + 1)
     return np.where(counts > 0, total[level] / np.maximum(occupied[level], 1), 0.0)

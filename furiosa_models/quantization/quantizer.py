@@ -17,8 +17,8 @@ from onnx import TensorProto, numpy_helper
 
 from ..errors import ShapeError
 from ..networks import edit
-from .bias import correct_biases, float_weights
-from .folding import fold_scaling
+from .bias_correction import correct_biases, float_weights
+from .scale_folding import fold_scaling
 
 __all__ = ["ModelEditor", "TensorType", "quantize"]
 
@@ -239,18 +239,18 @@ def _without_advice() -> Iterator[None]:
     folder = str(Path(onnxruntime.quantization.__file__).parent)
     thread = threading.get_ident()
 
-    def is_wanted(record: logging.LogRecord) -> bool:
+    def keep_record(record: logging.LogRecord) -> bool:
         is_advice = record.pathname.startswith(folder) and record.levelno < logging.ERROR
         return not is_advice or record.thread != thread
 
     root = logging.getLogger()
     handler = logging.NullHandler()  # where the root has none, `logging` would add one of its own
     root.addHandler(handler)
-    root.addFilter(is_wanted)
+    root.addFilter(keep_record)
     try:
         yield
     finally:
-        root.removeFilter(is_wanted)
+        root.removeFilter(keep_record)
         root.removeHandler(handler)
 
 
@@ -293,14 +293,14 @@ def _heads(graph: onnx.GraphProto) -> set[str]:
         node = producers.get(pending.pop())
         if node is not None:
             found.add(node.name)
-            pending.extend(node.input if node.op_type in edit.MOVES else ())
+            pending.extend(node.input if node.op_type in edit.SHAPE_OPERATIONS else ())
     return found
 
 
 def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], known: Set[str]) -> None:
     chosen = [node for node in graph.node if node.name in {*nodes}]
-    wanted = {name for node in chosen for name in (*node.input, *node.output)}
-    if missing := sorted(wanted - known):
+    required = {name for node in chosen for name in (*node.input, *node.output)}
+    if missing := sorted(required - known):
         msg = (
             f"{len(missing)} tensors have no range, {missing[0]!r} for one: the ranges are of "
             "another model; Calibrator makes those of this one"

@@ -10,10 +10,10 @@ from ..enums import Format
 from ..errors import TransportNotFound
 from ..spec import Metadata, ModelTensor, Publication, Tags
 from . import sync
-from .code import FileTransport, loader
 from .descriptor import RegistryArtifact, json_schema
 from .errors import RegistryError
 from .model import Model
+from .model_code import FileTransport, loader
 
 __all__ = [
     "Artifact",

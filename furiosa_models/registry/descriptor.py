@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import DescriptorError
 from ..spec import Metadata, Publication
-from .document import MAX_BYTES, Document, read_yaml
+from .yaml_document import MAX_BYTES, Document, read_yaml
 
 __all__ = ["RegistryArtifact", "inside", "json_schema", "parse_code", "parse_descriptor"]
 
@@ -183,19 +183,19 @@ def _made_by(
     node: ast.FunctionDef | ast.AsyncFunctionDef, location: str, name: str
 ) -> RegistryArtifact:
     """The entry of a function, with the constants that it passes on."""
-    said: dict[str, str] = {}
+    keywords: dict[str, str] = {}
     for call in ast.walk(node):
         for keyword in call.keywords if isinstance(call, ast.Call) else ():
             value = keyword.value
             if keyword.arg and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                said.setdefault(keyword.arg, value.value)
-    url = said.get("url")
-    metadata = Metadata(said.get("description"), Publication(url=url) if url else None)
+                keywords.setdefault(keyword.arg, value.value)
+    url = keywords.get("url")
+    metadata = Metadata(keywords.get("description"), Publication(url=url) if url else None)
     try:
         return RegistryArtifact(
             name=node.name,
-            family=said.get("family", ""),
-            version=said.get("version"),
+            family=keywords.get("family", ""),
+            version=keywords.get("version"),
             location=location,
             format="code",
             metadata=metadata if metadata != Metadata() else None,

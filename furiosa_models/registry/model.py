@@ -109,11 +109,11 @@ class Model(BaseModel):
         from ..catalog import find_task, model_class
         from ..task_models import Classifier, Detector, PoseEstimator
 
-        said = self._said()
-        if DESCRIPTION_KEY in said:
-            name, arguments = _description(said[DESCRIPTION_KEY], self.name)
+        description = self._onnx_metadata()
+        if DESCRIPTION_KEY in description:
+            name, arguments = _description(description[DESCRIPTION_KEY], self.name)
             return model_class(name)(self.source, **{**arguments, **options})
-        word = self.task or said.get("task")
+        word = self.task or description.get("task")
         if word is None:
             msg = (
                 f"{self.name} does not say what it does with a photo: neither its entry, nor its "
@@ -174,7 +174,7 @@ class Model(BaseModel):
             return own.postprocess(outputs, **options)
         return own.postprocess(outputs, context, **options)
 
-    def _said(self) -> dict[str, str]:
+    def _onnx_metadata(self) -> dict[str, str]:
         """The metadata of an ONNX file; nothing where it has none."""
         if self.format is not Format.ONNX:
             return {}
@@ -193,20 +193,22 @@ def _description(text: str, name: str) -> tuple[str, dict[str, Any]]:
         DescriptorError: It says something else, or names a file of this machine as its labels.
     """
     try:
-        said = json.loads(text)
+        description = json.loads(text)
     except (ValueError, RecursionError) as error:
         msg = f"{name}: its metadata {DESCRIPTION_KEY!r} is no JSON: {error}"
         raise DescriptorError(msg) from error
     kinds: dict[str, Any] = {"model": str, "input": dict, "head": dict, "labels": (str, list)}
-    right = isinstance(said, dict) and "model" in said and set(said) <= set(kinds)
-    if not right or not all(isinstance(value, kinds[key]) for key, value in said.items()):
+    right = (
+        isinstance(description, dict) and "model" in description and set(description) <= set(kinds)
+    )
+    if not right or not all(isinstance(value, kinds[key]) for key, value in description.items()):
         msg = (
             f"{name}: its metadata {DESCRIPTION_KEY!r} must be an object of a `model` and, where "
             f"they differ, `input`, `head` and `labels`, got {text[:80]!r}"
         )
         raise DescriptorError(msg)
-    labels = said.get("labels", TABLES[0])
+    labels = description.get("labels", TABLES[0])
     if isinstance(labels, str) and labels not in TABLES:
         msg = f"{name}: its metadata names the labels {labels[:60]!r}; tables: {', '.join(TABLES)}"
         raise DescriptorError(msg)
-    return said.pop("model"), said
+    return description.pop("model"), description

@@ -19,10 +19,10 @@ from ..errors import (
     DescriptorError,
     ModelNotFound,
 )
-from . import own
-from .code import run_factory
+from . import zoo
 from .descriptor import RegistryArtifact, parse_code, parse_descriptor
 from .model import Model
+from .model_code import run_factory
 from .transports import Folder, Transport, transport_for
 
 __all__ = ["help", "list", "load"]
@@ -42,7 +42,7 @@ def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:
         DescriptorError: It does not follow the schema.
     """
     transport = _transport(uri)
-    return own.entries() if transport is None else _entries(transport)
+    return zoo.entries() if transport is None else _entries(transport)
 
 
 def load(
@@ -78,7 +78,7 @@ def load(
     """
     transport = _transport(uri)
     if transport is None:
-        return own.load(name, version, *args, **kwargs)
+        return zoo.load(name, version, *args, **kwargs)
     artifact = _find(_entries(transport), name, version, transport.name)
     if artifact.format == "code":
         return _load_code(transport, artifact, trust_code, args, kwargs)
@@ -112,7 +112,7 @@ def help(uri: str | None, name: str, version: str | None = None) -> str:
     """
     transport = _transport(uri)
     if transport is None:
-        return own.help(name, version)
+        return zoo.help(name, version)
     artifact = _find(_entries(transport), name, version, transport.name)
     description = artifact.metadata.description if artifact.metadata else None
     return _doc(transport, artifact) or description or f"{name} has no documentation"
@@ -121,7 +121,7 @@ def help(uri: str | None, name: str, version: str | None = None) -> str:
 def _transport(uri: str | None) -> Transport | None:
     """The transport for a URI; None for this package."""
     transport = None if uri is None else transport_for(uri)
-    is_own = isinstance(transport, Folder) and transport.root in own.FOLDERS
+    is_own = isinstance(transport, Folder) and transport.root in zoo.FOLDERS
     return None if is_own else transport
 
 

@@ -15,11 +15,11 @@ from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from ..artifacts.sources import Origin, SourceError, open_sources, redact
-from ..artifacts.sources.archives import damage_as
+from ..artifacts.sources.archives import raise_damaged_as
 from ..artifacts.sources.remote import archive_url, parse_github, raw_url
 from ..errors import ArtifactUnavailable, TransportNotFound
-from .code import Checkout
 from .descriptor import inside
+from .model_code import Checkout
 
 __all__ = ["MAX_BYTES", "MAX_TEXT_BYTES", "Transport", "open_uri", "transport_for"]
 
@@ -128,7 +128,7 @@ class Folder(Transport):
         return target
 
 
-class _Elsewhere(Transport):
+class _ForeignTransport(Transport):
     """A registry of others: it reaches its own files, and URLs of its own scheme and host."""
 
     def locate(self, location: str) -> str:
@@ -151,7 +151,7 @@ class _Elsewhere(Transport):
         """URL of a path in the registry."""
 
 
-class Remote(_Elsewhere):
+class Remote(_ForeignTransport):
     """A prefix of URIs that the sources of artifacts know: HTTP, S3, ..."""
 
     def __init__(self, uri: str) -> None:
@@ -167,7 +167,7 @@ class Remote(_Elsewhere):
         return f"{self.uri.rstrip('/')}/{path}"
 
 
-class GitHub(_Elsewhere):
+class GitHub(_ForeignTransport):
     """A repository on GitHub at a ref. GitHub redirects to hosts of its own, and may."""
 
     def __init__(self, uri: str, owner: str, repo: str, ref: str, folder: str = "") -> None:
@@ -233,7 +233,7 @@ def _path_of(uri: str) -> str:
     return rest if Path(rest).is_dir() else url2pathname(rest)
 
 
-class _Spool:
+class _LimitedSink:
     """A sink with a limit; what is large goes to the disk."""
 
     size = None  # not known before
@@ -285,7 +285,7 @@ def open_uri(
     with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as file:
         try:
             with open_sources(origin) as sources:
-                sources.copy(uri, _Spool(file, limit))
+                sources.copy(uri, _LimitedSink(file, limit))
         except SourceError as error:
             msg = f"{redact(uri)}: {error}"
             raise ArtifactUnavailable(msg) from None  # the reason is in it, and no password
@@ -296,7 +296,7 @@ def open_uri(
 def _unpack(file: IO[bytes], folder: Path, name: str) -> Path:
     """Unpack a zip file of one top folder; return that folder."""
     with (
-        damage_as(ArtifactUnavailable, f"the archive of {name}"),
+        raise_damaged_as(ArtifactUnavailable, f"the archive of {name}"),
         zipfile.ZipFile(file) as archive,
     ):
         members = [info for info in archive.infolist() if not info.is_dir()]

@@ -27,7 +27,7 @@ from .backends.base import (
 from .devices import Choice, choose, resolve
 from .errors import SessionClosed, SessionTerminated
 from .machine import available_cpus
-from .queue import Channel, NotNow, Pipeline, Received
+from .queue import Channel, Pipeline, Received, WouldBlock
 from .source import ModelSource, Precision, RunnerOptions
 from .tensor import Model, Tensor
 
@@ -413,7 +413,7 @@ class Pending(Generic[Managed]):
 
 
 async def when_possible(channel: Channel[Any], attempt: Callable[[], Result]) -> Result:
-    """Return what `attempt` returns as soon as it does not raise `NotNow`.
+    """Return what `attempt` returns as soon as it does not raise `WouldBlock`.
 
     No thread waits for it, and nothing is lost when this is cancelled: `attempt` has happened, or
     it has not.
@@ -432,7 +432,7 @@ async def when_possible(channel: Channel[Any], attempt: Callable[[], Result]) ->
     with channel.listening(wake):
         while True:
             changed.clear()
-            with suppress(NotNow):
+            with suppress(WouldBlock):
                 return attempt()
             await changed.wait()
 

@@ -29,7 +29,7 @@ from typing import Any, Protocol
 
 from .. import settings
 from ..artifacts.store import Built, hash_file
-from ..networks.files import weights_beside
+from ..networks.external_data import external_weight_files
 from .backends import Backend, find_backend
 
 __all__ = [
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 _FORMAT = 4
 _MIN_SIZE = 1 << 20
 _ENTRY = "entry.json"
-_SCRATCH = "new-"
+_TEMPORARY_PREFIX = "new-"
 
 
 class Loader(Protocol):
@@ -131,7 +131,7 @@ def entries() -> list[Entry]:
         return []
     found = []
     for folder in home().iterdir():
-        if folder.is_dir() and not folder.name.startswith(_SCRATCH):
+        if folder.is_dir() and not folder.name.startswith(_TEMPORARY_PREFIX):
             with suppress(FileNotFoundError):  # removed by another process in this moment
                 found.append((folder.stat().st_mtime, _describe(folder)))
     return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
@@ -139,15 +139,15 @@ def entries() -> list[Entry]:
 
 def damaged() -> list[Entry]:
     """Return the entries whose files no longer have their hashes: every file is read."""
-    return [entry for entry in entries() if not _is_sound(entry.path)]
+    return [entry for entry in entries() if not _is_intact(entry.path)]
 
 
 def remove(which: Iterable[Entry] | None = None) -> int:
     """Remove entries, all by default; return the number of bytes freed."""
-    doomed = entries() if which is None else list(which)
-    for entry in doomed:
+    to_remove = entries() if which is None else list(which)
+    for entry in to_remove:
         shutil.rmtree(entry.path, ignore_errors=True)
-    return sum(entry.size for entry in doomed)
+    return sum(entry.size for entry in to_remove)
 
 
 def remove_leftovers() -> int:
@@ -156,7 +156,7 @@ def remove_leftovers() -> int:
     Not for while others compile, whose folders look the same.
     """
     freed = 0
-    for folder in home().glob(f"{_SCRATCH}*"):
+    for folder in home().glob(f"{_TEMPORARY_PREFIX}*"):
         freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         shutil.rmtree(folder, ignore_errors=True)
     return freed
@@ -198,10 +198,12 @@ def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Lo
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
-            dir=folder.parent, prefix=_SCRATCH, ignore_cleanup_errors=True
+            dir=folder.parent, prefix=_TEMPORARY_PREFIX, ignore_cleanup_errors=True
         ) as scratch:
             session = loader.compile(model, Path(scratch))
-            if isinstance(model, bytes) or not weights_beside(model):  # the digest knows the rest
+            if isinstance(model, bytes) or not external_weight_files(
+                model
+            ):  # the digest knows the rest
                 _publish(Path(scratch), folder, facts)
             return session
     except OSError as error:
@@ -211,7 +213,7 @@ def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Lo
     return loader.load(model)
 
 
-def _is_sound(folder: Path) -> bool:
+def _is_intact(folder: Path) -> bool:
     try:
         hashes = json.loads((folder / _ENTRY).read_text())["hashes"]
         return bool(hashes == _hashes(folder))

@@ -157,17 +157,17 @@ class Compiler:
             )
             raise CompilationError(msg) from None
         finally:
-            _end(process)
+            _kill(process)
         if process.returncode != 0:
-            said = output.strip()[-_MAX_OUTPUT:] or "nothing"
-            msg = f"{self} failed (exit code {process.returncode}); it said:\n{said}"
+            message = output.strip()[-_MAX_OUTPUT:] or "nothing"
+            msg = f"{self} failed (exit code {process.returncode}); it said:\n{message}"
             raise CompilationError(msg)
 
 
 def find_compiler() -> Compiler | None:
     """Return the compiler on `PATH`, or None where there is none that answers."""
     program = shutil.which(COMPILER)
-    return None if program is None else _ask(program, Path(program).stat().st_mtime_ns)
+    return None if program is None else _query_version(program, Path(program).stat().st_mtime_ns)
 
 
 def is_same_version(one: str, other: str) -> bool:
@@ -196,7 +196,7 @@ def check_compiler_config(config: object) -> None:
 
 
 @lru_cache(maxsize=4)
-def _ask(program: str, _changed: int) -> Compiler | None:
+def _query_version(program: str, _changed: int) -> Compiler | None:
     """Return the compiler that a command says it is; ask anew when its file changes."""
     import subprocess
 
@@ -218,7 +218,7 @@ def _ask(program: str, _changed: int) -> Compiler | None:
     return Compiler(program, match["version"], match["revision"])
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[str]) -> None:
     """Kill what still runs of it, and reap it."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
@@ -233,6 +233,6 @@ def _check_option(name: str, value: object) -> None:
         raise InvalidCompilerConfig(msg)
     types = expected if isinstance(expected, tuple) else (expected,)
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in types):
-        wanted = " or ".join(kind.__name__ for kind in types)
-        msg = f"compiler_config[{name!r}] must be {wanted}, got {value!r}"
+        expected_types = " or ".join(kind.__name__ for kind in types)
+        msg = f"compiler_config[{name!r}] must be {expected_types}, got {value!r}"
         raise InvalidCompilerConfig(msg)

@@ -103,11 +103,11 @@ def resolve(
         return choice, first, program
     is_lite = isinstance(program, (bytes, str, Built)) and is_tflite(program)
     for backend in backends_for(choice.device):
-        if backend.takes(given := backend.given(program)):
+        if backend.takes(adapted := backend.adapt_program(program)):
             what = "TensorFlow Lite" if is_lite else f"for {backend.name}"
             reason = f"{choice.reason}; the model is {what}"
             logger.info("running on %s: %s", backend.name, reason)
-            return replace(choice, backend=backend.name, reason=reason), backend, given
+            return replace(choice, backend=backend.name, reason=reason), backend, adapted
     if is_lite:
         msg = (
             f"{choice.backend} takes ONNX, and this is TensorFlow Lite: device='cpu' runs it, by "

@@ -19,11 +19,11 @@ __all__ = [
     "cpu_fingerprint",
     "cpu_name",
     "cpu_quota",
+    "cpus_per_worker",
     "full_version",
+    "installed_version",
     "library_version",
-    "share_of_cpus",
     "version",
-    "version_of",
     "workers",
 ]
 
@@ -87,7 +87,7 @@ def cpu_quota(root: Path) -> float | None:
             path = base / place.strip("/")
             # A container sees its own group as the top, under which its path may not be.
             groups = [path, *path.parents]
-            quotas += [_quota_of(group) for group in groups if group.is_relative_to(base)]
+            quotas += [_group_quota(group) for group in groups if group.is_relative_to(base)]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
@@ -96,7 +96,7 @@ def workers() -> int:
     return min(available_cpus(), _MAX_WORKERS)
 
 
-def share_of_cpus() -> int:
+def cpus_per_worker() -> int:
     """Return the number of CPUs that each of the workers has."""
     return max(1, available_cpus() // workers())
 
@@ -125,10 +125,10 @@ def cpu_fingerprint() -> str:
 
 def version() -> str:
     """Return the version of this package."""
-    return version_of("furiosa-model-zoo") or "unknown"
+    return installed_version("furiosa-model-zoo") or "unknown"
 
 
-def version_of(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     """Return the version of an installed package, or None."""
     from importlib import metadata  # takes longer to import than all of the runtime
 
@@ -149,14 +149,14 @@ def library_version(module: str, package: str) -> str | None:
     """
     if loaded := sys.modules.get(module):
         return str(loaded.__version__).partition("-")[0]
-    return version_of(package)
+    return installed_version(package)
 
 
 def full_version() -> str:
     """Return the versions of this package and of the runtimes that it runs models on."""
-    runtimes = ((name, version_of(name)) for name in _RUNTIMES)
-    below = ", ".join(f"{name} {found}" for name, found in runtimes if found)
-    return f"furiosa-model-zoo {version()} ({below})"
+    runtimes = ((name, installed_version(name)) for name in _RUNTIMES)
+    installed = ", ".join(f"{name} {found}" for name, found in runtimes if found)
+    return f"furiosa-model-zoo {version()} ({installed})"
 
 
 @cache
@@ -164,7 +164,7 @@ def _own_quota() -> float | None:
     return cpu_quota(Path("/"))
 
 
-def _quota_of(group: Path) -> float | None:
+def _group_quota(group: Path) -> float | None:
     """Quota of one control group, as a number of CPUs."""
     try:
         if (file := group / "cpu.max").is_file():

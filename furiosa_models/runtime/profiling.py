@@ -21,7 +21,7 @@ from .errors import FuriosaRuntimeError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Profiler", "RecordFormat", "Resource", "inference", "watched"]
+__all__ = ["Profiler", "RecordFormat", "Resource", "inference", "profile_session"]
 
 _INFERENCE = "Inference"
 _NPU = "NPU"
@@ -154,14 +154,14 @@ class Profiler:
 
     def print_summary(self) -> None:
         """Write how many inferences there were, and what they took."""
-        took = self.get_pandas_dataframe_with_filter("name", "Inference")["dur"]
-        rows = [("Inference counts", len(took))]
-        if len(took):
+        durations = self.get_pandas_dataframe_with_filter("name", "Inference")["dur"]
+        rows = [("Inference counts", len(durations))]
+        if len(durations):
             for name in ("min", "max", "mean", "median"):
-                rows.append((f"{name.capitalize()} latency (ns)", int(getattr(took, name)())))
+                rows.append((f"{name.capitalize()} latency (ns)", int(getattr(durations, name)())))
             for part in _QUANTILES:
                 label = f"{100 * part:.1f} percentile latency (ns)"
-                rows.append((label, int(took.quantile(part))))
+                rows.append((label, int(durations.quantile(part))))
         line = "=" * 48
         body = "\n".join(f"{label:<31} : {value}" for label, value in rows)
         sys.stdout.write(f"{line}\n  Inference Results Summary\n{line}\n{body}\n")
@@ -206,7 +206,7 @@ def inference(backend: str) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def watched(options: Any) -> Iterator[list[Any]]:
+def profile_session(options: Any) -> Iterator[list[Any]]:
     """Profile the session that is created with `options` and put into the list given."""
     profiler = _active
     if profiler is None:
@@ -216,13 +216,13 @@ def watched(options: Any) -> Iterator[list[Any]]:
     options.enable_profiling = True
     options.profile_file_prefix = str(Path(folder.name) / "profile")
     created: list[Any] = []
-    begun = time.time_ns()
+    started = time.time_ns()
     try:
         yield created
     finally:
         if not created:
             folder.cleanup()
-    profiler._sessions += [((session, folder), begun) for session in created]
+    profiler._sessions += [((session, folder), started) for session in created]
 
 
 def _begin(profiler: Profiler) -> None:
@@ -264,12 +264,12 @@ def _span(name: str, category: str, start: int, end: int, thread: int) -> dict[s
     return {"name": name, "cat": category, "start": start, "end": end, "thread.id": thread}
 
 
-def _operations(watched_session: Any, begun: int) -> Iterator[dict[str, Any]]:
+def _operations(watched_session: Any, started: int) -> Iterator[dict[str, Any]]:
     """Return what ONNX Runtime recorded of a session, which then records no more."""
     session, folder = watched_session
     # Its clock is the system's on Linux; elsewhere it may count from the machine's start.
-    told = int(session.get_profiling_start_time_ns())
-    zero = told if abs(told - begun) < _HOUR_NS else begun
+    reported_start = int(session.get_profiling_start_time_ns())
+    zero = reported_start if abs(reported_start - started) < _HOUR_NS else started
     path = session.end_profiling()
     events = json.loads(Path(path).read_text()) if path else []
     folder.cleanup()

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from .errors import FuriosaRuntimeError, QueueWaitTimeout, SessionClosed, SessionTerminated
 from .tensor import Model, as_tensors
 
-__all__ = ["DEFAULT_QUEUE_SIZE", "Channel", "Closed", "NotNow", "Pipeline", "Received"]
+__all__ = ["DEFAULT_QUEUE_SIZE", "Channel", "Closed", "Pipeline", "Received", "WouldBlock"]
 
 DEFAULT_QUEUE_SIZE = 256
 """How many submissions, and how many results, may wait."""
@@ -42,7 +42,7 @@ class Closed(Exception):
     """The channel is closed, and to a reader also empty."""
 
 
-class NotNow(Exception):
+class WouldBlock(Exception):
     """The channel is full, or empty, and the time to wait is over."""
 
 
@@ -69,14 +69,14 @@ class Channel(Generic[Item]):
 
         Raises:
             Closed: The channel is closed, or was while this waited.
-            NotNow: There was no room in time.
+            WouldBlock: There was no room in time.
         """
 
         def attempt() -> None:
             if self._closed:
                 raise Closed
             if len(self._items) >= self._capacity:
-                raise NotNow
+                raise WouldBlock
             self._items.append(item)
 
         self._wait(attempt, timeout)
@@ -86,13 +86,13 @@ class Channel(Generic[Item]):
 
         Raises:
             Closed: The channel is closed and empty, or came to be while this waited.
-            NotNow: None came in time.
+            WouldBlock: None came in time.
         """
 
         def attempt() -> Item:
             if self._items:
                 return self._items.popleft()
-            raise Closed if self._closed else NotNow
+            raise Closed if self._closed else WouldBlock
 
         return self._wait(attempt, timeout)
 
@@ -122,7 +122,7 @@ class Channel(Generic[Item]):
             while True:
                 try:
                     result = attempt()
-                except NotNow:
+                except WouldBlock:
                     left = None if deadline is None else deadline - monotonic()
                     if left is not None and left <= 0:
                         raise
@@ -167,8 +167,8 @@ class Pipeline:
         self.outputs: Channel[_Outcome] = Channel(output_size)
         self._submitting = self._receiving = True
         # The threads know the queues and not this object, which can thus be collected.
-        self._team = _Team(session.run, self.inputs, self.outputs, workers)
-        self._team.start()
+        self._workers = _WorkerPool(session.run, self.inputs, self.outputs, workers)
+        self._workers.start()
 
     def submit(self, inputs: Any, context: Any) -> None:
         """Check inputs and put them into the queue; raise what `check` and `put` raise."""
@@ -179,7 +179,7 @@ class Pipeline:
         return self.model.check(as_tensors(inputs))
 
     def put(self, inputs: Any, context: Any, timeout: float | None = None) -> None:
-        """Put checked inputs into the queue; raise `NotNow` where there is no room in time.
+        """Put checked inputs into the queue; raise `WouldBlock` where there is no room in time.
 
         Raises:
             SessionClosed: The submitter was closed.
@@ -188,7 +188,7 @@ class Pipeline:
         if not self._submitting:
             msg = "the submitter is closed"
             raise SessionClosed(msg)
-        self._notice_death()
+        self._close_if_workers_died()
         try:
             self.inputs.put((context, inputs), timeout)
         except Closed:
@@ -196,14 +196,14 @@ class Pipeline:
             raise SessionTerminated(msg) from None
 
     def take(self, timeout: float | None = None) -> Received:
-        """Return a result; raise `NotNow` where none comes in time.
+        """Return a result; raise `WouldBlock` where none comes in time.
 
         Raises:
             SessionClosed: The receiver was closed.
             SessionTerminated: Nothing will come any more.
             FuriosaRuntimeError: This inference failed; the message has the context.
         """
-        self._notice_death()
+        self._close_if_workers_died()
         try:
             outcome = self.outputs.get(timeout)
         except Closed:
@@ -221,7 +221,7 @@ class Pipeline:
         """Return a result; raise `QueueWaitTimeout` where none comes in time."""
         try:
             return self.take(timeout)
-        except NotNow:
+        except WouldBlock:
             msg = f"no result came within {timeout} s"
             raise QueueWaitTimeout(msg) from None
 
@@ -244,16 +244,16 @@ class Pipeline:
 
     def join(self) -> None:
         """Wait until the workers have ended."""
-        self._team.join()
+        self._workers.join()
 
-    def _notice_death(self) -> None:
+    def _close_if_workers_died(self) -> None:
         """Close the queues if there are no workers, as in a forked process."""
-        if not self._team.is_alive():
+        if not self._workers.is_alive():
             self.inputs.close(discard=True)
             self.outputs.close()
 
 
-class _Team:
+class _WorkerPool:
     """Workers; the last one to leave closes both queues."""
 
     def __init__(
@@ -264,13 +264,13 @@ class _Team:
         size: int,
     ) -> None:
         self._run, self._inputs, self._outputs = run, inputs, outputs
-        self._at_work = size
+        self._running = size
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size)]
 
     def start(self) -> None:
         """Start the workers."""
-        _teams.add(self)
+        _worker_pools.add(self)
         for thread in self._threads:
             thread.start()
 
@@ -306,26 +306,26 @@ class _Team:
 
     def _leave(self) -> None:
         with self._lock:
-            self._at_work -= 1
-            if self._at_work == 0:
+            self._running -= 1
+            if self._running == 0:
                 self._inputs.close(discard=True)
                 self._outputs.close()
-                _teams.discard(self)
+                _worker_pools.discard(self)
 
 
-_teams: set[_Team] = set()
+_worker_pools: set[_WorkerPool] = set()
 """Workers of this process that have not left."""
 
 
 @atexit.register
 def _stop_all() -> None:
     """Wait for the inferences of open queues: ended inside of one, the process would abort."""
-    teams = [*_teams]
-    for team in teams:
-        team.stop()
-    for team in teams:
-        team.join()
+    pools = [*_worker_pools]
+    for pool in pools:
+        pool.stop()
+    for pool in pools:
+        pool.join()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_teams.clear)  # the workers stay with the parent
+    os.register_at_fork(after_in_child=_worker_pools.clear)  # the workers stay with the parent

@@ -112,7 +112,7 @@ class TensorArray(list[Tensor]):
         return [tensor.numpy() for tensor in self]
 
 
-class _Described:
+class _ModelProxy:
     """Something that has the methods of `Model` itself, and is closed."""
 
     _MODEL = frozenset(
@@ -160,9 +160,9 @@ class _Described:
     def _tensors(self, inputs: Any) -> list[Any]:
         """Inputs as the program takes them, which are copied."""
         self._check_open()
-        return [self._scaled(_copy(tensor)) for tensor in as_tensors(inputs)]
+        return [self._scale_pixels(_copy(tensor)) for tensor in as_tensors(inputs)]
 
-    def _scaled(self, tensor: Any) -> Any:
+    def _scale_pixels(self, tensor: Any) -> Any:
         """A tensor, scaled where it is pixels and the program takes others."""
         is_pixels = isinstance(tensor, np.ndarray) and tensor.dtype == np.uint8
         return self._scale(tensor) if self._scale is not None and is_pixels else tensor
@@ -180,7 +180,7 @@ class _Described:
         raise AttributeError(msg)
 
 
-class Session(_Described):
+class Session(_ModelProxy):
     """A runner."""
 
     _wrapped: sync.Runner
@@ -193,7 +193,7 @@ class Session(_Described):
             SessionClosed: The session was closed.
         """
         tensors = self._tensors(inputs)
-        with _errors_of_old():
+        with _legacy_errors():
             return TensorArray.of(self._wrapped.run(tensors))
 
     def run_with(
@@ -201,12 +201,12 @@ class Session(_Described):
     ) -> TensorArray:
         """Return the named outputs for inputs by name, which are copied; raises as `run` does."""
         self._check_open()
-        copies = {name: self._scaled(np.array(tensor)) for name, tensor in inputs.items()}
-        with _errors_of_old():
+        copies = {name: self._scale_pixels(np.array(tensor)) for name, tensor in inputs.items()}
+        with _legacy_errors():
             return TensorArray.of(self._wrapped.run_with(outputs, copies))
 
 
-class AsyncSession(_Described):
+class AsyncSession(_ModelProxy):
     """The end of a queue that takes inputs."""
 
     _wrapped: sync.Submitter
@@ -214,11 +214,11 @@ class AsyncSession(_Described):
     def submit(self, values: Any, context: object = None) -> None:
         """Put one input, or a list of them, which are copied, into the queue."""
         tensors = self._tensors(values)
-        with _errors_of_old():
+        with _legacy_errors():
             self._wrapped.submit(tensors, context)
 
 
-class CompletionQueue(_Described):
+class CompletionQueue(_ModelProxy):
     """The end of a queue that gives results; iterating gives them until the other is closed."""
 
     _wrapped: sync.Receiver
@@ -305,7 +305,7 @@ def _copy(tensor: Any) -> Any:
 
 
 @contextmanager
-def _errors_of_old() -> Iterator[None]:
+def _legacy_errors() -> Iterator[None]:
     """Raise InvalidInput where the API of today has a plain TypeError."""
     try:
         yield

@@ -19,7 +19,7 @@ from typing import (
 from ..artifacts.store import Built
 from ..enums import Format, Precision
 from ..errors import WeightsError
-from ..networks.files import is_too_large, weights_beside, whole
+from ..networks.external_data import external_weight_files, is_too_large, read_with_weights
 from .errors import FuriosaRuntimeError
 
 if TYPE_CHECKING:
@@ -187,12 +187,12 @@ def _of_file(path: str) -> bytes | str:
 
     Backends read the weights of what is too large for that.
     """
-    return _whole(path) if weights_beside(path) and not is_too_large(path) else path
+    return _whole(path) if external_weight_files(path) and not is_too_large(path) else path
 
 
 def _whole(path: str) -> bytes:
     try:
-        return whole(path)
+        return read_with_weights(path)
     except WeightsError as error:
         raise FuriosaRuntimeError(str(error)) from error
 

@@ -285,7 +285,7 @@ class Runner:
         return session
 
 
-class _End:
+class _QueueEnd:
     """What the two ends have in common."""
 
     def __init__(self, queue: BlockingQueue) -> None:
@@ -315,7 +315,7 @@ class _End:
             raise SessionClosed(msg)
 
 
-class Submitter(_End):
+class Submitter(_QueueEnd):
     """The end of a queue that takes inputs; safe to use from many threads."""
 
     def allocate(self) -> list[npt.NDArray[Any]]:
@@ -351,7 +351,7 @@ class Submitter(_End):
             self._queue.close_submitter()
 
 
-class Receiver(_End):
+class Receiver(_QueueEnd):
     """The end of a queue that gives results, in the order in which they are done.
 
     Iterating gives results until the submitter is closed and all have come.

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._lazy import require
 from ..errors import ImageError
+from ..images.color_conversion import parse_background
 from ..images.decode import decoding_bytes
-from ..images.modes import as_background
 from ..images.read import Background, EncodedPhoto
 from ..model import Model
 from ..runtime.machine import workers
@@ -81,7 +81,7 @@ def make_app(
         ValueError: `background` is no color.
     """
     limits = limits or Limits()
-    as_background(background)
+    parse_background(background)
     for package in ("fastapi", "fastapi_offline", "python_multipart"):
         require(package, f"serving needs {package}", extra="serve")
     from fastapi import Request, Response

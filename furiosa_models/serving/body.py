@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BodyLimits", "busy"]
 
-_FIRST = 1 << 20
+_FIRST_RESERVATION = 1 << 20
 """Bytes of a body that are set aside before it has sent as many.
 
 Who declares a large body and sends nothing does not keep others from sending theirs.
@@ -47,7 +47,7 @@ class BodyLimits:
         self._app = app
         self._limits = limits
         # Those who wait for the rest of a body hold its first bytes: half of the memory at most.
-        waiting = max(1, limits.body_memory // (2 * _FIRST))
+        waiting = max(1, limits.body_memory // (2 * _FIRST_RESERVATION))
         self._memory = Budget(
             limits.body_memory,
             max_waiting=min(limits.max_waiting, waiting),
@@ -102,7 +102,7 @@ class _Body:
         self._receive = receive
         self._limits = limits
         self._memory = memory
-        self._size = self._held = 0
+        self._size = self._reserved = 0
         self._deadline: float | None = None
         self._complete = False
 
@@ -116,20 +116,20 @@ class _Body:
             return await self._receive()
         if (self._declared or 0) > self._limits.max_bytes:
             raise self._too_large()
-        await self._hold()
+        await self._reserve_memory()
         message = await self._in_time()
         if message["type"] == "http.request":
             self._size += len(message.get("body", b""))
             self._complete = not message.get("more_body", False)
             if self._size > self._limits.max_bytes:
                 raise self._too_large()
-            await self._hold()
+            await self._reserve_memory()
         return message
 
     def close(self) -> None:
         """Give back the memory."""
-        self._memory.give(self._held)
-        self._held = 0
+        self._memory.give(self._reserved)
+        self._reserved = 0
 
     async def _in_time(self) -> Message:
         loop = asyncio.get_running_loop()
@@ -141,19 +141,19 @@ class _Body:
             msg = f"the body did not arrive within {self._limits.body_timeout:g} seconds"
             raise HTTPException(408, msg, _CLOSE) from None
 
-    async def _hold(self) -> None:
+    async def _reserve_memory(self) -> None:
         """Have memory for what is there, and for all of a body that has shown to be large."""
         whole = self._limits.max_bytes if self._declared is None else self._declared
-        wanted = whole if self._size > _FIRST else min(_FIRST, whole)
-        if wanted <= self._held:
+        reservation = whole if self._size > _FIRST_RESERVATION else min(_FIRST_RESERVATION, whole)
+        if reservation <= self._reserved:
             return
         loop = asyncio.get_running_loop()
         since = loop.time()
         try:
-            await self._memory.take(wanted - self._held)
+            await self._memory.take(reservation - self._reserved)
         except Busy:
             raise busy() from None
-        self._held = wanted
+        self._reserved = reservation
         if self._deadline is not None:  # a client is not late for what it waited for
             self._deadline += loop.time() - since
 

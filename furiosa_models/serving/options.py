@@ -15,7 +15,7 @@ from ..model import Model
 
 __all__ = ["QueryOptions"]
 
-_OF_PHOTOS = ("draft", "background")
+_PHOTO_OPTIONS = ("draft", "background")
 """Options of every task that a request may choose; the others are for the server, or for arrays."""
 
 _KINDS: tuple[tuple[type, str], ...] = (
@@ -54,7 +54,7 @@ class QueryOptions:
 
     def __init__(self, model: Model[Any]) -> None:
         task = model.vision_task
-        self._options = {name: _option(model, name) for name in (*task.options, *_OF_PHOTOS)}
+        self._options = {name: _option(model, name) for name in (*task.options, *_PHOTO_OPTIONS)}
         self._aliases = task.aliases
 
     def read(self, query: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -67,17 +67,17 @@ class QueryOptions:
             HTTPException: The model has no such option, its value is of another type, or it is
                 given twice.
         """
-        given: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, text in query:
             full = self._aliases.get(name, name)
             if full not in self._options:
                 known = ", ".join(self._options)
                 msg = f"unknown query parameter {name!r}: the parameters are {known}"
                 raise HTTPException(422, msg)
-            if full in given:
+            if full in values:
                 raise HTTPException(422, f"query parameter {full!r} is given twice")
-            given[full] = _value(name, text, self._options[full])
-        return given
+            values[full] = _value(name, text, self._options[full])
+        return values
 
     def described(self) -> list[dict[str, Any]]:
         """Return the parameters as OpenAPI describes them."""

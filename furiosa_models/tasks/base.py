@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..enums import ModelTaskType, Task
 from ..errors import FuriosaModelsError
-from ..images.profile import color_profile
+from ..images.icc_profile import color_profile
 from ..images.read import DecodedImage, KeptPhoto, read_image
 from ..images.sources import is_same_file
 from ..progress import in_notebook
@@ -264,7 +264,7 @@ class VisionTask(Generic[R]):
     evaluation_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Return the labelled photos of a file of labels.
+        """Return the labeled photos of a file of labels.
 
         Args:
             labels: The file.

@@ -158,10 +158,10 @@ class Detections(ArrayResult[ObjectDetectionResult]):
             labels: Names of the classes to keep; all by default.
             min_score: Least score.
         """
-        wanted = self.scores >= np.float32(min_score)
+        mask = self.scores >= np.float32(min_score)
         if labels is not None:
-            wanted &= np.array([label in labels for label in self.labels], bool)
-        kept: Detections = self[wanted]
+            mask &= np.array([label in labels for label in self.labels], bool)
+        kept: Detections = self[mask]
         return kept
 
     def to_coco(
@@ -276,8 +276,8 @@ class DetectionTask(VisionTask[Detections]):
             if unknown := [name for name in named if name not in names]:
                 msg = f"score_threshold names classes that the model does not have: {unknown}"
                 raise ValueError(msg)
-            least = [thresholds.get(label, thresholds[None]) for label in found.labels]
-            return found[found.scores >= np.asarray(least, np.float32)]
+            min_scores = [thresholds.get(label, thresholds[None]) for label in found.labels]
+            return found[found.scores >= np.asarray(min_scores, np.float32)]
 
         return {**options, "score_threshold": min(thresholds.values())}, keep
 

@@ -30,7 +30,7 @@ _Rect = tuple[float, float, float, float]
 
 
 def class_color(class_id: int) -> _Rgb:
-    """A colour (red, green, blue) for a class id: neighbours differ, and it never changes."""
+    """A color (red, green, blue) for a class id: neighbors differ, and it never changes."""
     hue = (class_id * _GOLDEN_RATIO) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
     return int(red * 255), int(green * 255), int(blue * 255)
@@ -121,14 +121,14 @@ class Canvas:
         text = " ".join(text.splitlines())
         if len(text) <= room and self._size(text + end)[0] <= room:
             return text + end
-        fewest, most = 0, min(len(text), room)  # letters; each is a pixel wide, or more
-        while fewest < most:
-            middle = (fewest + most + 1) // 2
+        low, high = 0, min(len(text), room)  # letters; each is a pixel wide, or more
+        while low < high:
+            middle = (low + high + 1) // 2
             if self._size(f"{text[:middle]}{_LEFT_OUT}{end}")[0] <= room:
-                fewest = middle
+                low = middle
             else:
-                most = middle - 1
-        return f"{text[:fewest].rstrip()}{_LEFT_OUT}{end}"
+                high = middle - 1
+        return f"{text[:low].rstrip()}{_LEFT_OUT}{end}"
 
     def _size(self, text: str) -> tuple[int, int]:
         """Width and height of a text with its background: the height of all letters."""
@@ -180,7 +180,7 @@ class Canvas:
 
 
 def _side(a: int, b: int) -> _Rgb:
-    """A colour for the person's left (odd keypoints), right (even ones) and middle."""
+    """A color for the person's left (odd keypoints), right (even ones) and middle."""
     if 0 in (a, b) or a % 2 != b % 2:
         return _MIDDLE
     return _LEFT if a % 2 else _RIGHT

@@ -58,10 +58,10 @@ def fitting(text: str, size: int) -> tuple[Font, str]:
         return plain(size), text
     letters = frozenset(text) - _with_ink_nowhere(text)
     path = _path_for(letters, settings.font())
-    lacked = _lacked(letters, path)
-    if lacked:
-        _tell(frozenset(lacked))
-        text = "".join(_escaped(char) if char in lacked else char for char in text)
+    missing = _missing_letters(letters, path)
+    if missing:
+        _warn_missing(frozenset(missing))
+        text = "".join(_escaped(char) if char in missing else char for char in text)
     return (plain(size) if path is None else _loaded(path, size)), text
 
 
@@ -73,18 +73,18 @@ def _with_ink_nowhere(text: str) -> frozenset[str]:
 def _path_for(letters: frozenset[str], named: str | None) -> str | None:
     """The font that has most of the letters; None for Pillow's own."""
     best: str | None = named
-    fewest = len(_lacked(letters, named))
-    for path in (None, *_of_system()) if fewest else ():
-        lacked = len(_lacked(letters, path))
-        if lacked < fewest:
-            best, fewest = path, lacked
+    fewest = len(_missing_letters(letters, named))
+    for path in (None, *_system_fonts()) if fewest else ():
+        missing = len(_missing_letters(letters, path))
+        if missing < fewest:
+            best, fewest = path, missing
         if not fewest:
             break
     return best
 
 
 @cache
-def _lacked(letters: frozenset[str], path: str | None) -> frozenset[str]:
+def _missing_letters(letters: frozenset[str], path: str | None) -> frozenset[str]:
     """The letters that a font has not; all of them for a file that is none."""
     try:
         font = plain(_SIZE) if path is None else _loaded(path, _SIZE)
@@ -110,7 +110,7 @@ def _loaded(path: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _of_system() -> tuple[str, ...]:
+def _system_fonts() -> tuple[str, ...]:
     """The fonts of the system, those that have many scripts first."""
     found = {
         os.path.join(folder, file)  # noqa: PTH118
@@ -146,7 +146,7 @@ def _escaped(char: str) -> str:
 
 
 @cache
-def _tell(letters: frozenset[str]) -> None:
+def _warn_missing(letters: frozenset[str]) -> None:
     """Log the letters, once."""
     log_warning(
         logger,

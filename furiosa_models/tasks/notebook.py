@@ -35,19 +35,19 @@ def picture_and_table(
     return f"<div><p>{html.escape(title)}</p>{shown}{said}{table(rows)}</div>"
 
 
-def table(rows: Sequence[Mapping[str, Any]], *, most: int = _ROWS) -> str:
+def table(rows: Sequence[Mapping[str, Any]], *, max_rows: int = _ROWS) -> str:
     """Return dictionaries of the same keys as a table in HTML.
 
     Args:
         rows: The dictionaries; what is a dictionary in them is left out.
-        most: Rows that are shown; a line says how many there are more.
+        max_rows: Rows that are shown; a line says how many there are more.
     """
     if not rows:
         return ""
     names = [name for name, value in rows[0].items() if not isinstance(value, Mapping)]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    body = "".join(_row(row.get(name) for name in names) for row in islice(rows, most))
-    rest = f"<p>and {len(rows) - most} more</p>" if len(rows) > most else ""
+    body = "".join(_row(row.get(name) for name in names) for row in islice(rows, max_rows))
+    rest = f"<p>and {len(rows) - max_rows} more</p>" if len(rows) > max_rows else ""
     return f"<table><tr>{head}</tr>{body}</table>{rest}"
 
 

@@ -40,7 +40,7 @@ class XywhBoundingBox:
 
 @dataclass(slots=True)
 class CXcywhBoundingBox:
-    """A box by its centre and its size."""
+    """A box by its center and its size."""
 
     center_x: float
     center_y: float
@@ -58,7 +58,7 @@ def xyxytoxywh(xyxy: LtrbBoundingBox) -> XywhBoundingBox:
 
 
 def xyxytocxcywh(xyxy: LtrbBoundingBox) -> CXcywhBoundingBox:
-    """The same box by its centre and its size."""
+    """The same box by its center and its size."""
     left, top, right, bottom = xyxy
     return CXcywhBoundingBox((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
 

@@ -30,7 +30,7 @@ def imagenet(
     mean: tuple[float, float, float] = IMAGENET_MEAN,
     std: tuple[float, float, float] = IMAGENET_STD,
 ) -> ImageInput:
-    """The centre of a photo, as classifiers of ImageNet are measured on it.
+    """The center of a photo, as classifiers of ImageNet are measured on it.
 
     Args:
         size: Height and width of the input.
@@ -51,7 +51,7 @@ def imagenet(
 
 
 def yolo(height: int, width: int) -> ImageInput:
-    """A photo fitted into a grey canvas, divided by 255."""
+    """A photo fitted into a gray canvas, divided by 255."""
     return ImageInput(
         size=(height, width),
         resize="letterbox",

@@ -14,14 +14,14 @@ pub struct Detections {
 
 impl Detections {
     /// Add a candidate, unless its box is not finite; returns whether it was added.
-    pub fn push(&mut self, placed: Xyxy, score: f32, class: usize) -> bool {
-        let sound = is_finite(&placed);
-        if sound {
-            self.boxes.push(placed);
+    pub fn push(&mut self, xyxy: Xyxy, score: f32, class: usize) -> bool {
+        let finite = is_finite(&xyxy);
+        if finite {
+            self.boxes.push(xyxy);
             self.scores.push(score);
             self.classes.push(class as i64);
         }
-        sound
+        finite
     }
 
     /// What suppression leaves, and the place of each among the candidates.

@@ -100,7 +100,7 @@ fn max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// The boxes kept so far of one class, one column per coordinate so that comparing vectorises.
+/// The boxes kept so far of one class, one column per coordinate so that comparing vectorizes.
 #[derive(Default)]
 struct Survivors {
     left: Vec<f32>,

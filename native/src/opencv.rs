@@ -1,9 +1,9 @@
 //! `OpenCV`'s 8-bit resize: `INTER_LINEAR` in fixed point, `INTER_AREA` in whole blocks or float.
 
-use crate::dispatch::multiversion;
+use crate::cpu::multiversion;
 use crate::image::{Image, Target};
+use crate::resample_weights::{self, Pair, Pairs, Runs};
 use crate::simd;
-use crate::taps::{self, Pair, Pairs, Runs};
 
 /// `INTER_LINEAR`, or with `area` what `INTER_AREA` does when it enlarges.
 pub fn linear<const C: usize>(
@@ -12,14 +12,14 @@ pub fn linear<const C: usize>(
     area: bool,
     sink: &mut impl FnMut(&[u8]),
 ) {
-    let columns = taps::linear(
+    let columns = resample_weights::linear(
         image.width,
         target.width,
         target.columns.clone(),
         area,
         true,
     );
-    let rows = taps::linear(
+    let rows = resample_weights::linear(
         image.height,
         target.height,
         target.rows.clone(),
@@ -76,26 +76,31 @@ multiversion! {
 pub fn area_blocks<const C: usize>(
     image: &Image,
     target: &Target,
-    (tall, wide): (usize, usize),
+    (block_height, block_width): (usize, usize),
     sink: &mut impl FnMut(&[u8]),
 ) {
-    let used = target.columns.start * wide * C..target.columns.end * wide * C;
+    let used = target.columns.start * block_width * C..target.columns.end * block_width * C;
     let mut sums = vec![0_u32; used.len()];
     let mut out = vec![0; target.columns.len() * C];
     for y in target.rows.clone() {
-        let row = |k: usize| &image.row(y * tall + k, C)[used.clone()];
-        let halve = C == 3 && (tall, wide) == (2, 2);
+        let row = |k: usize| &image.row(y * block_height + k, C)[used.clone()];
+        let halve = C == 3 && (block_height, block_width) == (2, 2);
         let done = if halve {
             simd::halve_rows(row(0), row(1), &mut out)
         } else {
             0
         };
-        let rest = done * wide * C;
+        let rest = done * block_width * C;
         sums[rest..].fill(0);
-        for k in 0..tall {
+        for k in 0..block_height {
             add_row(&row(k)[rest..], &mut sums[rest..]);
         }
-        block_means::<C>(&sums[rest..], tall, wide, &mut out[done * C..]);
+        block_means::<C>(
+            &sums[rest..],
+            block_height,
+            block_width,
+            &mut out[done * C..],
+        );
         sink(&out);
     }
 }
@@ -110,9 +115,9 @@ multiversion! {
 
 multiversion! {
     /// `OpenCV` rounds halves up in 2x2 blocks and to even in all others.
-    fn block_means<const C: usize>(sums: &[u32], tall: usize, wide: usize, out: &mut [u8]) {
-        let scale = (1.0 / (tall * wide) as f64) as f32;
-        for (block, pixel) in sums.chunks_exact(wide * C).zip(out.chunks_exact_mut(C)) {
+    fn block_means<const C: usize>(sums: &[u32], block_height: usize, block_width: usize, out: &mut [u8]) {
+        let scale = (1.0 / (block_height * block_width) as f64) as f32;
+        for (block, pixel) in sums.chunks_exact(block_width * C).zip(out.chunks_exact_mut(C)) {
             let mut total = [0_u32; C];
             for sample in block.chunks_exact(C) {
                 for c in 0..C {
@@ -120,7 +125,7 @@ multiversion! {
                 }
             }
             for c in 0..C {
-                pixel[c] = if (tall, wide) == (2, 2) {
+                pixel[c] = if (block_height, block_width) == (2, 2) {
                     ((total[c] + 2) >> 2) as u8
                 } else {
                     (total[c] as f32 * scale).round_ties_even() as u8
@@ -132,12 +137,12 @@ multiversion! {
 
 /// `INTER_AREA` when it shrinks: every pixel counts by the part of it that a cell covers.
 pub fn area_cells<const C: usize>(image: &Image, target: &Target, sink: &mut impl FnMut(&[u8])) {
-    let columns = taps::area(image.width, target.width, target.columns.clone());
-    let rows = taps::area(image.height, target.height, target.rows.clone());
+    let columns = resample_weights::area(image.width, target.width, target.columns.clone());
+    let rows = resample_weights::area(image.height, target.height, target.rows.clone());
     let mut out = vec![0; columns.len() * C];
     let mut sums = vec![0.0_f32; out.len()];
     let mut reduced = vec![0.0_f32; out.len()];
-    let mut cached = usize::MAX; // neighbouring cells share the row between them
+    let mut cached = usize::MAX; // neighboring cells share the row between them
     for y in 0..rows.len() {
         let (first, weights) = rows.get(y);
         sums.fill(0.0);

@@ -1,9 +1,9 @@
 //! Pillow's 8-bit antialiased resampling: two passes in 22-bit fixed point, 8 bits in between.
 
-use crate::dispatch::multiversion;
+use crate::cpu::multiversion;
 use crate::image::{Image, Target};
+use crate::resample_weights::{self, PILLOW_BITS, PILLOW_HALF, Quads, Runs};
 use crate::simd;
-use crate::taps::{self, PILLOW_BITS, PILLOW_HALF, Quads, Runs};
 
 /// Resample along x into 8 bits, then along y: the order of every Pillow before 13.
 ///
@@ -16,14 +16,14 @@ pub fn antialiased<const C: usize>(
     support: f64,
     sink: &mut impl FnMut(&[u8]),
 ) {
-    let columns = taps::pillow(
+    let columns = resample_weights::pillow(
         image.width,
         target.width,
         target.columns.clone(),
         filter,
         support,
     );
-    let rows = taps::pillow(
+    let rows = resample_weights::pillow(
         image.height,
         target.height,
         target.rows.clone(),
@@ -61,7 +61,7 @@ fn narrow_rows<const C: usize>(image: &Image, first: usize, columns: &Runs<i32>,
     for outs in out.chunks_mut(ROWS * stride) {
         let rows = outs.len() / stride;
         let done = match rows {
-            ROWS if C == 3 => together::<ROWS>(image, y, &quads, outs),
+            ROWS if C == 3 => narrow_row_group::<ROWS>(image, y, &quads, outs),
             _ => 0, // the last few
         };
         for (y, out) in (y..).zip(outs.chunks_exact_mut(stride)) {
@@ -72,7 +72,12 @@ fn narrow_rows<const C: usize>(image: &Image, first: usize, columns: &Runs<i32>,
 }
 
 /// The horizontal pass of `R` rows at once; gives the number of pixels of each that are done.
-fn together<const R: usize>(image: &Image, y: usize, quads: &Quads, outs: &mut [u8]) -> usize {
+fn narrow_row_group<const R: usize>(
+    image: &Image,
+    y: usize,
+    quads: &Quads,
+    outs: &mut [u8],
+) -> usize {
     let stride = image.width * 3;
     let sources = std::array::from_fn(|r| &image.data[(y + r) * stride..]);
     let mut outs = outs.chunks_exact_mut(quads.len() * 3);

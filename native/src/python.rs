@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 /// The instructions that the kernels use on this machine: `avx2`, or `baseline`.
 #[pyfunction]
 fn instructions() -> &'static str {
-    if crate::dispatch::has_avx2() {
+    if crate::cpu::has_avx2() {
         "avx2"
     } else {
         "baseline"

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, product};
 use crate::image::{Image, Target};
-use crate::{opencv, pillow, taps};
+use crate::{opencv, pillow, resample_weights};
 
 /// How to make up pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +45,17 @@ pub fn resize<const C: usize>(
         target.rows.clone().for_each(|_| sink(&[]));
         return Ok(());
     }
-    let vertical = taps::opencv_scale(image.height, target.height);
-    let horizontal = taps::opencv_scale(image.width, target.width);
+    let vertical = resample_weights::opencv_scale(image.height, target.height);
+    let horizontal = resample_weights::opencv_scale(image.width, target.width);
     let blocks = whole_blocks(vertical, horizontal);
     let same = (image.height, image.width) == (target.height, target.width);
     match (interpolation, blocks) {
         _ if same => copy::<C>(image, target, &mut sink),
         (Interpolation::PillowBilinear, _) => {
-            pillow::antialiased::<C>(image, target, taps::triangle, 1.0, &mut sink);
+            pillow::antialiased::<C>(image, target, resample_weights::triangle, 1.0, &mut sink);
         }
         (Interpolation::PillowBicubic, _) => {
-            pillow::antialiased::<C>(image, target, taps::cubic, 2.0, &mut sink);
+            pillow::antialiased::<C>(image, target, resample_weights::cubic, 2.0, &mut sink);
         }
         (Interpolation::OpencvLinear, Some((2, 2))) | (Interpolation::OpencvArea, Some(_)) => {
             opencv::area_blocks::<C>(image, target, blocks.unwrap_or((1, 1)), &mut sink);
@@ -80,8 +80,8 @@ fn whole_blocks(vertical: f64, horizontal: f64) -> Option<(usize, usize)> {
         let rounded = scale.round_ties_even();
         (rounded >= 1.0 && (scale - rounded).abs() < f64::EPSILON).then_some(rounded as usize)
     };
-    let (tall, wide) = (whole(vertical)?, whole(horizontal)?);
-    (product([tall, wide])? <= LARGEST_BLOCK).then_some((tall, wide))
+    let (block_height, block_width) = (whole(vertical)?, whole(horizontal)?);
+    (product([block_height, block_width])? <= LARGEST_BLOCK).then_some((block_height, block_width))
 }
 
 fn copy<const C: usize>(image: &Image, target: &Target, sink: &mut impl FnMut(&[u8])) {

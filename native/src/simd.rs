@@ -1,16 +1,16 @@
-//! The loops that no compiler vectorises: those that pair up neighbouring RGB pixels.
+//! The loops that no compiler vectorizes: those that pair up neighboring RGB pixels.
 //!
 //! Each returns how many output pixels it could do. It stops before the last few, where its wide
 //! loads and stores would reach over the end, and does none where the CPU lacks AVX2.
 
-use crate::taps::{Pairs, Quads};
+use crate::resample_weights::{Pairs, Quads};
 
 macro_rules! on_avx2 {
     ($(#[$meta:meta])* fn $name:ident $(<const $c:ident: usize>)? ($($arg:ident: $ty:ty),* $(,)?)) => {
         $(#[$meta])*
         pub fn $name $(<const $c: usize>)? ($($arg: $ty),*) -> usize {
             #[cfg(target_arch = "x86_64")]
-            if crate::dispatch::has_avx2() {
+            if crate::cpu::has_avx2() {
                 // SAFETY: the CPU has AVX2, as was just detected, and nothing else is asked of the
                 // caller.
                 return unsafe { avx2::$name $(::<$c>)? ($($arg),*) };
@@ -52,7 +52,7 @@ mod avx2 {
         _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
     };
 
-    use crate::taps::{PILLOW_BITS, PILLOW_HALF, Pairs, QUAD_LOW_BITS, Quads};
+    use crate::resample_weights::{PILLOW_BITS, PILLOW_HALF, Pairs, QUAD_LOW_BITS, Quads};
 
     #[target_feature(enable = "avx2")]
     pub fn linear_row(source: &[u8], columns: &Pairs, out: &mut [i16]) -> usize {
@@ -254,7 +254,7 @@ mod avx2 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::taps::{self, Pair};
+    use crate::resample_weights::{self, Pair};
     use proptest::prelude::*;
 
     proptest! {
@@ -284,7 +284,7 @@ mod tests {
             (from, to) in (1usize..60, 1usize..60),
             seed in any::<u8>(),
         ) {
-            let columns = taps::pillow(from, to, 0..to, taps::cubic, 2.0);
+            let columns = resample_weights::pillow(from, to, 0..to, resample_weights::cubic, 2.0);
             let quads = Quads::new(&columns);
             let rows: [Vec<u8>; 4] = [0, 7, 40, 99].map(|k| {
                 (0..from * 3 + 20).map(|i| (i * i * 31 + k) as u8 ^ seed).collect()
@@ -299,8 +299,8 @@ mod tests {
                     let sum: i64 = weights.iter().enumerate().map(|(k, &weight)| {
                         i64::from(row[(first + k) * 3 + i % 3]) * i64::from(weight)
                     }).sum();
-                    let half = 1_i64 << (taps::PILLOW_BITS - 1);
-                    let expected = ((sum + half) >> taps::PILLOW_BITS).clamp(0, 255);
+                    let half = 1_i64 << (resample_weights::PILLOW_BITS - 1);
+                    let expected = ((sum + half) >> resample_weights::PILLOW_BITS).clamp(0, 255);
                     prop_assert_eq!(i64::from(got), expected);
                 }
             }

@@ -3,14 +3,14 @@
 //! Scores are compared before they are computed: a linear scan for logits above the threshold's
 //! logit finds the candidates, and only these are decoded.
 
-use crate::batch;
 use crate::boxes::Xyxy;
+use crate::candidates::{Activation, Scores, find, scan_bound};
 use crate::detections::Detections;
 use crate::error::{Error, product};
 use crate::nms;
-use crate::scan::{Activation, Scores, find, scan_bound};
+use crate::parallel;
 
-/// Scale of the centre and of the logarithm of the size in box deltas: variances 10 and 5.
+/// Scale of the center and of the logarithm of the size in box deltas: variances 10 and 5.
 const CENTER_SCALE: f32 = 0.1;
 const SIZE_SCALE: f32 = 0.2;
 
@@ -28,7 +28,7 @@ pub struct Map<'a> {
     pub cells: usize,
 }
 
-/// Where the centre x, centre y, width and height are among the box deltas.
+/// Where the center x, center y, width and height are among the box deltas.
 #[derive(Debug, Clone, Copy)]
 pub struct Order(pub [usize; 4]);
 
@@ -45,13 +45,13 @@ pub struct Options {
     pub classes: usize,
     pub order: Order,
     /// The least score of a detection.
-    pub least_score: f32,
+    pub score_threshold: f32,
     pub nms: nms::Options,
 }
 
 /// Detections of every image of the batch.
 ///
-/// `anchors` are centre x, centre y, width and height, ordered by map, cell and anchor in the cell.
+/// `anchors` are center x, center y, width and height, ordered by map, cell and anchor in the cell.
 pub fn decode(
     maps: &[Map],
     images: usize,
@@ -60,7 +60,7 @@ pub fn decode(
 ) -> Result<Vec<Detections>, Error> {
     check(maps, images, anchors.len(), options.classes)?;
     let work = maps.iter().map(|map| map.classes.len()).sum();
-    let decoded = batch::map(images, work, |i| decode_image(maps, i, anchors, options));
+    let decoded = parallel::map(images, work, |i| decode_image(maps, i, anchors, options));
     decoded.into_iter().collect()
 }
 
@@ -95,7 +95,7 @@ fn decode_image(
 ) -> Result<Detections, Error> {
     let mut found = Detections::default();
     let mut rest = anchors;
-    let bound = scan_bound(options.activation, options.least_score);
+    let bound = scan_bound(options.activation, options.score_threshold);
     let mut hits = Vec::new();
     for map in maps {
         let (own, others) = rest.split_at(map.anchors * map.cells);
@@ -110,7 +110,7 @@ fn decode_image(
             for &hit in &hits {
                 let (class, cell) = (hit / map.cells, hit % map.cells);
                 let score = scores.get(class + 1, cell);
-                if !(score >= options.least_score && score.is_finite()) {
+                if !(score >= options.score_threshold && score.is_finite()) {
                     continue;
                 }
                 let anchor = &own[cell * map.anchors + anchor];
@@ -146,12 +146,12 @@ mod tests {
     use crate::boxes::is_finite;
     use proptest::prelude::*;
 
-    fn options(activation: Activation, classes: usize, least_score: f32) -> Options {
+    fn options(activation: Activation, classes: usize, score_threshold: f32) -> Options {
         Options {
             activation,
             classes,
             order: Order::YXHW,
-            least_score,
+            score_threshold,
             nms: nms::Options::unlimited(1.0),
         }
     }
@@ -178,8 +178,8 @@ mod tests {
             let boxes = vec![0.0; anchors * 4 * cells];
             let map = Map { classes: &logits, boxes: &boxes, anchors, cells };
             for activation in [Activation::Sigmoid, Activation::Softmax, Activation::None] {
-                let wanted = (0..anchors * cells).flat_map(|i| (1..classes).map(move |c| (i, c)));
-                let wanted = wanted.filter(|&(i, c)| {
+                let expected = (0..anchors * cells).flat_map(|i| (1..classes).map(move |c| (i, c)));
+                let expected = expected.filter(|&(i, c)| {
                     let (anchor, cell) = (i / cells, i % cells);
                     let column: Vec<f32> =
                         (0..classes).map(|c| logits[(anchor * classes + c) * cells + cell]).collect();
@@ -187,7 +187,7 @@ mod tests {
                 });
                 let options = options(activation, classes, threshold);
                 let got = decode(&[map], 1, &[[0.5; 4]; 14], &options).unwrap();
-                prop_assert!(got[0].scores.len().abs_diff(wanted.count()) <= 1);
+                prop_assert!(got[0].scores.len().abs_diff(expected.count()) <= 1);
             }
         }
 

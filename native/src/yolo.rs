@@ -4,13 +4,13 @@
 //! confidence of every keypoint. Objectness is compared before anything is computed: a linear scan
 //! finds the cells that may hold an object, and only these are decoded.
 
-use crate::batch;
 use crate::boxes::Xyxy;
+use crate::candidates::{above, prefilter_logit, prefilter_score, sigmoid};
 use crate::detections::Detections;
 use crate::error::Error;
-use crate::levels::{Level, Planes};
+use crate::feature_maps::{FeatureMap, ImagePlanes};
 use crate::nms;
-use crate::scan::{above, loose, loose_logit, sigmoid};
+use crate::parallel;
 
 /// Channels of an anchor before its classes, and of a keypoint.
 const BOX_CHANNELS: usize = 5;
@@ -25,7 +25,7 @@ pub struct Options {
     /// Whether the maps hold logits.
     pub sigmoid: bool,
     /// The least score of a detection; more than 0.
-    pub least_score: f32,
+    pub score_threshold: f32,
     pub nms: nms::Options,
 }
 
@@ -45,9 +45,9 @@ impl Options {
     /// The least value that may be activated to `probability`.
     fn bound(&self, probability: f64) -> f32 {
         if self.sigmoid {
-            loose_logit(probability)
+            prefilter_logit(probability)
         } else {
-            loose(probability) as f32
+            prefilter_score(probability) as f32
         }
     }
 }
@@ -56,7 +56,11 @@ impl Options {
 pub type Found = (Detections, Vec<f32>);
 
 /// Detections of every image of the batch, in pixels of the network's input.
-pub fn decode(levels: &[Level], images: usize, options: &Options) -> Result<Vec<Found>, Error> {
+pub fn decode(
+    levels: &[FeatureMap],
+    images: usize,
+    options: &Options,
+) -> Result<Vec<Found>, Error> {
     if options.classes == 0 {
         return Err(Error::value("there must be a class", 0));
     }
@@ -64,10 +68,12 @@ pub fn decode(levels: &[Level], images: usize, options: &Options) -> Result<Vec<
         level.check(images, options.channels())?;
     }
     // of most cells nothing is looked at but the objectness
-    let scanned = |level: &Level| images * level.cells * level.anchors.len();
+    let scanned = |level: &FeatureMap| images * level.cells * level.anchors.len();
     let work = levels.iter().map(scanned).sum();
-    let decoded = batch::map(images, work, |image| {
-        let planes = levels.iter().map(|level| Planes::new(level, image, images));
+    let decoded = parallel::map(images, work, |image| {
+        let planes = levels
+            .iter()
+            .map(|level| ImagePlanes::new(level, image, images));
         decode_image(&planes.collect::<Vec<_>>(), options)
     });
     decoded.into_iter().collect()
@@ -85,7 +91,7 @@ struct Object {
 /// Where a candidate was found: its level, its anchor's first channel, its cell.
 type Place = (usize, usize, usize);
 
-fn decode_image(levels: &[Planes], options: &Options) -> Result<Found, Error> {
+fn decode_image(levels: &[ImagePlanes], options: &Options) -> Result<Found, Error> {
     let mut found = Detections::default();
     let mut places: Vec<Place> = Vec::new();
     let (mut hits, mut objects) = (Vec::new(), Vec::new());
@@ -99,7 +105,7 @@ fn decode_image(levels: &[Planes], options: &Options) -> Result<Found, Error> {
                     let value = row[object.cell];
                     if value >= object.bound {
                         let score = options.activate(value) * object.objectness;
-                        let passes = score >= options.least_score && score.is_finite();
+                        let passes = score >= options.score_threshold && score.is_finite();
                         if passes && found.push(object.placed, score, class) {
                             places.push((index, base, object.cell));
                         }
@@ -118,33 +124,33 @@ fn decode_image(levels: &[Planes], options: &Options) -> Result<Found, Error> {
 
 /// The cells whose objectness passes, with their boxes.
 fn find(
-    planes: &Planes,
+    planes: &ImagePlanes,
     base: usize,
     size: [f32; 2],
     options: &Options,
     hits: &mut Vec<usize>,
     objects: &mut Vec<Object>,
 ) {
-    let least = f64::from(options.least_score);
+    let threshold = f64::from(options.score_threshold);
     let row = planes.channel(base + OBJECTNESS);
-    above(row, options.bound(least), hits);
+    above(row, options.bound(threshold), hits);
     let corners = [0, 1, 2, 3].map(|i| planes.channel(base + i));
     objects.clear();
     objects.extend(hits.iter().filter_map(|&cell| {
         let objectness = options.activate(row[cell]);
-        (objectness >= options.least_score).then(|| {
+        (objectness >= options.score_threshold).then(|| {
             let values = corners.map(|channel| options.activate(channel[cell]));
             Object {
                 cell,
                 placed: place(planes, cell, values, size),
                 objectness,
-                bound: options.bound(least / f64::from(objectness)),
+                bound: options.bound(threshold / f64::from(objectness)),
             }
         })
     }));
 }
 
-fn place(planes: &Planes, cell: usize, values: [f32; 4], anchor: [f32; 2]) -> Xyxy {
+fn place(planes: &ImagePlanes, cell: usize, values: [f32; 4], anchor: [f32; 2]) -> Xyxy {
     let [x, y, width, height] = values;
     let (x, y) = planes.point(cell, x, y);
     let half = |root: f32, side: f32| {
@@ -155,8 +161,8 @@ fn place(planes: &Planes, cell: usize, values: [f32; 4], anchor: [f32; 2]) -> Xy
     [x - across, y - down, x + across, y + down]
 }
 
-/// X, y and confidence of every keypoint; unlike a box's centre, the first two have no sigmoid.
-fn keypoints(levels: &[Planes], (level, base, cell): Place, options: &Options) -> Vec<f32> {
+/// X, y and confidence of every keypoint; unlike a box's center, the first two have no sigmoid.
+fn keypoints(levels: &[ImagePlanes], (level, base, cell): Place, options: &Options) -> Vec<f32> {
     let planes = &levels[level];
     let first = base + BOX_CHANNELS + options.classes;
     (0..options.keypoints)
@@ -176,18 +182,18 @@ mod tests {
 
     const ANCHORS: [[f32; 2]; 2] = [[1.5, 2.0], [3.0, 0.5]];
 
-    fn options(classes: usize, keypoints: usize, sigmoid: bool, least_score: f32) -> Options {
+    fn options(classes: usize, keypoints: usize, sigmoid: bool, score_threshold: f32) -> Options {
         Options {
             classes,
             keypoints,
             sigmoid,
-            least_score,
+            score_threshold,
             nms: nms::Options::unlimited(1.0),
         }
     }
 
-    fn level<'a>(first: &'a [f32], second: &'a [f32]) -> Level<'a> {
-        Level {
+    fn level<'a>(first: &'a [f32], second: &'a [f32]) -> FeatureMap<'a> {
+        FeatureMap {
             first,
             second,
             width: 3,
@@ -205,13 +211,13 @@ mod tests {
             sigmoid: bool,
         ) {
             let activate = |x: f32| if sigmoid { 1.0 / (1.0 + (-x).exp()) } else { x };
-            let wanted = (0..2).flat_map(|a| (0..3).flat_map(move |c| (0..6).map(move |i| (a, c, i))));
-            let wanted = wanted.filter(|&(anchor, class, cell)| {
+            let expected = (0..2).flat_map(|a| (0..3).flat_map(move |c| (0..6).map(move |i| (a, c, i))));
+            let expected = expected.filter(|&(anchor, class, cell)| {
                 let value = |k: usize| activate(values[(anchor * 8 + k) * 6 + cell]);
                 value(4) >= threshold && value(4) * value(5 + class) >= threshold
             });
             let found = decode(&[level(&values, &[])], 1, &options(3, 0, sigmoid, threshold)).unwrap();
-            prop_assert!(found[0].0.scores.len().abs_diff(wanted.count()) <= 1);
+            prop_assert!(found[0].0.scores.len().abs_diff(expected.count()) <= 1);
         }
 
         #[test]

@@ -1,4 +1,4 @@
-"""Accuracy with real weights on labelled photos, beside an independent implementation's."""
+"""Accuracy with real weights on labeled photos, beside an independent implementation's."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_map(
 
 def assert_stated(name: str, weights: str, metric: str, value: float) -> None:
     """The catalog states a figure of its own sets of weights."""
-    artifact = get_model(name).catalogue().get(weights)
+    artifact = get_model(name).catalog().get(weights)
     if artifact is not None:
         figures = {accuracy.metric: accuracy.value for accuracy in artifact.accuracy}
         assert figures[metric] == pytest.approx(value, abs=0.0001)

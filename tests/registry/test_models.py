@@ -1,4 +1,4 @@
-"""What every model of the catalogue must have; a new model is tested by being there."""
+"""What every model of the catalog must have; a new model is tested by being there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BRING_YOUR_OWN = {"YOLOv5n"}  # no package and no published place has its weight
 NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy of it
 
 
-def test_the_catalogue_and_the_package_have_the_same_names() -> None:
+def test_the_catalog_and_the_package_have_the_same_names() -> None:
     assert sorted(vision_names) == MODELS
     assert list(zoo()) == MODELS
 
@@ -40,7 +40,7 @@ def test_metadata_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_catalogue_says_what_the_class_says(name: str) -> None:
+def test_the_catalog_says_what_the_class_says(name: str) -> None:
     entry, model = zoo()[name], get_model(name)
     assert entry.task is model.task_type
     assert (entry.class_name, entry.name) == (name, model.name)
@@ -51,7 +51,7 @@ def test_the_catalogue_says_what_the_class_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_set_states_its_licence_and_its_accuracy(name: str) -> None:
+def test_every_set_states_its_license_and_its_accuracy(name: str) -> None:
     for artifact in zoo()[name].sets.values():
         assert artifact.license.origin, artifact.weights
         assert bool(artifact.accuracy) != ((name, artifact.weights) in NEVER_MEASURED)

@@ -79,7 +79,7 @@ def test_a_warm_prediction_loads_only_what_runs_it(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_fetched_set_of_the_catalogue_needs_no_descriptor(
+def test_a_fetched_set_of_the_catalog_needs_no_descriptor(
     precision: Precision, monkeypatch: pytest.MonkeyPatch, photos: list[Path]
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")

@@ -124,7 +124,7 @@ def test_what_was_never_published() -> None:
 
 
 def test_the_newest_compilers_program_is_the_default() -> None:
-    file = SSDMobileNet.catalogue()["published"].enf["0.10.1_8b00177dc"]["2pe"]
+    file = SSDMobileNet.catalog()["published"].enf["0.10.1_8b00177dc"]["2pe"]
     plant(file, b"a program of the NPU")
     assert SSDMobileNet().fetch_enf() == b"a program of the NPU"
 

@@ -69,7 +69,7 @@ def model() -> EfficientNetLite0:
 
 
 def enf_file(version: str = IR_VERSION, size: str = "2pe") -> File:
-    return SSDMobileNet.catalogue()["published"].enf[version][size]
+    return SSDMobileNet.catalog()["published"].enf[version][size]
 
 
 @pytest.mark.parametrize("revision", ["8b00177dc", "8b00177"])
@@ -186,7 +186,7 @@ def test_a_published_program_out_of_reach_is_compiled(
     fake: FakeCompiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
-    origin = EfficientNetB0.catalogue()["published"].files[0]
+    origin = EfficientNetB0.catalog()["published"].files[0]
     plant(origin, EfficientNetLite0(weights="random").origin)
     assert EfficientNetB0().fetch_enf().startswith(b"ENF warboy-2pe")
     assert "Compiling it instead" in caplog.text
@@ -243,7 +243,7 @@ def test_the_vendor_runtime_alone_is_given_the_newest_published_program() -> Non
 def test_published_ranges_serve_where_the_zoo_has_none(
     calibration: calibrated.Calibration,
 ) -> None:
-    published: Any = EfficientNetB0.catalogue()["published"]
+    published: Any = EfficientNetB0.catalog()["published"]
     plant(published.files[0], EfficientNetLite0(weights="random").origin)
     plant(published.tensor_ranges, yaml.dump(calibration.ranges).encode())
     program = EfficientNetB0(weights="published").model_source(precision="int8")

@@ -10,7 +10,7 @@ from tests.planted import plant
 
 
 def test_the_dfg_of_0_8() -> None:
-    (sizes,) = SSDMobileNet.catalogue()["published"].dfg.values()
+    (sizes,) = SSDMobileNet.catalog()["published"].dfg.values()
     plant(sizes["2pe"], b"a DFG")
     assert SSDMobileNet().dfg == b"a DFG"
 
@@ -24,7 +24,7 @@ def test_models_without_a_dfg_say_which_have_one() -> None:
 
 @pytest.mark.parametrize("truncated", [False, True])
 def test_the_int8_graphs_of_0_8(truncated: bool) -> None:
-    (files,) = SSDMobileNet.catalogue()["published"].int8.values()
+    (files,) = SSDMobileNet.catalog()["published"].int8.values()
     plant(files["truncated" if truncated else "whole"], b"a graph")
     assert SSDMobileNet().published_int8(truncated=truncated) == b"a graph"
 

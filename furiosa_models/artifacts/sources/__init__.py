@@ -21,12 +21,12 @@ from pathlib import Path
 
 from ...settings import is_offline
 from . import http
-from .base import Sink, SourceError, reason, redact, without_password
-from .deadline import Gate, within
+from .base import Sink, SourceError, describe_error, redact, without_password
 from .http import Origin, copy_http
 from .local import copy_local
 from .packages import Npm, PyPI
 from .remote import copy_github, copy_remote
+from .timeout import ClosableSink, run_with_timeout
 
 __all__ = [
     "Origin",
@@ -51,13 +51,13 @@ class Sources:
 
     def __init__(self, workspace: Path, origin: Origin | None = None) -> None:
         self._origin = origin
-        self._continued: dict[str, _Copy] = {
+        self._resumable: dict[str, _Copy] = {
             "github": copy_github,
             "http": self._copy_http,
             "https": self._copy_http,
         }
         self._streamed: dict[str, _Copy] = {
-            **self._continued,
+            **self._resumable,
             "gs": copy_remote,
             "hf": copy_remote,
             "s3": copy_remote,
@@ -78,52 +78,52 @@ class Sources:
             Exception: What `sink` raises.
         """
         scheme = uri.partition(":")[0].lower()
-        if scheme not in self._continued and sink.position:
+        if scheme not in self._resumable and sink.position:
             sink.rewind()
-        gate = Gate(sink)
+        guarded = ClosableSink(sink)
         try:
-            self._copy(scheme, uri, gate)
+            self._copy(scheme, uri, guarded)
         except SourceError:
-            if gate.failure is None:
+            if guarded.failure is None:
                 raise
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:
-            if gate.failure is None:
-                raise SourceError(reason(error, uri)) from error
+            if guarded.failure is None:
+                raise SourceError(describe_error(error, uri)) from error
         finally:
-            gate.shut()
-        if gate.failure is not None:
-            raise gate.failure
+            guarded.close()
+        if guarded.failure is not None:
+            raise guarded.failure
 
-    def _copy(self, scheme: str, uri: str, gate: Gate) -> None:
+    def _copy(self, scheme: str, uri: str, guarded: ClosableSink) -> None:
         streamed, package = self._streamed.get(scheme), self._packages.get(scheme)
         if (streamed or package) and is_offline():
             msg = "not asked: FURIOSA_MODELS_OFFLINE is set"
             raise SourceError(msg)
         if streamed is not None:
-            within(http.TOTAL_TIMEOUT_S, lambda: _run(streamed, uri, gate))
+            run_with_timeout(http.TOTAL_TIMEOUT_S, lambda: _run(streamed, uri, guarded))
         elif package is not None:  # its client is a process, which has a deadline of its own
-            package(uri, gate)
+            package(uri, guarded)
         elif "://" in uri and scheme != "file":
             msg = f"nothing reads {scheme}://"
             raise SourceError(msg)
         else:
-            copy_local(uri, gate)
+            copy_local(uri, guarded)
 
     def _copy_http(self, uri: str, sink: Sink) -> None:
         origin = self._origin
         if origin is not None and not origin.allows(Origin.of(uri)):
             origin = None
-        copy_http(uri, sink, within=origin)
+        copy_http(uri, sink, allowed_origin=origin)
 
 
-def _run(reader: _Copy, uri: str, gate: Gate) -> None:
+def _run(reader: _Copy, uri: str, guarded: ClosableSink) -> None:
     """Run a reader in a thread, where no signal of the user's arrives: what looks so is its own."""
     try:
-        reader(uri, gate)
+        reader(uri, guarded)
     except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:
-        raise SourceError(reason(error, uri)) from error
+        raise SourceError(describe_error(error, uri)) from error
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from pathlib import Path
 from ...errors import FuriosaModelsError
 from .base import CHUNK, Sink, SourceError
 
-__all__ = ["copy_tar_member", "copy_zip_member", "damage_as"]
+__all__ = ["copy_tar_member", "copy_zip_member", "raise_damaged_as"]
 
 
 @contextmanager
-def damage_as(error: type[Exception], name: str) -> Iterator[None]:
+def raise_damaged_as(error: type[Exception], name: str) -> Iterator[None]:
     """Turn whatever the standard library raises on a damaged archive into one error.
 
     Its readers were not written for hostile bytes: besides their own errors they let through
@@ -36,7 +36,7 @@ def copy_zip_member(archive: Path, member: str, sink: Sink) -> None:
     Raises:
         SourceError: There is no such member, or the archive is damaged.
     """
-    with damage_as(SourceError, archive.name), zipfile.ZipFile(archive) as zipped:
+    with raise_damaged_as(SourceError, archive.name), zipfile.ZipFile(archive) as zipped:
         if member not in zipped.namelist():
             msg = f"{archive.name} has no member {member!r}"
             raise SourceError(msg)
@@ -51,7 +51,7 @@ def copy_tar_member(archive: Path, member: str, sink: Sink) -> None:
     Raises:
         SourceError: There is no such member, or the archive is damaged.
     """
-    with damage_as(SourceError, archive.name), tarfile.open(archive, "r:gz") as tar:
+    with raise_damaged_as(SourceError, archive.name), tarfile.open(archive, "r:gz") as tar:
         for info in tar:
             if info.isreg() and info.name.partition("/")[2] == member:
                 _copy_tar_file(tar, info, sink)

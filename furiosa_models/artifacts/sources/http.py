@@ -15,13 +15,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from .base import Sink, SourceError, causes, conceal, reason, redact
-from .deadline import hold
+from .base import Sink, SourceError, cause_chain, describe_error, redact, redact_message
+from .timeout import register_socket
 
 if TYPE_CHECKING:
     from requests import Response, Session
 
-__all__ = ["Origin", "copy_http", "new_session", "number", "open_url", "refuse_encoding"]
+__all__ = ["Origin", "check_encoding", "copy_http", "new_session", "open_url", "parse_number"]
 
 ATTEMPTS = 5
 CONNECT_ATTEMPTS = 2
@@ -37,9 +37,9 @@ BODY_CHUNK = 1 << 16
 """Bytes read at once: the most that are lost where a body breaks off. Compressed ones become a
 thousand times as many in memory."""
 
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
-_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -60,7 +60,9 @@ class Origin(NamedTuple):
         """
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
-        return cls(scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(scheme))
+        return cls(
+            scheme, (parts.hostname or "").rstrip("."), parts.port or _DEFAULT_PORTS.get(scheme)
+        )
 
     def allows(self, other: Origin) -> bool:
         """Whether that is the same place, or the same host by TLS."""
@@ -68,7 +70,7 @@ class Origin(NamedTuple):
         return other == self or (other == secured and self == Origin("http", self.host, 80))
 
 
-class _Passing(Exception):
+class _TransientError(Exception):
     """A failure that may be over in a moment.
 
     Attributes:
@@ -84,7 +86,7 @@ class _Passing(Exception):
         self.attempts = attempts or ATTEMPTS
 
 
-def copy_http(uri: str, sink: Sink, *, within: Origin | None = None) -> None:
+def copy_http(uri: str, sink: Sink, *, allowed_origin: Origin | None = None) -> None:
     """Stream the body of a GET into `sink`, after what is there already.
 
     Connection errors, stalls, cut bodies and answers that may pass (429, 5xx) are retried with
@@ -93,7 +95,7 @@ def copy_http(uri: str, sink: Sink, *, within: Origin | None = None) -> None:
     Args:
         uri: The URL.
         sink: Where the body goes.
-        within: What redirects may not leave.
+        allowed_origin: What redirects may not leave.
 
     Raises:
         SourceError: The server cannot be reached, refuses (404, 403), or fails for too long.
@@ -102,8 +104,8 @@ def copy_http(uri: str, sink: Sink, *, within: Origin | None = None) -> None:
     with new_session() as session:
         for attempt in range(ATTEMPTS):
             try:
-                _attempt(session, uri, sink, within)
-            except _Passing as failure:
+                _attempt(session, uri, sink, allowed_origin)
+            except _TransientError as failure:
                 _wait_or_give_up(failure, attempt, deadline)
             else:
                 return
@@ -116,25 +118,25 @@ def _session_class() -> type[Session]:
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
-    class Plain(HTTPConnection):
+    class TrackedConnection(HTTPConnection):
         def connect(self) -> None:
             super().connect()
-            hold(self.sock)
+            register_socket(self.sock)
 
-    class Secure(HTTPSConnection):
+    class TrackedTLSConnection(HTTPSConnection):
         def connect(self) -> None:
             super().connect()
-            hold(self.sock)
+            register_socket(self.sock)
 
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
+    class TrackedPool(HTTPConnectionPool):
+        ConnectionCls = TrackedConnection
 
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
+    class TrackedTLSPool(HTTPSConnectionPool):
+        ConnectionCls = TrackedTLSConnection
 
-    pools = {"http": PlainPool, "https": SecurePool}
+    pools = {"http": TrackedPool, "https": TrackedTLSPool}
 
-    class Adapter(HTTPAdapter):
+    class TrackedAdapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, **kwargs)
             self.poolmanager.pool_classes_by_scheme = pools
@@ -145,23 +147,23 @@ def _session_class() -> type[Session]:
                 manager.pool_classes_by_scheme = pools
             return manager
 
-    class OurSession(requests.Session):
+    class TrackedSession(requests.Session):
         def __init__(self) -> None:
             super().__init__()
-            self.mount("http://", Adapter())
-            self.mount("https://", Adapter())
+            self.mount("http://", TrackedAdapter())
+            self.mount("https://", TrackedAdapter())
 
         def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002 - the name is theirs
             return None
 
-    return OurSession
+    return TrackedSession
 
 
 def new_session() -> Session:
     """Return a session for `open_url`.
 
-    Its connections end with the time of the work that opened them (see `hold`). It leaves redirects
-    alone: even where `requests` follows none, it reads the body of the first.
+    Its connections end with the time of the work that opened them (see `register_socket`). It
+    leaves redirects alone: even where `requests` follows none, it reads the body of the first.
     """
     return _session_class()()
 
@@ -171,7 +173,7 @@ def open_url(
     url: str,
     headers: Mapping[str, str],
     timeouts: tuple[float, float],
-    within: Origin | None = None,
+    allowed_origin: Origin | None = None,
 ) -> Response:
     """Return the answer to a GET, its body unread, after redirects.
 
@@ -182,7 +184,7 @@ def open_url(
         url: The URL.
         headers: Headers of every request.
         timeouts: Seconds of a connection, and between two pieces of an answer.
-        within: What redirects may not leave.
+        allowed_origin: What redirects may not leave.
 
     Raises:
         SourceError: A redirect leads where it may not, or there are too many.
@@ -194,18 +196,18 @@ def open_url(
         if not response.is_redirect:
             return response
         response.close()
-        url = _target(url, response.headers["Location"].encode("latin-1"), within)
+        url = _redirect_target(url, response.headers["Location"].encode("latin-1"), allowed_origin)
     msg = f"more than {MAX_REDIRECTS} redirects"
     raise SourceError(msg)
 
 
-def number(header: str | None) -> int | None:
+def parse_number(header: str | None) -> int | None:
     """Return the number that a header holds; None where it holds none, or one beyond any size."""
     found = _NUMBER.fullmatch(header or "")
     return int(found[0]) if found else None
 
 
-def refuse_encoding(response: Response) -> None:
+def check_encoding(response: Response) -> None:
     """See to it that a body is compressed once at most, and in a way that unpacks piece by piece.
 
     Raises:
@@ -217,32 +219,32 @@ def refuse_encoding(response: Response) -> None:
         raise SourceError(msg)
 
 
-def _target(url: str, location: bytes, within: Origin | None) -> str:
+def _redirect_target(url: str, location: bytes, allowed_origin: Origin | None) -> str:
     """Where a redirect leads, with the user and password of the URL that is on the same host."""
     try:
         target = urljoin(url, location.decode())
         before, after = Origin.of(url), Origin.of(target)
     except ValueError as error:  # of bytes that are no UTF-8, too
-        shown = conceal(repr(location[:200])[1:], url)
+        shown = redact_message(repr(location[:200])[1:], url)
         msg = f"it redirects to {shown}, which is no URL"
         raise SourceError(msg) from error
-    if after.scheme not in _PORTS or (before.scheme, after.scheme) == ("https", "http"):
+    if after.scheme not in _DEFAULT_PORTS or (before.scheme, after.scheme) == ("https", "http"):
         msg = f"it redirects to {redact(target)}: only http: and https: are followed, and not "
         raise SourceError(msg + "from https: to http:")
-    if within is not None and not within.allows(after):
-        msg = f"it redirects to {redact(target)}, away from {within.scheme}://{within.host}"
+    if allowed_origin is not None and not allowed_origin.allows(after):
+        msg = f"it redirects to {redact(target)}, away from {allowed_origin.scheme}://{allowed_origin.host}"
         raise SourceError(msg)
-    return _with_user(urlsplit(url), urlsplit(target)) if after == before else target
+    return _with_credentials(urlsplit(url), urlsplit(target)) if after == before else target
 
 
-def _with_user(before: SplitResult, after: SplitResult) -> str:
+def _with_credentials(before: SplitResult, after: SplitResult) -> str:
     user = before.netloc.rpartition("@")[0]
     if not user or "@" in after.netloc:
         return after.geturl()
     return after._replace(netloc=f"{user}@{after.netloc}").geturl()
 
 
-def _attempt(session: Session, uri: str, sink: Sink, within: Origin | None) -> None:
+def _attempt(session: Session, uri: str, sink: Sink, allowed_origin: Origin | None) -> None:
     import requests
 
     headers = {"Accept-Encoding": "identity"}
@@ -250,46 +252,46 @@ def _attempt(session: Session, uri: str, sink: Sink, within: Origin | None) -> N
         headers["Range"] = f"bytes={sink.position}-"
     timeouts = (CONNECT_TIMEOUT_S, STALL_TIMEOUT_S)
     try:
-        with open_url(session, uri, headers, timeouts, within) as response:
+        with open_url(session, uri, headers, timeouts, allowed_origin) as response:
             _check_status(response, sink, uri)
-            refuse_encoding(response)
-            announced = _place(response, sink)
-            _stream(response, sink, announced)
+            check_encoding(response)
+            announced_size = _position_sink(response, sink)
+            _copy_body(response, sink, announced_size)
     except requests.exceptions.SSLError as error:  # a wrong certificate stays wrong
-        raise SourceError(reason(error, uri)) from error
+        raise SourceError(describe_error(error, uri)) from error
     except (
         requests.ConnectionError,
         requests.Timeout,
         requests.exceptions.ChunkedEncodingError,
     ) as error:
         attempts = CONNECT_ATTEMPTS if _never_connected(error) else ATTEMPTS
-        raise _Passing(reason(error, uri), attempts=attempts) from error
+        raise _TransientError(describe_error(error, uri), attempts=attempts) from error
 
 
 def _check_status(response: Response, sink: Sink, uri: str) -> None:
-    status = conceal(f"HTTP {response.status_code} {response.reason or ''}".strip(), uri)
-    if response.status_code in _PASSING:
-        raise _Passing(status, _retry_after(response))
+    status = redact_message(f"HTTP {response.status_code} {response.reason or ''}".strip(), uri)
+    if response.status_code in _TRANSIENT_STATUSES:
+        raise _TransientError(status, _retry_after(response))
     if response.status_code == 416:
         sink.rewind()
-        raise _Passing(status, 0.0)
+        raise _TransientError(status, 0.0)
     if response.status_code not in (200, 206):
         raise SourceError(status)
 
 
-def _place(response: Response, sink: Sink) -> int | None:
+def _position_sink(response: Response, sink: Sink) -> int | None:
     """See to it that the body continues what the sink has, or begins anew.
 
     Returns:
         How many bytes are there after the body, where that is said.
     """
     is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-    length = None if is_encoded else number(response.headers.get("Content-Length"))
+    length = None if is_encoded else parse_number(response.headers.get("Content-Length"))
     if response.status_code == 206:
-        if is_encoded or not _continues(response, sink):
+        if is_encoded or not _continues_sink(response, sink):
             sink.rewind()
             msg = "the server answered with another range than was asked for"
-            raise _Passing(msg, 0.0)
+            raise _TransientError(msg, 0.0)
         sink.resume()
         return None if length is None else sink.position + length
     if sink.position:
@@ -300,27 +302,27 @@ def _place(response: Response, sink: Sink) -> int | None:
     return length
 
 
-def _continues(response: Response, sink: Sink) -> bool:
+def _continues_sink(response: Response, sink: Sink) -> bool:
     """Whether a part begins where the sink ends; where its size is not known, to the very end."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != sink.position:
         return False
-    total = number(match[3])
+    total = parse_number(match[3])
     if sink.size is None:
         return total == int(match[2]) + 1
     return total in (None, sink.size)
 
 
-def _stream(response: Response, sink: Sink, announced: int | None) -> None:
+def _copy_body(response: Response, sink: Sink, announced_size: int | None) -> None:
     for chunk in response.iter_content(BODY_CHUNK):
         sink.write(chunk)
-    expected = announced if sink.size is None else sink.size
+    expected = announced_size if sink.size is None else sink.size
     if expected is not None and sink.position < expected:
         msg = f"the body ended after {sink.position} of {expected} bytes"
-        raise _Passing(msg)
+        raise _TransientError(msg)
 
 
-def _wait_or_give_up(failure: _Passing, attempt: int, deadline: float) -> None:
+def _wait_or_give_up(failure: _TransientError, attempt: int, deadline: float) -> None:
     delay = failure.delay
     if delay is None:
         delay = min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S) * random.uniform(0.5, 1.5)
@@ -332,11 +334,11 @@ def _wait_or_give_up(failure: _Passing, attempt: int, deadline: float) -> None:
 
 def _retry_after(response: Response) -> float | None:
     """What the server asks for in seconds; a date, or no number, is left to our own backoff."""
-    seconds = number(response.headers.get("Retry-After"))
+    seconds = parse_number(response.headers.get("Retry-After"))
     return None if seconds is None else min(float(seconds), MAX_BACKOFF_S)
 
 
 def _never_connected(error: BaseException) -> bool:
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    return any(isinstance(e, (ConnectTimeoutError, NewConnectionError)) for e in causes(error))
+    return any(isinstance(e, (ConnectTimeoutError, NewConnectionError)) for e in cause_chain(error))

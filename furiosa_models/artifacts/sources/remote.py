@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from .base import CHUNK, Sink, SourceError, conceal
+from .base import CHUNK, Sink, SourceError, redact_message
 from .http import copy_http
 
 __all__ = ["archive_url", "copy_github", "copy_remote", "parse_github", "raw_url"]
@@ -34,7 +34,7 @@ def copy_remote(uri: str, sink: Sink) -> None:
     try:
         stream = fsspec.open(uri, "rb").open()
     except Exception as error:  # each client has exceptions of its own
-        raise _translated(uri, error) from error
+        raise _source_error(uri, error) from error
     with stream:
         while chunk := _read(uri, stream):
             sink.write(chunk)
@@ -44,14 +44,14 @@ def _read(uri: str, stream: object) -> bytes:
     try:
         data: bytes = stream.read(CHUNK)  # type: ignore[attr-defined]  # any file-like object
     except Exception as error:  # as above
-        raise _translated(uri, error) from error
+        raise _source_error(uri, error) from error
     return data
 
 
-def _translated(uri: str, error: Exception) -> SourceError:
+def _source_error(uri: str, error: Exception) -> SourceError:
     if isinstance(error, ImportError):
         return SourceError(f"the client for {uri.partition(':')[0]}: is not installed: {_EXTRA}")
-    return SourceError(conceal(f"{type(error).__name__}: {error}", uri))
+    return SourceError(redact_message(f"{type(error).__name__}: {error}", uri))
 
 
 def copy_github(uri: str, sink: Sink) -> None:
@@ -79,14 +79,14 @@ def parse_github(uri: str) -> tuple[str, str, str, str]:
 
 def raw_url(owner: str, repo: str, ref: str, path: str) -> str:
     """URL of a file at a ref."""
-    return f"{_base()}/{owner}/{repo}/raw/{ref}/{path}"
+    return f"{_github_server()}/{owner}/{repo}/raw/{ref}/{path}"
 
 
 def archive_url(owner: str, repo: str, ref: str) -> str:
     """URL of a zip file of everything at a ref."""
-    return f"{_base()}/{owner}/{repo}/archive/{ref}.zip"
+    return f"{_github_server()}/{owner}/{repo}/archive/{ref}.zip"
 
 
-def _base() -> str:
+def _github_server() -> str:
     """GitHub, or the user's own Enterprise server as GitHub's own tools find it."""
     return os.environ.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/")

@@ -1,8 +1,8 @@
 """From names and layouts of particular files to those that the networks ask for.
 
 A network's parameters have one set of names, those of its public checkpoint. Converted files have
-the same numbers under other names, transposed, or with batch normalisation already folded in; an
-adapter undoes that. Folded normalisation comes back as one that only adds the bias.
+the same numbers under other names, transposed, or with batch normalization already folded in; an
+adapter undoes that. Folded normalization comes back as one that only adds the bias.
 """
 
 from __future__ import annotations

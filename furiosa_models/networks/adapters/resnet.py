@@ -13,7 +13,7 @@ __all__ = ["resnet_tfjs"]
 def resnet_tfjs(arrays: Arrays) -> dict[str, Array]:
     """TF.js layers model of Keras' ResNet: kernels (kh, kw, I, O), biases before normalisations.
 
-    A bias before a normalisation shifts its mean, so it is taken off the mean. The first kernel,
+    A bias before a normalization shifts its mean, so it is taken off the mean. The first kernel,
     which wants BGR, is turned round so that the network takes RGB as all others do.
     """
     adapted: dict[str, Array] = {}
@@ -38,7 +38,7 @@ _KERAS_NORM = dict(
 
 
 def _resnet_unit(scope: str, prefix: str) -> tuple[str, str]:
-    """PyTorch's names of a convolution and its normalisation: `res2b_branch2c` has layer1.1."""
+    """PyTorch's names of a convolution and its normalization: `res2b_branch2c` has layer1.1."""
     if scope.endswith("conv1"):
         return "conv1", "bn1"
     match = re.fullmatch(rf"{prefix}(\d)([a-z])_branch(?:1|2([a-c]))", scope)

@@ -1,4 +1,4 @@
-"""Quantised SSD MobileNet of TensorFlow."""
+"""Quantized SSD MobileNet of TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["slim_fake_quant"]
 
 
 def slim_fake_quant(arrays: Arrays) -> dict[str, Array]:
-    """TFLite files of TensorFlow's quantisation-aware SSD checkpoints: kernels (O, kh, kw, I)."""
+    """TFLite files of TensorFlow's quantization-aware SSD checkpoints: kernels (O, kh, kw, I)."""
     adapted: dict[str, Array] = {}
     for name, array in arrays.items():
         scope, _, leaf = name.replace("MobilenetV1/MobilenetV1/", "MobilenetV1/").rpartition("/")

@@ -28,7 +28,7 @@ def yolov5_tfjs(arrays: Arrays) -> dict[str, Array]:
 
 
 def _yolov5_tensorflow(arrays: Arrays, order: tuple[int, ...]) -> dict[str, Array]:
-    """Exports of YOLOv5 through TensorFlow, which folded normalisation and numbered the layers.
+    """Exports of YOLOv5 through TensorFlow, which folded normalization and numbered the layers.
 
     The numbers are in the order in which PyTorch lists the layers of a module.
     """

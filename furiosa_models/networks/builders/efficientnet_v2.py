@@ -37,7 +37,7 @@ def build(
 ) -> onnx.ModelProto:
     """The network up to its logits: no softmax.
 
-    Input `image` is float32 (N, 3, image_size, image_size), RGB normalised as the checkpoint
+    Input `image` is float32 (N, 3, image_size, image_size), RGB normalized as the checkpoint
     wants it. Output `logits` is float32 (N, num_classes).
 
     Args:

@@ -29,7 +29,7 @@ class Variant:
         repeats: Blocks of the four stages.
         bottleneck: Whether a block is 1x1, 3x3, 1x1 with a fourfold expansion, or twice 3x3.
         early_stride: Whether bottlenecks have their stride in the first convolution (v1).
-        epsilon: What batch normalisation adds to the variance.
+        epsilon: What batch normalization adds to the variance.
     """
 
     repeats: tuple[int, int, int, int]

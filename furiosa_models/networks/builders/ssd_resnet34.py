@@ -36,7 +36,7 @@ def build(
 ) -> onnx.ModelProto:
     """The network up to its heads: no softmax, no box decoding, no NMS.
 
-    Input `image` is float32 (N, 3, image_size, image_size), RGB, normalised with ImageNet's mean
+    Input `image` is float32 (N, 3, image_size, image_size), RGB, normalized with ImageNet's mean
     and standard deviation. Outputs are `class_0`..`class_5`, logits (N, num_classes * anchors, H,
     W), then `box_0`..`box_5`, box encodings (N, 4 * anchors, H, W) in the order (x, y, w, h). The
     channels count classes, or coordinates, outside and anchors inside.

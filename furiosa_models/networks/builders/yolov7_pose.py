@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..graph import Graph, Value
-from ..layers import STEM_GAIN, TORCH, YOLO_EPSILON, YoloLayers, image_shape, normalised_kernel
+from ..layers import STEM_GAIN, TORCH, YOLO_EPSILON, YoloLayers, image_shape, normalized_kernel
 from ..weights import FloatArray, Kind, Parameter, Weights
 
 __all__ = ["build"]
@@ -116,7 +116,7 @@ class _Stages:
         shape = (_STEM_CHANNELS, 12, 3, 3)
         weight = Parameter(f"{name}.conv.weight", shape, fan_in=108, gain=STEM_GAIN)
         kernel = self._weights.get(weight)
-        kernel, bias = normalised_kernel(kernel, self._weights, f"{name}.bn", TORCH, YOLO_EPSILON)
+        kernel, bias = normalized_kernel(kernel, self._weights, f"{name}.bn", TORCH, YOLO_EPSILON)
         x = self._graph.conv(image, _on_pixels(kernel), bias, name, stride=2, padding=2)
         return self._graph.activate(x, "swish", f"{name}/act")
 
@@ -169,9 +169,9 @@ class _Stages:
 def _on_pixels(kernel: FloatArray) -> FloatArray:
     """A kernel (O, 12, 3, 3) on blocks of 2x2 pixels as one (O, 3, 6, 6) on the pixels.
 
-    The twelve channels are the colours of the upper left, lower left, upper right and lower right
+    The twelve channels are the colors of the upper left, lower left, upper right and lower right
     pixel.
     """
     outputs = len(kernel)
-    blocks = kernel.reshape(outputs, 2, 2, 3, 3, 3)  # output, column, row, colour, y, x
+    blocks = kernel.reshape(outputs, 2, 2, 3, 3, 3)  # output, column, row, color, y, x
     return np.ascontiguousarray(blocks.transpose(0, 3, 4, 2, 5, 1)).reshape(outputs, 3, 6, 6)

@@ -51,7 +51,7 @@ def read_weights(
 ) -> dict[str, Array]:
     """Named arrays of a weights file, as a network asks for them.
 
-    Floating-point and quantised tensors come out as float32, integers and booleans as they are;
+    Floating-point and quantized tensors come out as float32, integers and booleans as they are;
     tensors of strings are left out. Arrays may be read-only views of `files`.
 
     Args:

@@ -1,4 +1,4 @@
-"""TensorFlow Lite models: every constant tensor, dequantised, read from the flatbuffer.
+"""TensorFlow Lite models: every constant tensor, dequantized, read from the flatbuffer.
 
 Flatbuffers are tables of offsets; the fields needed here are looked up straight in the bytes, with
 each offset checked against the end of the file. Many offsets may point to one table, so that a
@@ -127,7 +127,7 @@ def _contents(buffer: _Table, data: bytes) -> memoryview:
 
 
 def _array(tensor: _Table, name: str, dtype: str, raw: memoryview, budget: Budget) -> Array:
-    """A tensor's values: quantised ones are `(stored - zero_point) * scale` as float32."""
+    """A tensor's values: quantized ones are `(stored - zero_point) * scale` as float32."""
     dims = np.frombuffer(tensor.vector(0, "i"), "<i4")
     shape = checked_shape(dims[: MAX_RANK + 1].tolist(), name)
     stored = decode(raw, dtype, shape, budget, name)
@@ -140,7 +140,7 @@ def _array(tensor: _Table, name: str, dtype: str, raw: memoryview, budget: Budge
         msg = f"{name}: {len(zero_point)} zero points for {len(scale)} scales"
         raise WeightsError(msg)
     axis = quantization.scalar(6, "i")
-    return _dequantised(stored, scale, zero_point, axis, name)
+    return _dequantized(stored, scale, zero_point, axis, name)
 
 
 def _numbers(table: _Table, index: int, code: str) -> Array:
@@ -148,7 +148,7 @@ def _numbers(table: _Table, index: int, code: str) -> Array:
     return np.frombuffer(table.vector(index, code), f"<{code}").astype(np.float64)
 
 
-def _dequantised(stored: Array, scale: Array, zero_point: Array, axis: int, name: str) -> Array:
+def _dequantized(stored: Array, scale: Array, zero_point: Array, axis: int, name: str) -> Array:
     if len(scale) > 1:
         if not 0 <= axis < stored.ndim or len(scale) != stored.shape[axis]:
             msg = f"{name}: {len(scale)} scales do not fit axis {axis} of {list(stored.shape)}"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..code import FileTransport
+from ..model_code import FileTransport
 
 __all__ = ["FileTransport"]

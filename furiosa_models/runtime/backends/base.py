@@ -130,9 +130,9 @@ class Backend(ABC):
         del device
         if options.compiler_config is not None:
             check_compiler_config(options.compiler_config)
-        return self.given(program_of(model, options.precision))
+        return self.adapt_program(program_of(model, options.precision))
 
-    def given(self, program: Any) -> Any:
+    def adapt_program(self, program: Any) -> Any:
         """Return a program as `takes` and `load` are given it: bytes, if it is still to be built.
 
         A backend that keeps what it compiles gets what builds it, as it may need no bytes.
@@ -198,8 +198,8 @@ class Backend(ABC):
         except FuriosaModelsError:
             raise
         except Exception as error:  # the libraries' exceptions share no public base
-            given = isinstance(program, bytes)
-            name = f"the {len(program)} bytes given" if given else repr(program)
+            in_memory = isinstance(program, bytes)
+            name = f"the {len(program)} bytes given" if in_memory else repr(program)
             hint = f" ({self.hint})" if self.hint else ""
             msg = f"{self.title or self.name} cannot load {name}{hint}: {_text(error)}"
             raise FuriosaRuntimeError(msg) from error
@@ -408,7 +408,7 @@ class Pool(Generic[Item]):
         self._free.put(first)
 
     @contextmanager
-    def one(self) -> Iterator[Item]:
+    def borrow(self) -> Iterator[Item]:
         """Lend one of them; it is dropped if the work with it fails."""
         item, back = self._free.get(), None
         try:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from .. import errors
 from ..compiler import COMPILER, find_compiler
 from ..errors import FuriosaRuntimeError
-from ..machine import Fact, version_of
+from ..machine import Fact, installed_version
 from ..queue import Received
 from ..source import ModelSource, RunnerOptions, ZooModel
 from .base import Arrays, Backend, Session, Setup
@@ -51,7 +51,7 @@ _ERRORS = {
         "TensorNameNotFound",
     )
 } | {"TimeoutError": errors.QueueWaitTimeout}
-_PASSED_ON = (TypeError, ValueError, StopIteration, StopAsyncIteration, FuriosaRuntimeError)
+_RERAISED = (TypeError, ValueError, StopIteration, StopAsyncIteration, FuriosaRuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,14 @@ class FuriosaBackend(Backend):
 
     def fingerprint(self) -> str:
         """Return the version of the vendor runtime, which compiles for the NPU alone."""
-        return str(version_of(_PACKAGE))
+        return str(installed_version(_PACKAGE))
 
     def facts(self) -> list[Fact]:
         """Return what is there of the vendor's software, and whether an NPU answers.
 
         Where there is nothing of the vendor, that is one line, and nothing is wrong.
         """
-        found, problem = version_of(_PACKAGE), npu_problem()
+        found, problem = installed_version(_PACKAGE), npu_problem()
         library, compiler = find_library(_DRIVER_LIBRARY), find_compiler()
         files = ", ".join(str(path) for path in device_files())
         if not (self.is_expected or found or library or compiler):
@@ -161,7 +161,7 @@ class FuriosaBackend(Backend):
         connection: _Connection | None = None,
     ) -> _BlockingRunner:
         """Return a runner of the vendor."""
-        create, place = _creator(_BLOCKING, connection, device)
+        create, place = _vendor_module(_BLOCKING, connection, device)
         with _vendor_errors():
             return _BlockingRunner(create.create_runner(program, **place, **_runner(options)))
 
@@ -173,7 +173,7 @@ class FuriosaBackend(Backend):
         connection: _Connection | None = None,
     ) -> _BlockingQueue:
         """Return a queue of the vendor."""
-        create, place = _creator(_BLOCKING, connection, device)
+        create, place = _vendor_module(_BLOCKING, connection, device)
         with _vendor_errors():
             return _BlockingQueue(*create.create_queue(program, **place, **_queue(options)))
 
@@ -193,7 +193,7 @@ class _AwaitableFuriosa:
         options: RunnerOptions,
         connection: _AwaitableConnection | None = None,
     ) -> _AwaitableRunner:
-        create, place = _creator(_AWAITABLE, connection, device)
+        create, place = _vendor_module(_AWAITABLE, connection, device)
         with _vendor_errors():
             runner = await create.create_runner(program, **place, **_runner(options))
         return _AwaitableRunner(runner)
@@ -205,7 +205,7 @@ class _AwaitableFuriosa:
         options: RunnerOptions,
         connection: _AwaitableConnection | None = None,
     ) -> _AwaitableQueue:
-        create, place = _creator(_AWAITABLE, connection, device)
+        create, place = _vendor_module(_AWAITABLE, connection, device)
         with _vendor_errors():
             ends = await create.create_queue(program, **place, **_queue(options))
         return _AwaitableQueue(*ends)
@@ -423,7 +423,7 @@ def _vendor_device(device: str) -> str | None:
     return None if device == _ANY_NPU else device
 
 
-def _creator(
+def _vendor_module(
     module: str, connection: _Connection | _AwaitableConnection | None, device: str
 ) -> tuple[Any, dict[str, object]]:
     """Return what creates runners and queues, and the options that name the device."""
@@ -459,7 +459,7 @@ def _vendor_errors() -> Iterator[None]:
     """Raise the vendor's errors as ours of the same name."""
     try:
         yield
-    except _PASSED_ON:
+    except _RERAISED:
         raise
     except Exception as error:
         kind: Callable[[str], FuriosaRuntimeError]

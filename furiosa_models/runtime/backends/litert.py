@@ -22,7 +22,7 @@ from ...errors import ShapeError, WeightsError
 from ...labels import parse_names
 from ...spec import GraphFacts, TensorFacts
 from ..errors import FuriosaRuntimeError
-from ..machine import Fact, cpu_fingerprint, version_of
+from ..machine import Fact, cpu_fingerprint, installed_version
 from ..source import is_tflite
 from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Backend, Pool, Session, Setup
@@ -33,7 +33,7 @@ _PACKAGE = "ai-edge-litert"
 _EXTRA = "tflite"
 _MAX_TEXT = 1 << 20
 _ONNX_NAMES = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax", "ARG_MAX": "ArgMax"}
-_MOVES = frozenset(
+_SHAPE_OPERATIONS = frozenset(
     {"RESHAPE", "TRANSPOSE", "CONCATENATION", "SQUEEZE", "SLICE", "STRIDED_SLICE", "DEQUANTIZE"}
     | {"QUANTIZE", "PACK", "UNPACK", "CAST", "EXPAND_DIMS", "SPLIT"}
 )
@@ -53,17 +53,17 @@ class LiteRtBackend(Backend):
     def problem(self, device: str | None = None) -> str | None:
         """Return how to install LiteRT where it is missing."""
         del device
-        if version_of(_PACKAGE) is not None:
+        if installed_version(_PACKAGE) is not None:
             return None
         return f"LiteRT is not installed: {install_hint(_EXTRA)}"
 
     def fingerprint(self) -> str:
         """Return the version and the CPU."""
-        return f"{version_of(_PACKAGE)} {cpu_fingerprint()}"
+        return f"{installed_version(_PACKAGE)} {cpu_fingerprint()}"
 
     def facts(self) -> list[Fact]:
         """Return which version is installed."""
-        found = version_of(_PACKAGE)
+        found = installed_version(_PACKAGE)
         advice = "" if found else f"TensorFlow Lite models: {install_hint(_EXTRA)}"
         return [Fact(self.title, found or "not installed", None, advice)]
 
@@ -132,7 +132,7 @@ def _operations(interpreter: Any) -> dict[int, frozenset[str]]:
         name, inputs = op["op_name"], [int(i) for i in op["inputs"] if int(i) in producers]
         passed = [found.get(i, frozenset()) for i in inputs]
         own = frozenset({_ONNX_NAMES.get(name, name.title())})
-        kinds = frozenset().union(*passed) if name in _MOVES and passed else own
+        kinds = frozenset().union(*passed) if name in _SHAPE_OPERATIONS and passed else own
         found |= {int(out): kinds for out in op["outputs"]}
     return found
 
@@ -194,7 +194,7 @@ class _LiteRtSession(Session):
 
     def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
         """Return the named outputs, or all of them."""
-        with self._pool.one() as interpreter:
+        with self._pool.borrow() as interpreter:
             self._fit(interpreter, tensors)
             for index, tensor in zip(self._inputs, tensors, strict=True):
                 interpreter.set_tensor(index, tensor)

@@ -15,8 +15,8 @@ from typing import Any
 
 from .. import compiled
 from ..errors import FuriosaRuntimeError
-from ..machine import Fact, cpu_fingerprint, library_version, version_of
-from ..profiling import watched
+from ..machine import Fact, cpu_fingerprint, installed_version, library_version
+from ..profiling import profile_session
 from ..source import with_batch_size
 from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Backend, Session, Setup
@@ -28,7 +28,7 @@ _PROVIDERS = ["CPUExecutionProvider"]
 _ERRORS_ONLY = 3
 _SPIN_US = "20"
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
-_MIN_SIZE_OUTSIDE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
+_MIN_EXTERNAL_SIZE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
 _DTYPES = {
     "tensor(bfloat16)": "BFLOAT16",
     "tensor(bool)": "BOOL",
@@ -66,7 +66,7 @@ class OnnxRuntimeBackend(Backend):
 
     def facts(self) -> list[Fact]:
         """Return which version is installed."""
-        found = version_of(_PACKAGE)
+        found = installed_version(_PACKAGE)
         advice = "" if found else f"pip install {_PACKAGE}"
         return [Fact(self.title, found or "not installed", found is not None, advice)]
 
@@ -119,7 +119,7 @@ class _Loader:
         prefix = "session.optimized_model_external_initializers"
         settings = {
             f"{prefix}_file_name": _WEIGHTS,
-            f"{prefix}_min_size_in_bytes": _MIN_SIZE_OUTSIDE,
+            f"{prefix}_min_size_in_bytes": _MIN_EXTERNAL_SIZE,
             # Without it, matrices and int8 kernels are packed anew at every load.
             "session.save_external_prepacked_constant_initializers": "1",
         }
@@ -156,20 +156,20 @@ def session_options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
-    for name, value in _spinning().items():
+    for name, value in _spin_options().items():
         options.add_session_config_entry(name, value)
     return options
 
 
 def _session(model: bytes | str, options: Any) -> Any:
-    with watched(options) as sessions:
+    with profile_session(options) as sessions:
         session = inference_session(model, options)
         sessions.append(session)
     return session
 
 
 @cache
-def _spinning() -> dict[str, str]:
+def _spin_options() -> dict[str, str]:
     import onnxruntime
 
     major, minor = onnxruntime.__version__.split(".")[:2]

@@ -20,7 +20,7 @@ from ..._lazy import install_hint
 from ...errors import BackendUnavailable
 from .. import compiled
 from ..errors import FuriosaRuntimeError
-from ..machine import Fact, cpu_fingerprint, library_version, version_of
+from ..machine import Fact, cpu_fingerprint, installed_version, library_version
 from ..source import with_batch_size
 from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Backend, Pool, Session, Setup
@@ -66,7 +66,7 @@ class OpenVinoBackend(Backend):
             return f"OpenVINO {state}: {install_hint(_PACKAGE)}"
         from packaging.version import Version  # takes a while to import
 
-        if Version(found := version_of(_PACKAGE) or "0") < Version(_OLDEST):
+        if Version(found := installed_version(_PACKAGE) or "0") < Version(_OLDEST):
             hint = install_hint(_PACKAGE)
             return f"OpenVINO {found} is too old, {_OLDEST} is needed: {hint}"
         # Where the CPU does not have the precision, OpenVINO would use float32 and not say so.
@@ -83,7 +83,7 @@ class OpenVinoBackend(Backend):
 
     def facts(self) -> list[Fact]:
         """Return which version is installed."""
-        found = version_of(_PACKAGE)
+        found = installed_version(_PACKAGE)
         advice = "" if found else f"device='openvino': {install_hint(_PACKAGE)}"
         return [Fact(self.title, found or "not installed", None, advice)]
 
@@ -105,12 +105,12 @@ class OpenVinoBackend(Backend):
 class _OpenVinoSession(Session):
     """A model compiled by OpenVINO for the CPU."""
 
-    def __init__(self, backend: OpenVinoBackend, loaded: _Loaded, parallel: int) -> None:
+    def __init__(self, backend: OpenVinoBackend, loaded: _CompiledGraph, parallel: int) -> None:
         self._loaded = loaded
         graph = loaded.graph
         model = Model(
-            [_describe(port) for port in graph.inputs],
-            [_describe(port) for port in graph.outputs],
+            [_describe(node) for node in graph.inputs],
+            [_describe(node) for node in graph.outputs],
         )
         super().__init__(backend, model)
         create = graph.create_infer_request
@@ -119,7 +119,7 @@ class _OpenVinoSession(Session):
     def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
         """Return the named outputs, or all of them."""
         # Outputs are copied, so that the next inference does not write over them.
-        with self._requests.one() as request:
+        with self._requests.borrow() as request:
             shared = [np.ascontiguousarray(tensor) for tensor in tensors]
             outputs = request.infer(shared, share_inputs=True, share_outputs=False)
             if output_names is None:
@@ -128,7 +128,7 @@ class _OpenVinoSession(Session):
             return [outputs[known.index(name)] for name in output_names]
 
 
-class _Loaded(NamedTuple):
+class _CompiledGraph(NamedTuple):
     """A compiled graph, and the memory that its weights are in where they are mapped.
 
     OpenVINO does not keep that alive, and reads some of it in the first inference only.
@@ -146,24 +146,24 @@ class _Loader:
         self._core, self._setup = _core(), setup
         self.options: str = _DEVICES[setup.device]
 
-    def load(self, model: bytes | str) -> _Loaded:
+    def load(self, model: bytes | str) -> _CompiledGraph:
         """Return a compiled model."""
         graph = self._core.read_model(model)
-        return _Loaded(self._core.compile_model(graph, _DEVICE, self._properties()))
+        return _CompiledGraph(self._core.compile_model(graph, _DEVICE, self._properties()))
 
-    def compile(self, model: bytes | str, folder: Path) -> _Loaded:
+    def compile(self, model: bytes | str, folder: Path) -> _CompiledGraph:
         """Return a compiled model; leave it in the folder, too."""
         loaded = self.load(model)
         (folder / _BLOB).write_bytes(loaded.graph.export_model().getbuffer())
         return loaded
 
-    def open(self, folder: Path) -> _Loaded:
+    def open(self, folder: Path) -> _CompiledGraph:
         """Return the compiled model that `compile` left in the folder, memory-mapped."""
         import openvino
 
         # Copy on write, of which there is none: OpenVINO shares no memory that is read-only.
         blob = openvino.Tensor(np.memmap(folder / _BLOB, np.uint8, "c"), shared_memory=True)
-        return _Loaded(self._core.import_model(blob, _DEVICE, self._properties()), blob)
+        return _CompiledGraph(self._core.import_model(blob, _DEVICE, self._properties()), blob)
 
     def _properties(self) -> dict[str, Any]:
         return {
@@ -183,14 +183,14 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _describe(port: Any) -> TensorDesc:
-    names = sorted(port.names)
+def _describe(node: Any) -> TensorDesc:
+    names = sorted(node.names)
     name = names[0] if names else None
     try:
-        dtype = DataType(port.element_type.to_dtype())
+        dtype = DataType(node.element_type.to_dtype())
     except (RuntimeError, TypeError, ValueError):
-        kind = port.element_type.to_string()
+        kind = node.element_type.to_string()
         msg = f"{name!r} is of {kind}, which a runner neither takes nor gives"
         raise FuriosaRuntimeError(msg) from None
-    sizes = [int(size.get_length()) if size.is_static else None for size in port.partial_shape]
+    sizes = [int(size.get_length()) if size.is_static else None for size in node.partial_shape]
     return TensorDesc.of(name, sizes, dtype)

@@ -1,8 +1,8 @@
 //! Suppression: what is kept is what the textbook keeps.
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::boxes::{Xyxy, iou, is_finite};
-use native::kernels::nms::{Options, batched};
+use native::fuzzing::boxes::{Xyxy, iou, is_finite};
+use native::fuzzing::nms::{Options, batched};
 
 use crate::values::{assert_descending, floats, nms_options, seldom};
 
@@ -59,8 +59,8 @@ fn turn_outside(b: &mut Xyxy) {
 fn check(case: &Case) {
     let kept = batched(&case.boxes, &case.scores, &case.classes, &case.options);
     let count = case.boxes.len();
-    let sound = (case.scores.len(), case.classes.len()) == (count, count);
-    assert_eq!(kept.is_ok(), sound);
+    let valid = (case.scores.len(), case.classes.len()) == (count, count);
+    assert_eq!(kept.is_ok(), valid);
     let Ok(kept) = kept else { return };
     assert!(kept.len() <= case.options.max_detections);
     assert!(kept.iter().all(|&i| is_finite(&case.boxes[i])));

@@ -1,7 +1,7 @@
-//! Normalising: every value by itself, whatever the loop does with many at once.
+//! Normalizing: every value by itself, whatever the loop does with many at once.
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::images::normalize;
+use native::fuzzing::images::normalize;
 
 use crate::values::{bits, float, pixels};
 

@@ -1,13 +1,13 @@
 //! Canvases: every pixel is the fill or the resized image's, in the plane where it belongs.
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::images::{CHANNELS, Layout, Target, prepare};
+use native::fuzzing::images::{CHANNELS, Layout, Target, prepare};
 
 use crate::resize::{METHODS, Photo, rows};
 use crate::values::{no_side, seldom, side};
 
 /// The most pixels of a resized image that is made as a whole to compare.
-const MOST: usize = 1 << 13;
+const MAX_SIDE: usize = 1 << 13;
 
 #[derive(Debug)]
 struct Case {
@@ -67,21 +67,21 @@ fn offset(u: &mut Unstructured) -> Result<i64> {
     }
 }
 
-fn is_sound(case: &Case) -> bool {
+fn is_valid(case: &Case) -> bool {
     let (height, width) = case.layout.canvas;
     let values = height
         .checked_mul(width)
         .and_then(|plane| plane.checked_mul(CHANNELS));
-    values == Some(case.length) && case.photo.is_sound(CHANNELS)
+    values == Some(case.length) && case.photo.is_valid(CHANNELS)
 }
 
 fn check(case: &Case) {
     let layout = &case.layout;
     let mut out = vec![!layout.fill; case.length];
     let done = prepare(&case.photo.view(), layout, &mut out);
-    assert_eq!(done.is_ok(), is_sound(case));
+    assert_eq!(done.is_ok(), is_valid(case));
     let (height, width) = layout.resized;
-    if done.is_err() || height.saturating_mul(width) > MOST {
+    if done.is_err() || height.saturating_mul(width) > MAX_SIDE {
         return;
     }
     let whole = Target::whole(height, width);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::images::{Image, Interpolation, Target, resize};
+use native::fuzzing::images::{Image, Interpolation, Target, resize};
 
 use crate::values::{no_side, pixels, seldom, side};
 
@@ -15,7 +15,7 @@ pub const METHODS: [Interpolation; 4] = [
 ];
 
 /// The most pixels of an image, and of a window.
-const MOST: usize = 1 << 13;
+const MAX_SIDE: usize = 1 << 13;
 
 /// An image of its own.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Photo {
     /// One of `channels`, which does not always keep what its size promises.
     pub fn new(u: &mut Unstructured, channels: usize) -> Result<Self> {
         let mut height = side(u, 2500)?;
-        let mut width = side(u, (MOST / height).max(1))?;
+        let mut width = side(u, (MAX_SIDE / height).max(1))?;
         let mut length = height * width * channels;
         if seldom(u, 32)? {
             match u.int_in_range(0..=2_u8)? {
@@ -54,7 +54,7 @@ impl Photo {
         }
     }
 
-    pub fn is_sound(&self, channels: usize) -> bool {
+    pub fn is_valid(&self, channels: usize) -> bool {
         let values = [self.width, channels]
             .iter()
             .try_fold(self.height, |product, &n| product.checked_mul(n));
@@ -115,20 +115,20 @@ fn length(u: &mut Unstructured, from: usize) -> Result<usize> {
 }
 
 /// A part, mostly all, of `length` places; at most `most` of them. Seldom one beyond the end.
-fn window(u: &mut Unstructured, length: usize, most: usize) -> Result<Range<usize>> {
+fn window(u: &mut Unstructured, length: usize, max_length: usize) -> Result<Range<usize>> {
     let beyond = usize::from(seldom(u, 32)?);
-    if length <= most && u.arbitrary()? {
+    if length <= max_length && u.arbitrary()? {
         return Ok(0..length + beyond);
     }
     let start = u.int_in_range(0..=length)?;
-    let count = u.int_in_range(0..=most.min(length - start))?;
+    let count = u.int_in_range(0..=max_length.min(length - start))?;
     Ok(start..(start + count).saturating_add(beyond))
 }
 
-fn is_sound<const C: usize>(case: &Case) -> bool {
+fn is_valid<const C: usize>(case: &Case) -> bool {
     let target = &case.target;
     let within = |window: &Range<usize>, length| window.end <= length && length > 0;
-    case.photo.is_sound(C)
+    case.photo.is_valid(C)
         && within(&target.rows, target.height)
         && within(&target.columns, target.width)
 }
@@ -151,7 +151,7 @@ fn check<const C: usize>(case: &Case) {
         method,
     } = case;
     let rows = rows::<C>(photo, target, *method);
-    assert_eq!(rows.is_some(), is_sound::<C>(case));
+    assert_eq!(rows.is_some(), is_valid::<C>(case));
     let Some(rows) = rows else { return };
     assert_eq!(rows.len(), target.rows.len());
     let stride = target.columns.len() * C;
@@ -167,10 +167,10 @@ fn check<const C: usize>(case: &Case) {
 
 /// Weighed means are between the least and the greatest; floats may miss them by a rounding.
 fn assert_within(data: &[u8], rows: &[Vec<u8>]) {
-    let least = data.iter().min().map_or(0, |value| value.saturating_sub(1));
-    let most = data.iter().max().map_or(0, |value| value.saturating_add(1));
+    let lowest = data.iter().min().map_or(0, |value| value.saturating_sub(1));
+    let highest = data.iter().max().map_or(0, |value| value.saturating_add(1));
     let mut values = rows.iter().flatten();
-    assert!(values.all(|value| (least..=most).contains(value)));
+    assert!(values.all(|value| (lowest..=highest).contains(value)));
 }
 
 /// Only RGB has loops in AVX2: what they give must be what the plain ones give of each channel.
@@ -193,7 +193,7 @@ fn assert_part_of_whole<const C: usize>(case: &Case, rows: &[Vec<u8>]) {
         rows: window,
         columns,
     } = &case.target;
-    if height.saturating_mul(*width) > MOST || window.is_empty() {
+    if height.saturating_mul(*width) > MAX_SIDE || window.is_empty() {
         return;
     }
     let whole = Target::whole(*height, *width);

@@ -1,9 +1,9 @@
 //! The SSD decoder: what it finds is what looking at every score finds.
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::boxes::Xyxy;
-use native::kernels::nms;
-use native::kernels::ssd::{Activation, Detections, Map, Options, Order, decode};
+use native::fuzzing::boxes::Xyxy;
+use native::fuzzing::nms;
+use native::fuzzing::ssd::{Activation, Detections, Map, Options, Order, decode};
 
 use crate::values::{
     assert_descending, bits, floats, nms_options, no_side, seldom, side, threshold,
@@ -37,7 +37,7 @@ fn case(u: &mut Unstructured) -> Result<Case> {
         activation: *u.choose(&[Activation::Sigmoid, Activation::Softmax, Activation::None])?,
         classes: u.int_in_range(1..=6)?,
         order: *u.choose(&[Order::XYWH, Order::YXHW])?,
-        least_score: threshold(u)?,
+        score_threshold: threshold(u)?,
         nms: nms_options(u)?,
     };
     let images = u.int_in_range(0..=3)?;
@@ -85,7 +85,7 @@ fn damage(u: &mut Unstructured, case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-fn is_sound(case: &Case) -> bool {
+fn is_valid(case: &Case) -> bool {
     let wide = |n: usize| n as u128;
     let places = |layer: &Layer| wide(layer.anchors) * wide(layer.cells);
     let classes = wide(case.options.classes);
@@ -107,21 +107,21 @@ fn check(case: &Case) {
     });
     let maps: Vec<Map> = maps.collect();
     let found = decode(&maps, case.images, &case.anchors, &case.options);
-    assert_eq!(found.is_ok(), is_sound(case));
+    assert_eq!(found.is_ok(), is_valid(case));
     let Ok(found) = found else { return };
     assert_eq!(found.len(), case.images);
     for (image, found) in found.iter().enumerate() {
-        assert_detections(found, case.options.least_score, &case.options.nms);
+        assert_detections(found, case.options.score_threshold, &case.options.nms);
         let last = case.options.classes as i64;
         assert!(found.classes.iter().all(|class| (1..last).contains(class)));
-        if case.options.least_score >= 1e-6 {
+        if case.options.score_threshold >= 1e-6 {
             assert_same(found, &candidates(case, &maps, image), &case.options.nms);
         }
     }
 }
 
 /// What holds of detections, whatever was decoded.
-pub fn assert_detections(found: &Detections, least: f32, options: &nms::Options) {
+pub fn assert_detections(found: &Detections, min_score: f32, options: &nms::Options) {
     let count = found.scores.len();
     assert_eq!((found.boxes.len(), found.classes.len()), (count, count));
     assert!(count <= options.max_detections);
@@ -136,7 +136,7 @@ pub fn assert_detections(found: &Detections, least: f32, options: &nms::Options)
         found
             .scores
             .iter()
-            .all(|&score| score >= least && score.is_finite())
+            .all(|&score| score >= min_score && score.is_finite())
     );
     assert_descending(&found.scores);
 }
@@ -172,7 +172,7 @@ fn candidates(case: &Case, maps: &[Map], image: usize) -> Detections {
                     |class: usize| map.classes[(at * options.classes + class) * map.cells + cell];
                 let column: Vec<f32> = (0..options.classes).map(logit).collect();
                 let score = score(options.activation, &column, class);
-                if score >= options.least_score && score.is_finite() {
+                if score >= options.score_threshold && score.is_finite() {
                     let deltas = options
                         .order
                         .0
@@ -201,7 +201,7 @@ fn score(activation: Activation, column: &[f32], class: usize) -> f32 {
     }
 }
 
-/// The box of an anchor, centre and size, by SSD's rule.
+/// The box of an anchor, center and size, by SSD's rule.
 fn place([dx, dy, dw, dh]: [f32; 4], [x, y, width, height]: [f32; 4]) -> Xyxy {
     let grown = |delta: f32| f64::from(delta * 0.2).exp() as f32;
     let (x, y) = (x + dx * 0.1 * width, y + dy * 0.1 * height);

@@ -1,7 +1,7 @@
 //! The best classes: those of a stable sort, NaN last; softmax gives probabilities.
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::classify::best;
+use native::fuzzing::ranking::best;
 
 use crate::values::{bits, floats};
 

@@ -1,7 +1,7 @@
 //! Sizes, numbers and pixels out of the fuzzer's bytes.
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::nms;
+use native::fuzzing::nms;
 
 /// Numbers that break arithmetic.
 const ODD: [f32; 12] = [
@@ -35,9 +35,13 @@ pub fn seldom(u: &mut Unstructured, n: u8) -> Result<bool> {
 }
 
 /// A side of at most `most`; small ones are as likely as all others together.
-pub fn side(u: &mut Unstructured, most: usize) -> Result<usize> {
-    let most = if u.arbitrary()? { most } else { most.min(12) };
-    u.int_in_range(1..=most)
+pub fn side(u: &mut Unstructured, max_side: usize) -> Result<usize> {
+    let max_side = if u.arbitrary()? {
+        max_side
+    } else {
+        max_side.min(12)
+    };
+    u.int_in_range(1..=max_side)
 }
 
 /// A number that is no side of anything.

@@ -1,9 +1,9 @@
 //! The YOLO decoder: what it finds is what looking at every class of every cell finds.
 
 use arbitrary::{Result, Unstructured};
-use native::kernels::boxes::Xyxy;
-use native::kernels::ssd::Detections;
-use native::kernels::yolo::{Found, Level, Options, decode};
+use native::fuzzing::boxes::Xyxy;
+use native::fuzzing::ssd::Detections;
+use native::fuzzing::yolo::{FeatureMap, Found, Options, decode};
 
 use crate::ssd::{assert_detections, assert_same};
 use crate::values::{float, floats, nms_options, no_side, seldom, side, threshold};
@@ -41,7 +41,7 @@ fn case(u: &mut Unstructured) -> Result<Case> {
             0
         },
         sigmoid: u.arbitrary()?,
-        least_score: threshold(u)?,
+        score_threshold: threshold(u)?,
         nms: nms_options(u)?,
     };
     let images = u.int_in_range(0..=3)?;
@@ -101,7 +101,7 @@ fn damage(u: &mut Unstructured, case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-fn is_sound(case: &Case) -> bool {
+fn is_valid(case: &Case) -> bool {
     let wide = |n: usize| n as u128;
     let Options {
         classes, keypoints, ..
@@ -118,7 +118,7 @@ fn is_sound(case: &Case) -> bool {
 }
 
 fn check(case: &Case) {
-    let levels = case.layers.iter().map(|layer| Level {
+    let levels = case.layers.iter().map(|layer| FeatureMap {
         first: &layer.first,
         second: &layer.second,
         width: layer.width,
@@ -126,9 +126,9 @@ fn check(case: &Case) {
         stride: layer.stride,
         anchors: &layer.anchors,
     });
-    let levels: Vec<Level> = levels.collect();
+    let levels: Vec<FeatureMap> = levels.collect();
     let found = decode(&levels, case.images, &case.options);
-    assert_eq!(found.is_ok(), is_sound(case));
+    assert_eq!(found.is_ok(), is_valid(case));
     let Ok(found) = found else { return };
     assert_eq!(found.len(), case.images);
     for (image, found) in found.iter().enumerate() {
@@ -141,10 +141,10 @@ fn check_image(case: &Case, image: usize, (found, points): &Found) {
     let last = options.classes as i64;
     assert!(found.classes.iter().all(|class| (0..last).contains(class)));
     assert_eq!(points.len(), found.scores.len() * options.keypoints * 3);
-    if options.least_score > 0.0 {
-        assert_detections(found, options.least_score, &options.nms);
+    if options.score_threshold > 0.0 {
+        assert_detections(found, options.score_threshold, &options.nms);
     }
-    if options.least_score >= 1e-6 {
+    if options.score_threshold >= 1e-6 {
         assert_same(found, &candidates(case, image), &options.nms);
     }
     let plain = |layer: &Layer| {
@@ -170,8 +170,8 @@ fn candidates(case: &Case, image: usize) -> Detections {
                 let [x, y, width, height, object, probability] =
                     [0, 1, 2, 3, 4, 5 + class].map(|k| activate(options, value(k)));
                 let score = probability * object;
-                if object >= options.least_score
-                    && score >= options.least_score
+                if object >= options.score_threshold
+                    && score >= options.score_threshold
                     && score.is_finite()
                 {
                     found.push(layer.place(cell, [x, y, width, height], size), score, class);

@@ -96,7 +96,11 @@ fn dimensions<const N: usize>(what: &'static str, shape: &[usize]) -> Result<[us
 }
 
 /// Fail unless the two are equal.
-pub fn same<T: PartialEq + Debug>(what: &'static str, expected: &T, got: &T) -> Result<(), Error> {
+pub fn check_equal<T: PartialEq + Debug>(
+    what: &'static str,
+    expected: &T,
+    got: &T,
+) -> Result<(), Error> {
     let error = || Error::shape(what, format!("{expected:?}"), format!("{got:?}"));
     if expected == got {
         Ok(())
@@ -106,7 +110,7 @@ pub fn same<T: PartialEq + Debug>(what: &'static str, expected: &T, got: &T) -> 
 }
 
 /// Fail if a dimension is empty.
-pub fn no_zero(what: &'static str, shape: &[usize]) -> Result<(), Error> {
+pub fn check_not_empty(what: &'static str, shape: &[usize]) -> Result<(), Error> {
     let error = || Error::shape(what, "no empty dimension", format!("shape {shape:?}"));
     if shape.contains(&0) {
         Err(error())
@@ -121,6 +125,6 @@ pub fn rows<'a, const N: usize>(
     width: usize,
     values: &'a [f32],
 ) -> Result<&'a [[f32; N]], Error> {
-    same(what, &[N], &[width])?;
+    check_equal(what, &[N], &[width])?;
     Ok(values.as_chunks().0)
 }

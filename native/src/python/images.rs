@@ -2,10 +2,10 @@
 
 use pyo3::prelude::*;
 
-use super::arrays::{Input, Output, no_zero, same};
+use super::arrays::{Input, Output, check_equal, check_not_empty};
+use crate::canvas::{self as canvas, CHANNELS, Layout};
 use crate::error::Error;
 use crate::image::{Image, Target};
-use crate::prepare::{self as canvas, CHANNELS, Layout};
 use crate::resize::{Interpolation, resize as resize_image};
 
 /// Resize the image into `out`.
@@ -19,9 +19,9 @@ pub fn resize(
     let image = Input::<u8, 3>::new("image", image)?;
     let mut out = Output::<u8, 3>::new(out)?;
     let ([height, width, channels], [rows, columns, _]) = (image.shape, out.shape);
-    same("channels of out", &channels, &out.shape[2])?;
-    no_zero("image", &image.shape)?;
-    no_zero("out", &out.shape)?;
+    check_equal("channels of out", &channels, &out.shape[2])?;
+    check_not_empty("image", &image.shape)?;
+    check_not_empty("out", &out.shape)?;
     let source = Image {
         data: image.values()?,
         height,
@@ -64,9 +64,9 @@ pub fn prepare(
     let image = Input::<u8, 3>::new("image", image)?;
     let mut out = Output::<u8, 3>::new(out)?;
     let ([height, width, channels], [planes, rows, columns]) = (image.shape, out.shape);
-    same("channels", &(CHANNELS, CHANNELS), &(channels, planes))?;
-    no_zero("image", &image.shape)?;
-    no_zero("resized", &[resized.0, resized.1])?;
+    check_equal("channels", &(CHANNELS, CHANNELS), &(channels, planes))?;
+    check_not_empty("image", &image.shape)?;
+    check_not_empty("resized", &[resized.0, resized.1])?;
     let interpolation = Interpolation::parse(interpolation)?;
     let layout = Layout {
         canvas: (rows, columns),
@@ -96,8 +96,8 @@ pub fn normalize(
 ) -> PyResult<()> {
     let tensor = Input::<u8, 4>::new("tensor", tensor)?;
     let mut out = Output::<f32, 4>::new(out)?;
-    same("out", &tensor.shape, &out.shape)?;
-    same("channels", &CHANNELS, &tensor.shape[1])?;
+    check_equal("out", &tensor.shape, &out.shape)?;
+    check_equal("channels", &CHANNELS, &tensor.shape[1])?;
     let plane = tensor.shape[2] * tensor.shape[3];
     let (from, to) = (tensor.values()?, out.values()?);
     py.detach(|| {

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use super::arrays::{Input, rows};
 use crate::boxes::Xyxy;
 use crate::detections::Detections;
-use crate::{boxes, classify, nms};
+use crate::{boxes, nms, ranking};
 
 /// Class numbers and scores.
 type Best<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
@@ -110,7 +110,7 @@ pub fn top_k<'py>(
     let dense = values.values()?;
     let best = py.detach(|| {
         let rows = dense.chunks_exact(values.shape[1].max(1));
-        rows.map(|row| classify::best(row, k, softmax))
+        rows.map(|row| ranking::best(row, k, softmax))
             .collect::<Vec<_>>()
     });
     Ok(best

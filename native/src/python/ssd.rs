@@ -2,10 +2,10 @@
 
 use pyo3::prelude::*;
 
-use super::arrays::{Input, no_zero, rows, same};
+use super::arrays::{Input, check_equal, check_not_empty, rows};
 use super::outputs::{Arrays, Limits, arrays, inputs, nms_options};
+use crate::candidates::Activation;
 use crate::error::Error;
-use crate::scan::Activation;
 use crate::ssd;
 
 /// Detections of every image of a batch of raw SSD maps.
@@ -26,7 +26,7 @@ pub fn decode_ssd<'py>(
     epsilon: f32,
     limits: Limits,
 ) -> PyResult<Vec<Arrays<'py>>> {
-    same("count of box_maps", &class_maps.len(), &box_maps.len())?;
+    check_equal("count of box_maps", &class_maps.len(), &box_maps.len())?;
     let class_maps = inputs("class_maps", class_maps)?;
     let box_maps = inputs("box_maps", box_maps)?;
     let anchors = Input::<f32, 2>::new("anchors", anchors)?;
@@ -39,7 +39,7 @@ pub fn decode_ssd<'py>(
         } else {
             ssd::Order::YXHW
         },
-        least_score,
+        score_threshold: least_score,
         nms: nms_options(iou_threshold, epsilon, limits),
     };
     let anchors = rows("anchors", anchors.shape[1], anchors.values()?)?;
@@ -58,17 +58,17 @@ fn ssd_maps<'a>(
     for (of_classes, of_boxes) in class_maps.iter().zip(box_maps) {
         let ([n, channels, h, w], [boxes_n, boxes_c, boxes_h, boxes_w]) =
             (of_classes.shape, of_boxes.shape);
-        same("box_maps", &(n, h, w), &(boxes_n, boxes_h, boxes_w))?;
+        check_equal("box_maps", &(n, h, w), &(boxes_n, boxes_h, boxes_w))?;
         let anchors = boxes_c / 4;
         if maps.is_empty() {
             (images, classes) = (n, channels / anchors.max(1));
         }
-        same(
+        check_equal(
             "maps",
             &(images, anchors * classes, anchors * 4),
             &(n, channels, boxes_c),
         )?;
-        no_zero("maps", &[anchors, h, w])?;
+        check_not_empty("maps", &[anchors, h, w])?;
         let (anchors, cells) = if class_major {
             (1, anchors * h * w)
         } else {

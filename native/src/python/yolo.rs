@@ -3,10 +3,10 @@
 use numpy::{IntoPyArray, PyArray3, PyArrayMethods};
 use pyo3::prelude::*;
 
-use super::arrays::{Input, same};
+use super::arrays::{Input, check_equal};
 use super::outputs::{Arrays, Limits, arrays, inputs, nms_options};
 use crate::error::Error;
-use crate::levels::Level;
+use crate::feature_maps::FeatureMap;
 use crate::yolo;
 
 /// Boxes, scores and class numbers, and the keypoints.
@@ -38,7 +38,7 @@ pub fn decode_yolo<'py>(
         classes: 0,
         keypoints,
         sigmoid: with_sigmoid,
-        least_score,
+        score_threshold: least_score,
         nms: nms_options(iou_threshold, epsilon, limits),
     };
     options.classes = channels.saturating_sub(options.channels());
@@ -57,16 +57,16 @@ fn levels<'a>(
     second_maps: &'a [Input<'_, f32, 4>],
     anchors: &'a Input<'_, f32, 3>,
     strides: Vec<f32>,
-) -> Result<(Vec<Level<'a>>, usize, usize), Error> {
+) -> Result<(Vec<FeatureMap<'a>>, usize, usize), Error> {
     let [count, per_cell, two] = anchors.shape;
-    same("last dimension of anchors", &2, &two)?;
-    same(
+    check_equal("last dimension of anchors", &2, &two)?;
+    check_equal(
         "count of maps",
         &(count, count),
         &(first_maps.len(), strides.len()),
     )?;
     if !second_maps.is_empty() {
-        same("count of second_maps", &count, &second_maps.len())?;
+        check_equal("count of second_maps", &count, &second_maps.len())?;
     }
     let sizes = anchors.values()?.as_chunks().0;
     let mut levels = Vec::with_capacity(count);
@@ -76,7 +76,7 @@ fn levels<'a>(
         let mut second: &[f32] = &[];
         if let Some(map) = second_maps.get(i) {
             let [its_n, more, its_height, its_width] = map.shape;
-            same(
+            check_equal(
                 "second_maps",
                 &(n, height, width),
                 &(its_n, its_height, its_width),
@@ -87,8 +87,8 @@ fn levels<'a>(
         if i == 0 {
             (images, channels) = (n, total / per_cell.max(1));
         }
-        same("maps", &(images, channels * per_cell), &(n, total))?;
-        levels.push(Level {
+        check_equal("maps", &(images, channels * per_cell), &(n, total))?;
+        levels.push(FeatureMap {
             first: map.values()?,
             second,
             width,

@@ -31,9 +31,9 @@ from furiosa_models.artifacts.sources import (
     without_password,
 )
 from furiosa_models.artifacts.sources.archives import copy_tar_member, copy_zip_member
-from furiosa_models.artifacts.sources.base import conceal
-from furiosa_models.artifacts.sources.deadline import Gate, within
+from furiosa_models.artifacts.sources.base import redact_message
 from furiosa_models.artifacts.sources.remote import parse_github
+from furiosa_models.artifacts.sources.timeout import ClosableSink, run_with_timeout
 
 
 class Sink(io.BytesIO):
@@ -310,9 +310,9 @@ def test_nothing_is_written_after_the_deadline(
 
 
 def test_a_result_within_its_time() -> None:
-    assert within(5, lambda: None) is None
-    gate = Gate(Sink())
-    gate.shut()
+    assert run_with_timeout(5, lambda: None) is None
+    gate = ClosableSink(Sink())
+    gate.close()
     with pytest.raises(TimeoutError, match="nobody waits"):
         gate.rewind()
 
@@ -411,7 +411,7 @@ def respond() -> Iterator[Callable[[bytes], str]]:
 
 def test_a_redirect_keeps_to_the_scheme_and_the_origin() -> None:
     def target(location: str, within: Origin | None = None) -> str:
-        return http._target("https://user:pw@zoo.org/a/b", location.encode(), within)
+        return http._redirect_target("https://user:pw@zoo.org/a/b", location.encode(), within)
 
     assert target("c") == "https://user:pw@zoo.org/a/c"
     assert target("https://zoo.org:443/c") == "https://user:pw@zoo.org:443/c"
@@ -501,10 +501,10 @@ def test_any_header_is_read_or_refused(
     delay = http._retry_after(response)
     assert delay is None or 0 <= delay <= http.MAX_BACKOFF_S
     with contextlib.suppress(SourceError):
-        http.refuse_encoding(response)
-    with contextlib.suppress(SourceError, http._Passing):
-        http._place(response, sink)
-    found = http.number(length)
+        http.check_encoding(response)
+    with contextlib.suppress(SourceError, http._TransientError):
+        http._position_sink(response, sink)
+    found = http.parse_number(length)
     assert found is None or length.strip("0123456789") == ""
 
 
@@ -514,13 +514,13 @@ def test_any_location_is_followed_or_refused(location: bytes) -> None:
     for prefix in (b"", b"http://", b"//", b"http://user:pw@", b"file:"):
         found = []
         with contextlib.suppress(SourceError):
-            found.append(http._target("http://zoo.org/a", prefix + location, None))
+            found.append(http._redirect_target("http://zoo.org/a", prefix + location, None))
         assert all(url.startswith(("http://", "https://")) for url in found)
 
 
 @settings(max_examples=500)
 @given(st.text(max_size=200))
 def test_any_text_can_be_said(text: str) -> None:
-    for said in (redact(text), conceal(text, text), redact(f"http://{text}")):
+    for said in (redact(text), redact_message(text, text), redact(f"http://{text}")):
         assert said.isprintable()
     assert "hunter2" not in redact(f"http://user:hunter2@{text}")

@@ -88,8 +88,8 @@ def test_waiting_for_a_lock_is_said_and_ends(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(transfer, "SILENCE_S", 0.2)
-    monkeypatch.setattr(transfer, "PATIENCE_S", 0.6)
+    monkeypatch.setattr(transfer, "LOCK_WARNING_S", 0.2)
+    monkeypatch.setattr(transfer, "LOCK_TIMEOUT_S", 0.6)
     file = described(source)
     lock = tmp_path / "store" / "locks" / f"{file.digest}.lock"
     lock.parent.mkdir(parents=True)

@@ -54,7 +54,7 @@ def test_it_can_be_read_without_seeing_it() -> None:
     assert root.findtext(f"{SVG}desc") == "case <1>: bar 0 2 ms, bar 1 8 ms"
 
 
-def test_text_has_the_colour_of_the_page_and_bars_that_of_their_kind() -> None:
+def test_text_has_the_color_of_the_page_and_bars_that_of_their_kind() -> None:
     bars = [Bar(kind, 1, "1", kind) for kind in ("ours", "peer", "floor")]
     root = ElementTree.fromstring(bar_chart("kinds", [Group("", bars)], "s"))
     assert root.get("fill") == "currentColor"

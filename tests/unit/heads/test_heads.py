@@ -45,7 +45,7 @@ def resnet34_outputs() -> list[Floats]:
 
 
 def yolov5_outputs(*, logits: bool = False) -> list[Floats]:
-    """A dog at the centre of the coarsest map's second row and column, as large as its anchor."""
+    """A dog at the center of the coarsest map's second row and column, as large as its anchor."""
     maps = [np.full((1, 24, s, s), -20 if logits else 0, np.float32) for s in (80, 40, 20)]
     maps[2][0, :8, 1, 1] = [0, 0, 0, 0, 5, -9, -9, 5] if logits else [0.5] * 4 + [0.9, 0, 0, 0.9]
     return maps
@@ -83,7 +83,7 @@ def test_yolov5(platform: Platform, logits: bool) -> None:
     (found,) = head.decode(yolov5_outputs(logits=logits), [LETTERBOXED], NAMES, platform)
     assert isinstance(found, Detections)
     assert found.labels == ["dog"]
-    # centre (48, 48) and size (116, 90) in the input; half as much padding above, twice as large
+    # center (48, 48) and size (116, 90) in the input; half as much padding above, twice as large
     expected = [(48 - 58) * 2, (48 - 45 - 80) * 2, (48 + 58) * 2, (48 + 45 - 80) * 2]
     np.testing.assert_allclose(found.boxes, [expected])
     if not logits:  # 0.10 lets a call say that it wants the sigmoid
@@ -95,7 +95,7 @@ def test_pose(platform: Platform) -> None:
     (found,) = PoseHead().decode(pose_outputs(), [LETTERBOXED], ("person",), platform)
     assert isinstance(found, Poses)
     assert found.keypoints.shape == (1, 17, 3)
-    # centre (12, 12), size (19, 27)
+    # center (12, 12), size (19, 27)
     expected = [(12 - 9.5) * 2, (12 - 13.5 - 80) * 2, (12 + 9.5) * 2, (12 + 13.5 - 80) * 2]
     np.testing.assert_allclose(found.boxes, [expected])
     np.testing.assert_allclose(found[0].left_hip.x, (0 * 2 - 0.5 + 1) * 8 * 2)

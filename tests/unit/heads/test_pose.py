@@ -50,7 +50,7 @@ def test_where_people_are(numbers: Floats, platform: Platform) -> None:
     numbers[0, 1, 6:, 1, 2] = points
     (found,) = find(numbers, platform)
     np.testing.assert_allclose(found.scores, [0.5 / (1 + np.exp(-3))], rtol=1e-6)
-    # centre (2.5, 1.5) * 16, size (4, 3) * 16
+    # center (2.5, 1.5) * 16, size (4, 3) * 16
     np.testing.assert_allclose(found.boxes, [[8, 0, 72, 48]])
     x, y, confidence = points.reshape(17, 3).T
     expected = (x * 2 - 0.5 + 2) * 16, (y * 2 - 0.5 + 1) * 16, 1 / (1 + np.exp(-confidence))

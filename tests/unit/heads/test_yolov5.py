@@ -55,7 +55,7 @@ def test_where_boxes_lie(maps: list[Floats], platform: Platform) -> None:
     (found,) = detect(maps, platform)
     np.testing.assert_allclose(found.scores, [0.72, 0.5], rtol=1e-6)
     assert found.class_ids.tolist() == [2, 0]
-    # centre (2.5, 1.5) * 8, size (4, 0.5) * 8; centre (0.5, 1.5) * 16, size (4 * 2, 2 / 4) * 16
+    # center (2.5, 1.5) * 8, size (4, 0.5) * 8; center (0.5, 1.5) * 16, size (4 * 2, 2 / 4) * 16
     expected = [[4.0, 10.0, 36.0, 14.0], [-56.0, 20.0, 72.0, 28.0]]
     np.testing.assert_allclose(found.boxes, expected)
 
@@ -100,7 +100,7 @@ def test_the_threshold_of_logits(maps: list[Floats], platform: Platform) -> None
 
 @BOTH
 def test_objectness_alone_has_to_pass(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 0, (0, 0), 0.25, c0=8.0)  # no probability, but a quantised graph may round up
+    put(maps[0], 0, (0, 0), 0.25, c0=8.0)  # no probability, but a quantized graph may round up
     assert len(detect(maps, platform)[0].scores) == 0
 
 
@@ -127,7 +127,7 @@ def test_suppression_order_and_limits(maps: list[Floats], platform: Platform) ->
     assert detect(maps, platform, max_detections=2)[0].class_ids.tolist() == [0, 1]
     assert detect(maps, platform, max_candidates=4)[0].class_ids.tolist() == [0, 1, 1, 2]
     maps[0][0, :8, 0, 1] = maps[0][0, :8, 0, 0]
-    maps[0][0, 0, 0, 0] = 1.0  # both centres at 1.0 cells, or 12 pixels
+    maps[0][0, 0, 0, 0] = 1.0  # both centers at 1.0 cells, or 12 pixels
     maps[0][0, 0, 0, 1] = 0.5
     assert len(detect(maps, platform, iou_threshold=0.99)[0].scores) == 5
     assert len(detect(maps, platform, iou_threshold=1.0)[0].scores) == 7

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from furiosa_models.errors import ImageError
+from furiosa_models.images.decoder_warnings import log_decoder_warnings
 from furiosa_models.images.read import read_image
-from furiosa_models.images.warned import named_warnings
 
 RAMP = np.tile(np.arange(0, 256, 4), (8, 1))
 
@@ -180,7 +180,7 @@ def test_warnings_are_logged_with_the_name_and_stop_nothing(
 
 
 def test_warnings_of_others_are_left_alone() -> None:
-    with named_warnings("a.png"):
+    with log_decoder_warnings("a.png"):
         with pytest.warns(UserWarning, match="mine"):
             warnings.warn("mine", stacklevel=1)
         told: list[str] = []

@@ -15,7 +15,7 @@ from PIL import Image
 
 from furiosa_models.errors import ImageError
 from furiosa_models.images import download
-from furiosa_models.images.read import EncodedPhoto, hold, read_image
+from furiosa_models.images.read import EncodedPhoto, buffer_source, read_image
 from furiosa_models.vision import MobileNetV2
 
 Serve = Callable[[Path], str]
@@ -123,7 +123,7 @@ def test_passwords_are_in_no_message(url: str) -> None:
 def test_a_password_is_in_no_name(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(png())
     url = f"{serve(tmp_path)}/photo.png".replace("//", "//user:pw-secret@")
-    kept = hold(url)
+    kept = buffer_source(url)
     assert isinstance(kept, EncodedPhoto)
     assert "pw-secret" not in kept.name
     assert "pw-secret" not in repr(kept)

@@ -94,18 +94,18 @@ def test_what_is_left_to_pillow() -> None:
 
 def test_fleeting_pixels_give_way_to_the_next() -> None:
     small, large = encoded((40, 30)), encoded((61, 47))
-    first = read_image(large, fleeting=True).pixels
+    first = read_image(large, reuse_buffer=True).pixels
     np.testing.assert_array_equal(first, pillow(large))
     kept = read_image(small).pixels
     np.testing.assert_array_equal(first, pillow(large))
-    second = read_image(small, fleeting=True).pixels
+    second = read_image(small, reuse_buffer=True).pixels
     assert np.shares_memory(first, second)
     assert not np.shares_memory(kept, second)
     np.testing.assert_array_equal(second, pillow(small))
     with ThreadPoolExecutor(1) as pool:
-        elsewhere = pool.submit(read_image, large, fleeting=True).result().pixels
+        elsewhere = pool.submit(read_image, large, reuse_buffer=True).result().pixels
     assert not np.shares_memory(elsewhere, second)
-    whole = read_image(turned(6), fleeting=True).pixels
+    whole = read_image(turned(6), reuse_buffer=True).pixels
     assert not np.shares_memory(whole, second)
 
 
@@ -151,7 +151,7 @@ def test_pixels_of_real_photos_are_those_of_pillow() -> None:
     ],
 )
 def test_reduction(size: tuple[int, int], resized: tuple[int, int], expected: int) -> None:
-    assert jpeg.reduction(*size, resized) == expected
+    assert jpeg.reduction_factor(*size, resized) == expected
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

@@ -17,7 +17,7 @@ from PIL import Image
 from furiosa_models.errors import ImageError
 from furiosa_models.images.pipeline import Steps, one_by_one, pipelined
 from furiosa_models.images.read import DecodedImage, EncodedPhoto, ImageSource
-from furiosa_models.images.sources import is_at_rest
+from furiosa_models.images.sources import is_static
 from furiosa_models.spec import ImageContext
 from furiosa_models.vision import SSDMobileNet
 
@@ -31,7 +31,7 @@ class Found:
 
 
 class Network:
-    """Gives the grey level of each photo; counts what is in the air."""
+    """Gives the gray level of each photo; counts what is in the air."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -58,7 +58,7 @@ class Network:
         return [Found(int(value)) for value in outputs[0]]
 
 
-def grey(level: int) -> npt.NDArray[np.uint8]:
+def gray(level: int) -> npt.NDArray[np.uint8]:
     return np.full((2, 2), level, np.uint8)
 
 
@@ -73,7 +73,7 @@ def threads() -> list[str]:
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_results_come_in_order_from_batches(batch_size: int) -> None:
     network = Network()
-    photos = [grey(i) for i in range(50)]
+    photos = [gray(i) for i in range(50)]
     results = pipelined(network.steps(), photos, batch_size=batch_size, on_error="raise")
     assert values(results) == list(range(50))
     assert sum(network.batches) == 50
@@ -87,7 +87,7 @@ def test_only_a_few_batches_are_in_memory() -> None:
     def endless() -> Iterator[npt.NDArray[np.uint8]]:
         while True:
             taken.append(0)
-            yield grey(1)
+            yield gray(1)
 
     results = pipelined(Network().steps(), endless(), batch_size=2, on_error="raise")
     for done in range(1, 40):
@@ -103,7 +103,7 @@ def test_closing_ends_the_threads_and_the_source() -> None:
     def photos() -> Iterator[npt.NDArray[np.uint8]]:
         try:
             while True:
-                yield grey(1)
+                yield gray(1)
         finally:
             closed.set()
 
@@ -118,7 +118,7 @@ def test_closing_ends_the_threads_and_the_source() -> None:
 
 
 def test_a_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    photos: list[ImageSource] = [grey(0), b"no photo", grey(1), "no-such.jpg", grey(2)]
+    photos: list[ImageSource] = [gray(0), b"no photo", gray(1), "no-such.jpg", gray(2)]
     for batch_size in (1, 2, 5):
         told: list[tuple[object, ImageError]] = []
         results = pipelined(
@@ -136,7 +136,7 @@ def test_a_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) 
 
 
 def test_raise_comes_after_the_results_before_it() -> None:
-    photos: list[ImageSource] = [grey(0), grey(1), b"no photo", grey(2)]
+    photos: list[ImageSource] = [gray(0), gray(1), b"no photo", gray(2)]
     results = pipelined(Network().steps(), photos, batch_size=4, on_error="raise")
     assert [next(results).value, next(results).value] == [0, 1]
     with pytest.raises(ImageError, match="<8 bytes>"):
@@ -145,7 +145,7 @@ def test_raise_comes_after_the_results_before_it() -> None:
 
 
 def test_a_folder_without_photos_is_one_bad_source(tmp_path: Path) -> None:
-    photos: list[Any] = [grey(0), [tmp_path, [grey(1)]], 3, grey(2)]
+    photos: list[Any] = [gray(0), [tmp_path, [gray(1)]], 3, gray(2)]
     told: list[object] = []
     results = pipelined(
         Network().steps(),
@@ -160,7 +160,7 @@ def test_a_folder_without_photos_is_one_bad_source(tmp_path: Path) -> None:
 def test_errors_keep_their_traceback() -> None:
     network = Network()
     network.fails_at = 3
-    results = pipelined(network.steps(), [grey(i) for i in range(9)], batch_size=1, on_error="skip")
+    results = pipelined(network.steps(), [gray(i) for i in range(9)], batch_size=1, on_error="skip")
     assert [next(results).value for _ in range(3)] == [0, 1, 2]
     with pytest.raises(RuntimeError, match="the network failed") as caught:
         next(results)
@@ -170,7 +170,7 @@ def test_errors_keep_their_traceback() -> None:
 
 def test_a_source_that_fails_is_told_after_the_results_before_it() -> None:
     def photos() -> Iterator[npt.NDArray[np.uint8]]:
-        yield grey(7)
+        yield gray(7)
         raise OSError("the disk is gone")
 
     results = pipelined(Network().steps(), photos(), batch_size=4, on_error="skip")
@@ -183,7 +183,7 @@ def test_an_error_of_the_callers_function_ends_the_work() -> None:
     def on_error(photo: object, error: ImageError) -> None:
         raise LookupError(photo) from error
 
-    bad: list[ImageSource] = [b"bad", grey(1)]
+    bad: list[ImageSource] = [b"bad", gray(1)]
     results = pipelined(Network().steps(), bad, batch_size=1, on_error=on_error)
     with pytest.raises(LookupError):
         next(results)
@@ -198,7 +198,7 @@ def test_the_bar_hears_of_every_photo() -> None:
             self.total += n
 
     bar = Bar()
-    photos: list[ImageSource] = [grey(0), b"bad", grey(1)]
+    photos: list[ImageSource] = [gray(0), b"bad", gray(1)]
     values(pipelined(Network().steps(), photos, batch_size=2, on_error="skip", bar=bar))
     assert bar.total == 3
 
@@ -244,7 +244,7 @@ def test_predict_of_one_photo_starts_no_thread(
     assert SSDMobileNet(weights="random").predict(photos[0], device="cpu") is not None
 
 
-def keep_grey(result: Found) -> int:
+def keep_gray(result: Found) -> int:
     image: Any = result.image
     return int(image.rgb[0, 0, 0])
 
@@ -256,7 +256,7 @@ def test_a_live_source_is_asked_for_a_photo_once_the_results_were_taken(batch_si
     def camera() -> Iterator[npt.NDArray[np.uint8]]:
         for level in range(9):
             asked.append(level)
-            yield grey(level)
+            yield gray(level)
 
     results = one_by_one(Network().steps(), camera(), batch_size=batch_size, on_error="raise")
     for taken, result in enumerate(results):
@@ -266,7 +266,7 @@ def test_a_live_source_is_asked_for_a_photo_once_the_results_were_taken(batch_si
 
 
 def arrays() -> Iterator[Any]:
-    buffer = grey(0)
+    buffer = gray(0)
     for level in range(12):
         buffer[:] = level
         yield buffer
@@ -320,12 +320,12 @@ def test_a_live_source_may_use_its_memory_again(
     found = list(results)
     assert [result.value for result in found] == list(range(12))
     if source is not names:
-        assert [keep_grey(result) for result in found] == list(range(12))
+        assert [keep_gray(result) for result in found] == list(range(12))
 
 
 def test_a_live_source_with_bad_photos() -> None:
     told: list[object] = []
-    photos: list[Any] = [grey(0), b"no photo", grey(1), 3, grey(2)]
+    photos: list[Any] = [gray(0), b"no photo", gray(1), 3, gray(2)]
     for batch_size in (1, 2, 5):
         results = one_by_one(
             Network().steps(),
@@ -340,9 +340,9 @@ def test_a_live_source_with_bad_photos() -> None:
 def test_which_sources_are_at_rest(photos: list[Path]) -> None:
     lists: list[Any] = [photos, tuple(photos), photos[0].parent, photos[0], b"x", [photos, [b"x"]]]
     for source in (*lists, np.zeros((2, 4, 4, 3), np.uint8), io.BytesIO(), Image.new("L", (1, 1))):
-        assert is_at_rest(source)
+        assert is_static(source)
     for source in (iter(photos), map(str, photos), [photos, iter(photos)], (p for p in photos)):
-        assert not is_at_rest(source)
+        assert not is_static(source)
 
 
 def test_predict_and_preprocess_of_a_camera() -> None:

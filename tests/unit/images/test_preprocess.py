@@ -138,8 +138,8 @@ def test_contexts_are_mappings_of_the_old_keys() -> None:
     assert as_context({"scale": 0.5, "pad": (1, 2)}) == ImageContext(0, 0, 0.5, (1.0, 2.0))
     assert as_context(dict(context)) == context
     with pytest.raises(KeyError):
-        context["colour"]
-    for bad in ({"colour": 1}, {"pad": 3}, 7):
+        context["color"]
+    for bad in ({"color": 1}, {"pad": 3}, 7):
         with pytest.raises(ValueError, match="a context has the keys"):
             as_context(bad)  # type: ignore[arg-type]
 
@@ -160,6 +160,6 @@ def test_a_senseless_spec(change: dict[str, Any], message: str) -> None:
 
 
 @BOTH
-def test_grey_is_refused_here(platform: Platform) -> None:
+def test_gray_is_refused_here(platform: Platform) -> None:
     with pytest.raises(ShapeError, match=r"h x w x 3 .* got uint8 of shape \(4, 4\)"):
         prepare(np.zeros((4, 4), np.uint8), SSD, platform=platform)

@@ -21,9 +21,9 @@ from furiosa_models.errors import ImageError
 from furiosa_models.images.read import (
     EncodedPhoto,
     ImageSource,
-    hold,
+    buffer_source,
+    photo_reference,
     read_image,
-    remember,
 )
 from furiosa_models.images.sources import expand_sources, is_single
 
@@ -89,8 +89,8 @@ def test_palette_with_transparency_is_read_without_a_warning() -> None:
 
 
 def test_sixteen_bits_are_scaled_as_opencv_scales_them() -> None:
-    grey = np.arange(13 * 17, dtype=np.uint16).reshape(13, 17) * 296
-    data = encoded(Image.fromarray(grey))
+    gray = np.arange(13 * 17, dtype=np.uint16).reshape(13, 17) * 296
+    data = encoded(Image.fromarray(gray))
     expected = opencv(data)
     np.testing.assert_array_equal(read_image(data).rgb, expected)
 
@@ -103,7 +103,7 @@ def test_cmyk_is_converted() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_honoured_as_opencv_does(orientation: int) -> None:
+def test_exif_orientation_is_honored_as_opencv_does(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(RGB), "JPEG", exif=exif.tobytes(), quality=100, subsampling=0)
@@ -113,9 +113,9 @@ def test_exif_orientation_is_honoured_as_opencv_does(orientation: int) -> None:
     np.testing.assert_allclose(decoded.astype(int), expected, atol=2)
 
 
-def test_grey_arrays_become_colour() -> None:
-    for grey in (RGB[:, :, 0], RGB[:, :, :1]):
-        pixels = read_image(grey).pixels
+def test_gray_arrays_become_color() -> None:
+    for gray in (RGB[:, :, 0], RGB[:, :, :1]):
+        pixels = read_image(gray).pixels
         assert pixels.shape == (13, 17, 3)
         np.testing.assert_array_equal(pixels[:, :, 2], RGB[:, :, 0])
 
@@ -207,20 +207,20 @@ def test_what_is_decoded_stays_as_it_is(png: Path) -> None:
 
 
 def test_what_was_given_is_remembered(png: Path) -> None:
-    assert remember(png, read_image(png)) == png
+    assert photo_reference(png, read_image(png)) == png
     decoded = read_image(RGB)
-    assert remember(RGB, decoded) is decoded
-    assert remember(decoded, decoded) is decoded
+    assert photo_reference(RGB, decoded) is decoded
+    assert photo_reference(decoded, decoded) is decoded
     data = png.read_bytes()
     for source in (data, bytearray(data), io.BytesIO(data)):
-        held = hold(source)
-        kept = remember(held, read_image(held))
+        held = buffer_source(source)
+        kept = photo_reference(held, read_image(held))
         assert isinstance(kept, EncodedPhoto)
         assert kept.data == data
         np.testing.assert_array_equal(kept.rgb, RGB)
         assert pickle.loads(pickle.dumps(kept)) == kept
     with Image.open(png) as image:
-        assert remember(image, read_image(image)) is image
+        assert photo_reference(image, read_image(image)) is image
 
 
 class Reset(io.RawIOBase):

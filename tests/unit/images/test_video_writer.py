@@ -308,12 +308,12 @@ def test_damaged_frames_are_told_and_the_others_read(tmp_path: Path) -> None:
 
 
 def test_frames_that_are_read_ahead_are_at_hand() -> None:
-    recent = RecentPixels(10, at_least=3)
+    recent = RecentPixels(10, min_frames=3)
     held = [np.zeros((100, 100, 3), np.uint8) for _ in range(5)]
     references = [recent.add(pixels) for pixels in held]
     held.clear()
     assert [reference() is not None for reference in references] == [False] * 2 + [True] * 3
-    assert video._recent._at_least > 4
+    assert video._recent._min_frames > 4
 
 
 def _large(count: int) -> Iterator[npt.NDArray[np.uint8]]:

@@ -87,16 +87,16 @@ def test_a_processor_of_the_user_is_called(detector: SSDMobileNet, photos: list[
         def __call__(self, model_outputs: Any, contexts: Any) -> list[int]:
             return [len(model_outputs)] * len(contexts)
 
-    class Grey(PreProcessor):
+    class Gray(PreProcessor):
         def __call__(self, inputs: Any) -> tuple[npt.NDArray[np.uint8], list[ImageContext]]:
             return np.full((len(inputs), 3, 300, 300), 128, np.uint8), [ImageContext(1, 1)]
 
-    detector.postprocessor, detector.preprocessor = Count(), Grey()
+    detector.postprocessor, detector.preprocessor = Count(), Gray()
     outputs = [np.zeros(1)] * 3
     assert detector.postprocess(outputs, [ImageContext(1, 1)] * 2) == [3, 3]
     steps = detector.steps(device="cpu")
     assert steps.results([steps.read(photos[0])]) == [12]
-    assert isinstance(detector.preprocessor, Grey)
+    assert isinstance(detector.preprocessor, Gray)
 
 
 @pytest.mark.parametrize("name", ["SSDMobileNet", "YOLOv5n", "YOLOv7w6Pose"])

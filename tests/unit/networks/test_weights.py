@@ -75,7 +75,7 @@ def test_random_kernels_have_the_variance_that_keeps_signals_alive() -> None:
         (Kind.BIAS, -0.1, 0.1),
     ],
 )
-def test_random_normalisation_is_near_the_identity(kind: Kind, low: float, high: float) -> None:
+def test_random_normalization_is_near_the_identity(kind: Kind, low: float, high: float) -> None:
     values = RandomWeights().get(Parameter("bn", (1000,), kind))
     assert low <= values.min() < values.max() <= high
 

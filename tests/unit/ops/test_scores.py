@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from furiosa_models.ops.scores import loose_logit
+from furiosa_models.ops.scores import prefilter_logit
 
 
 def test_a_threshold_that_is_not_positive_lets_every_logit_through() -> None:
-    np.testing.assert_array_equal(loose_logit([-1.0, -1e-9, 0.0]), [-np.inf] * 3)
-    assert loose_logit(0.5) <= 0
+    np.testing.assert_array_equal(prefilter_logit([-1.0, -1e-9, 0.0]), [-np.inf] * 3)
+    assert prefilter_logit(0.5) <= 0

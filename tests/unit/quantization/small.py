@@ -40,8 +40,8 @@ def network(*, scaled_inside: bool = True) -> onnx.ModelProto:
     node = helper.make_node
     scaling = [
         node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
-        node("Sub", ["float", "mean"], ["centred"]),
-        node("Div", ["centred", "std"], ["scaled"]),
+        node("Sub", ["float", "mean"], ["centered"]),
+        node("Div", ["centered", "std"], ["scaled"]),
     ]
     source = "scaled" if scaled_inside else "image"
     nodes = [

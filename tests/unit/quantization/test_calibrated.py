@@ -70,7 +70,7 @@ def test_int8_loses_little(name: str, data: Path, tmp_path: Path) -> None:
     class_name, _, weights = name.partition("-")
     published = zoo()[class_name].sets[weights].accuracy[0]
     model = get_model(class_name, weights=weights)
-    figures = evaluate(model, *labelled(model, data, tmp_path), precision="int8").figures
+    figures = evaluate(model, *labeled(model, data, tmp_path), precision="int8").figures
     assert figures[published.metric] >= published.value * (1 - most_lost(name)) - 1e-9
 
 
@@ -80,7 +80,7 @@ def test_int8_loses_little(name: str, data: Path, tmp_path: Path) -> None:
 def test_int8_of_a_file_loses_little(name: str, data: Path, tmp_path: Path) -> None:
     path = data / "weights" / FILES[name]
     model = get_model(name.partition("-")[0], weights=path)
-    photos = labelled(model, data, tmp_path)
+    photos = labeled(model, data, tmp_path)
     whole = evaluate(model, *photos).figures["mAP"]
     assert evaluate(model, *photos, precision="int8").figures["mAP"] >= whole * (
         1 - most_lost(name)
@@ -91,7 +91,7 @@ def most_lost(name: str) -> float:
     return MOST_LOST.get(name.partition("-")[0], 0.01)
 
 
-def labelled(model: ImageModel[Any], data: Path, scratch: Path) -> tuple[Path, Path]:
+def labeled(model: ImageModel[Any], data: Path, scratch: Path) -> tuple[Path, Path]:
     """Photos and labels for a model."""
     if model.task_type is not ModelTaskType.IMAGE_CLASSIFICATION:
         return data / "coco" / "images", data / "coco" / "instances.json"

@@ -29,7 +29,7 @@ def test_a_histogram_counts_every_number_once(scale: float) -> None:
     for histogram in (whole, parts):
         assert histogram.counts.sum() == len(values)
         assert len(histogram.counts) <= BINS
-    assert (whole.least, whole.greatest) == (values.min(), values.max())
+    assert (whole.minimum, whole.maximum) == (values.min(), values.max())
     mean = (whole.counts @ whole.centers) / len(values)
     assert abs(mean - values.mean()) < whole.width
 

@@ -23,7 +23,7 @@ from furiosa_models.quantization import (
     quantize,
     quantize_on,
 )
-from furiosa_models.quantization.folding import fold_scaling
+from furiosa_models.quantization.scale_folding import fold_scaling
 from furiosa_models.runtime.sync import create_runner
 
 from .small import MEAN, STD, network, pixels, run
@@ -252,10 +252,10 @@ def test_the_users_root_logger_stays_as_it_is(
     root.addHandler(handler)
     try:
         quantize(network(), ranges)
-        logging.warning("afterwards")
+        logging.warning("afterward")
     finally:
         root.removeHandler(handler)
-    assert seen == ["advice", "the user's own", "afterwards"]  # what another thread was advised
+    assert seen == ["advice", "the user's own", "afterward"]  # what another thread was advised
     assert (root.level, root.handlers) == before
     assert root.filters == []
 

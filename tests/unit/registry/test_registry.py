@@ -291,7 +291,7 @@ def test_a_registry_on_s3(s3: str, tmp_path: Path) -> None:
 
 
 BAD = {
-    "an unknown field": ("format: tflite\n", "format: tflite\n    colour: red\n", "colour: red"),
+    "an unknown field": ("format: tflite\n", "format: tflite\n    color: red\n", "color: red"),
     "an unknown format": ("format: tflite", "format: pickle", "format: pickle"),
     "a path above": ("models/lite.tflite", "../lite.tflite", "location: ../lite.tflite"),
     "an absolute path": ("models/lite.tflite", "/etc/passwd", "location: /etc/passwd"),

@@ -51,7 +51,7 @@ def test_backends_that_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "openvino")
     assert facts()["models run on"].finding == "the CPU, by OpenVINO"
     for backend in (litert, openvino):
-        monkeypatch.setattr(backend, "version_of", lambda _: None)
+        monkeypatch.setattr(backend, "installed_version", lambda _: None)
     found = facts()
     assert found["OpenVINO"].advice.startswith("device='openvino': pip install")
     assert found["LiteRT"].advice.startswith("TensorFlow Lite models: pip install")

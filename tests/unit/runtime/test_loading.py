@@ -53,18 +53,18 @@ def test_a_pool_makes_what_is_needed_and_drops_what_failed() -> None:
     taken = threading.Event()
 
     def take() -> None:
-        with pool.one():
+        with pool.borrow():
             taken.set()
 
-    with pool.one() as first, pool.one() as second:
+    with pool.borrow() as first, pool.borrow() as second:
         assert (first, second) == (0, 1)
         waiting = threading.Thread(target=take)
         waiting.start()
         assert not taken.wait(0.05)
     waiting.join(5)
     assert taken.is_set()
-    with pytest.raises(ZeroDivisionError), pool.one() as failing:
+    with pytest.raises(ZeroDivisionError), pool.borrow() as failing:
         failing / 0
     assert failing in (0, 1)
-    with pool.one() as fresh:
+    with pool.borrow() as fresh:
         assert fresh == 2

@@ -68,7 +68,9 @@ def test_one_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("furiosa_models.runtime.backends.openvino.version_of", lambda _: "2025.3.0")
+    monkeypatch.setattr(
+        "furiosa_models.runtime.backends.openvino.installed_version", lambda _: "2025.3.0"
+    )
     with pytest.raises(BackendUnavailable, match=f"2025.3.0 is too old, 2025.4 is needed: {PIP}"):
         choose(DEVICE)
 
@@ -105,7 +107,7 @@ def test_the_environment_orders_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def properties(session: Any, *names: str) -> list[Any]:
     """Of the compiled model of a session."""
-    with session._requests.one() as request:
+    with session._requests.borrow() as request:
         compiled_model = request.get_compiled_model()
         return [compiled_model.get_property(name) for name in names]
 

@@ -15,7 +15,7 @@ from furiosa_models.runtime.errors import (
     SessionClosed,
     SessionTerminated,
 )
-from furiosa_models.runtime.queue import Channel, Closed, NotNow, Pipeline
+from furiosa_models.runtime.queue import Channel, Closed, Pipeline, WouldBlock
 from furiosa_models.runtime.sync import QueuePair, create_queue
 from furiosa_models.runtime.tensor import DataType, Model, TensorDesc
 
@@ -127,7 +127,10 @@ def test_workers_that_are_gone_never_hang_a_receiver() -> None:
     with pytest.raises(SessionTerminated):
         pipeline.take()
     pipeline = Pipeline(_Dying(), 1, 4, 4)
-    living, pipeline._team._threads = pipeline._team._threads, [threading.Thread()]  # as by fork
+    living, pipeline._workers._threads = (
+        pipeline._workers._threads,
+        [threading.Thread()],
+    )  # as by fork
     with pytest.raises(SessionTerminated, match="workers died"):
         pipeline.recv()
     with pytest.raises(SessionTerminated, match="workers died"):
@@ -231,7 +234,7 @@ def test_many_threads_at_both_ends() -> None:
 def test_a_channel() -> None:
     channel: Channel[int] = Channel(1)
     channel.put(1)
-    with pytest.raises(NotNow):
+    with pytest.raises(WouldBlock):
         channel.put(2, timeout=0)
     channel.close()
     with pytest.raises(Closed):

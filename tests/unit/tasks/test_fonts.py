@@ -30,7 +30,12 @@ NAMES = {
 
 
 def forget() -> None:
-    for function in (fonts._path_for, fonts._lacked, fonts._of_system, fonts._tell):
+    for function in (
+        fonts._path_for,
+        fonts._missing_letters,
+        fonts._system_fonts,
+        fonts._warn_missing,
+    ):
         function.cache_clear()
 
 
@@ -69,10 +74,10 @@ def test_letters_that_no_font_has_are_told(script: str, caplog: pytest.LogCaptur
         drawn(one)
     if not caplog.records:
         pytest.skip("the font of this Pillow has the letters")
-    letter = next(char for char in one if char in fonts._lacked(frozenset(one), None))
+    letter = next(char for char in one if char in fonts._missing_letters(frozenset(one), None))
     assert sum(letter in record.getMessage() for record in caplog.records) == 1
     assert "FURIOSA_MODELS_FONT" in caplog.text
-    told = fonts._lacked(frozenset(one), None)
+    told = fonts._missing_letters(frozenset(one), None)
     assert fonts.fitting(one, 20)[1] == "".join(
         char if char not in told else f"\\u{ord(char):04x}" for char in one
     )
@@ -88,8 +93,8 @@ def test_ascii_letters_need_no_other_font(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def system_font() -> str:
-    for path in fonts._of_system():
-        if not fonts._lacked(frozenset("кот"), path):
+    for path in fonts._system_fonts():
+        if not fonts._missing_letters(frozenset("кот"), path):
             return path
     pytest.skip("no font here has Cyrillic letters")
 

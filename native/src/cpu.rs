@@ -38,7 +38,7 @@ macro_rules! multiversion {
                 fn avx2 $(<const $c: usize>)? ($($arg: $ty),*) {
                     body $(::<$c>)? ($($arg),*);
                 }
-                if crate::dispatch::has_avx2() {
+                if crate::cpu::has_avx2() {
                     // SAFETY: the CPU has AVX2, as was just detected, and nothing else is asked of
                     // the caller: the body is safe Rust.
                     return unsafe { avx2 $(::<$c>)? ($($arg),*) };

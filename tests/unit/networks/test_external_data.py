@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from furiosa_models import networks
 from furiosa_models.errors import WeightsError
-from furiosa_models.networks import edit, files
+from furiosa_models.networks import edit, external_data
 from furiosa_models.networks.graph import Graph
 from furiosa_models.runtime import FuriosaRuntimeError
 from furiosa_models.runtime.sync import create_runner
@@ -37,13 +37,13 @@ def _with_external_data(folder: Path, location: str = "net.onnx.data") -> Path:
 def test_weights_beside_the_file_are_loaded(tmp_path: Path) -> None:
     path = _with_external_data(tmp_path)
     assert edit.external_files(path.read_bytes()) == ["net.onnx.data"]
-    proto = files.load(path)
+    proto = external_data.load(path)
     assert edit.external_files(proto) == []
     assert networks.to_bytes(proto) == network()
-    assert networks.to_bytes(files.load(str(path))) == network()
-    assert files.whole(path) == network()
+    assert networks.to_bytes(external_data.load(str(path))) == network()
+    assert external_data.read_with_weights(path) == network()
     (tmp_path / "one.onnx").write_bytes(network())
-    assert files.whole(tmp_path / "one.onnx") == network()
+    assert external_data.read_with_weights(tmp_path / "one.onnx") == network()
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path, location: str) 
     (folder / "link").symlink_to(tmp_path / "secret")
     path = _with_external_data(folder, location.format(folder=folder.name))
     with pytest.raises(WeightsError, match="outside its folder"):
-        files.load(path)
+        external_data.load(path)
     with pytest.raises(WeightsError, match="outside its folder"):
-        files.whole(path)
+        external_data.read_with_weights(path)
     with pytest.raises(FuriosaRuntimeError, match="outside its folder"):
         create_runner(path, device="cpu")
 
@@ -68,7 +68,7 @@ def test_weights_in_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     path = _with_external_data(tmp_path, "pipe")
     with pytest.raises(WeightsError, match="is no file"):
-        files.load(path)
+        external_data.load(path)
 
 
 def test_runners_take_models_whose_weights_lie_beside_them(tmp_path: Path) -> None:
@@ -87,12 +87,12 @@ def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
     data = tmp_path / "net.onnx.data"
     data.write_bytes(data.read_bytes()[:-1])
     with pytest.raises(WeightsError, match=r"'image/scaled/kernel' in net\.onnx\.data are cut off"):
-        files.load(path)
+        external_data.load(path)
     data.unlink()
     with pytest.raises(WeightsError, match=r"net\.onnx\.data cannot be read"):
-        files.load(path)
+        external_data.load(path)
     with pytest.raises(WeightsError, match=r"none\.onnx cannot be read: No such file"):
-        files.load(tmp_path / "none.onnx")
+        external_data.load(tmp_path / "none.onnx")
 
 
 def test_external_files_are_found_in_branches_constants_and_functions(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_external_files_are_found_in_branches_constants_and_functions(tmp_path: 
     for name in ("branch", "constant", "function"):
         (tmp_path / name).write_bytes(b"\0" * 4)
     (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
-    assert edit.external_files(files.load(tmp_path / "net.onnx")) == []
+    assert edit.external_files(external_data.load(tmp_path / "net.onnx")) == []
 
 
 def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(
@@ -122,14 +122,14 @@ def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(
     kernel = np.random.default_rng(0).normal(size=(64, 3, 3, 3)).astype(np.float32)
     graph.output(graph.conv(graph.input("image", (3, 4, 4)), kernel, None, "conv"), "maps")
     proto = graph.model()
-    assert files.save(proto, tmp_path / "small.onnx") == [tmp_path / "small.onnx"]
+    assert external_data.save(proto, tmp_path / "small.onnx") == [tmp_path / "small.onnx"]
     monkeypatch.setattr(edit, "MAX_BYTES", 2000)
     with pytest.raises(WeightsError, match=r"6912 bytes of weights, .* holds 2000"):
         networks.to_bytes(proto)
     path = tmp_path / "large.onnx"
-    assert files.save(proto, path) == [path, tmp_path / "large.onnx.data"]
+    assert external_data.save(proto, path) == [path, tmp_path / "large.onnx.data"]
     assert path.stat().st_size < 2000
-    assert files.load(path) == proto
+    assert external_data.load(path) == proto
     image = np.random.default_rng(1).normal(size=(1, 3, 4, 4)).astype(np.float32)
     outputs = [
         onnxruntime.InferenceSession(str(tmp_path / name)).run(None, {"image": image})[0]

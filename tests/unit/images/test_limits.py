@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from furiosa_models.errors import ImageError
-from furiosa_models.images import budget, jpeg
+from furiosa_models.images import jpeg, limits
 from furiosa_models.images.decode import decoding_bytes
 from furiosa_models.images.jpeg import read_header
 from furiosa_models.images.read import MAX_BYTES, read_image
@@ -33,8 +33,8 @@ def encoded(
 
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A budget that a photo of 400x300 is above."""
-    monkeypatch.setattr(budget, "MAX_BYTES", 300_000)
+    """A limits that a photo of 400x300 is above."""
+    monkeypatch.setattr(limits, "MAX_BYTES", 300_000)
 
 
 KINDS = {
@@ -118,7 +118,7 @@ def test_a_small_jpeg_that_claims_much() -> None:
             read_image(claim)
         with suppress(ImageError):  # Pillow makes do with what is there
             drafted = read_image(claim, needed=lambda *_: (300, 300))
-            assert drafted.pixels.nbytes < budget.MAX_BYTES / 3
+            assert drafted.pixels.nbytes < limits.MAX_BYTES / 3
         assert time.perf_counter() - start < 5
 
 
@@ -130,7 +130,7 @@ def test_a_large_jpeg_is_decoded_smaller_for_a_small_network(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(budget, "MAX_BYTES", 400_000)
+    monkeypatch.setattr(limits, "MAX_BYTES", 400_000)
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded("JPEG", (500, 400), mode, exif=exif.tobytes())
@@ -150,7 +150,7 @@ def test_predict_and_preprocess_decode_smaller_and_see_the_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = encoded("JPEG", (1300, 1200))
-    monkeypatch.setattr(budget, "MAX_BYTES", 1_300_000)
+    monkeypatch.setattr(limits, "MAX_BYTES", 1_300_000)
     model = SSDMobileNet(weights="random")
     _, contexts = model.preprocess([data])
     assert (contexts[0].width, contexts[0].height) == (1300, 1200)
@@ -189,7 +189,7 @@ def test_scans_without_end_are_refused() -> None:
     again = small[:-2] + small[last:-2] * 30 + b"\xff\xd9"
     header = read_header(again)
     assert header is not None
-    assert header.scans > jpeg._SCANS
+    assert header.scans > jpeg._MAX_SCANS
     header.check_scans("a.jpg")
 
 
@@ -246,9 +246,9 @@ def test_what_decoding_holds_is_known_from_the_header(
         options["exif"] = exif.tobytes()
     data = encoded(kind.partition(",")[0], **options)
     known = decoding_bytes(data)
-    monkeypatch.setattr(budget, "MAX_BYTES", known)
+    monkeypatch.setattr(limits, "MAX_BYTES", known)
     assert read_image(data).pixels.nbytes <= known  # nothing checks for more
-    monkeypatch.setattr(budget, "MAX_BYTES", known // 7)
+    monkeypatch.setattr(limits, "MAX_BYTES", known // 7)
     with pytest.raises(ImageError, match="MB to decode"):
         read_image(data)
 

@@ -1,8 +1,8 @@
-//! From pixels to a network's input: resize, place on a canvas, split the channels, normalise.
+//! From pixels to a network's input: resize, place on a canvas, split the channels, normalize.
 
 use std::ops::Range;
 
-use crate::dispatch::multiversion;
+use crate::cpu::multiversion;
 use crate::error::{Error, product};
 use crate::image::{Image, Target};
 use crate::resize::{Interpolation, resize};

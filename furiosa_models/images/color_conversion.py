@@ -17,23 +17,23 @@ from ..errors import ImageError
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["Background", "Range", "as_background", "as_bytes", "to_rgb"]
+__all__ = ["Background", "ValueRange", "parse_background", "scale_to_bytes", "to_rgb"]
 
 Background: TypeAlias = "str | tuple[int, int, int]"
 """A color: its name or `#rrggbb`, or red, green and blue."""
 
-Range: TypeAlias = "tuple[float, float]"
+ValueRange: TypeAlias = "tuple[float, float]"
 """The numbers that stand for black and for white."""
 
 _Pixels: TypeAlias = npt.NDArray[np.uint8]
 _BAND = 1 << 20  # pixels that are converted at once
 _WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
-_STRAIGHT = {"La": "LA", "RGBa": "RGBA", "P": "RGBA", "PA": "RGBA"}
+_STRAIGHT_ALPHA_MODES = {"La": "LA", "RGBa": "RGBA", "P": "RGBA", "PA": "RGBA"}
 _SIXTEEN_BITS = (0.0, 65535.0)
 _SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM", "JPEG2000"})
 
 
-def as_background(background: Background | None) -> tuple[int, int, int] | None:
+def parse_background(background: Background | None) -> tuple[int, int, int] | None:
     """Return a color as red, green and blue.
 
     Raises:
@@ -64,7 +64,7 @@ def to_rgb(
     name: str,
     *,
     background: tuple[int, int, int] | None = None,
-    limits: Range | None = None,
+    limits: ValueRange | None = None,
 ) -> _Pixels:
     """Return a picture as (h, w, 3) uint8.
 
@@ -80,7 +80,7 @@ def to_rgb(
         ImageError: The numbers have no known range, or Pillow cannot convert the mode.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _scaled(image, name, limits)
+        return _scale(image, name, limits)
     shown = background is not None and (
         image.mode in _WITH_ALPHA or image.info.get("transparency") is not None
     )
@@ -93,14 +93,16 @@ def to_rgb(
         box = (0, top, image.width, min(top + rows, image.height))
         band = image if rows >= image.height else image.crop(box)
         if shown and background is not None:
-            band = _laid_onto(band, background)
-        out[top : box[3]] = np.asarray(_converted(band, name))
+            band = _composite(band, background)
+        out[top : box[3]] = np.asarray(_convert(band, name))
     return out
 
 
-def _converted(image: PILImage, name: str) -> PILImage:
-    if image.mode in _STRAIGHT:  # by way of alpha: Pillow warns of, or lacks, the direct one
-        image = image.convert(_STRAIGHT[image.mode])
+def _convert(image: PILImage, name: str) -> PILImage:
+    if (
+        image.mode in _STRAIGHT_ALPHA_MODES
+    ):  # by way of alpha: Pillow warns of, or lacks, the direct one
+        image = image.convert(_STRAIGHT_ALPHA_MODES[image.mode])
     try:
         return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
@@ -111,16 +113,16 @@ def _converted(image: PILImage, name: str) -> PILImage:
         raise ImageError(msg) from error
 
 
-def _laid_onto(image: PILImage, background: tuple[int, int, int]) -> PILImage:
+def _composite(image: PILImage, background: tuple[int, int, int]) -> PILImage:
     from PIL import Image
 
-    straight = image.convert(_STRAIGHT.get(image.mode, "RGBA")).convert("RGBA")
-    laid = Image.new("RGB", image.size, background)
-    laid.paste(straight, mask=straight)
-    return laid
+    straight = image.convert(_STRAIGHT_ALPHA_MODES.get(image.mode, "RGBA")).convert("RGBA")
+    composite = Image.new("RGB", image.size, background)
+    composite.paste(straight, mask=straight)
+    return composite
 
 
-def _scaled(image: PILImage, name: str, limits: Range | None) -> _Pixels:
+def _scale(image: PILImage, name: str, limits: ValueRange | None) -> _Pixels:
     """Pixels that are no bytes, in bytes."""
     if limits is None:
         if image.mode.startswith("I;"):
@@ -138,11 +140,11 @@ def _scaled(image: PILImage, name: str, limits: Range | None) -> _Pixels:
     rows = max(1, _BAND // max(1, image.width))
     for top in range(0, len(values), rows):
         band = values[top : top + rows]
-        out[top : top + rows] = as_bytes(band, *limits).astype(np.uint8)[:, :, None]
+        out[top : top + rows] = scale_to_bytes(band, *limits).astype(np.uint8)[:, :, None]
     return out
 
 
-def as_bytes(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[Any]:
+def scale_to_bytes(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[Any]:
     """Return numbers scaled so that `black` is 0 and `white` is 255.
 
     Integers whose range is a power of two lose their lower bits, as OpenCV has it; all others are

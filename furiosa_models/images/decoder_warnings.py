@@ -18,67 +18,67 @@ from typing import Any
 
 from ..progress import log_warning
 
-__all__ = ["named_warnings"]
+__all__ = ["log_decoder_warnings"]
 
 logger = logging.getLogger(__name__)
 
 _DECODERS = r"(PIL|pi_heif|pillow_heif|furiosa_models\.images)(\.|$)"
 
 
-class _Decoding(threading.local):
+class _CurrentPhoto(threading.local):
     """The photo that this thread decodes."""
 
     name: str | None = None
 
 
-_decoding = _Decoding()
+_current = _CurrentPhoto()
 _lock = threading.Lock()
-_threads = 0
-_show: Callable[..., Any] = warnings.showwarning
+_active_threads = 0
+_original_showwarning: Callable[..., Any] = warnings.showwarning
 _filter = ("always", None, Warning, re.compile(_DECODERS), 0)
 
 
 @contextmanager
-def named_warnings(name: str) -> Iterator[None]:
+def log_decoder_warnings(name: str) -> Iterator[None]:
     """Log the warnings of decoders in this thread as those of a photo; none raises.
 
     Args:
         name: What to call the photo.
     """
-    before, _decoding.name = _decoding.name, name
-    _enter()
+    before, _current.name = _current.name, name
+    _install_filter()
     try:
         yield
     finally:
-        _leave()
-        _decoding.name = before
+        _remove_filter()
+        _current.name = before
 
 
-def _enter() -> None:
-    global _threads, _show  # as the filters are: the process's
+def _install_filter() -> None:
+    global _active_threads, _original_showwarning  # as the filters are: the process's
     with _lock:
-        _threads += 1
-        if warnings.showwarning is not _log:
-            _show, warnings.showwarning = warnings.showwarning, _log
+        _active_threads += 1
+        if warnings.showwarning is not _showwarning:
+            _original_showwarning, warnings.showwarning = warnings.showwarning, _showwarning
         if _filter not in warnings.filters:
             warnings.filters.insert(0, _filter)  # type: ignore[attr-defined]
 
 
-def _leave() -> None:
-    global _threads
+def _remove_filter() -> None:
+    global _active_threads
     with _lock:
-        _threads -= 1
-        if _threads:
+        _active_threads -= 1
+        if _active_threads:
             return
-        if warnings.showwarning is _log:
-            warnings.showwarning = _show
+        if warnings.showwarning is _showwarning:
+            warnings.showwarning = _original_showwarning
         with suppress(ValueError):
             warnings.filters.remove(_filter)  # type: ignore[attr-defined]
 
 
-def _log(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+def _showwarning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
     """Take the place of `warnings.showwarning`."""
-    if _decoding.name is None:  # of another thread
-        _show(message, category, *place, **more)
+    if _current.name is None:  # of another thread
+        _original_showwarning(message, category, *place, **more)
     else:
-        log_warning(logger, "image %r: %s", _decoding.name, message)
+        log_warning(logger, "image %r: %s", _current.name, message)

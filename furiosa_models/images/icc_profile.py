@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..progress import log_warning
+from .decoder_warnings import log_decoder_warnings
 from .formats import recognize
 from .read import EncodedPhoto, is_url
-from .warned import named_warnings
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -19,10 +19,10 @@ __all__ = ["color_profile"]
 
 logger = logging.getLogger(__name__)
 
-_READ = frozenset({"JPEG", "PNG", "TIFF", "WebP"})
+_FORMATS = frozenset({"JPEG", "PNG", "TIFF", "WebP"})
 _HEAD = 64  # bytes that tell a format
-_SPACE = slice(16, 20)  # of a profile: what its numbers are
-_MOST_BYTES = 4 << 20
+_COLOR_SPACE = slice(16, 20)  # of a profile: what its numbers are
+_MAX_BYTES = 4 << 20
 
 
 def color_profile(photo: Any) -> bytes | None:
@@ -35,31 +35,35 @@ def color_profile(photo: Any) -> bytes | None:
     from PIL import Image
 
     if isinstance(photo, Image.Image):
-        return _of_picture(photo)
+        return _read_from_image(photo)
     if isinstance(photo, EncodedPhoto):
-        return _of_file(io.BytesIO(photo.data), photo.name)
+        return _read_from_file(io.BytesIO(photo.data), photo.name)
     if not isinstance(photo, (str, Path)) or is_url(str(photo)) or not Path(photo).is_file():
         return None
     with Path(photo).open("rb") as file:
-        return _of_file(file, str(photo))
+        return _read_from_file(file, str(photo))
 
 
-def _of_file(file: BinaryIO, name: str) -> bytes | None:
+def _read_from_file(file: BinaryIO, name: str) -> bytes | None:
     from PIL import Image
 
-    one = recognize(file.read(_HEAD))
-    if one is None or one.name not in _READ:
+    photo_format = recognize(file.read(_HEAD))
+    if photo_format is None or photo_format.name not in _FORMATS:
         return None
     file.seek(0)
     try:
-        with named_warnings(name), Image.open(file, formats=[one.plugin]) as picture:
-            return _of_picture(picture)
+        with log_decoder_warnings(name), Image.open(file, formats=[photo_format.plugin]) as picture:
+            return _read_from_image(picture)
     except Exception as error:  # a decoder of a damaged file may raise anything
         log_warning(logger, "%r: its color profile cannot be read: %s", name, error)
         return None
 
 
-def _of_picture(picture: PILImage) -> bytes | None:
+def _read_from_image(picture: PILImage) -> bytes | None:
     profile = picture.info.get("icc_profile")
-    fits = isinstance(profile, bytes) and profile[_SPACE] == b"RGB " and len(profile) <= _MOST_BYTES
-    return profile if fits else None
+    is_usable = (
+        isinstance(profile, bytes)
+        and profile[_COLOR_SPACE] == b"RGB "
+        and len(profile) <= _MAX_BYTES
+    )
+    return profile if is_usable else None

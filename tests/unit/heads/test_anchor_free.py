@@ -10,7 +10,7 @@ import pytest
 
 from furiosa_models.enums import Platform
 from furiosa_models.errors import ShapeError
-from furiosa_models.heads.grid import GridHead
+from furiosa_models.heads.anchor_free import GridHead
 from furiosa_models.heads.recognize import detector_head
 from furiosa_models.spec import GraphFacts, ImageContext, TensorFacts
 

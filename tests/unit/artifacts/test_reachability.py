@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from furiosa_models.artifacts import File, Store, unreachable
+from furiosa_models.artifacts import File, Store, reachability
 
 FILE = File(name="w.bin", size=1, sha256="a" * 64, sources=("http://127.0.0.1:9/x",))
 
@@ -78,7 +78,7 @@ def test_other_settings_do_not(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     assert store.was_unreachable([FILE])
 
 
-@pytest.mark.parametrize("seconds", [-unreachable.FOR_S - 1, 60.0, 1e9])
+@pytest.mark.parametrize("seconds", [-reachability.NOTE_LIFETIME_S - 1, 60.0, 1e9])
 def test_a_note_that_is_old_or_of_the_future_does_not_hold(store: Store, seconds: float) -> None:
     then = time.time() + seconds
     os.utime(store.root / "unreachable" / FILE.digest, (then, then))

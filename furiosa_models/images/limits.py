@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ImageError
 
-__all__ = ["MAX_BYTES", "MAX_ENCODED_BYTES", "MAX_PIXELS", "affordable", "check_bytes"]
+__all__ = ["MAX_BYTES", "MAX_ENCODED_BYTES", "MAX_PIXELS", "check_bytes", "is_affordable"]
 
 MAX_BYTES = 480_000_000
 """Most bytes that decoding one photo may hold at any time, its pixels and its file included."""
@@ -16,7 +16,7 @@ MAX_ENCODED_BYTES = 128 << 20
 """Most bytes of an encoded photo that are taken into memory: of a body, a stream, a JPEG file."""
 
 
-def affordable(needed: int, width: int, height: int) -> bool:
+def is_affordable(needed: int, width: int, height: int) -> bool:
     """Whether a photo is within the limits.
 
     Args:
@@ -28,7 +28,7 @@ def affordable(needed: int, width: int, height: int) -> bool:
 
 
 def check_bytes(name: str, needed: int, width: int, height: int) -> None:
-    """Raise unless a photo is `affordable`.
+    """Raise unless a photo is `is_affordable`.
 
     Args:
         name: What to call it.
@@ -39,7 +39,7 @@ def check_bytes(name: str, needed: int, width: int, height: int) -> None:
     Raises:
         ImageError: It is not.
     """
-    if not affordable(needed, width, height):
+    if not is_affordable(needed, width, height):
         msg = (
             f"image {name!r} is too large: {width}x{height} pixels, {width * height} in all, take "
             f"{needed / 1e6:.0f} MB to decode; the limits are {MAX_PIXELS} pixels and "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Shown", "params_of"]
+__all__ = ["InferredParams", "params_of"]
 
 _YOLOV5_PREDICTOR = re.compile(r"^(model\.\d+)\.m\.0\.weight$")
 _YOLOV5_ANCHORS = 3
@@ -19,7 +19,7 @@ _SLIM_PREDICTOR = "BoxPredictor_0/ClassPredictor/weights"
 _SLIM_ANCHORS = 3
 
 
-class Shown(NamedTuple):
+class InferredParams(NamedTuple):
     """What a checkpoint shows.
 
     Attributes:
@@ -31,7 +31,7 @@ class Shown(NamedTuple):
     head: Mapping[str, Any]
 
 
-def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Shown:
+def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> InferredParams:
     """Return the number of classes of a checkpoint, and its anchors where it has some.
 
     Args:
@@ -42,20 +42,20 @@ def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Shown:
         return _yolov5(arrays)
     if network in _CLASSIFIERS:
         layers = [arrays[name] for name in _CLASSIFIER_LAYERS if name in arrays]
-        return Shown({"num_classes": int(layers[0].shape[0])} if layers else {}, {})
+        return InferredParams({"num_classes": int(layers[0].shape[0])} if layers else {}, {})
     if _SLIM_PREDICTOR in arrays:
         channels = int(arrays[_SLIM_PREDICTOR].shape[-1])
-        return Shown({"num_classes": channels // _SLIM_ANCHORS}, {})
-    return Shown({}, {})
+        return InferredParams({"num_classes": channels // _SLIM_ANCHORS}, {})
+    return InferredParams({}, {})
 
 
-def _yolov5(arrays: Mapping[str, npt.NDArray[Any]]) -> Shown:
+def _yolov5(arrays: Mapping[str, npt.NDArray[Any]]) -> InferredParams:
     match = next(filter(None, map(_YOLOV5_PREDICTOR.match, arrays)), None)
     if match is None:
-        return Shown({}, {})
+        return InferredParams({}, {})
     numbers, rest = divmod(int(arrays[match[0]].shape[0]), _YOLOV5_ANCHORS)
     params = {} if rest or numbers <= 5 else {"num_classes": numbers - 5}
     anchors = arrays.get(f"{match[1]}.anchors")  # in cells, as this package wants them
     shape = None if anchors is None else anchors.shape
     head = {} if anchors is None or shape != (3, 3, 2) else {"anchors": np.array(anchors)}
-    return Shown(params, head)
+    return InferredParams(params, head)

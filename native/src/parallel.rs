@@ -4,15 +4,17 @@ use std::panic::resume_unwind;
 use std::thread::{available_parallelism, scope};
 
 /// Values that a thread should have to look at: fewer are done before it has started.
-const LEAST_WORK: usize = 1 << 19;
+const MIN_WORK_PER_THREAD: usize = 1 << 19;
 
 /// `f` of every image, in their order; `work` is the number of values of all of them.
 pub fn map<T: Send>(images: usize, work: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let most = images.min(work / LEAST_WORK);
-    if most < 2 {
+    let max_threads = images.min(work / MIN_WORK_PER_THREAD);
+    if max_threads < 2 {
         return (0..images).map(f).collect();
     }
-    let threads = available_parallelism().map_or(1, usize::from).min(most);
+    let threads = available_parallelism()
+        .map_or(1, usize::from)
+        .min(max_threads);
     let share = images.div_ceil(threads);
     let f = &f;
     scope(|scope| {

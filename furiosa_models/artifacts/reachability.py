@@ -18,9 +18,9 @@ from pathlib import Path
 
 from .. import settings
 
-__all__ = ["FOR_S", "fingerprint", "is_noted", "note"]
+__all__ = ["NOTE_LIFETIME_S", "fingerprint", "record_unreachable", "was_unreachable"]
 
-FOR_S = 3600.0
+NOTE_LIFETIME_S = 3600.0
 """Seconds that a note holds."""
 
 _VARIABLES = ("CURL_CA_BUNDLE", "GITHUB_SERVER_URL", "REQUESTS_CA_BUNDLE")
@@ -38,7 +38,7 @@ _FILES = (
 )
 
 
-def note(root: Path, digest: str) -> None:
+def record_unreachable(root: Path, digest: str) -> None:
     """Note in the store at `root` that a file is out of reach now, where the disk takes it."""
     from .transfer import write_atomically  # slow to import
 
@@ -46,7 +46,7 @@ def note(root: Path, digest: str) -> None:
         write_atomically(root / "unreachable" / digest, fingerprint().encode())
 
 
-def is_noted(root: Path, digest: str) -> bool:
+def was_unreachable(root: Path, digest: str) -> bool:
     """Whether a file was out of reach within the last hour, under the settings of now.
 
     A note from the future was made by another clock, and says nothing of when.
@@ -54,7 +54,7 @@ def is_noted(root: Path, digest: str) -> bool:
     path = root / "unreachable" / digest
     try:
         age = time.time() - path.stat().st_mtime
-        return 0 <= age < FOR_S and path.read_bytes() == fingerprint().encode()
+        return 0 <= age < NOTE_LIFETIME_S and path.read_bytes() == fingerprint().encode()
     except OSError:
         return False
 
@@ -64,15 +64,17 @@ def fingerprint() -> str:
     found = {
         "mirror": settings.mirror(),
         "offline": os.environ.get("FURIOSA_MODELS_OFFLINE"),
-        "environment": sorted(item for item in os.environ.items() if _matters(item[0].upper())),
-        "files": [_state(name) for name in _FILES],
+        "environment": sorted(
+            item for item in os.environ.items() if _affects_reachability(item[0].upper())
+        ),
+        "files": [_file_state(name) for name in _FILES],
         "npm": shutil.which("npm"),
         "clients": [_is_installed(name) for name in ("fsspec", "s3fs", "gcsfs")],
     }
     return hashlib.sha256(json.dumps(found).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _matters(name: str) -> bool:
+def _affects_reachability(name: str) -> bool:
     return name in _VARIABLES or name.startswith(_PREFIXES) or name.endswith("_PROXY")
 
 
@@ -83,7 +85,7 @@ def _is_installed(name: str) -> bool:
         return True
 
 
-def _state(name: str) -> tuple[int, int] | None:
+def _file_state(name: str) -> tuple[int, int] | None:
     try:
         found = Path(name).expanduser().stat()
     except (OSError, RuntimeError):  # it is not there, or the user has no home

@@ -40,7 +40,7 @@ impl Pairs {
     }
 }
 
-/// Runs of neighbouring samples, one run per output sample.
+/// Runs of neighboring samples, one run per output sample.
 #[derive(Debug, Clone, Default)]
 pub struct Runs<W> {
     starts: Vec<usize>,

@@ -1,6 +1,6 @@
 //! Which logits may become a detection, and what score they get.
 
-use crate::dispatch::multiversion;
+use crate::cpu::multiversion;
 use crate::error::Error;
 
 /// The scan lets through scores this much (relatively) below the threshold; the exact test follows.
@@ -34,21 +34,21 @@ pub fn scan_bound(activation: Activation, threshold: f32) -> f32 {
     if activation == Activation::None {
         return threshold;
     }
-    loose_logit(f64::from(threshold))
+    prefilter_logit(f64::from(threshold))
 }
 
 /// A little less than a probability.
-pub fn loose(probability: f64) -> f64 {
+pub fn prefilter_score(probability: f64) -> f64 {
     probability * (1.0 - SLACK)
 }
 
 /// The logit of a little less than a probability; below every logit where it is not positive.
-pub fn loose_logit(probability: f64) -> f32 {
-    let loose = loose(probability);
-    if loose <= 0.0 {
+pub fn prefilter_logit(probability: f64) -> f32 {
+    let prefilter_score = prefilter_score(probability);
+    if prefilter_score <= 0.0 {
         return f32::NEG_INFINITY;
     }
-    (loose / (1.0 - loose)).ln() as f32
+    (prefilter_score / (1.0 - prefilter_score)).ln() as f32
 }
 
 /// The logistic function, taken in 64-bit floats and rounded once.

@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 
 from .base import Sink
 
-__all__ = ["Gate", "hold", "within"]
+__all__ = ["ClosableSink", "register_socket", "run_with_timeout"]
 
 _T = TypeVar("_T")
-_here = threading.local()
+_thread_local = threading.local()
 
 
-class Gate:
+class ClosableSink:
     """A sink that lets writes through until it is shut, and knows what the sink behind it raised.
 
     Args:
@@ -29,7 +29,7 @@ class Gate:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._lock = threading.Lock()
-        self._is_shut = False
+        self._is_closed = False
         self.failure: BaseException | None = None
 
     @property
@@ -44,24 +44,24 @@ class Gate:
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; raises as the sink does, and `TimeoutError` once it is shut."""
-        self._pass(lambda: self._sink.write(data))
+        self._forward(lambda: self._sink.write(data))
 
     def resume(self) -> None:
         """Learn that what comes next continues what is there; raises as `write`."""
-        self._pass(self._sink.resume)
+        self._forward(self._sink.resume)
 
     def rewind(self) -> None:
         """Drop what is there, to begin again; raises as `write`."""
-        self._pass(self._sink.rewind)
+        self._forward(self._sink.rewind)
 
-    def shut(self) -> None:
+    def close(self) -> None:
         """Let nothing through from now on; returns when the sink is not in use any more."""
         with self._lock:
-            self._is_shut = True
+            self._is_closed = True
 
-    def _pass(self, action: Callable[[], object]) -> None:
+    def _forward(self, action: Callable[[], object]) -> None:
         with self._lock:
-            if self._is_shut:
+            if self._is_closed:
                 msg = "nobody waits for these bytes any more"
                 raise TimeoutError(msg)
             try:
@@ -71,45 +71,45 @@ class Gate:
                 raise
 
 
-class _Work(Generic[_T]):
+class _Job(Generic[_T]):
     def __init__(self, function: Callable[[], _T]) -> None:
         self._function = function
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
-        self._is_over = False
+        self._is_aborted = False
         self.results: list[_T] = []
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        _here.work = self
+        _thread_local.job = self
         try:
             self.results.append(self._function())
         except BaseException as error:  # it is raised where somebody waits
             self.error = error
 
-    def hold(self, connection: socket.socket) -> None:
+    def register_socket(self, connection: socket.socket) -> None:
         with self._lock:
             self._sockets.append(connection)
-        if self._is_over:
-            self.end()
+        if self._is_aborted:
+            self.abort()
 
-    def end(self) -> None:
+    def abort(self) -> None:
         """End its connections, so that whatever waits for them fails."""
         with self._lock:
-            self._is_over = True
+            self._is_aborted = True
             for connection in self._sockets:
                 with suppress(OSError):  # it is closed
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def hold(connection: socket.socket) -> None:
+def register_socket(connection: socket.socket) -> None:
     """Have a connection of this thread's work ended when nobody waits for the work any more."""
-    work: _Work[object] | None = getattr(_here, "work", None)
-    if work is not None:
-        work.hold(connection)
+    job: _Job[object] | None = getattr(_thread_local, "job", None)
+    if job is not None:
+        job.register_socket(connection)
 
 
-def within(seconds: float, function: Callable[[], _T]) -> _T:
+def run_with_timeout(seconds: float, function: Callable[[], _T]) -> _T:
     """Return what a function returns, or raise what it raises, within a time.
 
     It runs in a thread of its own. A timeout of a socket begins anew with every byte, and holds
@@ -124,19 +124,19 @@ def within(seconds: float, function: Callable[[], _T]) -> _T:
     Raises:
         TimeoutError: The time is over.
     """
-    work = _Work(function)
-    thread = threading.Thread(target=work.run, name="furiosa_models.fetch", daemon=True)
+    job = _Job(function)
+    thread = threading.Thread(target=job.run, name="furiosa_models.fetch", daemon=True)
     thread.start()
-    is_late = True
+    timed_out = True
     try:
         thread.join(seconds)
-        is_late = thread.is_alive()
+        timed_out = thread.is_alive()
     finally:
-        if is_late:  # also where the user interrupts the wait
-            work.end()
-    if is_late:
+        if timed_out:  # also where the user interrupts the wait
+            job.abort()
+    if timed_out:
         msg = f"not finished after {seconds:g} s"
         raise TimeoutError(msg)
-    if work.error is not None:
-        raise work.error
-    return work.results[0]
+    if job.error is not None:
+        raise job.error
+    return job.results[0]

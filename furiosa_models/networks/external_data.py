@@ -16,20 +16,20 @@ from ..errors import WeightsError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["is_too_large", "load", "save", "weights_beside", "whole"]
+__all__ = ["external_weight_files", "is_too_large", "load", "read_with_weights", "save"]
 
 _LOCATION = b"location"  # the key that says in which file the weights of a tensor are
 _LARGE = 1 << 10
 
 
-def whole(path: str | os.PathLike[str]) -> bytes:
+def read_with_weights(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a file; of a model whose weights lie beside it, with them inside.
 
     Raises:
         WeightsError: The file cannot be read, or its weights are missing, too short, outside its
             folder, or more than a protobuf message holds.
     """
-    if not weights_beside(path):
+    if not external_weight_files(path):
         return _read(path)
     from . import edit
 
@@ -48,7 +48,7 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
     proto = edit.parse(_read(path))
     for tensor in edit.tensors(proto):
         if tensor.data_location == tensor.EXTERNAL:
-            _take_in(tensor, Path(path))
+            _inline(tensor, Path(path))
     return proto
 
 
@@ -65,7 +65,7 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
     from . import edit
 
     target = Path(path)
-    if edit.size_of(model) <= edit.MAX_BYTES:
+    if edit.serialized_size(model) <= edit.MAX_BYTES:
         target.write_bytes(edit.to_bytes(model))
         return [target]
     proto = edit.parse(model)
@@ -73,12 +73,12 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
     with data.open("wb") as stream:
         for tensor in edit.tensors(proto):
             if len(tensor.raw_data) > _LARGE:
-                _put_out(tensor, stream, data.name)
+                _externalize(tensor, stream, data.name)
     target.write_bytes(edit.to_bytes(proto))
     return [target, data]
 
 
-def weights_beside(path: str | os.PathLike[str]) -> list[str]:
+def external_weight_files(path: str | os.PathLike[str]) -> list[str]:
     """Return the names of the files, relative to the model's, that hold weights of it.
 
     There are none of a file that is no ONNX model, or cannot be read.
@@ -96,7 +96,7 @@ def weights_beside(path: str | os.PathLike[str]) -> list[str]:
 
 def is_too_large(path: str | os.PathLike[str]) -> bool:
     """Whether a model and the weights beside it are more than a protobuf message holds."""
-    files = [Path(path).parent / name for name in weights_beside(path)]
+    files = [Path(path).parent / name for name in external_weight_files(path)]
     if not files:
         return False
     from . import edit
@@ -112,11 +112,11 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         raise WeightsError(msg) from error
 
 
-def _take_in(tensor: onnx.TensorProto, model: Path) -> None:
+def _inline(tensor: onnx.TensorProto, model: Path) -> None:
     """Read the numbers of a tensor that are in a file beside the model's."""
-    from .edit import place_of
+    from .edit import external_location
 
-    place, folder = place_of(tensor), model.parent.resolve()
+    place, folder = external_location(tensor), model.parent.resolve()
     path = (folder / place["location"]).resolve()
     if not path.is_relative_to(folder) or path == folder:
         msg = f"{model}: the weights of {tensor.name!r} are outside its folder: {place['location']}"
@@ -143,7 +143,7 @@ def _take_in(tensor: onnx.TensorProto, model: Path) -> None:
     tensor.ClearField("external_data")
 
 
-def _put_out(tensor: onnx.TensorProto, stream: IO[bytes], name: str) -> None:
+def _externalize(tensor: onnx.TensorProto, stream: IO[bytes], name: str) -> None:
     """Write the numbers of a tensor into a file beside the model's."""
     place = {"location": name, "offset": stream.tell(), "length": len(tensor.raw_data)}
     stream.write(tensor.raw_data)

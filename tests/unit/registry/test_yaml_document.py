@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from furiosa_models.errors import DescriptorError
-from furiosa_models.registry import document
+from furiosa_models.registry import yaml_document
 from furiosa_models.registry.descriptor import inside, parse_code, parse_descriptor
 
 ENTRY = """
@@ -133,7 +133,7 @@ TEXTS: dict[str, tuple[bytes, str]] = {
     "dashes": (b"- " * 100_000, "more than 32 levels"),
     "questions": (b"? " * 100_000, "more than 32 levels"),
     "many values": (b"[" + b"a," * 200_000 + b"]", "more than 100000 values"),
-    "a long text": (b"a: " + b"x" * (document.MAX_BYTES + 1), "bytes, and a descriptor has"),
+    "a long text": (b"a: " + b"x" * (yaml_document.MAX_BYTES + 1), "bytes, and a descriptor has"),
 }
 
 
@@ -161,7 +161,7 @@ artifacts:
 
 def test_the_values_are_those_of_pyyaml() -> None:
     text = ENTRY.encode()
-    assert document.read_yaml(text, "here").value == yaml.safe_load(text)
+    assert yaml_document.read_yaml(text, "here").value == yaml.safe_load(text)
 
 
 ALPHABET = "aZ09 \n\t:-?,[]{}#&*!|>'\"%@`<~.=_/\\\0\x85\ufeff\u2028é\U0001f600"
@@ -181,7 +181,7 @@ PIECES = st.lists(
 @example(b"!!timestamp x: y")
 def test_any_bytes_are_a_value_or_an_error_of_ours(text: bytes) -> None:
     with contextlib.suppress(DescriptorError):
-        document.read_yaml(text, "here")
+        yaml_document.read_yaml(text, "here")
     with contextlib.suppress(DescriptorError):
         parse_descriptor(text, "here")
     with contextlib.suppress(DescriptorError):
@@ -234,7 +234,7 @@ def test_classes_of_many_bases_are_no_riddle() -> None:
         b"x = " + b"9" * 5000,
         b"\x00",
         b"# coding: nonsense",
-        b"x" * (document.MAX_BYTES + 1),
+        b"x" * (yaml_document.MAX_BYTES + 1),
         b"def Net() -> Model: return Model(version='a\\x00b')",
     ],
     ids=range(7),

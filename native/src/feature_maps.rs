@@ -4,7 +4,7 @@ use crate::error::{Error, product};
 
 /// One feature map of a batch, `(n, channels, cells)`.
 #[derive(Debug, Clone, Copy)]
-pub struct Level<'a> {
+pub struct FeatureMap<'a> {
     /// The first channels of every image.
     pub first: &'a [f32],
     /// The channels after those, where a network gives them as a second tensor.
@@ -18,7 +18,7 @@ pub struct Level<'a> {
     pub anchors: &'a [[f32; 2]],
 }
 
-impl Level<'_> {
+impl FeatureMap<'_> {
     /// Fail unless the tensors hold `channels` for each anchor of each of `images`.
     pub fn check(&self, images: usize, channels: usize) -> Result<(), Error> {
         let anchors = self.anchors.len();
@@ -35,15 +35,15 @@ impl Level<'_> {
 }
 
 /// The channels of one image on one level.
-pub struct Planes<'a> {
-    pub level: &'a Level<'a>,
+pub struct ImagePlanes<'a> {
+    pub level: &'a FeatureMap<'a>,
     first: &'a [f32],
     second: &'a [f32],
 }
 
-impl<'a> Planes<'a> {
+impl<'a> ImagePlanes<'a> {
     /// Those of image `image` of `images`.
-    pub fn new(level: &'a Level<'a>, image: usize, images: usize) -> Self {
+    pub fn new(level: &'a FeatureMap<'a>, image: usize, images: usize) -> Self {
         let own = |values: &'a [f32]| {
             let size = values.len() / images;
             &values[image * size..][..size]
@@ -66,7 +66,7 @@ impl<'a> Planes<'a> {
         &rest[..self.level.cells]
     }
 
-    /// Where a point lies that is a fraction of a cell's neighbourhood.
+    /// Where a point lies that is a fraction of a cell's neighborhood.
     pub fn point(&self, cell: usize, x: f32, y: f32) -> (f32, f32) {
         let (row, column) = (cell / self.level.width, cell % self.level.width);
         let place =

@@ -8,8 +8,8 @@ pub mod boxes {
 }
 
 /// The best classes.
-pub mod classify {
-    pub use crate::classify::best;
+pub mod ranking {
+    pub use crate::ranking::best;
 }
 
 /// Non-maximum suppression.
@@ -19,20 +19,20 @@ pub mod nms {
 
 /// Resizing and what becomes of pixels after it.
 pub mod images {
+    pub use crate::canvas::{CHANNELS, Layout, normalize, prepare};
     pub use crate::image::{Image, Target};
-    pub use crate::prepare::{CHANNELS, Layout, normalize, prepare};
     pub use crate::resize::{Interpolation, resize};
 }
 
 /// The decoder of SSD heads.
 pub mod ssd {
+    pub use crate::candidates::Activation;
     pub use crate::detections::Detections;
-    pub use crate::scan::Activation;
     pub use crate::ssd::{Map, Options, Order, decode};
 }
 
 /// The decoder of YOLO heads.
 pub mod yolo {
-    pub use crate::levels::Level;
+    pub use crate::feature_maps::FeatureMap;
     pub use crate::yolo::{Found, Options, decode};
 }

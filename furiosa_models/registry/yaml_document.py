@@ -81,7 +81,7 @@ def read_yaml(text: bytes, name: str) -> Document:
             return Document(_value(loader, root, ()), root)
         finally:
             loader.dispose()
-    except _Odd as error:
+    except _InvalidValue as error:
         place = ".".join(map(str, error.path))
         msg = f"{name}, line {error.line}: {place or 'the file'}: {error}"
         raise DescriptorError(msg) from error.__cause__
@@ -105,12 +105,12 @@ class _Loader(yaml.SafeLoader):
             target = self.anchors.get(event.anchor)
             if target is not None:
                 if id(target) not in self._counts:
-                    raise _refusal(event, "an alias of what it is part of")
+                    raise _composer_error(event, "an alias of what it is part of")
                 self._add(self._counts[id(target)], event)
             return super().compose_node(parent, index)
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _refusal(event, f"more than {MAX_DEPTH} levels of lists and mappings")
+            raise _composer_error(event, f"more than {MAX_DEPTH} levels of lists and mappings")
         before = self._count
         self._add(1, event)
         node = super().compose_node(parent, index)
@@ -124,17 +124,17 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
-                    raise _refusal(key, f"the key {key.value[:60]!r} is there twice")
+                    raise _composer_error(key, f"the key {key.value[:60]!r} is there twice")
                 seen.add((key.tag, key.value))
         return node
 
     def _add(self, count: int, place: yaml.Event) -> None:
         self._count += count
         if self._count > MAX_VALUES:
-            raise _refusal(place, f"more than {MAX_VALUES} values, aliases written out")
+            raise _composer_error(place, f"more than {MAX_VALUES} values, aliases written out")
 
 
-class _Odd(Exception):
+class _InvalidValue(Exception):
     """A value that has no place in a descriptor.
 
     Attributes:
@@ -148,7 +148,7 @@ class _Odd(Exception):
         self.line = int(node.start_mark.line) + 1
 
 
-def _refusal(place: Any, reason: str) -> ComposerError:
+def _composer_error(place: Any, reason: str) -> ComposerError:
     return ComposerError(None, None, reason, place.start_mark)
 
 
@@ -164,13 +164,13 @@ def _value(loader: _Loader, node: yaml.Node, path: tuple[str | int, ...]) -> Any
     if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
         return _scalar(loader, node, path)
     msg = f"the tag {node.tag[:60]!r} has no place in a descriptor"
-    raise _Odd(msg, node, path)
+    raise _InvalidValue(msg, node, path)
 
 
 def _key(node: yaml.Node, path: tuple[str | int, ...]) -> str:
     if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_TAG}str":
         msg = f"a key must be text, got {str(node.value)[:60]!r}: put it in quotes"
-        raise _Odd(msg, node, path)
+        raise _InvalidValue(msg, node, path)
     return str(node.value)
 
 
@@ -180,8 +180,8 @@ def _scalar(loader: _Loader, node: yaml.ScalarNode, path: tuple[str | int, ...])
         value = loader.construct_object(node)
     except Exception as error:  # PyYAML lets those of int(), datetime and the codecs through
         msg = f"{node.value[:60]!r} is no {kind}: put text in quotes"
-        raise _Odd(msg, node, path) from error
+        raise _InvalidValue(msg, node, path) from error
     if isinstance(value, str) and _NO_TEXT.search(value):
         msg = f"{value[:60]!r} holds what is no character"
-        raise _Odd(msg, node, path)
+        raise _InvalidValue(msg, node, path)
     return value
