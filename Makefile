@@ -10,6 +10,7 @@ PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DIST   := dist
 EMPTY  := build/wheel-venv
 OLDEST := build/oldest-venv
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup demo test test-marked test-oldest lint fuzz format docs bench wheel test-wheel constraints clean
 
@@ -35,16 +36,16 @@ demo: $(USABLE)  ## Find things in the example photos: prints results, draws the
 	$(BIN)/python examples/demo.py
 
 test: setup  ## Run the tests (no network needed beyond the set-up)
-	$(BIN)/python -m pytest -m "not accuracy and not network and not slow"
+	$(BIN)/python $(PYTEST) -m "not accuracy and not network and not slow"
 
 test-marked: setup  ## Run the tests that need package indexes, the labeled photos, or patience
-	$(BIN)/python -m pytest -m "accuracy or network or slow"
+	$(BIN)/python $(PYTEST) -m "accuracy or network or slow"
 
 test-oldest: wheel  ## Run the unit tests on the oldest versions of dependencies that are allowed
 	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --only-binary :all: \
 		"furiosa-model-zoo[dev] @ $$(ls $$PWD/$(DIST)/*.whl)" 'numpy<2'
-	$(OLDEST)/bin/python -m pytest -W default -m "not accuracy and not network and not slow" tests/unit
+	$(OLDEST)/bin/python $(PYTEST) -W default -m "not accuracy and not network and not slow" tests/unit
 
 lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module, Rust tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-Array = npt.NDArray[Any]
+from ..textbook import YOLO_P5_PIXELS, ssd_mobilenet_boxes
 
-GRIDS = (19, 10, 5, 3, 2, 1)
+Array = npt.NDArray[Any]
 
 
 class SSD:
@@ -26,7 +26,7 @@ class SSD:
 
     def __init__(self, onnx: bytes) -> None:
         self.session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-        self.anchors = np.concatenate(list(anchors()))
+        self.anchors = ssd_mobilenet_boxes()
 
     def detect(self, path: Path, threshold: float) -> list[tuple[int, float, list[float]]]:
         """(class id, score, [x, y, w, h] in pixels) of every detection, after NMS, best first."""
@@ -60,12 +60,6 @@ class SSD:
 
 class YOLOv5:
     """YOLOv5 from an ONNX file with three raw outputs, 80 classes, 640x640."""
-
-    PIXELS = (
-        ((10, 13), (16, 30), (33, 23)),
-        ((30, 61), (62, 45), (59, 119)),
-        ((116, 90), (156, 198), (373, 326)),
-    )
 
     def __init__(self, onnx: bytes) -> None:
         self.session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
@@ -104,28 +98,13 @@ class YOLOv5:
         y, x = np.mgrid[:side, :side]
         cx = (values[:, 0] * 2 - 0.5 + x) * stride
         cy = (values[:, 1] * 2 - 0.5 + y) * stride
-        sizes = np.array(self.PIXELS[level])
+        sizes = np.array(YOLO_P5_PIXELS[level])
         w = (values[:, 2] * 2) ** 2 * sizes[:, 0, None, None]
         h = (values[:, 3] * 2) ** 2 * sizes[:, 1, None, None]
         boxes = np.stack([cx, cy, w, h], axis=1)
         together = np.concatenate([boxes, values[:, 4:]], axis=1)
         rows: Array = together.transpose(0, 2, 3, 1).reshape(-1, 85)
         return rows
-
-
-def anchors() -> Iterator[Array]:
-    """(cy, cx, h, w) of SSD MobileNet's default boxes: TensorFlow's multiple grid generator."""
-    scales = [0.2 + (0.95 - 0.2) * i / 5 for i in range(6)] + [1.0]
-    for level, grid in enumerate(GRIDS):
-        shapes = [(scales[level], ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1 / 3)]
-        shapes.append(((scales[level] * scales[level + 1]) ** 0.5, 1.0))
-        if level == 0:
-            shapes = [(0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5)]
-        sizes = [(scale / ratio**0.5, scale * ratio**0.5) for scale, ratio in shapes]
-        for row in range(grid):
-            for column in range(grid):
-                for h, w in sizes:
-                    yield np.array([[(row + 0.5) / grid, (column + 0.5) / grid, h, w]])
 
 
 def coco_map(annotations: Path, results: Sequence[dict[str, Any]]) -> float:

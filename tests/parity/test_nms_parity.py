@@ -14,6 +14,8 @@ from furiosa_models.ops.boxes import box_iou
 from furiosa_models.ops.nms import batched_nms, nms
 from furiosa_models.types import Platform
 
+from ..textbook import suppress
+
 Floats = npt.NDArray[np.float32]
 ANY_FLOAT = st.floats(width=32)
 
@@ -27,22 +29,11 @@ def crowd(count: int, seed: int, step: float = 1.0) -> tuple[Floats, Floats, npt
     return boxes, scores, rng.integers(0, 4, count)
 
 
-def textbook(
-    boxes: Floats, scores: Floats, classes: npt.NDArray[np.int64], limit: float
-) -> list[int]:
-    kept: list[int] = []
-    overlap = box_iou(boxes, boxes, platform=Platform.PYTHON)
-    for i in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
-        if all(classes[i] != classes[k] or overlap[i, k] <= np.float32(limit) for k in kept):
-            kept.append(i)
-    return kept
-
-
 @settings(max_examples=80, deadline=None)
 @given(count=st.integers(0, 120), seed=st.integers(0, 999), limit=st.floats(0, 1))
 def test_the_textbook(count: int, seed: int, limit: float) -> None:
     boxes, scores, classes = crowd(count, seed)
-    expected = textbook(boxes, scores, classes, limit)
+    expected = suppress(boxes, scores, classes, np.float32(limit))
     for platform in (Platform.RUST, Platform.PYTHON):
         assert batched_nms(boxes, scores, classes, limit, platform=platform).tolist() == expected
 

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as arrays
 
 from furiosa_models.heads.pose import PoseArrays, decode_pose
 from furiosa_models.ops.anchors import yolo_p6_anchors
-from furiosa_models.ops.nms import UNION_EPSILON, batched_nms
 from furiosa_models.types import Platform
+
+from ..textbook import YOLO_P6_PIXELS, suppress
 
 Floats = npt.NDArray[np.float32]
 Maps = tuple[list[Floats], list[Floats]]
@@ -49,7 +50,7 @@ def both(maps: Maps, anchors: Floats, strides: Any = STRIDES, **options: Any) ->
 def textbook(maps: Maps, image: int, threshold: float, limit: float) -> PoseArrays:
     """Decode every anchor in float64, then filter, then suppress."""
     tables = []
-    for boxes, keypoints, anchors, stride in zip(*maps, yolo_p6_anchors(), STRIDES, strict=True):
+    for boxes, keypoints, anchors, stride in zip(*maps, YOLO_P6_PIXELS, STRIDES, strict=True):
         values = np.concatenate((boxes[image], keypoints[image])).astype(np.float64)
         height, width = values.shape[1:]
         values = values.reshape(3, 57, height, width)
@@ -59,19 +60,13 @@ def textbook(maps: Maps, image: int, threshold: float, limit: float) -> PoseArra
         inside = [0, 1, 2, 3, 4, 5, *range(8, 57, 3)]
         values[:, inside] = 1 / (1 + np.exp(-values[:, inside]))
         center = (values[:, :2] * 2 - 0.5 + grid) * stride
-        half = (values[:, 2:4] * 2) ** 2 * anchors[:, :, None, None] * stride / 2
+        half = (values[:, 2:4] * 2) ** 2 * np.array(anchors)[:, :, None, None] / 2
         values[:, :2], values[:, 2:4] = center - half, center + half
         values[:, 4] *= values[:, 5]
         tables.append(values.transpose(0, 2, 3, 1).reshape(-1, 57))
     table = np.concatenate(tables)
-    table = table[table[:, 4] > threshold].astype(np.float32)
-    kept = batched_nms(
-        np.ascontiguousarray(table[:, :4]),
-        table[:, 4].copy(),
-        np.zeros(len(table), np.int64),
-        limit,
-        epsilon=UNION_EPSILON,
-    )
+    table = table[table[:, 4] > threshold]
+    kept = suppress(table[:, :4], table[:, 4], np.zeros(len(table)), limit, epsilon=1e-5)
     return PoseArrays(table[kept, :4], table[kept, 4], table[kept, 6:].reshape(-1, 17, 3))
 
 

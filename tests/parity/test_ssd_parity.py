@@ -13,8 +13,10 @@ from hypothesis.extra import numpy as arrays
 
 from furiosa_models.heads.ssd import decode_ssd
 from furiosa_models.ops.anchors import multiple_grid_anchors
-from furiosa_models.ops.nms import UNION_EPSILON, DetectionArrays, batched_nms
+from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.types import Platform
+
+from ..textbook import ssd_mobilenet_boxes, suppress
 
 MOBILENET_MAPS = tuple((side, side) for side in (19, 10, 5, 3, 2, 1))
 
@@ -107,14 +109,14 @@ def textbook(maps: Maps, activation: str, threshold: float, limit: float) -> Det
     )  # fmt: skip
     powers = np.exp(class_maps)
     scores = powers / (1 + powers if activation == "sigmoid" else powers.sum(axis=1, keepdims=True))
-    x, y, w, h = multiple_grid_anchors(MOBILENET_MAPS).T.astype(np.float64)
+    y, x, h, w = ssd_mobilenet_boxes().T
     dy, dx, dh, dw = box_maps.T
     x, y, w, h = x + dx / 10 * w, y + dy / 10 * h, w * np.exp(dw / 5), h * np.exp(dh / 5)
-    boxes = np.stack((x - w / 2, y - h / 2, x + w / 2, y + h / 2), axis=1).astype(np.float32)
+    boxes = np.stack((x - w / 2, y - h / 2, x + w / 2, y + h / 2), axis=1)
     anchor, class_id = np.nonzero(scores >= threshold)
     anchor, class_id = anchor[class_id > 0], class_id[class_id > 0]
-    columns = boxes[anchor], scores[anchor, class_id].astype(np.float32), class_id
-    kept = batched_nms(*columns, limit, epsilon=UNION_EPSILON)
+    columns = boxes[anchor], scores[anchor, class_id], class_id
+    kept = suppress(*columns, limit, epsilon=1e-5)
     return DetectionArrays(*(column[kept] for column in columns))  # type: ignore[arg-type]
 
 

@@ -13,6 +13,8 @@ from furiosa_models.ops.anchors import default_boxes
 from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.types import Platform
 
+from ..textbook import ssd_resnet34_boxes, suppress
+
 RESNET34_MAPS = tuple((side, side) for side in (50, 25, 13, 7, 3, 3))
 
 Floats = npt.NDArray[np.float32]
@@ -100,7 +102,7 @@ def textbook(maps: Maps) -> npt.NDArray[np.float64]:
     x, y, w, h = np.concatenate([m[0].reshape(4, -1) for m in maps[1]], axis=1).astype(np.float64)
     powers = np.exp(logits)
     scores = powers / powers.sum(axis=0)
-    own_x, own_y, own_w, own_h = default_boxes(RESNET34_MAPS).T.astype(np.float64)
+    own_x, own_y, own_w, own_h = ssd_resnet34_boxes().T
     x, y = own_x + 0.1 * x * own_w, own_y + 0.1 * y * own_h
     w, h = own_w * np.exp(0.2 * w), own_h * np.exp(0.2 * h)
     class_id, box = np.nonzero(scores[1:] > 0.05)
@@ -113,14 +115,7 @@ def test_the_textbook() -> None:
     maps = outputs(3, 10.5)
     candidates = textbook(maps)
     assert 10 < len(candidates) < 200
-    kept: list[Any] = []
-    for row in candidates:
-        mine = np.array([k for k in kept if k[1] == row[1]]).reshape(-1, 6)
-        low, high = np.maximum(mine[:, 2:4], row[2:4]), np.minimum(mine[:, 4:], row[4:])
-        shared = (high - low).clip(0).prod(axis=1)
-        areas = (mine[:, 4:] - mine[:, 2:4]).prod(axis=1) + (row[4:] - row[2:4]).prod()
-        if (shared / (areas - shared + 1e-5) <= 0.5).all():
-            kept.append(row)
+    kept = suppress(candidates[:, 2:], candidates[:, 0], candidates[:, 1], 0.5, epsilon=1e-5)
     (found,) = both(maps)
     got: Any = np.column_stack((found.scores, found.class_ids, found.boxes))
-    np.testing.assert_allclose(got, np.array(kept), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(got, candidates[kept], rtol=1e-5, atol=1e-6)

@@ -13,9 +13,11 @@ from hypothesis.extra import numpy as arrays
 
 from furiosa_models.heads.yolo import decode_yolov5
 from furiosa_models.ops.anchors import yolo_p5_anchors, yolo_p6_anchors
-from furiosa_models.ops.nms import UNION_EPSILON, DetectionArrays, batched_nms
+from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.ops.scores import sigmoid
 from furiosa_models.types import Platform
+
+from ..textbook import YOLO_P5_PIXELS, suppress
 
 Floats = npt.NDArray[np.float32]
 P5, P6 = (8, 16, 32), (8, 16, 32, 64)
@@ -120,7 +122,7 @@ def test_thousands_of_candidates() -> None:
 def textbook(maps: list[Floats], threshold: float, limit: float) -> DetectionArrays:
     """Decode every box of the first image in float64, then filter, then suppress."""
     rows = []
-    for value, anchors, stride in zip(maps, yolo_p5_anchors(), P5, strict=True):
+    for value, anchors, stride in zip(maps, YOLO_P5_PIXELS, P5, strict=True):
         _, channels, height, width = value.shape
         x, y, w, h, objectness, *classes = (
             (1 / (1 + np.exp(-value.astype(np.float64))))
@@ -130,7 +132,8 @@ def textbook(maps: list[Floats], threshold: float, limit: float) -> DetectionArr
         row, column = np.mgrid[:height, :width]
         x, y = (x * 2 - 0.5 + column) * stride, (y * 2 - 0.5 + row) * stride
         w, h = (
-            (2 * s) ** 2 * a[:, None, None] * stride for s, a in zip((w, h), anchors.T, strict=True)
+            (2 * s) ** 2 * a[:, None, None]
+            for s, a in zip((w, h), np.array(anchors).T, strict=True)
         )
         box = x - w / 2, y - h / 2, x + w / 2, y + h / 2
         for class_id, score in enumerate(classes):
@@ -138,9 +141,9 @@ def textbook(maps: list[Floats], threshold: float, limit: float) -> DetectionArr
             columns = *(side[hit] for side in box), (objectness * score)[hit]
             rows.append(np.column_stack((*columns, np.full(hit.sum(), class_id))))
     table = np.concatenate(rows)
-    boxes, scores = table[:, :4].astype(np.float32), table[:, 4].astype(np.float32)
-    found = DetectionArrays(boxes, scores, table[:, 5].astype(np.int64))
-    return found.take(batched_nms(*found, limit, epsilon=UNION_EPSILON))
+    kept = suppress(table[:, :4], table[:, 4], table[:, 5], limit, epsilon=1e-5)
+    boxes, scores, class_ids = np.split(table[kept], [4, 5], axis=1)
+    return DetectionArrays(boxes, scores[:, 0], class_ids[:, 0].astype(np.int64))
 
 
 @pytest.mark.parametrize(("threshold", "limit"), [(0.1, 0.5), (0.25, 0.45), (0.4, 0.3)])
