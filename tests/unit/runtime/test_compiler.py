@@ -67,7 +67,7 @@ def test_one_that_does_not_answer_is_none(
 ) -> None:
     fake.behave("mute")
     assert find_compiler() is None
-    assert "does not say its version" in caplog.text
+    assert "does not report its version" in caplog.text
 
 
 @pytest.mark.parametrize(
