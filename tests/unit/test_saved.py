@@ -179,7 +179,7 @@ def test_labels_of_a_users_graph(classifier: EfficientNetLite0, photos: list[Pat
     names = [f"name {i}" for i in range(1000)]
     found = Classifier(graph, labels=names).predict(photos[0])
     assert found.label == f"name {found.class_id}"
-    with pytest.raises(LabelsError, match="1000 classes, and there are 2 labels"):
+    with pytest.raises(LabelsError, match="1000 classes, but there are 2 labels"):
         Classifier(graph, labels=["a", "b"]).predict(photos[0])
     shifted = Classifier(graph, labels=names[1:])  # the first class is a background
     assert "name 0" not in shifted.labels
