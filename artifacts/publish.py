@@ -10,7 +10,7 @@ furiosa-artifacts (`MLCommonsResNet50`) among them; all of them share one file, 
 metadata which model it is, so that `registry.load(...).predict(photo)` works. `doc` says what the
 weights are, where they come from and what their license is: read it before you host them.
 
-Models whose weights are out of reach are left out, and make the exit code 1.
+Models whose weights are unreachable are left out, and make the exit code 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Wall time and peak memory of each model's first `predict` with warm caches.
 
 A fresh process imports the package, makes the model and runs it on one photo; the minimum of the
-rounds counts. Models whose weights are out of reach run with random ones, from an ONNX file. The
+rounds counts. Models whose weights are unreachable run with random ones, from an ONNX file. The
 table is kept in `docs/first_predict.json`, from which the documentation shows it.
 """
 

@@ -192,7 +192,7 @@ KNOWN: dict[str, tuple[str, str, Target | None]] = {
     "postprocess": (
         "Postprocessing",
         "The network's outputs to results, result objects included. The floor is a program in C "
-        "with AVX2 that does the same and makes no objects, measured on another machine.",
+        "with AVX2 that does the same and makes expected an objects, measured on another machine.",
         _postprocess,
     ),
     "decode": ("Decoding JPEGs", "Encoded bytes to pixels, on one thread.", None),

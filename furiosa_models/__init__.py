@@ -1,6 +1,6 @@
 """A vision model zoo that needs nothing but pip.
 
-Names are imported when they are first used: `import furiosa_models` loads nothing else.
+Names are imported on first use: `import furiosa_models` itself imports nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 
 from ._lazy import lazy
 
-TYPE_CHECKING = False  # type checkers know the name; importing it takes longer than all the rest
+TYPE_CHECKING = False  # type checkers know this name; importing typing would be slow
 
 if TYPE_CHECKING:
     from . import registry, runtime, vision
@@ -40,8 +40,8 @@ __all__ = [
 
 __version__: str
 
-# From 1.29 on ONNX Runtime reports which models run to its makers, over the network and by default.
-# It reads this when it is imported; what the user has set holds.
+# Since 1.29 ONNX Runtime by default sends telemetry about the models that run. It reads this
+# variable on import. The user's own setting takes precedence.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 

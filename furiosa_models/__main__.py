@@ -1,4 +1,4 @@
-"""`python -m furiosa_models` is the command `furiosa-models`."""
+"""`python -m furiosa_models` runs the command `furiosa-models`."""
 
 from .cli import main
 

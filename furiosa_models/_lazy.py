@@ -1,10 +1,10 @@
-"""Names that are imported at their first use, and packages that are optional."""
+"""Lazy imports: names that are imported on first use, and optional packages."""
 
 from __future__ import annotations
 
 import sys
 
-TYPE_CHECKING = False  # `import furiosa_models` runs this file: what it imports, that costs
+TYPE_CHECKING = False  # avoids importing typing: `import furiosa_models` runs this file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -22,7 +22,7 @@ def lazy(
     modules: Collection[str] = (),
     computed: Mapping[str, Callable[[], object]] | None = None,
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return the `__getattr__` and the `__dir__` of a package that imports on demand (PEP 562).
+    """Return `__getattr__` and `__dir__` for a package that imports on demand (PEP 562).
 
     ```python
     __getattr__, __dir__ = lazy(__name__, {"catalog": ["get_model", "list_models"]})
@@ -30,11 +30,11 @@ def lazy(
 
     Args:
         package: Name of the package, `__name__` in its `__init__`.
-        names: The names that each module provides, or its name of each by the one here. A module
-            is named relative to the package (to the package of the module, where `package` is a
-            module), with a leading dot for every package above it.
-        modules: Submodules that are attributes without an import of their own.
-        computed: Functions that compute the value of a name.
+        names: Names provided by each module, or a mapping from names here to names there. Modules
+            are relative to the package (or to the package of the module, if `package` is a module),
+            with one more leading dot per parent package.
+        modules: Submodules that are available as attributes without an explicit import.
+        computed: Functions that compute the values of names.
     """
     providers: dict[str, tuple[str, str]] = {}
     for module, provided in names.items():
@@ -71,15 +71,15 @@ def lazy(
 
 
 def require(package: str, purpose: str, *, extra: str | None = None) -> ModuleType:
-    """Return an optional package.
+    """Import an optional package.
 
     Args:
         package: Name of the module to import.
-        purpose: What needs it, as the subject of a sentence: `"videos need PyAV"`.
+        purpose: What needs it, as the beginning of a sentence: `"videos need PyAV"`.
         extra: The extra of this distribution that installs it, if there is one.
 
     Raises:
-        ExtraRequired: The package is not installed, or its import fails; the message holds the
+        ExtraRequired: The package is not installed or cannot be imported; the message contains the
             pip command.
     """
     from importlib import import_module
@@ -99,8 +99,8 @@ def require(package: str, purpose: str, *, extra: str | None = None) -> ModuleTy
 def install_hint(extra: str) -> str:
     """Return the pip command that installs an extra of this distribution.
 
-    The command names the packages of the extra, so that it works for a checkout, too, and for a
-    wheel that no package index has.
+    The command lists the packages of the extra, so that it also works for a source checkout and for
+    a wheel that is not in a package index.
     """
     from importlib.metadata import PackageNotFoundError, requires
 

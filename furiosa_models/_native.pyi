@@ -1,8 +1,8 @@
-"""Kernels of `furiosa_models.vision` in Rust; call them through the modules there.
+"""Rust kernels; call them through the modules of `furiosa_models`, which also check arguments.
 
-They release the GIL, read any strides (copying what is not dense) and raise
-`furiosa_models.errors.ShapeError` for an array of the wrong rank, shape or dtype and `ValueError`
-for a word or a number outside its domain.
+They release the GIL and accept any strides (arrays that are not dense are copied). They raise
+`furiosa_models.errors.ShapeError` if an array has the wrong rank, shape or dtype, and `ValueError`
+if a string or a number is outside its domain.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _Limits: TypeAlias = tuple[int | None, int | None, int | None]
-"""How many candidates, candidates of a class, and detections there may be."""
+"""Maximum number of candidates, of candidates per class, and of detections."""
 
 _Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 """Boxes, scores and class ids of an image."""
@@ -34,10 +34,10 @@ __version__: Final[str]
 """Version of the crate."""
 
 def instructions() -> str:
-    """Return which instructions the kernels use here: `avx2` or `baseline`."""
+    """Return the instruction set that the kernels use: `avx2` or `baseline`."""
 
 def resize(image: NDArray[np.uint8], out: NDArray[np.uint8], interpolation: str) -> None:
-    """Resize `image`, `(h, w, 1 or 3)`, into `out`, whose shape is the target size."""
+    """Resize `image`, `(h, w, 1 or 3)`, to the shape of `out`, and write it there."""
 
 def prepare(
     image: NDArray[np.uint8],
@@ -49,16 +49,16 @@ def prepare(
     reverse: bool,
     interpolation: str,
 ) -> None:
-    """Resize `image`, `(h, w, 3)`, and lay it on the canvas `out`, `(3, h, w)`.
+    """Resize `image`, `(h, w, 3)`, and place it on the canvas `out`, `(3, h, w)`.
 
     Args:
         image: uint8 pixels.
         out: C-contiguous; every pixel is written.
-        resized: height and width of the resized image.
-        offset: row and column of the canvas where it begins; negative crops.
-        fill: value of the pixels that it does not cover.
-        reverse: whether the channels change their order.
-        interpolation: see `images.resize.Interpolation`.
+        resized: Height and width of the resized image.
+        offset: Row and column of the canvas where the image starts; negative values crop it.
+        fill: Value of pixels that the image does not cover.
+        reverse: Whether to reverse the order of the channels.
+        interpolation: See `spec.Interpolation`.
     """
 
 def normalize(
@@ -67,7 +67,7 @@ def normalize(
     std: Sequence[float],
     out: NDArray[np.float32],
 ) -> None:
-    """Write `(tensor - mean) / std` of a tensor `(n, 3, h, w)` to `out`, in float32."""
+    """Write `(tensor - mean) / std` as float32 to `out`, for a tensor `(n, 3, h, w)`."""
 
 def box_iou(boxes1: NDArray[np.float32], boxes2: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the IoU `(n, m)` of xyxy boxes `(n, 4)` and `(m, 4)`."""
@@ -111,9 +111,9 @@ def decode_yolo(
     epsilon: float,
     limits: _Limits,
 ) -> list[tuple[_Found, NDArray[np.float32]]]:
-    """Return what is found in every image, and its keypoints; see `heads.yolo`."""
+    """Return detections and keypoints of every image; see `heads.yolo.decode_yolo`."""
 
 def top_k(
     values: NDArray[np.float32], k: int, softmax: bool
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Return the class ids and scores of the `k` best of each row; see `heads.classification`."""
+    """Return class ids and scores of the `k` best of each row; see `heads.classification`."""

@@ -1,4 +1,4 @@
-"""How long the stages of a model take on photos: what `furiosa-models bench` prints."""
+"""Measure how long the stages of a model take on photos, for `furiosa-models bench`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .progress import progress_bar
 __all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark"]
 
 STAGES = ("decode", "preprocess", "run", "postprocess")
-"""What is timed of each photo: file to pixels, pixels to tensor, network, outputs to results."""
+"""Measured stages: file to pixels, pixels to tensor, network, outputs to results."""
 
 SECTIONS = {
     "Preprocess -> Inference -> Postprocess": STAGES,
     "Inference -> Postprocess": STAGES[2:],
     "Inference": STAGES[2:3],
 }
-"""The three sections of 0.10, and the stages that count in each."""
+"""The three sections of the benchmark in 0.10, and their stages."""
 
 
 class Predictor(Protocol):
-    """What is measured: a `Model`, or anything with its steps and its `predict`."""
+    """The part of a `Model` that the benchmark needs."""
 
     @property
     def weights(self) -> str:
@@ -38,24 +38,24 @@ class Predictor(Protocol):
 
     @property
     def steps(self) -> Callable[..., Steps[Any]]:
-        """The steps of a prediction; see `Model.steps`."""
+        """Function that returns the steps of a prediction; see `Model.steps`."""
 
     @property
     def predict(self) -> Callable[..., Any]:
-        """Results of photos; see `Model.predict`."""
+        """Function that returns results of photos; see `Model.predict`."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured.
+    """Results of a benchmark.
 
     Attributes:
         model: Name of the model's class.
         weights: Name of its weights.
-        backend: Where it ran, and why there.
-        seconds: Of each photo the seconds of each stage, one at a time: (photos, 4).
-        streamed: Seconds of `predict(stream=True)` for all of them.
-        peak_memory: Most bytes the process held, or None where the system does not say.
+        backend: Where it ran, and why.
+        seconds: Seconds of each stage of each photo, run one at a time: (photos, 4).
+        streamed: Seconds of `predict(stream=True)` for all photos.
+        peak_memory: Peak memory of the process in bytes, or None if unknown.
     """
 
     model: str
@@ -66,7 +66,7 @@ class Benchmark:
     peak_memory: int | None
 
     def latency(self, stage: str) -> dict[str, float]:
-        """Milliseconds of one stage, or of the `total`: mean, p50, p90, p99 and max."""
+        """Return milliseconds of a stage, or of the `total`: mean, p50, p90, p99 and max."""
         rows = self.seconds.sum(axis=1) if stage == "total" else self._rows_of([stage])
         p50, p90, p99, maximum = np.percentile(rows * 1e3, (50, 90, 99, 100))
         mean = rows.mean() * 1e3
@@ -74,13 +74,13 @@ class Benchmark:
         return {name: float(value) for name, value in names.items()}
 
     def section(self, name: str) -> dict[str, float]:
-        """Seconds in all, photos per second, and seconds per photo of a section of 0.10."""
+        """Return total seconds, photos per second, and seconds per photo of a section of 0.10."""
         total = float(self._rows_of(SECTIONS[name]).sum())
         photos = len(self.seconds)
         return {"total_s": total, "qps": photos / total, "average_s": total / photos}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the single photos' times, for JSON."""
+        """Return the results for JSON, without the times of single photos."""
         return {
             "model": self.model,
             "weights": self.weights,
@@ -107,19 +107,19 @@ def benchmark(
     repeat: int = 1,
     precision: Precision = "fp32",
 ) -> Benchmark:
-    """Run a model on photos, one at a time by stages, and then as a stream.
+    """Run a model on photos, first stage by stage, then as a stream.
 
     Args:
         model: A model.
-        sources: Photos, in any form of `predict`.
+        sources: Photos, in any form that `predict` accepts.
         device: As in `predict`.
-        repeat: How many times each photo is run.
+        repeat: Number of times that each photo is run.
         precision: As in `predict`.
 
     Raises:
         ImageError: A photo cannot be read.
-        ArtifactError: The weights cannot be had.
-        BackendUnavailable: The device that was asked for is not there.
+        ArtifactError: The weights are not available.
+        BackendUnavailable: The requested device is not available.
     """
     photos = list(expand_sources(sources)) * repeat
     if not photos:
@@ -127,9 +127,9 @@ def benchmark(
         raise ImageError(msg)
     options: dict[str, Any] = {"device": device, "precision": precision}
     steps = model.steps(**options)
-    _stages(steps, photos[0])  # the first run of all is slower
+    _stages(steps, photos[0])  # warm up
     seconds = np.array(list(_timed(steps, photos)))
-    for _ in model.predict(photos[:2], stream=True, **options):  # loads what the rest runs on
+    for _ in model.predict(photos[:2], stream=True, **options):  # warm up
         pass
     start = perf_counter()
     for _ in model.predict(photos, stream=True, **options):
@@ -147,7 +147,7 @@ def _timed(steps: Steps[Any], photos: Sequence[Any]) -> Iterator[tuple[float, ..
 
 
 def _stages(steps: Steps[Any], photo: Any) -> tuple[float, ...]:
-    """Seconds of each stage."""
+    """Return the seconds of each stage."""
     times = [perf_counter()]
     image = steps.read(photo)
     times.append(perf_counter())

@@ -1,4 +1,4 @@
-"""The catalog: every model by name, the zoo's and those that users register."""
+"""The catalog: all models by name, those of the zoo and those that users register."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _registered: dict[str, type[Model[Any]]] = {}
 
 
 class Entry(NamedTuple):
-    """What a list says of a model.
+    """Summary of a model for lists.
 
     Attributes:
-        name: Name of its class.
+        name: Class name.
         task: Name of its task, in lower case.
-        summary: One line: what it is.
-        weights: Its sets of weights, in order of preference.
+        summary: One-line description.
+        weights: Names of its sets of weights, in order of preference.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
 
 class ModelNames(list[str]):
-    """Names of models: a list, which a notebook shows as a table of what they are."""
+    """A list of model names, which notebooks display as a table with descriptions."""
 
     def _repr_html_(self) -> str:
         from .tasks.notebook import table
@@ -72,7 +72,7 @@ def register(cls: ModelClass) -> ModelClass: ...
 @overload
 def register(*, name: str | None = None) -> Callable[[ModelClass], ModelClass]: ...
 def register(cls: Any = None, *, name: str | None = None) -> Any:
-    """Make a class of models known by name, as a decorator.
+    """Register a model class by name; use it as a decorator.
 
     ```python
     @register
@@ -80,14 +80,14 @@ def register(cls: Any = None, *, name: str | None = None) -> Any:
         spec = ModelSpec(NetworkSpec("yolov5", {"variant": "n"}), INPUT, YOLOv5Head(), labels=NAMES)
     ```
 
-    `get_model`, `list_models` and the command (with `--import MODULE`) then know it.
+    `get_model`, `list_models` and the command (with `--import MODULE`) then find it.
 
     Args:
         cls: The class, a subclass of `Model` with a `spec`.
-        name: The name, in place of the class's.
+        name: Name to use instead of the class name.
 
     Raises:
-        TypeError: The class is no subclass of `Model`, or has no `spec`.
+        TypeError: The class is not a subclass of `Model`, or has no `spec`.
         ValueError: Another model has that name.
     """
     if cls is None:
@@ -99,7 +99,7 @@ def _register(cls: ModelClass, name: str | None) -> ModelClass:
     from .model import Model
 
     if not (isinstance(cls, type) and issubclass(cls, Model)) or cls.spec is None:
-        msg = f"register() takes a subclass of Model that has a spec, got {cls!r}"
+        msg = f"register() needs a subclass of Model that has a spec, got {cls!r}"
         raise TypeError(msg)
     full = name or cls.__name__
     there = _registered.get(full)
@@ -107,7 +107,7 @@ def _register(cls: ModelClass, name: str | None) -> ModelClass:
     if (there is not None and _identity(there) != _identity(cls)) or (
         not is_zoo and _normalized(full) in _known_to_zoo()
     ):
-        msg = f"there is another model named {full!r}: register(name=...) gives this one another"
+        msg = f"there is another model named {full!r}: choose another name with register(name=...)"
         raise ValueError(msg)
     if is_zoo and cls.__doc__ is None:
         cls.__doc__ = zoo()[full].summary
@@ -116,12 +116,12 @@ def _register(cls: ModelClass, name: str | None) -> ModelClass:
 
 
 def _identity(cls: type) -> tuple[str, str]:
-    """What a class stays by when its module is loaded again."""
+    """Return what identifies a class even if its module is reloaded."""
     return cls.__module__, cls.__qualname__
 
 
 def entries() -> Iterator[Entry]:
-    """Yield what there is to say of each model, in alphabetical order; nothing is fetched."""
+    """Yield a summary of each model, in alphabetical order. Nothing is downloaded."""
     names = sorted({*zoo(), *_registered}, key=str.lower)
     for name in names:
         if name in zoo():
@@ -140,11 +140,11 @@ def entries() -> Iterator[Entry]:
 
 
 def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) -> ModelNames:
-    """Return the names of the models, in alphabetical order; nothing is fetched.
+    """Return the names of models, in alphabetical order. Nothing is downloaded.
 
     Args:
-        pattern: A glob that the name matches, case-insensitively; or a word for a task, where no
-            name matches: `list_models("detect")`.
+        pattern: A case-insensitive glob for names; if none match, a word for a task:
+            `list_models("detect")`.
         task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`.
 
     Raises:
@@ -161,7 +161,7 @@ def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) 
 
 
 def find_task(name: str | ModelTaskType) -> str:
-    """Return the name of the task that is meant: in full, or by the stem of one of its words.
+    """Return the name of a task from its full name or the beginning of one of its words.
 
     Args:
         name: `"object_detection"`, or a word for it such as `"detect"`.
@@ -182,7 +182,7 @@ def find_task(name: str | ModelTaskType) -> str:
 
 
 def aliases() -> dict[str, str]:
-    """Return the other names of models, those of 0.10 and furiosa-artifacts, and their classes."""
+    """Return class names by alias: other names of models, from 0.10 and furiosa-artifacts."""
     return {
         alias: entry.class_name
         for entry in zoo().values()
@@ -191,10 +191,10 @@ def aliases() -> dict[str, str]:
 
 
 def model_class(name: str) -> type[Model[Any]]:
-    """Return the class of a model; capitals, dashes and underscores do not matter.
+    """Return the class of a model. Case, dashes and underscores in the name are ignored.
 
     Raises:
-        ModelNotFound: There is none; the message names the close ones.
+        ModelNotFound: There is no such model; the message suggests similar names.
     """
     known = {_normalized(other): full for other, full in aliases().items()}
     known |= {_normalized(full): full for full in (*zoo(), *_registered)}
@@ -209,23 +209,23 @@ def model_class(name: str) -> type[Model[Any]]:
 
 
 def get_model(name: str | os.PathLike[str], weights: Any = None, **options: Any) -> Model[Any]:
-    """Return a model by name, or of a file.
+    """Return a model by name, or from a file.
 
     Args:
-        name: See `model_class`; or a graph's file (ONNX, TensorFlow Lite), or the folder of a saved
-            model: its outputs say which task it is for.
+        name: See `model_class`; or a graph file (ONNX, TensorFlow Lite) or the folder of a saved
+            model, whose outputs determine its task.
         weights: See `Model`.
-        options: Other arguments of its constructor.
+        options: Other arguments of the model's constructor.
 
     Raises:
-        ModelNotFound: There is none.
-        ShapeError: The file's graph is none of a classifier, detector or pose estimator.
-        TypeError: `name` is neither.
+        ModelNotFound: There is no such model or file.
+        ShapeError: The graph is not a classifier, detector or pose estimator.
+        TypeError: `name` is neither a string nor a path.
     """
     try:
         name = os.fspath(name)
     except TypeError as error:
-        msg = f"a model is given by its name or file, got {name!r}"
+        msg = f"expected the name or file of a model, got {name!r}"
         raise TypeError(msg) from error
     if weights is None and is_file(name):
         return _open_file(name, options)
@@ -233,7 +233,7 @@ def get_model(name: str | os.PathLike[str], weights: Any = None, **options: Any)
 
 
 def is_file(name: str) -> bool:
-    """Return whether a name is that of a graph's file, or of a saved model's folder."""
+    """Return whether a name is a graph file or the folder of a saved model."""
     path = Path(name)
     return (path / "model_info.json").is_file() or (
         path.suffix.lower() in _GRAPHS and path.is_file()
@@ -241,7 +241,7 @@ def is_file(name: str) -> bool:
 
 
 def _open_file(name: str, options: dict[str, Any]) -> Model[Any]:
-    """The model of a file: the first task whose heads read its outputs."""
+    """Open a file as the first task whose heads can decode its outputs."""
     from .task_models import Classifier, Detector, PoseEstimator
 
     tasks: tuple[type[Model[Any]], ...] = (PoseEstimator, Classifier, Detector)
@@ -254,7 +254,7 @@ def _open_file(name: str, options: dict[str, Any]) -> Model[Any]:
     for cls in tasks[:-1]:
         try:
             return cls(name, **options).fitted()
-        except ShapeError:  # of another task
+        except ShapeError:  # another task
             continue
     return tasks[-1](name, **options).fitted()
 
@@ -263,12 +263,14 @@ def _unknown(name: str, known: dict[str, str]) -> str:
     path = Path(name)
     suffix = path.suffix.lower()
     if suffix in _CHECKPOINTS and path.is_file():
-        return f"{name} holds weights without a graph: name the model, and give it as its weights"
+        return (
+            f"{name} contains weights without a graph: name the model, and pass this as its weights"
+        )
     if path.is_file():
-        return f"{name} is no graph: expected a file in {', '.join(sorted(_GRAPHS))}"
+        return f"{name} is not a graph: expected a file in {', '.join(sorted(_GRAPHS))}"
     if suffix in _GRAPHS | _CHECKPOINTS or len(path.parts) > 1:
         return f"there is no file {name!r}"
-    import difflib  # takes longer to import than this module, and is for mistakes only
+    import difflib  # slow to import, and only needed on errors
 
     close: Iterable[str] = difflib.get_close_matches(_normalized(name), known, n=3, cutoff=0.5)
     names = ", ".join(dict.fromkeys(known[each] for each in close))

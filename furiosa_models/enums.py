@@ -1,4 +1,4 @@
-"""Enumerations that every layer uses."""
+"""Enumerations used by all layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Precision: TypeAlias = Literal["fp32", "int8"]
 
 
 class Platform(str, Enum):
-    """What a pre- or postprocessor is written in."""
+    """Implementation language of pre- and postprocessing."""
 
     PYTHON = "PYTHON"
     C = "C"
@@ -25,7 +25,7 @@ class Platform(str, Enum):
 
 
 class Task(str, Enum):
-    """What a model does with a photo, by Focoos' names."""
+    """Task of a model, with the names of Focoos."""
 
     DETECTION = "detection"
     SEMSEG = "semseg"
@@ -35,7 +35,7 @@ class Task(str, Enum):
 
 
 class ModelTaskType(str, Enum):
-    """What a model does with a photo, by the names of furiosa-models 0.10."""
+    """Task of a model, with the names of furiosa-models 0.10."""
 
     OBJECT_DETECTION = "OBJECT_DETECTION"
     IMAGE_CLASSIFICATION = "IMAGE_CLASSIFICATION"
@@ -50,6 +50,6 @@ class Format(str, Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Format | None:
-        """The format by its name in any case: 0.8, 0.9 and descriptors have lower case."""
+        """Return the format for a name in any case: 0.8, 0.9 and descriptors use lower case."""
         known = {member.value: member for member in cls}
         return known.get(value.upper()) if isinstance(value, str) else None

@@ -1,26 +1,26 @@
-"""Every exception that this package raises on purpose.
+"""All exceptions that this package defines.
 
 ```
 FuriosaModelsError
 ├── ArtifactError
 │   ├── ArtifactNotFound      the catalog has no such artifact
-│   ├── ArtifactCorrupted     the bytes are not the ones that were published
+│   ├── ArtifactCorrupted     the bytes are not the published ones
 │   └── ArtifactUnavailable   no source could deliver it
-│       ├── CacheNotWritable      the cache cannot take it
-│       └── TransportNotFound     nothing here knows such URIs
+│       ├── CacheNotWritable      the cache cannot be written
+│       └── TransportNotFound     URIs of this kind are not supported
 ├── DescriptorError           a descriptor (zoo.json, artifacts.yaml) is malformed
-├── CodeNotTrusted            a registry would run code that the user did not allow
+├── CodeNotTrusted            a registry model needs code that the user did not allow to run
 ├── LabelsError               labels do not fit the network's classes (also a ValueError)
 ├── WeightsError              a weights file cannot be read, or does not fit the network
-├── ModelNotFound             no model of that name (also a LookupError)
+├── ModelNotFound             no model has that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
-├── ShapeError                a tensor of the wrong count, shape or dtype (also a ValueError)
+├── ShapeError                tensors have the wrong count, shape or dtype (also a ValueError)
 ├── BackendUnavailable        the requested runtime or native module is missing
 ├── CompilationError          the NPU's compiler could not compile a model
 └── ExtraRequired             an optional dependency is missing (also an ImportError)
 ```
 
-Every message says what is wrong, what was expected and what was got, and what to do.
+Every message says what is wrong, what was expected and what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ __all__ = [
 
 
 class FuriosaModelsError(Exception):
-    """Base of every error of this package."""
+    """Base class of all errors of this package."""
 
 
 class ArtifactError(FuriosaModelsError):
-    """An artifact could not be had."""
+    """An artifact is not available."""
 
 
 class ArtifactNotFound(ArtifactError):
@@ -60,7 +60,7 @@ class ArtifactNotFound(ArtifactError):
 
 
 class ArtifactCorrupted(ArtifactError):
-    """Bytes that were delivered or stored are not the ones that were published."""
+    """Downloaded or stored bytes are not the published ones."""
 
 
 class ArtifactUnavailable(ArtifactError):
@@ -72,7 +72,7 @@ class CacheNotWritable(ArtifactUnavailable):
 
 
 class TransportNotFound(ArtifactUnavailable):
-    """Nothing here knows URIs of that kind."""
+    """URIs of this kind are not supported."""
 
 
 class DescriptorError(FuriosaModelsError):
@@ -80,7 +80,7 @@ class DescriptorError(FuriosaModelsError):
 
 
 class CodeNotTrusted(FuriosaModelsError):
-    """A model of a registry is made by code, and the user did not pass `trust_code=True`."""
+    """A registry model needs to run code, and the user did not pass `trust_code=True`."""
 
 
 class WeightsError(FuriosaModelsError):
@@ -88,7 +88,7 @@ class WeightsError(FuriosaModelsError):
 
 
 class LabelsError(FuriosaModelsError, ValueError):
-    """The number of labels is not the number of the network's classes, or they cannot be read."""
+    """Labels cannot be read, or their number differs from the network's number of classes."""
 
 
 class ModelNotFound(FuriosaModelsError, LookupError):
@@ -104,23 +104,23 @@ class ShapeError(FuriosaModelsError, ValueError):
 
 
 class BackendUnavailable(FuriosaModelsError):
-    """The runtime or native module that was asked for is not available."""
+    """The requested runtime or native module is not available."""
 
 
 class CompilationError(FuriosaModelsError):
-    """The NPU's compiler could not compile a model; the message holds what it said."""
+    """The NPU's compiler could not compile a model; the message contains its output."""
 
 
 class ExtraRequired(FuriosaModelsError, ImportError):
-    """An optional dependency is missing; the message holds the pip command."""
+    """An optional dependency is missing; the message contains the pip command."""
 
 
 class WeightsFallbackWarning(UserWarning):
-    """The published weights are out of reach and another named set is in use."""
+    """The published weights are unreachable and another named set is in use."""
 
 
-# Names of 0.8 to 0.10. Theirs are raised where these are, except for VersionInfoNotFound: that a
-# machine has no compiler is no error here.
+# Names of 0.8 to 0.10. They cover the same cases, except for VersionInfoNotFound: a machine without
+# a compiler is not an error here.
 FuriosaModelException = FuriosaModelsError
 NotFoundInDVCRemote = ArtifactUnavailable
 VersionInfoNotFound = BackendUnavailable

@@ -1,4 +1,4 @@
-"""Accuracy on labeled photos, by the metric of the model's task."""
+"""Measure accuracy on labeled photos, with the metric of the model's task."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Evaluation", "Predictor", "evaluate"]
 
 
 class Predictor(Protocol):
-    """What is evaluated: a `Model`, or anything with its `predict`."""
+    """The part of a `Model` that evaluation needs."""
 
     @property
     def vision_task(self) -> VisionTask[Any]:
-        """The task, which reads labels and measures."""
+        """The task, which reads labels and computes metrics."""
 
     @property
     def weights(self) -> str:
@@ -26,7 +26,7 @@ class Predictor(Protocol):
 
     @property
     def predict(self) -> Callable[..., Any]:
-        """Results of photos; see `Model.predict`."""
+        """Function that returns results of photos; see `Model.predict`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Evaluation:
     Attributes:
         model: Class of the model.
         weights: Name of its weights.
-        photos: How many photos it was measured on.
-        figures: Each metric's value, between 0 and 1, by name.
+        photos: Number of photos.
+        figures: Value of each metric by name, between 0 and 1.
     """
 
     model: str
@@ -55,22 +55,22 @@ def evaluate(
     precision: Precision = "fp32",
     draft: bool = False,
 ) -> Evaluation:
-    """Return the accuracy of a model on labeled photos.
+    """Measure the accuracy of a model on labeled photos.
 
     Args:
         model: The model.
         images: Folder of the photos.
-        labels: For a classifier a CSV file with the columns `file` and `class_index`; for a
-            detector a COCO annotation file (`instances_val2017.json`), and for poses its
-            keypoints (`person_keypoints_val2017.json`); for another task what its `read_truth`
-            reads.
+        labels: For a classifier, a CSV file with the columns `file` and `class_index`; for a
+            detector, a COCO annotation file (`instances_val2017.json`), and for poses, COCO
+            keypoints (`person_keypoints_val2017.json`); for other tasks, whatever their
+            `read_truth` reads.
         device: As for `predict`.
         precision: As for `predict`.
         draft: As for `predict`.
 
     Raises:
-        FuriosaModelsError: The labels cannot be read, or name no photo; or the task does not say
-            how it is measured.
+        FuriosaModelsError: The labels cannot be read, or contain no photo; or the task has no
+            metric.
         ExtraRequired: pycocotools, which computes mAP, is not installed.
     """
     task = model.vision_task

@@ -1,4 +1,4 @@
-"""A model: weights, the programs that run them, and the way from a photo to a result."""
+"""The `Model` class: weights, programs, and prediction from photos to results."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ Outputs: TypeAlias = "npt.NDArray[Any] | Sequence[npt.NDArray[Any]]"
 
 
 def built_in(function: Function) -> Function:
-    """Mark a `preprocess` or `postprocess` of this package: any other is a user's override."""
+    """Mark a `preprocess` or `postprocess` of this package; any other one is a user's override."""
     function._built_in = True  # type: ignore[attr-defined]
     return function
 
@@ -114,14 +114,14 @@ def built_in(function: Function) -> Function:
 _FIELDS = MappingProxyType(
     {
         "name": "name of the model",
-        "task_type": "what it does with a photo",
+        "task_type": "its task",
         "format": "format of origin",
         "family": "family of networks",
         "version": "version of the model",
-        "metadata": "what it is, in words",
+        "metadata": "description and publication",
         "tags": "tags",
-        "preprocessor": "preprocess, as an object",
-        "postprocessor": "postprocess, as an object",
+        "preprocessor": "`preprocess` as an object",
+        "postprocessor": "`postprocess` as an object",
     }
 )
 _COMPUTED_FIELDS = MappingProxyType(
@@ -133,7 +133,7 @@ _COMPUTED_FIELDS = MappingProxyType(
 
 
 class _PostprocessorMap:
-    """The attribute `postprocessor_map` of a class, and of its instances."""
+    """Descriptor of the attribute `postprocessor_map` of classes and instances."""
 
     def __get__(
         self, model: object, owner: type[Model[Any]]
@@ -144,11 +144,11 @@ class _PostprocessorMap:
 
 
 class _FromCatalog:
-    """An attribute of a class whose value is in the entry of the catalog, unless it is overridden.
+    """A class attribute whose value is in the catalog, unless a subclass overrides it.
 
     Args:
         field: Field of `ModelEntry`.
-        default: The value for a class without an entry, given the class.
+        default: Returns the value for a class without a catalog entry.
     """
 
     def __init__(self, field: str, default: Callable[[type[Model[Any]]], Any]) -> None:
@@ -161,27 +161,27 @@ class _FromCatalog:
 
 
 class Model(Generic[R]):
-    """Base of every model.
+    """Base class of all models.
 
-    A zoo class binds `spec`; the constructor does no I/O: artifacts are fetched when they are first
-    used, and cached. A subclass may have a `preprocess` and a `postprocess` of its own: `predict`,
-    streams, `evaluate`, `benchmark` and the server call them.
+    A zoo class defines `spec`. The constructor does no I/O: artifacts are downloaded on first use,
+    and cached. A subclass may override `preprocess` and `postprocess`; `predict`, streams,
+    `evaluate`, `benchmark` and the server call the overrides.
 
     Attributes:
         spec: Network, input, head and labels.
-        default_weights: What `weights=None` stands for; None is the first set of the catalog that
-            can be had.
+        default_weights: Weights for `weights=None`; None means the first available set of the
+            catalog.
         name: Name of the model.
         family: Family of networks.
         version: Version of the model.
-        metadata: What it is, in words.
+        metadata: Description and publication.
         tags: Tags.
-        quantization: What `quantize` reported, of a model that it made.
-        platforms: What pre- and postprocessing can run on.
-        postprocessor_map: A class of postprocessors for each of them, as in 0.10.
-        compiler_config: Options of the NPU's compiler, as in 0.8: none are needed.
-        model_fields: What there is without fetching anything, by name, as in 0.10.
-        model_computed_fields: What is fetched when it is asked for, likewise.
+        quantization: Report of `quantize`, for models that it returned.
+        platforms: Supported implementations of pre- and postprocessing.
+        postprocessor_map: Postprocessor class of each platform, as in 0.10.
+        compiler_config: Options of the NPU compiler, as in 0.8; none are needed.
+        model_fields: Names and descriptions of the fields that need no download, as in 0.10.
+        model_computed_fields: Names and descriptions of the fields that are downloaded on access.
     """
 
     spec: ClassVar[ModelSpec | None] = None
@@ -209,23 +209,23 @@ class Model(Generic[R]):
         head: Head | Mapping[str, Any] | None = None,
         postprocessor_type: str | Platform = Platform.RUST,
     ) -> None:
-        """Make a model; nothing is fetched.
+        """Create a model. Nothing is downloaded yet.
 
         Args:
             weights: A named set (`available_weights()`), an ONNX file, its bytes, a `ModelProto`,
                 or `"random"`; the published set by default.
-            spec: The specification, in place of the class's.
-            labels: Name of a table of labels or of a file, or the name of each class, in order or
-                by class id, in place of those of the weights.
-            input: What the network takes, or some fields of that, in place of what the weights
-                say.
-            head: What makes results of its outputs, or some fields of that, likewise.
-            postprocessor_type: What pre- and postprocessing run on: `Platform.RUST`, or
-                `Platform.PYTHON` (numpy). The results are the same.
+            spec: Specification that replaces the class's.
+            labels: Name of a table of labels or of a file, or the class names, in order or by class
+                id; by default the labels of the weights.
+            input: Input specification, or some of its fields, which override those of the weights.
+            head: Head, or some of its fields, which override those of the weights.
+            postprocessor_type: Implementation of pre- and postprocessing: `Platform.RUST`, or
+                `Platform.PYTHON` (numpy). Pixels agree bit for bit, scores
+                and boxes to 1e-6.
 
         Raises:
-            TypeError: The class has no specification, and the arguments do not make one.
-            ValueError: There is no such platform.
+            TypeError: The class has no specification, and the arguments do not define one.
+            ValueError: The platform is not supported.
         """
         platform = Platform(postprocessor_type)
         if platform not in self.platforms:
@@ -250,26 +250,26 @@ class Model(Generic[R]):
     def _specified(
         cls, input: ImageInput | Mapping[str, Any] | None, head: Head | Mapping[str, Any] | None
     ) -> ModelSpec:
-        """The specification that a user gives to a class without one."""
+        """Return the specification that the arguments define, for a class without one."""
         if isinstance(head, Head) and isinstance(input, ImageInput):
             return ModelSpec(None, input, head)
-        msg = f"{cls.__name__} knows no network of its own: give spec=, or input= and head="
+        msg = f"{cls.__name__} has no specification: pass spec=, or input= and head="
         raise TypeError(msg)
 
     @classmethod
     def load(
         cls, use_native: bool | None = None, *, version: str | None = None, **options: Any
     ) -> Self:
-        """Return a model whose weights are already there.
+        """Return a model and download its weights.
 
         Args:
             use_native: As in 0.8: False is `Platform.PYTHON`, True is `Platform.RUST`.
-            version: As in 0.8: `"rust"` or `"cpp"`, both of which are `Platform.RUST` here, or
+            version: As in 0.8: `"rust"` or `"cpp"`, both of which mean `Platform.RUST` here, or
                 `"python"`.
-            options: Those of the constructor.
+            options: Other arguments of the constructor.
 
         Raises:
-            ArtifactError: The weights cannot be had.
+            ArtifactError: The weights are not available.
         """
         if use_native is None and version is not None:
             use_native = Platform(version) is not Platform.PYTHON
@@ -281,7 +281,7 @@ class Model(Generic[R]):
 
     @classmethod
     async def load_async(cls, use_native: bool | None = None, **options: Any) -> Self:
-        """Return what `load` returns, without blocking the event loop."""
+        """Run `load` without blocking the event loop."""
         import asyncio
 
         return await asyncio.to_thread(cls.load, use_native, **options)
@@ -305,10 +305,10 @@ class Model(Generic[R]):
 
     @classmethod
     def _catalog_name(cls) -> str:
-        """What the catalog calls the model.
+        """Return the name of the model in the catalog.
 
-        A user's subclass is what it is derived from, unless it has a specification of its own:
-        that is another network, and the weights of its base are none of its.
+        A user's subclass has the name of its base class, unless it defines its own `spec`: then it
+        is another network, which the weights of the base class do not fit.
         """
         for base in cls.__mro__:
             if base.__module__.startswith(_ZOO) and base.__name__ in zoo():
@@ -319,49 +319,49 @@ class Model(Generic[R]):
 
     @classmethod
     def _described(cls) -> Metadata | None:
-        """The metadata of a class that the catalog does not have: the first line of its docs."""
+        """Return the metadata of a class without a catalog entry: its docstring's first line."""
         lines = (cls.__doc__ or "").strip().splitlines()
         return Metadata(description=lines[0]) if lines else None
 
     @property
     def vision_task(self) -> VisionTask[R]:
-        """The task: its options, its labels, its metric."""
+        """The task: its options, labels and metric."""
         task: VisionTask[R] = self._weights.declared_spec.head.task
         return task
 
     @property
     def task(self) -> str:
-        """What the model does with a photo: a `furiosa_models.enums.Task` where there is one."""
+        """The task: a `furiosa_models.enums.Task` if there is one for it."""
         return self.vision_task.task or self.vision_task.name
 
     @property
     def task_type(self) -> ModelTaskType | None:
-        """What the model does with a photo, by 0.10's names; None for a task that 0.10 lacks."""
+        """The task by its name in 0.10; None for a task that 0.10 does not have."""
         return self.vision_task.task_type
 
     @property
     def input(self) -> ImageInput:
-        """What the network takes."""
+        """Input specification."""
         return self._weights.known.input
 
     @property
     def head(self) -> Head:
-        """What makes results of its outputs."""
+        """Head, which converts outputs to results."""
         return self._weights.known.head
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Name of each class, by class id."""
+        """Class names by class id."""
         return table_of(self._weights.known.labels)
 
     @property
     def names(self) -> dict[int, str]:
-        """Name of each class by class id: `labels` as a dictionary."""
+        """Class names by class id, as a dictionary."""
         return dict(enumerate(self.labels))
 
     @property
     def network(self) -> NetworkSpec | None:
-        """What checkpoints are poured into."""
+        """Network that checkpoints are loaded into."""
         return self._weights.declared_spec.network
 
     @property
@@ -371,11 +371,11 @@ class Model(Generic[R]):
         return graph.format if graph else Format.ONNX
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """Return the metadata as a dictionary; `Record.model_dump` has the options."""
+        """Return the metadata as a dictionary; for options see `Record.model_dump`."""
         return self._record().model_dump(**options)
 
     def model_dump_json(self, **options: Any) -> str:
-        """Return the metadata as JSON; `Record.model_dump_json` has the options."""
+        """Return the metadata as JSON; for options see `Record.model_dump_json`."""
         return self._record().model_dump_json(**options)
 
     def _record(self) -> ModelRecord:
@@ -391,24 +391,24 @@ class Model(Generic[R]):
 
     @property
     def platform(self) -> Platform:
-        """What pre- and postprocessing run on."""
+        """Implementation of pre- and postprocessing."""
         return self._platform
 
     # --- What it runs ---------------------------------------------------------------------------
 
     @property
     def weights(self) -> str:
-        """Name of the weights in use; before the first use, of those that are asked for."""
+        """Name of the weights in use; before first use, of the requested ones."""
         return self._weights.name
 
     @property
     def origin(self) -> bytes:
-        """The network as float32 ONNX; takes `preprocess(..., with_scaling=True)`."""
+        """The network as float32 ONNX; it takes `preprocess(..., with_scaling=True)`."""
         return self._weights.origin
 
     @property
     def source(self) -> bytes:
-        """`origin` under its name in 0.8; a session of it takes what `preprocess` gives, too."""
+        """`origin` by its name in 0.8. Sessions of it also accept uint8 from `preprocess`."""
 
         def scale(tensor: Tensor) -> Tensor:
             return normalize(tensor, self._weights.scaling, self.platform)
@@ -417,7 +417,7 @@ class Model(Generic[R]):
 
     @property
     def tensor_name_to_range(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of `origin`.
+        """Calibrated range (minimum, maximum) of each tensor of `origin`.
 
         Raises:
             ArtifactNotFound: The weights in use have none.
@@ -426,12 +426,20 @@ class Model(Generic[R]):
 
     @property
     def calib_range(self) -> dict[str, list[float]]:
-        """`tensor_name_to_range` under its first name in 0.10; raises as it does."""
+        """`tensor_name_to_range` by its first name in 0.10.
+
+        Raises:
+            ArtifactNotFound: The weights in use have none.
+        """
         return self.tensor_name_to_range
 
     @property
     def calib_yaml(self) -> str:
-        """`tensor_name_to_range` as YAML, as in 0.9; raises as it does."""
+        """`tensor_name_to_range` as YAML, as in 0.9.
+
+        Raises:
+            ArtifactNotFound: The weights in use have none.
+        """
         import yaml
 
         text: str = yaml.safe_dump(self.tensor_name_to_range, sort_keys=False)
@@ -449,16 +457,16 @@ class Model(Generic[R]):
 
     @property
     def enf(self) -> bytes:
-        """The program of 0.8 and 0.9 for a session: what `model_source()` gives.
+        """The program for sessions of 0.8 and 0.9: the result of `model_source()`.
 
-        It is an ENF where there is an NPU or its compiler, and a program for the CPU elsewhere;
-        `fetch_enf` gives an ENF on every machine, or raises.
+        It is an ENF if the machine has an NPU or its compiler, or else a program for the CPU.
+        `fetch_enf` returns an ENF on every machine, or raises.
         """
         return self.model_source()
 
     @property
     def dfg(self) -> bytes:
-        """The quantized graph that 0.8 published, an intermediate form of the vendor's compiler.
+        """The quantized graph published with 0.8, an intermediate format of the vendor's compiler.
 
         Raises:
             ArtifactNotFound: None was published for this model and these weights.
@@ -466,90 +474,91 @@ class Model(Generic[R]):
         return self._programs.dfg()
 
     def published_int8(self, *, truncated: bool = False) -> bytes:
-        """Return the quantized ONNX graph that 0.8 published, which it called `source`.
+        """Return the quantized ONNX graph published with 0.8, where it was called `source`.
 
         Args:
-            truncated: The one without its last steps, which 0.8's native postprocessors took over.
+            truncated: Return the graph without its last steps, which the native postprocessors of
+                0.8 computed.
 
         Raises:
             ArtifactNotFound: None was published for this model and these weights.
-            ArtifactUnavailable: It is out of reach.
+            ArtifactUnavailable: It is unreachable.
         """
         return self._programs.published_int8(truncated=truncated)
 
     def model_source(
         self, num_pe: Literal[1, 2] = 2, *, precision: Precision | None = None
     ) -> bytes:
-        """Return the best program for this machine; it takes uint8, as `preprocess` gives it.
+        """Return the best program for this machine. Its input is the uint8 output of `preprocess`.
 
-        With the vendor's compiler or an NPU it is a program of the NPU, as in 0.10. Elsewhere, or
-        where the environment orders the CPU, it is ONNX with the scaling inside.
+        With the vendor's compiler or an NPU it is an NPU program, as in 0.10. Otherwise, or if the
+        environment requests the CPU, it is ONNX that includes the scaling.
 
         Args:
-            num_pe: Number of processing elements, for the NPU: 1 or 2.
-            precision: `"fp32"` or `"int8"` for that program of the CPU, on every machine.
+            num_pe: Number of processing elements of the NPU: 1 or 2.
+            precision: `"fp32"` or `"int8"` to get the CPU program on every machine.
 
         Raises:
             ValueError: `num_pe` is neither 1 nor 2.
-            ArtifactNotFound: The weights in use were not calibrated for int8.
+            ArtifactNotFound: The weights in use have no int8 calibration.
             CompilationError: The vendor's compiler failed.
         """
         return self._programs.best(num_pe, precision=precision)
 
     def fetch_enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
-        """Return the program of the NPU: published, or compiled here and kept.
+        """Return the NPU program: published, or compiled on this machine and cached.
 
         Args:
             num_pe: Number of processing elements: 1 or 2.
-            ir_version: Version of the compiler that made it, such as `0.10.1_8b00177dc`; that of
-                the installed compiler by default, or where there is none the newest published.
+            ir_version: Version of the compiler, such as `0.10.1_8b00177dc`; by default that of the
+                installed compiler, or else the newest published version.
 
         Raises:
             ValueError: `num_pe` is neither 1 nor 2.
-            ArtifactNotFound: None was published for the weights and version, and it cannot be
-                compiled here.
-            ArtifactUnavailable: It was published, and is out of reach.
+            ArtifactNotFound: None was published for the weights and version, and this machine
+                cannot compile it.
+            ArtifactUnavailable: It was published, but is unreachable.
             CompilationError: The vendor's compiler failed.
         """
         return self._programs.enf(num_pe, ir_version)
 
     def cpu_program(self, *, precision: Precision = "fp32") -> Built:
-        """Return the ONNX program that takes uint8, with the scaling inside: what builds it.
+        """Return the builder of the ONNX program that takes uint8 and includes the scaling.
 
-        `read_bytes()` of it builds it, and `create_runner` takes it.
+        `create_runner` accepts it; its `read_bytes()` returns the program.
 
         Args:
             precision: `"int8"` for the quantized program.
 
         Raises:
-            ArtifactNotFound: The weights in use were not calibrated for int8.
+            ArtifactNotFound: The weights in use have no int8 calibration.
         """
         return self._programs.cpu(precision=precision)
 
     def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
-        """Return what the vendor runtime is given: an ENF, or else quantized ONNX.
+        """Return the program for the vendor runtime: an ENF, or else quantized ONNX.
 
         Args:
             num_pe: Number of processing elements: 1 or 2.
 
         Raises:
-            ArtifactNotFound: There is no ENF, and the weights were not calibrated for int8.
+            ArtifactNotFound: There is no ENF, and the weights have no int8 calibration.
             CompilationError: The vendor's compiler failed.
         """
         return self._programs.npu(num_pe)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the model into a new folder, from which any class of its task reads it back.
+        """Save the model to a new folder, from which any class of its task can load it.
 
-        The folder holds the graph and `model_info.json`: class, input, head, labels, and where the
-        weights came from. `Detector(folder)`, or the model's own class, gives the same results.
+        The folder contains the graph and `model_info.json`: class, input, head, labels, and the
+        origin of the weights. `Detector(folder)`, or the model's own class, gives the same results.
 
         Args:
-            folder: A folder that is new or empty.
+            folder: A folder that does not exist yet, or is empty.
 
         Raises:
-            FuriosaModelsError: The folder is not empty or cannot be written, or the head is one of
-                the user's own, which is code.
+            FuriosaModelsError: The folder is not empty or cannot be written, or the head is
+                user-defined and therefore code.
         """
         from .saved import write_saved
 
@@ -588,22 +597,22 @@ class Model(Generic[R]):
         percentage: float = 99.99,
         device: str | None = None,
     ) -> Self:
-        """Return the model in int8, calibrated on photos; `quantization` reports on it.
+        """Return the model in int8, calibrated on photos; `quantization` is the report.
 
         Args:
-            photos: Photos such as the model will see, a hundred or more; better none that accuracy
-                is measured on.
-            labels: Labels, as for `evaluate`: the accuracy is measured before and after.
-            images: Folder of the labeled photos; `photos` where that is a folder.
-            max_photos: Most photos to calibrate on.
-            method: How ranges are chosen: a `CalibrationMethod` or its name.
-            percentage: How much of the numbers the percentile methods keep.
-            device: As for `predict`, where the accuracy is measured.
+            photos: Photos similar to those the model will process, a hundred or more; preferably
+                none that accuracy is measured on.
+            labels: Labels, as for `evaluate`, to measure the accuracy before and after.
+            images: Folder of the labeled photos; `photos` by default, if that is a folder.
+            max_photos: Maximum number of photos to calibrate on.
+            method: How to choose ranges: a `CalibrationMethod` or its name.
+            percentage: Percentage of values that the percentile methods keep.
+            device: Device to measure the accuracy on, as for `predict`.
 
         Raises:
             FuriosaModelsError: There are no photos, or the network cannot be quantized.
             ImageError: A photo cannot be read.
-            ValueError: There is no such method; or labels come without a folder of photos.
+            ValueError: The method is unknown, or `labels` is given without a folder of photos.
         """
         from .evaluation import evaluate
         from .quantization.post_training import Quantization, quantize_on
@@ -611,7 +620,7 @@ class Model(Generic[R]):
         check_at_least("max_photos", max_photos, 1)
         folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
         if labels is not None and folder is None:
-            msg = "labels need images=, the folder of the photos that they are of"
+            msg = "labels= needs images=, the folder of the labeled photos"
             raise ValueError(msg)
         steps = self.steps(device="cpu")
         tensors = (
@@ -639,7 +648,7 @@ class Model(Generic[R]):
         return copy
 
     def _with_weights(self, weights: Weights) -> Self:
-        """The same model with other weights."""
+        """Return a copy of the model with other weights."""
         copy = type(self).__new__(type(self))
         copy.__setstate__(self.__getstate__())
         copy._weights = weights
@@ -648,16 +657,16 @@ class Model(Generic[R]):
         return copy
 
     def built(self) -> dict[str, str]:
-        """Return what the cache has that was built of the weights: what it is, by its hash.
+        """Return what the cache contains that was built from the weights: descriptions by hash.
 
-        Nothing is fetched: a set that is not there has nothing.
+        Nothing is downloaded.
         """
         return self._programs.built() if self._is_there() else {}
 
     def check_built(self) -> list[str]:
-        """Build again what `built` names; return what did not have the hash that was noted.
+        """Build everything that `built` lists again; return the descriptions of what has changed.
 
-        The notes are corrected.
+        The recorded hashes are updated.
         """
         return self._programs.check_built() if self._is_there() else []
 
@@ -666,18 +675,18 @@ class Model(Generic[R]):
         return artifact is None or is_there(artifact, self._weights.store)
 
     def fitted(self) -> Self:
-        """Return the model, once it is known that its graph, head and labels go together.
+        """Return the model after checking that its graph, head and labels fit together.
 
         Raises:
-            ArtifactError: The weights cannot be had.
-            ShapeError: No head reads the graph's outputs.
-            LabelsError: The number of labels is not the number of the graph's classes.
+            ArtifactError: The weights are not available.
+            ShapeError: No head can decode the graph's outputs.
+            LabelsError: The number of labels differs from the graph's number of classes.
         """
         _ = self._weights.spec
         return self
 
     def resolve_all(self) -> None:
-        """Fetch everything that `origin`, `model_source` and `tensor_name_to_range` need."""
+        """Download everything that `origin`, `model_source` and `tensor_name_to_range` need."""
         self._programs.cpu()
         if makes_npu_programs():
             self._programs.npu(1)
@@ -690,7 +699,7 @@ class Model(Generic[R]):
 
     @property
     def preprocessor(self) -> PreProcessor:
-        """`preprocess` as an object; another one that is put in its place is called instead."""
+        """`preprocess` as an object; assign another one to replace it."""
         own: PreProcessor | None = vars(self).get("preprocess")
         return own or preprocessor_of(self)
 
@@ -700,7 +709,7 @@ class Model(Generic[R]):
 
     @property
     def postprocessor(self) -> PostProcessor:
-        """`postprocess` as an object; another one that is put in its place is called instead."""
+        """`postprocess` as an object; assign another one to replace it."""
         own: PostProcessor | None = vars(self).get("postprocess")
         return own or postprocessor_of(self)
 
@@ -719,18 +728,18 @@ class Model(Generic[R]):
         draft: bool = False,
         background: Background | None = None,
     ) -> tuple[Tensor, Any]:
-        """Return photos as the network's input.
+        """Convert photos to the network's input.
 
         Args:
-            images: A photo, or a sequence, folder or glob of them.
-            with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
+            images: A photo, or a sequence, folder or glob of photos.
+            with_scaling: Return scaled float32, which `origin` takes, instead of uint8.
             color: Channel order of numpy arrays.
             draft: Decode large JPEGs at a fraction of their size; see `predict`.
-            background: The color that photos with an alpha channel are laid onto; see `predict`.
+            background: Color to composite photos with an alpha channel onto; see `predict`.
 
         Returns:
-            A contiguous (n, 3, h, w) tensor, uint8 or float32, and what `postprocess` has to know
-            of each photo.
+            A contiguous tensor (n, 3, h, w), uint8 or float32, and a context for each photo, which
+            `postprocess` needs.
 
         Raises:
             ImageError: A photo cannot be read.
@@ -751,7 +760,7 @@ class Model(Generic[R]):
             sources = list(expand_sources(images))
             tensor = np.empty((len(sources), 3, *spec.size), np.uint8)
             contexts = in_threads(place, sources, tensor) if sources else []
-        else:  # each is read before the next one may take its place
+        else:  # read each photo before the source may overwrite it with the next one
             inputs: list[npt.NDArray[np.uint8]] = []
             contexts = []
             for source in expand_sources(images):
@@ -773,16 +782,16 @@ class Model(Generic[R]):
         contexts: Sequence[ImageContext | Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> Any:
-        """Return the result of each photo.
+        """Convert the network's outputs to one result per photo.
 
         Args:
-            model_outputs: What the runner gave.
-            contexts: What `preprocess` gave.
-            options: Those of the task.
+            model_outputs: Outputs of the runner.
+            contexts: Contexts from `preprocess`.
+            options: Options of the task.
 
         Raises:
-            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
-            TypeError: The task does not have such an option.
+            ShapeError: Outputs or contexts have the wrong count, shape or dtype.
+            TypeError: The task has no such option.
         """
         return self._decode(model_outputs, contexts, self.vision_task.resolve_options(options))
 
@@ -811,60 +820,57 @@ class Model(Generic[R]):
         **options: Any,
     ) -> Iterator[R]: ...
     def predict(self, source: Photos, *, stream: bool = False, **options: Any) -> Any:
-        """Return the results of photos: fetch, decode, preprocess, run, postprocess.
+        """Return the results of photos: read, preprocess, run, postprocess.
 
         Args:
-            source: A photo in any form of `furiosa_models.images.read.read_image`; a sequence,
-                iterator, folder or glob of them; a video file, there too, is as many photos as it
-                has frames.
-            stream: Return a generator instead of a list. Of files it reads and runs a few batches
-                ahead of what is taken from it, and keeps no more than these in memory. An iterator
-                may be a camera: it is asked for a photo once the results of those before it were
-                taken.
-            options: Those of the task (thresholds, `top_k`), and for every task:
+            source: A photo in any form of `furiosa_models.images.read.read_image`, or a sequence,
+                iterator, folder or glob of photos. A video file counts as one photo per frame.
+            stream: Return a generator instead of a list. It processes files a few batches ahead,
+                and keeps only these in memory. An iterator may be a camera: it is asked for the
+                next photo only after the previous results were taken.
+            options: Options of the task (thresholds, `top_k`), and for every task:
 
-                - batch_size: Photos run at once; 1 by default.
-                - device: `"cpu"`, an NPU device string, or None for what is there.
+                - batch_size: Number of photos per batch; 1 by default.
+                - device: `"cpu"`, an NPU device string, or None for the best available.
                 - precision: `"int8"` for the quantized program on the CPU.
-                - color: Channel order of numpy arrays: `"bgr"`, OpenCV's, or `"rgb"`.
-                - draft: Decode JPEGs of at least twice the network's input at a half, a quarter or
-                  an eighth of their size. It takes less time, and changes pixels a little.
-                - background: The color (a name, `#rrggbb`, or red, green and blue) that photos with
-                  an alpha channel are laid onto; by default alpha is dropped.
-                - on_error: What becomes of one of many photos that cannot be read: `"raise"` after
-                  the results of those before it; `"skip"` it with a line in the log; or a function
-                  that is called with the photo and the error.
-                - progress: Show a bar of the photos that are done; by default for a list of
-                  results.
+                - color: Channel order of numpy arrays: `"bgr"` (as in OpenCV) or `"rgb"`.
+                - draft: Decode JPEGs of at least twice the network's input size at a half, a
+                  quarter or an eighth of their size. This is faster and changes pixels slightly.
+                - background: Color (a name, `#rrggbb`, or red, green and blue) to composite photos
+                  with an alpha channel onto; by default alpha is dropped.
+                - on_error: What to do if one of many photos cannot be read: `"raise"` after the
+                  results of those before it; `"skip"` it with a log message; or call a function
+                  with the photo and the error.
+                - progress: Show a progress bar; by default only when returning a list.
 
         Returns:
-            One result for one photo; a list (a generator with `stream=True`) for many. A name of a
-            folder, a glob or a video stands for many.
+            One result for a single photo. For many photos, which includes the name of a folder,
+            glob or video: a list, or a generator with `stream=True`.
 
         Raises:
             ImageError: A photo cannot be read.
-            ArtifactError: The weights cannot be had.
-            BackendUnavailable: The device that was asked for is not there.
+            ArtifactError: The weights are not available.
+            BackendUnavailable: The requested device is not available.
             ValueError: A threshold, `top_k` or `batch_size` is out of range.
-            TypeError: The task does not have such an option.
+            TypeError: The task has no such option.
             ExtraRequired: The source is a video, and PyAV is not installed.
         """
         return self._predict(source, stream=stream, **options)
 
     def __call__(self, source: Photos, **options: Any) -> Any:
-        """Return what `predict` returns."""
+        """Call `predict`."""
         return self.predict(source, **options)
 
     def run_batch(self, images: Sequence[ImageSource], **options: Any) -> dict[str, list[Tensor]]:
         """Return the results of a batch as columns, for programs that work on arrays.
 
         Args:
-            images: Single photos; they are run at once.
-            options: Those of `predict`, but for `stream`, `batch_size`, `on_error`, `progress`.
+            images: Photos; they are run in one batch.
+            options: Options of `predict`, except `stream`, `batch_size`, `on_error` and `progress`.
 
         Returns:
-            The arrays of the results by name (`boxes`, `scores`, `class_ids`, ...), each a list of
-            one array for each image.
+            Arrays of the results by name (`boxes`, `scores`, `class_ids`, ...): a list with one
+            array per image.
         """
         steps = self.steps(**options)
         results = steps.results([steps.read(image) for image in images])
@@ -884,9 +890,9 @@ class Model(Generic[R]):
     ) -> Steps[Any]:
         """Return the steps of a prediction: read, prepare, run, decode.
 
-        A `preprocess` or `postprocess` of a subclass is called in its step: `preprocess` with a
-        list of (h, w, 3) uint8 BGR arrays, `postprocess` with the outputs, what `preprocess` gave
-        beside the tensor, and the options of the task that were given.
+        Overridden `preprocess` and `postprocess` methods are called in their steps: `preprocess`
+        with a list of (h, w, 3) uint8 BGR arrays; `postprocess` with the outputs, the contexts from
+        `preprocess`, and the task options that were given.
 
         Args:
             device: As for `predict`.
@@ -894,19 +900,18 @@ class Model(Generic[R]):
             color: As for `predict`.
             draft: As for `predict`.
             background: As for `predict`.
-            shared: Whether many threads are going to take the steps at the same time. On a CPU
-                each of them then has its share of the CPUs, which gets more done than all in turn
-                on all.
-            options: Those of the task.
+            shared: Whether several threads will run the steps at the same time. On a CPU each
+                inference then uses its share of the CPUs, which has a higher total throughput.
+            options: Options of the task.
 
         Raises:
-            TypeError: The task does not have such an option.
-            ValueError: `draft` of a model that has a `preprocess` of its own.
+            TypeError: The task has no such option.
+            ValueError: `draft` is used with an overridden `preprocess`.
         """
         task_options = self.vision_task.resolve_options(options)
         own_input, own_results = self._overrides("preprocess"), self._overrides("postprocess")
         if draft and own_input:
-            msg = f"{type(self).__name__} has a preprocess of its own, which drafts would mislead"
+            msg = f"{type(self).__name__} has a preprocess of its own: draft=True is not supported"
             raise ValueError(msg)
         runner = self._runner(device, precision, shared=shared)
         resized = None if own_input else self._weights.pixels().resized
@@ -943,7 +948,7 @@ class Model(Generic[R]):
         check_at_least("batch_size", batch_size, 1)
         check_choice("precision", precision, ("fp32", "int8"))
         check_on_error(on_error)
-        # Here and not in a worker, so that warnings and errors point to the caller.
+        # Not in a worker thread, so that warnings and errors point to the caller.
         photos, fixed = count(source), is_static(source)
         steps = self.steps(
             device=device,
@@ -963,7 +968,7 @@ class Model(Generic[R]):
         return results if stream else list(results)
 
     def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
-        """What runs a tensor of `prepare`: as it is, or as a TensorFlow Lite program takes it."""
+        """Return a function that runs the output of `prepare`; it adapts it for TensorFlow Lite."""
         graph = self._weights.own_graph
         if graph is None or graph.format is not Format.TFLite:
             return lambda tensor: run_in_batches(runner, tensor)
@@ -977,7 +982,7 @@ class Model(Generic[R]):
         return run
 
     def _overrides(self, method: str) -> bool:
-        """Whether a subclass, or the user, has put another method in place of ours."""
+        """Return whether a subclass or the user has replaced a method."""
         return not getattr(getattr(self, method), "_built_in", False)
 
     def _tensor(
@@ -989,13 +994,13 @@ class Model(Generic[R]):
         return tensor, [self._place(image, spec, out) for image, out in pairs]
 
     def _own_tensor(self, images: Sequence[DecodedImage]) -> tuple[Tensor, Any]:
-        """The network's input by the preprocessing of a subclass."""
+        """Return the network's input from an overridden `preprocess`."""
         photos = [np.ascontiguousarray(image.rgb[:, :, ::-1]) for image in images]
         made: Any = self.preprocess(photos)
         if not isinstance(made, (tuple, list)) or len(made) != 2:
             msg = (
-                f"preprocess of {type(self).__name__} must give two things, a tensor and contexts, "
-                f"got {type(made).__name__}"
+                f"preprocess of {type(self).__name__} must return a tensor and contexts, got "
+                f"{type(made).__name__}"
             )
             raise ShapeError(msg)
         return made[0], made[1]
@@ -1003,7 +1008,7 @@ class Model(Generic[R]):
     def _place(
         self, image: DecodedImage, spec: ImageInput, out: npt.NDArray[np.uint8]
     ) -> ImageContext:
-        """Fill the input of one photo."""
+        """Write the input of one photo into `out`; return its context."""
         options: Any = {"bgr": image.bgr, "size": image.drafted_from}
         return prepare(image.pixels, spec, platform=self.platform, out=out, **options)[1]
 
@@ -1013,7 +1018,7 @@ class Model(Generic[R]):
         contexts: Sequence[ImageContext | Mapping[str, Any]] | None,
         options: Mapping[str, Any],
     ) -> list[R]:
-        """The results that the head makes."""
+        """Return the results of the head."""
         spec = self._weights.known
         arrays = [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
         arrays = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
@@ -1027,14 +1032,14 @@ class Model(Generic[R]):
     def _own_results(
         self, outputs: Sequence[Tensor], contexts: Any, options: Mapping[str, Any]
     ) -> list[Any]:
-        """The results by the postprocessing of a subclass; one that is no list is of one photo."""
+        """Return the results of an overridden `postprocess`; wrap a single result in a list."""
         found = self.postprocess(outputs, contexts, **options)
         return list(found) if isinstance(found, (list, tuple)) else [found]
 
     def _runner(
         self, device: str | None, precision: Precision = "fp32", *, shared: bool = False
     ) -> Runner:
-        """The runner that `predict` keeps for a device."""
+        """Return the cached runner of `predict` for a device."""
         with self._lock:
             key = device, precision, shared
             if key not in self._runners:
@@ -1046,7 +1051,7 @@ class Model(Generic[R]):
             return self._runners[key]
 
     def close(self) -> None:
-        """Free the runners that `predict` keeps."""
+        """Free the cached runners of `predict`."""
         with self._lock:
             runners, self._runners = self._runners, {}
         for runner in runners.values():
@@ -1066,7 +1071,7 @@ class Model(Generic[R]):
         self._lock = threading.RLock()
 
     def _repr_html_(self) -> str:
-        """What there is to say of the model, for notebooks; nothing is fetched."""
+        """Return a summary of the model for notebooks. Nothing is downloaded."""
         from .tasks.notebook import facts
 
         values: dict[str, Any] = {"task": self.vision_task.name}
@@ -1079,15 +1084,17 @@ class Model(Generic[R]):
                 "input": "{1} x {0}".format(*known.input.size),
                 "classes": len(table_of(known.labels)),
             }
-        except FuriosaModelsError as error:  # of a file of the user's: the view says it
+        except FuriosaModelsError as error:  # a problem with the user's file; show it
             values["problem"] = error
         values["sets of weights"] = self.available_weights()
         return facts(repr(self), values)
 
     def __repr__(self) -> str:
         if self._weights.is_missing:
-            return f"{type(self).__name__}(without weights: give a file)"
-        note = ", seeded random weights: results mean nothing" if self.weights == "random" else ""
+            return f"{type(self).__name__}(without weights: pass a file)"
+        note = (
+            ", seeded random weights: results are meaningless" if self.weights == "random" else ""
+        )
         return f"{type(self).__name__}(weights={self.weights!r}{note})"
 
 

@@ -1,7 +1,7 @@
-"""Pre- and postprocessors as objects, as furiosa-models 0.8 to 0.10 have them.
+"""Pre- and postprocessors as objects, as in furiosa-models 0.8 to 0.10.
 
-A model of ours does both itself: `model.preprocessor` calls `model.preprocess`, and so on. What a
-user puts in their place is called wherever ours would be.
+Models do both themselves: `model.preprocessor` calls `model.preprocess`, and so on. Objects that
+users assign instead are called wherever the model's own would be.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = [
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Context: TypeAlias = Any
-"""What `preprocess` gives beside the tensor, for one photo."""
+"""Context of one photo, which `preprocess` returns with the tensor."""
 
 
 class PreProcessor(ABC):
-    """Makes a network's input of photos."""
+    """Converts photos to a network's input."""
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -43,7 +43,7 @@ class PreProcessor(ABC):
 
 
 class PostProcessor(ABC):
-    """Makes results of a network's outputs."""
+    """Converts a network's outputs to results."""
 
     platform: ClassVar[Platform]
 
@@ -65,7 +65,7 @@ class PythonPostProcessor(PostProcessor):
 
 
 class _Model(Protocol):
-    """What a processor needs of its model."""
+    """The part of a model that a processor needs."""
 
     @property
     def platform(self) -> Platform: ...
@@ -78,7 +78,7 @@ class _Model(Protocol):
 
 
 class _Preprocesses(PreProcessor):
-    """The preprocessing of a model."""
+    """Preprocessing of a model."""
 
     model: _Model
 
@@ -88,7 +88,7 @@ class _Preprocesses(PreProcessor):
 
 
 class _Postprocesses(PostProcessor):
-    """The postprocessing of a model."""
+    """Postprocessing of a model."""
 
     model: _Model
 
@@ -123,7 +123,7 @@ def postprocessor_of(model: _Model) -> PostProcessor:
 
 @cache
 def preprocessor_class(model: Any) -> type[PreProcessor]:
-    """Return a class whose instances preprocess as a model with its default weights does."""
+    """Return a preprocessor class for a model with its default weights."""
 
     def __init__(self: _Preprocesses) -> None:
         self.model = model()
@@ -134,11 +134,11 @@ def preprocessor_class(model: Any) -> type[PreProcessor]:
 
 @cache
 def postprocessor_class(model: Any, platform: Platform) -> type[PostProcessor]:
-    """Return a class whose instances postprocess as a model with its default weights does.
+    """Return a postprocessor class for a model with its default weights.
 
     Args:
         model: Class of the model.
-        platform: What they run on.
+        platform: Implementation of the postprocessing.
     """
 
     def __init__(self: _Postprocesses) -> None:
@@ -157,7 +157,7 @@ def _subclass(model: type[Any], suffix: str, base: type[Any], init: Any) -> Any:
 
 
 def takes(**names: str) -> Callable[[Function], Function]:
-    """Let a method take keywords under other names, as a decorator: `@takes(old="new")`."""
+    """Return a decorator that accepts keywords by other names: `@takes(old="new")`."""
 
     def decorate(method: Function) -> Function:
         @functools.wraps(method)
@@ -176,10 +176,10 @@ def takes(**names: str) -> Callable[[Function], Function]:
 
 
 def takes_one_context(postprocess: Function) -> Function:
-    """Let a `postprocess` take contexts as 0.8 does, as a decorator.
+    """Decorate a `postprocess` to also accept contexts as in 0.8.
 
-    There, the native ones take the context of a photo in place of a list and return what is in
-    that photo, and the keyword is `context`, too.
+    Native postprocessors of 0.8 take the context of a single photo and return only its result. They
+    also accept the keyword `context`.
     """
 
     @functools.wraps(postprocess)

@@ -1,7 +1,7 @@
-"""What a model runs: its float program, its int8 program, and those of the NPU.
+"""Programs of a model: float32 and int8 for the CPU, and NPU programs.
 
-Those of the NPU are made at their first use and kept in the store; graphs are made again when they
-are needed, which where their compiled form is kept is never.
+NPU programs are built on first use and stored. Graphs for the CPU are rebuilt when needed, which is
+never the case while their compiled form is cached.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _Files: TypeAlias = "Mapping[str, Mapping[str, File]]"
 
 
 class Programs:
-    """The programs of one model.
+    """The programs of a model.
 
     Args:
-        name: What to call the model in messages.
+        name: Name of the model for messages.
         weights: Its weights.
     """
 
@@ -53,18 +53,18 @@ class Programs:
         self._weights = weights
 
     def best(self, num_pe: Literal[1, 2] = 2, *, precision: Precision | None = None) -> bytes:
-        """The best program for this machine; it takes uint8, as `preprocess` gives it.
+        """Return the best program for this machine. Its input is the uint8 output of `preprocess`.
 
-        With the vendor's compiler or an NPU it is a program of the NPU, as in 0.10. Elsewhere, or
-        where the environment orders the CPU, it is ONNX with the scaling inside.
+        With the vendor's compiler or an NPU it is an NPU program, as in 0.10. Otherwise, or if the
+        environment requests the CPU, it is ONNX that includes the scaling.
 
         Args:
-            num_pe: Number of processing elements, for the NPU: 1 or 2.
-            precision: `"fp32"` or `"int8"` for that program of the CPU, on every machine.
+            num_pe: Number of processing elements of the NPU: 1 or 2.
+            precision: `"fp32"` or `"int8"` to get the CPU program on every machine.
 
         Raises:
             ValueError: `num_pe` is neither 1 nor 2.
-            ArtifactNotFound: The weights in use were not calibrated for int8.
+            ArtifactNotFound: The weights in use have no int8 calibration.
             CompilationError: The vendor's compiler failed.
         """
         _check_num_pe(num_pe)
@@ -73,43 +73,43 @@ class Programs:
         return self.cpu(precision=precision or "fp32").read_bytes()
 
     def npu(self, num_pe: Literal[1, 2] = 2) -> bytes:
-        """What the vendor runtime is given: an ENF; where there is none, quantized ONNX.
+        """Return the program for the vendor runtime: an ENF, or else quantized ONNX.
 
-        The vendor runtime compiles quantized ONNX itself, every time. A line in the log says so.
+        The vendor runtime compiles quantized ONNX each time it loads it; a warning is logged.
 
         Args:
             num_pe: Number of processing elements: 1 or 2.
 
         Raises:
-            ArtifactNotFound: There is no ENF, and the weights were not calibrated for int8.
+            ArtifactNotFound: There is no ENF, and the weights have no int8 calibration.
             CompilationError: The vendor's compiler failed.
         """
         try:
             return self.enf(num_pe)
         except (ArtifactNotFound, ArtifactUnavailable) as error:
-            if find_compiler() is not None:  # what it needs is what could not be had
+            if find_compiler() is not None:  # the compiler's own input is missing
                 raise
             program = self._quantized().read_bytes()
             logger.warning(
-                "%s Giving the vendor runtime quantized ONNX of %s, which it compiles itself.",
+                "%s Passing quantized ONNX of %s to the vendor runtime, which compiles it itself.",
                 error,
                 self._weights.name,
             )
             return program
 
     def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
-        """The program of the NPU: published, or compiled here and kept.
+        """Return the NPU program: published, or compiled on this machine and stored.
 
         Args:
             num_pe: Number of processing elements: 1 or 2.
-            ir_version: Version of the compiler that made it, such as `0.10.1_8b00177dc`; that of
-                the installed compiler by default, or where there is none the newest published.
+            ir_version: Version of the compiler, such as `0.10.1_8b00177dc`; by default that of the
+                installed compiler, or else the newest published version.
 
         Raises:
             ValueError: `num_pe` is neither 1 nor 2.
-            ArtifactNotFound: None was published for the weights and version, and it cannot be
-                compiled here.
-            ArtifactUnavailable: It was published, and is out of reach.
+            ArtifactNotFound: None was published for the weights and version, and this machine
+                cannot compile it.
+            ArtifactUnavailable: It was published, but is unreachable.
             CompilationError: The vendor's compiler failed.
         """
         _check_num_pe(num_pe)
@@ -131,7 +131,7 @@ class Programs:
         raise ArtifactNotFound(self._no_enf(published, num_pe, version))
 
     def dfg(self) -> bytes:
-        """The quantized graph that 0.8 published, an intermediate form of the vendor's compiler.
+        """Return the quantized graph published with 0.8, an intermediate format of the compiler.
 
         Raises:
             ArtifactNotFound: None was published for this model and these weights.
@@ -144,10 +144,11 @@ class Programs:
         return self._bytes(files[max(files)])
 
     def published_int8(self, *, truncated: bool = False) -> bytes:
-        """The quantized ONNX graph that 0.8 published: its `source`.
+        """Return the quantized ONNX graph published with 0.8, where it was called `source`.
 
         Args:
-            truncated: The one without its last steps, which 0.8's native postprocessors took over.
+            truncated: Return the graph without its last steps, which the native postprocessors of
+                0.8 computed.
 
         Raises:
             ArtifactNotFound: None was published for this model and these weights.
@@ -172,12 +173,12 @@ class Programs:
         having = sorted(name for name, entry in zoo().items() if any(map(of, entry.sets.values())))
         return (
             f"{self._name} has no {what} of the weights {self._weights.name!r}; 0.8 published "
-            f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. fetch_enf() and "
-            "model_source(precision='int8') give quantized programs"
+            f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. For quantized "
+            "programs use fetch_enf() or model_source(precision='int8')"
         )
 
     def _published(self) -> Artifact | None:
-        """The published artifact, if the weights in use are those: no program is of others."""
+        """Return the published artifact if its weights are in use; its programs fit no others."""
         return self._weights.sets.get(_PUBLISHED) if self._weights.name == _PUBLISHED else None
 
     def _compiled(self, compiler: Compiler, num_pe: Literal[1, 2]) -> bytes:
@@ -187,7 +188,7 @@ class Programs:
         return path.read_bytes()
 
     def _quantized(self) -> Built:
-        """The int8 program as the vendor's compiler wants it: of one image, and old enough."""
+        """Return the int8 program for the vendor's compiler: batch size 1 and an old opset."""
         program = self._int8()
         key = recipe_key("npu", program.digest, _COMPILERS_OPSET, networks.EDITS)
 
@@ -201,13 +202,13 @@ class Programs:
         known = ", ".join(published) or f"none of the weights {self._weights.name!r}"
         return (
             f"{self._name} has no ENF for {num_pe} PE and IR version {version or 'any'}; "
-            f"published: {known}. On a machine with furiosa-compiler it is compiled."
+            f"published: {known}. A machine with furiosa-compiler can compile it."
         )
 
     def tensor_ranges(self) -> dict[str, list[float]]:
-        """Calibrated range, [least, greatest], of each tensor of `origin`.
+        """Return the calibrated range (minimum, maximum) of each tensor of `origin`.
 
-        They are those that were published with the weights, or else the zoo's own.
+        The ranges published with the weights take precedence over the zoo's own.
 
         Raises:
             ArtifactNotFound: The weights in use have none.
@@ -226,7 +227,7 @@ class Programs:
         return {inputs[0].name: _pixel_range(self._weights.spec.input), **ranges}
 
     def tensors(self) -> tuple[list[ModelTensor], list[ModelTensor]]:
-        """Descriptions of the inputs and of the outputs of `origin`."""
+        """Return descriptions of the inputs and of the outputs of `origin`."""
         inputs, outputs = (
             [
                 ModelTensor(tensor.name, tensor.dtype, [*map(_size, tensor.shape)])
@@ -237,13 +238,13 @@ class Programs:
         return inputs, outputs
 
     def cpu(self, *, precision: Precision = "fp32") -> Built:
-        """ONNX that takes uint8 (n, 3, h, w), with the scaling of `preprocess` inside.
+        """Return the builder of ONNX that takes uint8 (n, 3, h, w) and includes the scaling.
 
         Args:
             precision: `"int8"` for the quantized program.
 
         Raises:
-            ArtifactNotFound: The weights in use were not calibrated for int8.
+            ArtifactNotFound: The weights in use have no int8 calibration.
         """
         if precision == "int8":
             return self._int8()
@@ -277,7 +278,7 @@ class Programs:
         return Built(self._weights.store, key, build)
 
     def built(self) -> dict[str, str]:
-        """What was built of the weights, which are there: what it is, by its hash."""
+        """Return descriptions by hash of what was built from the local weights."""
         from .quantization import calibrated
 
         data, store = self._weights.resolve().data, self._weights.store
@@ -299,14 +300,14 @@ class Programs:
         return found
 
     def check_built(self) -> list[str]:
-        """Build again what was built of the weights; return what did not have its noted hash."""
+        """Rebuild what was built from the weights; return what differs from its recorded hash."""
         made: dict[str, Callable[[], object]] = {
             "graph": lambda: self._weights.resolve().data,
             "program": self.cpu,
             "program, int8": self._int8,
         }
         wrong = []
-        for what, make in made.items():  # in this order: each is found by the hash of the last
+        for what, make in made.items():  # each key depends on the hash of the one before
             if (
                 what in self.built().values()
                 and isinstance(one := make(), Built)
@@ -316,7 +317,7 @@ class Programs:
         return wrong
 
     def _calibration_file(self) -> Path | None:
-        """File of the zoo's calibration of the weights; None for the ranges published with them.
+        """Return the zoo's calibration file of the weights, or None if they have published ranges.
 
         Raises:
             ArtifactNotFound: There are neither.
@@ -332,7 +333,7 @@ class Programs:
             return None
 
     def _published_ranges(self) -> File:
-        """File of the ranges that were published with the weights in use.
+        """Return the file of ranges that were published with the weights in use.
 
         Raises:
             ArtifactNotFound: There is none.
@@ -346,9 +347,9 @@ class Programs:
 
 
 def run_in_batches(runner: Runner, tensor: Tensor) -> list[Tensor]:
-    """Return the outputs of a batch, run in parts where the program takes batches of another size.
+    """Return the outputs of a batch; split it if the program has a fixed batch size.
 
-    The last part is filled up with copies of its last image, whose outputs are dropped.
+    The last part is padded with copies of its last image, whose outputs are dropped.
     """
     if runner.takes_batches:
         return runner.run(tensor)
@@ -365,9 +366,9 @@ def run_in_batches(runner: Runner, tensor: Tensor) -> list[Tensor]:
 
 
 def feed(tensor: Tensor, image: TensorFacts, scale: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return a uint8 tensor (n, 3, h, w) as a TensorFlow Lite program takes it.
+    """Convert a uint8 tensor (n, 3, h, w) to the input of a TensorFlow Lite program.
 
-    A quantized input takes the pixels themselves: its scale and zero point are the scaling.
+    A quantized input takes the pixels themselves, since its scale and zero point do the scaling.
     """
     if image.quantization is None:
         fed = scale(tensor) if tensor.dtype == np.uint8 else tensor
@@ -379,7 +380,7 @@ def feed(tensor: Tensor, image: TensorFacts, scale: Callable[[Tensor], Tensor]) 
 
 
 def dequantize(output: Tensor, facts: TensorFacts) -> Tensor:
-    """Return a quantized output as float32; any other stays as it is."""
+    """Return a quantized output as float32, and any other output unchanged."""
     if facts.quantization is None or not np.issubdtype(output.dtype, np.integer):
         return output
     scale, zero = facts.quantization
@@ -388,8 +389,8 @@ def dequantize(output: Tensor, facts: TensorFacts) -> Tensor:
 
 
 def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
-    """Return a float32 ONNX model as one that takes uint8; one that already does stays as it is."""
-    if is_tflite(origin):  # its input is scaled where the model runs
+    """Return a float32 ONNX model with uint8 input; return a model that has it unchanged."""
+    if is_tflite(origin):  # `feed` scales its input
         return origin
     return networks.with_uint8_input(origin, spec.mean, spec.std)
 
@@ -399,7 +400,7 @@ def _size(size: int | str | None) -> int:
 
 
 def _pixel_range(spec: ImageInput) -> list[float]:
-    """Range of a network's input, whatever the photo."""
+    """Return the range of a network's input over all possible pixels."""
     channels = list(zip(spec.mean, spec.std, strict=True))
     ends = [(pixel - mean) / std for pixel in (0.0, 255.0) for mean, std in channels]
     return [min(ends), max(ends)]
@@ -410,14 +411,18 @@ def _int8_key(program: str, recipe: int, calibration: str) -> str:
 
 
 def _check_num_pe(num_pe: int) -> None:
-    """Raise ValueError unless it is 1 or 2."""
+    """Check the number of processing elements.
+
+    Raises:
+        ValueError: It is neither 1 nor 2.
+    """
     if num_pe not in (1, 2):
         msg = f"Invalid num_pe: {num_pe} (a Warboy has 1 or 2)"
         raise ValueError(msg)
 
 
 def _of_version(files: _Files, version: str, size: str) -> File | None:
-    """The file of an IR version, of which `version` may have fewer digits."""
+    """Return the file of an IR version; the revision in `version` may be abbreviated."""
     exact = files.get(version)
     if exact is None:
         exact = next((f for known, f in files.items() if is_same_version(known, version)), {})
@@ -425,7 +430,7 @@ def _of_version(files: _Files, version: str, size: str) -> File | None:
 
 
 def _newest(files: _Files) -> str:
-    """The newest IR version, compared as a version, or an empty string."""
+    """Return the newest IR version, or an empty string."""
     from packaging.version import Version
 
     return max(files, key=lambda version: Version(version.partition("_")[0]), default="")

@@ -1,4 +1,4 @@
-"""Progress bars of long work: on a terminal or in a notebook, silent elsewhere or when told so."""
+"""Progress bars, shown on terminals and in notebooks unless disabled."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Bar", "in_notebook", "log_warning", "progress_bar"]
 
 
 class Bar(Protocol):
-    """What a worker tells of its progress."""
+    """Receives the progress of a job."""
 
     def update(self, n: int = 1) -> object:
-        """Say that `n` more units are done."""
+        """Add `n` completed units."""
 
 
 class _Silent:
@@ -28,26 +28,26 @@ class _Silent:
 
 
 def log_warning(logger: logging.Logger, message: str, *arguments: object) -> None:
-    """Log a line, and lose it where the process has closed the stream that it would go to.
+    """Log a warning; drop it if its output stream was closed.
 
     Args:
-        logger: Whose line it is.
-        message: The line, with `%`.
-        arguments: What is put in.
+        logger: The logger.
+        message: Format string with `%`.
+        arguments: Values for the format string.
     """
-    with suppress(ValueError):  # logging itself raises it
+    with suppress(ValueError):  # raised by logging for a closed stream
         logger.warning(message, *arguments)
 
 
 @contextmanager
 def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Iterator[Bar]:
-    """A bar that counts bytes (or another unit) up to `total`.
+    """Show a progress bar that counts bytes or another unit up to `total`.
 
     Args:
-        description: What is being done.
-        total: Units in all, or None where that is not known.
-        unit: Name of the unit; `B` is shown in multiples of 1024, and of work that is measured in
-            seconds (`s`) the time that it takes.
+        description: Description of the job.
+        total: Total number of units, or None if unknown.
+        unit: Name of the unit. `B` is displayed in multiples of 1024; for `s` the elapsed time is
+            shown.
     """
     if not (shows_progress() and (_on_terminal() or in_notebook())):
         yield _Silent()
@@ -68,13 +68,13 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
 
 
 def _on_terminal() -> bool:
-    """Whether there is a terminal: an application without a console has no `sys.stderr` at all."""
+    """Return whether stderr is a terminal. Applications without a console have no stderr."""
     try:
         return bool(sys.stderr.isatty())
-    except (AttributeError, OSError, ValueError):  # None, no file at all, or closed
+    except (AttributeError, OSError, ValueError):  # None, not a file, or closed
         return False
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
+    """Return whether this process is a notebook kernel."""
     return "ipykernel" in sys.modules

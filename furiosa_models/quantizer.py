@@ -1,4 +1,4 @@
-"""Quantization, under the import path of furiosa-quantizer; see `furiosa_models.quantization`."""
+"""The API of furiosa-quantizer; see `furiosa_models.quantization`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Graph: TypeAlias = bytes
-"""What `quantize` of 0.9 returns: here a program as ONNX."""
+"""Return type of `quantize` in 0.9; here, an ONNX program."""
 
 
 def quantize(
@@ -44,19 +44,19 @@ def quantize(
     with_quantize: bool = True,
     normalized_pixel_outputs: Sequence[int] | None = None,
 ) -> bytes:
-    """Return an int8 program; `furiosa_models.quantization.quantize` has more options.
+    """Return an int8 program. `furiosa_models.quantization.quantize` has more options.
 
     Args:
         model: A float32 program.
-        tensor_name_to_range: Range, (least, greatest), of each tensor.
-        with_quantize: Take float32; else, as in 0.9, numbers of 8 bits that stand for the inputs'
-            ranges, such as pixels.
-        normalized_pixel_outputs: Indices of outputs that are pixels from 0 to 1, which the program
-            gives as uint8, as in 0.9.
+        tensor_name_to_range: Range (minimum, maximum) of each tensor.
+        with_quantize: Whether the program takes float32. Otherwise, as in 0.9, it takes 8-bit
+            values that cover the inputs' ranges, such as pixels.
+        normalized_pixel_outputs: Indices of outputs that are pixels in 0..1, which the program
+            returns as uint8, as in 0.9.
 
     Raises:
-        ShapeError: The range of a tensor is missing, or is none.
-        WeightsError: The bytes are no ONNX model.
+        ShapeError: The range of a tensor is missing or invalid.
+        WeightsError: The bytes are not an ONNX model.
         IndexError: There is no such output.
     """
     from .networks import edit

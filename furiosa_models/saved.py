@@ -1,7 +1,7 @@
-"""A saved model: a folder with its graph and `model_info.json`, which says how it is fed and read.
+"""Saved models: a folder with the graph and `model_info.json` (input, head and labels).
 
-`model_info.json` has the fields of Focoos' ModelInfo. What is ours is in `config`: the class, the
-input, and the head by the name of its class with its fields.
+`model_info.json` has the fields of Focoos' ModelInfo. Its field `config` contains our own: the
+class, the input, and the head as its class name and fields.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _Parsed = TypeVar("_Parsed", Head, ImageInput)
 
 @dataclass(frozen=True)
 class Saved:
-    """What a folder holds.
+    """Contents of a saved model's folder.
 
     Attributes:
-        graph: The graph's file.
-        class_name: Class of the model that was saved.
-        names: Names of the classes.
-        input: What the network takes.
-        head: What makes results of its outputs.
-        info: All of `model_info.json`.
+        graph: File of the graph.
+        class_name: Class of the saved model.
+        names: Class names.
+        input: Input specification.
+        head: Head.
+        info: Contents of `model_info.json`.
     """
 
     graph: Path
@@ -55,7 +55,7 @@ class Saved:
 
 
 def is_saved(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder that holds a saved model."""
+    """Return whether a path is the folder of a saved model."""
     return (Path(path) / INFO).is_file()
 
 
@@ -66,21 +66,21 @@ def write_saved(
     labels: tuple[str, ...],
     facts: Mapping[str, Any],
 ) -> Path:
-    """Write a model into a new folder, all of it or nothing.
+    """Write a model to a new folder; on failure, write nothing.
 
     Args:
-        folder: The folder, which must be new or empty.
+        folder: The folder, which must not exist or must be empty.
         graph: The network, as ONNX or TensorFlow Lite.
-        spec: How it is fed and read.
-        labels: Names of the classes.
+        spec: Specification of the model.
+        labels: Class names.
         facts: Further fields of `model_info.json`.
 
     Raises:
-        FuriosaModelsError: The folder is there and not empty, or cannot be written.
+        FuriosaModelsError: The folder exists and is not empty, or cannot be written.
     """
     target = Path(folder)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        msg = f"{target} is there already: save into a new folder, or remove it first"
+        msg = f"{target} already exists: save to a new folder, or remove it first"
         raise FuriosaModelsError(msg)
     kind = "tflite" if graph[4:8] == b"TFL3" else "onnx"
     info = {
@@ -116,11 +116,11 @@ def write_saved(
 
 
 def read_saved(folder: str | os.PathLike[str]) -> Saved:
-    """Return what a folder holds.
+    """Read a saved model.
 
     Raises:
-        WeightsError: `model_info.json` cannot be read, is none of ours, contradicts itself, or its
-            graph is missing.
+        WeightsError: `model_info.json` cannot be read, is not ours or inconsistent, or the graph is
+            missing.
     """
     path = Path(folder) / INFO
     try:
@@ -146,28 +146,28 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
     task = info.get("task")
     if task in tasks and saved.head.task.task not in (None, task):
         msg = (
-            f"{path} says the task {task!r}, and its head, {type(saved.head).__name__}, is for "
+            f"{path} has the task {task!r}, but its head, {type(saved.head).__name__}, is for "
             f"{saved.head.task.task.value!r}"
         )
         raise WeightsError(msg)
     if not inside:
-        msg = f"{path} names the weights {info['weights_uri']!r}, which are not beside it"
+        msg = f"{path} names the weights {info['weights_uri']!r}, which are not in its folder"
         raise WeightsError(msg)
     return saved
 
 
 def _checked(made: _Parsed) -> _Parsed:
-    """Return what was made of JSON, whose numbers and texts may be in each other's places.
+    """Check the types and ranges of an object's fields that came from JSON.
 
     Raises:
-        TypeError: A field is of another type than it is declared with.
+        TypeError: A field does not have its declared type.
         ValueError: A threshold is not between 0 and 1, or a limit is negative.
     """
     hints = get_type_hints(type(made))
     for name in (field.name for field in fields(made)):  # type: ignore[arg-type]
         value = getattr(made, name)
         if not _fits(value, hints[name]):
-            msg = f"{name} is of another type than it has to be: {str(value)[:60]!r}"
+            msg = f"{name} has the wrong type: {str(value)[:60]!r}"
             raise TypeError(msg)
         if name.endswith("_threshold"):
             check_unit(name, value)
@@ -178,7 +178,7 @@ def _checked(made: _Parsed) -> _Parsed:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether a value is of a type, of those that heads and inputs have; others are taken."""
+    """Return whether a value has a type that heads and inputs use; accept all other types."""
     parts = get_args(hint)
     if get_origin(hint) in (Union, UnionType):
         return any(_fits(value, part) for part in parts)
@@ -197,7 +197,7 @@ def _fits(value: object, hint: Any) -> bool:
 
 def _head_to_json(head: Head) -> dict[str, Any]:
     if type(head).__name__ not in heads.__all__:
-        msg = f"a head of your own, {type(head).__name__}, cannot be saved: only data is"
+        msg = f"the user-defined head {type(head).__name__} cannot be saved, because it is code"
         raise FuriosaModelsError(msg)
     values = {field.name: getattr(head, field.name) for field in fields(head)}  # type: ignore[arg-type]
     plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}

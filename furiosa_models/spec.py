@@ -1,6 +1,6 @@
-"""What a model is, as data: its network, its input, its head, its labels, and its metadata.
+"""Specifications of models as data: network, input, head, labels and metadata.
 
-Nothing here needs numpy, so that models can be listed and described without it.
+This module does not import numpy, so that models can be listed and described quickly.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ Resize: TypeAlias = Literal["stretch", "letterbox", "crop"]
 
 
 class Record:
-    """Base of frozen dataclasses that dump themselves as pydantic models do.
+    """Base of frozen dataclasses with the export methods of pydantic models.
 
-    A field that a record does not have is a `TypeError`.
+    Unknown fields raise `TypeError`.
     """
 
-    # What pydantic reads where such a record is a field of a model of its own.
+    # Used by pydantic if such a record is a field of a pydantic model.
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     def model_dump(
@@ -68,11 +68,11 @@ class Record:
         """Return the fields as a dictionary.
 
         Args:
-            mode: `"json"` for values that JSON has: dates and enumerations become strings.
-            include: Names of the only fields to take.
-            exclude: Names of fields to leave out.
-            exclude_none: Leave out fields that are None.
-            exclude_defaults: Leave out fields that have their default.
+            mode: `"json"` to convert dates and enumerations to strings.
+            include: Names of the fields to include.
+            exclude: Names of the fields to exclude.
+            exclude_none: Exclude fields that are None.
+            exclude_defaults: Exclude fields that have their default value.
         """
 
         def plain(value: Any) -> Any:
@@ -103,7 +103,7 @@ class Record:
         """Return the fields as JSON.
 
         Args:
-            indent: Spaces for each level; one line by default.
+            indent: Spaces per level; by default everything is on one line.
             options: As for `model_dump`.
         """
         separators = (",", ":") if indent is None else None
@@ -112,25 +112,25 @@ class Record:
 
     @classmethod
     def model_validate(cls: type[_Self], values: _Self | Mapping[str, Any]) -> _Self:
-        """Return the record of a dictionary of its fields; a record is returned as it is.
+        """Return a record from a dictionary of its fields; return a record unchanged.
 
         Raises:
-            TypeError: A field is unknown, missing, or of another type.
-            ValueError: The value of a field has no meaning.
+            TypeError: A field is unknown, missing, or has the wrong type.
+            ValueError: A field has an invalid value.
         """
         return values if isinstance(values, cls) else cls(**dict(cast("Mapping[str, Any]", values)))
 
 
 @dataclass(frozen=True)
 class Publication(Record):
-    """Where a network was published.
+    """Publication of a network.
 
     Attributes:
         authors: Names of the authors.
         title: Title of the paper or page.
         publisher: Who published it.
-        date: Date of publication; a string in ISO form becomes one.
-        url: Where it can be read.
+        date: Date of publication; ISO strings are converted.
+        url: URL of the publication.
     """
 
     authors: list[str] | None = None
@@ -154,11 +154,11 @@ class Publication(Record):
 
 @dataclass(frozen=True)
 class Metadata(Record):
-    """What a model is, in words.
+    """Description of a model.
 
     Attributes:
         description: One line.
-        publication: Where the network was published; a dictionary becomes one.
+        publication: Publication of the network; a dictionary is converted.
     """
 
     description: str | None = None
@@ -177,7 +177,7 @@ class Tags(Record):
     """Tags of a model.
 
     Attributes:
-        content_type: Kind of what the model takes.
+        content_type: Type of content that the model takes.
     """
 
     content_type: str | None = None
@@ -188,12 +188,12 @@ class Tags(Record):
 
 @dataclass(frozen=True)
 class ModelTensor(Record):
-    """An input or an output of a network, as 0.8 describes it.
+    """An input or output of a network, as described in 0.8.
 
     Attributes:
         name: Name in the graph.
-        datatype: Element type, by numpy's name.
-        shape: Sizes; -1 where any size goes.
+        datatype: Element type, as numpy names it.
+        shape: Sizes; -1 for a dimension of any size.
         tags: Tags.
     """
 
@@ -214,7 +214,7 @@ class ModelTensor(Record):
 
 @dataclass(frozen=True)
 class ModelRecord(Record):
-    """What a model's `model_dump` gives: its metadata, and none of its artifacts."""
+    """Metadata of a model, for `model_dump`."""
 
     name: str
     task_type: ModelTaskType | None
@@ -232,7 +232,11 @@ def _check(name: str, value: object, kind: type) -> None:
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
+    """Check that a value is one of several choices.
+
+    Raises:
+        ValueError: It is not.
+    """
     if value not in choices:
         msg = f"{name} must be one of {', '.join(choices)}, got {value!r}"
         raise ValueError(msg)
@@ -240,21 +244,22 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """What a network wants to see.
+    """Input specification of a network: how photos are resized, placed and scaled.
 
     Attributes:
-        size: height and width of the input.
-        resize: `stretch` to the size; `letterbox`, keep the aspect ratio and pad (YOLO, with
-            enlarging and without rounding the padding to a stride); `crop`, resize the shorter
-            side to `resize_to` and keep the center.
-        interpolation: the library and the method whose bits are repeated.
-        resize_to: shorter side before a crop; the longer is `int(resize_to * longer / shorter)`.
-        crop_rounding: an odd margin's half rounds to `floor` (ResNet50) or `even` (EfficientNet).
-        pad_value: gray level around an image that does not fill the input.
-        pad_at: where a letterbox has its margins: on `both` sides, or at the `end` (YOLOX).
-        mean: subtracted from red, green and blue, 0..255.
-        std: divides red, green and blue, 0..255.
-        color: the network's order of channels.
+        size: Height and width of the input.
+        resize: `stretch` to the size; `letterbox`: keep the aspect ratio and pad (as YOLO, with
+            enlarging, and without rounding the padding to a stride); `crop`: resize the shorter
+            side to `resize_to` and crop the center.
+        interpolation: The library and method whose results are reproduced bit for bit.
+        resize_to: Shorter side before a crop; the longer one is `int(resize_to * longer /
+            shorter)`.
+        crop_rounding: Rounding of half an odd margin: `floor` (ResNet50) or `even` (EfficientNet).
+        pad_value: Gray level of the padding.
+        pad_at: Where a letterbox is padded: on `both` sides, or at the `end` (YOLOX).
+        mean: Subtracted from red, green and blue, in 0..255.
+        std: Divides red, green and blue, in 0..255.
+        color: Channel order of the network.
     """
 
     size: tuple[int, int]
@@ -269,11 +274,11 @@ class ImageInput:
     color: Literal["rgb", "bgr"] = "rgb"
 
     def layout(self, height: int, width: int) -> Layout:
-        """Return where a photo of a height and width lies on the input."""
+        """Return where a photo with this height and width is placed on the input."""
         return _layout(self, height, width)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width that a photo is resized to, before any crop or padding."""
+        """Return the height and width that a photo is resized to, before a crop or padding."""
         return self.layout(height, width).resized
 
     def __post_init__(self) -> None:
@@ -281,7 +286,7 @@ class ImageInput:
         _check_numbers("mean", self.mean, 3)
         _check_numbers("std", self.std, 3)
         if min(self.size) < 0:
-            msg = f"size is a height and a width in pixels, got {self.size}"
+            msg = f"size must be a height and a width in pixels, got {self.size}"
             raise ValueError(msg)
         check_choice("interpolation", self.interpolation, get_args(Interpolation))
         check_choice("resize", self.resize, get_args(Resize))
@@ -290,26 +295,30 @@ class ImageInput:
         check_choice("pad_at", self.pad_at, ("both", "end"))
         level: object = self.pad_value
         if not (isinstance(level, int) and 0 <= level <= 255):
-            msg = f"pad_value is a gray level, an integer from 0 to 255, got {self.pad_value!r}"
+            msg = f"pad_value must be an integer from 0 to 255, got {self.pad_value!r}"
             raise ValueError(msg)
         if self.resize == "crop" and not self.resize_to:
             msg = "resize='crop' needs resize_to, the length of the shorter side before the crop"
             raise ValueError(msg)
         if 0.0 in self.std:
-            msg = f"std must not hold a zero, got {self.std}"
+            msg = f"std must not contain 0, got {self.std}"
             raise ValueError(msg)
 
 
 def _check_numbers(name: str, value: object, count: int, kind: type[Any] = Real) -> None:
-    """Raise ValueError unless it is so many finite numbers."""
+    """Check that a value is a tuple of `count` finite numbers.
+
+    Raises:
+        ValueError: It is not.
+    """
     numbers = value if isinstance(value, tuple) else ()
     if len(numbers) != count or not all(isinstance(n, kind) and isfinite(n) for n in numbers):
-        msg = f"{name} is a tuple of {count} finite numbers, got {value!r}"
+        msg = f"{name} must be a tuple of {count} finite numbers, got {value!r}"
         raise ValueError(msg)
 
 
 class Layout(NamedTuple):
-    """Where the resized image lies on the input: one rule for stretch, letterbox and crop."""
+    """Position of the resized image on the input, for stretch, letterbox and crop."""
 
     resized: tuple[int, int]
     offset: tuple[int, int]
@@ -349,7 +358,7 @@ def _crop(spec: ImageInput, height: int, width: int) -> Layout:
 
 
 def _center(margin: int, rounding: Literal["floor", "even"]) -> int:
-    """Return how much of a margin comes before the center; negative is padding."""
+    """Return the part of a margin that is before the center; negative means padding."""
     if margin < 0:
         return -(-margin // 2)
     return round(margin / 2) if rounding == "even" else margin // 2
@@ -357,14 +366,14 @@ def _center(margin: int, rounding: Literal["floor", "even"]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ImageContext:
-    """Where a network's input came from; what takes detections back to the photo.
+    """Geometry of a preprocessed photo, which maps detections back to the photo.
 
     Attributes:
-        width: of the photo, in pixels.
-        height: of the photo, in pixels.
-        scale: resized length over original length (letterbox and crop; 1 for stretch).
-        pad: width and height of the margin before the image; negative where a crop cuts.
-        stretch: resized width and height over the photo's, of a photo that was stretched.
+        width: Width of the photo, in pixels.
+        height: Height of the photo, in pixels.
+        scale: Resized length over original length (letterbox and crop; 1 for stretch).
+        pad: Width and height of the margin before the image; negative if a crop removes pixels.
+        stretch: Resized width and height over the photo's, if the photo was stretched.
     """
 
     width: int
@@ -374,7 +383,7 @@ class ImageContext:
     stretch: tuple[float, float] | None = None
 
     def keys(self) -> Iterator[str]:
-        """Return the names of the fields, which are the keys of the contexts of 0.10."""
+        """Return the field names, which are the keys of the contexts of 0.10."""
         names = (each.name for each in fields(self))
         return (name for name in names if name != "stretch" or self.stretch is not None)
 
@@ -385,10 +394,10 @@ class ImageContext:
 
 
 def as_context(value: ImageContext | Mapping[str, Any]) -> ImageContext:
-    """Return the context, read from a mapping with the keys of 0.10 if it is one.
+    """Return a context; convert a mapping with the keys of 0.10.
 
     Raises:
-        ValueError: neither a context nor a mapping with only the keys of one.
+        ValueError: The value is neither a context nor such a mapping.
     """
     if isinstance(value, ImageContext):
         return value
@@ -397,7 +406,7 @@ def as_context(value: ImageContext | Mapping[str, Any]) -> ImageContext:
         pad = known.pop("pad", (0.0, 0.0))
         return ImageContext(**known, pad=(float(pad[0]), float(pad[1])))
     except (TypeError, ValueError, IndexError) as error:
-        msg = f"a context has the keys width, height, scale and pad, got {value!r}"
+        msg = f"expected a context with the keys width, height, scale and pad, got {value!r}"
         raise ValueError(msg) from error
 
 
@@ -406,9 +415,9 @@ class NetworkSpec:
     """A network of `furiosa_models.networks`.
 
     Attributes:
-        name: Its name there.
-        params: Its arguments.
-        layout: Layout of the checkpoints that a user may give, see
+        name: Name of the network.
+        params: Arguments of its builder.
+        layout: Layout of the checkpoints that users may load, see
             `furiosa_models.networks.adapters`.
     """
 
@@ -418,14 +427,14 @@ class NetworkSpec:
 
 
 class TensorFacts(NamedTuple):
-    """An input or output of a graph.
+    """Facts about an input or output of a graph.
 
     Attributes:
         name: Its name.
         shape: Its shape; None for a dimension of any size.
-        dtype: Its element type as numpy names it.
-        operations: Types of the operations that computed it, seen through what only moves numbers.
-        classes: Of an output of ArgMax, the number of elements that it chose from.
+        dtype: Its element type, as numpy names it.
+        operations: Types of the operations that computed it, ignoring those that only move values.
+        classes: For an output of ArgMax, the number of elements that it chooses from.
         quantization: Scale and zero point of a quantized tensor.
     """
 
@@ -439,7 +448,7 @@ class TensorFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
-    """What a graph shows of itself.
+    """Facts about a graph.
 
     Attributes:
         inputs: Its inputs.
@@ -455,7 +464,7 @@ class GraphFacts:
 
     @property
     def operations(self) -> frozenset[str]:
-        """Types of the operations in which the graph ends."""
+        """Types of the operations that compute the outputs."""
         return frozenset().union(*(output.operations for output in self.outputs))
 
     @property
@@ -465,10 +474,11 @@ class GraphFacts:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the image that the graph takes.
+        """Height and width of the graph's input image.
 
         Raises:
-            ShapeError: It takes no image, or images of any size and its metadata do not say which.
+            ShapeError: The graph takes no image, or images of any size, and its metadata has no
+                size.
         """
         image = next((tensor for tensor in self.inputs if len(tensor.shape) == 4), None)
         if image is None:
@@ -483,7 +493,7 @@ class GraphFacts:
             part.strip() for part in self.metadata.get("imgsz", "").strip("[]() ").split(",")
         ]
         if 1 <= len(numbers) <= 2 and all(number.isdecimal() for number in numbers):
-            return int(numbers[0]), int(numbers[-1])  # as exporters of YOLO write it
+            return int(numbers[0]), int(numbers[-1])  # as written by YOLO exporters
         msg = (
             f"the graph takes images of any size as {image.name!r}: "
             'pass input={"size": (height, width)}'
@@ -500,7 +510,7 @@ class GraphFacts:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> GraphFacts:
-        """Return the facts that `to_json` wrote."""
+        """Return facts from the result of `to_json`."""
         inputs, outputs, metadata, kind = json.loads(text)
 
         def tensors(rows: Any) -> tuple[TensorFacts, ...]:
@@ -517,17 +527,17 @@ class GraphFacts:
 
 
 UNKNOWN_INPUT = ImageInput(size=(0, 0))
-"""Input of a model whose graph shows it."""
+"""Placeholder for an input that is determined from the graph."""
 
 
 class Head:
-    """What makes results of a network's outputs; a frozen dataclass derives from it.
+    """Base class of heads, which convert outputs to results; subclasses are frozen dataclasses.
 
-    `decode(outputs, contexts, labels, platform, **options)` returns one result for each image of a
-    batch; it takes the options of its task.
+    `decode(outputs, contexts, labels, platform, **options)` returns one result per image of a
+    batch. It accepts the options of its task.
 
     Attributes:
-        task: The task, whose results it returns: a `furiosa_models.tasks.base.VisionTask`.
+        task: The task of its results: a `furiosa_models.tasks.base.VisionTask`.
     """
 
     __slots__ = ()
@@ -536,26 +546,26 @@ class Head:
     decode: ClassVar[Callable[..., list[Any]]]
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head that reads the outputs of a graph: this one, unless the graph shows more.
+        """Return the head for a graph: this one, or one with fields determined from the graph.
 
         Raises:
-            ShapeError: No head reads such outputs.
+            ShapeError: No head can decode the graph's outputs.
         """
         del graph
         return self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return what networks of this kind take, for a graph without a specification."""
+        """Return the usual input specification of such networks, or None."""
         del graph
         return None
 
     def with_labels(
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
-        """Return the head and the table of labels that its class ids count in.
+        """Return the head and the table of labels for its class ids.
 
         Args:
-            labels: What is known of the classes' names; None for nothing.
+            labels: Known class names, or None.
             graph: The graph.
 
         Raises:
@@ -567,13 +577,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a network of the zoo is made of.
+    """Specification of a model.
 
     Attributes:
-        network: What checkpoints, and random weights, are poured into; None for a model that only
-            takes whole graphs.
-        input: What the network takes.
-        head: What makes results of its outputs.
+        network: Network that checkpoints and random weights are loaded into; None for a model that
+            takes only whole graphs.
+        input: Input specification.
+        head: Head, which converts outputs to results.
         labels: Name of the table of labels of the published weights, or the labels themselves.
     """
 
@@ -594,7 +604,7 @@ class ModelSpec:
         Args:
             input: Another input specification, or some of its fields.
             head: Another head, or some of its fields.
-            labels: Name of another table of labels, or the labels.
+            labels: Name of another table of labels, or the labels themselves.
 
         Raises:
             TypeError: A field is unknown.
@@ -609,7 +619,7 @@ class ModelSpec:
 
 
 def _overridden(part: Any, by: Any) -> Any:
-    """A part of a specification, or another one in its place, or it with other fields."""
+    """Return a part of a specification, a replacement, or the part with some fields replaced."""
     if by is None:
         return part
     kind = Head if isinstance(part, Head) else ImageInput
@@ -619,7 +629,7 @@ def _overridden(part: Any, by: Any) -> Any:
     if not isinstance(by, Mapping):
         msg = f"expected {kind.__name__} or a mapping of its fields, got {by!r}"
         raise TypeError(msg)
-    if not known:  # it stands for the head of a graph, whose fields they are
+    if not known:  # a placeholder head; the fields apply to the head that replaces it
         return part
     if unknown := [name for name in by if name not in known]:
         msg = f"{type(part).__name__} has no {', '.join(map(repr, unknown))}; it has {known}"

@@ -1,4 +1,4 @@
-"""Models by task, with the signatures of their task."""
+"""Model classes of each task, with the task's options in their signatures."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ R = TypeVar("R")
 
 
 class Classifier(Model[Classification]):
-    """A model that says what a photo shows.
+    """A model that classifies photos.
 
-    `Classifier("net.onnx", labels=[...])` is a model of any ONNX classifier: its graph says the
-    size and the classes. The input is that of torchvision's classifiers unless `input=` says
-    another.
+    `Classifier("net.onnx", labels=[...])` opens any ONNX classifier: the graph determines the input
+    size and the number of classes. Preprocessing is that of torchvision's classifiers unless
+    `input=` overrides it.
     """
 
     spec = ModelSpec(None, UNKNOWN_INPUT, AnyClassifier())
@@ -50,14 +50,14 @@ class Classifier(Model[Classification]):
         draft: bool = False,
         background: Background | None = None,
     ) -> tuple[Tensor, list[ImageContext] | None]:
-        """Return photos as the network's input; see `Model.preprocess`.
+        """Convert photos to the network's input; see `Model.preprocess`.
 
         Args:
-            image: A photo, or a sequence, folder or glob of them.
-            with_scaling: Give the scaled float32 that `origin` takes, instead of uint8.
+            image: A photo, or a sequence, folder or glob of photos.
+            with_scaling: Return scaled float32, which `origin` takes, instead of uint8.
             color: Channel order of numpy arrays.
             draft: Decode large JPEGs at a fraction of their size; see `predict`.
-            background: The color that photos with an alpha channel are laid onto; see `predict`.
+            background: Color to composite photos with an alpha channel onto; see `predict`.
 
         Returns:
             A contiguous (n, 3, h, w) tensor, uint8 or float32, and the contexts of the photos;
@@ -70,19 +70,19 @@ class Classifier(Model[Classification]):
 
     @built_in
     @takes_one_context
-    def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
+    def postprocess(  # type: ignore[override]  # each task has its own options
         self,
         model_outputs: Outputs,
         contexts: Sequence[ImageContext | Mapping[str, Any]] | None = None,
         *,
         top_k: int = 5,
     ) -> Any:
-        """Return the classes of each photo.
+        """Convert the network's outputs to the classes of each photo.
 
         Args:
-            model_outputs: What the runner gave.
-            contexts: What `preprocess` gave.
-            top_k: Number of classes to keep.
+            model_outputs: Outputs of the runner.
+            contexts: Contexts from `preprocess`.
+            top_k: Number of classes to return per photo.
 
         Returns:
             A list of `Classification`; without contexts (a single photo), one `Classification`.
@@ -99,7 +99,7 @@ class Classifier(Model[Classification]):
             raise ShapeError(msg)
         return results
 
-    @overload  # type: ignore[override]  # a task has options of its own, and no others
+    @overload  # type: ignore[override]  # each task has its own options
     def predict(  # type: ignore[overload-overlap]  # a name is one photo, and iterable
         self,
         source: ImageSource,
@@ -129,7 +129,7 @@ class Classifier(Model[Classification]):
     def predict(
         self, source: Photos, *, stream: bool = False, top_k: int = 5, **options: Any
     ) -> Any:
-        """Return the classes of photos.
+        """Classify photos.
 
         Args:
             source: One photo or many; see `Model.predict`.
@@ -145,11 +145,11 @@ class Classifier(Model[Classification]):
 
 
 class LocalizationModel(Model[R]):
-    """A model that finds things in a photo: what `Detector` and `PoseEstimator` share."""
+    """A model that locates objects in a photo: base of `Detector` and `PoseEstimator`."""
 
     @built_in
     @takes_one_context
-    def postprocess(  # type: ignore[override]  # a task has options of its own, and no others
+    def postprocess(  # type: ignore[override]  # each task has its own options
         self,
         model_outputs: Outputs,
         contexts: Sequence[ImageContext | Mapping[str, Any]],
@@ -157,27 +157,28 @@ class LocalizationModel(Model[R]):
         iou_threshold: float | None = None,
         **aliases: Any,
     ) -> list[R]:
-        """Return what was found in each photo.
+        """Convert the network's outputs to the objects found in each photo.
 
         Args:
-            model_outputs: What the runner gave.
-            contexts: What `preprocess` gave.
-            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
-                also one by class: `{"person": 0.6, None: 0.3}`.
-            iou_threshold: Largest overlap of two things of one class.
-            aliases: The names of 0.10: `confidence_threshold`, `conf_thres`, `iou_thres`.
+            model_outputs: Outputs of the runner.
+            contexts: Contexts from `preprocess`.
+            score_threshold: Minimum score, between 0 and 1; the model's own by default. Detectors
+                also accept one per class: `{"person": 0.6, None: 0.3}`.
+            iou_threshold: Maximum IoU of two objects of one class.
+            aliases: Names of these options in 0.10: `confidence_threshold`, `conf_thres`,
+                `iou_thres`.
 
         Raises:
             ShapeError: Outputs or contexts of the wrong count, shape or dtype.
             ValueError: A threshold is not between 0 and 1.
-            TypeError: An unknown argument, or one given under two names.
+            TypeError: An argument is unknown, or given under two names.
         """
         thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
         return self._decode(
             model_outputs, contexts, self.vision_task.resolve_options({**thresholds, **aliases})
         )
 
-    @overload  # type: ignore[override]  # a task has options of its own, and no others
+    @overload  # type: ignore[override]  # each task has its own options
     def predict(  # type: ignore[overload-overlap]  # a name is one photo, and iterable
         self,
         source: ImageSource,
@@ -216,7 +217,7 @@ class LocalizationModel(Model[R]):
         iou_threshold: float | None = None,
         **options: Any,
     ) -> Any:
-        """Return what is found in photos.
+        """Find objects in photos.
 
         Args:
             source: One photo or many; see `Model.predict`.
@@ -240,32 +241,32 @@ class LocalizationModel(Model[R]):
 
 
 class Detector(LocalizationModel[Detections]):
-    """A model that finds objects.
+    """A model that detects objects.
 
-    `Detector("best.onnx", labels=[...])` is a model of any ONNX detector whose outputs are those of
-    YOLOv5, v8 and 11, YOLOX, NanoDet, DETR, or decoded with suppression inside: the graph says
-    which, its size, and the names of its classes where the exporter wrote them into the file. What
-    it does not say, `input={...}` and `head={...}` do.
+    `Detector("best.onnx", labels=[...])` opens any ONNX detector with the outputs of YOLOv5, v8 or
+    11, YOLOX, NanoDet, DETR, or with decoding and suppression in the graph. The graph determines
+    which one, its input size, and its class names if the exporter wrote them. `input={...}` and
+    `head={...}` define the rest.
     """
 
     spec = ModelSpec(None, UNKNOWN_INPUT, AnyDetector())
 
 
 class PoseEstimator(LocalizationModel[Poses]):
-    """A model that finds people and their joints.
+    """A model that finds people and their keypoints.
 
-    `PoseEstimator("pose.onnx")` is a model of an export of YOLOv8-pose or YOLO11-pose.
+    `PoseEstimator("pose.onnx")` opens an export of YOLOv8-pose or YOLO11-pose.
     """
 
     spec = ModelSpec(None, UNKNOWN_INPUT, AnyPose())
 
     @staticmethod
     def visualize(image: npt.NDArray[np.uint8], results: Poses) -> None:
-        """Draw people into a photo, in place, as in 0.10.
+        """Draw people on a photo in place, as in 0.10.
 
         Args:
             image: (h, w, 3) uint8 BGR.
-            results: The people of that photo.
+            results: The people in that photo.
         """
         drawn = np.asarray(results.plot(read_image(image)))
         image[:] = drawn[:, :, ::-1]

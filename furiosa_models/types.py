@@ -1,4 +1,4 @@
-"""Types, under the import path of furiosa-models 0.10."""
+"""Import path of types in furiosa-models 0.10."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which weights a model runs with, and how they want to be fed and read.
+"""The weights of a model: a named set of the catalog, the user's own, or random ones.
 
-They are a named set of the catalog, the user's own, or random ones.
+They also determine parts of the model's specification, such as its input, head and labels.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class _ModelProto(Protocol):
 
 
 WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | None"
-"""A set's name, `"random"`, a file (ONNX, or a PyTorch checkpoint: .pt, .pth), bytes of ONNX, a
+"""Name of a set, `"random"`, a file (ONNX, or a PyTorch checkpoint: .pt, .pth), ONNX bytes, a
 `ModelProto`, or None for the default."""
 
 _CHECKPOINTS = {".pt": "pytorch", ".pth": "pytorch", ".safetensors": "safetensors"}
 FACTS = 2
-"""Number of what is kept of a graph: raise it where `GraphFacts` or what fills it changes."""
+"""Version of the cached graph facts. Increase it if `GraphFacts` or its computation changes."""
 
 _NAME_KEYS = ("names", "class_names", "classes", "labels", "character")
 _NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
@@ -58,16 +58,16 @@ _NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
 
 @dataclass(frozen=True, slots=True)
 class WeightSet:
-    """Weights that were found.
+    """Resolved weights.
 
     Attributes:
-        name: Name of the set, `random`, or what the user gave.
+        name: Name of the set, `random`, or the user's argument.
         data: The network as float32 ONNX: a file of the store, which is named by its hash, bytes,
-            or what builds them.
-        artifact: Its entry in the catalog, where it has one.
-        names: Names of the classes that came with a user's weights.
-        head: The head that came with them, or some of its fields: a checkpoint's anchors.
-        input: The input specification that came with them.
+            or their builder.
+        artifact: Its entry in the catalog, if any.
+        names: Class names from the user's weights, if any.
+        head: Head from the weights, or some of its fields, such as a checkpoint's anchors.
+        input: Input specification from the weights.
     """
 
     name: str
@@ -84,7 +84,7 @@ class WeightSet:
 
     @property
     def digest(self) -> str:
-        """A hash that identifies `origin`, without reading or building it where that is known."""
+        """SHA-256 of `origin`; avoids reading or building it if possible."""
         if isinstance(self.data, Path):
             return self.data.name
         if isinstance(self.data, Built):
@@ -92,20 +92,20 @@ class WeightSet:
         return hashlib.sha256(self.data).hexdigest()
 
     def take(self) -> bytes:
-        """Return `origin`, and free what building it left in memory."""
+        """Return `origin`, and release the copy that building it may have left in memory."""
         return self.data.take() if isinstance(self.data, Built) else self.origin
 
 
 class Weights:
-    """The weights of one model, resolved at their first use.
+    """The weights of a model, resolved on first use.
 
     Args:
         model: Name of the model in the catalog.
         source: See `WeightsSource`.
         spec: The model's own specification.
-        overrides: Arguments of `ModelSpec.override`: what the user states, which holds against
-            what the catalog states of a set and what a graph shows.
-        store: Where artifacts are kept; the user's cache by default.
+        overrides: Arguments of `ModelSpec.override`, from the user. They take precedence over the
+            catalog and over the graph.
+        store: Store of artifacts; the user's cache by default.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class Weights:
 
     @property
     def sets(self) -> Mapping[str, Artifact]:
-        """The sets of the catalog by name, in order of preference."""
+        """Sets of the catalog by name, in order of preference."""
         return sets_of(self.model)
 
     @property
     def name(self) -> str:
-        """Name of the weights in use; before their first use, of those that are asked for."""
+        """Name of the weights in use; before first use, of the requested ones."""
         if self._resolved is not None:
             return self._resolved.name
         if self._source is None:
@@ -140,10 +140,10 @@ class Weights:
         return self._source if isinstance(self._source, str) else type(self._source).__name__
 
     def resolve(self) -> WeightSet:
-        """Return the weights, which are fetched at the first call.
+        """Return the weights; download them on the first call.
 
         Raises:
-            ArtifactError: They cannot be had.
+            ArtifactError: They are not available.
         """
         with self._lock:
             if self._resolved is None:
@@ -159,7 +159,7 @@ class Weights:
 
     @property
     def spec(self) -> ModelSpec:
-        """The specification as the weights in use want it; they are fetched."""
+        """Specification for the weights in use. Downloads them."""
         with self._lock:
             if self._spec is None:
                 self._spec = self._specified(self.resolve())
@@ -167,7 +167,7 @@ class Weights:
 
     @property
     def declared_spec(self) -> ModelSpec:
-        """The specification as far as it is known without fetching anything."""
+        """Specification as far as it is known without a download."""
         if self._spec is not None:
             return self._spec
         return self._override(self._spec_of_set(self.sets.get(self.name)))
@@ -180,31 +180,31 @@ class Weights:
 
     @property
     def is_missing(self) -> bool:
-        """Whether there are none: neither sets, nor a network for random ones, nor the user's."""
+        """Whether there are no weights: no set, no network for random ones, and no user's file."""
         return self._source is None and not self.sets and self._own_spec.network is None
 
     @property
     def known(self) -> ModelSpec:
-        """`declared_spec` of a set of the catalog that was not fetched yet, else `spec`."""
+        """`declared_spec` for a set of the catalog that is not downloaded yet, or else `spec`."""
         is_set = self._resolved is None and not self.is_own and self._source != "random"
         return self.declared_spec if is_set else self.spec
 
     @property
     def scaling(self) -> ImageInput:
-        """The input specification with its scaling; a set that is asked for by name is not fetched.
+        """Input specification with its scaling. Does not download a set that was requested by name.
 
-        By default it is fetched, as it may be another than the first.
+        The default set is downloaded, because another set may replace it.
         """
         return self.declared_spec.input if self._is_named else self.spec.input
 
     @property
     def _is_named(self) -> bool:
-        """Whether a set was asked for by name, and is not there yet."""
+        """Whether a set was requested by name and is not downloaded yet."""
         is_set = isinstance(self._source, str) and self._source in self.sets
         return self._resolved is None and is_set
 
     def pixels(self) -> ImageInput:
-        """Return the input specification but for its scaling; fetches only if the sets disagree."""
+        """Return the input specification without scaling. Downloads only if the sets disagree."""
         if self._is_named:
             return _without_scaling(self.declared_spec.input)
         if self._resolved is None and self._source is None and self.sets:
@@ -218,19 +218,19 @@ class Weights:
 
     @property
     def own_graph(self) -> GraphFacts | None:
-        """What the graph of a user's weights shows; None for a set of the catalog."""
+        """Facts about the graph of the user's weights; None for a set of the catalog."""
         return None if self.resolve().artifact is not None else self.graph
 
     @property
     def facts_key(self) -> str:
-        """Key in the store of what the graph of the weights shows; they are fetched."""
+        """Key of the graph facts in the store. Downloads the weights."""
         return recipe_key("graph facts", FACTS, self.resolve().digest, networks.EDITS)
 
     @cached_property
     def graph(self) -> GraphFacts:
-        """What the graph of the weights shows; they are fetched."""
+        """Facts about the graph of the weights. Downloads them."""
         weights = self.resolve()
-        # The answer of a graph is kept: asking it takes longer than running it.
+        # The facts are cached: analyzing a graph takes longer than running it.
         try:
             path = self.store.derive(
                 self.facts_key, lambda: describe(weights.origin).to_json().encode()
@@ -246,7 +246,7 @@ class Weights:
         return fitted(self._own_spec, self.graph, weights, self._overrides)
 
     def _spec_of_set(self, artifact: Artifact | None) -> ModelSpec:
-        """The specification as the catalog states it of a set."""
+        """Return the specification that the catalog declares for a set."""
         if artifact is None:
             return self._own_spec
         return self._own_spec.override(
@@ -278,19 +278,19 @@ class Weights:
 def resolve(
     model: str, source: WeightsSource, network: NetworkSpec | None, store: Store
 ) -> WeightSet:
-    """The weights that `source` asks for.
+    """Return the weights that `source` names.
 
     Args:
         model: Name of the model in the catalog.
-        source: See `WeightsSource`. None is the first set of the catalog that can be had, with
-            a warning if that is not the first one.
-        network: What random weights are poured into.
-        store: Where artifacts are kept.
+        source: See `WeightsSource`. None means the first available set of the catalog, with a
+            warning if it is not the first one.
+        network: Network for random weights and checkpoints.
+        store: Store of artifacts.
 
     Raises:
-        ArtifactNotFound: There is no set, and no file, of that name.
-        ArtifactUnavailable: The set is out of reach; names the sets that can be had.
-        ArtifactCorrupted: Its bytes are not the ones that were published.
+        ArtifactNotFound: There is no set and no file with that name.
+        ArtifactUnavailable: The set is unreachable; the message names other sets.
+        ArtifactCorrupted: Its bytes are not the published ones.
     """
     if source is None:
         return _default(model, network, store)
@@ -312,16 +312,16 @@ def resolve(
 
 
 def build_random(network: NetworkSpec) -> bytes:
-    """The network with seeded random weights: the same bytes on every machine."""
+    """Return the network with seeded random weights: the same bytes on every machine."""
     model = networks.build(network.name, networks.RandomWeights(), **network.params)
     return networks.to_bytes(model)
 
 
 def fetch(artifact: Artifact, store: Store) -> Path | Built:
-    """A catalog entry's network as float32 ONNX; built of its files if it comes as weights alone.
+    """Return an artifact's network as float32 ONNX; build it if the artifact contains only weights.
 
     Raises:
-        ArtifactError: It cannot be had.
+        ArtifactError: It is not available.
     """
     if artifact.network is None:
         (path,) = store.fetch(artifact.files).values()
@@ -336,12 +336,12 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
     sets = list(sets_of(model).values())
     if not sets and network is None:
         msg = (
-            f"{model} has no weights of its own: give a file, {model}('best.onnx'), or take a "
-            "model of the catalog (`furiosa-models list`)"
+            f"{model} has no weights of its own: pass a file, {model}('best.onnx'), or use a model "
+            "of the catalog (`furiosa-models list`)"
         )
         raise ArtifactNotFound(msg)
     if not sets:
-        msg = f"the catalog has no weights of {model}: give a file of yours. {_OFFLINE_WORK}"
+        msg = f"the catalog has no weights of {model}: pass your own file. {_OFFLINE_WORK}"
         raise ArtifactNotFound(msg)
     problems: list[str] = []
     others = [
@@ -350,11 +350,11 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
         if a.labels != sets[0].labels
     ]
     for artifact in sets:
-        if artifact.labels != sets[0].labels:  # other classes are another model: never a fallback
+        if artifact.labels != sets[0].labels:  # never fall back to other classes
             continue
         try:
             data = _fetch_unless_unreachable(artifact, store)
-        except CacheNotWritable:  # no other set can be kept either
+        except CacheNotWritable:  # no other set can be stored either
             raise
         except ArtifactUnavailable as error:
             if settings.is_strict():
@@ -364,8 +364,8 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
             if problems:
                 _warn_of_fallback(sets[0], artifact)
             return WeightSet(artifact.weights, data, artifact)
-    ways = ", ".join([*others, "a file of yours", "weights='random' (for tests)"])
-    msg = f"no set of weights of {model} can be had; what else there is: {ways}:{''.join(problems)}"
+    ways = ", ".join([*others, "your own file", "weights='random' (for tests)"])
+    msg = f"no set of weights of {model} is available; alternatives: {ways}:{''.join(problems)}"
     raise ArtifactUnavailable(msg)
 
 
@@ -376,8 +376,8 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path | Built:
     missing = _missing(artifact, store)
     if missing and not settings.mirror() and store.was_unreachable(missing):
         msg = (
-            "out of reach within the last hour, so not asked again; "
-            f"weights={artifact.weights!r} asks"
+            "unreachable within the last hour, so not tried again; "
+            f"weights={artifact.weights!r} tries"
         )
         raise ArtifactUnavailable(msg)
     try:
@@ -391,7 +391,7 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path | Built:
 
 
 def is_there(artifact: Artifact, store: Store) -> bool:
-    """Whether a set is there without a network."""
+    """Return whether a set can be used without a network."""
     return not _missing(artifact, store)
 
 
@@ -416,13 +416,13 @@ def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
     if not Path(path).is_file():
         names = ", ".join(map(repr, sets_of(model)))
         sets = f"one of its sets ({names}), " if names else ""
-        what = f"neither a file nor a set of weights of {model}" if names else "no file"
+        what = f"neither a file nor a set of weights of {model}" if names else "not a file"
         msg = f"{path!r} is {what}; choose {sets}an ONNX file, bytes, or 'random'"
         raise ArtifactNotFound(msg)
     reader = _CHECKPOINTS.get(Path(path).suffix.lower())
     if reader is None:
         return WeightSet(path, read_with_weights(path), names=_names_from_sidecar(Path(path)))
-    network = _needed(network, model, f"{path}, which holds weights without a graph")
+    network = _needed(network, model, f"{path}, which contains weights without a graph")
     data = {path: Path(path).read_bytes()}
     arrays = networks.read_weights(reader, data, network.layout)
     shown = networks.params_of(network.name, arrays)
@@ -434,14 +434,14 @@ def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
 
 
 def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
-    """The weights of a saved model, which says how it is fed and read."""
-    from .saved import read_saved  # tempfile, which it needs to write, takes long to import
+    """Return the weights of a saved model, with its input and head."""
+    from .saved import read_saved  # slow to import
 
     saved = read_saved(path)
     if network is not None and saved.class_name != model:
         msg = (
-            f"{path} holds a {saved.class_name}, not a {model}: open it as that, or with Detector, "
-            "Classifier or PoseEstimator"
+            f"{path} contains a {saved.class_name}, not a {model}: open it with that class, "
+            "Detector, Classifier or PoseEstimator"
         )
         raise WeightsError(msg)
     data = saved.graph.read_bytes()
@@ -449,7 +449,7 @@ def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSe
 
 
 def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
-    """The network that weights are poured into."""
+    """Return the network to load weights into, or raise."""
     if network is None:
         msg = (
             f"{model} has no network for {what}: export it to ONNX, or open it with the class of "
@@ -460,7 +460,7 @@ def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
 
 
 def _fill(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> bytes:
-    """The network with the weights of some files, as ONNX."""
+    """Build the network with the weights of some files, as ONNX."""
     arrays = networks.read_weights(reader, files, network.layout)
     model = networks.build(network.name, networks.NamedWeights(arrays), **network.params)
     return networks.to_bytes(model)
@@ -477,7 +477,7 @@ def _build(artifact: Artifact, store: Store) -> bytes:
 
 
 def _recipe_key(artifact: Artifact) -> str:
-    """Digest over all that the built graph depends on: files, network code and its arguments."""
+    """Return a digest of everything that the built graph depends on."""
     network = artifact.network and {
         "name": artifact.network.name,
         "recipe": networks.RECIPES.get(artifact.network.name),
@@ -490,15 +490,15 @@ def _recipe_key(artifact: Artifact) -> str:
 
 def _warn_of_fallback(preferred: Artifact, used: Artifact) -> None:
     msg = (
-        f"{preferred.title} is out of reach, using {used.title} instead. weights={used.weights!r} "
-        f"chooses it without this warning; weights={preferred.weights!r} says what was tried; "
+        f"{preferred.title} is unreachable, using {used.title} instead. weights={used.weights!r} "
+        f"selects it without this warning; weights={preferred.weights!r} reports the failure; "
         "FURIOSA_MODELS_STRICT=1 makes this an error."
     )
     warnings.warn(msg, WeightsFallbackWarning, stacklevel=_caller_stacklevel())
 
 
 def _caller_stacklevel() -> int:
-    """Stack level of the first caller outside this package, for a warning from our caller."""
+    """Return the stack level of the first caller outside this package, for a warning."""
     package, level = str(Path(__file__).parent), 1
     frame = inspect.currentframe()
     while (frame := frame and frame.f_back) and frame.f_code.co_filename.startswith(package):
@@ -507,7 +507,7 @@ def _caller_stacklevel() -> int:
 
 
 def describe(origin: bytes) -> GraphFacts:
-    """Return what a graph shows.
+    """Return the inputs, outputs and metadata of a graph.
 
     Raises:
         WeightsError: The bytes are neither ONNX nor TensorFlow Lite.
@@ -523,36 +523,37 @@ def describe(origin: bytes) -> GraphFacts:
 def fitted(
     spec: ModelSpec, graph: GraphFacts, weights: WeightSet, overrides: Mapping[str, Any]
 ) -> ModelSpec:
-    """Return the specification of a user's own graph.
+    """Return the specification for a user's own graph.
 
-    What the graph shows holds against the specification, and what the user states against both:
-    the size of the input, what the outputs are, and how many classes there are.
+    Input size, kind of outputs and number of classes come from, in increasing precedence: the
+    model's specification, the graph, and the user's overrides.
 
     Args:
         spec: The model's own specification.
-        graph: What the graph shows.
-        weights: The weights: names of classes and fields of the head that came with them.
+        graph: Facts about the graph.
+        weights: The weights, with class names and head fields that came with them.
         overrides: Arguments of `ModelSpec.override`.
 
     Raises:
-        ShapeError: No head reads the graph's outputs, or the input has no known size.
-        LabelsError: The number of labels is not the number of the graph's classes.
+        ShapeError: No head can decode the graph's outputs, or the input size is unknown.
+        LabelsError: The number of labels differs from the graph's number of classes.
+        WeightsError: The head is for another task than the model.
     """
     head, input, labels = (overrides.get(name) for name in ("head", "input", "labels"))
     heads = (each for each in (head, weights.head) if isinstance(each, Head))
     user_head: Head | None = next(heads, None)
     if user_head is not None and user_head.task.name != spec.head.task.name:
         msg = (
-            f"the head {type(user_head).__name__} is for {user_head.task.name}, and the model for "
-            f"{spec.head.task.name}: open it with Detector, Classifier or PoseEstimator, whichever "
-            "it is"
+            f"the head {type(user_head).__name__} is for {user_head.task.name}, but the model is "
+            f"for {spec.head.task.name}: use the class of its task (Detector, Classifier or "
+            "PoseEstimator)"
         )
         raise WeightsError(msg)
     if user_head is None:
         own_head = spec.override(head=weights.head).head.fit(graph)
     elif isinstance(head, Head):
         own_head = _fit_user_head(head, graph)
-    else:  # of a saved model, of which all is known
+    else:  # a saved model, whose head is complete
         own_head = user_head
     if isinstance(input, ImageInput) or weights.input is not None:
         own_input = input if isinstance(input, ImageInput) else weights.input or spec.input
@@ -572,7 +573,7 @@ def fitted(
 
 
 def _fit_user_head(head: Head, graph: GraphFacts) -> Head:
-    """A user's head for a graph; what the user states in it, other than defaults, holds."""
+    """Fit a user's head to a graph, but keep the fields that differ from their defaults."""
     found: Any = head.fit(graph)
     own: Any = head
     if type(found) is not type(own) or not is_dataclass(own):
@@ -587,10 +588,10 @@ def _fit_user_head(head: Head, graph: GraphFacts) -> Head:
 
 
 def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:
-    """The input specification for the size that the graph takes."""
+    """Return the input specification with the size that the graph takes."""
     try:
         size = graph.image_size
-    except ShapeError:  # any size: the specification's will do
+    except ShapeError:  # any size: use that of the specification
         if 0 in spec.size:
             raise
         return spec
@@ -601,15 +602,17 @@ def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:
 
 
 def _with_size(graph: GraphFacts, input: Any) -> GraphFacts:
-    """The graph with the size that a user states, if it takes any."""
+    """Return the graph facts with the size from the user's input, if the graph takes any size."""
     size = input.get("size") if isinstance(input, Mapping) else None
-    if not isinstance(size, (tuple, list)) or len(size) != 2:  # none, or what is refused later
+    if (
+        not isinstance(size, (tuple, list)) or len(size) != 2
+    ):  # missing, or invalid and rejected later
         return graph
     return replace(graph, metadata={**graph.metadata, "imgsz": f"{size[0]}, {size[1]}"})
 
 
 def _names_in(graph: GraphFacts) -> tuple[str, ...]:
-    """Names of classes that an exporter wrote into the file."""
+    """Return class names that an exporter wrote into the file."""
     for key in _NAME_KEYS:
         if found := parse_names(graph.metadata.get(key, "")):
             return found
@@ -617,7 +620,7 @@ def _names_in(graph: GraphFacts) -> tuple[str, ...]:
 
 
 def _names_from_sidecar(path: Path) -> tuple[str, ...]:
-    """Names of classes in a file that has the name of the weights."""
+    """Return class names from a file next to the weights with the same stem."""
     for suffix in _NAME_FILES:
         beside = path.with_name(f"{path.stem}{suffix}")
         if beside.is_file():
@@ -626,5 +629,5 @@ def _names_from_sidecar(path: Path) -> tuple[str, ...]:
 
 
 def _without_scaling(spec: ImageInput) -> ImageInput:
-    """The part of an input specification that uint8 pixels depend on."""
+    """Return the part of an input specification that affects uint8 pixels."""
     return replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

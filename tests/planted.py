@@ -1,4 +1,4 @@
-"""Files of the catalog that cannot be had here, as if they had been fetched and verified."""
+"""Files of the catalog that are not available here, as if they had been fetched and verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts: what exists (descriptor), where bytes are (sources), where they are kept (store)."""
+"""Artifacts: a descriptor (what exists), sources (where bytes are) and a store (the cache)."""
 
 from __future__ import annotations
 

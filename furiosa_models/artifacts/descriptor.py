@@ -1,15 +1,15 @@
-"""The descriptor: every model of the zoo, its sets of weights, and where their bytes are.
+"""The descriptor: every model of the zoo, its sets of weights, and the sources of their files.
 
-`zoo.json` is maintained by hand, and is the catalog's index as well. It says each fact once, and
-what this module reads from it is complete:
+`zoo.json` is maintained by hand and is also the index of the catalog. To avoid repetition it states
+each fact once; this module fills in the rest:
 
 | in `zoo.json` | becomes |
 |---|---|
-| `bucket` | sources of the files of sets without a `location`: where FuriosaAI published them |
-| `measurements` | metric, data set and author of each figure that names one of them |
-| a model's `family`, `version` and `labels` | those of its sets; a set may state others |
+| `bucket` | sources of the files of sets without a `location`: FuriosaAI's public bucket |
+| `measurements` | metric, data set and author of each accuracy figure that refers to one |
+| a model's `family`, `version` and `labels` | those of its sets, unless a set overrides them |
 | a set's `location` and `folder` | the source of each of its files, under the file's name |
-| a file's `member`, `sources` | its path in `location` or its URIs, where that is not so |
+| a file's `member`, `sources` | its path in `location`, or its URIs, where the rule above fails |
 """
 
 from __future__ import annotations
@@ -50,24 +50,24 @@ _DIGITS = {"sha256": 64, "md5": 32}
 _MAX_SIZE = 1 << 50
 _V = TypeVar("_V")
 
-# A prediction reads this module. Named tuples take a tenth of the time of dataclasses to define,
-# so they are used where nothing is checked; and what a model says of itself is built on demand.
+# Every prediction imports this module. Named tuples are ten times faster to define than
+# dataclasses, so they are used where no check is needed; metadata is parsed on demand.
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of an artifact: its identity, and where its bytes can be had.
+    """One file of an artifact: its identity and its sources.
 
     Attributes:
-        name: File name, unique in its artifact; shown to people, never decides what is served.
-        size: Size in bytes, or None where it is not known.
+        name: File name, unique in its artifact. For display only: it does not identify the file.
+        size: Size in bytes, or None if unknown.
         sources: URIs in order of preference; see `furiosa_models.artifacts.sources`.
-        sha256: SHA-256 of the bytes, in hex; the identity where it is known.
-        md5: MD5 of the bytes, in hex; the identity of what was published with nothing better.
+        sha256: SHA-256 of the bytes, in hex. Identifies the file if present.
+        md5: MD5 of the bytes, in hex. Identifies files that were published without a SHA-256.
 
     Raises:
-        TypeError: A size is no number, or a name, a source or a hash is no text.
-        ValueError: The size is not positive, or there is no hash, or it is none.
+        TypeError: The size is not an integer, or a name, source or hash is not a string.
+        ValueError: The size is out of range, the hash is malformed, or there is no hash.
     """
 
     name: str
@@ -79,13 +79,13 @@ class File:
     def __post_init__(self) -> None:
         for text in (self.name, *self.sources):
             if type(text) is not str:
-                msg = f"file {self.name!r}: names and sources are text, got {text!r}"
+                msg = f"file {self.name!r}: names and sources must be strings, got {text!r}"
                 raise TypeError(msg)
         if self.size is not None and type(self.size) is not int:
-            msg = f"file {self.name!r}: size must be a whole number, got {self.size!r}"
+            msg = f"file {self.name!r}: size must be an integer, got {self.size!r}"
             raise TypeError(msg)
         if self.size is not None and not 0 < self.size <= _MAX_SIZE:
-            msg = f"file {self.name!r}: size must be greater than 0 and no more than {_MAX_SIZE}"
+            msg = f"file {self.name!r}: size must be in 1..{_MAX_SIZE}, got {self.size}"
             raise ValueError(msg)
         if not (self.sha256 or self.md5):
             msg = f"file {self.name!r} has neither sha256 nor md5"
@@ -93,7 +93,7 @@ class File:
         for algorithm, digits in _DIGITS.items():
             digest = getattr(self, algorithm)
             if digest is not None and not _is_hex(digest, digits):
-                msg = f"file {self.name!r}: {digest!r} is no {algorithm} in hex"
+                msg = f"file {self.name!r}: {algorithm} must be {digits} hex digits, got {digest!r}"
                 raise ValueError(msg)
 
     @property
@@ -103,7 +103,7 @@ class File:
 
     @property
     def digest(self) -> str:
-        """Hash, in hex, that identifies the file."""
+        """Hash that identifies the file, in hex."""
         return self.sha256 or self.md5 or ""
 
 
@@ -111,8 +111,8 @@ class License(NamedTuple):
     """Licenses of a set of weights, as SPDX expressions.
 
     Attributes:
-        origin: What the authors of the weights grant.
-        carrier: What the package that carries them declares, where a package carries them.
+        origin: License granted by the authors of the weights.
+        carrier: License declared by the package that distributes them, if a package does.
         note: What a user has to know.
     """
 
@@ -122,13 +122,13 @@ class License(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """One measured figure of a set of weights.
+    """One measured accuracy figure of a set of weights.
 
     Attributes:
         metric: `top-1`, `top-5`, `mAP` or `OKS mAP`.
         value: The figure, between 0 and 1.
-        dataset: What it was measured on.
-        measured_by: Who measured it, with what.
+        dataset: Data set of the measurement.
+        measured_by: Who measured it, and with which tool.
     """
 
     metric: str
@@ -138,13 +138,13 @@ class Accuracy(NamedTuple):
 
 
 class Network(NamedTuple):
-    """How a checkpoint becomes an ONNX graph.
+    """How to build an ONNX graph from a checkpoint.
 
     Attributes:
-        name: Network of `furiosa_models.networks`.
+        name: Name of a network in `furiosa_models.networks`.
         reader: Format of the weights, a reader of `furiosa_models.networks.readers`.
-        layout: Where the weights are from, a layout of `furiosa_models.networks.adapters`.
-        params: Arguments of the network.
+        layout: Origin of the weights: a layout of `furiosa_models.networks.adapters`.
+        params: Arguments of the network's builder.
     """
 
     name: str
@@ -158,23 +158,23 @@ class Artifact:
     """One set of weights of one model.
 
     Attributes:
-        name: Class of the model.
-        weights: Name of this set of weights, unique for the model.
+        name: Class name of the model.
+        weights: Name of this set of weights, unique within the model.
         family: Family of networks.
-        version: Version of the model that it makes.
+        version: Version of the model with these weights.
         format: `onnx` and `tflite` files are programs; `code` is network code plus weights.
-        location: Where people can read of it, or the package that carries it.
-        labels: Name of the table of labels of what it finds.
+        location: Web page of the weights, or the package that contains them.
+        labels: Name of the table of class labels.
         license: Licenses.
-        files: The files it is made of.
-        description: What it is, where the model's own description does not say it.
-        network: How the checkpoint becomes a graph, for `code`.
-        input: What differs from the model's own input specification.
-        head: What differs from the model's own head specification.
-        accuracy: Measured figures.
-        tensor_ranges: Calibrated ranges of the origin's tensors.
+        files: Files of the set.
+        description: What is special about this set, if the model's description does not say it.
+        network: How to build a graph from the checkpoint, for `code`.
+        input: Overrides of the model's input specification.
+        head: Overrides of the model's head specification.
+        accuracy: Measured accuracy figures.
+        tensor_ranges: Calibrated ranges of the tensors of the origin graph.
         enf: ENF files by compiler IR version and number of processing elements (`1pe`, `2pe`).
-        dfg: Intermediate graphs of 0.8's compiler, likewise.
+        dfg: Intermediate graphs of the compiler of furiosa-models 0.8, with the same keys.
         int8: Quantized ONNX graphs by the version that published them: `whole`, and `truncated`,
             which leaves the last steps to the postprocessor.
     """
@@ -200,7 +200,7 @@ class Artifact:
 
     @property
     def all_files(self) -> list[File]:
-        """Its files, its NPU programs and its tensor ranges."""
+        """Files, NPU programs and tensor ranges."""
         versions = [*self.enf.values(), *self.dfg.values(), *self.int8.values()]
         programs = [file for sizes in versions for file in sizes.values()]
         ranges = [self.tensor_ranges] if self.tensor_ranges else []
@@ -208,12 +208,12 @@ class Artifact:
 
     @property
     def size(self) -> int:
-        """Bytes of its files, without NPU programs and tensor ranges."""
+        """Size of the files in bytes, without NPU programs and tensor ranges."""
         return sum(file.size or 0 for file in self.files)
 
     @property
     def title(self) -> str:
-        """Name for messages: model, set, and the first accuracy that is known."""
+        """Name for messages: model, set, and the first accuracy figure if there is one."""
         label = f"{self.name}/{self.weights}"
         if not self.accuracy:
             return label
@@ -226,16 +226,16 @@ class ModelEntry:
     """One model of the zoo.
 
     Attributes:
-        class_name: Name of its class, by which the catalog knows it.
-        name: Its `name`, as in furiosa-models 0.10.
-        module: Module of its class, in `furiosa_models.zoo`.
-        task: What it is for.
+        class_name: Name of its class, which is its name in the catalog.
+        name: Its `name` attribute, as in furiosa-models 0.10.
+        module: Module of its class, below `furiosa_models.zoo`.
+        task: Its task.
         family: Family of networks.
         version: Version of the model.
-        labels: Name of its table of labels.
-        summary: One line: what it is, its classes, its size.
+        labels: Name of its table of class labels.
+        summary: One-line description: what it is, its classes, its size.
         facts: Fields of its `metadata`.
-        aliases: Other names that find it: those of furiosa-artifacts.
+        aliases: Other names that find it, as in furiosa-artifacts.
         sets: Its sets of weights by name, in order of preference.
     """
 
@@ -253,14 +253,14 @@ class ModelEntry:
 
     @property
     def metadata(self) -> Metadata:
-        """What it is, in words."""
+        """Description, authors and publication."""
         from ..spec import Metadata
 
         return Metadata.model_validate(self.facts)
 
 
 def is_sha256(text: str) -> bool:
-    """Return whether a text is a SHA-256 in hex."""
+    """Return whether a string is a SHA-256 in lowercase hex."""
     return _is_hex(text, _DIGITS["sha256"])
 
 
@@ -269,10 +269,10 @@ def _is_hex(text: str, digits: int) -> bool:
 
 
 def read_pin(path: Path) -> str | None:
-    """Return the SHA-256 that a pin holds; None where there is none, or what is no SHA-256.
+    """Return the SHA-256 stored in a pin file, or None if the file is missing or malformed.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     if not path.is_file():
         return None
@@ -281,7 +281,7 @@ def read_pin(path: Path) -> str | None:
 
 
 def object_path(algorithm: str, digest: str) -> str:
-    """Return where a file is below `objects` in a store, and below a mirror."""
+    """Return the path of a file below `objects` in a store, and below a mirror."""
     return f"{algorithm}/{digest[:2]}/{digest}"
 
 
@@ -295,42 +295,43 @@ def sets_of(model: str) -> Mapping[str, Artifact]:
     """Return the sets of weights of a model by name, in order of preference.
 
     Args:
-        model: Name of its class; one that the zoo does not have has no sets.
+        model: Class name of the model. An unknown model has no sets.
     """
     entry = zoo().get(model)
     return entry.sets if entry else {}
 
 
 def read_zoo(text: bytes, name: str) -> Mapping[str, ModelEntry]:
-    """Return the models that a descriptor describes; as `parse_zoo`, of a file.
+    """Parse a descriptor file; see `parse_zoo`.
 
     Raises:
-        DescriptorError: It is no JSON, says a key twice, or holds a number that JSON does not have.
+        DescriptorError: The text is not valid JSON, has a duplicate key, or contains NaN or
+            Infinity.
     """
     try:
         document = json.loads(
             text, object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant
         )
     except (ValueError, RecursionError) as error:
-        msg = f"descriptor {name} is no JSON: {error}"
+        msg = f"descriptor {name} is not valid JSON: {error}"
         raise DescriptorError(msg) from error
     return parse_zoo(document, name)
 
 
 def parse_zoo(document: Any, name: str) -> Mapping[str, ModelEntry]:
-    """Return the models that a descriptor describes, by class name.
+    """Return the models of a descriptor by class name.
 
-    An entry is read, and its `DescriptorError` raised, when it is first asked for.
+    Entries are parsed lazily: a malformed entry raises `DescriptorError` on first access.
 
     Args:
-        document: The descriptor, from JSON.
-        name: What to call it in messages.
+        document: The parsed JSON document.
+        name: Name of the descriptor, for error messages.
 
     Raises:
-        DescriptorError: It is no list of models, each with a name of its own.
+        DescriptorError: The document is not an object with a list of uniquely named models.
     """
     if not isinstance(document, dict):
-        msg = f"descriptor {name} is no object"
+        msg = f"descriptor {name}: expected an object, got {type(document).__name__}"
         raise DescriptorError(msg)
     reader = _Reader(document, f"descriptor {name}")
     return _LazyMapping(
@@ -339,7 +340,7 @@ def parse_zoo(document: Any, name: str) -> Mapping[str, ModelEntry]:
 
 
 class _LazyMapping(Mapping[str, _V]):
-    """Values by name, each made of its item when it is first read."""
+    """Values by name, each made from its item on first access."""
 
     def __init__(self, items: Mapping[str, Any], make: Callable[[Any], _V]) -> None:
         self._items = items
@@ -359,7 +360,7 @@ class _LazyMapping(Mapping[str, _V]):
 
 
 class _Reader:
-    """Makes complete entries of what the document says once."""
+    """Build complete entries from the document, where each fact is stated once."""
 
     def __init__(self, document: Mapping[str, Any], place: str) -> None:
         self._place = place
@@ -456,7 +457,7 @@ class _Reader:
 
 
 def _index_by_name(item: Mapping[str, Any], key: str, name: str, place: str) -> dict[str, Any]:
-    """The items of a list by a field that each has a value of its own for."""
+    """Index the items of the list `item[key]` by their unique field `name`."""
     found: dict[str, Any] = {}
     items = item.get(key)
     if not isinstance(items, list):
@@ -467,26 +468,26 @@ def _index_by_name(item: Mapping[str, Any], key: str, name: str, place: str) -> 
             msg = f"{place}: an item of {key!r} has no {name!r}"
             raise DescriptorError(msg)
         if each[name] in found:
-            msg = f"{place}: {each[name]} is there twice"
+            msg = f"{place}: duplicate entry {each[name]!r}"
             raise DescriptorError(msg)
         found[each[name]] = each
     return found
 
 
 def _build_checked(make: Callable[[], _V], place: str) -> _V:
-    """What `make` returns; what it finds malformed is an error that names the place."""
+    """Return `make()`, and raise a malformed value as a `DescriptorError` that names the place."""
     try:
         return make()
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+        reason = f"missing key {error}" if isinstance(error, KeyError) else error
         msg = f"{place} does not follow the schema: {reason}"
         raise DescriptorError(msg) from error
 
 
 def _check_strings(values: Any, name: str) -> tuple[str, ...]:
-    """A list of texts; not one text, which Python takes for the list of its letters."""
+    """Return a list of strings as a tuple; reject a bare string, which is also iterable."""
     if not isinstance(values, (list, tuple)) or any(type(value) is not str for value in values):
-        msg = f"{name}: expected text, got {str(values)[:80]}"
+        msg = f"{name}: expected strings, got {str(values)[:80]}"
         raise TypeError(msg)
     return tuple(values)
 
@@ -502,11 +503,11 @@ def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
-        msg = f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice"
+        msg = f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice"
         raise ValueError(msg)
     return found
 
 
 def _reject_constant(number: str) -> None:
-    msg = f"{number} is no number of JSON"
+    msg = f"{number} is not a JSON number"
     raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Looking after a store: what is in it, whether it is sound, making room, moving it."""
+"""Maintenance of a store: list, verify, prune, export and import its files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _MAX_BYTES = 16 << 30
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of the store.
+    """A file in the store.
 
     Attributes:
-        path: Where it is.
+        path: Path of the file.
         algorithm: `sha256` or `md5`.
-        digest: Its hash, and name.
+        digest: Its hash, which is also its file name.
         size: Size in bytes.
-        name: What the catalog calls it; empty for what was built from other files.
+        name: Name in the catalog; empty for files that were built from other files.
     """
 
     path: Path
@@ -43,26 +43,26 @@ class Entry:
 
 
 def entries(store: Store) -> list[Entry]:
-    """Return every file of the store, in the catalog's order of names."""
+    """Return every file in the store, sorted by catalog name."""
     names = {file.digest: f"{a.name}/{a.weights} {file.name}" for a, file in _zoo_files()}
     found = []
     for path in (store.root / "objects").glob("*/*/*"):
         match = _OBJECT.fullmatch(path.relative_to(store.root).as_posix())
-        if match and path.is_file():  # others are not the store's, and it never reads them
+        if match and path.is_file():  # the store never reads other files
             algorithm, digest = match[1], match[3]
             found.append(Entry(path, algorithm, digest, path.stat().st_size, names.get(digest, "")))
     return sorted(found, key=lambda entry: (not entry.name, entry.name, entry.digest))
 
 
 def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
-    """Return the damaged files of the store: those whose bytes no longer have their hash.
+    """Return the damaged files of the store: those whose hash does not match their name.
 
     Args:
         store: The store.
-        remove_damaged: Remove them, so that they are fetched anew when they are needed.
+        remove_damaged: Delete damaged files, so that they are fetched again when needed.
 
     Raises:
-        CacheNotWritable: A file cannot be removed; so it is with `remove` and `prune`.
+        CacheNotWritable: A file cannot be removed.
     """
     everything = entries(store)
     damaged = []
@@ -78,7 +78,11 @@ def verify(store: Store, *, remove_damaged: bool = False) -> list[Entry]:
 
 
 def remove(store: Store, artifacts: Iterable[Artifact]) -> int:
-    """Remove the files of some sets of weights; return the bytes that were freed."""
+    """Remove the files of some sets of weights; return the number of bytes freed.
+
+    Raises:
+        CacheNotWritable: A file cannot be removed.
+    """
     digests = {file.digest for artifact in artifacts for file in artifact.all_files}
     chosen = [entry for entry in entries(store) if entry.digest in digests]
     for entry in chosen:
@@ -87,15 +91,17 @@ def remove(store: Store, artifacts: Iterable[Artifact]) -> int:
 
 
 def prune(store: Store, *, built: bool = False) -> int:
-    """Remove leftovers of interrupted work. Not for while others fetch.
+    """Remove leftovers of interrupted work. Do not call this while another process fetches.
 
     Args:
         store: The store.
-        built: Remove what was built from other files, too: it is built again when it is needed,
-            and what older code built is not needed any more.
+        built: Also remove files that were built from other files. They are built again when needed.
 
     Returns:
-        The bytes that were freed.
+        The number of bytes freed.
+
+    Raises:
+        CacheNotWritable: A file cannot be removed.
     """
     freed = 0
     for folder in (store.root / name for name in _LEFTOVERS):
@@ -112,7 +118,7 @@ def prune(store: Store, *, built: bool = False) -> int:
 
 
 def _remove_built(store: Store) -> int:
-    """Remove what was built from other files, and what is known of it; return the bytes freed."""
+    """Remove built files and their recorded hashes; return the number of bytes freed."""
     digests = _built_digests(store)
     to_remove = [entry for entry in entries(store) if entry.digest in digests]
     for entry in to_remove:
@@ -126,31 +132,31 @@ def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         msg = (
-            f"{path} cannot be removed ({error.strerror or error}): ask whoever owns the cache, or "
-            "set FURIOSA_MODELS_CACHE_HOME to one of yours"
+            f"{path} cannot be removed ({error.strerror or error}): ask the owner of the cache, or "
+            "set FURIOSA_MODELS_CACHE_HOME to a folder that you can write"
         )
         raise CacheNotWritable(msg) from error
 
 
 def _built_digests(store: Store) -> set[str | None]:
-    """The hashes of what was built from other files."""
+    """Return the hashes of all files that were built from other files."""
     return {store.digest(note.name) for note in (store.root / "derived").glob("*/*")}
 
 
 def export_to(store: Store, path: Path) -> int:
-    """Write the store's files into one tar file, for a machine without a network.
+    """Write the store's files into a tar file, for a machine without a network.
 
-    What was built from them is built there again.
+    Built files are left out, since the other machine can build them again.
 
     Returns:
         The number of files.
 
     Raises:
-        ArtifactCorrupted: The store holds a damaged file; see `verify`.
+        ArtifactCorrupted: The store contains a damaged file; see `verify`.
         ArtifactUnavailable: The tar file cannot be written.
     """
     if damaged := verify(store):
-        msg = f"{len(damaged)} files are damaged, {damaged[0].path} for one: verify the cache first"
+        msg = f"{len(damaged)} files are damaged, such as {damaged[0].path}: verify the cache first"
         raise ArtifactCorrupted(msg)
     built = _built_digests(store)
     members = [entry.path for entry in entries(store) if entry.digest not in built]
@@ -165,17 +171,17 @@ def export_to(store: Store, path: Path) -> int:
 
 
 def import_from(store: Store, path: Path) -> int:
-    """Take the files of a tar file that `export_to` wrote, each verified first.
+    """Import the files of a tar file made by `export_to`; verify each file first.
 
-    Notes of what was built, in tar files of older versions, are left out: only building it shows
-    whether they are right.
+    Hashes of built files in tar files of older versions are skipped, since they cannot be verified
+    without building the files again.
 
     Returns:
         The number of files.
 
     Raises:
-        ArtifactCorrupted: It is no such tar file, or a file in it does not have its hash.
-        ArtifactUnavailable: It cannot be read, or the store cannot take a file.
+        ArtifactCorrupted: The file is not such a tar file, or a member does not match its hash.
+        ArtifactUnavailable: The file cannot be read, or the store cannot be written.
     """
     count = 0
     try:
@@ -201,20 +207,20 @@ def import_from(store: Store, path: Path) -> int:
 
 def _import_member(store: Store, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
     match = _OBJECT.fullmatch(info.name)
-    # Of a sparse file the tar has the size, and not the bytes: 10 kB would fill a disk with zeros.
+    # Reject sparse files: 10 kB of tar could expand to a disk full of zeros.
     stream = tar.extractfile(info) if info.isreg() and not info.issparse() else None
     if stream is None or info.size > _MAX_BYTES or match is None:
-        msg = f"{info.name!r} has no place in an export of a cache"
+        msg = f"{info.name!r} has no place in an exported cache"
         raise ArtifactCorrupted(msg)
     try:
         file = File(match[3], info.size, (info.name,), **{match[1]: match[3]})
     except ValueError as error:
-        msg = f"{info.name!r} has no place in an export of a cache: {error}"
+        msg = f"{info.name!r} has no place in an exported cache: {error}"
         raise ArtifactCorrupted(msg) from error
     try:
         store.put(file, stream)
     except ArtifactCorrupted as error:
-        msg = f"{info.name!r} is damaged, and not kept: {error}; export the cache again"
+        msg = f"{info.name!r} is damaged and was not imported: {error}; export the cache again"
         raise ArtifactCorrupted(msg) from error
 
 

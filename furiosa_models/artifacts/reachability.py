@@ -1,8 +1,8 @@
-"""Notes of what was out of reach, and under which settings.
+"""Remember which files were unreachable, and under which settings.
 
-A note saves the time of asking again what just gave no answer. It holds for an hour, and only as
-long as nothing changed that decides what can be reached: mirror, proxies, indexes, credentials,
-clients. It is compared by a hash, since some of these are secrets.
+Such a note avoids waiting again for sources that have just failed. It is valid for an hour, and
+only while everything that decides reachability is unchanged: mirror, proxies, package indexes,
+credentials and installed clients. Their values are stored as a hash, because some are secrets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .. import settings
 __all__ = ["NOTE_LIFETIME_S", "fingerprint", "record_unreachable", "was_unreachable"]
 
 NOTE_LIFETIME_S = 3600.0
-"""Seconds that a note holds."""
+"""Seconds that a note is valid."""
 
 _VARIABLES = ("CURL_CA_BUNDLE", "GITHUB_SERVER_URL", "REQUESTS_CA_BUNDLE")
 _PREFIXES = ("AWS_", "GCS_", "GOOGLE_", "HF_", "NPM_CONFIG_", "PIP_", "SSL_CERT_", "UV_")
@@ -39,17 +39,17 @@ _FILES = (
 
 
 def record_unreachable(root: Path, digest: str) -> None:
-    """Note in the store at `root` that a file is out of reach now, where the disk takes it."""
+    """Record in the store at `root` that a file is unreachable, if the store is writable."""
     from .transfer import write_atomically  # slow to import
 
-    with suppress(OSError):  # a memory that saves time, not a promise
+    with suppress(OSError):  # only an optimization
         write_atomically(root / "unreachable" / digest, fingerprint().encode())
 
 
 def was_unreachable(root: Path, digest: str) -> bool:
-    """Whether a file was out of reach within the last hour, under the settings of now.
+    """Return whether a file was unreachable within the last hour, under the current settings.
 
-    A note from the future was made by another clock, and says nothing of when.
+    Notes with a time in the future are ignored: another clock wrote them.
     """
     path = root / "unreachable" / digest
     try:
@@ -60,7 +60,7 @@ def was_unreachable(root: Path, digest: str) -> bool:
 
 
 def fingerprint() -> str:
-    """Return a hash over what decides which sources can be reached."""
+    """Return a hash of everything that decides which sources can be reached."""
     found = {
         "mirror": settings.mirror(),
         "offline": os.environ.get("FURIOSA_MODELS_OFFLINE"),
@@ -81,13 +81,13 @@ def _affects_reachability(name: str) -> bool:
 def _is_installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except ValueError:  # a module that somebody made
+    except ValueError:  # a module without a spec, created at run time
         return True
 
 
 def _file_state(name: str) -> tuple[int, int] | None:
     try:
         found = Path(name).expanduser().stat()
-    except (OSError, RuntimeError):  # it is not there, or the user has no home
+    except (OSError, RuntimeError):  # the file or the user's home is missing
         return None
     return found.st_mtime_ns, found.st_size

@@ -4,20 +4,19 @@ Layout, under `FURIOSA_MODELS_CACHE_HOME`:
 
 ```
 objects/<algorithm>/<first two digits>/<digest>   verified bytes, read-only
-derived/<first two digits>/<key>                  sha256 of what was built from objects; small
-                                                  things are kept as objects, graphs built again
+derived/<first two digits>/<key>                  SHA-256 of a file that was built from objects
 stamps/<algorithm>/<digest>                       size, times and inode of an object when hashed
-pins/<md5>                                        sha256 first seen of a file published by md5
-partial/                                          what interrupted fetches left, to be continued
-locks/                                            one lock file for each object being fetched
-unreachable/                                      when a file was out of reach, and how it was asked
+pins/<md5>                                        SHA-256 first seen of a file published by MD5
+partial/                                          incomplete downloads, which are resumed
+locks/                                            one lock file per object being fetched
+unreachable/                                      when a file was unreachable, with what settings
 ```
 
-A file becomes visible under its name by an atomic rename, and only after its size and hash were
-checked: no reader ever sees half a file, or a wrong one. An object whose stamp is as it was noted
-is taken as it is; any other, as of a copied cache, is hashed again before it is used, and one whose
-bytes are not the published ones is fetched anew. `objects` of one machine can serve as
-`FURIOSA_MODELS_MIRROR` of another.
+A file appears under its name by an atomic rename, after its size and hash were verified, so readers
+never see a partial or wrong file. An object is trusted while its size, times and inode match its
+stamp. Otherwise, for example in a copied cache, it is hashed again before use; if the hash differs,
+it is fetched again. The `objects` folder of one machine can serve as `FURIOSA_MODELS_MIRROR` of
+another.
 """
 
 from __future__ import annotations
@@ -48,13 +47,11 @@ _WARNED: set[Path] = set()
 
 
 class Store:
-    """A cache folder, with read-only ones behind it.
+    """A cache folder, and optional read-only caches behind it.
 
     Args:
-        root: The folder; `FURIOSA_MODELS_CACHE_HOME` by default. Nothing is touched before the
-            first fetch.
-        shared: Folders of the same layout that are read and never written;
-            `FURIOSA_MODELS_SHARED_CACHE` by default.
+        root: The folder; `FURIOSA_MODELS_CACHE_HOME` by default. It is created on the first fetch.
+        shared: Read-only folders with the same layout; `FURIOSA_MODELS_SHARED_CACHE` by default.
     """
 
     def __init__(self, root: Path | None = None, shared: Iterable[Path] | None = None) -> None:
@@ -62,32 +59,32 @@ class Store:
         self.shared = tuple(settings.shared_caches() if shared is None else shared)
 
     def path(self, file: File) -> Path:
-        """Return where the file's verified bytes are, or would be."""
+        """Return the path of a file's verified bytes, whether or not it exists yet."""
         name = object_path(file.algorithm, file.digest)
         paths = [root / "objects" / name for root in self._roots]
         return next((path for path in paths if _is_file(path)), paths[0])
 
     def has(self, file: File) -> bool:
-        """Return whether the file is in the store; its bytes are checked where it is used."""
+        """Return whether the file is in the store. Its bytes are verified on use, not here."""
         return _is_file(self.path(file))
 
     def fetch(self, files: Iterable[File], *, origin: Origin | None = None) -> dict[str, Path]:
-        """Return the paths of verified files by name; what is not in the store is fetched.
+        """Return the paths of verified files by name; download those that are not in the store.
 
         Args:
             files: The files.
-            origin: What redirects of its own URLs may not leave.
+            origin: Redirects of URLs of this origin must stay within it.
 
         Raises:
-            ArtifactUnavailable: No source could deliver a file (names each one and its reason),
-                or the cache cannot take it.
-            ArtifactCorrupted: No source delivered the bytes that were published.
+            ArtifactUnavailable: No source could deliver a file (the message lists every source and
+                why), or the cache cannot be written.
+            ArtifactCorrupted: No source delivered the published bytes.
         """
         requested = list(files)
         found = {file.name: self._find_intact(file.algorithm, file.digest) for file in requested}
         missing = [file for file in requested if found[file.name] is None]
         if missing:
-            from . import sources, transfer  # slow to import, and a warm store does without
+            from . import sources, transfer  # slow to import, and not needed by a warm store
 
             with sources.open_sources(origin) as open_readers:
                 for file in missing:
@@ -96,25 +93,30 @@ class Store:
         return {name: path for name, path in found.items() if path is not None}
 
     def put(self, file: File, stream: IO[bytes]) -> Path:
-        """Take a file's bytes from a stream; raises as `fetch` does."""
+        """Store a file whose bytes come from a stream, and return its path.
+
+        Raises:
+            ArtifactUnavailable: The cache cannot be written.
+            ArtifactCorrupted: The bytes do not match the file's size or hash.
+        """
         from . import transfer  # as in `fetch`
 
         received = transfer.put(self.root, file, stream, self._has_intact)
         return self._admit(file, received=received)
 
     def derive(self, key: str, build: Callable[[], bytes]) -> Path:
-        """Return the path of what `build` makes, built once and kept under `key`.
+        """Return the path of a derived file; build it once and keep it under `key`.
 
-        Where the cache cannot be written it is kept for the life of the process.
+        If the cache is not writable, the file is kept until the process ends.
 
         Args:
-            key: Hex digest over everything that the result depends on, as of `recipe_key`.
-            build: Makes the bytes.
+            key: Hex digest over everything that the bytes depend on; see `recipe_key`.
+            build: Returns the bytes.
         """
         if (path := self.derived(key)) is not None:
             return path
         with self.lock(key):
-            if (path := self.derived(key)) is not None:  # another process was faster
+            if (path := self.derived(key)) is not None:  # another process built it meanwhile
                 return path
             data = build()
             try:
@@ -124,29 +126,29 @@ class Store:
                 return self._write_object(self._fallback_root, key, data)
 
     def derived(self, key: str) -> Path | None:
-        """Return the path of what was built under `key` before, if it is kept, and sound."""
+        """Return the path of the file built under `key`, or None if it is missing or damaged."""
         paths = (self._find_intact("sha256", digest) for digest in self._recorded_digests(key))
         return next((path for path in paths if path is not None), None)
 
     def digest(self, key: str) -> str | None:
-        """Return the SHA-256 of what was built under `key` before, in hex, if it is known."""
+        """Return the SHA-256 of the file built under `key`, in hex, or None if unknown."""
         return next(self._recorded_digests(key), None)
 
     def note(self, key: str, digest: str) -> None:
-        """Remember the SHA-256 of what was built under `key`, whose bytes are not kept."""
+        """Record the SHA-256 of what was built under `key`, without storing the bytes."""
         try:
             self._write_note(self.root, key, digest)
         except OSError as error:
             _warn_unwritable(self.root, error)
 
     def lock(self, key: str) -> AbstractContextManager[bool]:
-        """Hold the lock of `key`, so that other processes wait for what is built under it."""
+        """Hold the lock of `key`, so that other processes wait for this one to build it."""
         from .transfer import best_effort_lock  # as in `fetch`
 
         return best_effort_lock(self.root / "locks" / f"{key}.lock")
 
     def is_intact(self, path: Path, algorithm: str, digest: str) -> bool:
-        """Return whether a file has its hash, and the one it was first seen with; it is read."""
+        """Read a file; return whether it matches its hash and, if it is pinned, its SHA-256."""
         try:
             if hash_file(path, algorithm) != digest:
                 return False
@@ -156,13 +158,13 @@ class Store:
             return False
 
     def was_unreachable(self, files: Iterable[File]) -> bool:
-        """Return whether a file was out of reach in the last hour, under the settings of now."""
-        from . import reachability  # not for a warm store
+        """Return whether a file was unreachable in the last hour, under the current settings."""
+        from . import reachability  # not needed by a warm store
 
         return any(reachability.was_unreachable(self.root, file.digest) for file in files)
 
     def note_unreachable(self, files: Iterable[File]) -> None:
-        """Remember that these files are out of reach now."""
+        """Record that these files are currently unreachable."""
         from . import reachability  # as in `was_unreachable`
 
         for file in files:
@@ -185,7 +187,7 @@ class Store:
         return Path(folder)
 
     def _find_intact(self, algorithm: str, digest: str) -> Path | None:
-        """Path of an object in the first layer where its bytes are the right ones."""
+        """Return the path of an intact object in the first root that has one, or None."""
         name = object_path(algorithm, digest)
         for root in self._roots:
             path = root / "objects" / name
@@ -198,21 +200,23 @@ class Store:
             if self.is_intact(path, algorithm, digest):
                 self._note_stamp(path, algorithm, digest)
                 return path
-            _warn_once(path, "%s is damaged: its %s is another. It is not used", path, algorithm)
+            _warn_once(
+                path, "%s is damaged (its %s does not match): it is ignored", path, algorithm
+            )
         return None
 
     def _has_intact(self, file: File) -> bool:
         return self._find_intact(file.algorithm, file.digest) is not None
 
     def _admit(self, file: File, *, received: bool) -> Path:
-        """Path of an object that was verified while it was received, here or by another process."""
+        """Return the path of an object that this process or another one has just verified."""
         path = self.root / "objects" / object_path(file.algorithm, file.digest)
         if received:
             self._note_stamp(path, file.algorithm, file.digest)
         return self._find_intact(file.algorithm, file.digest) or path
 
     def _stamps(self, algorithm: str, digest: str) -> Iterator[bytes]:
-        """What the layers noted of an object when it was hashed."""
+        """Yield the stamps recorded for an object when it was hashed."""
         for root in self._roots:
             with suppress(OSError):
                 yield (root / "stamps" / algorithm / digest).read_bytes()
@@ -220,11 +224,11 @@ class Store:
     def _note_stamp(self, path: Path, algorithm: str, digest: str) -> None:
         from .transfer import write_atomically  # as in `fetch`
 
-        with suppress(OSError):  # of another user, or read-only: it is hashed every time
+        with suppress(OSError):  # not writable: the object is then hashed on every use
             write_atomically(self.root / "stamps" / algorithm / digest, file_stamp(path))
 
     def _recorded_digests(self, key: str) -> Iterator[str]:
-        """The hashes of what was built under a key, as the layers noted them."""
+        """Yield the SHA-256 recorded for a key in each root."""
         for root in self._roots:
             with suppress(OSError, UnicodeDecodeError):
                 digest = (root / "derived" / key[:2] / key).read_text()
@@ -248,15 +252,15 @@ class Store:
 
 
 class Built:
-    """Bytes that are built when they are needed, which with a warm cache is never.
+    """Bytes that are built on demand.
 
-    The store remembers their hash. What building them took is in the store, too, and so they are
-    not kept.
+    The store remembers only their hash, not the bytes: everything needed to build them is in the
+    store. With a warm cache of compiled programs they are never built.
 
     Args:
         store: The store.
-        key: Hex digest over everything that the bytes depend on, as of `recipe_key`.
-        build: Makes the bytes.
+        key: Hex digest over everything that the bytes depend on; see `recipe_key`.
+        build: Returns the bytes.
         format: Format of the bytes.
 
     Attributes:
@@ -279,36 +283,36 @@ class Built:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the bytes, in hex; they are built if it is not known yet."""
+        """SHA-256 of the bytes, in hex. Builds them if the hash is not known yet."""
         if self._digest is None:
             self._digest = self._store.digest(self.key)
         if self._digest is None:
             with self._store.lock(self.key):
-                self._digest = self._store.digest(self.key)  # another process may be faster
+                self._digest = self._store.digest(self.key)  # another process may have built them
                 if self._digest is None:
                     self._unsaved = self._rebuild()
         return self._digest or ""
 
     def read_bytes(self) -> bytes:
-        """Return the bytes, which are built unless `digest` has just built them."""
+        """Return the bytes; build them unless `digest` has just done so."""
         if self._unsaved is not None:
             return self._unsaved
         kept = self._store.derived(self.key)
         return self._rebuild() if kept is None else kept.read_bytes()
 
     def check(self) -> bool:
-        """Build the bytes; return whether they have the noted hash, which is corrected if not."""
+        """Build the bytes; return whether they match the recorded hash, and update it if not."""
         recorded = self._store.digest(self.key)
         self._rebuild()
         return self._digest == recorded
 
     def take(self) -> bytes:
-        """Return the bytes as `read_bytes` does, and free the memory of what `digest` built."""
+        """Return the bytes as `read_bytes` does, and release the copy that `digest` may hold."""
         data, self._unsaved = self.read_bytes(), None
         return data
 
     def _rebuild(self) -> bytes:
-        """The bytes, newly built; the store learns their hash if it knows none, or another."""
+        """Build the bytes, and record their hash if it is new or different."""
         data = self._build()
         digest = hashlib.sha256(data).hexdigest()
         if digest != self._store.digest(self.key):
@@ -318,7 +322,7 @@ class Built:
 
 
 def recipe_key(*recipe: object) -> str:
-    """Return the key for `Store.derive` of all that a thing is made from, as JSON can say it."""
+    """Return a key for `Store.derive`: the SHA-256 of JSON-serializable inputs."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
@@ -332,13 +336,13 @@ def hash_file(path: Path, algorithm: str) -> str:
 
 
 def file_stamp(path: Path) -> bytes:
-    """Return what changes when a file does, without reading it: size, times and inode."""
+    """Return size, times and inode of a file: cheap to get, and changed by any write."""
     stat = path.stat()
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}".encode()
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file is there; not in a folder of another user, who lets nobody in."""
+    """Return whether a path is a file; False if its folder is not accessible."""
     try:
         return path.is_file()
     except OSError:
@@ -346,13 +350,13 @@ def _is_file(path: Path) -> bool:
 
 
 def _warn_unwritable(root: Path, error: OSError) -> None:
-    """Say that nothing is kept, and what to do."""
-    message = "%s cannot be written (%s): nothing is kept. FURIOSA_MODELS_CACHE_HOME moves it"
+    """Warn once that nothing is cached, and how to change that."""
+    message = "%s cannot be written (%s): nothing is cached. Set FURIOSA_MODELS_CACHE_HOME"
     _warn_once(root, message, root, error.strerror or error)
 
 
 def _warn_once(path: Path, message: str, *arguments: object) -> None:
-    """Log a warning, once a process, of a path."""
+    """Log a warning about a path, at most once per process."""
     if path not in _WARNED:
         _WARNED.add(path)
         logger.warning(message, *arguments)

@@ -1,8 +1,8 @@
-"""How files come into a store: from the first source that delivers the right bytes.
+"""Download files into a store, from the first source that delivers the correct bytes.
 
-A file is hashed while it is written into `partial/`, and gets its name by a rename once it is
-right. Apart from `store`, because what this needs (locks, HTTP, archives) takes long to import, and
-a file that is in the store already needs none of it.
+A file is hashed while it is written into `partial/`, and renamed into place once it is verified.
+This module is separate from `store` because its imports (locks, HTTP, archives) are slow, and files
+that are already in the store do not need them.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ __all__ = ["LOCK_TIMEOUT_S", "Partial", "best_effort_lock", "fetch", "put", "wri
 logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 3600.0
-"""How long to wait for another process before doing its work a second time."""
+"""Seconds to wait for another process before downloading a file a second time."""
 
 LOCK_WARNING_S = 10.0
-"""How long to wait for it before saying so."""
+"""Seconds to wait for it before logging a warning."""
 
 _READ_ONLY = 0o444
-_MAX_BYTES = 2 << 30  # of a file whose size is not known
+_MAX_BYTES = 2 << 30  # of a file of unknown size
 
 
 def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool]) -> bool:
-    """Bring a file into the store at `root`; return False if another process was faster.
+    """Download a file into the store at `root`; return False if another process was faster.
 
     Args:
         root: The store's folder.
         file: The file.
-        sources: Where bytes come from.
-        has: Says whether the store has a file by now; another process may be faster.
+        sources: Readers of the file's sources.
+        has: Returns whether the store already has a file, perhaps stored by another process.
 
     Raises:
-        ArtifactUnavailable: No source could deliver it (names each one and its reason), or the
-            store cannot take it.
-        ArtifactCorrupted: No source delivered the bytes that were published.
+        ArtifactUnavailable: No source could deliver the file (the message lists every source and
+            why), or the store cannot be written.
+        ArtifactCorrupted: No source delivered the published bytes.
     """
     failures: list[str] = []
     corrupted = False
@@ -77,7 +77,18 @@ def fetch(root: Path, file: File, sources: Sources, has: Callable[[File], bool])
 
 
 def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) -> bool:
-    """Take a file's bytes from a stream; arguments, result and errors are those of `fetch`."""
+    """Store a file whose bytes come from a stream; return False if another process was faster.
+
+    Args:
+        root: The store's folder.
+        file: The file.
+        stream: The file's bytes.
+        has: Returns whether the store already has a file.
+
+    Raises:
+        ArtifactUnavailable: The store cannot be written.
+        ArtifactCorrupted: The bytes do not match the file's size or hash.
+    """
     with _lock_partial(root, file, has) as partial:
         if partial is None:
             return False
@@ -87,7 +98,7 @@ def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) 
                 partial.write(chunk)
             partial.verify()
             _check_pin(root, file, partial.sha256)
-        except BaseException:  # a stream is not continued another time
+        except BaseException:  # a stream cannot be resumed later
             partial.rewind()
             raise
         _commit(root, file, partial)
@@ -96,15 +107,15 @@ def put(root: Path, file: File, stream: IO[bytes], has: Callable[[File], bool]) 
 
 @contextmanager
 def best_effort_lock(path: Path) -> Iterator[bool]:
-    """Hold a lock if that can be had; yield whether it is held, and never fail.
+    """Hold a file lock if possible; yield whether it is held, and never fail.
 
-    It spares a second download, and nothing depends on it: what is written is renamed into place
-    whole and named by its hash, so that two writers at once do no harm. A lock may therefore be
-    given up: where the file system has none, and where its holder takes too long. The operating
-    system frees the lock of a process that dies.
+    The lock only avoids a second download. Correctness does not depend on it: files are renamed
+    into place when complete and are named by their hash, so two writers at once do no harm. The
+    lock is given up if the file system has no locks, or if its holder takes too long. The operating
+    system releases the locks of a process that dies.
 
     Args:
-        path: The lock's file; its folder is made.
+        path: The lock file. Its folder is created.
     """
     lock = FileLock(path)
     held = _acquire(lock, path)
@@ -116,20 +127,20 @@ def best_effort_lock(path: Path) -> Iterator[bool]:
 
 
 class Partial:
-    """The bytes of a file that were received so far; a sink for sources.
+    """An incomplete download; a sink for sources.
 
     Args:
-        path: Where the bytes are gathered. What an interrupted fetch left there is taken up,
-            since the final hash says whether it belongs.
-        file: What it is to become.
-        bar: Told of every byte.
+        path: File for the bytes. Bytes that an interrupted download left there are kept and
+            continued; the final hash tells whether they belong to the file.
+        file: The file to download.
+        bar: Progress bar.
 
     Attributes:
-        path: Where the bytes are gathered.
+        path: File for the bytes.
         was_resumed: Whether the bytes came in more than one piece.
 
     Raises:
-        CacheNotWritable: The disk cannot take the file.
+        CacheNotWritable: The disk cannot hold the file.
     """
 
     def __init__(self, path: Path, file: File, bar: Bar) -> None:
@@ -148,28 +159,28 @@ class Partial:
 
     @property
     def position(self) -> int:
-        """How many bytes are there."""
+        """Number of bytes written so far."""
         return self._position
 
     @property
     def size(self) -> int | None:
-        """How many bytes there are to be, where that is known."""
+        """Expected total number of bytes, or None if unknown."""
         return self._file.size
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the bytes that are there, in hex."""
+        """SHA-256 of the bytes written so far, in hex."""
         return self._digests["sha256"].hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes.
+        """Append bytes.
 
         Raises:
-            ArtifactCorrupted: They are more than were published.
-            CacheNotWritable: The disk cannot take them.
+            ArtifactCorrupted: There are more bytes than were published.
+            CacheNotWritable: The disk cannot be written.
         """
         if self._position + len(data) > self._limit:
-            msg = f"more than the published {self._limit} bytes"
+            msg = f"expected {self._limit} bytes, got more"
             raise ArtifactCorrupted(msg)
         with self._disk_errors():
             self._stream.write(data)
@@ -177,11 +188,15 @@ class Partial:
         self._bar.update(len(data))
 
     def resume(self) -> None:
-        """Learn that what comes next continues what is there."""
+        """Record that the next bytes continue those of an earlier attempt."""
         self.was_resumed = True
 
     def rewind(self) -> None:
-        """Drop what is there, to begin again; raises `ArtifactUnavailable` as `write` does."""
+        """Discard the bytes written so far.
+
+        Raises:
+            CacheNotWritable: The disk cannot be written.
+        """
         with self._disk_errors():
             self._stream.seek(0)
             self._stream.truncate()
@@ -189,7 +204,7 @@ class Partial:
         self._position, self._digests, self.was_resumed = 0, self._new_digests(), False
 
     def verify(self) -> None:
-        """Compare size and hash with what was published.
+        """Compare size and hash with the published ones.
 
         Raises:
             ArtifactCorrupted: They differ.
@@ -203,7 +218,11 @@ class Partial:
             raise ArtifactCorrupted(msg)
 
     def commit(self, path: Path) -> None:
-        """Make the file visible under `path`, at once and whole; raises as `write` does."""
+        """Atomically move the complete file to `path`.
+
+        Raises:
+            CacheNotWritable: The disk cannot be written.
+        """
         with self._disk_errors():
             self._stream.flush()
         try:
@@ -212,8 +231,8 @@ class Partial:
             raise _not_writable(path, error) from error
 
     def close(self, *, keep: bool) -> None:
-        """Stop; what is there is kept for another time, or removed, where the disk lets."""
-        with suppress(OSError):  # a leftover, whose end is lost or which `prune` removes
+        """Close the file; keep its bytes for a later attempt if `keep`, or else remove it."""
+        with suppress(OSError):  # a later attempt verifies the bytes, or `prune` removes them
             self._stream.close()
         if not (keep and self._position):
             with suppress(OSError):
@@ -239,7 +258,7 @@ class Partial:
         self._position += len(data)
 
     def _new_digests(self) -> dict[str, hashlib._Hash]:
-        """The hash that identifies the file, and SHA-256, which it is pinned to otherwise."""
+        """Return new hashers: one that identifies the file, and SHA-256 to pin it."""
         return {
             algorithm: hashlib.new(algorithm, usedforsecurity=algorithm == "sha256")
             for algorithm in {self._file.algorithm, "sha256"}
@@ -253,17 +272,17 @@ class Partial:
             self.close(keep=True)
             msg = (
                 f"{self._file.name} needs {missing / 1e6:.1f} MB and {self.path.parent} has "
-                f"{free / 1e6:.1f} MB left: free some, or move the cache with "
+                f"{free / 1e6:.1f} MB left: free some space, or move the cache with "
                 "FURIOSA_MODELS_CACHE_HOME"
             )
             raise CacheNotWritable(msg)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it.
+    """Write a file so that readers never see a part of it.
 
     Raises:
-        OSError: It cannot be written; nothing is left behind.
+        OSError: The file cannot be written. Nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".part-", dir=path.parent)
@@ -279,12 +298,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def _lock_partial(root: Path, file: File, has: Callable[[File], bool]) -> Iterator[Partial | None]:
-    """The file to be, locked against other processes; None if it is there by now."""
+    """Yield a file to download into, locked against other processes; None if the store has it."""
     with best_effort_lock(root / "locks" / f"{file.digest}.lock") as held:
         if has(file):
             yield None
             return
-        # Without the lock nobody else may write into the same partial file.
+        # Without the lock another process may write the same partial file: use a unique name.
         name = file.digest if held else f"{file.digest}-{uuid.uuid4().hex}"
         with progress_bar(file.name, file.size) as bar:
             partial = Partial(root / "partial" / name, file, bar)
@@ -299,11 +318,11 @@ def _commit(root: Path, file: File, partial: Partial) -> None:
 
 
 def _check_pin(root: Path, file: File, sha256: str) -> None:
-    """Hold a file that was published by MD5 alone to the SHA-256 that was seen first.
+    """Check a file that was published by MD5 only against the SHA-256 that was seen first.
 
     Raises:
-        ArtifactCorrupted: It has the right MD5 and another SHA-256 than before.
-        ArtifactUnavailable: The disk cannot take the note.
+        ArtifactCorrupted: It has the same MD5 but another SHA-256 than before.
+        CacheNotWritable: The SHA-256 cannot be recorded.
     """
     if file.sha256:
         return
@@ -316,14 +335,14 @@ def _check_pin(root: Path, file: File, sha256: str) -> None:
         raise _not_writable(pin, error) from error
     if pinned not in (None, sha256):
         msg = (
-            f"expected sha256 {pinned}, as seen before ({pin}), got {sha256}; remove the file in "
-            "parentheses if you trust what is there now"
+            f"expected sha256 {pinned}, as seen before, got {sha256}; if you trust the new file, "
+            f"remove {pin}"
         )
         raise ArtifactCorrupted(msg)
 
 
 def _download(uri: str, sources: Sources, partial: Partial) -> None:
-    """Bring the file from one source, in one piece if pieces turn out not to fit together."""
+    """Download from one source; start over once if resumed pieces do not fit together."""
     try:
         sources.copy(uri, partial)
         partial.verify()
@@ -347,12 +366,12 @@ def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactErr
     if corrupted:
         msg = (
             f"{file.name}: no source delivered the published bytes; nothing was kept.\n"
-            f"  {reasons}\nCheck the network path (a proxy may answer in the server's place), or "
-            "set FURIOSA_MODELS_MIRROR to a place that has the right file."
+            f"  {reasons}\nCheck the network (a proxy may answer instead of the server), or set "
+            "FURIOSA_MODELS_MIRROR to a folder or URL that has the correct file."
         )
         return ArtifactCorrupted(msg)
     msg = (
-        f"{file.name} ({file.size} bytes) is out of reach; every source was tried:\n  {reasons}\n"
+        f"{file.name} ({file.size} bytes) is unreachable; every source was tried:\n  {reasons}\n"
         "Check the network, or set FURIOSA_MODELS_MIRROR to a folder or URL that has the file."
     )
     return ArtifactUnavailable(msg)
@@ -361,11 +380,11 @@ def _failure(file: File, failures: list[str], *, corrupted: bool) -> ArtifactErr
 def _acquire(lock: FileLock, path: Path) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():  # some versions of the library would empty what it leads to
+        if path.is_symlink():  # some versions of filelock truncate the link's target
             path.unlink()
         return _wait_for(lock, path)
     except (OSError, NotImplementedError) as error:
-        logger.info("no lock %s (%s): going on without it", path, error)
+        logger.info("cannot lock %s (%s): continuing without a lock", path, error)
         return False
 
 
@@ -375,24 +394,22 @@ def _wait_for(lock: FileLock, path: Path) -> bool:
         return True
     log_warning(
         logger,
-        "another process holds %s: waiting for it, for %.0f minutes at most",
+        "another process holds %s: waiting for it, up to %.0f minutes",
         path,
         LOCK_TIMEOUT_S / 60,
     )
     with suppress(Timeout):
         lock.acquire(timeout=max(LOCK_TIMEOUT_S - LOCK_WARNING_S, 0.0))
         return True
-    log_warning(
-        logger, "%s is held for longer than %.0f s: going on without it", path, LOCK_TIMEOUT_S
-    )
+    log_warning(logger, "%s was held for over %.0f s: continuing without it", path, LOCK_TIMEOUT_S)
     return False
 
 
 def _open_partial(path: Path) -> BinaryIO:
-    """Open a file to continue it, made if it is not there; never one that is elsewhere, too.
+    """Open a file for appending; create it if it does not exist. Never follow or share a link.
 
-    Whoever may write into the folder could put a link there, symbolic or hard, to have a file of
-    the user's overwritten; or a pipe, to have the fetch wait.
+    Anyone who can write to the folder could place a symbolic or hard link there to overwrite
+    another file of the user, or a pipe to block the download.
     """
     with suppress(FileNotFoundError):
         status = path.lstat()
@@ -405,7 +422,7 @@ def _open_partial(path: Path) -> BinaryIO:
 
 
 def _rename(descriptor: int, temporary: Path, path: Path) -> None:
-    """Bring a written file to the disk, make it read-only, and give it its name."""
+    """Flush a written file to disk, make it read-only, and move it into place."""
     os.fsync(descriptor)
     temporary.chmod(_READ_ONLY)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -414,7 +431,7 @@ def _rename(descriptor: int, temporary: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a folder's new entry to the disk, where the system can (Windows cannot)."""
+    """Flush a folder's new entry to disk, where the system supports it (not on Windows)."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -426,6 +443,6 @@ def _sync_folder(folder: Path) -> None:
 def _not_writable(path: Path, error: OSError) -> CacheNotWritable:
     msg = (
         f"{path} cannot be written ({error.strerror or error}): set FURIOSA_MODELS_CACHE_HOME to "
-        "a folder that can, or make room"
+        "a writable folder, or free some space"
     )
     return CacheNotWritable(msg)

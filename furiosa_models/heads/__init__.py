@@ -1,7 +1,7 @@
-"""Heads: from a network's raw outputs to results in pixels of the photo.
+"""Heads: convert a network's raw outputs to results in pixels of the photo.
 
-A head is data (a frozen dataclass that a model declares) with one method, `decode`. It has no
-state, so one head serves any number of photos, batches and threads.
+A head is data (a frozen dataclass that a model declares) with one main method, `decode`. It has no
+state, so one head can serve any number of photos, batches and threads.
 """
 
 from __future__ import annotations

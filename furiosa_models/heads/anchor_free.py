@@ -1,9 +1,9 @@
-"""Heads of anchor-free networks that give numbers by cell: YOLOX and NanoDet.
+"""Heads of anchor-free networks with outputs per grid cell: YOLOX and NanoDet.
 
-YOLOX (Ge et al. 2021, arXiv:2107.08430): a cell has an offset of the center in cells, the logarithm
-of width and height in cells, objectness and classes. NanoDet (after Generalized Focal Loss, Li et
-al. 2020, arXiv:2006.04388): a cell has a score for each class, and for each side of the box a
-distribution over its distance in cells.
+YOLOX (Ge et al. 2021, arXiv:2107.08430): each cell has the center's offset in cells, the logarithms
+of width and height in cells, objectness and classes. NanoDet (based on Generalized Focal Loss, Li
+et al. 2020, arXiv:2006.04388): each cell has a score per class, and for each side of the box a
+distribution of its distance in cells.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _NANODET_MEAN, _NANODET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True, slots=True)
 class GridHead(Head):
-    """Boxes by cell, without anchors.
+    """Boxes per grid cell, without anchors.
 
     Attributes:
         size: Height and width of the network's input.
         kind: `yolox` or `nanodet`.
-        strides: Pixels from cell to cell, of each level.
-        bins: Bins of the distribution of a distance, of NanoDet.
-        score_threshold: Score that a detection exceeds.
-        iou_threshold: Largest overlap of two detections of one class.
+        strides: Stride of each level, in pixels.
+        bins: Number of bins of NanoDet's distance distributions.
+        score_threshold: Scores must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -55,7 +55,7 @@ class GridHead(Head):
     iou_threshold: float = 0.45
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of the authors: YOLOX takes BGR 0..255 at the upper left."""
+        """Return the authors' input specification: YOLOX takes BGR in 0..255, padded at the end."""
         del graph
         if self.kind == "yolox":
             return ImageInput(size=self.size, resize="letterbox", pad_at="end", color="bgr")
@@ -70,7 +70,7 @@ class GridHead(Head):
         widths = [output.shape[-1] for output in graph.outputs]
         if len(widths) == 1:
             width, taken = widths[0], 5 if self.kind == "yolox" else 4 * self.bins
-        else:  # maps of scores beside maps of distances
+        else:  # separate maps of scores and distances
             width, taken = next((w for w in widths if w != 4 * self.bins), None), 0
         return self, labels or () if width is None else class_names(labels, width - taken)
 
@@ -84,7 +84,7 @@ class GridHead(Head):
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
     ) -> list[Detections]:
-        """Return the detections of each photo; arguments and errors are those of `BoxesHead`."""
+        """Return the detections of each photo; see `BoxesHead.decode`."""
         cells = _cells(self.size, self.strides)
         decode = self._yolox if self.kind == "yolox" else self._nanodet
         rows = decode([np.asarray(output, np.float32) for output in outputs], cells)
@@ -132,13 +132,16 @@ class GridHead(Head):
 
     def _check(self, rows: int, cells: int) -> None:
         if rows != cells:
-            msg = f"expected {cells} cells of strides {self.strides} at {self.size}, got {rows}"
+            msg = (
+                f"expected {cells} cells for size {self.size} and strides {self.strides}, "
+                f"got {rows}"
+            )
             raise ShapeError(msg)
 
 
 @lru_cache(maxsize=8)
 def _cells(size: tuple[int, int], strides: tuple[int, ...]) -> Floats:
-    """Column, row and stride of every cell, (N, 3)."""
+    """Return column, row and stride of every cell, `(n, 3)`."""
     found = []
     for stride in strides:
         height, width = -(-size[0] // stride), -(-size[1] // stride)

@@ -1,4 +1,4 @@
-"""Heads of models without a specification: each becomes the one that its graph needs."""
+"""Placeholder heads of models without a specification; `fit` replaces them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["AnyClassifier", "AnyDetector", "AnyPose"]
 
 @dataclass(frozen=True, slots=True)
 class AnyDetector(Head):
-    """Stands for the head that a detector's graph turns out to need."""
+    """Placeholder for the head of a detector, which depends on its graph."""
 
     task: ClassVar[DetectionTask] = DETECTION
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head that reads the outputs of a graph; see `recognize.detector_head`."""
+        """Return the head for a graph; see `recognize.detector_head`."""
         from .recognize import detector_head
 
         return detector_head(graph)
@@ -28,12 +28,12 @@ class AnyDetector(Head):
 
 @dataclass(frozen=True, slots=True)
 class AnyClassifier(Head):
-    """Stands for the head of a classifier."""
+    """Placeholder for the head of a classifier, which depends on its graph."""
 
     task: ClassVar[ClassificationTask] = CLASSIFICATION
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head of a classifier; see `ClassificationHead.fit`."""
+        """Return the head for a graph; see `ClassificationHead.fit`."""
         from .classification import ClassificationHead
 
         return ClassificationHead().fit(graph)
@@ -41,12 +41,12 @@ class AnyClassifier(Head):
 
 @dataclass(frozen=True, slots=True)
 class AnyPose(Head):
-    """Stands for the head that a pose estimator's graph turns out to need."""
+    """Placeholder for the head of a pose estimator, which depends on its graph."""
 
     task: ClassVar[PoseTask] = POSE
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head that reads the outputs of a graph; see `recognize.pose_head`."""
+        """Return the head for a graph; see `recognize.pose_head`."""
         from .recognize import pose_head
 
         return pose_head(graph)

@@ -1,7 +1,7 @@
-"""Heads of networks that decode their boxes themselves: exported YOLO, DETR, SSD with NMS inside.
+"""Heads of networks whose graph decodes the boxes: exported YOLO, DETR, SSD with NMS inside.
 
-What differs between exports is data: where boxes, scores and classes are, the format and the unit
-of a box, what makes a score, and whether overlapping boxes are suppressed already.
+The differences between exports are fields: where boxes, scores and classes are, the format and unit
+of boxes, how to compute scores, and whether the graph includes suppression.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ _FRACTION_LIMIT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class BoxesHead(Head):
-    """Boxes, scores and classes as the graph gives them.
+    """Decoded boxes, scores and classes.
 
     Attributes:
         size: Height and width of the network's input.
-        boxes: Which output holds the boxes: (n, N, 4), or with the scores behind them.
-        scores: Which output holds the scores (n, N, C), or (n, N) beside `classes`; None where they
-            stand behind the boxes.
-        classes: Which output holds the classes (n, N), where the graph has chosen them.
-        chosen: Whether each row of the boxes has its score and its class behind the box, (n, N, 6).
-        transposed: Whether the output of the boxes is (n, 4 + ..., N).
-        objectness: Whether a score of there being anything stands before those of the classes.
-        box_format: Corners, corner and size, center and size, or TensorFlow's y before x.
-        unit: Pixels of the input, or fractions of it; `auto` decides by the values, since exports
-            to TFLite have one and exports to ONNX the other.
-        activation: What makes scores of the outputs.
-        background: Where the class of nothing is: `first`, `last`, or None.
-        first_class: Class id of the network's class 0, in the table of labels.
-        multi_label: Whether a box counts for every class above the threshold, as in YOLOv5.
-        suppress: Whether overlapping boxes are still there.
-        score_threshold: Score that a detection exceeds.
-        iou_threshold: Largest overlap of two detections of one class.
-        max_candidates: How many candidates, the best ones, go through suppression.
-        max_detections: Most detections in a photo.
+        boxes: Index of the output with the boxes: (n, N, 4), or with scores after the box.
+        scores: Index of the output with the scores: (n, N, C), or (n, N) if there is `classes`;
+            None if they follow the boxes.
+        classes: Index of the output with the class ids (n, N), if the graph chooses classes.
+        chosen: Whether each box is followed by its score and class id, (n, N, 6).
+        transposed: Whether the boxes are (n, 4 + ..., N).
+        objectness: Whether an objectness score precedes the class scores.
+        box_format: Format of the boxes; `yxyx` is TensorFlow's.
+        unit: Unit of the boxes: pixels of the input, or fractions of it; `auto` decides by the
+            values, since exports to TFLite use fractions and exports to ONNX pixels.
+        activation: Activation to apply to the scores.
+        background: Position of the background class: `first`, `last`, or None.
+        first_class: Class id, in the table of labels, of the network's class 0.
+        multi_label: Whether a box is a detection for every class above the threshold, as in YOLOv5.
+        suppress: Whether to apply NMS.
+        score_threshold: Scores must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class.
+        max_candidates: Maximum number of candidates before NMS.
+        max_detections: Maximum number of detections per photo.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -80,15 +80,15 @@ class BoxesHead(Head):
     max_detections: int | None = 300
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head itself, if the graph has the outputs that it reads.
+        """Return this head, after checking that the graph has the expected outputs.
 
         Raises:
-            ShapeError: It has not.
+            ShapeError: It does not.
         """
         required = {"boxes": self.boxes, "scores": self.scores, "classes": self.classes}
         for name, index in required.items():
             if index is not None and not 0 <= index < len(graph.outputs):
-                msg = f"{name} are output {index} by the head, and the outputs are {graph.shapes}"
+                msg = f"the head expects {name} in output {index}, got the outputs {graph.shapes}"
                 raise ShapeError(msg)
         shape = graph.outputs[self.boxes].shape
         least = 4 if self.scores is not None else 6 if self.chosen else 5
@@ -117,7 +117,7 @@ class BoxesHead(Head):
         self.fit(graph)
         if (
             self.classes is not None or self.chosen
-        ):  # ids, of which the graph does not show how many there are
+        ):  # the graph has class ids but does not tell their number
             if labels is None:
                 return self, ()
             return replace(self, first_class=self.first_class or _first_class(labels)), labels
@@ -127,7 +127,7 @@ class BoxesHead(Head):
         if labels is not None and self.activation == "softmax" and count == len(labels) + 1:
             last = self.background or "last"
             return replace(self, background=last), labels
-        # Of logits alone: a YOLO has no such class, and a name too few would shift the others.
+        # Only for logits: YOLO has no background class, so a missing name would shift the others.
         has_logits = self.scores is not None and self.activation == "sigmoid"
         if labels and has_logits and self.background is None and count == len(labels) + 1:
             return replace(self, background="first"), labels
@@ -147,15 +147,15 @@ class BoxesHead(Head):
         """Return the detections of each photo of a batch.
 
         Args:
-            outputs: As the graph gives them.
-            contexts: What `preprocess` said of each photo.
+            outputs: Outputs of the network.
+            contexts: Contexts from `preprocess`.
             names: Table of labels.
-            platform: What suppression runs on; the results are the same.
-            score_threshold: In place of the head's own.
-            iou_threshold: In place of the head's own.
+            platform: Implementation of NMS; the results are the same.
+            score_threshold: Overrides the head's own.
+            iou_threshold: Overrides the head's own.
 
         Raises:
-            ShapeError: Outputs or contexts of the wrong count or shape.
+            ShapeError: Outputs or contexts have the wrong count or shape.
             ValueError: A threshold is not between 0 and 1.
         """
         least = self.score_threshold if score_threshold is None else score_threshold
@@ -167,7 +167,7 @@ class BoxesHead(Head):
             msg = f"expected at least {max(required) + 1} outputs, got {len(outputs)}"
             raise ShapeError(msg)
         columns = [np.asarray(outputs[i], np.float32) for i in required]
-        if columns[0].ndim == 2:  # without a dimension for the batch, as torchvision exports
+        if columns[0].ndim == 2:  # no batch dimension, as in exports of torchvision
             columns = [column[None] for column in columns]
         check_contexts(contexts, len(columns[0]))
         scale = self._scale(columns[0])
@@ -196,7 +196,7 @@ class BoxesHead(Head):
     def _candidates(
         self, rows: Floats, others: Sequence[Floats], least: np.float32
     ) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
-        """Boxes, classes and scores above the threshold."""
+        """Return boxes, class ids and scores above the threshold."""
         if self.classes is not None and self.scores is not None:
             scores, chosen = others
             hit = np.flatnonzero(scores > least)
@@ -252,7 +252,7 @@ class BoxesHead(Head):
         return found
 
     def _scale(self, boxes: Floats) -> Floats:
-        """What takes boxes to pixels of the input."""
+        """Return factors that convert boxes to pixels of the input."""
         rows = boxes[:, :4] if self.transposed else boxes[..., :4]
         unit = self.unit
         if unit == "auto":
@@ -262,7 +262,7 @@ class BoxesHead(Head):
         return np.array([width, height, width, height], np.float32)
 
     def _count(self, graph: GraphFacts) -> int:
-        """How many columns of scores there are."""
+        """Return the number of score columns."""
         output = graph.outputs[self.boxes if self.scores is None else self.scores]
         size = output.shape[1 if self.transposed and self.scores is None else -1]
         if size is None:

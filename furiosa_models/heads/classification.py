@@ -1,4 +1,4 @@
-"""Heads of classifiers: the best classes of an output."""
+"""Heads of classifiers, which return the best classes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class ClassificationHead(Head):
     """Top-k of a distribution over classes.
 
     Attributes:
-        activation: What turns outputs into probabilities: `softmax`, or `none` where the graph
-            has done it, or `argmax` where the graph gives a class index.
-        offset: Index of the first class in the table of labels; checkpoints with a background
-            class in front have 1 (MLPerf's ResNet50). What is in front is never a result.
-        argmax_offset: The offset of graphs of this model that end in an argmax.
+        activation: How outputs become probabilities: `softmax`; `none` if the graph has applied it;
+            or `argmax` if the graph returns a class index.
+        offset: Index of the first class in the outputs; 1 for checkpoints with a background class
+            in front (MLPerf's ResNet50), which is never a result.
+        argmax_offset: The offset for graphs of this model that end in ArgMax.
     """
 
     task: ClassVar[ClassificationTask] = CLASSIFICATION
@@ -39,34 +39,34 @@ class ClassificationHead(Head):
     argmax_offset: int = 0
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head for a graph: its end says what the outputs are.
+        """Return the head for a graph, which depends on its last operations.
 
         Raises:
-            ShapeError: The graph is no classifier: it has boxes, maps, or several outputs; or it
-                gives one number, which is no score yet.
+            ShapeError: The graph is not a classifier: it has boxes, maps, several outputs, or a
+                single output value that is not a score.
         """
         output = graph.outputs[0]
         sizes = [size for size in output.shape[1:] if size != 1]
         if len(graph.outputs) != 1 or len(sizes) > 1:
             msg = (
-                "a classifier has one output, a score for each class; the graph has "
+                "expected a classifier, with one output that has a score per class, got "
                 f"{graph.shapes}: is it a detector?"
             )
             raise ShapeError(msg)
         if "ArgMax" in output.operations:
             return replace(self, activation="argmax", offset=self.argmax_offset)
-        if output.operations & {"Softmax", "Sigmoid"}:  # its numbers are scores
+        if output.operations & {"Softmax", "Sigmoid"}:  # outputs are scores already
             return replace(self, activation="none")
-        if output.shape[1:] and not sizes:  # softmax makes 1 of any one number
+        if output.shape[1:] and not sizes:  # softmax of a single number is always 1
             msg = (
-                f"the graph gives one number, {graph.shapes}, and no sigmoid makes a score of it: "
-                "a classifier has a number for each of two classes or more, or a sigmoid at its end"
+                f"the graph has a single output value without a sigmoid, {graph.shapes}: a "
+                "classifier has a value for each of two or more classes, or a sigmoid at its end"
             )
             raise ShapeError(msg)
         return self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of torchvision's classifiers, or of TensorFlow's for a TFLite file."""
+        """Return the input of torchvision's classifiers, or for TFLite that of TensorFlow's."""
         if graph.format is Format.TFLite:
             middle = (127.5, 127.5, 127.5)
             return ImageInput(
@@ -87,7 +87,7 @@ class ClassificationHead(Head):
     ) -> tuple[Head, tuple[str, ...]]:
         """Return the head and the table of labels; see `Head.with_labels`.
 
-        One class more than labels is a background in front of them.
+        If there is one more class than labels, the first class is a background.
         """
         output = graph.outputs[0]
         sizes = [size for size in output.shape[1:] if size != 1]
@@ -100,30 +100,31 @@ class ClassificationHead(Head):
     def decode(
         self,
         outputs: Sequence[npt.NDArray[Any]],
-        contexts: Sequence[ImageContext],  # noqa: ARG002 - a class has no place in the photo
+        contexts: Sequence[ImageContext],  # noqa: ARG002 - classes have no position
         names: Sequence[str],
         platform: Platform,
         *,
         top_k: int = 5,
     ) -> list[Classification]:
-        """Classes of each photo of a batch.
+        """Return the classes of each photo of a batch.
 
         Args:
             outputs: One output: (n, c) float32, or (n,) integers of an `argmax` graph.
-            contexts: What `preprocess` said of each photo; not needed.
+            contexts: Contexts from `preprocess`; not used.
             names: Table of labels.
-            platform: Python (numpy) or Rust; the results are the same.
-            top_k: Number of classes to keep.
+            platform: RUST or PYTHON (numpy); scores agree to 1e-6.
+            top_k: Number of classes to return.
 
         Raises:
-            ShapeError: Outputs of the wrong count, shape or dtype, or a class outside the table.
+            ShapeError: Outputs have the wrong count, shape or dtype, or a class is outside the
+                table.
             ValueError: `top_k` is less than 1.
-            TypeError: `top_k` is no integer.
+            TypeError: `top_k` is not an integer.
         """
         check_at_least("top_k", top_k, 1)
         check_count(outputs, 1)
         output = outputs[0]
-        if output.ndim > 2:  # (n, c, 1, 1), of a network that ends in pooling
+        if output.ndim > 2:  # (n, c, 1, 1) of a network that ends in pooling
             output = output.reshape(len(output), -1)
         batch = rank_classes(output, top_k, activation=self.activation, platform=platform)
         return [self._named(found.class_ids, found.scores, names) for found in batch]
@@ -167,20 +168,21 @@ def rank_classes(
 ) -> list[TopK]:
     """Return the `k` best classes of every image.
 
-    Equal scores rank by class. A class with a NaN ranks last with a NaN score and does not touch
-    the others; infinite logits share the whole.
+    Equal scores rank by class. A NaN ranks last, has the score NaN and does not affect other
+    classes; infinite logits share the probability equally.
 
     Args:
-        outputs: `(n, classes)` float32 logits (`softmax`) or scores (`none`); or, of a graph that
-            ends in an argmax, `(n,)` or `(n, 1)` integers (`argmax`).
-        k: at least 1; no more than all classes are returned.
-        activation: what `outputs` are. `argmax` gives one class, whose score is not known: NaN.
-        platform: RUST or PYTHON (numpy); softmax is taken in float64 and rounded once.
+        outputs: `(n, classes)` float32 logits (`softmax`) or scores (`none`); or `(n,)` or `(n, 1)`
+            integers of a graph that ends in ArgMax (`argmax`).
+        k: At least 1; at most all classes are returned.
+        activation: Meaning of `outputs`. `argmax` gives one class with the score NaN, since it is
+            unknown.
+        platform: RUST or PYTHON (numpy); softmax is computed in float64 and rounded once.
 
     Raises:
-        ShapeError: outputs of another shape or dtype.
-        ValueError: `k` below 1, or an unknown activation.
-        TypeError: `k` is no integer.
+        ShapeError: `outputs` has the wrong shape or dtype.
+        ValueError: `k` is below 1, or the activation is unknown.
+        TypeError: `k` is not an integer.
     """
     check_at_least("k", k, 1)
     check_choice("activation", activation, get_args(Activation))

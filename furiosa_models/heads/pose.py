@@ -1,7 +1,7 @@
-"""Heads that find people and their keypoints: YOLOv7-w6-pose.
+"""Heads that find people and their keypoints: YOLOv7-w6-pose and exported YOLO pose models.
 
-The numbers are those of furiosa-models 0.10: boxes and scores as in `yolo` for one class, a
-keypoint at `(xy * 2 - 0.5 + cell) * stride` without a sigmoid, its confidence with one.
+The decoding is that of furiosa-models 0.10: boxes and scores as in `yolo` for one class; a keypoint
+at `(xy * 2 - 0.5 + cell) * stride` without a sigmoid, its confidence with one.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = ["KEYPOINTS", "PoseArrays", "PoseColumnsHead", "PoseHead", "decode_pos
 class PoseHead(Head):
     """YOLOv7-w6-pose (Maji et al. 2022, arXiv:2204.06806; Wang et al. 2022, arXiv:2207.02696).
 
-    A score has to exceed the score threshold; of people who overlap by more than the IoU threshold
-    the best one stays.
+    Scores must exceed the score threshold. Of people who overlap by more than the IoU threshold,
+    the best one is kept.
 
     Attributes:
-        anchors: (levels, a, 2) float32, or numbers of that shape: width and height in cells.
-        strides: Pixels from cell to cell, of each level.
-        score_threshold: Score that a person exceeds.
-        iou_threshold: Largest overlap of two people.
-        max_detections: Most people in a photo.
+        anchors: (levels, a, 2) float32 or nested numbers: width and height in cells.
+        strides: Stride of each level, in pixels.
+        score_threshold: Scores must exceed it.
+        iou_threshold: Maximum IoU of two people.
+        max_detections: Maximum number of people per photo.
     """
 
     task: ClassVar[PoseTask] = POSE
@@ -62,21 +62,21 @@ class PoseHead(Head):
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
     ) -> list[Poses]:
-        """People in each photo of a batch.
+        """Return the people in each photo of a batch.
 
         Boxes and keypoints may lie outside of the photo, as in 0.10.
 
         Args:
-            outputs: Box and keypoint maps in turn, finest first: (n, a*6, h, w) and
-                (n, a*51, h, w) float32 logits.
-            contexts: What `preprocess` said of each photo.
-            names: Table of labels; not needed.
-            platform: Python (numpy) or Rust; the results are the same.
-            score_threshold: In place of the head's own.
-            iou_threshold: In place of the head's own.
+            outputs: Alternating box and keypoint maps, finest first: (n, a*6, h, w) and (n, a*51,
+                h, w) float32 logits.
+            contexts: Contexts from `preprocess`.
+            names: Table of labels; not used.
+            platform: RUST or PYTHON (numpy); results agree to 1e-6.
+            score_threshold: Overrides the head's own.
+            iou_threshold: Overrides the head's own.
 
         Raises:
-            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ShapeError: Outputs or contexts have the wrong count, shape or dtype.
             ValueError: A threshold is not between 0 and 1.
         """
         check_count(outputs, 2 * len(self.strides))
@@ -103,18 +103,18 @@ def _in_photo(found: PoseArrays, context: ImageContext) -> Poses:
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 KEYPOINTS = 17
-"""How many keypoints a person has in COCO."""
+"""Number of keypoints of a person in COCO."""
 
 _BOX_CHANNELS, _POINT_CHANNELS = 6, 3 * KEYPOINTS
 
 
 class PoseArrays(NamedTuple):
-    """What was found in one image, best first.
+    """People found in one image, best first.
 
     Attributes:
         boxes: `(n, 4)` float32, xyxy, in pixels of the network's input.
         scores: `(n,)` float32.
-        keypoints: `(n, 17, 3)` float32: x and y in pixels of the input, confidence 0..1.
+        keypoints: `(n, 17, 3)` float32: x and y in pixels of the input, and confidence in 0..1.
     """
 
     boxes: Floats
@@ -133,28 +133,28 @@ def decode_pose(
     max_detections: int | None = None,
     platform: Platform = Platform.RUST,
 ) -> list[PoseArrays]:
-    """Return the people in every image of the batch, in pixels of the network's input.
+    """Return the people in every image of a batch, in pixels of the network's input.
 
-    A score is the float32 product of objectness and class, and has to exceed the threshold. All
-    boxes meet in suppression. The rest is as in `yolov5.decode_yolov5`. A keypoint is kept
-    whatever its confidence, and wherever it lies.
+    A score is the float32 product of objectness and class score, and must exceed the threshold. All
+    boxes are suppressed as one class. Otherwise as in `yolo.decode_yolov5`. Keypoints are kept
+    regardless of their confidence and position.
 
-    The maps of a level, one after the other, hold all 57 numbers of the first anchor, then those
-    of the second, and so on; where the first map ends means nothing.
+    The channels of a level's two maps, concatenated, are all 57 values of the first anchor, then
+    those of the second, and so on; the split between the maps is arbitrary.
 
     Args:
-        box_maps: one `(n, a * 6, h, w)` float32 map of logits per level.
-        keypoint_maps: one `(n, a * 51, h, w)` float32 map of logits per level.
-        anchors: `(levels, a, 2)` float32: width and height in cells, as `anchors` makes them.
-        strides: pixels from cell to cell, of each level.
-        score_threshold: 0..1; has to be exceeded.
-        iou_threshold: 0..1.
-        max_detections: the most people in an image.
-        platform: RUST or PYTHON (numpy).
+        box_maps: One `(n, a * 6, h, w)` float32 map of logits per level.
+        keypoint_maps: One `(n, a * 51, h, w)` float32 map of logits per level.
+        anchors: `(levels, a, 2)` float32: width and height in cells.
+        strides: Stride of each level, in pixels.
+        score_threshold: In 0..1; must be exceeded.
+        iou_threshold: In 0..1.
+        max_detections: Maximum number of people per image.
+        platform: RUST or PYTHON (numpy); results agree to 1e-6.
 
     Raises:
-        ShapeError: maps, anchors or strides of the wrong count, shape or dtype.
-        ValueError: a threshold outside 0..1, or a negative limit.
+        ShapeError: Maps, anchors or strides have the wrong count, shape or dtype.
+        ValueError: A threshold is outside 0..1, or the limit is negative.
     """
     found = check_levels("box_maps", box_maps, strides)
     others = check_levels("keypoint_maps", keypoint_maps, strides)
@@ -189,9 +189,9 @@ class PoseColumnsHead(Head):
     Attributes:
         size: Height and width of the network's input.
         transposed: Whether the output is (n, 56, N) rather than (n, N, 56).
-        score_threshold: Score that a person exceeds.
-        iou_threshold: Largest overlap of two people.
-        max_detections: Most people in a photo.
+        score_threshold: Scores must exceed it.
+        iou_threshold: Maximum IoU of two people.
+        max_detections: Maximum number of people per photo.
     """
 
     task: ClassVar[PoseTask] = POSE
@@ -203,7 +203,7 @@ class PoseColumnsHead(Head):
     max_detections: int | None = 300
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of the authors: letterboxed, divided by 255."""
+        """Return the authors' input specification: letterboxed, divided by 255."""
         del graph
         return ImageInput(size=self.size, resize="letterbox", std=(255.0, 255.0, 255.0))
 
@@ -217,7 +217,7 @@ class PoseColumnsHead(Head):
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
     ) -> list[Poses]:
-        """Return the people in each photo; arguments and errors are those of `PoseHead`."""
+        """Return the people in each photo; see `PoseHead.decode`."""
         check_count(outputs, 1)
         threshold = self.score_threshold if score_threshold is None else score_threshold
         overlap = self.iou_threshold if iou_threshold is None else iou_threshold

@@ -1,7 +1,7 @@
-"""Which head reads the outputs of a graph that comes without a specification.
+"""Choose the head for a graph without a specification.
 
-Shapes, names and the operations behind the outputs decide. What they leave open has a field in the
-head: a user's `head={...}` states it.
+It depends on the shapes and names of the outputs, and on the operations that computed them.
+Whatever they leave open is a field of the head, which users can set with `head={...}`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .yolo import YOLOv5Head
 
 __all__ = ["detector_head", "pose_head"]
 
-_MANY = 1000  # a graph with its own suppression, or with queries, gives fewer boxes
-_POSE_COLUMNS = 56  # box, score, and 17 keypoints of three numbers
+_MANY = 1000  # graphs with NMS inside, or with queries, have fewer boxes
+_POSE_COLUMNS = 56  # box, score, and 17 keypoints of 3 values
 _BOX_NAMES = ("box", "loc")
 _NANODET_BINS = (8, 11, 12, 16, 17)
 
 
 def detector_head(graph: GraphFacts) -> Head:
-    """Return the head that reads the outputs of a detector's graph.
+    """Return the head for a detector's graph.
 
     Raises:
-        ShapeError: The outputs are of no form that is known.
+        ShapeError: The outputs have an unknown format.
     """
     size, outputs = graph.image_size, graph.outputs
     found = (
@@ -40,7 +40,7 @@ def detector_head(graph: GraphFacts) -> Head:
     )
     if found is None:
         msg = (
-            f"the graph's outputs are of no detector that is known ({graph.shapes}): pass head=, "
+            f"the graph's outputs fit no known detector ({graph.shapes}): pass head=, "
             f"such as BoxesHead(size={size}, ...)"
         )
         raise ShapeError(msg)
@@ -48,20 +48,20 @@ def detector_head(graph: GraphFacts) -> Head:
 
 
 def pose_head(graph: GraphFacts) -> Head:
-    """Return the head that reads the outputs of a pose estimator's graph.
+    """Return the head for a pose estimator's graph.
 
     Raises:
-        ShapeError: The outputs are of no form that is known.
+        ShapeError: The outputs have an unknown format.
     """
     shape = graph.outputs[0].shape
     if len(graph.outputs) == 1 and len(shape) == 3 and _POSE_COLUMNS in shape[1:]:
         return PoseColumnsHead(graph.image_size, transposed=shape[1] == _POSE_COLUMNS)
-    msg = f"the graph's outputs are of no pose estimator that is known ({graph.shapes}): pass head="
+    msg = f"the graph's outputs fit no known pose estimator ({graph.shapes}): pass head="
     raise ShapeError(msg)
 
 
 def _by_name(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> Head | None:
-    """Heads that names or integers give away: NMS inside, DETR."""
+    """Return a head recognized by output names or integer outputs: NMS inside, DETR."""
     boxes = _ending_in_four(outputs)
     if boxes is None:
         return None
@@ -89,12 +89,12 @@ def _by_name(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> Head | No
 def _tensorflow(
     outputs: Sequence[TensorFacts], names: Sequence[str], boxes: int, size: tuple[int, int]
 ) -> Head:
-    """TFLite_Detection_PostProcess, and the exports of TensorFlow's detection models."""
+    """Return the head for TFLite_Detection_PostProcess and TensorFlow's detection models."""
     pairs = [i for i, o in enumerate(outputs) if i != boxes and len(o.shape) == 2]
     scores = next((i for i in pairs if "score" in names[i]), None)
     classes = next((i for i in pairs if "class" in names[i] or "label" in names[i]), None)
     if scores is None or classes is None:
-        classes, scores = pairs[:2]  # the order of the operation: boxes, classes, scores, count
+        classes, scores = pairs[:2]  # the operation's order is boxes, classes, scores, count
     return BoxesHead(
         size,
         boxes=boxes,
@@ -125,7 +125,7 @@ def _raw_yolov5(graph: GraphFacts) -> Head | None:
 
 
 def _grid(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> Head | None:
-    """YOLOX that is not decoded yet, and NanoDet."""
+    """Return the head for NanoDet, and for YOLOX with raw outputs."""
     shapes = [output.shape for output in outputs]
     if any(len(shape) != 3 for shape in shapes):
         return None
@@ -152,7 +152,7 @@ def _cells(size: tuple[int, int], strides: Sequence[int]) -> int:
 
 
 def _one_output(graph: GraphFacts, size: tuple[int, int]) -> Head | None:
-    """Exports with boxes and scores in one output."""
+    """Return the head for exports with boxes and scores in one output."""
     output = graph.outputs[0]
     if len(output.shape) != 3 or any(len(other.shape) == 3 for other in graph.outputs[1:]):
         return None
@@ -168,7 +168,7 @@ def _one_output(graph: GraphFacts, size: tuple[int, int]) -> Head | None:
 
 
 def _boxes_and_scores(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> Head | None:
-    """Two outputs: the boxes, and a score for each class."""
+    """Return the head for two outputs: boxes, and a score per class."""
     boxes = _ending_in_four(outputs)
     if boxes is None or len(outputs) != 2 or len(outputs[1 - boxes].shape) != 3:
         return None
@@ -176,7 +176,7 @@ def _boxes_and_scores(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> 
     if count is not None and count <= _MANY:
         return _detr(boxes, 1 - boxes, size)
     kinds = outputs[1 - boxes].operations
-    if "Sigmoid" in kinds:  # a score of its own for each class, and none for the background
+    if "Sigmoid" in kinds:  # independent scores, without a background class
         return BoxesHead(size, boxes=boxes, scores=1 - boxes, box_format="xyxy", unit="auto")
     activation: Literal["none", "softmax"] = "none" if "Softmax" in kinds else "softmax"
     return BoxesHead(
@@ -192,6 +192,6 @@ def _boxes_and_scores(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> 
 
 def _ending_in_four(outputs: Sequence[TensorFacts]) -> int | None:
     found = [i for i, o in enumerate(outputs) if o.shape and o.shape[-1] == 4 and len(o.shape) > 1]
-    if len(found) > 1:  # scores of four classes
+    if len(found) > 1:  # one of them has scores of four classes
         found = [i for i in found if any(word in outputs[i].name.lower() for word in _BOX_NAMES)]
     return found[0] if len(found) == 1 else None

@@ -1,9 +1,9 @@
 """Heads of Single Shot MultiBox Detectors (Liu et al. 2016, arXiv:1512.02325).
 
-Detections are read straight off the raw NCHW maps. Scores are compared before they are computed: a
-scan for logits above the threshold's logit finds the candidates, and only these are decoded (see
-`ops.scores`). The result equals decoding everything, as MLPerf's references and furiosa-models 0.10
-do. `native/src/ssd.rs` is the twin.
+Detections are decoded directly from the raw NCHW maps. A scan finds the logits that may reach the
+score threshold, and only these candidates are decoded (see `ops.scores`). The result equals
+decoding everything, as in MLPerf's references and furiosa-models 0.10. `native/src/ssd.rs` is the
+Rust counterpart.
 """
 
 from __future__ import annotations
@@ -45,22 +45,23 @@ Item = TypeVar("Item")
 class SSDHead(Head):
     """Single Shot MultiBox Detector (Liu et al. 2016, arXiv:1512.02325).
 
-    The defaults are those of SSD MobileNet. Of boxes of one class that overlap by more than the
-    IoU threshold the best one stays.
+    The defaults are those of SSD MobileNet. Of boxes of one class that overlap by more than the IoU
+    threshold, the best one is kept.
 
     Attributes:
-        feature_maps: Side of each square feature map, finest first.
-        anchors: Which default boxes: TensorFlow's `multiple_grid` or MLPerf's `default_boxes`.
-        outputs: Class and box maps in turn (`interleaved`), or all class maps first (`grouped`).
-        channels: What comes first in the maps' channels, `anchor` or `class`; see `SSDLayout`.
-        deltas: Order of a box map's coordinates.
-        activation: What turns class outputs into scores: `sigmoid`, `softmax`, or `none` where
-            the graph has done it.
-        score_threshold: Least score of a detection.
-        strict: Whether a score has to exceed the threshold rather than reach it.
-        iou_threshold: Largest overlap of two detections of one class.
-        max_per_class: How many candidates of a class, the best ones, go through suppression.
-        max_detections: Most detections in a photo.
+        feature_maps: Side length of each square feature map, finest first.
+        anchors: Default boxes: TensorFlow's `multiple_grid` or MLPerf's `default_boxes`.
+        outputs: Class and box maps alternating (`interleaved`), or all class maps first
+            (`grouped`).
+        channels: Major order of the maps' channels, `anchor` or `class`; see `SSDLayout`.
+        deltas: Order of the box deltas in a box map.
+        activation: How class outputs become scores: `sigmoid`, `softmax`, or `none` if the graph
+            has applied it.
+        score_threshold: Minimum score of a detection.
+        strict: Whether scores must exceed the threshold rather than reach it.
+        iou_threshold: Maximum IoU of two detections of one class.
+        max_per_class: Maximum number of candidates per class before NMS.
+        max_detections: Maximum number of detections per photo.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -78,7 +79,7 @@ class SSDHead(Head):
     max_detections: int | None = None
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head for a graph: feature maps of its sizes, scores that it makes itself."""
+        """Return the head for a graph: with its feature map sizes, and its activation if any."""
         maps = self._class_maps(graph.outputs)
         fields: dict[str, Any] = {}
         if graph.operations & {"Sigmoid", "Softmax"}:
@@ -91,7 +92,7 @@ class SSDHead(Head):
     def with_labels(
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
-        """Return the head and the table of labels, the background first; see `Head.with_labels`."""
+        """Return the head and the table of labels, background first; see `Head.with_labels`."""
         levels = len(self.feature_maps)
         if len(graph.outputs) != 2 * levels or any(len(o.shape) != 4 for o in graph.outputs):
             msg = f"expected a class map and a box map for each of {levels} levels, got "
@@ -125,20 +126,20 @@ class SSDHead(Head):
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
     ) -> list[Detections]:
-        """Detections of each photo of a batch.
+        """Return the detections of each photo of a batch.
 
-        Boxes may reach out of the photo, as in 0.10.
+        Boxes may extend beyond the photo, as in 0.10.
 
         Args:
             outputs: Class and box maps, finest first: (n, a*c, h, w) and (n, a*4, h, w) float32.
-            contexts: What `preprocess` said of each photo.
+            contexts: Contexts from `preprocess`.
             names: Table of labels.
-            platform: Python (numpy) or Rust; the results are the same.
-            score_threshold: In place of the head's own.
-            iou_threshold: In place of the head's own.
+            platform: RUST or PYTHON (numpy); results agree to 1e-6.
+            score_threshold: Overrides the head's own.
+            iou_threshold: Overrides the head's own.
 
         Raises:
-            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ShapeError: Outputs or contexts have the wrong count, shape or dtype.
             ValueError: A threshold is not between 0 and 1.
         """
         levels = len(self.feature_maps)
@@ -185,17 +186,17 @@ _CENTER_SCALE, _SIZE_SCALE = np.float32(0.1), np.float32(0.2)  # variances 10 an
 
 @dataclass(frozen=True, slots=True)
 class SSDLayout:
-    """What the channels of an SSD's maps are; the defaults are TensorFlow's.
+    """Order of the channels of SSD maps. The defaults are TensorFlow's.
 
     Attributes:
-        channels: what comes first in a cell's channels: `anchor` (channel `anchor * c + class`,
-            and default boxes ordered by map, cell, anchor) or `class` (channel
-            `class * a + anchor`, and default boxes ordered by map, anchor, cell: MLPerf's
-            SSDResNet34). Box maps follow the same order, with coordinates in place of classes.
-        deltas: order of the coordinates of a box map.
+        channels: Major order of the channels: `anchor` (channel `anchor * c + class`, and default
+            boxes ordered by map, cell, anchor) or `class` (channel `class * a + anchor`, and
+            default boxes ordered by map, anchor, cell: MLPerf's SSDResNet34). Box maps have the
+            same order, with deltas instead of classes.
+        deltas: Order of the box deltas.
 
     Raises:
-        ValueError: an unknown order.
+        ValueError: An order is unknown.
     """
 
     channels: ChannelOrder = "anchor"
@@ -220,30 +221,30 @@ def decode_ssd(
     max_detections: int | None = None,
     platform: Platform = Platform.RUST,
 ) -> list[DetectionArrays]:
-    """Return the detections of every image of the batch, boxes as fractions of the image.
+    """Return the detections of every image of a batch; boxes are fractions of the image.
 
-    Scores and the logarithmic sizes are taken in float64 and rounded to float32 once. Suppression
-    is greedy within a class, by `iou > iou_threshold` with 1e-5 added to the union. Equal scores
-    rank in the order of the maps in memory. A NaN is never a detection; an infinite logit is a
-    score of 0 or 1 (sigmoid) or no detection; a box that is not finite is dropped. Class 0 is the
-    background and never detected.
+    Scores and exponentials of sizes are computed in float64 and rounded to float32 once. NMS is
+    greedy within each class, by `iou > iou_threshold` with 1e-5 added to the union. Equal scores
+    rank in the memory order of the maps. NaN scores and non-finite boxes are dropped; an infinite
+    logit gives a score of 0 or 1 (sigmoid) or no detection (softmax, none). Class 0 is the
+    background and is never detected.
 
     Args:
-        class_maps: one `(n, a * c, h, w)` float32 map of logits per level, of `c` classes.
-        box_maps: one `(n, a * 4, h, w)` float32 map per level.
-        anchors: `(sum of h * w * a, 4)` float32, cxcywh, as `anchors` makes them.
-        activation: what makes scores of logits; `none` if the graph has done so.
-        layout: what the maps' channels are.
-        score_threshold: 0..1.
-        strict: whether a score has to exceed the threshold (`>`); else it has to reach it (`>=`).
-        iou_threshold: 0..1.
-        max_per_class: how many candidates of a class, the best ones, go through suppression.
-        max_detections: the most detections in an image.
-        platform: RUST or PYTHON (numpy).
+        class_maps: One `(n, a * c, h, w)` float32 map of logits per level, for `c` classes.
+        box_maps: One `(n, a * 4, h, w)` float32 map per level.
+        anchors: `(sum of h * w * a, 4)` float32, cxcywh, from `ops.anchors`.
+        activation: How logits become scores; `none` if the graph has applied it.
+        layout: Order of the maps' channels.
+        score_threshold: In 0..1.
+        strict: Whether scores must exceed the threshold (`>`) rather than reach it (`>=`).
+        iou_threshold: In 0..1.
+        max_per_class: Maximum number of candidates per class before NMS.
+        max_detections: Maximum number of detections per image.
+        platform: RUST or PYTHON (numpy); results agree to 1e-6.
 
     Raises:
-        ShapeError: maps or anchors of the wrong count, shape or dtype.
-        ValueError: a threshold outside 0..1, a negative limit or an unknown activation.
+        ShapeError: Maps or anchors have the wrong count, shape or dtype.
+        ValueError: A threshold is outside 0..1, a limit is negative, or the activation is unknown.
     """
     classes = check_ssd_maps(class_maps, box_maps, anchors)
     check_unit("score_threshold", score_threshold)
@@ -276,10 +277,10 @@ def decode_ssd(
 
 
 class _Candidates(NamedTuple):
-    """Candidates of one level, in the order of its map.
+    """Candidates of one level, in memory order.
 
     Attributes:
-        logits: `(n,)`, or of all classes `(n, classes)` where softmax needs them.
+        logits: `(n,)`, or `(n, classes)` for softmax.
         deltas: `(n, 4)`.
         anchors: `(n, 4)`.
         class_ids: `(n,)`.
@@ -299,13 +300,13 @@ def _candidates(
     layout: SSDLayout,
     min_passing_score: np.float32,
 ) -> DetectionArrays:
-    """Return all detections of one image, before suppression, in the order of the maps."""
+    """Return all detections of one image before NMS, in memory order."""
     bound = min_passing_score if activation == "none" else prefilter_logit(min_passing_score)
     found = []
     first = 0
-    with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
+    with np.errstate(all="ignore"):  # extreme outputs overflow; they are dropped below
         for of_classes, of_boxes in levels:
-            # class by class, all anchors of a map lie side by side like its cells
+            # in class-major order, the anchors of a map are contiguous, like its cells
             per_cell = 1 if layout.channels == "class" else of_boxes.shape[0] // 4
             logits = of_classes.reshape(per_cell, classes, -1)
             deltas = of_boxes.reshape(per_cell, 4, -1)
@@ -323,7 +324,7 @@ def _candidates(
 def _scan(
     logits: Floats, deltas: Floats, anchors: Floats, bound: Floats | np.float32, *, softmax: bool
 ) -> _Candidates:
-    """Return the candidates among `(anchors a cell, classes, cells)` logits."""
+    """Return the candidates among logits `(anchors per cell, classes, cells)`."""
     per_cell, classes, cells = logits.shape
     margins = logits[:, 1:] - logits[:, :1] if softmax else logits[:, 1:]
     hit = np.flatnonzero(margins >= bound)
@@ -349,7 +350,7 @@ def _scores(candidates: _Candidates, activation: Activation) -> Floats:
 
 
 def _place(deltas: Floats, anchors: Floats) -> Floats:
-    """Return the xyxy boxes that deltas (x, y, width, height) make of cxcywh anchors."""
+    """Return xyxy boxes from deltas (x, y, width, height) and cxcywh anchors."""
     center = anchors[:, :2] + deltas[:, :2] * _CENTER_SCALE * anchors[:, 2:]
     grown = np.exp((deltas[:, 2:] * _SIZE_SCALE).astype(np.float64)).astype(np.float32)
     half = grown * anchors[:, 2:] * np.float32(0.5)
@@ -359,10 +360,10 @@ def _place(deltas: Floats, anchors: Floats) -> Floats:
 def check_ssd_maps(
     class_maps: Sequence[Floats], box_maps: Sequence[Floats], anchors: Floats
 ) -> int:
-    """Return the number of classes of an SSD's maps, the background included.
+    """Return the number of classes of an SSD's maps, including the background.
 
     Raises:
-        ShapeError: maps or anchors of the wrong count, shape or dtype.
+        ShapeError: Maps or anchors have the wrong count, shape or dtype.
     """
     if not class_maps or len(class_maps) != len(box_maps):
         msg = (

@@ -1,13 +1,12 @@
-"""Heads of YOLOv5, and the decoder of YOLO maps that YOLOv7's pose head shares.
+"""Head of YOLOv5, and the decoder of YOLO maps that it shares with YOLOv7's pose head.
 
-The numbers are those of Ultralytics' YOLOv5 6.0 and furiosa-models 0.10: a box's center is
-`(xy * 2 - 0.5 + cell) * stride`, its size `(wh * 2) ** 2 * anchor`, a score objectness times class,
-and every class of a box whose score exceeds the threshold is a candidate.
+The decoding is that of Ultralytics' YOLOv5 6.0 and furiosa-models 0.10: a box's center is `(xy * 2
+- 0.5 + cell) * stride`, its size `(wh * 2) ** 2 * anchor`, and a score is objectness times class
+score. A box is a candidate for every class whose score exceeds the threshold.
 
-Boxes are read straight off the raw NCHW maps. An anchor has the channels x, y, width, height,
-objectness, one per class, and x, y and confidence of every keypoint. Objectness is compared before
-anything is computed, and only the cells that pass are decoded (see `ops.scores`).
-`native/src/yolo.rs` is the twin.
+Boxes are decoded directly from the raw NCHW maps. An anchor has the channels x, y, width, height,
+objectness, one per class, and x, y and confidence of every keypoint. Only cells whose objectness
+may pass the threshold are decoded (see `ops.scores`). `native/src/yolo.rs` is the Rust counterpart.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 Found: TypeAlias = tuple[DetectionArrays, Floats]
 
 BOX_CHANNELS = 5
-"""Channels of an anchor before its classes."""
+"""Number of an anchor's channels before its classes."""
 
 _OBJECTNESS = 4
 
@@ -64,18 +63,17 @@ _OBJECTNESS = 4
 class YOLOv5Head(Head):
     """YOLOv5 (Jocher 2020), versions 6 and 7.
 
-    The defaults are those of the networks for 640 pixels. A detection's score has to exceed the
-    score threshold; of boxes of one class that overlap by more than the IoU threshold the best one
-    stays.
+    The defaults are those of the networks for 640 pixels. Scores must exceed the score threshold.
+    Of boxes of one class that overlap by more than the IoU threshold, the best one is kept.
 
     Attributes:
-        anchors: (levels, a, 2) float32, or numbers of that shape: width and height in cells.
-        strides: Pixels from cell to cell, of each level.
-        sigmoid_inside: Whether the graph ends in a sigmoid; if not, the head takes it.
-        score_threshold: Score, and objectness, that a detection exceeds.
-        iou_threshold: Largest overlap of two detections of one class.
-        max_candidates: How many candidates, the best ones, go through suppression.
-        max_detections: Most detections in a photo.
+        anchors: (levels, a, 2) float32 or nested numbers: width and height in cells.
+        strides: Stride of each level, in pixels.
+        sigmoid_inside: Whether the graph includes the sigmoid; otherwise the head applies it.
+        score_threshold: Scores and objectness must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class.
+        max_candidates: Maximum number of candidates before NMS.
+        max_detections: Maximum number of detections per photo.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -92,7 +90,7 @@ class YOLOv5Head(Head):
         object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head for a graph: raw maps, or the export with decoded boxes (n, N, 5 + c)."""
+        """Return the head for a graph: for raw maps, or for exported boxes (n, N, 5 + c)."""
         shape = graph.outputs[0].shape
         if not self.reads_maps(graph) and len(shape) == 3:
             size = graph.image_size
@@ -109,7 +107,7 @@ class YOLOv5Head(Head):
         return replace(self, sigmoid_inside="Sigmoid" in graph.operations)
 
     def reads_maps(self, graph: GraphFacts) -> bool:
-        """Whether the outputs are raw maps, (n, a * (5 + c), h, w) or (n, a, h, w, 5 + c)."""
+        """Return whether outputs are maps, (n, a * (5 + c), h, w) or (n, a, h, w, 5 + c)."""
         shapes = [output.shape for output in graph.outputs]
         per_cell = self.anchors.shape[1]
         return len(shapes) == len(self.strides) and all(
@@ -118,7 +116,7 @@ class YOLOv5Head(Head):
         )
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of the authors: letterboxed, divided by 255."""
+        """Return the authors' input specification: letterboxed, divided by 255."""
         return ImageInput(size=graph.image_size, resize="letterbox", std=(255.0, 255.0, 255.0))
 
     def with_labels(
@@ -143,21 +141,21 @@ class YOLOv5Head(Head):
         iou_threshold: float | None = None,
         with_sigmoid: bool | None = None,
     ) -> list[Detections]:
-        """Detections of each photo of a batch.
+        """Return the detections of each photo of a batch.
 
-        Boxes may reach out of the photo, as in 0.10.
+        Boxes may extend beyond the photo, as in 0.10.
 
         Args:
             outputs: One (n, a*(5+c), h, w) float32 map per level, finest first.
-            contexts: What `preprocess` said of each photo.
+            contexts: Contexts from `preprocess`.
             names: Table of labels.
-            platform: Python (numpy) or Rust; the results are the same.
-            score_threshold: In place of the head's own.
-            iou_threshold: In place of the head's own.
-            with_sigmoid: Whether to take the sigmoid of the maps, in place of what the head says.
+            platform: RUST or PYTHON (numpy); results agree to 1e-6.
+            score_threshold: Overrides the head's own.
+            iou_threshold: Overrides the head's own.
+            with_sigmoid: Whether to apply the sigmoid; overrides `sigmoid_inside`.
 
         Raises:
-            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ShapeError: Outputs or contexts have the wrong count, shape or dtype.
             ValueError: A threshold is not between 0 and 1.
         """
         check_count(outputs, len(self.strides))
@@ -191,28 +189,27 @@ def decode_yolov5(
     max_detections: int | None = 300,
     platform: Platform = Platform.RUST,
 ) -> list[DetectionArrays]:
-    """Return the detections of every image of the batch, boxes in pixels of the network's input.
+    """Return the detections of every image of a batch; boxes are in pixels of the network's input.
 
-    A score is the float32 product of objectness and class, and a detection has both objectness
-    and score above the threshold. Suppression is greedy within a class, by `iou > iou_threshold`
-    with 1e-5 added to the union. Equal scores rank in the order of the maps in memory. A NaN is
-    never a detection, nor is an infinite score or a box that is not finite. The images of a batch
-    do not touch each other.
+    A score is the float32 product of objectness and class score. Both objectness and score must
+    exceed the threshold. NMS is greedy within each class, by `iou > iou_threshold` with 1e-5 added
+    to the union. Equal scores rank in the memory order of the maps. Non-finite scores and boxes are
+    dropped. Images of a batch are independent.
 
     Args:
-        maps: one `(n, a * (5 + c), h, w)` float32 map per level, of `c` classes.
-        anchors: `(levels, a, 2)` float32: width and height in cells, as `anchors` makes them.
-        strides: pixels from cell to cell, of each level.
-        with_sigmoid: whether to take the sigmoid of the maps, which then hold logits.
-        score_threshold: 0..1; has to be exceeded.
-        iou_threshold: 0..1.
-        max_candidates: how many candidates of an image, the best ones, go through suppression.
-        max_detections: the most detections in an image.
-        platform: RUST or PYTHON (numpy).
+        maps: One `(n, a * (5 + c), h, w)` float32 map per level, for `c` classes.
+        anchors: `(levels, a, 2)` float32: width and height in cells.
+        strides: Stride of each level, in pixels.
+        with_sigmoid: Whether the maps are logits, to which the sigmoid is applied.
+        score_threshold: In 0..1; must be exceeded.
+        iou_threshold: In 0..1.
+        max_candidates: Maximum number of candidates per image before NMS.
+        max_detections: Maximum number of detections per image.
+        platform: RUST or PYTHON (numpy); results agree to 1e-6.
 
     Raises:
-        ShapeError: maps, anchors or strides of the wrong count, shape or dtype.
-        ValueError: a threshold outside 0..1, or a negative limit.
+        ShapeError: Maps, anchors or strides have the wrong count, shape or dtype.
+        ValueError: A threshold is outside 0..1, or a limit is negative.
     """
     _, channels = check_levels("maps", maps, strides)
     check_array("anchors", anchors, np.float32, (len(strides), "a", 2))
@@ -237,7 +234,7 @@ def decode_yolov5(
 
 
 def _as_map(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The map (n, a * (5 + c), h, w) of an output (n, a, h, w, 5 + c)."""
+    """Convert an output (n, a, h, w, 5 + c) to a map (n, a * (5 + c), h, w)."""
     if output.ndim != 5:
         return output
     n, anchors, height, width, numbers = output.shape
@@ -249,10 +246,10 @@ class YoloMaps(NamedTuple):
     """The maps of a batch, already checked.
 
     Attributes:
-        first: one `(n, channels, h, w)` map per level.
-        second: the channels that come after those, where a network gives them apart; else empty.
+        first: One `(n, channels, h, w)` map per level.
+        second: Maps with the remaining channels, if the network splits them; else empty.
         anchors: `(levels, a, 2)`: width and height, in cells.
-        strides: pixels from cell to cell, of each level.
+        strides: Stride of each level, in pixels.
     """
 
     first: Sequence[Floats]
@@ -262,16 +259,16 @@ class YoloMaps(NamedTuple):
 
 
 class YoloRules(NamedTuple):
-    """What to detect.
+    """Options of the decoder.
 
     Attributes:
-        classes: how many.
-        keypoints: how many an anchor has.
-        with_sigmoid: whether the maps hold logits.
-        score_threshold: 0..1; a score has to exceed it.
-        iou_threshold: 0..1.
-        max_candidates: how many boxes, the best ones, go through suppression.
-        max_detections: the most detections in an image.
+        classes: Number of classes.
+        keypoints: Number of keypoints.
+        with_sigmoid: Whether the maps are logits.
+        score_threshold: In 0..1; scores must exceed it.
+        iou_threshold: In 0..1.
+        max_candidates: Maximum number of boxes before NMS.
+        max_detections: Maximum number of detections per image.
     """
 
     classes: int
@@ -284,10 +281,10 @@ class YoloRules(NamedTuple):
 
 
 def decode_yolo(maps: YoloMaps, rules: YoloRules, platform: Platform) -> list[Found]:
-    """Return the detections of every image, and their keypoints `(n, keypoints, 3)`.
+    """Return the detections of every image, with keypoints `(n, keypoints, 3)`.
 
     Raises:
-        ValueError: a threshold outside 0..1, or a negative limit.
+        ValueError: A threshold is outside 0..1, or a limit is negative.
     """
     check_unit("score_threshold", rules.score_threshold)
     check_unit("iou_threshold", rules.iou_threshold)
@@ -305,7 +302,7 @@ def decode_yolo(maps: YoloMaps, rules: YoloRules, platform: Platform) -> list[Fo
             limits=(rules.max_candidates, None, rules.max_detections),
         )
         return [(DetectionArrays(*arrays), points) for arrays, points in batch]
-    with np.errstate(all="ignore"):  # hostile outputs overflow; the tests below drop them
+    with np.errstate(all="ignore"):  # extreme outputs overflow; they are dropped below
         return [_decode(image, rules, min_passing_score) for image in _images(maps)]
 
 
@@ -314,9 +311,9 @@ class _Planes(NamedTuple):
 
     Attributes:
         first: `(channels, cells)`.
-        second: the channels after those.
-        width: of the map.
-        stride: pixels from cell to cell.
+        second: The remaining channels.
+        width: Width of the map.
+        stride: Stride in pixels.
         sizes: `(a, 2)`: width and height of the anchors, in pixels.
     """
 
@@ -327,7 +324,7 @@ class _Planes(NamedTuple):
     sizes: Floats
 
     def at(self, start: int, stop: int, cells: Indices | slice) -> Floats:
-        """Return the channels from `start` to `stop` at some cells, `(channels, cells)`."""
+        """Return the channels from `start` to `stop` at some cells, `(channels, n)`."""
         split = len(self.first)
         values: Floats = self.first[start:stop, cells]
         if stop <= split:
@@ -353,11 +350,11 @@ def _images(maps: YoloMaps) -> Iterator[list[_Planes]]:
 
 
 class _Candidates(NamedTuple):
-    """Cells whose objectness may pass, in the order of the maps.
+    """Cells whose objectness may pass, in memory order.
 
     Attributes:
-        columns: `(channels, n)`: all of an anchor's numbers there.
-        objects: `(n,)`: which level and anchor.
+        columns: `(channels, n)`: all channels of the anchor.
+        objects: `(n,)`: index of level and anchor.
         cells: `(2, n)`: column and row.
         strides: `(n,)`.
         sizes: `(2, n)`: width and height of the anchor, in pixels.
@@ -414,7 +411,7 @@ def _decode(levels: Sequence[_Planes], rules: YoloRules, min_passing_score: np.f
 
 
 def _place(values: Floats, candidates: _Candidates) -> Floats:
-    """Return the xyxy boxes `(n, 4)` of x, y, width and height `(4, n)`."""
+    """Return xyxy boxes `(n, 4)` from x, y, width and height `(4, n)`."""
     two, half = np.float32(2), np.float32(0.5)
     center = (values[:2] * two - half + candidates.cells) * candidates.strides
     side = values[2:] * two
@@ -424,7 +421,7 @@ def _place(values: Floats, candidates: _Candidates) -> Floats:
 
 
 def _points(candidates: _Candidates, column: Indices, count: int) -> Floats:
-    """Return x, y and the raw confidence `(3, count, n)` of some columns' keypoints."""
+    """Return x, y and raw confidence `(3, count, n)` of the keypoints in some columns."""
     numbers = candidates.columns[len(candidates.columns) - 3 * count :, column]
     points = numbers.reshape(count, 3, len(column)).transpose(1, 0, 2)
     cells, strides = candidates.cells[:, None, column], candidates.strides[column]
@@ -433,11 +430,11 @@ def _points(candidates: _Candidates, column: Indices, count: int) -> Floats:
 
 
 def check_levels(name: str, maps: Sequence[Floats], strides: Sequence[float]) -> tuple[int, int]:
-    """Return the number of images and of channels that the maps of all levels share.
+    """Return the number of images and of channels, which all levels share.
 
     Raises:
-        ShapeError: not one float32 map `(n, channels, h, w)` for each stride, or maps that belong
-            to inputs of different sizes.
+        ShapeError: There is not one float32 map `(n, channels, h, w)` per stride, or the maps
+            belong to different input sizes.
     """
     if not strides or len(maps) != len(strides) or min(strides) <= 0:
         msg = f"{name} must be one map for each stride above 0, got {len(maps)} for {strides}"
@@ -449,6 +446,6 @@ def check_levels(name: str, maps: Sequence[Floats], strides: Sequence[float]) ->
         expected = images, channels, size[0] / stride, size[1] / stride
         if value.shape != expected or 0 in value.shape[1:]:
             shape = ", ".join(f"{length:g}" for length in expected)
-            msg = f"{name}[{i}] must have shape ({shape}), to go with the first, got {value.shape}"
+            msg = f"{name}[{i}] must have shape ({shape}) to match the first map, got {value.shape}"
             raise ShapeError(msg)
     return images, channels

@@ -1,1 +1,1 @@
-"""Photos: from whatever they come in to a network's input."""
+"""Photos: read them from any source and make a network's input of them."""

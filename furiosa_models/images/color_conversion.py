@@ -1,8 +1,7 @@
-"""Pictures in every mode of Pillow's to 8-bit RGB: what a person sees.
+"""Convert images of any Pillow mode to 8-bit RGB, as a person sees them.
 
-An image is converted in bands of rows, so that at no time it is there three times. Pixels are those
-that Pillow's own conversion gives; where that cuts numbers off instead of scaling them, they are
-scaled as OpenCV scales them.
+An image is converted in bands of rows, to limit memory. Pixels equal those of Pillow's own
+conversion, except where Pillow clips values instead of scaling them: these are scaled as in OpenCV.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ Background: TypeAlias = "str | tuple[int, int, int]"
 """A color: its name or `#rrggbb`, or red, green and blue."""
 
 ValueRange: TypeAlias = "tuple[float, float]"
-"""The numbers that stand for black and for white."""
+"""The values of black and of white."""
 
 _Pixels: TypeAlias = npt.NDArray[np.uint8]
-_BAND = 1 << 20  # pixels that are converted at once
+_BAND = 1 << 20  # pixels converted at once
 _WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _STRAIGHT_ALPHA_MODES = {"La": "LA", "RGBa": "RGBA", "P": "RGBA", "PA": "RGBA"}
 _SIXTEEN_BITS = (0.0, 65535.0)
@@ -34,10 +33,10 @@ _SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM", "JPEG2000"})
 
 
 def parse_background(background: Background | None) -> tuple[int, int, int] | None:
-    """Return a color as red, green and blue.
+    """Return a color as a tuple (red, green, blue), or None for None.
 
     Raises:
-        ValueError: It is no color.
+        ValueError: The color is unknown or malformed.
     """
     if background is None:
         return None
@@ -53,7 +52,7 @@ def parse_background(background: Background | None) -> tuple[int, int, int] | No
     elif len(background) == 3 and all(0 <= part <= 255 for part in background):
         return background[0], background[1], background[2]
     msg = (
-        f"background={background!r} is no color: expected a name, '#rrggbb', or three numbers "
+        f"background={background!r} is not a color: expected a name, '#rrggbb', or three numbers "
         "from 0 to 255"
     )
     raise ValueError(msg)
@@ -66,18 +65,17 @@ def to_rgb(
     background: tuple[int, int, int] | None = None,
     limits: ValueRange | None = None,
 ) -> _Pixels:
-    """Return a picture as (h, w, 3) uint8.
+    """Return an image as (h, w, 3) uint8 RGB.
 
     Args:
-        image: The picture, which is not changed.
-        name: What to call it.
-        background: What to lay a picture with an alpha channel or a transparent color onto; its
-            alpha is dropped by default.
-        limits: What stands for black and for white, where the pixels are no bytes and the file
-            says so.
+        image: The image; it is not modified.
+        name: Name of the image, for error messages.
+        background: Color to composite an image with an alpha channel or a transparent color onto.
+            By default alpha is dropped.
+        limits: Values of black and white, for pixels that are not bytes.
 
     Raises:
-        ImageError: The numbers have no known range, or Pillow cannot convert the mode.
+        ImageError: The value range is unknown, or Pillow cannot convert the mode.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _scale(image, name, limits)
@@ -99,9 +97,8 @@ def to_rgb(
 
 
 def _convert(image: PILImage, name: str) -> PILImage:
-    if (
-        image.mode in _STRAIGHT_ALPHA_MODES
-    ):  # by way of alpha: Pillow warns of, or lacks, the direct one
+    # Convert via alpha: Pillow lacks some direct conversions, and warns of others.
+    if image.mode in _STRAIGHT_ALPHA_MODES:
         image = image.convert(_STRAIGHT_ALPHA_MODES[image.mode])
     try:
         return image if image.mode == "RGB" else image.convert("RGB")
@@ -123,12 +120,12 @@ def _composite(image: PILImage, background: tuple[int, int, int]) -> PILImage:
 
 
 def _scale(image: PILImage, name: str, limits: ValueRange | None) -> _Pixels:
-    """Pixels that are no bytes, in bytes."""
+    """Scale pixels that are not bytes to bytes."""
     if limits is None:
         if image.mode.startswith("I;"):
             limits = _SIXTEEN_BITS
         elif image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS:
-            limits = _SIXTEEN_BITS  # of older Pillow
+            limits = _SIXTEEN_BITS  # older versions of Pillow use mode I
         else:
             kind = "float" if image.mode == "F" else "32-bit integer"
             msg = f"image {name!r} has {kind} pixels of unknown range: convert it to 8 bits first"
@@ -145,14 +142,13 @@ def _scale(image: PILImage, name: str, limits: ValueRange | None) -> _Pixels:
 
 
 def scale_to_bytes(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[Any]:
-    """Return numbers scaled so that `black` is 0 and `white` is 255.
+    """Return values scaled so that `black` is 0 and `white` is 255.
 
-    Integers whose range is a power of two lose their lower bits, as OpenCV has it; all others are
-    rounded.
+    Integers whose range is a power of two are shifted right, as in OpenCV; all others are rounded.
     """
     if values.dtype.kind == "u" and (black, white) == _SIXTEEN_BITS:
         return values >> 8
-    if values.dtype.kind in "iu" and (white - black + 1) % 256 == 0:  # as OpenCV: the upper byte
+    if values.dtype.kind in "iu" and (white - black + 1) % 256 == 0:  # like OpenCV: the upper byte
         wide = values.astype(np.int64) - int(black)
         return np.clip(wide // (int(white - black + 1) // 256), 0, 255)
     scaled = (values.astype(np.float64) - black) * (255.0 / (white - black))

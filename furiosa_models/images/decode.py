@@ -1,9 +1,8 @@
-"""Encoded photos to pixels: each format by its decoder, within the limits of memory and time.
+"""Decode photos: pick a decoder by format, and stay within the limits of memory and time.
 
-JPEG goes to libjpeg-turbo; what takes Pillow long, or what it gets wrong, is read by `netpbm` and
-`tiff`; HEIC needs the extra `heif`, and everything else is Pillow's. Of an animation the
-first picture is read, and color profiles (ICC) are not applied: networks were trained on pixels as
-they are stored, and OpenCV reads them so.
+JPEG goes to libjpeg-turbo. `netpbm` and `tiff` read what Pillow reads slowly or wrongly. HEIC needs
+the extra `heif`. Pillow reads everything else. Only the first picture of an animation is read.
+Color profiles (ICC) are not applied, as in OpenCV: networks were trained on the stored pixels.
 """
 
 from __future__ import annotations
@@ -44,26 +43,26 @@ logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 
-_HEADER_SIZE = 64  # bytes that tell a format
-_READ_SIZE = 4 << 20  # bytes that are read of a stream at once
-_CACHED_BLOCKS = 8  # of Pillow's, 16 MiB each
+_HEADER_SIZE = 64  # bytes that identify a format
+_READ_SIZE = 4 << 20  # bytes read from a stream at once
+_CACHED_BLOCKS = 8  # Pillow's blocks of 16 MiB
 _ORIENTATION = 0x0112
 _SAMPLES = 0x0115
 _PEAK_BYTES_PER_PIXEL = {"WEBP": 18.0, "AVIF": 13.0, "HEIF": 14.0, "SGI": 7.0}
-"""Bytes a pixel that a decoder holds at its peak, where they are more than those of the picture."""
+"""Peak bytes per pixel of a decoder, if more than those of the picture."""
 
 _MODE_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
-"""Bytes a pixel that Pillow holds; four of every other mode."""
+"""Bytes per pixel of Pillow's modes; four for all others."""
 
 _SLOW_DECODERS = frozenset({"bmp_rle", "ppm", "ppm_plain"})
 _SLOW_PIXELS = 1 << 24
-"""Pillow's decoders that are written in Python, and how much they may be given."""
+"""Pillow's decoders that are written in Python, and the maximum pixels they may decode."""
 
 _JP2_BANDS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "YCbCr": 3}
 
 
 class DecodeOptions(NamedTuple):
-    """How a photo is to be decoded; `read_image` explains it."""
+    """How to decode a photo; see `read_image`."""
 
     draft: TargetSize | None = None
     needed: TargetSize | None = None
@@ -74,18 +73,19 @@ class DecodeOptions(NamedTuple):
 def decode(
     source: bytes | BinaryIO, name: str, options: DecodeOptions
 ) -> tuple[Pixels, tuple[int, int] | None]:
-    """Return the pixels of an encoded photo, red first.
+    """Decode a photo.
 
     Args:
         source: The encoded photo, or a file that is read from its start.
-        name: What to call it.
-        options: How it is to be decoded.
+        name: Name of the photo.
+        options: How to decode it.
 
     Returns:
-        (h, w, 3) uint8, upright; and the height and width of the photo, if it was decoded smaller.
+        Pixels as upright (h, w, 3) uint8 RGB; and height and width of the full photo, if it was
+        decoded smaller.
 
     Raises:
-        ImageError: It cannot be decoded.
+        ImageError: The photo cannot be decoded.
     """
     head = source[:_HEADER_SIZE] if isinstance(source, bytes) else source.read(_HEADER_SIZE)
     photo_format = recognize(head)
@@ -115,10 +115,10 @@ def decode(
 
 
 def decoding_bytes(data: bytes) -> int:
-    """Return the most bytes that decoding a photo may hold, its file included.
+    """Return the maximum bytes that decoding a photo may hold, including its file.
 
-    It is read off the header, and is rather too much than too little: for a server that has to know
-    what many photos will hold together before it decodes them.
+    The estimate comes from the header and is rather too high than too low. A server uses it to
+    limit the total memory of photos that it decodes at the same time.
 
     Args:
         data: The encoded photo.
@@ -131,13 +131,13 @@ def decoding_bytes(data: bytes) -> int:
         return len(data)
     try:
         needed = _max_picture_bytes(data, photo_format)
-    except Exception:  # its header is damaged, or is one that only our own readers take
+    except Exception:  # the header is damaged, or only our own readers parse it
         return MAX_BYTES if photo_format.name in ("TIFF", "Netpbm") else len(data)
     return min(len(data) + needed, MAX_BYTES)
 
 
 def _max_picture_bytes(data: bytes, photo_format: PhotoFormat) -> int:
-    """Most bytes that any way of decoding a photo holds, but for its file."""
+    """Return the maximum bytes that any way of decoding a photo holds, without its file."""
     if photo_format.name == "JPEG" and (header := read_header(data)):
         return header.needed(1, 7)
     if photo_format.name == "HEIC":
@@ -149,18 +149,18 @@ def _max_picture_bytes(data: bytes, photo_format: PhotoFormat) -> int:
         pixels = int(image.width * image.height)
         if photo_format.name == "JPEG":
             return 15 * pixels
-        if photo_format.name == "Netpbm":  # whose numbers may be text, and of two bytes
+        if photo_format.name == "Netpbm":  # values may be text, or two bytes wide
             return 3 * len(data) + 22 * pixels
         tags: Any = getattr(image, "tag_v2", {})
         return max(_picture_bytes(image), pixels * (int(tags.get(_SAMPLES, 0)) + 7))
 
 
 def read_all(file: BinaryIO, name: str) -> bytes:
-    """Read what is left of a file object, up to the limit.
+    """Read the rest of a file object, up to the size limit.
 
     Args:
-        file: Anything that can be read; a call may give less than it is asked for.
-        name: What to call it.
+        file: A file object; `read` may return less than requested.
+        name: Name of the photo.
 
     Raises:
         ImageError: There is more than the limit.
@@ -178,7 +178,7 @@ def read_all(file: BinaryIO, name: str) -> bytes:
 
 
 def _read_file(file: BinaryIO, name: str) -> bytes:
-    """Read a file of the file system from its start."""
+    """Read a whole file from its start."""
     file.seek(0, os.SEEK_END)
     if file.tell() > MAX_ENCODED_BYTES:
         raise ImageError(_too_large_message(name))
@@ -187,14 +187,14 @@ def _read_file(file: BinaryIO, name: str) -> bytes:
 
 
 def _too_large_message(name: str) -> str:
-    return f"image {name!r} is larger than {MAX_ENCODED_BYTES} bytes, the limit of what is read"
+    return f"image {name!r} is larger than the limit of {MAX_ENCODED_BYTES} bytes"
 
 
 def decode_picture(image: PILImage, name: str, options: DecodeOptions) -> Pixels:
-    """Return the pixels of a picture of the caller's, which is loaded, and stays as it is else.
+    """Return the pixels of a PIL image. The image is loaded, but not changed otherwise.
 
     Raises:
-        ImageError: It cannot be loaded or converted.
+        ImageError: The image cannot be loaded or converted.
     """
     if image.format == "EPS" and not _is_loaded(image):
         msg = f"image {name!r} is EPS: call its load() first, which starts Ghostscript"
@@ -213,9 +213,9 @@ def decode_picture(image: PILImage, name: str, options: DecodeOptions) -> Pixels
 
 
 def _decode_with_own_readers(image: PILImage, name: str, options: DecodeOptions) -> Pixels | None:
-    """Pixels that Pillow would take long for or get wrong, off the picture's file; or None.
+    """Return pixels of an unloaded image that Pillow would read slowly or wrongly, or None.
 
-    The file is left where it stood.
+    The file's position is restored.
     """
     file: Any = getattr(image, "fp", None)
     if file is None or image.format not in ("JPEG", "MPO", "PPM", "TIFF"):
@@ -252,12 +252,12 @@ def _decode_jpeg(
 def _decode_jpeg_with_pillow(
     data: bytes, photo_format: PhotoFormat, name: str, options: DecodeOptions
 ) -> tuple[Pixels, tuple[int, int] | None]:
-    """What libjpeg-turbo does not take, whole; or reduced where it is too large for that."""
+    """Decode what libjpeg-turbo cannot; reduce the size only if it is too large otherwise."""
     header = read_header(data)
 
     def prepare(image: PILImage) -> tuple[int, int] | None:
         if header is None or (header.height, header.width) != (image.height, image.width):
-            # nothing is known but its size: of four channels, and held as coefficients
+            # only the size is known: assume four channels and coefficients in memory
             check_bytes(name, len(data) + 15 * image.width * image.height, *image.size)
             return None
         orientation = _orientation(image)
@@ -279,7 +279,7 @@ def _decode_with_pillow(
     options: DecodeOptions,
     prepare: Callable[[PILImage], tuple[int, int] | None],
 ) -> tuple[Pixels, tuple[int, int] | None]:
-    """Open, prepare and load; `prepare` returns the size of what it has reduced."""
+    """Open, prepare and load an image; `prepare` returns the full size if it reduced it."""
     from PIL import Image, UnidentifiedImageError
 
     _keep_pillow_blocks()
@@ -308,7 +308,7 @@ def _decode_with_pillow(
 def _prepare(
     image: PILImage, name: str, options: DecodeOptions, file_size: int = 0
 ) -> tuple[int, int] | None:
-    """Check that an image is not too large; JPEG 2000 can be decoded at a fraction of its size."""
+    """Check that an image is not too large; reduce the size of JPEG 2000 if necessary."""
     size = image.height, image.width
     _check_time(image, name)
     needed = _picture_bytes(image) + file_size
@@ -318,7 +318,7 @@ def _prepare(
             if factor <= largest and is_affordable(needed // factor**2 + file_size, 0, 0):
                 log_warning(
                     logger,
-                    "image %r: decoded at 1/%d of its %dx%d pixels, more than the network takes",
+                    "image %r: decoded at 1/%d of its %dx%d pixels, still more than needed",
                     *(name, factor, image.width, image.height),
                 )
                 image.reduce = factor.bit_length() - 1  # type: ignore[method-assign,assignment]
@@ -328,7 +328,7 @@ def _prepare(
 
 
 def _finish(image: PILImage, name: str, options: DecodeOptions, *, copy: bool = False) -> Pixels:
-    """The pixels of a loaded picture, corrected, converted and upright."""
+    """Return the pixels of a loaded image: corrected, converted to RGB and upright."""
     orientation = _orientation(image)
     if image.format == "TIFF":
         from .tiff import corrections
@@ -343,7 +343,7 @@ def _finish(image: PILImage, name: str, options: DecodeOptions, *, copy: bool = 
     else:
         pixels = to_rgb(image, name, background=options.background)
     if not copy:
-        image.close()  # its memory is not needed to turn the pixels
+        image.close()  # free its memory before turning the pixels
     return _turn_upright(pixels, orientation)
 
 
@@ -354,7 +354,7 @@ def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _read_plain_tiff(file: BinaryIO, name: str, options: DecodeOptions) -> Pixels:
-    """A TIFF that Pillow does not take."""
+    """Read a TIFF that Pillow does not support."""
     from .tiff import read_plain, read_tags
 
     image, orientation = read_plain(file, read_tags(file), name)
@@ -362,14 +362,14 @@ def _read_plain_tiff(file: BinaryIO, name: str, options: DecodeOptions) -> Pixel
 
 
 def _read_misread_tiff(file: Any, name: str, options: DecodeOptions) -> Pixels | None:
-    """A TIFF that Pillow takes for another than it is; the file is left where it stood."""
+    """Read a TIFF that Pillow misinterprets, or return None. Restores the file's position."""
     from .tiff import is_misread, read_tags
 
     at = file.tell()
     try:
         try:
             misread = is_misread(read_tags(file))
-        except Exception:  # what is wrong with its tags is for Pillow to say
+        except Exception:  # let Pillow report damaged tags
             return None
         return _read_plain_tiff(file, name, options) if misread else None
     finally:
@@ -377,25 +377,29 @@ def _read_misread_tiff(file: Any, name: str, options: DecodeOptions) -> Pixels |
 
 
 def _check_time(image: PILImage, name: str) -> None:
-    """Raise ImageError for a large picture that Pillow decodes in Python."""
+    """Check that a picture is not too large for a slow decoder, one that Pillow has in Python.
+
+    Raises:
+        ImageError: It is too large.
+    """
     kinds = {tile[0] for tile in getattr(image, "tile", ())}
     if image.width * image.height > _SLOW_PIXELS and not kinds.isdisjoint(_SLOW_DECODERS):
         msg = (
-            f"image {name!r} of {image.width}x{image.height} pixels is compressed in a way that "
-            "takes long to decode: save it as PNG or JPEG"
+            f"image {name!r} of {image.width}x{image.height} pixels has a compression that "
+            "takes too long to decode: save it as PNG or JPEG"
         )
         raise ImageError(msg)
 
 
 def _is_loaded(image: PILImage) -> bool:
-    """Whether the pixels of a picture are in memory, and not still in its file."""
+    """Return whether the pixels of an image are in memory rather than in its file."""
     fields = vars(image)
-    pixels = fields.get("_im", fields.get("im"))  # neither is public, and the latter older
+    pixels = fields.get("_im", fields.get("im"))  # private; "im" in older versions of Pillow
     return pixels is not None and not fields.get("tile")
 
 
 def _picture_bytes(image: PILImage) -> int:
-    """Bytes that loading and converting a picture holds, but for its file."""
+    """Return the bytes that loading and converting an image holds, without its file."""
     kind, pixels = image.format or "", image.width * image.height
     own = _MODE_BYTES_PER_PIXEL.get(image.mode, 4) + 3
     peak = max(own, _PEAK_BYTES_PER_PIXEL.get(kind, 0.0))
@@ -410,15 +414,15 @@ def _picture_bytes(image: PILImage) -> int:
 
 
 def _orientation(image: PILImage) -> int:
-    """How a picture is turned; upright where its EXIF is damaged."""
+    """Return the EXIF orientation of an image; 1 if its EXIF is damaged."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow raises whatever a damaged block provokes
+    except Exception:  # Pillow may raise anything for damaged EXIF
         return 1
 
 
 def _decode_heif(data: bytes, name: str, options: DecodeOptions) -> Pixels:
-    """The main picture of a HEIC file; the library turns it upright itself."""
+    """Decode the primary image of a HEIC file; the library applies the orientation itself."""
     file = heif_module().open_heif(data, convert_hdr_to_8bit=True)
     width, height = file.size
     check_bytes(
@@ -429,12 +433,12 @@ def _decode_heif(data: bytes, name: str, options: DecodeOptions) -> Pixels:
 
 @contextmanager
 def _naming_errors(name: str, photo_format: PhotoFormat | None = None) -> Iterator[None]:
-    """Give what a decoder raises the name of the photo."""
+    """Convert a decoder's exception to an ImageError with the name of the photo."""
     try:
         yield
     except FuriosaModelsError:
         raise
-    except Exception as error:  # decoders raise whatever a hostile file provokes
+    except Exception as error:  # decoders may raise anything for a malformed file
         kind = f" as {photo_format.name}" if photo_format else ""
         reason = str(error) or type(error).__name__
         msg = f"image {name!r} cannot be decoded{kind}: {reason}"
@@ -444,19 +448,19 @@ def _naming_errors(name: str, photo_format: PhotoFormat | None = None) -> Iterat
 def _unreadable_message(name: str, what: str, why: str = "") -> str:
     if why:
         return f"image {name!r} cannot be decoded: it is {what}; {why}"
-    known = f"it is {what}" if what else "it is in none of the formats that are read"
-    return f"image {name!r} cannot be decoded: {known}; {READABLE_FORMATS} are read"
+    known = f"it is {what}" if what else "its format is unknown"
+    return f"image {name!r} cannot be decoded: {known}; supported are {READABLE_FORMATS}"
 
 
 @cache
 def _keep_pillow_blocks() -> None:
-    """Let Pillow keep a few blocks of memory between photos, unless the user has set it.
+    """Let Pillow keep a few memory blocks between photos, unless the user has set it.
 
-    It gives all of them back by default, and page faults then take as long as decoding does.
-    `PILLOW_BLOCKS_MAX` is the user's setting of it.
+    By default Pillow returns all memory to the system, and the resulting page faults take as long
+    as decoding. Users can set `PILLOW_BLOCKS_MAX`.
     """
     from PIL import Image
 
-    core: Any = Image.core  # type: ignore[attr-defined]  # not public, its variable is
+    core: Any = Image.core  # type: ignore[attr-defined]  # private, unlike the variable
     if not core.get_blocks_max():
         core.set_blocks_max(_CACHED_BLOCKS)

@@ -1,9 +1,9 @@
-"""Warnings of decoders: logged with the name of the photo, whatever the filters of the process say.
+"""Log the warnings of image decoders under the name of the photo.
 
-Pillow warns of what it makes do with (EXIF that is damaged, a palette with transparency, tags that
-are cut off). A filter that makes errors of warnings would refuse a photo for that, and a message
-without a file's name helps nobody. Filters are the process's, so that what is changed here is as
-little as can be: one entry, for the decoders' modules alone, while a photo is being decoded.
+Pillow warns about damaged EXIF, truncated tags and the like. A warnings filter that turns warnings
+into errors would reject such photos, and a message without a file name is of no use. Filters are
+global to the process, so this module changes as little as possible: it adds one filter entry, for
+the decoders' modules only, while a photo is being decoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DECODERS = r"(PIL|pi_heif|pillow_heif|furiosa_models\.images)(\.|$)"
 
 
 class _CurrentPhoto(threading.local):
-    """The photo that this thread decodes."""
+    """The photo that the current thread decodes."""
 
     name: str | None = None
 
@@ -40,10 +40,10 @@ _filter = ("always", None, Warning, re.compile(_DECODERS), 0)
 
 @contextmanager
 def log_decoder_warnings(name: str) -> Iterator[None]:
-    """Log the warnings of decoders in this thread as those of a photo; none raises.
+    """Log the decoders' warnings in this thread as warnings about a photo; never raise them.
 
     Args:
-        name: What to call the photo.
+        name: Name of the photo.
     """
     before, _current.name = _current.name, name
     _install_filter()
@@ -55,7 +55,7 @@ def log_decoder_warnings(name: str) -> Iterator[None]:
 
 
 def _install_filter() -> None:
-    global _active_threads, _original_showwarning  # as the filters are: the process's
+    global _active_threads, _original_showwarning  # like the filters, global to the process
     with _lock:
         _active_threads += 1
         if warnings.showwarning is not _showwarning:
@@ -77,8 +77,8 @@ def _remove_filter() -> None:
 
 
 def _showwarning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-    """Take the place of `warnings.showwarning`."""
-    if _current.name is None:  # of another thread
+    """Replace `warnings.showwarning`."""
+    if _current.name is None:  # a warning of another thread
         _original_showwarning(message, category, *place, **more)
     else:
         log_warning(logger, "image %r: %s", _current.name, message)

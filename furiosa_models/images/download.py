@@ -1,4 +1,4 @@
-"""Photos behind HTTP: within a time, a size, and what the environment allows."""
+"""Download photos over HTTP, with limits on time and size."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ if TYPE_CHECKING:
 __all__ = ["DEADLINE_S", "download"]
 
 DEADLINE_S = 60.0
-"""Seconds that a photo may take, from the look-up of its host to its last byte."""
+"""Time limit of a download in seconds, including host name lookup."""
 
-_TIMEOUT_S = (10.0, 30.0)  # of a connection, and between two pieces of an answer
+_TIMEOUT_S = (10.0, 30.0)  # connect and read timeouts
 _CHUNK = 1 << 16
 
 
 def download(url: str) -> bytes:
-    """Return the body behind a URL.
+    """Return the body at a URL.
 
     Raises:
-        ImageError: It cannot be had in time, is too large, or the network must not be touched.
+        ImageError: The download fails, takes too long, is too large, or the network is disabled by
+            `FURIOSA_MODELS_OFFLINE`.
     """
     name = without_password(url)
     if settings.is_offline():
-        msg = f"image {name} is not fetched: FURIOSA_MODELS_OFFLINE is set"
+        msg = f"image {name} is not downloaded: FURIOSA_MODELS_OFFLINE is set"
         raise ImageError(msg)
     end = time.monotonic() + DEADLINE_S
     try:
         return run_with_timeout(DEADLINE_S, lambda: _get(url, name, end))
     except (ImageError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # requests lets those of urllib3 and of the codecs through
+    except BaseException as error:  # requests does not wrap all errors of urllib3 and codecs
         if isinstance(error, TimeoutError) and time.monotonic() >= end:
             raise ImageError(_timeout_message(name)) from None
         detail = str(error) if isinstance(error, SourceError) else describe_error(error, url)
@@ -67,7 +68,7 @@ def _read(response: Response, name: str, end: float) -> bytes:
     _check(parse_number(response.headers.get("Content-Length")) or 0, name)
     body, size = [], 0
     for chunk in response.iter_content(_CHUNK):
-        if time.monotonic() > end:  # nobody waits for it any more
+        if time.monotonic() > end:  # the caller has given up
             raise ImageError(_timeout_message(name))
         size += len(chunk)
         _check(size, name)
@@ -77,5 +78,5 @@ def _read(response: Response, name: str, end: float) -> bytes:
 
 def _check(size: int, name: str) -> None:
     if size > MAX_ENCODED_BYTES:
-        msg = f"image {name} is larger than {MAX_ENCODED_BYTES} bytes"
+        msg = f"image {name} is larger than the limit of {MAX_ENCODED_BYTES} bytes"
         raise ImageError(msg)

@@ -1,7 +1,7 @@
-"""Which formats of photos are read: by their first bytes, and by the endings of names.
+"""Image formats that can be read, recognized by their first bytes and by file extension.
 
-A file is opened by the one decoder that its first bytes call for, never by whatever Pillow happens
-to have: its decoder of EPS starts a program, and most others are for files that are no photos.
+A file is opened only by the decoder for its first bytes, never by any other decoder that Pillow
+has: the one for EPS starts a program, and most others are for files that are not photos.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ __all__ = [
 ]
 
 HEIF_MODULES = ("pi_heif", "pillow_heif")
-"""Packages that read HEIC; the first is the extra `heif`."""
+"""Packages that read HEIC; the extra `heif` installs the first."""
 
 
 class PhotoFormat(NamedTuple):
-    """A format that is read.
+    """An image format that can be read.
 
     Attributes:
-        name: What people call it.
-        suffixes: Endings of the names of its files.
-        plugin: Pillow's name of its decoder; empty where it has none of its own.
-        signatures: First bytes of its files, each with the offset that they are at.
-        feature: What Pillow has to be built with to read it.
+        name: Name for display.
+        suffixes: File extensions.
+        plugin: Name of Pillow's decoder; empty if Pillow has none.
+        signatures: First bytes of its files, each with its offset.
+        feature: Feature that Pillow must be built with.
+        brands: Brands of formats based on the ISO base media file format.
     """
 
     name: str
@@ -44,14 +45,14 @@ class PhotoFormat(NamedTuple):
     brands: frozenset[bytes] = frozenset()
 
     def matches(self, head: bytes) -> bool:
-        """Whether a file that starts with these bytes is of the format."""
+        """Return whether a file with this beginning has the format."""
         if self.brands and head[4:8] == b"ftyp":
             return not self.brands.isdisjoint(_brands(head))
         return any(head.startswith(signature, at) for at, signature in self.signatures)
 
     @property
     def problem(self) -> str:
-        """What keeps it from being read on this machine, with what to do; empty if nothing does."""
+        """Why the format cannot be read on this machine, and what to do; empty if it can."""
         return _problem(self)
 
 
@@ -99,12 +100,12 @@ FORMATS = (
     _format("Netpbm", "ppm pgm pbm pnm", *(b"P%d" % kind for kind in range(1, 7)), plugin="PPM"),
     _format("SGI", "sgi rgb rgba bw", b"\x01\xda"),
     _format("PCX", "pcx", *(bytes((10, version)) for version in (0, 2, 3, 5))),
-    _format("TGA", "tga icb vda vst"),  # which has no first bytes of its own
+    _format("TGA", "tga icb vda vst"),  # has no signature
 )
-"""What is read, and how it is told; AVIF before HEIC, whose brands its files may have, too."""
+"""Supported formats. AVIF comes before HEIC, because its files may also list HEIC brands."""
 
 READABLE_FORMATS = ", ".join(sorted(photo_format.name for photo_format in FORMATS))
-"""The names of the formats, in words."""
+"""Names of the supported formats, for messages."""
 
 _TGA = FORMATS[-1]
 _FOREIGN = (
@@ -140,14 +141,14 @@ _UNREAD = frozenset(
 
 
 def recognize(head: bytes) -> PhotoFormat | None:
-    """The format of a file that starts with these bytes.
+    """Return the format of a file from its first bytes.
 
     Args:
         head: At least 64 bytes, or the whole file.
 
     Returns:
-        The format; TGA for what has no first bytes that are known, since its files have none;
-        None for what is known to be something else, and for an empty file.
+        The format. Unknown first bytes mean TGA, which has no signature. None for an empty file,
+        and for a known format that is not supported.
     """
     for photo_format in FORMATS:
         if photo_format.matches(head):
@@ -156,7 +157,7 @@ def recognize(head: bytes) -> PhotoFormat | None:
 
 
 def describe_foreign(head: bytes) -> str:
-    """What else a file that starts with these bytes is, in words; empty if that is not known."""
+    """Describe an unsupported file by its first bytes; return "" if its format is unknown."""
     if not head:
         return "an empty file"
     if head[4:8] == b"ftyp":
@@ -173,11 +174,11 @@ def describe_foreign(head: bytes) -> str:
 
 @cache
 def suffixes(*, readable: bool) -> frozenset[str]:
-    """Endings of the names of photos, in lower case.
+    """Return file extensions of photos, in lower case.
 
     Args:
-        readable: Those of formats that this machine reads, or else those of all others that are
-            known.
+        readable: Whether to return the extensions that this machine can read, or the other known
+            ones.
     """
     readable_suffixes = frozenset(
         s for photo_format in FORMATS if not photo_format.problem for s in photo_format.suffixes
@@ -191,7 +192,7 @@ def suffixes(*, readable: bool) -> frozenset[str]:
 
 
 def heif_module() -> Any:
-    """The package that reads HEIC, or None."""
+    """Return the installed package that reads HEIC, or None."""
     from importlib import import_module
 
     for name in HEIF_MODULES:
@@ -215,6 +216,6 @@ def _problem(photo_format: PhotoFormat) -> str:
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """The brands of a file of the ISO base media format: the major one, and the compatible ones."""
+    """Return the major and compatible brands of an ISO base media file."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}

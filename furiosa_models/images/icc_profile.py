@@ -1,4 +1,4 @@
-"""Color profiles (ICC) of photos, which networks do not see and pictures that are saved keep."""
+"""ICC color profiles of photos. Networks ignore them; saved pictures keep them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ __all__ = ["color_profile"]
 logger = logging.getLogger(__name__)
 
 _FORMATS = frozenset({"JPEG", "PNG", "TIFF", "WebP"})
-_HEAD = 64  # bytes that tell a format
-_COLOR_SPACE = slice(16, 20)  # of a profile: what its numbers are
+_HEAD = 64  # bytes that identify a format
+_COLOR_SPACE = slice(16, 20)  # bytes of a profile
 _MAX_BYTES = 4 << 20
 
 
 def color_profile(photo: Any) -> bytes | None:
-    """Return the profile that says which colors the pixels of a photo are, if it has one.
+    """Return the ICC profile of a photo, or None.
 
     Args:
-        photo: A file (JPEG, PNG, TIFF or WebP), an encoded photo, or a PIL image; all else has
-            none. A profile of another kind of pixels than RGB does not fit what is decoded.
+        photo: A file (JPEG, PNG, TIFF or WebP), an encoded photo, or a PIL image; any other source
+            has none. Profiles of other color spaces than RGB are ignored, since the decoded pixels
+            are RGB.
     """
     from PIL import Image
 
@@ -54,7 +55,7 @@ def _read_from_file(file: BinaryIO, name: str) -> bytes | None:
     try:
         with log_decoder_warnings(name), Image.open(file, formats=[photo_format.plugin]) as picture:
             return _read_from_image(picture)
-    except Exception as error:  # a decoder of a damaged file may raise anything
+    except Exception as error:  # decoders may raise anything for a damaged file
         log_warning(logger, "%r: its color profile cannot be read: %s", name, error)
         return None
 

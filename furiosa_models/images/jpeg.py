@@ -1,11 +1,11 @@
-"""JPEG, decoded by libjpeg-turbo (through simplejpeg) to the very pixels that Pillow gives.
+"""Decode JPEG with libjpeg-turbo (through simplejpeg); the pixels equal Pillow's.
 
-Pillow decodes with the same library, but into four bytes a pixel of memory of its own, from which
-the pixels then have to be copied twice. What this module does not take (CMYK, files that are
-damaged in any way) is Pillow's, and so is every file where simplejpeg is not installed.
+Pillow uses the same library, but decodes into its own memory with four bytes per pixel, which then
+has to be copied twice. Files that this module does not handle (CMYK, damaged files), and all files
+if simplejpeg is not installed, are left to Pillow.
 
-What decoding will hold and how long it can take is known from the header: a file of several scans
-(a progressive one) is held as coefficients, whole, and each scan walks over all of them.
+The header tells how much memory and time decoding takes: files with several scans (progressive
+JPEG) keep all coefficients in memory, and every scan processes all of them.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 TargetSize: TypeAlias = "Callable[[int, int], tuple[int, int]]"
-"""Height and width of a photo to the height and width that it is going to be resized to."""
+"""Function of a photo's height and width that returns the size it will be resized to."""
 
 _START = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
-_MAX_BUFFER = 64 << 20  # bytes: photos of 22 megapixels
+_MAX_BUFFER = 64 << 20  # bytes; enough for 22 megapixels
 _APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _STANDALONE_MARKERS = frozenset({0x00, 0x01, *range(0xD0, 0xD8)})  # markers without a length
-_REDUCTIONS = 8, 4, 2  # those that libjpeg-turbo has fast transforms for
-_MAX_REDUCED_PIXELS = 1 << 30  # pixels of a photo that is decoded reduced
-_MAX_SCANS = 20  # encoders write 10, of four channels 18
-_MAX_SCANNED_PIXELS = 1 << 27  # pixels times scans of a file that has more
+_REDUCTIONS = 8, 4, 2  # libjpeg-turbo has fast transforms for these
+_MAX_REDUCED_PIXELS = 1 << 30  # pixels of a photo that is decoded at a reduced size
+_MAX_SCANS = 20  # encoders write 10, or 18 for four channels
+_MAX_SCANNED_PIXELS = 1 << 27  # pixels times scans, for files with more scans
 UPRIGHT_TRANSFORMS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -61,21 +61,21 @@ UPRIGHT_TRANSFORMS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = 
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
-"""What makes a photo upright, by its EXIF orientation."""
+"""Functions that turn a photo upright, by EXIF orientation."""
 
 
 def is_jpeg(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is a JPEG."""
+    """Return whether a file with this beginning is a JPEG."""
     return head.startswith(_START)
 
 
 def reduction_factor(height: int, width: int, resized: Sequence[int]) -> int:
-    """How many times smaller a photo can be decoded, no side below the one it is resized to.
+    """Return how many times smaller a photo can be decoded and still cover the target size.
 
     Args:
-        height: Of the photo.
-        width: Of the photo.
-        resized: Height and width that it is going to be resized to.
+        height: Height of the photo.
+        width: Width of the photo.
+        resized: Target height and width.
 
     Returns:
         1, 2, 4 or 8.
@@ -89,16 +89,15 @@ def reduction_factor(height: int, width: int, resized: Sequence[int]) -> int:
 
 
 class _ReusableBuffer(threading.local):
-    """Memory for the pixels of one photo after the other, for each thread.
+    """A buffer for the pixels of one photo after another, one per thread.
 
-    Memory that is new costs a page fault for every four kilobytes: a fifth of the time that it
-    takes to decode a photo.
+    New memory costs a page fault per 4 KiB, which takes a fifth of the time of decoding a photo.
     """
 
     array: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def of(self, size: int) -> npt.NDArray[np.uint8] | None:
-        """So many bytes or more; None for so many that they are better given back."""
+        """Return a buffer of at least `size` bytes; None if that is too much memory to keep."""
         if size > _MAX_BUFFER:
             return None
         if len(self.array) < size:
@@ -110,14 +109,14 @@ _reusable_buffer = _ReusableBuffer()
 
 
 class JpegHeader(NamedTuple):
-    """What a JPEG says of itself before its first scan.
+    """Properties of a JPEG, from its segments before the first scan.
 
     Attributes:
-        height: Of the photo as it is stored.
-        width: Likewise.
+        height: Height of the photo as stored, before EXIF orientation.
+        width: Width of the photo as stored.
         channels: 1, 3 or 4.
-        coefficients: Bytes of coefficients that a decoder holds: 0 of one that decodes row by row.
-        scans: Number of scans, of a file that is held as coefficients.
+        coefficients: Bytes of coefficients that a decoder keeps; 0 if it decodes row by row.
+        scans: Number of scans, if coefficients are kept.
     """
 
     height: int
@@ -127,16 +126,20 @@ class JpegHeader(NamedTuple):
     scans: int
 
     def needed(self, factor: int, bytes_per_pixel: int) -> int:
-        """Bytes that decoding at a fraction of the size holds, but for the file."""
+        """Return the bytes that decoding at 1/`factor` of the size holds, without the file."""
         height, width = -(-self.height // factor), -(-self.width // factor)
         return self.coefficients + bytes_per_pixel * height * width
 
     def check_scans(self, name: str) -> None:
-        """Raise ImageError where the scans would keep a decoder busy for long."""
+        """Check that the number of scans does not make decoding too slow.
+
+        Raises:
+            ImageError: There are too many scans for a photo of this size.
+        """
         if self.scans > _MAX_SCANS and self.scans * self.height * self.width > _MAX_SCANNED_PIXELS:
             msg = (
                 f"image {name!r} of {self.width}x{self.height} pixels has {self.scans} scans, "
-                f"which take long to decode; at most {_MAX_SCANS} are read of one of its size"
+                f"which take too long to decode; expected at most {_MAX_SCANS} for this size"
             )
             raise ImageError(msg)
 
@@ -148,18 +151,18 @@ class JpegHeader(NamedTuple):
         bytes_per_pixel: int,
         file_size: int,
     ) -> int:
-        """How many times smaller to decode the photo so that it fits into the limits.
+        """Return how many times smaller to decode the photo so that it fits the memory limit.
 
         Args:
-            name: What to call the photo.
-            factor: How many times smaller it is wanted in any case.
-            needed: What it is going to be resized to, as it is stored; None where it is wanted
-                whole.
-            bytes_per_pixel: That the decoder holds.
-            file_size: Bytes of the file.
+            name: Name of the photo.
+            factor: Minimum factor.
+            needed: Returns the size that the photo, as stored, will be resized to; None to require
+                the full size.
+            bytes_per_pixel: Bytes per pixel that the decoder holds.
+            file_size: Size of the file in bytes.
 
         Raises:
-            ImageError: It does not fit, or only at a size below the one that is needed.
+            ImageError: The photo does not fit, or only at a size below the one needed.
         """
 
         def fits_limits(smaller: int) -> bool:
@@ -176,8 +179,8 @@ class JpegHeader(NamedTuple):
             if factor < smaller <= largest and fits_limits(smaller):
                 log_warning(
                     logger,
-                    "image %r: decoded at 1/%d of its %dx%d pixels, more than the network takes; "
-                    "whole it would take %.0f MB",
+                    "image %r: decoded at 1/%d of its %dx%d pixels, still more than needed; at "
+                    "full size it would take %.0f MB",
                     *(name, smaller, self.width, self.height, whole / 1e6),
                 )
                 return smaller
@@ -186,9 +189,9 @@ class JpegHeader(NamedTuple):
 
 
 def read_header(data: bytes) -> JpegHeader | None:
-    """Return what a JPEG says of itself; None where that cannot be told."""
+    """Return the header of a JPEG, or None if it cannot be parsed."""
     frame, progressive, at = 0, False, len(_START) - 1
-    while 0 < (at := data.find(b"\xff", at)) < len(data) - 3:  # what is between is skipped
+    while 0 < (at := data.find(b"\xff", at)) < len(data) - 3:  # skip anything between segments
         marker = data[at + 1]
         if marker in _FRAMES:
             frame, progressive = at, marker in _PROGRESSIVE
@@ -206,7 +209,7 @@ def read_header(data: bytes) -> JpegHeader | None:
 
 
 def _parse_header(data: bytes, frame: int, scan: int, *, progressive: bool) -> JpegHeader | None:
-    """Read the frame header at `frame`, before the scan header at `scan`."""
+    """Parse the frame header at `frame`, which comes before the scan header at `scan`."""
     height, width = (int.from_bytes(data[at : at + 2], "big") for at in (frame + 5, frame + 7))
     if scan < frame + 10:
         return None
@@ -231,22 +234,22 @@ def decode_jpeg(
     needed: TargetSize | None = None,
     reuse_buffer: bool = False,
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]] | None:
-    """Pixels of a JPEG, upright, and the height and width that it has undrafted.
+    """Decode a JPEG and turn it upright; return its pixels, and the size of the full photo.
 
     Args:
         data: The whole file.
-        name: What to call it.
-        draft: Decode at a half, a quarter or an eighth of the size where that is still no smaller
-            than what this says; the inverse transforms of that size take less time.
-        needed: Do so only if it is too large otherwise.
-        reuse_buffer: The pixels are done with before this thread decodes the next photo, which may
-            be put in their place.
+        name: Name of the photo.
+        draft: Returns the target size. The photo is decoded at a half, a quarter or an eighth of
+            its size if that is not smaller than the target, which takes less time.
+        needed: Likewise, but only for photos that are too large otherwise.
+        reuse_buffer: Return pixels in a buffer that the next call in this thread overwrites.
 
     Returns:
-        (h, w, 3) uint8, red first; or None for what Pillow has to decode.
+        Pixels as (h, w, 3) uint8 RGB, and height and width of the full photo; None if Pillow has to
+        decode the file.
 
     Raises:
-        ImageError: It is too large, or has too many scans.
+        ImageError: The photo is too large, or has too many scans.
     """
     simplejpeg = _simplejpeg()
     header = read_header(data)
@@ -282,7 +285,7 @@ def decode_jpeg(
         pixels = simplejpeg.decode_jpeg(
             data, "RGB", buffer=buffer, **(min_size if factor > 1 else {})
         )
-    except Exception:  # what is wrong, if it matters at all, is for Pillow to say
+    except Exception:  # let Pillow try, and report the error
         return None
     if orientation not in UPRIGHT_TRANSFORMS:
         return pixels, (height, width)
@@ -291,19 +294,19 @@ def decode_jpeg(
 
 
 def for_stored_orientation(resized: TargetSize, orientation: int) -> TargetSize:
-    """What an upright photo is resized to, of the photo as it is stored."""
+    """Convert a target size of the upright photo to one of the photo as stored."""
     if not is_sideways(orientation):
         return resized
     return lambda height, width: resized(width, height)[::-1]
 
 
 def is_sideways(orientation: int) -> bool:
-    """Whether a photo of an orientation is stored lying on its side."""
+    """Return whether an EXIF orientation swaps height and width."""
     return orientation in (5, 6, 7, 8)
 
 
 def _orientation(data: bytes, name: str) -> int:
-    """How the photo is turned, as Pillow reads it off EXIF or XMP; 1 if these are damaged."""
+    """Return the EXIF orientation as Pillow reads it (EXIF or XMP); 1 if it is damaged."""
     if not _may_have_orientation(data):
         return 1
     from PIL import Image
@@ -311,15 +314,14 @@ def _orientation(data: bytes, name: str) -> int:
     try:
         with log_decoder_warnings(name), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow raises whatever a damaged block provokes
+    except Exception:  # Pillow may raise anything for damaged EXIF
         return 1
 
 
 def _may_have_orientation(data: bytes) -> bool:
-    """Whether there is a segment APP1, that of EXIF and XMP, or what is there cannot be told.
+    """Return whether the file has an APP1 segment (EXIF or XMP), or may have one.
 
-    Opening the file with Pillow only to learn that it is upright would take longer than much of
-    what follows.
+    Opening the file with Pillow only to learn that it is upright would be slow.
     """
     at = len(_START) - 1
     while data[at : at + 1] == b"\xff":

@@ -1,4 +1,4 @@
-"""How much memory the decoding of a photo may take: known before it begins, from its header."""
+"""Limits on the memory that decoding a photo may take, checked before decoding."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from ..errors import ImageError
 __all__ = ["MAX_BYTES", "MAX_ENCODED_BYTES", "MAX_PIXELS", "check_bytes", "is_affordable"]
 
 MAX_BYTES = 480_000_000
-"""Most bytes that decoding one photo may hold at any time, its pixels and its file included."""
+"""Maximum bytes that decoding one photo may hold at any time, including its pixels and file."""
 
 MAX_PIXELS = 178_956_970
-"""Most pixels of a photo that is decoded whole: Pillow's own limit."""
+"""Maximum pixels of a photo that is decoded at full size: Pillow's own limit."""
 
 MAX_ENCODED_BYTES = 128 << 20
-"""Most bytes of an encoded photo that are taken into memory: of a body, a stream, a JPEG file."""
+"""Maximum bytes of an encoded photo that is read into memory: a body, a stream, a JPEG file."""
 
 
 def is_affordable(needed: int, width: int, height: int) -> bool:
-    """Whether a photo is within the limits.
+    """Return whether decoding a photo stays within the limits.
 
     Args:
-        needed: Bytes that decoding it holds.
-        width: Of what is decoded.
-        height: Likewise.
+        needed: Bytes that decoding holds.
+        width: Width of the decoded image.
+        height: Height of the decoded image.
     """
     return needed <= MAX_BYTES and width * height <= MAX_PIXELS
 
 
 def check_bytes(name: str, needed: int, width: int, height: int) -> None:
-    """Raise unless a photo is `is_affordable`.
+    """Check that decoding a photo stays within the limits.
 
     Args:
-        name: What to call it.
-        needed: Bytes that decoding it holds.
-        width: Of the photo.
-        height: Likewise.
+        name: Name of the photo.
+        needed: Bytes that decoding holds.
+        width: Width of the photo.
+        height: Height of the photo.
 
     Raises:
-        ImageError: It is not.
+        ImageError: The photo is too large.
     """
     if not is_affordable(needed, width, height):
         msg = (

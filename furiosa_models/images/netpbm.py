@@ -1,7 +1,7 @@
-"""Netpbm files that Pillow unpacks number by number: plain ones, and those of odd depths.
+"""Read Netpbm files that Pillow decodes slowly: plain (text) files, and those of unusual depth.
 
-Binary files of one or 255 are Pillow's. The pixels are those that it gives, in a hundredth of the
-time.
+Binary files with a maximum value of 1 or 255 are left to Pillow. The pixels equal Pillow's, in a
+hundredth of the time.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _TOKEN = re.compile(rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])*([^ \t\r\n\v\f#]+)")
 _NUMBERS = b"0123456789 \t\r\n\v\f"
 _MAX_VALUE = 65535
 _BAND = 1 << 20
-_HEAD = 4096  # bytes that the header with its comments may take
+_HEAD = 4096  # maximum bytes of the header with its comments
 _PLAIN_BITS, _PLAIN_GRAY, _PLAIN_COLOR, _BITS, _GRAY, _COLOR = range(1, 7)
 
 
 def decode_netpbm(data: bytes, name: str) -> _Pixels | None:
-    """Return (h, w, 3) uint8, or None for a file that Pillow has to decode.
+    """Return pixels as (h, w, 3) uint8 RGB, or None if Pillow has to decode the file.
 
     Args:
         data: The whole file.
-        name: What to call it.
+        name: Name of the photo.
 
     Raises:
-        ImageError: It is too large.
-        ValueError: It is damaged.
+        ImageError: The photo is too large.
+        ValueError: The file is damaged.
     """
     kind = data[1] - ord("0")
     if kind == _BITS:
@@ -51,7 +51,7 @@ def decode_netpbm(data: bytes, name: str) -> _Pixels | None:
     if kind in (_GRAY, _COLOR) and max_value == 255:
         return None
     if not (width and height and 0 < max_value <= _MAX_VALUE):
-        msg = f"its header says {width}x{height} pixels of at most {max_value}"
+        msg = f"its header has {width}x{height} pixels and the maximum value {max_value}"
         raise ValueError(msg)
     channels = 3 if kind in (_PLAIN_COLOR, _COLOR) else 1
     count = width * height * channels
@@ -63,13 +63,13 @@ def decode_netpbm(data: bytes, name: str) -> _Pixels | None:
     else:
         numbers = _parse_plain(data, at, count, bits=kind == _PLAIN_BITS)
     if numbers.min() < 0 or numbers.max() > max_value:
-        msg = f"it holds numbers above {max_value}, the largest that its header allows"
+        msg = f"it contains values above {max_value}, the maximum in its header"
         raise ValueError(msg)
     table = _byte_table(max_value, gray=channels == 1)
     if kind == _PLAIN_BITS:
         table = table[::-1]  # 1 is black
     pixels = np.empty(count, np.uint8)
-    for at in range(0, count, _BAND):  # which are held as indexes of eight bytes
+    for at in range(0, count, _BAND):  # numpy converts the indices to eight bytes each
         pixels[at : at + _BAND] = table[numbers[at : at + _BAND]]
     return np.broadcast_to(pixels.reshape(height, width, channels), (height, width, 3))
 
@@ -86,10 +86,10 @@ def _parse_plain(data: bytes, at: int, count: int, *, bits: bool) -> npt.NDArray
     text = data[at:]
     if b"#" in text:
         text = _COMMENT.sub(b"", text)
-    if describe_foreign := text.translate(None, _NUMBERS):
-        msg = f"it holds {describe_foreign[:10]!r} where numbers were expected"
+    if unexpected := text.translate(None, _NUMBERS):
+        msg = f"expected numbers, got {unexpected[:10]!r}"
         raise ValueError(msg)
-    if bits:  # which need nothing between them
+    if bits:  # digits without separators
         numbers = np.frombuffer(text.translate(None, b" \t\r\n\v\f"), np.uint8) - ord("0")
     elif text.strip():
         numbers = np.fromstring(text.decode("ascii"), np.int32, sep=" ")
@@ -102,8 +102,8 @@ def _parse_plain(data: bytes, at: int, count: int, *, bits: bool) -> npt.NDArray
 
 
 def _byte_table(max_value: int, *, gray: bool) -> _Pixels:
-    """The byte of each number, rounded as Pillow rounds it."""
+    """Return the byte for each value, rounded as in Pillow."""
     steps = np.arange(max_value + 1) / max_value
-    if gray and max_value > 255:  # by way of 16 bits
+    if gray and max_value > 255:  # scaled to 16 bits first
         return (np.rint(steps * _MAX_VALUE).astype(np.int64) >> 8).astype(np.uint8)
     return np.rint(steps * 255).astype(np.uint8)

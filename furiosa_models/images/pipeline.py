@@ -1,11 +1,11 @@
-"""Many photos at once: decoding ahead of the running network, and postprocessing behind it.
+"""Process many photos: decode ahead of the network, and postprocess behind it.
 
-Each batch is one piece of work: read, prepare, run, decode. A few threads work on as many batches
-at a time, each with its share of the CPUs at the network while others are read or decoded. Results
-come in the order of the photos, and only a few batches are ever in memory.
+Each batch is one job: read, prepare, run, decode. A few threads work on one batch each; while some
+of them run the network on their share of the CPUs, others read or decode. Results come in the order
+of the photos, and only a few batches are in memory at a time.
 
-That is for files and other photos that are at rest. An iterator may be a camera: it is asked for a
-photo only when the results of those before it were taken, and nothing that it gave is needed then.
+That holds for files and other static sources. An iterator may be a camera: it is asked for the next
+photo only after the results of the previous ones were taken, and its photos may share memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = ["OnError", "Speed", "Steps", "check_on_error", "in_threads", "one_by_
 logger = logging.getLogger(__name__)
 
 OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[Any, ImageError], object]'
-"""What becomes of a photo that cannot be read: see `Model.predict`."""
+"""What to do about a photo that cannot be read; see `Model.predict`."""
 
 
 T = TypeVar("T")
@@ -52,17 +52,16 @@ Result = TypeVar("Result")
 
 
 class Speed(NamedTuple):
-    """How long the stages of a prediction took, in milliseconds; of a batch, each photo's part.
+    """Time of each stage of a prediction, in milliseconds per photo.
 
-    Photos of many are read and decoded while the network runs: the stages of one overlap with those
-    of others, and `total` is more than the time from one result to the next.
+    With many photos the stages overlap, since photos are decoded while the network runs: `total` is
+    then more than the time between two results.
 
     Attributes:
-        read: Fetching and decoding the photo; 0 for pixels that were given, and for frames of a
-            video.
-        preprocess: Making the network's input of it.
+        read: Loading and decoding the photo; 0 for arrays and video frames.
+        preprocess: Preparing the network's input.
         inference: Running the network.
-        postprocess: Making the result of its outputs.
+        postprocess: Converting the outputs to a result.
     """
 
     read: float
@@ -72,23 +71,23 @@ class Speed(NamedTuple):
 
     @property
     def total(self) -> float:
-        """The stages together."""
+        """Sum of all stages."""
         return sum(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Steps(Generic[Result]):
-    """What is done to a batch.
+    """The steps that process a batch.
 
     Attributes:
         color: Channel order of numpy arrays.
-        draft: What photos are resized to, where they may be drafted: see `read_image`.
-        prepare: Images to the network's input and their contexts.
-        run: The input to the network's outputs.
-        decode: Outputs and contexts to results.
-        where: Where the network runs, and why there, in words.
-        needed: What photos are resized to, where those too large may be drafted: see `read_image`.
-        background: What photos with an alpha channel are laid onto: see `read_image`.
+        draft: Returns the size that photos are resized to, to allow drafts; see `read_image`.
+        prepare: Converts images to the network's input and their contexts.
+        run: Runs the network.
+        decode: Converts outputs and contexts to results.
+        where: Where the network runs, and why, for display.
+        needed: Returns the size that photos are resized to, to draft those that are too large.
+        background: Color to composite transparent photos onto; see `read_image`.
     """
 
     color: Color
@@ -101,7 +100,7 @@ class Steps(Generic[Result]):
     background: Background | None = None
 
     def read(self, photo: ImageSource) -> DecodedImage:
-        """Decode a photo; a frame of a video comes decoded."""
+        """Decode a photo. Video frames are already decoded."""
         return read_image(
             photo,
             color=self.color,
@@ -111,7 +110,7 @@ class Steps(Generic[Result]):
         )
 
     def predict_one(self, photo: Any) -> Result:
-        """Result of one photo, in the caller's thread."""
+        """Return the result of one photo, computed in the caller's thread."""
         start = perf_counter()
         photo = buffer_source(photo)
         image = self.read(photo)
@@ -120,7 +119,7 @@ class Steps(Generic[Result]):
         return _with_image(result, photo, image, taken)
 
     def results(self, images: Sequence[DecodedImage]) -> list[Result]:
-        """Results of decoded images."""
+        """Return the results of decoded images."""
         times = [perf_counter()]
         tensor, contexts = self.prepare(images)
         times.append(perf_counter())
@@ -138,21 +137,25 @@ class Steps(Generic[Result]):
 
 
 class _Failure(NamedTuple):
-    """What stands in the place of a result where there is none."""
+    """Placeholder for a result that could not be computed."""
 
     source: Any
     error: Exception
 
 
 def check_on_error(on_error: OnError) -> None:
-    """Raise ValueError unless it is `"raise"`, `"skip"` or a function."""
+    """Check the argument `on_error`.
+
+    Raises:
+        ValueError: It is neither `"raise"`, `"skip"` nor a function.
+    """
     if on_error not in ("raise", "skip") and not callable(on_error):
         msg = f"on_error must be 'raise', 'skip' or a function, got {on_error!r}"
         raise ValueError(msg)
 
 
 def in_threads(work: Callable[..., T], first: Sequence[Any], *others: Iterable[Any]) -> list[T]:
-    """`list(map(work, first, *others))`, on as many threads as there are CPUs for."""
+    """Return `list(map(work, first, *others))`, computed in one thread per CPU."""
     threads = min(len(first), available_cpus())
     if threads == 1:
         return list(map(work, first, *others))
@@ -168,23 +171,22 @@ def pipelined(
     on_error: OnError,
     bar: Bar | None = None,
 ) -> Generator[Result, None, None]:
-    """Results of many photos, in their order, while later ones are worked on.
+    """Yield the results of many photos in order, while later photos are being processed.
 
-    Closing the generator waits for the photos that are being read and the batches that are in the
-    network, and then no thread is left.
+    Closing the generator waits for the jobs in progress and ends all threads.
 
     Args:
-        steps: What is done to a batch.
-        source: Photos, folders, globs, videos, or a sequence or iterator of them. It is read in
-            the caller's thread, a few batches ahead of the results.
-        batch_size: Photos run at once.
+        steps: The steps that process a batch.
+        source: Photos, folders, globs, videos, or a sequence or iterator of them. It is read in the
+            caller's thread, a few batches ahead of the results.
+        batch_size: Number of photos per batch.
         on_error: See `Model.predict`.
-        bar: Is told of every photo, good or bad.
+        bar: Progress bar, updated for every photo, good or bad.
     """
-    threads = workers() + 1  # while the others are at the network, one reads what comes next
+    threads = workers() + 1  # one more, to read photos while the others run the network
     stop = threading.Event()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="furiosa_models.predict")
-    # What is wrong with a source is told when its turn comes, after the results before it.
+    # An error of the source is reported in order, after the results before it.
     photos = expand_sources(source, failed=_Failure)
     pending: deque[Future[list[Result | _Failure]]] = deque()
     try:
@@ -208,10 +210,10 @@ def one_by_one(
     on_error: OnError,
     bar: Bar | None = None,
 ) -> Generator[Result, None, None]:
-    """Results of a source that may be live: each as soon as its batch is full and has run.
+    """Yield the results of a source that may be live, such as a camera, one batch at a time.
 
-    A photo is read before the source is asked for the next one, which may take its place in memory,
-    or close it. Arguments are those of `pipelined`; all is done in the caller's thread.
+    Each photo is read completely before the source is asked for the next one, which may reuse its
+    memory or close it. Everything runs in the caller's thread. Arguments are those of `pipelined`.
     """
     photos = expand_sources(source, failed=_Failure)
     try:
@@ -223,7 +225,7 @@ def one_by_one(
 
 
 class _ReadPhoto(NamedTuple):
-    """A photo: what to remember of it, its pixels, and how long they took."""
+    """A photo that was read: its source, its pixels, and the seconds it took."""
 
     photo: Any
     image: DecodedImage
@@ -231,7 +233,7 @@ class _ReadPhoto(NamedTuple):
 
 
 def _read_copy(steps: Steps[Any], photo: Any) -> _ReadPhoto | _Failure:
-    """Read a photo whose source has it no longer than until it is asked for the next."""
+    """Read a photo, and copy pixels that the source may overwrite with the next photo."""
     taken = _read(steps, photo)
     if isinstance(taken, _Failure) or not is_decoded(photo):
         return taken
@@ -244,7 +246,7 @@ def _process_batch(
     batch: Sequence[Any],
     stop: threading.Event,
 ) -> list[Result | _Failure]:
-    """Results of a batch, with the photos that cannot be read in their places."""
+    """Return the results of a batch, with failures in place of unreadable photos."""
     found: list[_ReadPhoto | _Failure] = []
     for photo in batch:
         if stop.is_set():
@@ -256,7 +258,7 @@ def _process_batch(
 def _run_batch(
     steps: Steps[Result], batch: Sequence[_ReadPhoto | _Failure]
 ) -> list[Result | _Failure]:
-    """Results of what was read, with what could not be in its place."""
+    """Return the results of photos that were read, and keep failures in their places."""
     images = [taken.image for taken in batch if isinstance(taken, _ReadPhoto)]
     results = iter(steps.results(images) if images else ())
     return [
@@ -266,7 +268,7 @@ def _run_batch(
 
 
 def _read(steps: Steps[Any], photo: Any) -> _ReadPhoto | _Failure:
-    """What to remember of a photo, its pixels, and how long it took."""
+    """Read a photo; return a failure if it cannot be read."""
     if isinstance(photo, _Failure):
         return photo
     start = perf_counter()
@@ -289,7 +291,7 @@ def _with_image(result: Result, photo: ImageSource, image: DecodedImage, seconds
 
 
 def _try_setattr(result: object, name: str, value: object) -> None:
-    """Say something of a result; one of a user's own need not keep it."""
+    """Set an attribute of a result, if it can be set: users may define their own result types."""
     with suppress(AttributeError):
         setattr(result, name, value)
 
@@ -297,7 +299,7 @@ def _try_setattr(result: object, name: str, value: object) -> None:
 def _emit(
     outcomes: Sequence[Result | _Failure], on_error: OnError, bar: Bar | None
 ) -> Iterator[Result]:
-    """The results, the bad photos having been told of."""
+    """Yield the results, and report the failures."""
     for outcome in outcomes:
         if bar is not None:
             bar.update()

@@ -28,18 +28,22 @@ def prepare(
     out: Pixels | None = None,
     size: tuple[int, int] | None = None,
 ) -> tuple[Pixels, ImageContext]:
-    """Return the network's input made of one image, `(3, h, w)` uint8, and its context.
+    """Resize an image, place it on the canvas, and split its channels.
 
     Args:
         image: `(h, w, 3)` uint8, RGB, or BGR if `bgr`.
-        spec: what the network wants.
-        bgr: order of the image's channels.
+        spec: Input specification of the network.
+        bgr: Whether the channels are in the order blue, green, red.
         platform: RUST or PYTHON (numpy); both give the same bits.
-        out: a C-contiguous `(3, h, w)` uint8 array to fill and return, such as one of a batch.
-        size: height and width of the photo, where the image is a smaller draft of it.
+        out: C-contiguous `(3, h, w)` uint8 array to fill and return, such as an item of a batch.
+        size: Height and width of the full photo, if the image is a smaller draft of it.
+
+    Returns:
+        The network's input as `(3, h, w)` uint8, and the context that maps results back to the
+        photo.
 
     Raises:
-        ShapeError: not such an image, or not such an `out`.
+        ShapeError: `image` or `out` has the wrong shape or dtype.
     """
     check_image(image, channels=(3,))
     canvas = np.empty((3, *spec.size), np.uint8) if out is None else _check_out(out, spec.size)
@@ -81,7 +85,7 @@ def _prepare_numpy(image: Pixels, spec: ImageInput, layout: Layout, canvas: Pixe
 
 
 def _visible(length: int, canvas: int, offset: int) -> tuple[slice, slice]:
-    """Return where samples laid at `offset` meet the canvas, and which of them do."""
+    """Return where samples placed at `offset` lie on the canvas, and which of them do."""
     first, end = max(offset, 0), min(offset + length, canvas)
     return slice(first, end), slice(first - offset, end - offset)
 
@@ -89,12 +93,12 @@ def _visible(length: int, canvas: int, offset: int) -> tuple[slice, slice]:
 def normalize(
     tensor: Pixels, spec: ImageInput, platform: Platform = Platform.RUST
 ) -> npt.NDArray[np.float32]:
-    """Return `(tensor - mean) / std` for a uint8 tensor `(n, 3, h, w)`.
+    """Return `(tensor - mean) / std` as float32, for a uint8 tensor `(n, 3, h, w)`.
 
-    Both platforms subtract and divide in float32, so they agree to the last bit.
+    Both platforms subtract and divide in float32, so they give the same bits.
 
     Raises:
-        ShapeError: not such a tensor.
+        ShapeError: `tensor` has the wrong shape or dtype.
     """
     check_array("tensor", tensor, np.uint8, ("n", 3, "h", "w"))
     order = slice(None, None, -1 if spec.color == "bgr" else 1)

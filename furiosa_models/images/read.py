@@ -1,4 +1,4 @@
-"""Image sources: whatever way a photo comes in, the same pixels come out."""
+"""Read photos from any source: files, URLs, bytes, file objects, PIL images and arrays."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ ImageSource: TypeAlias = (
     "| EncodedPhoto"
 )
 
-_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # that are open, and may be read as files
+_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # open already, so reading cannot block
 
 
 @runtime_checkable
 class KeptPhoto(Protocol):
-    """What can give a photo again: a result holds it in place of pixels."""
+    """A reference to a photo that can be decoded again. Results hold it instead of pixels."""
 
     @property
     def name(self) -> str:
-        """What to call the photo."""
+        """Name of the photo."""
 
     def decode(self) -> DecodedImage:
-        """The photo; ImageError where it cannot be read any more."""
+        """Return the photo; raise ImageError if it can no longer be read."""
 
 
 class DecodedImage(NamedTuple):
@@ -76,10 +76,10 @@ class DecodedImage(NamedTuple):
 
     Attributes:
         pixels: (height, width, 3) uint8.
-        bgr: Whether the channels are blue, green, red instead of red, green, blue.
-        name: What to call the photo in messages and file names.
-        drafted_from: Height and width of the photo, if it was decoded smaller than that.
-        kept: What gives the photo again, so that a result need not hold the pixels.
+        bgr: Whether the channels are in the order blue, green, red rather than red, green, blue.
+        name: Name of the photo, for messages and file names.
+        drafted_from: Height and width of the full photo, if it was decoded smaller.
+        kept: A reference to the photo, so that a result need not hold the pixels.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -90,28 +90,32 @@ class DecodedImage(NamedTuple):
 
     @property
     def rgb(self) -> npt.NDArray[np.uint8]:
-        """(height, width, 3) uint8, red first; a view."""
+        """A view of the pixels as (height, width, 3) uint8 RGB."""
         return self.pixels[:, :, ::-1] if self.bgr else self.pixels
 
 
 class EncodedPhoto(NamedTuple):
-    """A photo as it came: from bytes, a file object, or a URL.
+    """A photo in encoded form, from bytes, a file object or a URL.
 
     Attributes:
         data: The encoded photo.
-        name: What to call it.
+        name: Name of the photo.
     """
 
     data: bytes
     name: str
 
     def decode(self) -> DecodedImage:
-        """The photo, whole; raises as `read_image` does."""
+        """Decode the photo at full size.
+
+        Raises:
+            ImageError: The photo cannot be decoded.
+        """
         return read_image(self)
 
     @property
     def rgb(self) -> npt.NDArray[np.uint8]:
-        """(height, width, 3) uint8, red first; decoded each time."""
+        """Pixels as (height, width, 3) uint8 RGB; decoded on every access."""
         return self.decode().rgb
 
     def __repr__(self) -> str:
@@ -129,27 +133,28 @@ def read_image(
 ) -> DecodedImage:
     """Decode one photo.
 
-    EXIF orientation is applied; gray, palette, CMYK and 16-bit images become 8-bit RGB. Of an
-    animation the first picture is read, and color profiles are not applied. A source is neither
-    closed nor changed; a file object is read from where it stands to its end.
+    EXIF orientation is applied. Gray, palette, CMYK and 16-bit images are converted to 8-bit RGB.
+    Only the first picture of an animation is read, and color profiles are not applied. The source
+    is neither closed nor changed; a file object is read from its current position to its end.
 
     Args:
         source: A file, an http(s) URL, encoded bytes, a binary file object, a PIL image, or an
-            array: (h, w, 3) uint8, or (h, w) or (h, w, 1) uint8 gray. What is decoded stays as it
-            is.
-        color: Channel order of an array; everything else says it itself.
-        draft: Given the height and width of a photo, says to what it is going to be resized. A
-            JPEG may then be decoded at a half, a quarter or an eighth of its size, no smaller than
-            that: less work, and pixels that differ a little. Nothing is drafted without it.
-        needed: Likewise, but for a JPEG alone that would take more than `MAX_BYTES` otherwise.
-        background: The color (a name, `#rrggbb`, or red, green and blue) that a photo with an alpha
-            channel is laid onto. By default alpha is dropped, as OpenCV and Pillow drop it.
-        reuse_buffer: The pixels are done with before this thread reads the next photo, which may be
-            put in their place: that spares the system from finding new memory for each.
+            array: (h, w, 3) uint8, or (h, w) or (h, w, 1) uint8 for gray. A DecodedImage is
+            returned as it is.
+        color: Channel order of an array; all other sources define it themselves.
+        draft: A function of the photo's height and width that returns the size it will be resized
+            to. It allows JPEGs to be decoded at a half, a quarter or an eighth of their size, but
+            not smaller than that: this is faster and changes pixels slightly. By default photos are
+            decoded at full size.
+        needed: Likewise, but only for photos that would take more than `MAX_BYTES` otherwise.
+        background: Color (a name, `#rrggbb`, or red, green and blue) to composite a photo with an
+            alpha channel onto. By default alpha is dropped, as in OpenCV and Pillow.
+        reuse_buffer: Whether the pixels may be overwritten when this thread reads its next photo.
+            This avoids allocating memory for every photo.
 
     Raises:
         ImageError: The photo cannot be read; the message names it.
-        ValueError: `color` or `background` is none.
+        ValueError: `color` or `background` is invalid.
     """
     check_choice("color", color, ("bgr", "rgb"))
     if isinstance(source, DecodedImage):
@@ -166,13 +171,13 @@ def read_image(
 
 
 def buffer_source(source: Any) -> Any:
-    """Take in what can be read only once, or may change: what is returned can be read again.
+    """Read a source that can be read only once, or may change, into memory.
 
     Returns:
-        An `EncodedPhoto` of encoded bytes, file objects and URLs; all else as it is.
+        An `EncodedPhoto` for encoded bytes, file objects and URLs; any other source unchanged.
 
     Raises:
-        ImageError: It cannot be read.
+        ImageError: The source cannot be read.
     """
     if isinstance(source, bytes):
         return EncodedPhoto(source, f"<{len(source)} bytes>")
@@ -195,15 +200,14 @@ def buffer_source(source: Any) -> Any:
 def photo_reference(
     source: ImageSource, image: DecodedImage
 ) -> DecodedImage | KeptPhoto | Path | Any:
-    """What a result keeps to show its photo later: what was given rather than its pixels.
+    """Return what a result keeps in order to show its photo later: the source rather than pixels.
 
     Args:
-        source: What `buffer_source` returned.
-        image: The photo that was read of it.
+        source: The source, as returned by `buffer_source`.
+        image: The decoded photo.
 
     Returns:
-        The path of a file; an encoded photo, a frame of a video or a PIL image as it is; the pixels
-        of an array.
+        The path of a file; the pixels of an array; any other source as it is.
     """
     if image.kept is not None:
         return image.kept
@@ -213,7 +217,7 @@ def photo_reference(
 
 
 def is_decoded(source: object) -> bool:
-    """Whether a source is pixels in memory of its owner, and not encoded, nor a frame of a file."""
+    """Return whether a source holds pixels in its owner's memory: an array or a PIL image."""
     if isinstance(source, DecodedImage):
         return source.kept is None
     if isinstance(source, (np.ndarray, EncodedPhoto)):
@@ -226,11 +230,11 @@ def is_decoded(source: object) -> bool:
 
 
 class RecentPixels:
-    """The pixels of the last few frames, for results that are drawn at once.
+    """Cache of the pixels of the last few video frames, for results that are drawn at once.
 
     Args:
-        max_bytes: Bytes of pixels that are held.
-        min_frames: Frames that are held, however large they are.
+        max_bytes: Maximum bytes of pixels to hold.
+        min_frames: Number of frames to hold regardless of their size.
     """
 
     def __init__(self, max_bytes: int, *, min_frames: int = 1) -> None:
@@ -241,7 +245,7 @@ class RecentPixels:
         self._lock = Lock()
 
     def add(self, pixels: npt.NDArray[np.uint8]) -> weakref.ref[npt.NDArray[np.uint8]]:
-        """Hold pixels until newer ones take their place; a reference that ends then."""
+        """Hold pixels until newer ones replace them; return a weak reference to them."""
         with self._lock:
             self._held.append(pixels)
             self._bytes += pixels.nbytes
@@ -255,11 +259,11 @@ def _is_path(source: object) -> bool:
 
 
 def _from_array(array: npt.NDArray[Any], color: Color) -> DecodedImage:
-    array = np.asarray(array)  # a matrix has two dimensions whatever is done to it
+    array = np.asarray(array)  # np.matrix always stays two-dimensional
     is_gray = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if array.dtype != np.uint8 or 0 in array.shape or not (is_gray or array.shape[2:] == (3,)):
         msg = (
-            f"an image array must be uint8 of shape (h, w, 3) or (h, w), not empty; got "
+            f"an image array must be non-empty uint8 of shape (h, w, 3) or (h, w), got "
             f"{array.dtype} of shape {array.shape}"
         )
         raise ImageError(msg)
@@ -291,7 +295,12 @@ def _from_file(name: str, options: DecodeOptions) -> DecodedImage:
 
 
 def _open_nonblocking(name: str, flags: int) -> int:
-    """Open a file, and neither wait for what may never come nor read what never ends."""
+    """Open a file without blocking.
+
+    Raises:
+        OSError: It is a pipe or device, which may block or never end. Pipes that are already open,
+            such as standard input, are allowed.
+    """
     descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
     mode = os.fstat(descriptor).st_mode
     is_pipe = stat.S_ISFIFO(mode) and name.startswith(_PIPES)
@@ -300,27 +309,27 @@ def _open_nonblocking(name: str, flags: int) -> int:
             os.set_blocking(descriptor, True)
         return descriptor
     os.close(descriptor)
-    raise OSError(0, "it is a pipe or a device and no file: open it, and pass the file object")
+    raise OSError(0, "it is a pipe or a device, not a file: open it, and pass the file object")
 
 
 def _from_stream(source: Any) -> EncodedPhoto:
-    """Read a file object from where it stands."""
+    """Read a file object from its current position."""
     name = str(getattr(source, "name", "<file object>"))
     try:
         data: object = read_all(source, name)
     except ImageError:
         raise
-    except Exception as error:  # a file object is anyone's code
+    except Exception as error:  # user-defined file objects may raise anything
         msg = f"image {name!r} cannot be read: {error or type(error).__name__}"
         raise ImageError(msg) from error
     if isinstance(data, str):
         msg = f"image {name!r} is a text file: open it in mode 'rb'"
         raise ImageError(msg)
     if not data:
-        msg = f"image {name!r} has nothing where it stands: seek to the start of the photo first"
+        msg = f"image {name!r} has no data at its current position: seek to the start of the photo"
         raise ImageError(msg)
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        msg = f"image {name!r} cannot be read: its read() gave {type(data).__name__}, not bytes"
+        msg = f"image {name!r} cannot be read: read() must return bytes, got {type(data).__name__}"
         raise ImageError(msg)
     return EncodedPhoto(bytes(data), name)
 
@@ -339,10 +348,10 @@ def _from_pillow(source: object, options: DecodeOptions) -> DecodedImage:
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is an http(s) URL."""
+    """Return whether a name is an http(s) URL."""
     return name[:8].lower().startswith(("http://", "https://"))
 
 
 def is_file_like(source: object) -> bool:
-    """Whether a source is a file object."""
+    """Return whether a source is a file object."""
     return hasattr(source, "read")

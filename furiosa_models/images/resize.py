@@ -1,11 +1,11 @@
-"""Resizing of 8-bit images, bit for bit as OpenCV and Pillow do it, without either.
+"""Resize 8-bit images; results equal those of OpenCV and Pillow bit for bit.
 
-Facts from OpenCV `modules/imgproc/src/resize.cpp` (INTER_LINEAR, INTER_AREA for 8 bits) and Pillow
-`src/libImaging/Resample.c`. The functions here are the reference; `native/src/` holds the twins.
+Based on OpenCV `modules/imgproc/src/resize.cpp` (INTER_LINEAR and INTER_AREA for 8 bits) and Pillow
+`src/libImaging/Resample.c`. The numpy functions here are the reference for `native/src/`.
 
-One rule is ours to choose: Pillow 13 resamples along y first where the height shrinks by more than
-twice as many pixels as the width. We always go along x first, as every Pillow before it, because
-the published accuracies were measured with these.
+One deviation: Pillow 13 resamples vertically first if the height shrinks by more than twice as many
+pixels as the width. This module always resamples horizontally first, as Pillow did before, because
+the published accuracies were measured that way.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 _Filter: TypeAlias = Callable[[_Floats], _Floats]
 
 _LINEAR_ONE = np.float32(2048)  # fixed-point unit of OpenCV's bilinear weights
-_AREA_SLIVER = 1e-3  # OpenCV drops an edge pixel that covers less of a cell
-_LARGEST_BLOCK = (2**32 - 1) // 255  # whose sum fits 32 bits; OpenCV's overflow from half of it on
+_AREA_SLIVER = 1e-3  # OpenCV ignores an edge pixel with a smaller share of a cell
+_LARGEST_BLOCK = (2**32 - 1) // 255  # pixels whose sum fits 32 bits; OpenCV overflows at half
 _PILLOW_BITS = 22  # fraction bits of Pillow's weights
 
 
@@ -41,17 +41,17 @@ def resize(
     *,
     platform: Platform = Platform.RUST,
 ) -> Pixels:
-    """Return the image resized to `size`.
+    """Return an image resized to `size`.
 
     Args:
         image: uint8, `(h, w)`, `(h, w, 1)` or `(h, w, 3)`.
-        size: height and width.
-        interpolation: the library and the method to repeat.
+        size: Target height and width.
+        interpolation: The library and method to reproduce.
         platform: RUST, or PYTHON for the numpy reference. Both give the same bits.
 
     Raises:
-        ShapeError: not such an image.
-        ValueError: a size below 1, or an unknown interpolation.
+        ShapeError: `image` has the wrong shape or dtype.
+        ValueError: A size is below 1, or the interpolation is unknown.
     """
     check_image(image, channels=(1, 3))
     check_choice("interpolation", interpolation, get_args(Interpolation))
@@ -78,15 +78,15 @@ def resize_numpy(
     rows: slice | None = None,
     columns: slice | None = None,
 ) -> Pixels:
-    """Return the `(h, w, c)` image resized, with numpy alone.
+    """Return an image `(h, w, c)` resized with numpy only.
 
     Args:
-        image: the image.
-        height: of the whole result.
-        width: likewise.
-        interpolation: the library and the method to repeat.
-        rows: those of the result that are wanted; nothing is computed for the others.
-        columns: likewise.
+        image: The image.
+        height: Height of the full result.
+        width: Width of the full result.
+        interpolation: The library and method to reproduce.
+        rows: Rows of the result to compute; all by default.
+        columns: Columns of the result to compute; all by default.
     """
     down, across = rows or slice(0, height), columns or slice(0, width)
     if image.shape[:2] == (height, width):
@@ -114,7 +114,7 @@ def resize_numpy(
 
 
 class _Axis(NamedTuple):
-    """One of the two directions: lengths before and after, and what of the result is wanted."""
+    """One axis of a resize: source length, target length, and the window to compute."""
 
     n: int
     to: int
@@ -122,12 +122,12 @@ class _Axis(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """Samples before for each one after."""
+        """Number of source samples per output sample."""
         return 1.0 / (self.to / self.n)
 
     @property
     def indices(self) -> _Floats:
-        """The wanted samples by their index in the whole result."""
+        """Indices of the output samples in the window."""
         return np.arange(self.window.start, self.window.stop, dtype=np.float64)
 
 
@@ -139,9 +139,9 @@ class _Pairs(NamedTuple):
 
 
 def _linear_pairs(axis: _Axis, *, area: bool, clamp: bool) -> _Pairs:
-    """Return the two samples of each output sample; weights in 1/2048.
+    """Return the two source samples of each output sample, with weights in units of 1/2048.
 
-    `clamp` moves a pair at the border onto one sample: OpenCV does so along x and not along y.
+    `clamp` moves a pair at the border onto one sample; OpenCV does this along x but not along y.
     """
     n, i = axis.n, axis.indices
     inverse = axis.to / n
@@ -171,14 +171,14 @@ def _linear(image: Pixels, down: _Axis, across: _Axis, *, area: bool) -> Pixels:
     rows = (
         image[:, x.first] * x.first_weight[:, None] + image[:, x.second] * x.second_weight[:, None]
     )
-    rows >>= 4  # of 11 fraction bits the vertical pass takes 7, and cuts each product to 2
+    rows >>= 4  # keep 7 of 11 fraction bits; the vertical pass truncates products to 2
     upper = (rows[y.first] * y.first_weight[:, None, None]) >> 16
     lower = (rows[y.second] * y.second_weight[:, None, None]) >> 16
     return ((upper + lower + 2) >> 2).astype(np.uint8)
 
 
 def _area_blocks(image: Pixels, y: _Axis, x: _Axis) -> Pixels:
-    """Return means of whole blocks: halves round up in 2 x 2 blocks, to even in all others."""
+    """Return block means. Halves round up in 2 x 2 blocks, and to even in all others."""
     block_height, block_width = round(y.scale), round(x.scale)
     rows = slice(y.window.start * block_height, y.window.stop * block_height)
     columns = slice(x.window.start * block_width, x.window.stop * block_width)
@@ -194,7 +194,7 @@ def _area_blocks(image: Pixels, y: _Axis, x: _Axis) -> Pixels:
 
 
 def _area_weights(axis: _Axis) -> tuple[_Indices, npt.NDArray[np.float32]]:
-    """Return samples and weights `(taps, n)`: the part of each sample that a cell covers."""
+    """Return sample indices and weights `(k, n)`: the share of each sample in a cell."""
     n, scale = axis.n, axis.scale
     begin = axis.indices * scale
     end = begin + scale
@@ -212,7 +212,7 @@ def _area_weights(axis: _Axis) -> tuple[_Indices, npt.NDArray[np.float32]]:
 
 
 def _area_cells(image: Pixels, y: _Axis, x: _Axis) -> Pixels:
-    """Return the means of cells, accumulated in float32 in OpenCV's order: along x, then y."""
+    """Return cell means, accumulated in float32 in OpenCV's order: along x, then y."""
     rows = np.zeros((image.shape[0], len(x.window), image.shape[2]), np.float32)
     for index, weight in zip(*_area_weights(x), strict=True):
         rows += image[:, index] * weight[:, None]
@@ -237,7 +237,7 @@ def _cubic(x: _Floats) -> _Floats:
 def _pillow_weights(
     axis: _Axis, kernel: _Filter, support: float
 ) -> tuple[_Indices, npt.NDArray[np.int32]]:
-    """Return samples and 22-bit weights `(taps, n)`; the kernel stretches when shrinking."""
+    """Return sample indices and 22-bit weights `(k, n)`; shrinking stretches the kernel."""
     n, scale = axis.n, axis.n / axis.to
     stretch = max(scale, 1.0)
     center = (axis.indices + 0.5) * scale
@@ -245,14 +245,14 @@ def _pillow_weights(
     end = np.minimum((center + support * stretch + 0.5).astype(np.int64), n)
     index = first + np.arange((end - first).max())[:, None]
     weight = np.where(index < end, kernel((index - center + 0.5) * (1.0 / stretch)), 0.0)
-    total = np.add.accumulate(weight)[-1]  # one by one: numpy's sum would round otherwise
+    total = np.add.accumulate(weight)[-1]  # sequential: np.sum would round differently
     weight /= np.where(total == 0.0, 1.0, total)
     fixed = np.trunc(weight * (1 << _PILLOW_BITS) + np.where(weight < 0, -0.5, 0.5))
     return np.minimum(index, n - 1), fixed.astype(np.int32)
 
 
 def _pillow(image: Pixels, y: _Axis, x: _Axis, kernel: _Filter, support: float) -> Pixels:
-    """Resample along x into 8 bits, then along y."""
+    """Resample along x to 8 bits, then along y."""
     narrow = _pillow_rows(image.transpose(1, 0, 2), x, kernel, support)
     return _pillow_rows(narrow.transpose(1, 0, 2), y, kernel, support)
 

@@ -1,4 +1,4 @@
-"""What a source stands for: one photo, or the many of a folder, a glob, a video or a sequence."""
+"""Expand sources: one photo, or many from a folder, a glob, a video or a sequence."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["count", "expand_sources", "is_same_file", "is_single", "is_static"]
 
 logger = logging.getLogger(__name__)
 
-_NAMED = 5  # files that a line of the log names
+_NAMED = 5  # maximum number of files named in a log message
 _SEPARATOR = re.compile(r"[/\\]" if os.altsep else "/")
 
 Failed = TypeVar("Failed")
 
 
 def is_single(source: object) -> bool:
-    """Whether `source` stands for one photo, rather than a sequence, folder, glob or video."""
+    """Return whether `source` is one photo rather than a sequence, folder, glob or video."""
     if isinstance(source, np.ndarray):
         return source.ndim < 4
     if isinstance(source, (str, os.PathLike)):
@@ -41,10 +41,10 @@ def is_single(source: object) -> bool:
 
 
 def is_static(source: object) -> bool:
-    """Whether all that `source` stands for is there, and stays as it is while it is worked on.
+    """Return whether all photos of `source` exist already and do not change while being processed.
 
-    Of a list of files more can be read than has been asked for. An iterator may be a camera, which
-    gives the next photo when there is one, into the memory of the one before.
+    Static sources, such as lists of files, may be read ahead. An iterator may be a camera, which
+    reuses its memory for the next photo.
     """
     if isinstance(source, (list, tuple)):
         return all(map(is_static, source))
@@ -53,10 +53,10 @@ def is_static(source: object) -> bool:
 
 
 def is_same_file(path: Path, source: str | os.PathLike[str]) -> bool:
-    """Whether a path names the file of a source, by whatever links."""
+    """Return whether two paths name the same file, through any links."""
     try:
         return path.samefile(source)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False
 
 
@@ -65,19 +65,19 @@ def expand_sources(
     *,
     failed: Callable[[Any, Exception], Failed] | None = None,
 ) -> Generator[ImageSource | Failed, None, None]:
-    """Every single photo that `source` stands for, in order; of a video, its frames.
+    """Yield every photo of `source` in order; for a video, its frames.
 
-    The photos and videos of folders and globs come by name. A frame comes decoded, and is named
-    `clip.mp4#0` and so on.
+    Photos and videos in folders and globs are sorted by name. A video frame is decoded and has a
+    name such as `clip.mp4#0`.
 
     Args:
         source: Photos, folders, globs, videos, or a sequence or iterator of them.
-        failed: Makes what stands in the place of a part that does not give its photos, of the part
-            and the error, and in the place of a damaged frame; without it the error is raised.
+        failed: Called with a source and an error; its return value is yielded in place of the
+            photos or frame that cannot be read. By default the error is raised.
 
     Raises:
-        ImageError: A folder or glob holds neither image nor video, or a video cannot be read.
-        ExtraRequired: There is a video, and PyAV is not installed.
+        ImageError: A folder or glob has neither images nor videos, or a video cannot be read.
+        ExtraRequired: A source is a video, and PyAV is not installed.
     """
     try:
         if is_single(source):
@@ -94,14 +94,14 @@ def expand_sources(
 
 
 def count(source: object) -> int | None:
-    """Number of photos that `source` stands for, or None where that takes reading it."""
+    """Return the number of photos in `source`, or None if that is unknown without reading it."""
     if is_single(source):
         return 1
     if video.is_video(source):
         return video.frame_count(_name(cast("str", source)))
     if isinstance(source, (str, os.PathLike)):
         files, _ = _list_by_readability(_name(source))
-        return count(files) if files else 1  # the error
+        return count(files) if files else 1  # counts the error
     if not isinstance(source, (Sequence, np.ndarray)):
         return None
     counts = [count(item) for item in source]
@@ -109,10 +109,10 @@ def count(source: object) -> int | None:
 
 
 def list_files(source: str | os.PathLike[str]) -> list[str]:
-    """Photos and videos of a folder, with all below it, or of a glob, by name; each of them once.
+    """Return the photos and videos in a folder tree or matching a glob, sorted and unique.
 
-    Names that start with a dot are left out. Links to folders are followed, each folder is visited
-    once. A line of the log says which photos are left out because they cannot be read.
+    Hidden files are skipped. Links to folders are followed, and each folder is visited once. Photos
+    in unsupported formats are logged and skipped.
 
     Raises:
         ImageError: There are none.
@@ -123,7 +123,7 @@ def list_files(source: str | os.PathLike[str]) -> list[str]:
         log_warning(logger, "%r: left out %s", name, _summarize(left_out))
     if not files:
         known = ", ".join(sorted(_readable()))
-        msg = f"{name!r} holds no image or video (looked for {known})"
+        msg = f"{name!r} contains no image or video (looked for {known})"
         raise ImageError(msg)
     return files
 
@@ -133,7 +133,7 @@ def _readable() -> frozenset[str]:
 
 
 def _list_by_readability(name: str) -> tuple[list[str], list[str]]:
-    """The files that are read, and those that are known for photos and are not."""
+    """Return the files that can be read, and those in known but unsupported formats."""
     found: dict[bool, list[str]] = {True: [], False: []}
     for path in _unique_files(_expand_glob(name) if _is_glob(name) else _walk(name)):
         suffix = Path(path).suffix.lower()
@@ -146,11 +146,11 @@ def _list_by_readability(name: str) -> tuple[list[str], list[str]]:
 def _summarize(paths: Sequence[str]) -> str:
     names = ", ".join(repr(path) for path in paths[:_NAMED])
     more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return f"{len(paths)} in formats that are not read here: {names}{more}"
+    return f"{len(paths)} in unsupported formats: {names}{more}"
 
 
 def _unique_files(paths: Iterable[str]) -> list[str]:
-    """The files, by name; of a file and the links to it, the file."""
+    """Return the files sorted by name; prefer a file over links to it."""
     found = sorted(set(paths))
     real = {path: os.path.realpath(path) for path in found}
     chosen: dict[str, str] = {}
@@ -162,7 +162,7 @@ def _unique_files(paths: Iterable[str]) -> list[str]:
 
 
 def _walk(folder: str, *, hidden: bool = False) -> Iterator[str]:
-    """The files of a folder and of all below it, each folder once."""
+    """Yield the files in a folder tree; visit each folder once."""
     visited = {_identity(folder)}
 
     def log_error(error: OSError) -> None:
@@ -188,10 +188,10 @@ def _identity(folder: str) -> tuple[int, int] | str:
 
 
 def _expand_glob(pattern: str) -> Iterator[str]:
-    """The files that a glob names; `**` stands for any folders, each of which is visited once."""
+    """Yield the files matched by a glob; `**` matches any folders, each visited once."""
     parts = _SEPARATOR.split(pattern)
     if "**" not in parts:
-        yield from glob.iglob(pattern)  # noqa: PTH207 - a pattern of the user's
+        yield from glob.iglob(pattern)  # noqa: PTH207 - the pattern may be absolute
         return
     at = parts.index("**")
     start = "/".join(parts[:at]) or ("/" if at else "")
@@ -205,7 +205,7 @@ def _expand_glob(pattern: str) -> Iterator[str]:
 
 
 def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path matches a pattern, part by part; wildcards stand for no leading dot."""
+    """Return whether path parts match pattern parts; wildcards do not match a leading dot."""
     if not pattern:
         return not path
     first, rest = pattern[0], pattern[1:]
@@ -228,5 +228,5 @@ def _is_glob(source: str | os.PathLike[str]) -> bool:
 
 
 def _name(source: str | os.PathLike[str]) -> str:
-    """The name as text; that of a path object may be bytes."""
+    """Return the path as a string; path objects may hold bytes."""
     return os.fsdecode(os.fspath(source))

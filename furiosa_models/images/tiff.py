@@ -1,8 +1,7 @@
-"""What Pillow gets wrong about TIFF, or does not take, and is no rarity among scans.
+"""Read TIFF files that Pillow reads wrongly or not at all, as scanners often write them.
 
-Pillow reads most files; `corrections` says what is left to do to the pixels that it gives. Layouts
-that it refuses, or takes for others, are read here where they are stored plain or deflated. Facts
-from TIFF 6.0 and libtiff.
+Pillow reads most files; `corrections` returns what to fix in its pixels. Layouts that it rejects or
+misinterprets are read here if they are uncompressed or deflated. Based on TIFF 6.0 and libtiff.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _LIMITS = ((340, 341), (280, 281))
 _ORIENTATION = 274
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _WHITE_IS_ZERO = 0
-_COLORS = {_WHITE_IS_ZERO: 1, 1: 1, 2: 3, 5: 4}  # photometric interpretations that are read here
+_COLORS = {_WHITE_IS_ZERO: 1, 1: 1, 2: 3, 5: 4}  # samples per pixel by photometric interpretation
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _WITH_ALPHA = {(1, 1): "La", (1, 2): "LA", (3, 1): "RGBa", (3, 2): "RGBA"}
 _PLAIN, _DEFLATED = 1, frozenset({8, 32946})
@@ -49,12 +48,12 @@ Tags = Mapping[int, Any]
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """What is left to do to the pixels that Pillow gives.
+    """Fixes for the pixels that Pillow returns.
 
     Attributes:
-        limits: What stands for black and for white, where the pixels are no bytes.
+        limits: Values of black and white, if pixels are not bytes.
         invert: Whether 0 is white.
-        palette: Red, green and blue of each index, where those of Pillow are wrong.
+        palette: Red, green and blue of each index, if Pillow's palette is wrong.
     """
 
     limits: ValueRange | None = None
@@ -63,10 +62,10 @@ class Corrections:
 
 
 def read_tags(file: BinaryIO) -> Tags:
-    """Return the tags of the first picture of a TIFF file.
+    """Return the tags of the first picture in a TIFF file.
 
     Raises:
-        Exception: Whatever Pillow raises where they are damaged.
+        Exception: Any exception of Pillow, if the tags are damaged.
     """
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -79,13 +78,13 @@ def read_tags(file: BinaryIO) -> Tags:
 
 
 def is_misread(tags: Tags) -> bool:
-    """Whether Pillow takes the file for another than it is."""
+    """Return whether Pillow misinterprets the layout of a file."""
     planes_apart = tags.get(_PLANAR, 1) == 2 and _first(tags, _SAMPLES, 1) > 1
     return planes_apart and _first(tags, _BITS, 1) > 8 and _first(tags, _COMPRESSION, 1) == _PLAIN
 
 
 def segment_bytes(tags: Tags) -> int:
-    """Return the bytes of a strip or tile, which a decoder holds beside the picture."""
+    """Return the size of a strip or tile in bytes, which a decoder holds besides the picture."""
     bits = _first(tags, _BITS, 1) * _first(tags, _SAMPLES, 1)
     if _TILES in tags:
         area = int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_HEIGHT, 0))
@@ -96,7 +95,7 @@ def segment_bytes(tags: Tags) -> int:
 
 
 def corrections(image: PILImage) -> Corrections:
-    """Return what is left to do to the pixels that Pillow gives of a TIFF file."""
+    """Return the fixes for the pixels that Pillow reads from a TIFF file."""
     tags: Tags = getattr(image, "tag_v2", {})
     numeric = image.mode in ("I", "F") or image.mode.startswith("I;")
     palette = None
@@ -110,16 +109,16 @@ def corrections(image: PILImage) -> Corrections:
 
 
 def read_plain(file: BinaryIO, tags: Tags, name: str) -> tuple[PILImage, int]:
-    """Return the picture of a file that is stored plain or deflated, and its orientation.
+    """Read an uncompressed or deflated file; return the picture and its orientation.
 
     Args:
         file: The file.
         tags: Its tags.
-        name: What to call it.
+        name: Name of the photo.
 
     Raises:
-        ImageError: It is too large.
-        ValueError: It is stored in another way, or is damaged.
+        ImageError: The photo is too large.
+        ValueError: The layout is not supported, or the file is damaged.
     """
     from PIL import Image
 
@@ -135,7 +134,7 @@ def read_plain(file: BinaryIO, tags: Tags, name: str) -> tuple[PILImage, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where the numbers of a picture are, and what they mean."""
+    """Position and format of the samples in a file."""
 
     width: int
     height: int
@@ -159,7 +158,11 @@ class _Layout:
 
     @classmethod
     def of(cls, tags: Tags) -> _Layout:
-        """Read it off the tags; ValueError where it is not one that is read here."""
+        """Parse the tags.
+
+        Raises:
+            ValueError: The layout is not supported.
+        """
         samples, bits = _first(tags, _SAMPLES, 1), _first(tags, _BITS, 1)
         photometric = tags.get(_PHOTOMETRIC)
         colors = _COLORS.get(photometric, 0) if isinstance(photometric, int) else 0
@@ -174,7 +177,7 @@ class _Layout:
             or _first(tags, _FILL_ORDER, 1) != 1
             or _first(tags, _PREDICTOR, 1) not in (1, 2)
         ):
-            msg = "its pixels are laid out in a way that is not read"
+            msg = "its pixel layout is not supported"
             raise ValueError(msg)
         width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
         if _TILES in tags:
@@ -205,7 +208,7 @@ class _Layout:
 
 
 def _samples(file: BinaryIO, layout: _Layout) -> npt.NDArray[np.uint8]:
-    """(height, width, samples) bytes."""
+    """Return the samples as (height, width, samples) uint8."""
     out = np.zeros((layout.height, layout.width, layout.samples), np.uint8)
     segment_height, segment_width = layout.segment
     each = layout.samples // layout.planes
@@ -223,7 +226,7 @@ def _samples(file: BinaryIO, layout: _Layout) -> npt.NDArray[np.uint8]:
 
 
 def _corners(layout: _Layout) -> Iterator[tuple[int, int, int]]:
-    """First sample, row and column of each segment, in the order of the file."""
+    """Yield first sample, row and column of each segment, in file order."""
     segment_height, segment_width = layout.segment
     if segment_height < 1 or segment_width < 1:
         msg = "its tiles have no size"
@@ -255,7 +258,7 @@ def _decode_segment(data: bytes, layout: _Layout, shape: tuple[int, int, int]) -
 
 
 def _unpack_12_bits(lines: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
-    """Two numbers of every three bytes."""
+    """Unpack two numbers from every three bytes."""
     padded = np.pad(lines, ((0, 0), (0, -lines.shape[1] % 3))).astype(np.uint16)
     first, second, third = padded[:, 0::3], padded[:, 1::3], padded[:, 2::3]
     pairs = np.stack([first << 4 | second >> 4, (second & 15) << 8 | third], axis=2)
@@ -263,7 +266,7 @@ def _unpack_12_bits(lines: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
 
 
 def _limits(tags: Tags) -> ValueRange | None:
-    """What stands for black and for white: what the type holds, or what the file says."""
+    """Return the values of black and white: the type's range, or what the tags say."""
     bits, numbers = _first(tags, _BITS, 1), _first(tags, _NUMBERS, _UNSIGNED)
     if numbers == _UNSIGNED:
         return 0.0, float((1 << bits) - 1)
@@ -278,6 +281,6 @@ def _limits(tags: Tags) -> ValueRange | None:
 
 
 def _first(tags: Tags, number: int, default: int) -> int:
-    """Value of a tag, the first one of several."""
+    """Return the value of a tag, or the first of several."""
     value = tags.get(number, default)
     return int(value[0] if isinstance(value, tuple) else value)

@@ -1,4 +1,4 @@
-"""Frames of video files and cameras, through PyAV: the extra `video`."""
+"""Read frames of video files and cameras with PyAV: the extra `video`."""
 
 from __future__ import annotations
 
@@ -41,15 +41,13 @@ Failed = TypeVar("Failed")
 SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 )
-"""Endings of the names that `predict` takes for videos."""
+"""File extensions that `predict` treats as videos."""
 
 _FORMATS = "asf,avi,flv,h264,hevc,m4v,matroska,mov,mpeg,mpegts,mpegvideo,ogg,webm"
 _LOCAL_FILE_OPTIONS = MappingProxyType({"protocol_whitelist": "file", "format_whitelist": _FORMATS})
-"""What FFmpeg may do with a file: a playlist under a video's name opens no other file, no URL."""
+"""FFmpeg options for local files: a playlist must not open other files or URLs."""
 
-_DECODER_BYTES_PER_PIXEL = (
-    40  # bytes a pixel: frames that a decoder refers to, and the one that it gives
-)
+_DECODER_BYTES_PER_PIXEL = 40  # reference frames and the output frame
 _ORIENTATIONS = {
     (-1, 0, 0, 1): 2,
     (-1, 0, 0, -1): 3,
@@ -59,14 +57,14 @@ _ORIENTATIONS = {
     (0, -1, -1, 0): 7,
     (0, -1, 1, 0): 8,
 }
-"""EXIF orientations by the signs of a display matrix: where x and y of a pixel go."""
+"""EXIF orientations by the signs of a display matrix."""
 
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 _recent = RecentPixels(64 << 20, min_frames=workers() + 4)
-"""Pixels of the last frames: as many as are read ahead of the one whose result is drawn."""
+"""Pixels of the last frames, as many as may be read ahead of the frame being drawn."""
 
-_DEFAULT_RATE = Fraction(25)  # of a video that does not say its own
+_DEFAULT_RATE = Fraction(25)  # for videos without a frame rate
 
 _CAMERAS = {
     "linux": ("v4l2", "/dev/video{}"),
@@ -76,7 +74,7 @@ _CAMERAS = {
 
 
 def is_video(source: object) -> bool:
-    """Whether `source` is the name of a video file."""
+    """Return whether `source` is the name of an existing video file."""
     if not isinstance(source, (str, os.PathLike)):
         return False
     name = os.fsdecode(os.fspath(source))
@@ -84,12 +82,12 @@ def is_video(source: object) -> bool:
 
 
 class VideoFormat(NamedTuple):
-    """What a video is like, but for its size.
+    """Properties of a video, apart from its size.
 
     Attributes:
-        rate: Frames a second, on average.
-        time_base: The unit of its times, in seconds.
-        aspect: Width of a pixel over its height, of frames that are upright.
+        rate: Average frame rate, in frames per second.
+        time_base: Unit of its timestamps, in seconds.
+        aspect: Pixel aspect ratio (width over height) of upright frames.
     """
 
     rate: Fraction
@@ -98,14 +96,13 @@ class VideoFormat(NamedTuple):
 
 
 class VideoFrame:
-    """A frame of a video file, which a result holds in place of its pixels.
+    """A reference to a frame of a video file. Results hold it instead of pixels.
 
     Attributes:
-        name: Name of the frame, `clip.mp4#0` and so on.
+        name: Name of the frame, such as `clip.mp4#0`.
         path: The video file.
         index: Number of the frame, from 0.
-        time: When it is shown, in seconds from the start of the video; None where the file does not
-            say.
+        time: Timestamp in seconds from the start of the video; None if the file has none.
     """
 
     def __init__(
@@ -124,10 +121,10 @@ class VideoFrame:
         self._pixels: weakref.ref[npt.NDArray[np.uint8]] | None = _recent.add(pixels)
 
     def decode(self) -> DecodedImage:
-        """The frame; those of the last few frames are at hand, others are decoded again.
+        """Return the frame; decode it again unless it is one of the last few.
 
         Raises:
-            ImageError: The video cannot be read any more.
+            ImageError: The video can no longer be read.
         """
         pixels = self._pixels() if self._pixels else None
         if pixels is None:
@@ -136,7 +133,7 @@ class VideoFrame:
 
     @property
     def rgb(self) -> npt.NDArray[np.uint8]:
-        """(height, width, 3) uint8, red first."""
+        """Pixels as (height, width, 3) uint8 RGB."""
         return self.decode().rgb
 
     def _read(self) -> npt.NDArray[np.uint8]:
@@ -152,7 +149,7 @@ class VideoFrame:
             for index, frame in enumerate(_readable(container)):
                 if index == self.index:
                     return _pixels(frame, "rgb24")
-        msg = f"{self.name!r} is not there any more"
+        msg = f"{self.name!r} no longer exists"
         raise ImageError(msg)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,14 +157,14 @@ class VideoFrame:
 
 
 def frames(source: Source) -> Generator[npt.NDArray[np.uint8], None, None]:
-    """Frames of a video, one after the other.
+    """Yield the frames of a video.
 
     Args:
         source: A video file, the URL of a stream that FFmpeg can read, or the index of a camera.
 
     Returns:
-        A generator of (h, w, 3) uint8 arrays, blue first as in OpenCV and as `predict` takes them;
-        closing it closes the file or the camera.
+        A generator of (h, w, 3) uint8 BGR arrays, as in OpenCV and as `predict` expects them.
+        Closing it closes the file or camera.
 
     Raises:
         ExtraRequired: PyAV is not installed.
@@ -181,12 +178,12 @@ def frames(source: Source) -> Generator[npt.NDArray[np.uint8], None, None]:
 def decode_video(
     source: Source, *, failed: Callable[[Any, Exception], Failed] | None = None
 ) -> Generator[DecodedImage | Failed, None, None]:
-    """Frames with their names, `clip.mp4#0` and so on.
+    """Yield the frames of a video as images with names such as `clip.mp4#0`.
 
     Args:
         source: As for `frames`.
-        failed: Makes what stands in the place of a frame that is damaged, of the source and the
-            error, and those after it are read; without it the error is raised.
+        failed: Called with the source and an error; its return value is yielded in place of a
+            damaged frame, and decoding continues. By default the error is raised.
 
     Raises:
         ExtraRequired: PyAV is not installed.
@@ -196,7 +193,7 @@ def decode_video(
 
 
 def frame_count(source: str | os.PathLike[str]) -> int | None:
-    """Return how many frames a video file says that it has, if it says so."""
+    """Return the number of frames in the header of a video file, or None."""
     with suppress(ImageError, ExtraRequired), open_video(source) as container:
         count: int = container.streams.video[0].frames
         return count or None
@@ -204,7 +201,12 @@ def frame_count(source: str | os.PathLike[str]) -> int | None:
 
 
 def video_format(source: Source) -> VideoFormat:
-    """Return what a video is like; raises as `frames` does."""
+    """Return the properties of a video.
+
+    Raises:
+        ExtraRequired: PyAV is not installed.
+        ImageError: The video cannot be opened, or is damaged.
+    """
     with open_video(source) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
@@ -216,7 +218,7 @@ def video_format(source: Source) -> VideoFormat:
 
 
 def start_time(container: Any, stream: Any) -> int:
-    """Return when a container starts, in the unit of a stream: what is shown as 0:00."""
+    """Return the start time of a container, shown as 0:00, in the time base of a stream."""
     start = Fraction(container.start_time or 0, 1_000_000)  # FFmpeg's unit of containers
     return round(start / Fraction(stream.time_base))
 
@@ -247,7 +249,7 @@ def _decoded(
 
 
 def _frames(container: Any) -> Iterator[Any]:
-    """The frames of a container, and errors in the place of those that are damaged."""
+    """Yield the frames of a container, and errors in place of damaged frames."""
     damaged = require("av", "videos need PyAV", extra="video").error.InvalidDataError
     for packet in container.demux(video=0):
         try:
@@ -263,7 +265,7 @@ def _readable(container: Any) -> Iterator[Any]:
 
 
 def _pixels(frame: Any, layout: str) -> npt.NDArray[np.uint8]:
-    """The frame upright, in the colors that its tags say."""
+    """Return a frame's pixels upright, converted according to its color tags."""
     pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format=layout)
     orientation = _frame_orientation(frame)
     return UPRIGHT_TRANSFORMS[orientation](pixels) if orientation in UPRIGHT_TRANSFORMS else pixels
@@ -275,7 +277,7 @@ def _frame_orientation(frame: Any) -> int:
 
 
 def _orientation(matrix: bytes) -> int:
-    """The EXIF orientation that is nearest to a display matrix of FFmpeg's."""
+    """Return the EXIF orientation closest to an FFmpeg display matrix."""
     a, b, _, c, d = (int(number) for number in np.frombuffer(matrix, np.int32)[:5])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         b = c = 0
@@ -294,13 +296,18 @@ def _name(source: Source) -> str:
 
 @contextmanager
 def open_video(source: Source) -> Iterator[Any]:
-    """Open a video as a container of PyAV's, and close it; raises as `frames` does."""
+    """Open a video as a PyAV container; close it on exit.
+
+    Raises:
+        ExtraRequired: PyAV is not installed.
+        ImageError: The video cannot be opened, or is damaged.
+    """
     name = _name(source)
     av = require("av", "videos need PyAV", extra="video")
     try:
         with _open(av, source) as container:
             if not container.streams.video:
-                msg = f"{name!r} holds no video"
+                msg = f"{name!r} has no video stream"
                 raise ImageError(msg)
             stream = container.streams.video[0]
             width, height = stream.codec_context.width, stream.codec_context.height
@@ -321,5 +328,5 @@ def _open(av: Any, source: Source) -> Any:
     name = os.fsdecode(os.fspath(source))
     if not os.path.isfile(name):  # noqa: PTH113
         return av.open(name)
-    # `file:`, or FFmpeg takes what is before a colon for a protocol
+    # Without `file:`, FFmpeg would treat the text before a colon as a protocol.
     return av.open(f"file:{name}", container_options=dict(_LOCAL_FILE_OPTIONS))

@@ -1,4 +1,4 @@
-"""Writing pictures as a video, through PyAV: the extra `video`."""
+"""Write pictures to a video file with PyAV: the extra `video`."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ logger = logging.getLogger(__name__)
 
 _FORMATS = MappingProxyType({".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"})
 _ENCODERS = ("libx264", "libopenh264")
-_TICKS = 90_000  # a second, in which the times of a video of a given rate are counted
-_BT709, _LIMITED = 1, 1  # FFmpeg's numbers of how colors are stored
-_THREADS = 8  # each holds a frame
+_TICKS = 90_000  # per second; time base for a given frame rate
+_BT709, _LIMITED = 1, 1  # FFmpeg's constants for color space and range
+_THREADS = 8  # each thread holds a frame
 _OPTIONS = MappingProxyType(
     {
         "crf": "20",
         "preset": "veryfast",
-        # Frames in order: with those that refer to later ones, the last frame of a video whose
-        # rate varies would be shown for no time at all.
+        # No B-frames: with them, the last frame of a video with variable frame rate would have
+        # no duration.
         "bf": "0",
     }
 )
 
 
 class VideoWriter:
-    """A video file that pictures are written into, one after the other.
+    """Write pictures to a video file.
 
     ```python
     with VideoWriter("out.mp4", like="clip.mp4") as writer:
@@ -55,8 +55,8 @@ class VideoWriter:
             writer.write(result.plot(), time=result.image.time)
     ```
 
-    It is H.264 in yuv420p, which every player shows. The file is there once all of it is written:
-    what is interrupted by an exception leaves none.
+    The video is H.264 in yuv420p, which every player supports. The file appears once it is
+    complete; if an exception interrupts writing, no file is left.
     """
 
     def __init__(
@@ -66,35 +66,35 @@ class VideoWriter:
         like: str | os.PathLike[str] | None = None,
         rate: float | Fraction | None = None,
     ) -> None:
-        """Make a writer; the file is opened with the first picture.
+        """Create a writer; the file is opened with the first picture.
 
         Args:
-            path: The file: `.mp4`, `.m4v`, `.mov` or `.mkv`. One that is there is replaced.
-            like: A video whose rate, times, shape of pixels and sound are taken over. Sound that a
-                file of that kind does not take is left out, with a line in the log.
-            rate: Frames a second, where there is no such video.
+            path: The file: `.mp4`, `.m4v`, `.mov` or `.mkv`. An existing file is replaced.
+            like: A video to copy frame rate, timestamps, pixel aspect ratio and audio from. Audio
+                that the file format does not support is dropped with a log message.
+            rate: Frames per second, if there is no such video.
 
         Raises:
             ExtraRequired: PyAV is not installed.
-            FuriosaModelsError: `path` is the video itself.
-            ImageError: The video cannot be read.
+            FuriosaModelsError: `path` and `like` are the same file.
+            ImageError: The video `like` cannot be read.
             TypeError: Neither `like` nor `rate` is given, or both are.
-            ValueError: The name ends in no format of videos, or `rate` is not positive.
+            ValueError: The file extension is not supported, or `rate` is not positive.
         """
         self.path = Path(path)
         if (like is None) == (rate is None):
-            msg = "a VideoWriter takes like=, a video, or rate=, frames a second: one of them"
+            msg = "a VideoWriter needs either like= (a video) or rate= (frames per second)"
             raise TypeError(msg)
         self._container_format = _FORMATS.get(self.path.suffix.lower(), "")
         if not self._container_format:
             names = ", ".join(_FORMATS)
-            msg = f"{self.path}: {self.path.suffix!r} is no video that is written: use {names}"
+            msg = f"{self.path}: cannot write a video as {self.path.suffix!r}: use {names}"
             raise ValueError(msg)
         self._av = require("av", "videos need PyAV", extra="video")
         self._like = like
         if like is not None:
             if is_same_file(self.path, like):
-                msg = f"{self.path} is the video itself: write it under another name"
+                msg = f"{self.path} is the source video itself: choose another name"
                 raise FuriosaModelsError(msg)
             self._format = video_format(like)
         else:
@@ -115,15 +115,15 @@ class VideoWriter:
         """Write the next picture.
 
         Args:
-            picture: A PIL image, or (h, w, 3) uint8, red first. The first one says the size of the
-                video, of which an odd side is made even by its last row or column; a later one of
-                another size is scaled to it.
-            time: When it is shown, in seconds; one frame after the one before by default.
+            picture: A PIL image, or (h, w, 3) uint8 RGB. The first picture defines the size of the
+                video; an odd side is padded by one row or column. Later pictures of other sizes are
+                scaled.
+            time: Timestamp in seconds; by default one frame after the previous picture.
 
         Raises:
-            BackendUnavailable: PyAV has no encoder of H.264.
-            FuriosaModelsError: The file cannot be written, or is closed.
-            ShapeError: An array of another form.
+            BackendUnavailable: PyAV has no H.264 encoder.
+            FuriosaModelsError: The file cannot be written, or the writer is closed.
+            ShapeError: The array has the wrong shape or dtype.
         """
         if self._closed:
             msg = f"{self.path} is closed: no more pictures can be written into it"
@@ -135,7 +135,7 @@ class VideoWriter:
             self._mux(self._encode(pixels, self._ticks(time)))
 
     def close(self) -> None:
-        """Finish the file, which is there then; without a picture there is none.
+        """Finish the file. Without any picture, no file is created.
 
         Raises:
             FuriosaModelsError: The file cannot be written.
@@ -157,11 +157,11 @@ class VideoWriter:
         self._stack.close()
 
     def discard(self) -> None:
-        """Leave no file; one that was there before stays as it is."""
+        """Stop without creating a file; an existing file is not changed."""
         self._closed = True
         self._stack.close()
         if self._container is not None:
-            with suppress(self._av.FFmpegError, OSError):  # of a full disk; the file goes anyway
+            with suppress(self._av.FFmpegError, OSError):  # disk full; the file is removed anyway
                 self._container.close()
             self._partial.unlink(missing_ok=True)
 
@@ -178,11 +178,11 @@ class VideoWriter:
         encoder = next((e for e in _ENCODERS if e in self._av.codecs_available), None)
         if encoder is None:
             msg = (
-                f"PyAV {self._av.__version__} has no encoder of H.264, {' or '.join(_ENCODERS)}: "
-                "install the wheel that PyPI has of it (pip install --force-reinstall av)"
+                f"PyAV {self._av.__version__} has no H.264 encoder ({' or '.join(_ENCODERS)}): "
+                "install its wheel from PyPI (pip install --force-reinstall av)"
             )
             raise BackendUnavailable(msg)
-        # Of the same folder, so that it can be renamed, and hidden: it is no video yet.
+        # In the same folder, so that it can be renamed; hidden, because it is incomplete.
         self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         self._size = width, height
         source = None if self._like is None else self._stack.enter_context(open_video(self._like))
@@ -194,18 +194,18 @@ class VideoWriter:
                 raise
             copy = self._start(encoder, None)
             reason = getattr(error, "strerror", None) or error
-            log_warning(logger, "%s: its sound is left out: %s", self.path, reason)
+            log_warning(logger, "%s: its audio is left out: %s", self.path, reason)
         if copy is not None:
             damaged = self._av.error.InvalidDataError
             self._audio = _AudioTrack(source, audio, copy, damaged=damaged)
 
     def _start(self, encoder: str, audio: Any) -> Any:
-        """Open the file for pictures and, if there is any, sound; return the stream of sound.
+        """Open the file for pictures and, if there is any, audio; return the audio stream.
 
-        It is written to at once: whether it can be, and takes such sound, is known then.
+        The header is written at once, which shows whether the format supports the audio.
         """
         if self._container is not None:
-            with suppress(self._av.FFmpegError):  # it has said already what is wrong with it
+            with suppress(self._av.FFmpegError):  # the error was reported already
                 self._container.close()
         fast = {"movflags": "+faststart"} if self._container_format != "matroska" else {}
         self._container = self._av.open(
@@ -228,18 +228,18 @@ class VideoWriter:
 
     @property
     def _frame_ticks(self) -> int:
-        """How long a frame is shown, in units of the video."""
+        """Duration of a frame, in units of the time base."""
         return max(1, round(1 / self._format.rate / self._format.time_base))
 
     def _ticks(self, time: Fraction | float | None) -> int:
-        """A time in units of the video, later than the one before: players need it so."""
+        """Convert a time to the time base; keep timestamps increasing, as players require."""
         if time is None:
             return 0 if self._last is None else self._last + self._frame_ticks
         ticks = round(Fraction(time) / self._format.time_base)
         return ticks if self._last is None else max(ticks, self._last + 1)
 
     def _encode(self, pixels: npt.NDArray[np.uint8], ticks: int) -> Any:
-        """A frame of the video: of its size, in its colors, at its time."""
+        """Convert a picture to a frame with the video's size, color format and timestamp."""
         if self._size is not None and self._size != (pixels.shape[1], pixels.shape[0]):
             from PIL import Image
 
@@ -255,7 +255,7 @@ class VideoWriter:
         return frame
 
     def _mux(self, frame: Any) -> None:
-        """Write a frame and the sound up to it; None is the end."""
+        """Write a frame and the audio up to it; None flushes the encoder."""
         self._container.mux(self._stream.encode(frame))
         if self._audio is not None and self._last is not None:
             until = self._last * self._format.time_base
@@ -266,7 +266,7 @@ class VideoWriter:
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
-        """Name the file in the errors of FFmpeg and the system."""
+        """Name the file in errors of FFmpeg and the system."""
         try:
             yield
         except (self._av.FFmpegError, OSError) as error:
@@ -276,13 +276,13 @@ class VideoWriter:
 
 
 class _AudioTrack:
-    """The sound of a video, copied as it is.
+    """The audio of a video, copied without re-encoding.
 
     Args:
         source: The open video.
-        stream: Its stream of sound.
-        copy: The stream that it is copied to.
-        damaged: What is raised where the video cannot be read on.
+        stream: Its audio stream.
+        copy: The output stream.
+        damaged: Exception that signals a damaged video.
     """
 
     def __init__(self, source: Any, stream: Any, copy: Any, *, damaged: type[Exception]) -> None:
@@ -295,10 +295,10 @@ class _AudioTrack:
         self._next: Any = self._read()
 
     def until(self, time: Fraction) -> Iterator[Any]:
-        """Yield what is heard up to a time, once."""
+        """Yield the packets up to a time that were not yielded before."""
         while self._next is not None:
             packet = self._next
-            if packet.dts is not None:  # else it is the end, or cannot be placed
+            if packet.dts is not None:  # None marks the end, or a packet without timestamp
                 packet.stream = self._copy
                 if (packet.dts - self._start) * self._time_base > time:
                     return
@@ -311,7 +311,7 @@ class _AudioTrack:
         try:
             return next(self._packets, None)
         except self._damaged as error:
-            log_warning(logger, "%s: its sound ends early: %s", self._source.name, error)
+            log_warning(logger, "%s: its audio ends early: %s", self._source.name, error)
             return None
 
 
@@ -328,6 +328,6 @@ def _pixels(picture: PILImage | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _as_rate(rate: float | Fraction | None) -> Fraction:
     if rate is None or not 0 < rate < float("inf"):
-        msg = f"rate must be a number of frames a second above 0, got {rate}"
+        msg = f"rate must be a positive number of frames per second, got {rate}"
         raise ValueError(msg)
     return Fraction(rate).limit_denominator(1001)

@@ -1,4 +1,4 @@
-"""Tables of labels: the name of every class, by class id."""
+"""Tables of labels: class names by class id."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 
 
 BACKGROUNDS = frozenset({"background", "__background__", "???", "unlabeled"})
-"""Names of the class of nothing, in the tables of detectors."""
+"""Names of the background class in tables of labels."""
 
-_DIGITS = 10  # of a class id; Python reads no number of thousands of them
+_DIGITS = 10  # maximum length of a class id; int() rejects numbers of thousands of digits
 
-_MAX_DEPTH = 32  # of YAML
+_MAX_DEPTH = 32  # nesting of YAML
 
 TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
 """Names of the tables of this package."""
@@ -38,7 +38,7 @@ TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
 
 @cache
 def load_labels(table: str) -> tuple[str, ...]:
-    """Names by class id.
+    """Return the class names of a table by class id.
 
     Args:
         table: Name of a table.
@@ -57,7 +57,7 @@ def load_labels(table: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def coco_ids(names: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Return COCO's category id of each class by its name, or None where one is not COCO's."""
+    """Return COCO's category id of each class by its name; None if a class is not in COCO."""
     table = {name: index for index, name in enumerate(load_labels("coco91"))}
     if not names or any(name not in table for name in names):
         return None
@@ -65,17 +65,17 @@ def coco_ids(names: tuple[str, ...]) -> tuple[int, ...] | None:
 
 
 def class_names(labels: tuple[str, ...] | None, count: int) -> tuple[str, ...]:
-    """Return the labels of so many classes; made-up names where none are known.
+    """Return the labels of `count` classes; make up names if they are unknown.
 
     Raises:
-        LabelsError: There is another number of labels.
+        LabelsError: The number of labels is wrong.
     """
     if labels is None:
         return tuple(f"class_{i}" for i in range(count))
     if len(labels) != count:
         few = ", ".join(labels[:3])
         msg = (
-            f"the network has {count} classes, and there are {len(labels)} labels ({few}, ...): "
+            f"the network has {count} classes, but there are {len(labels)} labels ({few}, ...): "
             f"pass labels=[...] with the {count} names in the order of its outputs"
         )
         raise LabelsError(msg)
@@ -83,14 +83,14 @@ def class_names(labels: tuple[str, ...] | None, count: int) -> tuple[str, ...]:
 
 
 def given_names(labels: object) -> str | tuple[str, ...]:
-    """Return labels as a caller gives them: a table or file by name, or the name of each class.
+    """Normalize a user's labels: the name of a table or file, or the class names.
 
     Args:
-        labels: A name; or names in the order of class ids; or a mapping of names by class id, as
+        labels: A name; or class names in order; or a mapping of names by class id, such as
             `model.names` of YOLO.
 
     Raises:
-        LabelsError: They have no order, or are no names.
+        LabelsError: They have no order, or are not strings.
     """
     if isinstance(labels, (str, os.PathLike)):
         return os.fspath(labels)
@@ -102,7 +102,7 @@ def given_names(labels: object) -> str | tuple[str, ...]:
         found = ()
     if not found or not all(isinstance(name, str) for name in found):
         msg = (
-            f"labels are the name of each class in order, or a mapping of names by class id, got "
+            f"labels must be class names in order, or a mapping of names by class id, got "
             f"{type(labels).__name__} {str(labels)[:60]}"
         )
         raise LabelsError(msg)
@@ -110,10 +110,10 @@ def given_names(labels: object) -> str | tuple[str, ...]:
 
 
 def replaced_names(table: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names in place of those of a table, whose background may be left out.
+    """Return names that replace those of a table; its background may be omitted.
 
     Raises:
-        LabelsError: There is another number of them.
+        LabelsError: The number of names is wrong.
     """
     if len(names) == len(table) - 1 and table[0] in BACKGROUNDS:
         return (table[0], *names)
@@ -124,11 +124,11 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the labels of a table of this package, or of a file.
 
     Args:
-        source: Name of a table; or a file: one name a line; JSON (a list, or an object of names by
-            class id or of class ids by name); or YAML with such `names`, as data sets of YOLO have.
+        source: Name of a table; or a file: one name per line; JSON (a list, or an object with names
+            by class id or class ids by name); or YAML with such `names`, as in YOLO data sets.
 
     Raises:
-        LabelsError: There is neither such a table nor such a file, or it holds no names.
+        LabelsError: There is neither such a table nor such a file, or it contains no names.
     """
     name = os.fspath(source)
     if name in TABLES:
@@ -137,26 +137,30 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[str, ...]:
         text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         tables = ", ".join(TABLES)
-        msg = f"labels {name!r} are neither a table ({tables}) nor a file that can be read: {error}"
+        msg = f"labels {name!r} are neither a table ({tables}) nor a readable file: {error}"
         raise LabelsError(msg) from error
     is_yaml = Path(name).suffix.lower() in (".yaml", ".yml")
     found = _names_in_yaml(text) if is_yaml else parse_names(text)
     if not found:
-        msg = f"labels {name!r} hold no names: expected one a line, JSON, or YAML with `names`"
+        msg = f"labels {name!r} contain no names: expected one per line, JSON, or YAML with `names`"
         raise LabelsError(msg)
     return found
 
 
 def table_of(labels: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the labels, read where they are a table or a file by name; errors of `read_labels`."""
+    """Return labels; read them if given as the name of a table or file.
+
+    Raises:
+        LabelsError: The table or file cannot be read.
+    """
     return read_labels(labels) if isinstance(labels, str) else labels
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Return the names that a text holds: JSON, a Python literal, or lines; empty for none.
+    """Return the class names in a text: JSON, a Python literal, or lines. Empty if there are none.
 
-    Exporters of YOLO write a dictionary of names by class id as Python prints it, others a list, or
-    lines. Class ids that are missing become `class_7`.
+    YOLO exporters write a dictionary of names by class id as a Python literal, others a list or
+    lines. Missing class ids get names such as `class_7`.
     """
     stripped = text.strip()
     if stripped[:1] in ("{", "["):
@@ -174,7 +178,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def _names_in_yaml(text: str) -> tuple[str, ...]:
-    """Return the names of a data set's YAML; empty for none."""
+    """Return the class names in a data set's YAML; empty if there are none."""
     import yaml
 
     try:
@@ -182,7 +186,7 @@ def _names_in_yaml(text: str) -> tuple[str, ...]:
         for event in yaml.parse(text):
             starts = isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent))
             depth += starts - isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent))
-            # An alias may stand for a thing of any size, and depth costs PyYAML its square.
+            # Aliases may expand to any size, and PyYAML is quadratic in the depth.
             if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
                 return ()
         value = yaml.load(text, yaml.BaseLoader)

@@ -79,7 +79,7 @@ __getattr__, __dir__ = lazy(
             "with_opset",
             "with_uint8_input",
         ],
-        "params": ["params_of"],
+        "checkpoint_params": ["params_of"],
         "readers": ["read_names", "read_weights"],
         "weights": ["NamedWeights", "RandomWeights"],
     },

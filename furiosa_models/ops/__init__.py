@@ -1,1 +1,1 @@
-"""Operations on arrays: numpy twins of the native module, and checks that both share."""
+"""Array operations in numpy, each with a counterpart in the native module, and shared checks."""

@@ -1,8 +1,8 @@
 """Default boxes of SSD heads, and anchors of YOLO heads.
 
-Default boxes are cxcywh: center x, center y, width and height, as fractions of the image. They are
-ordered by map from fine to coarse; then by cell, row by row, and box of the cell (TensorFlow) or
-by box of the cell and cell (MLPerf's PyTorch); see `ssd.SSDLayout`.
+Default boxes are in cxcywh format: center x, center y, width and height, as fractions of the image.
+They are ordered by map, from fine to coarse, then by cell (row by row) and box of the cell
+(TensorFlow), or by box of the cell and then cell (MLPerf's PyTorch); see `heads.ssd.SSDLayout`.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _ASPECT_RATIOS = (1.0, 2.0, 0.5, 3.0, 1.0 / 3)
 
 @cache
 def yolo_p5_anchors() -> Anchors:
-    """Return the anchors of YOLOv5 v6.0 at 640 pixels, `(3, 3, 2)`: strides 8, 16 and 32.
+    """Return the anchors of YOLOv5 v6.0 at 640 pixels, `(3, 3, 2)` float32: strides 8, 16 and 32.
 
-    They are width and height in cells (units of the stride), as in checkpoints and in 0.10;
+    Width and height are in cells (units of the stride), as in checkpoints and in 0.10. The array is
     read-only and shared between calls.
     """
     return _in_cells(_YOLO_P5)
@@ -59,7 +59,7 @@ def yolo_p5_anchors() -> Anchors:
 def yolo_p6_anchors() -> Anchors:
     """Return the anchors of YOLOv5 v6.0 P6 and YOLOv7-w6, `(4, 3, 2)`: strides 8, 16, 32 and 64.
 
-    Like `yolo_p5_anchors`.
+    See `yolo_p5_anchors`.
     """
     return _in_cells(_YOLO_P6)
 
@@ -77,18 +77,19 @@ def default_boxes(
     scales: tuple[float, ...] = _SSD_SCALES,
     ratios: tuple[tuple[float, ...], ...] = _SSD_RATIOS,
 ) -> Anchors:
-    """Return the default boxes of the SSD paper, as MLPerf's SSDResNet34 lays them out.
+    """Return the default boxes of the SSD paper, in the order of MLPerf's SSDResNet34.
 
-    A cell has a square of its map's scale, a square between that and the next scale, and for each
-    ratio a wide and a tall box. They are computed in float64 and cut to 0..1.
+    Each cell has a square box of its map's scale, a square box between that and the next scale, and
+    a wide and a tall box for each ratio. They are computed in float64 and clipped to 0..1.
 
     Args:
-        maps: height and width of each feature map, from fine to coarse.
-        scales: of each map, and one more.
-        ratios: aspect ratios of each map's boxes, beside the squares.
+        maps: Height and width of each feature map, from fine to coarse.
+        scales: Scale of each map, and one more.
+        ratios: Aspect ratios of the non-square boxes of each map.
 
     Returns:
-        `(n, 4)` float32, cxcywh, by map, box of the cell, cell; read-only, shared between calls.
+        `(n, 4)` float32 cxcywh, ordered by map, box of the cell, cell. Read-only and shared between
+        calls.
     """
     grids = []
     for (height, width), (scale, following), own in zip(
@@ -112,17 +113,17 @@ def multiple_grid_anchors(
 ) -> Anchors:
     """Return the default boxes of TensorFlow's `multiple_grid_anchor_generator`.
 
-    Scales run linearly from `min_scale` to `max_scale` over the maps. The first map has three
-    boxes a cell, of scale 0.1 and of the first scale at 2:1 and 1:2; the others have one for each
-    aspect ratio (1, 2, 1/2, 3, 1/3) and a square one between this scale and the next.
+    Scales increase linearly from `min_scale` to `max_scale` over the maps. The first map has three
+    boxes per cell: scale 0.1, and the first scale with ratios 2:1 and 1:2. The other maps have one
+    box per aspect ratio (1, 2, 1/2, 3, 1/3) and a square box between this scale and the next.
 
     Args:
-        maps: height and width of each feature map, from fine to coarse.
-        min_scale: of the first map, as a fraction of the image.
-        max_scale: of the last map.
+        maps: Height and width of each feature map, from fine to coarse.
+        min_scale: Scale of the first map, as a fraction of the image.
+        max_scale: Scale of the last map.
 
     Returns:
-        `(n, 4)` float32, cxcywh, read-only and shared between calls.
+        `(n, 4)` float32 cxcywh. Read-only and shared between calls.
     """
     last = max(len(maps) - 1, 1)
     scales = [min_scale + (max_scale - min_scale) * i / last for i in range(len(maps))] + [1.0]
@@ -134,9 +135,9 @@ def multiple_grid_anchors(
 
 
 def _grid(shape: Shape, spec: _Spec) -> Anchors:
-    """Return the boxes of one map, computed in float32 through their corners.
+    """Return the boxes of one map, computed in float32 from their corners.
 
-    The published graphs hold corners, so a size is the difference of two rounded corners.
+    The published graphs contain corners, so a size is the difference of two rounded corners.
     """
     scale, ratio = np.array(spec, np.float32).T
     root = np.sqrt(ratio)

@@ -1,4 +1,4 @@
-"""Boxes: `(n, 4)` float32 arrays, in xyxy order (left, top, right, bottom) unless said."""
+"""Boxes as `(n, 4)` float32 arrays, in xyxy format (left, top, right, bottom) by default."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh"]
 
 
 def area_of(corners: Boxes) -> Boxes:
-    """Return the areas `(...,)` of corners `(4, ...)`; 0 for a box turned inside out."""
+    """Return the areas `(...,)` of corners `(4, ...)`; 0 for inverted boxes."""
     left, top, right, bottom = corners
     zero = np.float32(0)
     area: Boxes = np.maximum(right - left, zero) * np.maximum(bottom - top, zero)
@@ -36,18 +36,18 @@ def area_of(corners: Boxes) -> Boxes:
 
 
 def iou_of(first: Boxes, second: Boxes, epsilon: float = 0.0) -> Boxes:
-    """Return the intersection over union of boxes that broadcast together, in float32.
+    """Return the intersection over union of boxes that broadcast against each other, in float32.
 
     Args:
-        first: corners `(4, ...)`: left, top, right, bottom. The coordinate comes first because
-            numpy is several times faster on whole rows than on columns.
-        second: likewise.
-        epsilon: added to the union, so that tiny boxes overlap less.
+        first: Corners `(4, ...)`: left, top, right, bottom. Coordinates come first because numpy is
+            several times faster on rows than on columns.
+        second: Corners `(4, ...)`.
+        epsilon: Added to the union, so that tiny boxes overlap less.
 
     Returns:
-        `(...,)` float32; 0 where the union is empty or not a number.
+        `(...,)` float32; 0 if the union is empty or NaN.
     """
-    with np.errstate(all="ignore"):  # boxes may be as large as floats are
+    with np.errstate(all="ignore"):  # huge boxes overflow
         low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
         shared = area_of(np.concatenate((low, high)))
         union = area_of(first) + area_of(second) - shared + np.float32(epsilon)
@@ -64,10 +64,10 @@ def box_iou(boxes1: Boxes, boxes2: Boxes, *, platform: Platform = Platform.RUST)
         platform: RUST or PYTHON (numpy).
 
     Returns:
-        `(n, m)` float32. Disjoint and degenerate boxes give 0.
+        `(n, m)` float32; 0 for disjoint and degenerate boxes.
 
     Raises:
-        ShapeError: not such boxes.
+        ShapeError: The boxes have the wrong shape or dtype.
     """
     check_boxes(boxes1, "boxes1")
     check_boxes(boxes2, "boxes2")
@@ -78,16 +78,17 @@ def box_iou(boxes1: Boxes, boxes2: Boxes, *, platform: Platform = Platform.RUST)
 
 
 def box_convert(boxes: Boxes, in_fmt: BoxFormat, out_fmt: BoxFormat) -> Boxes:
-    """Return the boxes in another format.
+    """Convert boxes to another format.
 
     Args:
         boxes: `(n, 4)` float32.
-        in_fmt: xyxy (corners), xywh (left, top, width, height) or cxcywh (center and size).
-        out_fmt: likewise.
+        in_fmt: Format of `boxes`: xyxy (corners), xywh (left, top, width, height) or cxcywh (center
+            and size).
+        out_fmt: Format of the result.
 
     Raises:
-        ShapeError: not such boxes.
-        ValueError: an unknown format.
+        ShapeError: The boxes have the wrong shape or dtype.
+        ValueError: A format is unknown.
     """
     check_boxes(boxes)
     for fmt in (in_fmt, out_fmt):
@@ -109,7 +110,7 @@ def box_convert(boxes: Boxes, in_fmt: BoxFormat, out_fmt: BoxFormat) -> Boxes:
 
 
 def clip_boxes_to_image(boxes: Boxes, size: tuple[int, int]) -> Boxes:
-    """Return xyxy boxes `(n, 4)` with every corner moved into an image of `size` (h, w)."""
+    """Clip xyxy boxes `(n, 4)` to an image of `size` (height, width)."""
     check_boxes(boxes)
     height, width = size
     limits = np.array([width, height, width, height], np.float32)
@@ -118,9 +119,9 @@ def clip_boxes_to_image(boxes: Boxes, size: tuple[int, int]) -> Boxes:
 
 
 def to_photo(points: Boxes, context: ImageContext) -> Boxes:
-    """Return points (..., 2k) in pixels of the input, in pixels of the photo.
+    """Convert points (..., 2k) from pixels of the network's input to pixels of the photo.
 
-    They may lie outside of it, as in 0.10; `clip_boxes_to_image` cuts boxes.
+    The result may lie outside of the photo, as in 0.10; see `clip_boxes_to_image`.
     """
     if context.stretch is not None:
         factors = np.array(context.stretch * (points.shape[-1] // 2), np.float32)

@@ -1,4 +1,4 @@
-"""Checks of arguments that both implementations share, so that both raise the same errors."""
+"""Argument checks shared by both implementations, so that both raise the same errors."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ _FLOAT32 = np.dtype(np.float32)
 def check_array(
     name: str, value: object, dtype: npt.DTypeLike, shape: tuple[int | str, ...]
 ) -> None:
-    """Raise ShapeError unless `value` is an array of that dtype and shape.
+    """Check dtype and shape of an array.
 
     Args:
-        name: what the message calls it.
-        value: anything.
-        dtype: the only one accepted.
-        shape: a length, or a name for a dimension of any length.
+        name: Name of the argument, for the message.
+        value: The value to check.
+        dtype: The expected dtype.
+        shape: Expected lengths; a string stands for a dimension of any length.
+
+    Raises:
+        ShapeError: It is not an array of this dtype and shape.
     """
     if isinstance(value, np.ndarray):
         if value.dtype == dtype and _fits(value.shape, shape):
@@ -50,7 +53,11 @@ def check_array(
 
 
 def check_maps(name: str, maps: Sequence[object]) -> None:
-    """Raise ShapeError unless each of `maps` is a float32 array of shape `(n, channels, h, w)`."""
+    """Check that all maps are float32 arrays of shape `(n, channels, h, w)`.
+
+    Raises:
+        ShapeError: A map is not.
+    """
     for i, value in enumerate(maps):
         if not isinstance(value, np.ndarray) or value.dtype != _FLOAT32 or value.ndim != 4:
             check_array(f"{name}[{i}]", value, _FLOAT32, ("n", "channels", "h", "w"))
@@ -66,7 +73,12 @@ def _fits(got: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
 
 
 def check_unit(name: str, value: object) -> None:
-    """Raise ValueError unless 0 <= value <= 1, and TypeError for what is no number."""
+    """Check that a number is in 0..1.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not in 0..1.
+    """
     if not isinstance(value, Real):
         msg = f"{name} must be a number between 0 and 1, got {value!r}"
         raise TypeError(msg)
@@ -76,19 +88,28 @@ def check_unit(name: str, value: object) -> None:
 
 
 def check_limit(name: str, value: object) -> None:
-    """Raise ValueError for a negative limit, and TypeError for what is no integer."""
+    """Check that a limit is None or a non-negative integer.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is negative.
+    """
     if value is not None:
         check_at_least(name, value, 0, "None or ")
 
 
 def check_at_least(name: str, value: object, minimum: int, other: str = "") -> None:
-    """Raise ValueError for a number below the least, and TypeError for what is no integer.
+    """Check that an integer is not below a minimum.
 
     Args:
-        name: What the message calls it.
-        value: Anything.
-        minimum: The least that is accepted.
-        other: What else is accepted, for the message.
+        name: Name of the argument, for the message.
+        value: The value to check.
+        minimum: The minimum.
+        other: Other accepted values, for the message.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is below the minimum.
     """
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
         msg = f"{name} must be {other}an integer, got {value!r}"
@@ -99,12 +120,20 @@ def check_at_least(name: str, value: object, minimum: int, other: str = "") -> N
 
 
 def check_boxes(boxes: object, name: str = "boxes") -> None:
-    """Raise ShapeError unless `boxes` is a float32 array `(n, 4)`."""
+    """Check that boxes are a float32 array `(n, 4)`.
+
+    Raises:
+        ShapeError: They are not.
+    """
     check_array(name, boxes, np.float32, ("n", 4))
 
 
 def check_image(image: object, channels: tuple[int, ...]) -> None:
-    """Raise ShapeError unless `image` is a uint8 array `(h, w[, c])` with pixels."""
+    """Check that an image is a non-empty uint8 array `(h, w[, c])`.
+
+    Raises:
+        ShapeError: It is not.
+    """
     if isinstance(image, np.ndarray):
         depth = image.shape[2] if image.ndim == 3 else 1
         flat = image.ndim == 2 and 1 in channels
@@ -123,14 +152,22 @@ def check_image(image: object, channels: tuple[int, ...]) -> None:
 
 
 def check_count(outputs: Sequence[object], count: int) -> None:
-    """Raise ShapeError unless there are `count` outputs."""
+    """Check the number of outputs.
+
+    Raises:
+        ShapeError: It is not `count`.
+    """
     if len(outputs) != count:
         msg = f"expected {count} output{'' if count == 1 else 's'}, got {len(outputs)}"
         raise ShapeError(msg)
 
 
 def check_contexts(contexts: Sequence[object], batch: int) -> None:
-    """Raise ShapeError unless there is a context for each photo of a batch."""
+    """Check that there is one context for each photo of a batch.
+
+    Raises:
+        ShapeError: There is not.
+    """
     if len(contexts) != batch:
         msg = f"expected {batch} contexts, one for each photo of the batch, got {len(contexts)}"
         raise ShapeError(msg)

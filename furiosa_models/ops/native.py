@@ -1,4 +1,4 @@
-"""The one place that imports the Rust extension, when it is first needed."""
+"""Import of the Rust extension on first use. No other module imports it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["is_selected", "load"]
 
 
 def is_selected(platform: Platform | str) -> bool:
-    """Return whether `platform` is Rust (True) or Python (False).
+    """Return True if `platform` is Rust, False if it is Python.
 
     Raises:
-        ValueError: any other platform.
+        ValueError: It is any other platform.
     """
     chosen = Platform(platform)
     if chosen not in (Platform.RUST, Platform.PYTHON):
@@ -30,14 +30,14 @@ def load() -> ModuleType:
     """Return the module `furiosa_models._native`.
 
     Raises:
-        BackendUnavailable: the extension is not beside the Python files.
+        BackendUnavailable: The extension cannot be imported.
     """
     try:
         return import_module("furiosa_models._native")
     except ImportError as error:
         msg = (
             f"the Rust extension furiosa_models._native cannot be imported ({error}). A source "
-            "checkout hides the installed package: run `pip install -e .` in it or leave its "
-            'folder; or ask for the numpy implementation with postprocessor_type="python"'
+            "checkout hides the installed package: run `pip install -e .` in it, or leave its "
+            'folder. To use the numpy implementation, pass postprocessor_type="python"'
         )
         raise BackendUnavailable(msg) from error

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression, and the detections that decoders put through it."""
+"""Greedy non-maximum suppression (NMS), and the detections of decoders."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 Scores: TypeAlias = npt.NDArray[np.float32]
 
 UNION_EPSILON = 1e-5
-"""What decoders add to the union of two boxes, as 0.10 and MLPerf's references do."""
+"""Added by decoders to the union of two boxes, as in 0.10 and MLPerf's references."""
 
-_PAIRS_AT_ONCE = 1 << 16  # bounds the memory of the numpy implementation
+_PAIRS_AT_ONCE = 1 << 16  # limits the memory of the numpy implementation
 
 
 def nms(
@@ -46,29 +46,28 @@ def batched_nms(
     max_detections: int | None = None,
     platform: Platform = Platform.RUST,
 ) -> Indices:
-    """Return the indices of the boxes to keep, best first; boxes of two classes never meet.
+    """Return the indices of the boxes to keep, best first. Classes are suppressed independently.
 
-    A box is dropped when its IoU with a better box that is kept exceeds the threshold. Equal
-    scores rank by index. A box with a coordinate that is not finite, or with a NaN score, is
-    dropped.
+    A box is dropped if its IoU with a better kept box exceeds the threshold. Equal scores rank by
+    index. Boxes with a non-finite coordinate or a NaN score are dropped.
 
     Args:
         boxes: `(n, 4)` float32, xyxy.
         scores: `(n,)` float32.
         class_ids: `(n,)` int64.
-        iou_threshold: 0..1.
-        epsilon: added to the union (see `boxes.iou_of`).
-        max_candidates: how many boxes, the best ones, take part (YOLO's `max_nms`).
-        max_per_class: how many boxes of a class, the best ones, take part (MLPerf's SSD).
-        max_detections: how many boxes are kept.
+        iou_threshold: In 0..1.
+        epsilon: Added to the union (see `boxes.iou_of`).
+        max_candidates: Maximum number of boxes before suppression (`max_nms` of YOLO).
+        max_per_class: Maximum number of boxes per class before suppression (MLPerf's SSD).
+        max_detections: Maximum number of boxes to keep.
         platform: RUST or PYTHON (numpy); both give the same indices.
 
     Returns:
         `(k,)` int64.
 
     Raises:
-        ShapeError: arrays of the wrong shape or dtype.
-        ValueError: a threshold outside 0..1, or a negative limit.
+        ShapeError: An array has the wrong shape or dtype.
+        ValueError: The threshold is outside 0..1, or a limit is negative.
     """
     check_boxes(boxes)
     check_array("scores", scores, np.float32, (len(boxes),))
@@ -124,10 +123,10 @@ def _suppress(
 def _overlapping(
     corners: Boxes, end: Indices, alive: list[bool], iou_threshold: np.float32, epsilon: float
 ) -> Iterator[Iterable[tuple[int, int]]]:
-    """Yield, in blocks, the pairs i < j of one class that overlap too much, by i and then by j.
+    """Yield, in blocks, the pairs i < j of a class that overlap too much, ordered by i and then j.
 
-    Corners `(4, n)` are grouped by class, the best first; those of box i's class end at `end[i]`.
-    The pairs of many boxes are compared at once; boxes dropped by then are passed over.
+    Corners `(4, n)` are grouped by class, best first; the class of box i ends at index `end[i]`.
+    Pairs are compared in large blocks; boxes that were dropped before a block are skipped.
     """
     following = end - np.arange(len(end)) - 1
     total = np.cumsum(following)
@@ -146,7 +145,7 @@ def _overlapping(
 
 
 def _neighbors(corners: Boxes, i: Indices, j: Indices) -> tuple[Indices, Indices]:
-    """Return the pairs that share some area; most do not, and this is faster than their IoU."""
+    """Return the pairs with a common area: a filter that is faster than computing the IoU."""
     for low, high in ((corners[0], corners[2]), (corners[1], corners[3])):
         near = (low.take(i) < high.take(j)) & (low.take(j) < high.take(i))
         i, j = i[near], j[near]
@@ -154,11 +153,11 @@ def _neighbors(corners: Boxes, i: Indices, j: Indices) -> tuple[Indices, Indices
 
 
 class DetectionArrays(NamedTuple):
-    """What a decoder finds in one image, best first.
+    """Detections of one image, best first.
 
     Attributes:
-        boxes: `(n, 4)` float32, xyxy; they may reach out of the image. SSD gives fractions of
-            the image, YOLO pixels of the network's input.
+        boxes: `(n, 4)` float32, xyxy; they may extend beyond the image. SSD gives fractions of the
+            image, YOLO pixels of the network's input.
         scores: `(n,)` float32.
         class_ids: `(n,)` int64.
     """
@@ -168,11 +167,11 @@ class DetectionArrays(NamedTuple):
     class_ids: Indices
 
     def suppress(self, iou_threshold: float, **limits: int | None) -> Indices:
-        """Return the places of those that suppression in numpy keeps; see `batched_nms`."""
+        """Return the indices that NMS in numpy keeps; see `batched_nms`."""
         boxes, scores, class_ids = self
         rules: dict[str, Any] = {"epsilon": UNION_EPSILON, "platform": Platform.PYTHON, **limits}
         return batched_nms(boxes, scores, class_ids, iou_threshold, **rules)
 
     def take(self, places: Indices) -> DetectionArrays:
-        """Return those at `places`, in that order."""
+        """Return the detections at these indices, in that order."""
         return DetectionArrays(self.boxes[places], self.scores[places], self.class_ids[places])

@@ -1,7 +1,7 @@
-"""From logits to scores, and from a score threshold to the logits that may reach it.
+"""Scores from logits, and prefilter thresholds for logits.
 
-Decoders compare logits before they compute scores. The comparison is a little loose, and the
-exact test of the float32 score follows, so the result is that of computing every score.
+Decoders compare logits before they compute scores. This prefilter uses a slightly lower threshold,
+and the exact float32 scores are compared afterward, so the result equals computing every score.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ __all__ = ["min_score", "prefilter_logit", "prefilter_score", "sigmoid", "softma
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 SLACK = 1.0 / 65536.0
-"""How much below the threshold (relatively) the loose comparison reaches."""
+"""Relative amount by which the prefilter's threshold is lower."""
 
 
 def min_score(threshold: float, *, strict: bool) -> np.float32:
-    """Return the least float32 score that passes.
+    """Return the smallest float32 score that passes a threshold.
 
     Args:
-        threshold: 0..1; taken in float32, as networks' scores are.
-        strict: whether a score must exceed the threshold (`>`) rather than reach it (`>=`).
+        threshold: In 0..1; converted to float32, like the networks' scores.
+        strict: Whether scores must exceed the threshold (`>`) rather than reach it (`>=`).
     """
     smallest = np.float32(threshold)
     above: np.float32 = np.nextafter(smallest, np.float32(np.inf))
@@ -32,13 +32,13 @@ def min_score(threshold: float, *, strict: bool) -> np.float32:
 
 
 def prefilter_score(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return a little less than a probability, in float64."""
+    """Return a slightly lower probability, in float64."""
     lowered: npt.NDArray[np.float64] = np.asarray(probability, np.float64) * (1.0 - SLACK)
     return lowered
 
 
 def prefilter_logit(probability: npt.ArrayLike) -> Floats:
-    """Return the logit of a little less than a probability, -inf where it is not positive."""
+    """Return the logit of a slightly lower probability; -inf if it is not positive."""
     lowered = np.maximum(prefilter_score(probability), 0.0)
     with np.errstate(all="ignore"):
         logits: Floats = np.log(lowered / (1.0 - lowered)).astype(np.float32)
@@ -46,14 +46,14 @@ def prefilter_logit(probability: npt.ArrayLike) -> Floats:
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Return the logistic function, taken in float64 and rounded to float32 once."""
+    """Return the logistic function, computed in float64 and rounded to float32 once."""
     with np.errstate(over="ignore"):
         scores: Floats = (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
     return scores
 
 
 def softmax(logits: Floats) -> Floats:
-    """Return the softmax of each row `(..., c)`, taken in float64 and rounded to float32 once."""
+    """Return the softmax of rows `(..., c)`, computed in float64 and rounded to float32 once."""
     exact = logits.astype(np.float64)
     powers = np.exp(exact - exact.max(axis=-1, keepdims=True, initial=-np.inf))
     scores: Floats = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)

@@ -195,7 +195,7 @@ def _description(text: str, name: str) -> tuple[str, dict[str, Any]]:
     try:
         description = json.loads(text)
     except (ValueError, RecursionError) as error:
-        msg = f"{name}: its metadata {DESCRIPTION_KEY!r} is no JSON: {error}"
+        msg = f"{name}: its metadata {DESCRIPTION_KEY!r} is not valid JSON: {error}"
         raise DescriptorError(msg) from error
     kinds: dict[str, Any] = {"model": str, "input": dict, "head": dict, "labels": (str, list)}
     right = (

@@ -1,4 +1,4 @@
-"""The runtime of furiosa-runtime 0.10, on every machine; blocking in `furiosa_models.runtime.sync`.
+"""The API of furiosa-runtime 0.10, on every machine; `furiosa_models.runtime.sync` is blocking.
 
 ```python
 async with create_runner(model) as runner:
@@ -9,8 +9,8 @@ async with create_queue(model) as (submitter, receiver):
     context, outputs = await receiver.recv()
 ```
 
-Importing it does not import ONNX Runtime: the first runner on the CPU does. Its names are imported
-when they are first used, so that a blocking runner does without asyncio.
+Importing this package imports neither ONNX Runtime nor asyncio. Names are imported on first use,
+and ONNX Runtime by the first runner on the CPU.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ __all__ = [
 ]
 
 is_legacy = False
-"""As in furiosa-runtime: whether this is the API of before 0.10."""
+"""Whether this is the API before 0.10, as in furiosa-runtime."""
 
 __version__: str
 __full_version__: str

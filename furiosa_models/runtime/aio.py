@@ -1,7 +1,7 @@
-"""The awaitable runtime; public in `furiosa_models.runtime`.
+"""The asyncio runtime; public in `furiosa_models.runtime`.
 
-It runs on the same sessions and queues as the blocking one: a session in threads, a queue waited
-for without threads. A backend that brings an awaitable runtime of its own is passed through.
+It uses the same sessions and queues as the blocking one: sessions run in threads, and queues are
+awaited without threads. A backend with its own asyncio runtime is used directly.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def create_runner(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> Pending[Runner]:
-    """Return a runner: `await` it, or enter it with `async with`.
+    """Create a runner: `await` the result, or use it with `async with`.
 
     Arguments and errors are those of `furiosa_models.runtime.sync.create_runner`.
     """
@@ -72,7 +72,7 @@ def create_queue(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> Pending[QueuePair]:
-    """Return a submitter and a receiver: `await` them, or enter them with `async with`.
+    """Create a submitter and a receiver: `await` the result, or use it with `async with`.
 
     Arguments and errors are those of `furiosa_models.runtime.sync.create_queue`.
     """
@@ -82,7 +82,7 @@ def create_queue(
 
 
 class Runtime:
-    """A device on which runners and queues are created; closing it closes them.
+    """A device on which to create runners and queues; closing it closes them.
 
     Arguments, attributes and errors are those of `furiosa_models.runtime.sync.Runtime`.
     """
@@ -104,7 +104,7 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> Pending[Runner]:
-        """Return a runner on this device; see `create_runner`."""
+        """Create a runner on this device; see `create_runner`."""
         options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
 
         async def create() -> Runner:
@@ -126,7 +126,7 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> Pending[QueuePair]:
-        """Return a submitter and a receiver on this device; see `create_queue`."""
+        """Create a submitter and a receiver on this device; see `create_queue`."""
         sizes = input_queue_size, output_queue_size
         options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
 
@@ -139,7 +139,7 @@ class Runtime:
         return Pending(create)
 
     async def close(self) -> bool:
-        """Close the runtime and all that was created on it. Return True the first time."""
+        """Close the runtime and everything created on it. Return True on the first call."""
         was_open, self._closed = not self._closed, True
         for created in [*self._created]:
             await created.close()
@@ -155,18 +155,18 @@ class Runtime:
 
     def _check_open(self) -> None:
         if self._closed:
-            msg = "the runtime is closed: make a new one"
+            msg = "the runtime is closed: create a new one"
             raise SessionClosed(msg)
 
 
 class _Closable:
-    """Something that is used until it is closed."""
+    """Base of objects that can be used until they are closed."""
 
     def __init__(self) -> None:
         self._closed = False
 
     async def close(self) -> bool:
-        """Close it. Return True the first time."""
+        """Close it. Return True on the first call."""
         was_open, self._closed = not self._closed, True
         if was_open:
             await self._close()
@@ -188,7 +188,7 @@ class _Closable:
 
 
 class Runner(_Closable):
-    """A loaded model; any number of tasks may run inferences at the same time.
+    """A loaded model. Tasks may run inferences concurrently.
 
     Attributes:
         choice: The device it runs on, and why.
@@ -201,18 +201,18 @@ class Runner(_Closable):
 
     @property
     def backend(self) -> str:
-        """Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` or a user's."""
+        """Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` or a user's own."""
         return self.choice.backend
 
     @property
     def model(self) -> Model:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
         self._check_open()
         model: Model = self._session.model
         return model
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Return fresh input tensors, all zero."""
+        """Return new input tensors filled with zeros."""
         self._check_open()
         return self._session.allocate()
 
@@ -233,7 +233,7 @@ class Runner(_Closable):
 
 
 class Submitter(_Closable):
-    """The end of a queue that takes inputs."""
+    """The input end of a queue."""
 
     def __init__(self, queue: AwaitableQueue) -> None:
         super().__init__()
@@ -241,13 +241,13 @@ class Submitter(_Closable):
 
     @property
     def model(self) -> Model:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
         self._check_open()
         model: Model = self._queue.model
         return model
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Return fresh input tensors, all zero."""
+        """Return new input tensors filled with zeros."""
         self._check_open()
         return self._queue.allocate()
 
@@ -264,9 +264,9 @@ class Submitter(_Closable):
 
 
 class Receiver(_Closable):
-    """The end of a queue that gives results, in the order in which they are done.
+    """The output end of a queue. Results come in the order in which they complete.
 
-    `async for` gives results until the submitter is closed and all have come.
+    `async for` yields results until the submitter is closed and all results were received.
     """
 
     def __init__(self, queue: AwaitableQueue) -> None:
@@ -275,15 +275,15 @@ class Receiver(_Closable):
 
     @property
     def model(self) -> Model:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
         self._check_open()
         model: Model = self._queue.model
         return model
 
     async def recv(self) -> Received:
-        """Return a result; see `furiosa_models.runtime.sync.Receiver`.
+        """Return the next result; see `furiosa_models.runtime.sync.Receiver`.
 
-        `asyncio.wait_for` and `asyncio.timeout` limit the waiting; no result is lost by them.
+        Use `asyncio.wait_for` or `asyncio.timeout` to limit the wait; a timeout loses no result.
         """
         self._check_open()
         return await self._queue.recv()
@@ -324,7 +324,7 @@ class QueuePair(NamedTuple):
 
 
 class _ThreadedSession:
-    """A session in a few threads of its own."""
+    """A blocking session run in a thread pool."""
 
     def __init__(self, session: BlockingSession) -> None:
         self.model = session.model
@@ -348,7 +348,7 @@ class _ThreadedSession:
 
 
 class _AwaitedPipeline:
-    """A pipeline, waited for without threads."""
+    """A pipeline awaited without threads."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.model = pipeline.model
@@ -389,7 +389,7 @@ Managed = TypeVar("Managed", bound=_Manager)
 
 
 class Pending(Generic[Managed]):
-    """Something that is created when it is awaited, or entered with `async with`.
+    """An object that is created when it is awaited or entered with `async with`.
 
     Args:
         create: Creates it.
@@ -413,14 +413,14 @@ class Pending(Generic[Managed]):
 
 
 async def when_possible(channel: Channel[Any], attempt: Callable[[], Result]) -> Result:
-    """Return what `attempt` returns as soon as it does not raise `WouldBlock`.
+    """Call `attempt` until it does not raise `WouldBlock`; return its result.
 
-    No thread waits for it, and nothing is lost when this is cancelled: `attempt` has happened, or
-    it has not.
+    No thread waits meanwhile. Cancellation is safe: `attempt` has either completed or had no
+    effect.
 
     Args:
-        channel: Whatever changes there may make it possible.
-        attempt: Must not block.
+        channel: Channel whose changes may unblock the attempt.
+        attempt: Function that must not block.
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()

@@ -1,17 +1,16 @@
-"""The compiled cache: graphs as a backend optimized them, memory-mapped from then on.
+"""Cache of compiled programs: graphs optimized by a backend, loaded by memory mapping.
 
 Layout, under `FURIOSA_MODELS_CACHE_HOME`:
 
 ```
-compiled/<key>/entry.json   what it was made from and by; stamps and hashes of the others
+compiled/<key>/entry.json   origin of the entry; stamps and hashes of its other files
 compiled/<key>/...          model.onnx and weights.bin of ONNX Runtime, or model.blob of OpenVINO
 ```
 
-The key is a hash over the model, the backend with its fingerprint (its version and the machine) and
-its options. An entry appears by renaming its folder into place, whole. Files whose size, times and
-inode are as they were noted are taken as they are; others, as of a copied cache, are hashed, and an
-entry whose bytes are not as they were written is compiled again. `FURIOSA_MODELS_COMPILED=0`
-switches the cache off.
+The key is a hash of the model, the backend's name and fingerprint (its version and the machine),
+and its options. An entry appears by an atomic rename of its folder. Files with unchanged size,
+times and inode are trusted; others, for example in a copied cache, are hashed, and a modified entry
+is compiled again. `FURIOSA_MODELS_COMPILED=0` disables the cache.
 """
 
 from __future__ import annotations
@@ -53,24 +52,24 @@ _TEMPORARY_PREFIX = "new-"
 
 
 class Loader(Protocol):
-    """What a backend does so that its compiled programs can be kept."""
+    """Interface of a backend whose compiled programs can be cached."""
 
     @property
     def backend(self) -> Backend:
-        """The backend; its fingerprint is a part of the key."""
+        """The backend; its fingerprint is part of the key."""
 
     @property
     def options(self) -> str:
-        """What makes its programs differ, besides the model and the fingerprint."""
+        """Options that affect its programs, besides the model and the fingerprint."""
 
     def load(self, model: bytes | str) -> Any:
-        """Return a session of a model: ONNX bytes, or the path of a file."""
+        """Load a model from ONNX bytes or a file; return a session."""
 
     def compile(self, model: bytes | str, folder: Path) -> Any:
-        """Return a session of a model; leave in the folder what `open` needs."""
+        """Load a model; return a session, and write the files that `open` needs into a folder."""
 
     def open(self, folder: Path) -> Any:
-        """Return a session of what `compile` left in a folder."""
+        """Return a session from the files that `compile` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +78,10 @@ class Entry:
 
     Attributes:
         path: Its folder.
-        model: sha256 of the model it was compiled from.
-        made_by: Backend that compiled it, its fingerprint and its options.
-        size: Its bytes on disk.
-        is_current: Whether this machine with the installed version of the backend would use it.
+        model: SHA-256 of the model it was compiled from.
+        made_by: Name, fingerprint and options of the backend that compiled it.
+        size: Size on disk in bytes.
+        is_current: Whether this machine would use it with the installed version of the backend.
     """
 
     path: Path
@@ -98,17 +97,17 @@ def home() -> Path:
 
 
 def is_enabled() -> bool:
-    """Whether the cache is in use (`FURIOSA_MODELS_COMPILED`)."""
+    """Return whether the cache is enabled (`FURIOSA_MODELS_COMPILED`)."""
     return settings.keeps_compiled()
 
 
 def load(model: bytes | str | Built, loader: Loader) -> Any:
-    """Return a backend's session of a model, from the cache if it is there.
+    """Return a backend's session of a model, from the cache if possible.
 
     Args:
-        model: ONNX bytes, the path of a file, or what builds them, which is asked for them only if
-            they are not in the cache.
-        loader: What the backend does for it.
+        model: ONNX bytes, the path of a file, or a `Built`, whose bytes are built only if they are
+            not in the cache.
+        loader: The backend's loader.
     """
     digest = _digest(model) if is_enabled() else None
     if digest is None:
@@ -121,24 +120,24 @@ def load(model: bytes | str | Built, loader: Loader) -> Any:
         built = model.take()
         if len(built) < _MIN_SIZE:
             return loader.load(built)
-        facts, model = _facts(model.digest, loader), built  # whose hash may not be the noted one
+        facts, model = _facts(model.digest, loader), built  # its hash may differ from the recorded
     return _compile(home() / _key(facts), facts, model, loader)
 
 
 def entries() -> list[Entry]:
-    """Return what is in the cache, oldest first."""
+    """Return all entries, oldest first."""
     if not home().is_dir():
         return []
     found = []
     for folder in home().iterdir():
         if folder.is_dir() and not folder.name.startswith(_TEMPORARY_PREFIX):
-            with suppress(FileNotFoundError):  # removed by another process in this moment
+            with suppress(FileNotFoundError):  # just removed by another process
                 found.append((folder.stat().st_mtime, _describe(folder)))
     return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
 
 def damaged() -> list[Entry]:
-    """Return the entries whose files no longer have their hashes: every file is read."""
+    """Return the entries whose files do not match their hashes. Reads all files."""
     return [entry for entry in entries() if not _is_intact(entry.path)]
 
 
@@ -151,9 +150,9 @@ def remove(which: Iterable[Entry] | None = None) -> int:
 
 
 def remove_leftovers() -> int:
-    """Remove what compiling left behind that was interrupted; return the number of bytes freed.
+    """Remove leftovers of interrupted compilations; return the number of bytes freed.
 
-    Not for while others compile, whose folders look the same.
+    Do not call this while another process compiles: its folders look the same.
     """
     freed = 0
     for folder in home().glob(f"{_TEMPORARY_PREFIX}*"):
@@ -163,23 +162,24 @@ def remove_leftovers() -> int:
 
 
 def _open(folder: Path, loader: Loader) -> Any:
-    """Return the session of an entry; None if it is not there, or not as it was written."""
+    """Return the session of an entry; None if it is missing or was modified."""
     try:
         entry = json.loads((folder / _ENTRY).read_text())
         _check(folder, entry)
         return loader.open(folder)
     except FileNotFoundError:
         return None
-    except Exception as error:  # whatever is wrong with it, compiling it again is the remedy
+    except Exception as error:  # compile again, whatever is wrong
         logger.info("compiled program %s is damaged (%s): compiling it again", folder, error)
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
 
 def _check(folder: Path, entry: dict[str, Any]) -> None:
-    """Raise ValueError unless the files of an entry are as they were written.
+    """Check that the files of an entry are unmodified; update their stamps if only these changed.
 
-    The times of files whose bytes are as they were, though their times are not, are noted.
+    Raises:
+        ValueError: A file was modified.
     """
     stamps = _stamps(folder)
     if stamps == entry["files"]:
@@ -189,12 +189,12 @@ def _check(folder: Path, entry: dict[str, Any]) -> None:
         raise ValueError(msg)
     from ..artifacts.transfer import write_atomically
 
-    with suppress(OSError):  # of another user, or read-only: they are hashed every time
+    with suppress(OSError):  # not writable: the files are then hashed on every use
         write_atomically(folder / _ENTRY, json.dumps({**entry, "files": stamps}).encode())
 
 
 def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Loader) -> Any:
-    """Return a session of the model; leave an entry behind if possible."""
+    """Return a session of the model; store an entry if possible."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -203,12 +203,12 @@ def _compile(folder: Path, facts: dict[str, str], model: bytes | str, loader: Lo
             session = loader.compile(model, Path(scratch))
             if isinstance(model, bytes) or not external_weight_files(
                 model
-            ):  # the digest knows the rest
+            ):  # external weights are not in the digest
                 _publish(Path(scratch), folder, facts)
             return session
     except OSError as error:
         logger.info("no compiled program is kept (%s)", error)
-    except Exception as error:  # a full disk, too, is ONNX Runtime's own kind of error
+    except Exception as error:  # ONNX Runtime has its own exceptions, even for a full disk
         logger.debug("no compiled program is kept (%s)", error)
     return loader.load(model)
 
@@ -224,13 +224,13 @@ def _is_intact(folder: Path) -> bool:
 def _publish(scratch: Path, folder: Path, facts: dict[str, str]) -> None:
     entry = {**facts, "files": _stamps(scratch), "hashes": _hashes(scratch)}
     (scratch / _ENTRY).write_text(json.dumps(entry))
-    # It fails where another process was faster, whose entry is as good.
+    # Fails if another process was faster; its entry is equivalent.
     with suppress(OSError):
         scratch.rename(folder)
 
 
 def _stamps(folder: Path) -> dict[str, list[int]]:
-    """Return size, times and inode of each file but the entry itself."""
+    """Return size, times and inode of each file except `entry.json`."""
     stats = {path.name: path.stat() for path in _files(folder)}
     return {
         name: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
@@ -239,17 +239,17 @@ def _stamps(folder: Path) -> dict[str, list[int]]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """Return the hash of each file but the entry itself."""
+    """Return the hash of each file except `entry.json`."""
     return {path.name: hash_file(path, "sha256") for path in _files(folder)}
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of an entry but the one that describes it."""
+    """Return the files of an entry except `entry.json`."""
     return sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name != _ENTRY)
 
 
 def _digest(model: bytes | str | Built) -> str | None:
-    """Return sha256 of a model; None for one that is too small, or cannot be read."""
+    """Return the SHA-256 of a model; None if it is too small to cache, or cannot be read."""
     if isinstance(model, bytes):
         return None if len(model) < _MIN_SIZE else hashlib.sha256(model).hexdigest()
     if not isinstance(model, str):

@@ -1,6 +1,6 @@
-"""The vendor's compiler, `furiosa-compiler`: it makes NPU programs (ENF) of quantized ONNX.
+"""The vendor's compiler, `furiosa-compiler`: it compiles quantized ONNX to NPU programs (ENF).
 
-Its options are checked by name and type on every machine.
+Its options are validated by name and type on every machine.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ class Compiler:
     """An installed compiler.
 
     Attributes:
-        program: Path of the command.
+        program: Path of the executable.
         version: Its version.
-        revision: Its revision, or an empty string where it does not say.
+        revision: Its revision; empty if unknown.
     """
 
     program: str
@@ -107,18 +107,18 @@ class Compiler:
 
     @property
     def ir_version(self) -> str:
-        """Version of the programs that it makes, such as `0.10.1_8b00177dc`."""
+        """Version of the programs that it produces, such as `0.10.1_8b00177dc`."""
         return f"{self.version}_{self.revision}" if self.revision else self.version
 
     def compile(self, model: bytes, num_pe: Literal[1, 2]) -> bytes:
-        """Return the NPU program of a quantized ONNX model; takes seconds to minutes.
+        """Compile a quantized ONNX model to an NPU program; takes seconds to minutes.
 
         Args:
             model: The model's bytes.
-            num_pe: Processing elements that run it together.
+            num_pe: Number of processing elements that run it together.
 
         Raises:
-            CompilationError: The compiler refuses the model, gives nothing, or takes longer than
+            CompilationError: The compiler fails, writes no output, or takes longer than
                 `FURIOSA_MODELS_COMPILE_TIMEOUT` seconds.
         """
         with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
@@ -127,7 +127,7 @@ class Compiler:
             target = _TARGETS[num_pe]
             self._run([str(source), "-o", str(output), "--target-npu", target])
             if not output.is_file() or not output.stat().st_size:
-                msg = f"{self} reported success and wrote no program for {target}"
+                msg = f"{self} reported success but wrote no program for {target}"
                 raise CompilationError(msg)
             return output.read_bytes()
 
@@ -146,32 +146,32 @@ class Compiler:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            start_new_session=True,  # what it starts is ended with it
+            start_new_session=True,  # so that its child processes can be killed, too
         )
         try:
             output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             msg = (
-                f"{self} took longer than {limit:g} s and was ended; "
-                "FURIOSA_MODELS_COMPILE_TIMEOUT gives it more seconds"
+                f"{self} took longer than {limit:g} s and was killed; "
+                "FURIOSA_MODELS_COMPILE_TIMEOUT sets a longer limit"
             )
             raise CompilationError(msg) from None
         finally:
             _kill(process)
         if process.returncode != 0:
             message = output.strip()[-_MAX_OUTPUT:] or "nothing"
-            msg = f"{self} failed (exit code {process.returncode}); it said:\n{message}"
+            msg = f"{self} failed (exit code {process.returncode}); its output:\n{message}"
             raise CompilationError(msg)
 
 
 def find_compiler() -> Compiler | None:
-    """Return the compiler on `PATH`, or None where there is none that answers."""
+    """Return the compiler on `PATH`, or None if there is none that works."""
     program = shutil.which(COMPILER)
     return None if program is None else _query_version(program, Path(program).stat().st_mtime_ns)
 
 
 def is_same_version(one: str, other: str) -> bool:
-    """Whether two IR versions are the same, one perhaps with fewer digits of the revision."""
+    """Return whether two IR versions are equal; revisions may be abbreviated."""
     version, _, revision = one.partition("_")
     other_version, _, other_revision = other.partition("_")
     if version != other_version:
@@ -180,10 +180,10 @@ def is_same_version(one: str, other: str) -> bool:
 
 
 def check_compiler_config(config: object) -> None:
-    """Check the options, and log that they have no effect on the CPU.
+    """Validate compiler options, and log that they have no effect on the CPU.
 
     Raises:
-        InvalidCompilerConfig: The compiler has no such option, or it takes another type.
+        InvalidCompilerConfig: An option is unknown or has the wrong type.
     """
     if not isinstance(config, Mapping):
         msg = f"compiler_config must map names to values, got {type(config).__name__}"
@@ -197,7 +197,7 @@ def check_compiler_config(config: object) -> None:
 
 @lru_cache(maxsize=4)
 def _query_version(program: str, _changed: int) -> Compiler | None:
-    """Return the compiler that a command says it is; ask anew when its file changes."""
+    """Return the compiler at a path; cached until its file changes."""
     import subprocess
 
     try:
@@ -209,17 +209,17 @@ def _query_version(program: str, _changed: int) -> Compiler | None:
             timeout=_VERSION_TIMEOUT_S,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("%s does not say its version (%s): going on without it", program, error)
+        logger.warning("%s does not report its version (%s): continuing without it", program, error)
         return None
     match = _BACKEND.search(answer) or _TITLE.search(answer)
     if match is None:
-        logger.warning("%s says of its version %r: going on without it", program, answer)
+        logger.warning("%s reports an unknown version %r: continuing without it", program, answer)
         return None
     return Compiler(program, match["version"], match["revision"])
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill what still runs of it, and reap it."""
+    """Kill the process with its children if it still runs, and reap it."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

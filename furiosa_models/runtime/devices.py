@@ -1,4 +1,4 @@
-"""Which backend runs a model, on which device, and why."""
+"""Choose the backend and the device for a model."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ENVIRONMENT = ("FURIOSA_MODELS_DEVICE", "FURIOSA_DEVICES", "NPU_DEVNAME")
-"""Environment variables that name a device, in the order in which they are asked."""
+"""Environment variables that name a device, in order of precedence."""
 
 _AUTO = "auto"
 _NPU, _CPU = ("furiosa", "npu"), ("onnxruntime", "cpu")
-"""Backends and devices that are tried where nobody names one."""
+"""Backends and devices to try if none is requested."""
 
 __getattr__, __dir__ = lazy(
     __name__, {"backends.furiosa": ["NpuSpec", "npu_problem", "parse_devices"]}
@@ -47,13 +47,13 @@ __getattr__, __dir__ = lazy(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A device that was chosen.
+    """A chosen device.
 
     Attributes:
-        backend: Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` for a
-            TensorFlow Lite model on the CPU, or one that was registered.
+        backend: Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` for TensorFlow
+            Lite models on the CPU, or that of a registered backend.
         device: The device string.
-        reason: Why, in words.
+        reason: Why it was chosen, for display.
     """
 
     backend: str
@@ -65,18 +65,18 @@ def choose(device: str | None) -> Choice:
     """Return the device for a runner.
 
     Args:
-        device: `"cpu"`: ONNX Runtime, and LiteRT for TensorFlow Lite models; `"openvino"`:
-            OpenVINO on the CPU, which computes in float32 unless `"openvino:bf16"` or
-            `"openvino:f16"` says otherwise; `"npu"`: any NPU; an NPU device string of the vendor
-            runtime (`"warboy(2)*1"`, `"npu:0:0-1"`, comma-separated); a device string of a backend
-            that was registered; or `"auto"` or None. None leaves the choice to
-            `FURIOSA_MODELS_DEVICE`, then `FURIOSA_DEVICES`, then `NPU_DEVNAME`; that and `"auto"`
-            to what is there: an NPU, else the CPU.
+        device: `"cpu"`: ONNX Runtime, and LiteRT for TensorFlow Lite models; `"openvino"`: OpenVINO
+            on the CPU in float32, or `"openvino:bf16"` or `"openvino:f16"` in that precision;
+            `"npu"`: any NPU; an NPU device string of the vendor runtime (`"warboy(2)*1"`,
+            `"npu:0:0-1"`, comma-separated); a device string of a registered backend; or `"auto"` or
+            None. None means the value of `FURIOSA_MODELS_DEVICE`, `FURIOSA_DEVICES` or
+            `NPU_DEVNAME`, in this order. Without these, and for `"auto"`, it is an NPU if there is
+            one, or else the CPU.
 
     Raises:
-        BackendUnavailable: The device that is asked for is not there.
-        TypeError: It is no string.
-        ValueError: The string is no device string.
+        BackendUnavailable: The requested device is not available.
+        TypeError: `device` is not a string.
+        ValueError: `device` is not a valid device string.
     """
     choice = _choice(device)
     logger.info("running on %s: %s", choice.backend, choice.reason)
@@ -86,16 +86,16 @@ def choose(device: str | None) -> Choice:
 def resolve(
     choice: Choice, model: ModelSource, options: RunnerOptions
 ) -> tuple[Choice, Backend, Any]:
-    """Return which backend of a device takes a model, and the model as it takes it.
+    """Return the backend that runs a model on a device, and the model in the form that it takes.
 
     Args:
-        choice: The device; its backend is the one that is asked first.
+        choice: The device; its backend is tried first.
         model: The model.
         options: Options of the runner or the queue.
 
     Raises:
-        FuriosaRuntimeError: No backend of the device takes the model, or an option is wrong.
-        TypeError: The model comes in no known form.
+        FuriosaRuntimeError: No backend of the device supports the model, or an option is invalid.
+        TypeError: The model has an unknown type.
     """
     first = _backend(choice.backend)
     program = first.program_of(model, choice.device, options)
@@ -110,32 +110,32 @@ def resolve(
             return replace(choice, backend=backend.name, reason=reason), backend, adapted
     if is_lite:
         msg = (
-            f"{choice.backend} takes ONNX, and this is TensorFlow Lite: device='cpu' runs it, by "
-            "LiteRT"
+            f"{choice.backend} takes ONNX, but the model is TensorFlow Lite: device='cpu' runs it "
+            "with LiteRT"
         )
     else:
-        msg = f"{choice.backend} does not take this model: device='cpu' may run it"
+        msg = f"{choice.backend} does not support this model: device='cpu' may run it"
     raise FuriosaRuntimeError(msg)
 
 
 def is_shareable(device: str | None) -> bool:
-    """Whether a runner on a device runs the inferences of many threads side by side.
+    """Return whether a runner on a device runs inferences of several threads in parallel.
 
-    Other backends take them in turn. Arguments and errors are those of `choose`.
+    Other backends run them one after the other. Arguments and errors are those of `choose`.
     """
     return _backend(_choice(device).backend).shareable
 
 
 def makes_npu_programs() -> bool:
-    """Whether programs of this machine are for an NPU: it has one, or the compiler for one.
+    """Return whether this machine uses NPU programs: it has an NPU, or the compiler for one.
 
-    They are not where the environment asks for another device.
+    False if the environment requests another device.
     """
     return _may_default_to_npu() and (find_compiler() is not None or _npu_answers())
 
 
 def defaults_to_npu() -> bool:
-    """Whether models run on an NPU where nobody says otherwise."""
+    """Return whether models run on an NPU by default."""
     return _may_default_to_npu() and _npu_answers()
 
 
@@ -145,7 +145,7 @@ def _choice(device: str | None) -> Choice:
         return _preferred()
     backend = next(backends_for(requested), None)
     if backend is None:
-        msg = f"{source}: {requested!r} is no device: {_expected()}"
+        msg = f"{source}: {requested!r} is not a device: {_expected()}"
         raise ValueError(msg)
     try:
         problem = backend.problem(requested)
@@ -154,25 +154,25 @@ def _choice(device: str | None) -> Choice:
         raise ValueError(msg) from None
     if problem is not None:
         msg = (
-            f"{source} orders {requested!r}, which cannot be had: {problem}. device='cpu' runs "
-            "anywhere"
+            f"{source} requests {requested!r}, which is not available: {problem}. device='cpu' "
+            "works on every machine"
         )
         raise BackendUnavailable(msg)
-    return Choice(backend.name, requested, f"{source} orders {requested!r}")
+    return Choice(backend.name, requested, f"{source} requests {requested!r}")
 
 
 def _preferred() -> Choice:
-    """Return the best device that is there: an NPU, else the CPU."""
+    """Return the best available device: an NPU, or else the CPU."""
     backend, device = _NPU
     problem = _backend(backend).problem(device)
     if problem is None:
-        return Choice(backend, device, "an NPU answers")
+        return Choice(backend, device, "an NPU is available")
     is_expected = _backend(backend).is_expected
     return Choice(*_CPU, f"no NPU: {problem}" if is_expected else "no NPU")
 
 
 def _requested(device: object) -> tuple[str | None, str]:
-    """Return the device that is asked for (None: no one in particular), and by whom."""
+    """Return the requested device, or None, and the source of the request."""
     if device is None:
         for name in ENVIRONMENT:
             if value := os.environ.get(name):
@@ -185,7 +185,7 @@ def _requested(device: object) -> tuple[str | None, str]:
 
 
 def _expected() -> str:
-    """Return the device strings that there are, for an error message."""
+    """Return the valid device strings, for an error message."""
     found = [
         backend.devices or repr(backend.name)
         for backend in backends()
@@ -195,7 +195,7 @@ def _expected() -> str:
 
 
 def _may_default_to_npu() -> bool:
-    """Whether the environment asks for no device, or for an NPU."""
+    """Return whether the environment requests no device, or an NPU."""
     requested, _ = _requested(None)
     backend = None if requested is None else next(backends_for(requested), None)
     return backend is None or backend.name == _NPU[0]
@@ -206,9 +206,9 @@ def _npu_answers() -> bool:
 
 
 def _backend(name: str) -> Backend:
-    """Return a backend that is known to be in the table."""
+    """Return a backend that should be in the table."""
     backend = find_backend(name)
     if backend is None:
-        msg = f"there is no backend {name!r} any more"
+        msg = f"the backend {name!r} no longer exists"
         raise BackendUnavailable(msg)
     return backend

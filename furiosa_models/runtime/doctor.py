@@ -1,4 +1,4 @@
-"""What is there to run models on: for people who wonder why it is not what they expect."""
+"""Report what models can run on, to explain why it is not what the user expects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TELLING_FEATURES = (
 
 
 def diagnose() -> list[Fact]:
-    """Return all there is to know; imports the vendor runtime, and fetches nothing."""
+    """Return all findings. Imports the vendor runtime, but downloads nothing."""
     return [
         Fact("package", f"furiosa-model-zoo {version()}, Python {sys.version.split()[0]}"),
         *_cpu(),
@@ -53,13 +53,13 @@ def _cpu() -> list[Fact]:
 def _cache() -> Fact:
     home = settings.cache_home()
     writable = os.access(_nearest_existing(home), os.W_OK)
-    advice = "" if writable else "set FURIOSA_MODELS_CACHE_HOME to a folder that can be written"
+    advice = "" if writable else "set FURIOSA_MODELS_CACHE_HOME to a writable folder"
     return Fact("cache", f"{home}{'' if writable else ', not writable'}", writable, advice)
 
 
 def _compiled() -> Fact:
     if not compiled.is_enabled():
-        return Fact("compiled programs", "switched off by FURIOSA_MODELS_COMPILED")
+        return Fact("compiled programs", "disabled by FURIOSA_MODELS_COMPILED")
     entries = compiled.entries()
     size = sum(entry.size for entry in entries) / 2**20
     stale = sum(not entry.is_current for entry in entries)

@@ -1,15 +1,15 @@
-"""Errors of the runtime, named as furiosa-runtime 0.10 names them.
+"""Errors of the runtime, named as in furiosa-runtime 0.10.
 
 ```
 FuriosaRuntimeError
 ├── SessionClosed        used after it was closed
-├── SessionTerminated    the other end of a queue is gone, or its workers are
-├── DeviceBusy           somebody else has the NPU
-├── InvalidInput         a tensor does not fit, or there are too many or few (also a ValueError)
-│   ├── InvalidDtype         a tensor has the wrong dtype, or is none (also a TypeError)
-│   └── TensorNameNotFound   no input or output of that name
-├── InvalidCompilerConfig  an option of the compiler is unknown, or of another type
-└── QueueWaitTimeout     nothing came in time (also a TimeoutError)
+├── SessionTerminated    the other end of a queue was closed, or its workers died
+├── DeviceBusy           the NPU is in use
+├── InvalidInput         wrong shape, or wrong number of tensors (also a ValueError)
+│   ├── InvalidDtype         wrong dtype, or not an array (also a TypeError)
+│   └── TensorNameNotFound   no input or output has this name
+├── InvalidCompilerConfig  a compiler option is unknown or has the wrong type
+└── QueueWaitTimeout     no result arrived in time (also a TimeoutError)
 ```
 """
 
@@ -34,15 +34,15 @@ __all__ = [
 
 
 class FuriosaRuntimeError(FuriosaModelsError):
-    """Base of what a runner or a queue raises."""
+    """Base class of errors of runners and queues."""
 
 
 class SessionClosed(FuriosaRuntimeError):
-    """The runner, submitter, receiver or runtime was closed before."""
+    """The runner, submitter, receiver or runtime was already closed."""
 
 
 class SessionTerminated(FuriosaRuntimeError):
-    """Nothing will come any more: the submitter was closed, or the workers died."""
+    """No more results will come: the submitter was closed, or the workers died."""
 
 
 class DeviceBusy(FuriosaRuntimeError):
@@ -50,29 +50,29 @@ class DeviceBusy(FuriosaRuntimeError):
 
 
 class InvalidInput(FuriosaRuntimeError, ShapeError):
-    """A tensor has the wrong shape or dtype, or there are too many or too few."""
+    """A tensor has the wrong shape or dtype, or the number of tensors is wrong."""
 
 
 class InvalidDtype(InvalidInput, TypeError):
-    """A tensor has the wrong dtype, or is no array."""
+    """A tensor has the wrong dtype, or is not an array."""
 
 
 class QueueWaitTimeout(FuriosaRuntimeError, TimeoutError):
-    """No result came within the timeout."""
+    """No result arrived within the timeout."""
 
 
 class InvalidCompilerConfig(FuriosaRuntimeError):
-    """The compiler has no such option, or the option has another type."""
+    """A compiler option is unknown or has the wrong type."""
 
 
 class TensorNameNotFound(InvalidInput):
-    """The model has no input or output of that name."""
+    """The model has no input or output with this name."""
 
 
 class FuriosaRuntimeWarning(RuntimeWarning):
-    """Something that deserves attention and stops nothing."""
+    """Something that deserves attention but is not an error."""
 
 
 NativeException = FuriosaRuntimeError
 FuriosaError = FuriosaRuntimeError
-"""Names of `FuriosaRuntimeError` in the `furiosa.runtime.errors` of before 0.10."""
+"""Names of `FuriosaRuntimeError` in `furiosa.runtime.errors` before 0.10."""

@@ -1,4 +1,4 @@
-"""Where the methods of `Profiler` that give data frames were before."""
+"""Former location of the methods of `Profiler` that return data frames."""
 
 from __future__ import annotations
 

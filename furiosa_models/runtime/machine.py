@@ -1,4 +1,4 @@
-"""What the machine is, and which versions are installed on it."""
+"""Properties of the machine, and versions of installed packages."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ __all__ = [
     "workers",
 ]
 
-_MAX_WORKERS = 8  # each keeps a piece of work in memory
+_MAX_WORKERS = 8  # each holds a job in memory
 _CPUINFO = Path("/proc/cpuinfo")
 _GROUP = re.compile(r"\d+:((?:[^:]*,)?cpu(?:,[^:]*)?|):(.*)")
-"""A line of /proc/self/cgroup about CPUs: of version 1 with its controllers, of 2 without."""
+"""A line of /proc/self/cgroup about CPUs; version 1 names controllers, version 2 does not."""
 _RUNTIMES = ("onnxruntime", "openvino", "ai-edge-litert", "furiosa-runtime")
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that `furiosa-models doctor` found out.
+    """A finding of `furiosa-models doctor`.
 
     Attributes:
-        topic: What it is about, in a word or two.
+        topic: Subject, in a word or two.
         finding: What was found.
-        is_fine: False where it keeps something from working, None where it is neither.
-        advice: What to do about it, or an empty string.
+        is_fine: False if it prevents something from working; None if neutral.
+        advice: What to do about it; may be empty.
     """
 
     topic: str
@@ -52,9 +52,10 @@ class Fact:
 
 
 def available_cpus() -> int:
-    """Return the number of CPUs that this process may use: its affinity, and its quota rounded up.
+    """Return the number of CPUs that this process may use: its affinity, limited by its quota.
 
-    More threads than a container's quota has CPUs are stopped together, again and again.
+    The quota is rounded up. If a container runs more threads than its quota has CPUs, the kernel
+    throttles all of them.
     """
     has_affinity = hasattr(os, "sched_getaffinity")
     count = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
@@ -63,9 +64,9 @@ def available_cpus() -> int:
 
 
 def cpu_quota(root: Path) -> float | None:
-    """Return how many CPUs' time the control groups of this process allow it, or None.
+    """Return the CPU quota of this process's control groups as a number of CPUs, or None.
 
-    The least quota on the way up counts, as in the kernel: cpu.max of version 2, and
+    The smallest quota of all parent groups applies, as in the kernel: cpu.max of version 2, and
     cpu.cfs_quota_us of version 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html,
     https://docs.kernel.org/scheduler/sched-bwc.html).
 
@@ -85,19 +86,19 @@ def cpu_quota(root: Path) -> float | None:
         bases = [top / controllers, top / "cpu"] if controllers else [top, top / "unified"]
         for base in filter(Path.is_dir, bases):
             path = base / place.strip("/")
-            # A container sees its own group as the top, under which its path may not be.
+            # In a container the mount may start at its own group, so its path may not exist.
             groups = [path, *path.parents]
             quotas += [_group_quota(group) for group in groups if group.is_relative_to(base)]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def workers() -> int:
-    """Return the number of threads for work that consists of many independent pieces."""
+    """Return the number of threads for work that consists of many independent jobs."""
     return min(available_cpus(), _MAX_WORKERS)
 
 
 def cpus_per_worker() -> int:
-    """Return the number of CPUs that each of the workers has."""
+    """Return the number of CPUs per worker thread."""
     return max(1, available_cpus() // workers())
 
 
@@ -109,14 +110,14 @@ def cpu_name() -> str:
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """Return the instruction sets of the CPU by the kernel's names; none where it names none."""
+    """Return the CPU's instruction sets by the kernel's names; empty if unknown."""
     info = _cpuinfo()
     return frozenset((info.get("flags") or info.get("Features") or "").split())
 
 
 @cache
 def cpu_fingerprint() -> str:
-    """Return a hash that differs between CPUs that may need different programs."""
+    """Return a hash that differs between CPUs that may need different compiled programs."""
     facts = [platform.system(), platform.machine(), *sorted(cpu_features())]
     if not cpu_features():
         facts.append(cpu_name())
@@ -130,7 +131,7 @@ def version() -> str:
 
 def installed_version(package: str) -> str | None:
     """Return the version of an installed package, or None."""
-    from importlib import metadata  # takes longer to import than all of the runtime
+    from importlib import metadata  # slower to import than the whole runtime
 
     try:
         return metadata.version(package)
@@ -140,10 +141,10 @@ def installed_version(package: str) -> str | None:
 
 @cache
 def library_version(module: str, package: str) -> str | None:
-    """Return the version of an installed library, the fastest way that there is.
+    """Return the version of an installed library, as fast as possible.
 
     Args:
-        module: Name of its module. One that is imported knows its version; asking the metadata
+        module: Name of its module. If it is imported, its version is known; reading the metadata
             takes ten milliseconds.
         package: Name of its distribution.
     """
@@ -153,7 +154,7 @@ def library_version(module: str, package: str) -> str | None:
 
 
 def full_version() -> str:
-    """Return the versions of this package and of the runtimes that it runs models on."""
+    """Return the versions of this package and of the installed runtimes."""
     runtimes = ((name, installed_version(name)) for name in _RUNTIMES)
     installed = ", ".join(f"{name} {found}" for name, found in runtimes if found)
     return f"furiosa-model-zoo {version()} ({installed})"
@@ -165,7 +166,7 @@ def _own_quota() -> float | None:
 
 
 def _group_quota(group: Path) -> float | None:
-    """Quota of one control group, as a number of CPUs."""
+    """Return the quota of one control group as a number of CPUs, or None."""
     try:
         if (file := group / "cpu.max").is_file():
             quota, period = file.read_text().split()
@@ -173,7 +174,7 @@ def _group_quota(group: Path) -> float | None:
             quota = (group / "cpu.cfs_quota_us").read_text()
             period = (group / "cpu.cfs_period_us").read_text()
         cpus = float(quota) / float(period)
-    except (OSError, ValueError, ZeroDivisionError):  # "max", or no quota here
+    except (OSError, ValueError, ZeroDivisionError):  # "max", or no quota
         return None
     return cpus if 0 < cpus < math.inf else None
 

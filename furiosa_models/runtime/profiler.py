@@ -1,7 +1,7 @@
-"""`furiosa.runtime.profiler` of furiosa-runtime 0.10: what takes how long.
+"""`furiosa.runtime.profiler` of furiosa-runtime 0.10.
 
-On a machine whose models run on an NPU these are the vendor's own names; see
-`furiosa_models.runtime.profiling` for what they are on a CPU.
+If models run on an NPU, these names are the vendor's own. On a CPU they are those of
+`furiosa_models.runtime.profiling`.
 """
 
 from __future__ import annotations

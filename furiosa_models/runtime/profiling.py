@@ -1,4 +1,4 @@
-"""The profiler on a CPU: spans of inferences for every backend, of operations for ONNX Runtime."""
+"""Profiler for CPUs: a span per inference, and with ONNX Runtime a span per operation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HOUR_NS = 3600 * 10**9
 
 
 class Resource(Flag):
-    """What is recorded."""
+    """What to record."""
 
     CPU = auto()
     NPU = auto()
@@ -40,14 +40,14 @@ class Resource(Flag):
 
 
 class RecordFormat(IntEnum):
-    """What becomes of the records: a file of trace events, or a data frame of pandas."""
+    """Format of the records: a file of trace events, or a pandas data frame."""
 
     ChromeTrace = 0
     PandasDataFrame = 1
 
 
 class Profiler:
-    """Records what runs while it is entered; one at a time in a process.
+    """Record inferences while entered as a context manager; one at a time per process.
 
     ```python
     with open("trace.json", "w") as file, profile(file=file) as profiler:
@@ -55,19 +55,19 @@ class Profiler:
             runner.run(tensor)
     ```
 
-    Every inference is a span `Inference`. Of runners on ONNX Runtime that are made inside, every
-    operation is a span as well. `chrome://tracing` and Perfetto show the file. Once the profiler is
-    left, it also gives data frames, with times in nanoseconds; that needs pandas, and raises
-    `ExtraRequired` without it.
+    Every inference is a span named `Inference`. For runners on ONNX Runtime that are created
+    inside, every operation is a span, too. `chrome://tracing` and Perfetto display the file. After
+    the profiler has exited, it also returns data frames, with times in nanoseconds. These need
+    pandas, and raise `ExtraRequired` without it.
 
     Args:
-        resource: What to record; on a CPU there is no `Resource.NPU`.
-        format: Trace events, which are written on leaving, or data frames.
+        resource: What to record. A CPU has no `Resource.NPU`.
+        format: Trace events, which are written on exit, or data frames.
         config: `file`, for trace events: a file object or descriptor; standard output by default.
 
     Raises:
         BackendUnavailable: Only an NPU was to be recorded.
-        ValueError: There is no such format or option.
+        ValueError: The format or an option is unknown.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Profiler:
         **config: Any,
     ) -> None:
         if Resource.CPU not in resource:
-            msg = f"{resource} cannot be recorded: models run on the CPU. Resource.ALL records that"
+            msg = f"{resource} cannot be recorded, because models run on the CPU: use Resource.ALL"
             raise BackendUnavailable(msg)
         self._format = RecordFormat(format)
         known = {"file"} if self._format is RecordFormat.ChromeTrace else set()
@@ -94,16 +94,16 @@ class Profiler:
     def record(
         self, name: str = "", warm_up: bool = False
     ) -> AbstractContextManager[ProfilerRecordObject]:
-        """Record a span of that name while it is entered; with `warm_up`, record nothing in it."""
+        """Record a span with this name while entered; with `warm_up`, record nothing meanwhile."""
         return _warming_up(self) if warm_up else _recorded(self, name, "Record")
 
     def pause(self) -> None:
-        """Record nothing from here on."""
+        """Stop recording."""
         if self._paused_at is None:
             self._paused_at = time.time_ns()
 
     def resume(self) -> None:
-        """Record again."""
+        """Continue recording."""
         if self._paused_at is not None:
             self._pauses.append((self._paused_at, time.time_ns()))
             self._paused_at = None
@@ -113,7 +113,7 @@ class Profiler:
         Path(filename).write_text(json.dumps(_trace(self._events)))
 
     def get_pandas_dataframe(self) -> Any:
-        """Return every span: `name`, `cat`, `start`, `end`, `dur` and `thread.id`."""
+        """Return all spans: `name`, `cat`, `start`, `end`, `dur` and `thread.id`."""
         columns = ("name", "cat", "start", "end", "thread.id")
         rows = [[span[column] for column in columns] for span in self._events]
         frame = _pandas().DataFrame(rows, columns=list(columns))
@@ -121,39 +121,39 @@ class Profiler:
         return frame
 
     def get_pandas_dataframe_with_filter(self, column: str, value: str) -> Any:
-        """Return the spans whose column has that value."""
+        """Return the spans with a value in a column."""
         frame = self.get_pandas_dataframe()
         return frame[frame[column] == value]
 
     def get_cpu_pandas_dataframe(self) -> Any:
-        """Return the spans of the CPU: all of them."""
+        """Return the spans of the CPU, which are all of them."""
         frame = self.get_pandas_dataframe()
         return frame[frame["cat"] != _NPU]
 
     def get_npu_pandas_dataframe(self) -> Any:
-        """Return the spans of the NPU: none on a CPU."""
+        """Return the spans of the NPU; none on a CPU."""
         return self.get_pandas_dataframe_with_filter("cat", _NPU)
 
     def print_npu_operators(self) -> None:
-        """Write what the NPU's operations took: nothing on a CPU."""
+        """Print the times of NPU operations; nothing on a CPU."""
         _print(self.get_npu_pandas_dataframe())
 
     def print_npu_executions(self) -> None:
-        """Write what the NPU's executions took: nothing on a CPU."""
+        """Print the times of NPU executions; nothing on a CPU."""
         _print(self.get_npu_pandas_dataframe())
 
     def print_external_operators(self) -> None:
-        """Write what the operations took that ran on the CPU."""
+        """Print the times of operations that ran on the CPU."""
         frame = self.get_pandas_dataframe_with_filter("cat", _OPERATION)
         _print(frame[["thread.id", "name", "dur"]])
 
     def print_inferences(self) -> None:
-        """Write what each inference took."""
+        """Print the time of each inference."""
         frame = self.get_pandas_dataframe_with_filter("name", "Inference")
         _print(frame[["thread.id", "dur"]])
 
     def print_summary(self) -> None:
-        """Write how many inferences there were, and what they took."""
+        """Print the number of inferences and statistics of their times."""
         durations = self.get_pandas_dataframe_with_filter("name", "Inference")["dur"]
         rows = [("Inference counts", len(durations))]
         if len(durations):
@@ -200,14 +200,14 @@ _active: Profiler | None = None
 
 
 def inference(backend: str) -> AbstractContextManager[Any]:
-    """Return the context of an inference: a span if there is a profiler, else nothing."""
-    profiler = _active  # which another thread may leave at any moment
+    """Return a context that records an inference if a profiler is active."""
+    profiler = _active  # read once: another thread may exit it at any time
     return nullcontext() if profiler is None else _recorded(profiler, _INFERENCE, backend)
 
 
 @contextmanager
 def profile_session(options: Any) -> Iterator[list[Any]]:
-    """Profile the session that is created with `options` and put into the list given."""
+    """Profile the session that is created with `options` and appended to the yielded list."""
     profiler = _active
     if profiler is None:
         yield []
@@ -229,7 +229,7 @@ def _begin(profiler: Profiler) -> None:
     global _active
     with _guard:
         if _active is not None:
-            msg = "a profiler is active in this process: leave it before another is entered"
+            msg = "a profiler is already active in this process: exit it before entering another"
             raise FuriosaRuntimeError(msg)
         _active = profiler
 
@@ -265,9 +265,9 @@ def _span(name: str, category: str, start: int, end: int, thread: int) -> dict[s
 
 
 def _operations(watched_session: Any, started: int) -> Iterator[dict[str, Any]]:
-    """Return what ONNX Runtime recorded of a session, which then records no more."""
+    """Yield the spans that ONNX Runtime recorded of a session, and stop recording."""
     session, folder = watched_session
-    # Its clock is the system's on Linux; elsewhere it may count from the machine's start.
+    # On Linux its clock is the system clock; elsewhere it may start at boot.
     reported_start = int(session.get_profiling_start_time_ns())
     zero = reported_start if abs(reported_start - started) < _HOUR_NS else started
     path = session.end_profiling()
@@ -280,7 +280,7 @@ def _operations(watched_session: Any, started: int) -> Iterator[dict[str, Any]]:
 
 
 def _trace(spans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return spans as complete events of the trace event format, from the first one on."""
+    """Return spans as complete events of the trace event format, relative to the first span."""
     zero = spans[0]["start"] if spans else 0
     return [
         {
@@ -304,7 +304,7 @@ def _write(file: Any, text: str) -> None:
         return
     try:
         file.write(text)
-    except TypeError:  # a binary one
+    except TypeError:  # a binary file
         file.write(text.encode())
     file.flush()
 

@@ -1,7 +1,7 @@
-"""The queue of a runtime: a bounded channel in front of workers and one behind them.
+"""Queues of the runtime: a bounded channel before the workers and one behind them.
 
-When the process ends, queues that are open are closed and their workers are waited for, so that no
-thread is inside a library's inference while the interpreter is torn down.
+At process exit, open queues are closed and their workers are joined, so that no thread is inside a
+library's inference while the interpreter shuts down.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .tensor import Model, as_tensors
 __all__ = ["DEFAULT_QUEUE_SIZE", "Channel", "Closed", "Pipeline", "Received", "WouldBlock"]
 
 DEFAULT_QUEUE_SIZE = 256
-"""How many submissions, and how many results, may wait."""
+"""Maximum number of waiting submissions, and of waiting results."""
 
 Received: TypeAlias = "tuple[Any, list[npt.NDArray[Any]]]"
 _Run: TypeAlias = "Callable[[Any], list[npt.NDArray[Any]]]"
@@ -39,18 +39,18 @@ class _Session(Protocol):
 
 
 class Closed(Exception):
-    """The channel is closed, and to a reader also empty."""
+    """The channel is closed and, for a reader, empty."""
 
 
 class WouldBlock(Exception):
-    """The channel is full, or empty, and the time to wait is over."""
+    """The channel is full (or empty, for a reader), and the timeout has expired."""
 
 
 class Channel(Generic[Item]):
-    """A first-in-first-out queue of bounded size.
+    """A FIFO queue of bounded size.
 
     Args:
-        capacity: Maximum number of items that it holds.
+        capacity: Maximum number of items.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -61,15 +61,15 @@ class Channel(Generic[Item]):
         self._listeners: set[Callable[[], None]] = set()
 
     def put(self, item: Item, timeout: float | None = None) -> None:
-        """Append an item; wait for room.
+        """Append an item; wait while the channel is full.
 
         Args:
             item: The item.
             timeout: Seconds to wait; forever by default.
 
         Raises:
-            Closed: The channel is closed, or was while this waited.
-            WouldBlock: There was no room in time.
+            Closed: The channel is closed, or was closed while waiting.
+            WouldBlock: The channel stayed full.
         """
 
         def attempt() -> None:
@@ -82,11 +82,14 @@ class Channel(Generic[Item]):
         self._wait(attempt, timeout)
 
     def get(self, timeout: float | None = None) -> Item:
-        """Return the oldest item; wait for one.
+        """Return the oldest item; wait while the channel is empty.
+
+        Args:
+            timeout: Seconds to wait; forever by default.
 
         Raises:
-            Closed: The channel is closed and empty, or came to be while this waited.
-            WouldBlock: None came in time.
+            Closed: The channel is closed and empty.
+            WouldBlock: The channel stayed empty.
         """
 
         def attempt() -> Item:
@@ -97,7 +100,7 @@ class Channel(Generic[Item]):
         return self._wait(attempt, timeout)
 
     def close(self, *, discard: bool = False) -> None:
-        """Take no more items; those it has can still be taken, unless they are discarded."""
+        """Accept no more items. Existing items can still be taken, unless they are discarded."""
         with self._changed:
             self._closed = True
             if discard:
@@ -106,7 +109,7 @@ class Channel(Generic[Item]):
 
     @contextmanager
     def listening(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Call back, from any thread, whenever anything changes."""
+        """Call back, from any thread, whenever the channel changes."""
         with self._changed:
             self._listeners.add(callback)
         try:
@@ -116,7 +119,7 @@ class Channel(Generic[Item]):
                 self._listeners.discard(callback)
 
     def _wait(self, attempt: Callable[[], Result], timeout: float | None) -> Result:
-        """Try until it succeeds or time is up."""
+        """Retry until the attempt succeeds or the timeout expires."""
         deadline = None if timeout is None else monotonic() + timeout
         with self._changed:
             while True:
@@ -139,7 +142,7 @@ class Channel(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of a submission: outputs, or an error."""
+    """Result of a submission: outputs or an error."""
 
     context: Any
     outputs: list[npt.NDArray[Any]]
@@ -147,18 +150,18 @@ class _Outcome:
 
 
 class Pipeline:
-    """Workers between two queues; ends when the submitter or the receiver is closed.
+    """Workers between two queues. It ends when the submitter or the receiver is closed.
 
     Args:
-        session: What runs; all workers share it.
+        session: Session that all workers share.
         workers: Number of threads.
-        input_size: Submissions that may wait for a worker.
-        output_size: Results that may wait to be received.
+        input_size: Maximum number of waiting submissions.
+        output_size: Maximum number of waiting results.
 
     Attributes:
-        model: What the program takes and gives.
-        inputs: The queue in front.
-        outputs: The queue behind.
+        model: Description of the program's inputs and outputs.
+        inputs: The input queue.
+        outputs: The output queue.
     """
 
     def __init__(self, session: _Session, workers: int, input_size: int, output_size: int) -> None:
@@ -166,22 +169,33 @@ class Pipeline:
         self.inputs: Channel[tuple[Any, Any]] = Channel(input_size)
         self.outputs: Channel[_Outcome] = Channel(output_size)
         self._submitting = self._receiving = True
-        # The threads know the queues and not this object, which can thus be collected.
+        # The threads reference the queues but not this object, so that it can be collected.
         self._workers = _WorkerPool(session.run, self.inputs, self.outputs, workers)
         self._workers.start()
 
     def submit(self, inputs: Any, context: Any) -> None:
-        """Check inputs and put them into the queue; raise what `check` and `put` raise."""
+        """Check inputs and put them into the queue.
+
+        Raises:
+            InvalidInput: The inputs do not fit the model.
+            SessionClosed: The submitter was closed.
+            SessionTerminated: The receiver was closed, or the workers died.
+        """
         self.put(self.check(inputs), context)
 
     def check(self, inputs: Any) -> list[npt.NDArray[Any]]:
-        """Return the inputs as a list of arrays; raise what `Model.check` raises."""
+        """Return the inputs as a list of arrays.
+
+        Raises:
+            InvalidInput: The inputs do not fit the model.
+        """
         return self.model.check(as_tensors(inputs))
 
     def put(self, inputs: Any, context: Any, timeout: float | None = None) -> None:
-        """Put checked inputs into the queue; raise `WouldBlock` where there is no room in time.
+        """Put checked inputs into the queue.
 
         Raises:
+            WouldBlock: The queue stayed full.
             SessionClosed: The submitter was closed.
             SessionTerminated: The receiver was closed, or the workers died.
         """
@@ -192,16 +206,17 @@ class Pipeline:
         try:
             self.inputs.put((context, inputs), timeout)
         except Closed:
-            msg = "nobody takes submissions any more: the receiver was closed, or the workers died"
+            msg = "submissions are no longer accepted: the receiver was closed, or the workers died"
             raise SessionTerminated(msg) from None
 
     def take(self, timeout: float | None = None) -> Received:
-        """Return a result; raise `WouldBlock` where none comes in time.
+        """Return the next result.
 
         Raises:
+            WouldBlock: No result arrived in time.
             SessionClosed: The receiver was closed.
-            SessionTerminated: Nothing will come any more.
-            FuriosaRuntimeError: This inference failed; the message has the context.
+            SessionTerminated: No more results will come.
+            FuriosaRuntimeError: The inference failed; the message contains its context.
         """
         self._close_if_workers_died()
         try:
@@ -210,7 +225,7 @@ class Pipeline:
             if not self._receiving:
                 msg = "the receiver is closed"
                 raise SessionClosed(msg) from None
-            msg = "nothing will come any more: the submitter was closed, or the workers died"
+            msg = "no more results will come: the submitter was closed, or the workers died"
             raise SessionTerminated(msg) from None
         if outcome.error is not None:
             msg = f"the inference with context {outcome.context!r} failed: {outcome.error}"
@@ -218,43 +233,50 @@ class Pipeline:
         return outcome.context, outcome.outputs
 
     def recv(self, timeout: float | None = None) -> Received:
-        """Return a result; raise `QueueWaitTimeout` where none comes in time."""
+        """Return the next result.
+
+        Raises:
+            QueueWaitTimeout: No result arrived in time.
+            SessionClosed: The receiver was closed.
+            SessionTerminated: No more results will come.
+            FuriosaRuntimeError: The inference failed; the message contains its context.
+        """
         try:
             return self.take(timeout)
         except WouldBlock:
-            msg = f"no result came within {timeout} s"
+            msg = f"no result arrived within {timeout} s"
             raise QueueWaitTimeout(msg) from None
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Return fresh input tensors, all zero."""
+        """Return new input tensors filled with zeros."""
         return self.model.allocate()
 
     def close_submitter(self) -> bool:
-        """Take no more submissions; run those in the queue. Return True the first time."""
+        """Accept no more submissions; run those in the queue. Return True on the first call."""
         was_open, self._submitting = self._submitting, False
         self.inputs.close()
         return was_open
 
     def close_receiver(self) -> bool:
-        """Give no more results, and run nothing any more. Return True the first time."""
+        """Discard all submissions and results. Return True on the first call."""
         was_open, self._receiving = self._receiving, False
         self.inputs.close(discard=True)
         self.outputs.close(discard=True)
         return was_open
 
     def join(self) -> None:
-        """Wait until the workers have ended."""
+        """Wait until the workers have exited."""
         self._workers.join()
 
     def _close_if_workers_died(self) -> None:
-        """Close the queues if there are no workers, as in a forked process."""
+        """Close the queues if no worker is alive, as in a forked process."""
         if not self._workers.is_alive():
             self.inputs.close(discard=True)
             self.outputs.close()
 
 
 class _WorkerPool:
-    """Workers; the last one to leave closes both queues."""
+    """Worker threads; the last one to exit closes both queues."""
 
     def __init__(
         self,
@@ -275,33 +297,33 @@ class _WorkerPool:
             thread.start()
 
     def is_alive(self) -> bool:
-        """Whether a worker is left; none is in a forked process."""
+        """Return whether any worker is alive; in a forked process none is."""
         return any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """Let the workers leave after the inferences that they are at."""
+        """Make the workers exit after their current inference."""
         self._inputs.close(discard=True)
         self._outputs.close(discard=True)
 
     def join(self) -> None:
-        """Wait until the workers have ended."""
+        """Wait until the workers have exited."""
         for thread in self._threads:
             thread.join()
 
     def _work(self) -> None:
-        """Run submissions until there are no more."""
+        """Run submissions until the input queue is closed."""
         try:
             while True:
                 self._outputs.put(self._outcome(*self._inputs.get()))
         except Closed:
             pass
-        finally:  # whatever it dies of, nobody must wait for it
+        finally:  # whatever happened, nobody must wait for this worker forever
             self._leave()
 
     def _outcome(self, context: Any, inputs: Any) -> _Outcome:
         try:
             return _Outcome(context, self._run(inputs))
-        except BaseException as error:  # the receiver waits for it, and must hear of it
+        except BaseException as error:  # the receiver raises it
             return _Outcome(context, [], error)
 
     def _leave(self) -> None:
@@ -314,12 +336,12 @@ class _WorkerPool:
 
 
 _worker_pools: set[_WorkerPool] = set()
-"""Workers of this process that have not left."""
+"""Worker pools of this process that are still running."""
 
 
 @atexit.register
 def _stop_all() -> None:
-    """Wait for the inferences of open queues: ended inside of one, the process would abort."""
+    """Wait for running inferences: the process would abort if it exited inside one."""
     pools = [*_worker_pools]
     for pool in pools:
         pool.stop()

@@ -1,7 +1,7 @@
-"""The API of before 0.10: `session.create` and `session.create_async`, with a `FutureWarning`.
+"""The API before 0.10: `session.create` and `session.create_async`, with a `FutureWarning`.
 
-What differs from `furiosa_models.runtime.sync`: a session has the model's `inputs()` and so on
-itself, inputs are copied, outputs have `.numpy()`, and timeouts are in milliseconds.
+Differences from `furiosa_models.runtime.sync`: a session itself has `inputs()` and the other
+methods of the model, inputs are copied, outputs have `.numpy()`, and timeouts are in milliseconds.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = [
     "create_async",
 ]
 
-_LARGE = 1 << 16  # its queues were unbounded
+_LARGE = 1 << 16  # queues were unbounded before 0.10
 
 
 class Tensor(np.ndarray[Any, Any]):
-    """A tensor: an array with the methods of before 0.10."""
+    """A tensor: an array with the methods that tensors had before 0.10."""
 
     def numpy(self) -> npt.NDArray[Any]:
         """Return a copy as a plain array."""
@@ -54,15 +54,15 @@ class Tensor(np.ndarray[Any, Any]):
         """
         array = np.asarray(data)
         if array.dtype != self.dtype:
-            msg = f"the tensor holds {self.dtype}, got {array.dtype}"
+            msg = f"expected the dtype {self.dtype}, got {array.dtype}"
             raise InvalidDtype(msg)
         if array.shape != self.shape:
-            msg = f"the tensor has the shape {self.shape}, got {array.shape}"
+            msg = f"expected the shape {self.shape}, got {array.shape}"
             raise InvalidInput(msg)
         self[...] = array
 
     def __eq__(self, other: object) -> Any:
-        """Whether two tensors have equal content; with anything else as an array does."""
+        """Return whether two tensors are equal; compare elementwise with anything else."""
         if isinstance(other, Tensor):
             return np.array_equal(np.asarray(self), np.asarray(other))
         return np.asarray(self) == other
@@ -71,11 +71,11 @@ class Tensor(np.ndarray[Any, Any]):
         found = self == other
         return not found if isinstance(found, bool) else ~found
 
-    __hash__ = None  # as an array
+    __hash__ = None  # like arrays
 
 
 class TensorArray(list[Tensor]):
-    """Inputs or outputs: a list with the methods of before 0.10."""
+    """Inputs or outputs: a list with the methods that it had before 0.10."""
 
     @classmethod
     def of(cls, arrays: Iterable[npt.NDArray[Any]]) -> TensorArray:
@@ -83,7 +83,7 @@ class TensorArray(list[Tensor]):
         return cls(np.asarray(array).view(Tensor) for array in arrays)
 
     def is_empty(self) -> bool:
-        """Whether there are none."""
+        """Return whether there are no tensors."""
         return not self
 
     @overload
@@ -113,7 +113,7 @@ class TensorArray(list[Tensor]):
 
 
 class _ModelProxy:
-    """Something that has the methods of `Model` itself, and is closed."""
+    """Base of objects that forward the methods of `Model` and can be closed."""
 
     _MODEL = frozenset(
         {"input", "input_num", "inputs", "output", "output_num", "outputs", "summary"}
@@ -131,39 +131,39 @@ class _ModelProxy:
 
     @property
     def model(self) -> Model:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
         self._check_open()
         return self._wrapped.model
 
     def close(self) -> bool:
-        """Close it. Return True the first time."""
+        """Close it. Return True on the first call."""
         self._is_closed = True
         return self._wrapped.close()
 
     def allocate_inputs(self) -> TensorArray:
-        """Return tensors for the inputs, all zero; `inputs[0] = array` copies an array into one."""
+        """Return zero-filled input tensors; `inputs[0] = array` copies an array into one."""
         return TensorArray.of(zeros(desc) for desc in self.model.inputs())
 
     create_inputs = allocate_inputs
 
     def allocate_outputs(self) -> TensorArray:
-        """Return tensors for the outputs, all zero."""
+        """Return zero-filled output tensors."""
         return TensorArray.of(zeros(desc) for desc in self.model.outputs())
 
     create_outputs = allocate_outputs
 
     def _check_open(self) -> None:
         if self._is_closed:
-            msg = f"this {type(self).__name__} was closed: make a new one"
+            msg = f"this {type(self).__name__} was closed: create a new one"
             raise SessionClosed(msg)
 
     def _tensors(self, inputs: Any) -> list[Any]:
-        """Inputs as the program takes them, which are copied."""
+        """Return copies of the inputs in the form that the program takes."""
         self._check_open()
         return [self._scale_pixels(_copy(tensor)) for tensor in as_tensors(inputs)]
 
     def _scale_pixels(self, tensor: Any) -> Any:
-        """A tensor, scaled where it is pixels and the program takes others."""
+        """Scale a uint8 tensor if the program takes float32."""
         is_pixels = isinstance(tensor, np.ndarray) and tensor.dtype == np.uint8
         return self._scale(tensor) if self._scale is not None and is_pixels else tensor
 
@@ -186,10 +186,10 @@ class Session(_ModelProxy):
     _wrapped: sync.Runner
 
     def run(self, inputs: Any) -> TensorArray:
-        """Return the outputs for one input or a list of them, which are copied.
+        """Return the outputs for one input or a list of inputs. Inputs are copied.
 
         Raises:
-            InvalidInput: An input does not fit, or there are too many or too few.
+            InvalidInput: An input has the wrong shape or dtype, or the number of inputs is wrong.
             SessionClosed: The session was closed.
         """
         tensors = self._tensors(inputs)
@@ -199,7 +199,12 @@ class Session(_ModelProxy):
     def run_with(
         self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
     ) -> TensorArray:
-        """Return the named outputs for inputs by name, which are copied; raises as `run` does."""
+        """Return the named outputs for inputs by name. Inputs are copied.
+
+        Raises:
+            InvalidInput: An input has the wrong shape or dtype, or the number of inputs is wrong.
+            SessionClosed: The session was closed.
+        """
         self._check_open()
         copies = {name: self._scale_pixels(np.array(tensor)) for name, tensor in inputs.items()}
         with _legacy_errors():
@@ -207,31 +212,31 @@ class Session(_ModelProxy):
 
 
 class AsyncSession(_ModelProxy):
-    """The end of a queue that takes inputs."""
+    """The input end of a queue."""
 
     _wrapped: sync.Submitter
 
     def submit(self, values: Any, context: object = None) -> None:
-        """Put one input, or a list of them, which are copied, into the queue."""
+        """Put one input or a list of inputs into the queue. Inputs are copied."""
         tensors = self._tensors(values)
         with _legacy_errors():
             self._wrapped.submit(tensors, context)
 
 
 class CompletionQueue(_ModelProxy):
-    """The end of a queue that gives results; iterating gives them until the other is closed."""
+    """The output end of a queue. Iterating yields results until the input end is closed."""
 
     _wrapped: sync.Receiver
 
     def recv(self, timeout: int | None = None) -> tuple[Any, TensorArray]:
-        """Return a result: the context of its submission, and the outputs.
+        """Return the next result: the context of its submission, and the outputs.
 
         Args:
-            timeout: Milliseconds to wait; as long as it takes by default.
+            timeout: Milliseconds to wait; forever by default.
 
         Raises:
-            QueueWaitTimeout: None came in time.
-            SessionTerminated: The other end was closed, and all results have come.
+            QueueWaitTimeout: No result arrived in time.
+            SessionTerminated: The input end was closed, and all results were received.
             SessionClosed: This end was closed.
         """
         context, outputs = self._wrapped.recv(None if timeout is None else timeout / 1000)
@@ -255,7 +260,7 @@ def create(
     *,
     compile_config: Mapping[str, Any] | None = None,
 ) -> Session:
-    """Return a session; see `furiosa_models.runtime.sync.create_runner`.
+    """Create a session; see `furiosa_models.runtime.sync.create_runner`.
 
     `compile_config` is the name of `compiler_config` in furiosa-sdk 0.5.
     """
@@ -281,7 +286,7 @@ def create_async(
     output_queue_size: int | None = None,
     compiler_config: Mapping[str, Any] | None = None,
 ) -> tuple[AsyncSession, CompletionQueue]:
-    """Return a queue; see `furiosa_models.runtime.sync.create_queue`."""
+    """Create a queue; see `furiosa_models.runtime.sync.create_queue`."""
     _warn("create_async", "create_queue")
     submitter, receiver = sync.create_queue(
         model,
@@ -296,7 +301,7 @@ def create_async(
 
 
 def _warn(old: str, new: str) -> None:
-    msg = f"session.{old} is of before 0.10: use furiosa_models.runtime.sync.{new}"
+    msg = f"session.{old} is the API before 0.10: use furiosa_models.runtime.sync.{new}"
     warnings.warn(msg, FutureWarning, stacklevel=3)
 
 
@@ -306,7 +311,7 @@ def _copy(tensor: Any) -> Any:
 
 @contextmanager
 def _legacy_errors() -> Iterator[None]:
-    """Raise InvalidInput where the API of today has a plain TypeError."""
+    """Raise InvalidInput where the current API raises a plain TypeError."""
     try:
         yield
     except InvalidInput:

@@ -1,4 +1,4 @@
-"""What a caller asks for: a model, in every form that it may come in, and options."""
+"""Arguments of runners and queues: models in all supported forms, and options."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _TFLITE_AT = slice(4, 8)
 
 @runtime_checkable
 class ZooModel(Protocol):
-    """What a runner needs of a model of the zoo."""
+    """The part of a zoo model that a runner needs."""
 
     def cpu_program(self, *, precision: Precision = "fp32") -> bytes | Path | Built:
-        """Return an ONNX program that takes what `preprocess` gives, or its file."""
+        """Return an ONNX program whose input is the output of `preprocess`, or its file."""
 
     def npu_program(self, num_pe: Literal[1, 2] = 2) -> bytes:
-        """Return the program of the NPU."""
+        """Return the NPU program."""
 
 
 class _ModelProto(Protocol):
@@ -64,18 +64,18 @@ ModelSource: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
-    """Options of a runner or a queue; None leaves a choice to the backend.
+    """Options of a runner or a queue; None leaves the choice to the backend.
 
     Attributes:
-        worker_num: Threads on the CPU; workers on the NPU.
+        worker_num: Number of threads on the CPU, or workers on the NPU.
         batch_size: First dimension of the inputs.
         compiler_config: Options of the NPU compiler.
-        precision: `"fp32"` or `"int8"` program of a model of the zoo.
-        input_queue_size: Submissions that may wait.
-        output_queue_size: Results that may wait.
+        precision: `"fp32"` or `"int8"` program of a zoo model.
+        input_queue_size: Maximum number of waiting submissions.
+        output_queue_size: Maximum number of waiting results.
 
     Raises:
-        TypeError: A number is no integer.
+        TypeError: A number is not an integer.
         ValueError: A number is less than 1.
     """
 
@@ -92,10 +92,10 @@ class RunnerOptions:
 
 
 class ScaledSource(bytes):
-    """A float32 program whose sessions take the pixels of `preprocess`, too: 0.8's `source`.
+    """A float32 program whose sessions also accept uint8 pixels: `source` of 0.8.
 
     Attributes:
-        scale: Makes the float32 that the program takes of uint8 pixels.
+        scale: Converts uint8 pixels to the float32 input of the program.
     """
 
     scale: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -112,15 +112,15 @@ class ScaledSource(bytes):
 
 
 def program_of(model: ModelSource, precision: Precision | None = None) -> bytes | str | Built:
-    """Return a model as bytes or a path: of a model of the zoo, what builds its ONNX program.
+    """Return a model as bytes or a path; for a zoo model, the builder of its ONNX program.
 
     Args:
         model: The model.
-        precision: Which program of a model of the zoo: `"fp32"` by default.
+        precision: Program of a zoo model: `"fp32"` (the default) or `"int8"`.
 
     Raises:
         FuriosaRuntimeError: The model has no program of that precision.
-        TypeError: The model comes in no known form.
+        TypeError: The model has an unknown type.
     """
     if precision not in (None, "fp32", "int8"):
         msg = f"precision must be 'fp32' or 'int8', got {precision!r}"
@@ -131,8 +131,8 @@ def program_of(model: ModelSource, precision: Precision | None = None) -> bytes 
         return str(program) if isinstance(program, Path) else program
     if precision is not None:
         msg = (
-            f"precision={precision!r} goes with a model of the zoo; a program has its own: "
-            "furiosa_models.quantization.quantize makes an int8 one"
+            f"precision={precision!r} needs a model of the zoo, got a program: "
+            "furiosa_models.quantization.quantize makes an int8 program"
         )
         raise FuriosaRuntimeError(msg)
     if isinstance(model, Built):
@@ -143,7 +143,7 @@ def program_of(model: ModelSource, precision: Precision | None = None) -> bytes 
 
 
 def is_tflite(program: bytes | str | Built) -> bool:
-    """Whether a program is a TensorFlow Lite model, or names a file of that kind."""
+    """Return whether a program is a TensorFlow Lite model, or the path of one."""
     if isinstance(program, bytes):
         return program[_TFLITE_AT] == _TFLITE
     if not isinstance(program, str):
@@ -153,16 +153,16 @@ def is_tflite(program: bytes | str | Built) -> bool:
     try:
         with Path(program).open("rb") as stream:
             return stream.read(_TFLITE_AT.stop)[_TFLITE_AT] == _TFLITE
-    except OSError:  # the backend that loads it says what is wrong with it
+    except OSError:  # the backend that loads it reports the error
         return False
 
 
 def with_batch_size(program: bytes | str | Built, batch_size: int) -> bytes:
-    """Return an ONNX program with another first dimension of its inputs.
+    """Return an ONNX program with another batch size, the first dimension of its inputs.
 
     Raises:
         FuriosaRuntimeError: The program cannot be read.
-        ShapeError: The program cannot have that batch size.
+        ShapeError: The program does not support that batch size.
     """
     from .. import networks
 
@@ -178,14 +178,14 @@ def _bytes(model: Any) -> bytes:
         return data
     if isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "__bytes__"):
         return bytes(model)
-    msg = f"a model is bytes, a path, a ModelProto or a model of the zoo, got {model!r}"
+    msg = f"expected a model as bytes, path, ModelProto or model of the zoo, got {model!r}"
     raise TypeError(msg)
 
 
 def _of_file(path: str) -> bytes | str:
-    """Return the path; of ONNX whose weights lie beside it, its bytes with them inside.
+    """Return the path; for ONNX with external weights, its bytes with the weights inside.
 
-    Backends read the weights of what is too large for that.
+    If these are too large for that, the backend reads the weights itself.
     """
     return _whole(path) if external_weight_files(path) and not is_too_large(path) else path
 

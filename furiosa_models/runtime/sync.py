@@ -64,27 +64,28 @@ def create_runner(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> Runner:
-    """Return a runner for a model, on the NPU if there is one and on the CPU if not.
+    """Create a runner for a model, on the NPU if there is one, or else on the CPU.
 
     Args:
         model: An ONNX or TensorFlow Lite model (bytes, a path, a `ModelProto`), a model of this
-            zoo, or on the NPU whatever the vendor runtime takes (ENF).
+            zoo, or, on the NPU, anything that the vendor runtime accepts (ENF).
         device: See `furiosa_models.runtime.devices.choose`.
-        worker_num: Threads that share the work of an inference on the CPU, one for each CPU the
-            process may use by default; workers on the NPU.
-        batch_size: First dimension of the inputs, where the model leaves it open or at 1.
-        compiler_config: Options of the NPU compiler; checked, and of no effect, on the CPU.
-        precision: `"int8"` for the quantized program of a model of the zoo on the CPU; an NPU
-            has no other.
+        worker_num: On the CPU, threads per inference, by default one per CPU that the process may
+            use; on the NPU, workers.
+        batch_size: First dimension of the inputs, if the model leaves it open or has 1.
+        compiler_config: Options of the NPU compiler. On the CPU they are validated but have no
+            effect.
+        precision: `"int8"` for the quantized program of a zoo model on the CPU. An NPU always runs
+            int8.
 
     Raises:
-        BackendUnavailable: The device that is asked for is not there.
+        BackendUnavailable: The requested device is not available.
         ExtraRequired: The model is TensorFlow Lite, and LiteRT is not installed.
-        FuriosaRuntimeError: The model cannot be loaded (ENF, for one, on a CPU), or an option of
-            the compiler is unknown or has the wrong type.
-        ShapeError: The model cannot have that batch size.
+        FuriosaRuntimeError: The model cannot be loaded (such as ENF on a CPU), or a compiler option
+            is unknown or has the wrong type.
+        ShapeError: The model does not support that batch size.
         TypeError: An argument has the wrong type.
-        ValueError: A number is less than 1, or the device string is none.
+        ValueError: A number is less than 1, or the device string is invalid.
     """
     options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
     return _create_runner(choose(device), model, options)
@@ -101,24 +102,27 @@ def create_queue(
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> QueuePair:
-    """Return a submitter and a receiver, with workers between them.
+    """Create a submitter and a receiver, with workers between them.
 
     Args:
         model: As for `create_runner`.
         device: As for `create_runner`.
-        worker_num: Inferences that run at the same time; on the CPU one for each CPU the process
-            may use by default, which gets more done than one inference on all of them.
+        worker_num: Number of parallel inferences; on the CPU by default one per CPU that the
+            process may use, which has a higher throughput than one inference on all CPUs.
         batch_size: As for `create_runner`.
-        input_queue_size: Submissions that may wait for a worker; more of them wait in `submit`.
-        output_queue_size: Results that may wait to be received; more of them stop the workers.
+        input_queue_size: Maximum number of waiting submissions; `submit` blocks while the queue is
+            full.
+        output_queue_size: Maximum number of waiting results; workers block while the queue is full.
         compiler_config: As for `create_runner`.
         precision: As for `create_runner`.
 
     Raises:
-        BackendUnavailable: As `create_runner`; so do the others.
-        FuriosaRuntimeError: The model cannot be loaded.
+        BackendUnavailable: The requested device is not available.
+        ExtraRequired: The model is TensorFlow Lite, and LiteRT is not installed.
+        FuriosaRuntimeError: The model cannot be loaded, or a compiler option is invalid.
+        ShapeError: The model does not support that batch size.
         TypeError: An argument has the wrong type.
-        ValueError: A number is less than 1.
+        ValueError: A number is less than 1, or the device string is invalid.
     """
     sizes = input_queue_size, output_queue_size
     options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
@@ -126,17 +130,17 @@ def create_queue(
 
 
 class Runtime:
-    """A device on which runners and queues are created; closing it closes them.
+    """A device on which to create runners and queues; closing it closes them.
 
     Args:
         device: See `furiosa_models.runtime.devices.choose`.
 
     Attributes:
-        choice: The device, and why.
+        choice: The device, and why it was chosen.
 
     Raises:
-        BackendUnavailable: The device that is asked for is not there.
-        FuriosaRuntimeError: The device cannot be had.
+        BackendUnavailable: The requested device is not available.
+        FuriosaRuntimeError: The device cannot be opened.
     """
 
     def __init__(self, device: str | None = None) -> None:
@@ -155,7 +159,7 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> Runner:
-        """Return a runner on this device; see `create_runner`."""
+        """Create a runner on this device; see `create_runner`."""
         self._check_open()
         options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
         runner = _create_runner(self.choice, model, options, self._connection)
@@ -173,7 +177,7 @@ class Runtime:
         compiler_config: Mapping[str, Any] | None = None,
         precision: Precision | None = None,
     ) -> QueuePair:
-        """Return a submitter and a receiver on this device; see `create_queue`."""
+        """Create a submitter and a receiver on this device; see `create_queue`."""
         self._check_open()
         sizes = input_queue_size, output_queue_size
         options = RunnerOptions(worker_num, batch_size, compiler_config, precision, *sizes)
@@ -182,7 +186,7 @@ class Runtime:
         return pair
 
     def close(self) -> bool:
-        """Close the runtime and all that was created on it. Return True the first time."""
+        """Close the runtime and everything created on it. Return True on the first call."""
         was_open, self._closed = not self._closed, True
         for created in [*self._created]:
             created.close()
@@ -198,12 +202,12 @@ class Runtime:
 
     def _check_open(self) -> None:
         if self._closed:
-            msg = "the runtime is closed: make a new one"
+            msg = "the runtime is closed: create a new one"
             raise SessionClosed(msg)
 
 
 class Runner:
-    """A loaded model; safe to use from many threads.
+    """A loaded model. Thread-safe.
 
     Attributes:
         choice: The device it runs on, and why.
@@ -216,12 +220,12 @@ class Runner:
 
     @property
     def backend(self) -> str:
-        """Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` or a user's."""
+        """Name of the backend: `furiosa`, `onnxruntime`, `openvino`, `litert` or a user's own."""
         return self.choice.backend
 
     @property
     def model(self) -> Model:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
         model: Model = self._open().model
         return model
 
@@ -231,15 +235,15 @@ class Runner:
         return self._open().takes_batches
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Return fresh input tensors, all zero."""
+        """Return new input tensors filled with zeros."""
         return self._open().allocate()
 
     def run(self, inputs: Tensor | Sequence[Tensor]) -> list[npt.NDArray[Any]]:
-        """Return the outputs for one input, or for a list of them; the inputs are not copied.
+        """Return the outputs for one input or a list of inputs. Inputs are not copied.
 
         Raises:
             TypeError: An input has the wrong dtype.
-            InvalidInput: An input has the wrong shape, or there are too many or too few.
+            InvalidInput: An input has the wrong shape, or the number of inputs is wrong.
             SessionClosed: The runner was closed.
             FuriosaRuntimeError: The inference failed.
         """
@@ -252,7 +256,7 @@ class Runner:
 
         Raises:
             TensorNameNotFound: The model has no such input or output.
-            TypeError: As `run` raises; so do the others.
+            TypeError: An input has the wrong dtype.
             InvalidInput: An input is missing, or has the wrong shape.
             SessionClosed: The runner was closed.
             FuriosaRuntimeError: The inference failed.
@@ -260,7 +264,7 @@ class Runner:
         return self._open().run_with(output_names, inputs)
 
     def close(self) -> bool:
-        """Free the model. Return True the first time."""
+        """Free the model. Return True on the first call."""
         with self._closing:
             session, self._session = self._session, None
         if session is not None:
@@ -286,7 +290,7 @@ class Runner:
 
 
 class _QueueEnd:
-    """What the two ends have in common."""
+    """Base of the two ends of a queue."""
 
     def __init__(self, queue: BlockingQueue) -> None:
         self._queue = queue
@@ -294,13 +298,13 @@ class _QueueEnd:
 
     @property
     def model(self) -> Model:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
         self._check_open()
         model: Model = self._queue.model
         return model
 
     def close(self) -> bool:
-        """Close it. Return True the first time."""
+        """Close it. Return True on the first call."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -316,25 +320,25 @@ class _QueueEnd:
 
 
 class Submitter(_QueueEnd):
-    """The end of a queue that takes inputs; safe to use from many threads."""
+    """The input end of a queue. Thread-safe."""
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Return fresh input tensors, all zero."""
+        """Return new input tensors filled with zeros."""
         self._check_open()
         return self._queue.allocate()
 
     def submit(self, inputs: Tensor | Sequence[Tensor], context: Any = None) -> None:
-        """Put one input, or a list of them, into the queue; wait while it is full.
+        """Put one input or a list of inputs into the queue; wait while it is full.
 
-        The inputs are not copied: they must not change before the result is there.
+        The inputs are not copied: do not modify them before the result has arrived.
 
         Args:
             inputs: The inputs.
-            context: What `Receiver.recv` gives along with the outputs.
+            context: Any object; `Receiver.recv` returns it with the outputs.
 
         Raises:
             TypeError: An input has the wrong dtype.
-            InvalidInput: An input has the wrong shape, or there are too many or too few.
+            InvalidInput: An input has the wrong shape, or the number of inputs is wrong.
             SessionClosed: The submitter was closed.
             SessionTerminated: The receiver was closed.
         """
@@ -342,7 +346,7 @@ class Submitter(_QueueEnd):
         self._queue.submit(inputs, context)
 
     def close(self) -> bool:
-        """Take no more inputs; those in the queue are still run. Return True the first time."""
+        """Accept no more inputs; run those in the queue. Return True on the first call."""
         self._closed = True
         return self._queue.close_submitter()
 
@@ -352,32 +356,32 @@ class Submitter(_QueueEnd):
 
 
 class Receiver(_QueueEnd):
-    """The end of a queue that gives results, in the order in which they are done.
+    """The output end of a queue. Results come in the order in which they complete.
 
-    Iterating gives results until the submitter is closed and all have come.
+    Iterating yields results until the submitter is closed and all results were received.
     """
 
     def recv(self, timeout: float | None = None) -> Received:
-        """Return a result: the context of its submission, and the outputs.
+        """Return the next result: the context of its submission, and the outputs.
 
         Args:
-            timeout: Seconds to wait; as long as it takes by default.
+            timeout: Seconds to wait; forever by default.
 
         Raises:
-            ValueError: The timeout is negative, or not finite.
-            QueueWaitTimeout: None came in time (a `TimeoutError`).
-            SessionTerminated: The submitter was closed, and all results have come.
+            ValueError: The timeout is negative or not finite.
+            QueueWaitTimeout: No result arrived in time (a `TimeoutError`).
+            SessionTerminated: The submitter was closed, and all results were received.
             SessionClosed: The receiver was closed.
-            FuriosaRuntimeError: This inference failed; the message has its context.
+            FuriosaRuntimeError: The inference failed; the message contains its context.
         """
         self._check_open()
         if timeout is not None and not 0 <= timeout < math.inf:
-            msg = f"timeout must be a finite number of seconds and not negative, got {timeout!r}"
+            msg = f"timeout must be a finite, non-negative number of seconds, got {timeout!r}"
             raise ValueError(msg)
         return self._queue.recv(timeout)
 
     def close(self) -> bool:
-        """Give no more results, and run nothing any more. Return True the first time."""
+        """Discard all submissions and results. Return True on the first call."""
         self._closed = True
         was_open = self._queue.close_receiver()
         self._queue.join()

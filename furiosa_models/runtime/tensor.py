@@ -1,4 +1,4 @@
-"""Tensors, their descriptions, and the inputs and outputs of a program."""
+"""Tensors, and descriptions of the inputs and outputs of a program."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TensorArray: TypeAlias = "list[Tensor]"
 
 
 class Axis(Enum):
-    """What a dimension counts; its value and its `repr` are the letters in `TensorDesc.format`."""
+    """Meaning of a dimension. Its value and `repr` are the letters in `TensorDesc.format`."""
 
     WIDTH = "W"
     HEIGHT = "H"
@@ -51,7 +51,7 @@ class Axis(Enum):
 
 
 class _ElementName(str):
-    """The value of a `DataType`; arrays are not compared with it element by element."""
+    """Value of a `DataType`. Comparing it with an array is not elementwise."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, str) and str(self) == str(other)
@@ -60,10 +60,10 @@ class _ElementName(str):
 
 
 class DataType(Enum):
-    """Type of a tensor's elements: `DataType.UINT8`, or `DataType(np.uint8)`.
+    """Element type of a tensor, such as `DataType.UINT8` or `DataType(np.uint8)`.
 
-    `DataType(value)` takes a numpy dtype or what numpy takes for one, an array, or a description,
-    and raises `ValueError` where no element type corresponds to it.
+    `DataType(value)` accepts a numpy dtype, anything that numpy converts to one, an array, or a
+    `TensorDesc`. It raises `ValueError` if no element type corresponds to the value.
     """
 
     FLOAT32 = _ElementName("float32")
@@ -86,7 +86,7 @@ class DataType(Enum):
     UINT64 = _ElementName("uint64")
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other one is this type, or numpy's dtype of it."""
+        """Return whether the other value is this type or its numpy dtype."""
         if isinstance(other, np.dtype):
             return _DTYPES.get(self.value) == other
         return self is other
@@ -107,7 +107,7 @@ class DataType(Enum):
         """The numpy dtype.
 
         Raises:
-            ValueError: numpy has none (`BFLOAT16`, for one).
+            ValueError: numpy has none (such as for `BFLOAT16`).
         """
         if self.value not in _DTYPES:
             msg = f"numpy has no dtype for {self.name}"
@@ -116,13 +116,17 @@ class DataType(Enum):
 
     @property
     def numpy_dtype(self) -> type[np.generic]:
-        """The numpy scalar type, such as `numpy.uint8`; raises as `numpy` does."""
+        """The numpy scalar type, such as `numpy.uint8`.
+
+        Raises:
+            ValueError: numpy has none (such as for `BFLOAT16`).
+        """
         scalar: type[np.generic] = self.numpy.type
         return scalar
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one element; 0 where numpy has no such type."""
+        """Size of an element in bytes; 0 if numpy has no such type."""
         return self.numpy.itemsize if self.value in _DTYPES else 0
 
     def __repr__(self) -> str:
@@ -140,7 +144,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 
 def numpy_dtype(value: object) -> np.dtype[Any]:
-    """Return the dtype of an array, a `TensorDesc`, a `DataType`, or of what names a dtype."""
+    """Return the dtype of an array, a `TensorDesc`, a `DataType`, or of a dtype's name."""
     if isinstance(value, DataType):
         return value.numpy
     if isinstance(value, (np.ndarray, np.generic)):
@@ -155,10 +159,10 @@ class TensorDesc:
     """Name, shape and element type of an input or output.
 
     Attributes:
-        name: Name in the graph, if it has one.
-        shape: Dimensions; 1 where any size goes.
+        name: Name in the graph, if any.
+        shape: Dimensions; 1 for a dimension of any size.
         dtype: Element type.
-        open_dims: Indices of the dimensions where any size goes.
+        open_dims: Indices of the dimensions of any size.
     """
 
     name: str | None
@@ -168,7 +172,7 @@ class TensorDesc:
 
     @classmethod
     def of(cls, name: str | None, sizes: Sequence[int | None], dtype: DataType) -> TensorDesc:
-        """Return the description of a tensor with these sizes; None is any size."""
+        """Return the description of a tensor; None stands for a dimension of any size."""
         shape = tuple(1 if size is None else size for size in sizes)
         return cls(name, shape, dtype, tuple(i for i, size in enumerate(sizes) if size is None))
 
@@ -182,14 +186,14 @@ class TensorDesc:
         return self.shape[idx]
 
     def axis(self, idx: int) -> Axis:
-        """Return what a dimension counts: N, C, H or W in 4-D tensors, unknown in others."""
+        """Return the meaning of a dimension: N, C, H or W in 4-D tensors, unknown in others."""
         self.dim(idx)
         if self.ndim != 4:
             return Axis.UNKNOWN
         return (Axis.BATCH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)[idx]
 
     def stride(self, idx: int) -> int:
-        """Return the distance, in items, of neighbors along a dimension."""
+        """Return the distance between neighbors along a dimension, in items."""
         self.dim(idx)
         return math.prod(self.shape[idx % self.ndim + 1 :])
 
@@ -205,12 +209,12 @@ class TensorDesc:
 
     @property
     def format(self) -> str:
-        """The letters of the axes, such as `NCHW`."""
+        """Letters of the axes, such as `NCHW`."""
         return "".join(self.axis(i).value for i in range(self.ndim))
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
-        """Element type as numpy has it."""
+        """Element type as a numpy dtype."""
         return self.dtype.numpy
 
     def __repr__(self) -> str:
@@ -221,10 +225,10 @@ class TensorDesc:
         )
 
     def check(self, value: object) -> npt.NDArray[Any]:
-        """Return the value as an array, not copied, if it fits this description.
+        """Return the value as an array, without copying, if it fits this description.
 
         Raises:
-            InvalidDtype: It is no array, or one of another dtype.
+            InvalidDtype: It is not an array, or has another dtype.
             InvalidInput: It has another shape.
         """
         tensor = _as_array(value, self.name)
@@ -251,12 +255,12 @@ _HINTS = {
 
 
 def zeros(value: TensorDesc) -> npt.NDArray[Any]:
-    """Return a tensor of zeros that fits a description."""
+    """Return a zero-filled tensor that fits a description."""
     return np.zeros(value.shape, value.numpy_dtype)
 
 
 def rand(value: TensorDesc) -> npt.NDArray[Any]:
-    """Return a random tensor that fits a description: an integer's whole range, or [0, 1)."""
+    """Return a random tensor that fits a description: the full range of integers, or [0, 1)."""
     generator, dtype = np.random.default_rng(), value.numpy_dtype
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -274,11 +278,11 @@ def _as_array(value: object, name: str | None) -> npt.NDArray[Any]:
 
 
 class Model:
-    """Descriptions of a program's inputs and outputs.
+    """Descriptions of the inputs and outputs of a program.
 
     Args:
-        inputs: Those of the inputs.
-        outputs: Those of the outputs.
+        inputs: Descriptions of the inputs.
+        outputs: Descriptions of the outputs.
     """
 
     def __init__(self, inputs: Sequence[TensorDesc], outputs: Sequence[TensorDesc]) -> None:
@@ -296,7 +300,11 @@ class Model:
         return len(self._outputs)
 
     def input(self, idx: int) -> TensorDesc:
-        """Return the description of an input; `IndexError` where there is none."""
+        """Return the description of an input.
+
+        Raises:
+            IndexError: There is no such input.
+        """
         return _nth(self._inputs, idx, "input")
 
     def inputs(self) -> list[TensorDesc]:
@@ -304,7 +312,11 @@ class Model:
         return list(self._inputs)
 
     def output(self, idx: int) -> TensorDesc:
-        """Return the description of an output; `IndexError` where there is none."""
+        """Return the description of an output.
+
+        Raises:
+            IndexError: There is no such output.
+        """
         return _nth(self._outputs, idx, "output")
 
     def outputs(self) -> list[TensorDesc]:
@@ -312,24 +324,24 @@ class Model:
         return list(self._outputs)
 
     def summary(self) -> str:
-        """Return the inputs and outputs, in words."""
+        """Return the inputs and outputs as text."""
         inputs, outputs = dict(enumerate(self._inputs)), dict(enumerate(self._outputs))
         return f"Inputs:\n{inputs}\nOutputs:\n{outputs}"
 
     def print_summary(self) -> None:
-        """Write the summary to standard output."""
+        """Print the summary to standard output."""
         sys.stdout.write(self.summary() + "\n")
 
     def allocate(self) -> list[npt.NDArray[Any]]:
-        """Return fresh input tensors, all zero."""
+        """Return new input tensors filled with zeros."""
         return [zeros(desc) for desc in self._inputs]
 
     def check(self, tensors: Sequence[object]) -> list[npt.NDArray[Any]]:
         """Return the tensors as arrays, if they fit the inputs.
 
         Raises:
-            InvalidDtype: One has the wrong dtype.
-            InvalidInput: One has the wrong shape, or there are too many or too few.
+            InvalidDtype: A tensor has the wrong dtype, or is not an array.
+            InvalidInput: A tensor has the wrong shape, or the number of tensors is wrong.
         """
         if len(tensors) != len(self._inputs):
             names = ", ".join(str(desc.name) for desc in self._inputs)
@@ -338,11 +350,12 @@ class Model:
         return [desc.check(tensor) for desc, tensor in zip(self._inputs, tensors, strict=True)]
 
     def check_named(self, output_names: object, inputs: object) -> list[npt.NDArray[Any]]:
-        """Return what `check` returns, for inputs by name; check the outputs' names, too.
+        """Return the tensors as arrays, if inputs by name and the output names fit the model.
 
         Raises:
-            TypeError: As `check`; or the names are no list, or the inputs no mapping.
-            InvalidInput: As `check`.
+            TypeError: A tensor has the wrong dtype, the names are not a list, or the inputs not a
+                mapping.
+            InvalidInput: A tensor has the wrong shape, or an input is missing.
             TensorNameNotFound: The model has no such input or output.
         """
         if isinstance(output_names, str) or not isinstance(output_names, Sequence):
@@ -357,19 +370,19 @@ class Model:
 
 
 def as_tensors(inputs: object) -> list[object]:
-    """Return one tensor, or an iterable of them, as a list."""
+    """Return a list of tensors from one tensor or an iterable."""
     if isinstance(inputs, (np.ndarray, np.generic)) or hasattr(inputs, "__array_interface__"):
         return [inputs]
     try:
         return list(inputs)  # type: ignore[call-overload, no-any-return]
     except TypeError:
-        msg = f"inputs must be a tensor or a list of them, got {type(inputs).__name__}"
+        msg = f"inputs must be a tensor or a list of tensors, got {type(inputs).__name__}"
         raise InvalidDtype(msg) from None
 
 
 def _nth(descs: Sequence[TensorDesc], idx: int, kind: str) -> TensorDesc:
     if not 0 <= idx < len(descs):
-        msg = f"the model has {len(descs)} {kind}s, and no {kind} {idx}"
+        msg = f"the model has {len(descs)} {kind}s, got the index {idx}"
         raise IndexError(msg)
     return descs[idx]
 

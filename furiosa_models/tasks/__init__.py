@@ -1,4 +1,4 @@
-"""Results: arrays inside, the result types of furiosa-models 0.10 outside."""
+"""Results of each task: they hold arrays, and yield items with the types of furiosa-models 0.10."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks share: results that can be drawn, saved and exported, and the task itself."""
+"""Base classes of tasks and of their results, which can be drawn, saved and exported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
 
 Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path | KeptPhoto | PILImage"
-"""A photo to draw on: decoded, (h, w, 3) uint8 RGB or (h, w) gray, a file, what gives it again."""
+"""A photo to draw on: decoded, (h, w, 3) uint8 RGB or (h, w) gray, a file or a reference."""
 
 THRESHOLD_ALIASES = MappingProxyType(
     {
@@ -39,7 +39,7 @@ THRESHOLD_ALIASES = MappingProxyType(
         "iou_thres": "iou_threshold",
     }
 )
-"""Names of thresholds in 0.10, and what they are here."""
+"""Names of thresholds in 0.10, and their names here."""
 
 Item = TypeVar("Item")
 R = TypeVar("R")
@@ -49,9 +49,9 @@ class Result(ABC):
     """What was found in one photo.
 
     Attributes:
-        image: The photo, where it is known (`predict` sets it).
-        image_size: Its width and height in pixels, likewise.
-        speed: How long each stage of the prediction took, likewise.
+        image: The photo, if known (`predict` sets it).
+        image_size: Its width and height in pixels, if known.
+        speed: Time of each stage of the prediction, if known.
     """
 
     __slots__ = ()
@@ -62,20 +62,20 @@ class Result(ABC):
 
     @abstractmethod
     def plot(self, image: Photo | None = None) -> PILImage:
-        """The photo with the result drawn on it.
+        """Return the photo with the result drawn on it.
 
         Args:
-            image: The photo: a file, decoded, (h, w, 3) uint8 RGB, or (h, w) uint8 gray; the one
-                that `predict` saw where it is left out.
+            image: The photo: a file, a decoded image, (h, w, 3) uint8 RGB, or (h, w) uint8 gray; by
+                default the photo that `predict` used.
 
         Raises:
             FuriosaModelsError: There is no photo to draw on.
-            ImageError: The photo cannot be read, or is an array of another form.
+            ImageError: The photo cannot be read, or the array has the wrong shape or dtype.
         """
 
     @abstractmethod
     def to_dict(self) -> list[dict[str, Any]]:
-        """Plain Python, one dictionary for each thing found."""
+        """Return plain Python objects: one dictionary per item found."""
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays of the result by name, without copying them."""
@@ -86,7 +86,7 @@ class Result(ABC):
         return {name: np.asarray(v) for name, v in values.items() if isinstance(v, arrays)}
 
     def describe(self) -> Iterator[str]:
-        """Yield a line of text for each thing found."""
+        """Yield a line of text per item found."""
         for item in self.to_dict():
             score = item.get("score")
             parts = ["     -" if score is None else f"{score:6.3f}"] if "score" in item else []
@@ -96,22 +96,22 @@ class Result(ABC):
             yield "  ".join(parts or [f"{name} {value}" for name, value in item.items()])
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """`to_dict` as JSON."""
+        """Return the result of `to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=indent)
 
     def save(self, path: str | Path) -> Path:
-        """Write the annotated photo, or JSON where the name ends in `.json`; return the path.
+        """Write the annotated photo, or JSON if the name ends in `.json`; return the path.
 
-        The picture is upright, keeps the photo's color profile, and nothing else of its EXIF: it
-        says neither where nor with what the photo was taken.
+        The picture is upright and keeps the photo's color profile, but no other metadata: EXIF data
+        such as the place and camera are removed.
 
         Raises:
-            FuriosaModelsError: The path is that of the photo itself, or cannot be written.
-            ValueError: The name ends in no format of pictures.
+            FuriosaModelsError: The path is the photo itself, or cannot be written.
+            ValueError: The file extension is not a picture format.
         """
         path = Path(path)
         if isinstance(self.image, (str, Path)) and is_same_file(path, self.image):
-            msg = f"{path} is the photo itself: save the picture under another name"
+            msg = f"{path} is the original photo: choose another name"
             raise FuriosaModelsError(msg)
         try:
             if path.suffix.lower() == ".json":
@@ -124,10 +124,10 @@ class Result(ABC):
         return path
 
     def show(self) -> None:
-        """Show the annotated photo: in a notebook beneath the cell, else in a window.
+        """Show the annotated photo in the notebook, or else in a window.
 
         Raises:
-            FuriosaModelsError: There is no photo to draw on, or no viewer of pictures.
+            FuriosaModelsError: There is no photo to draw on, or no image viewer.
         """
         picture = self.plot()
         if in_notebook():
@@ -136,31 +136,31 @@ class Result(ABC):
         from PIL import ImageShow
 
         if not ImageShow.show(picture):
-            msg = "no viewer of pictures was found: write the picture with save(path)"
+            msg = "no image viewer was found: write the picture with save(path)"
             raise FuriosaModelsError(msg)
 
     def _repr_html_(self) -> str:
-        """The picture and a table, for notebooks."""
+        """Return the picture and a table, for notebooks."""
         from .notebook import picture_and_table
 
         picture = note = None
         if self.image is not None:
             try:
                 picture = self.plot()
-            except FuriosaModelsError as error:  # the photo has gone; what was found has not
+            except FuriosaModelsError as error:  # the photo is gone; still show the table
                 note = str(error)
         return picture_and_table(repr(self), picture, self.to_dict(), note)
 
     def _photo(self, image: Photo | None) -> npt.NDArray[np.uint8]:
-        """Pixels to draw on."""
+        """Return the pixels to draw on."""
         image = self.image if image is None else image
         if image is None:
-            msg = (
-                "there is no photo to draw on: pass plot(image=...), or get the result by predict()"
-            )
+            msg = "there is no photo to draw on: pass plot(image=...), or use a result of predict()"
             raise FuriosaModelsError(msg)
         if isinstance(image, np.ndarray):
-            return read_image(image, color="rgb").rgb  # a gray one has a color to draw in, too
+            return read_image(
+                image, color="rgb"
+            ).rgb  # gray is converted, so that colors can be drawn
         if isinstance(image, DecodedImage):
             return _whole(image)
         if isinstance(image, KeptPhoto):
@@ -170,7 +170,7 @@ class Result(ABC):
 
 _QUALITY = MappingProxyType(
     {
-        "JPEG": {"quality": 92, "subsampling": 0},  # colored letters blur at half the resolution
+        "JPEG": {"quality": 92, "subsampling": 0},  # chroma subsampling would blur colored letters
         "WEBP": {"quality": 90},
         "AVIF": {"quality": 85},
     }
@@ -179,12 +179,12 @@ _WITH_PROFILE = frozenset({"AVIF", "JPEG", "PNG", "TIFF", "WEBP"})
 
 
 def _encoded(picture: PILImage, path: Path, profile: bytes | None) -> bytes:
-    """A picture in the format that the name of its file says."""
+    """Encode a picture in the format of the file extension."""
     from PIL import Image
 
     format = Image.registered_extensions().get(path.suffix.lower())
     if format is None or format not in Image.SAVE:
-        msg = f"{path}: {path.suffix!r} is no format of pictures: end it in .jpg, .png or .webp"
+        msg = f"{path}: {path.suffix!r} is not a picture format: use .jpg, .png or .webp"
         raise ValueError(msg)
     buffer = io.BytesIO()
     options: dict[str, Any] = dict(_QUALITY.get(format, {}))
@@ -195,7 +195,7 @@ def _encoded(picture: PILImage, path: Path, profile: bytes | None) -> bytes:
 
 
 def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:
-    """Pixels in the photo's own size, in which results are."""
+    """Return pixels at the full size of the photo, which results refer to."""
     if image.drafted_from is None:
         return image.rgb
     from PIL import Image
@@ -205,7 +205,7 @@ def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:
 
 
 class ArrayResult(Result, Sequence[Item]):
-    """A sequence of things found, best first, kept as arrays.
+    """A sequence of items found, best first, stored as arrays.
 
     Attributes:
         boxes: (n, 4) float32; left, top, right, bottom in pixels of the photo.
@@ -233,8 +233,8 @@ class Truth:
     """Labels of photos.
 
     Attributes:
-        photos: The photos, in the order in which they are to be predicted.
-        labels: What is true of them, in the form that the task's `measure` takes.
+        photos: The photos, in prediction order.
+        labels: Their labels, in the form that the task's `measure` expects.
     """
 
     photos: Sequence[Path]
@@ -242,18 +242,18 @@ class Truth:
 
 
 class VisionTask(Generic[R]):
-    """What a model does with a photo: its options, its labels, its metric.
+    """A task: its options, its labels and its metric.
 
-    A task is an object that heads name. Subclass it for a task of your own; `read_truth` and
-    `measure` are needed for `evaluate` alone.
+    Heads refer to a task object. Subclass it for your own task; `read_truth` and `measure` are only
+    needed for `evaluate`.
 
     Attributes:
         name: Name of the task, in lower case.
-        task: The task by Focoos' name, if it has one there.
-        task_type: The task by 0.10's name, if it has one there.
-        options: Keywords that `predict` and `postprocess` take, and the head's `decode` with them.
+        task: The task's name in Focoos, if any.
+        task_type: The task's name in 0.10, if any.
+        options: Keywords of `predict` and `postprocess`, which are passed to the head's `decode`.
         aliases: Other names of options.
-        evaluation_options: Options that `predict` is called with to measure accuracy.
+        evaluation_options: Options for `predict` when measuring accuracy.
     """
 
     name: ClassVar[str]
@@ -264,37 +264,37 @@ class VisionTask(Generic[R]):
     evaluation_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Return the labeled photos of a file of labels.
+        """Read a labels file.
 
         Args:
             labels: The file.
             images: Folder of the photos.
 
         Raises:
-            FuriosaModelsError: The file cannot be read, or names no photo; or the task does not
-                say how to read labels.
+            FuriosaModelsError: The file cannot be read or contains no photo; or the task does not
+                support it.
         """
         del labels, images
         raise FuriosaModelsError(self._not_measured("read_truth"))
 
     def measure(self, truth: Truth, results: Iterable[R]) -> dict[str, float]:
-        """Return each metric's value, between 0 and 1, by name.
+        """Return the value of each metric by name, between 0 and 1.
 
         Args:
-            truth: What `read_truth` returned.
-            results: The results of its photos, in their order.
+            truth: The result of `read_truth`.
+            results: Results of its photos, in order.
 
         Raises:
-            FuriosaModelsError: The task does not say how to measure.
+            FuriosaModelsError: The task has no metric.
         """
         del truth, results
         raise FuriosaModelsError(self._not_measured("measure"))
 
     def resolve_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options under this package's names; those that are None are left out.
+        """Return the options by their names in this package, without those that are None.
 
         Raises:
-            TypeError: The task has no such option, or one is given under two names.
+            TypeError: The task has no such option, or an option is given under two names.
         """
         resolved: dict[str, Any] = {}
         for name, value in given.items():
@@ -314,7 +314,7 @@ class VisionTask(Generic[R]):
     def filter_of(
         self, options: Mapping[str, Any]
     ) -> tuple[dict[str, Any], Callable[[R], R] | None]:
-        """Return the options as the head takes them, and what filters its results."""
+        """Return the options for the head, and a function that filters its results, or None."""
         return dict(options), None
 
     def _not_measured(self, method: str) -> str:

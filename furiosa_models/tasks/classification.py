@@ -1,4 +1,4 @@
-"""Image classification: the classes of a photo."""
+"""Image classification."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ClassScore:
     Attributes:
         index: Class id.
         label: Name of the class.
-        score: Probability, between 0 and 1; NaN where the network gives just a class.
+        score: Probability, between 0 and 1; NaN if the network gives only a class.
     """
 
     index: int
@@ -46,16 +46,16 @@ class ClassScore:
 class Classification(Result, str):
     """The classes of one photo, best first; as a string, the label of the best one.
 
-    It is a string because that is what furiosa-models 0.10 returns: `print(result)`,
-    `result == "tabby, tabby cat"` and `json.dumps(result)` do what they did.
+    It is a string for compatibility with furiosa-models 0.10: `print(result)`, `result == "tabby,
+    tabby cat"` and `json.dumps(result)` behave as they did there.
 
     Attributes:
         class_ids: (k,) int64, by descending score.
-        scores: (k,) float32, between 0 and 1; NaN where the network gives just a class.
+        scores: (k,) float32, between 0 and 1; NaN if the network gives only a class.
         labels: Name of each class.
-        image: The photo, where it is known (`predict` sets it).
-        image_size: Its width and height in pixels, likewise.
-        speed: How long each stage of the prediction took, likewise.
+        image: The photo, if known (`predict` sets it).
+        image_size: Its width and height in pixels, if known.
+        speed: Time of each stage of the prediction, if known.
     """
 
     class_ids: npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class Classification(Result, str):
         labels: Sequence[str],
         image: Photo | None = None,
     ) -> Classification:
-        """Make one from three parallel columns of at least one class, best first."""
+        """Create a result from three parallel columns with at least one class, best first."""
         self = super().__new__(cls, labels[0])
         self.class_ids, self.scores, self.labels = class_ids, scores, list(labels)
         self.image = image
@@ -81,7 +81,7 @@ class Classification(Result, str):
 
     @property
     def top(self) -> list[ClassScore]:
-        """Every class that was kept, best first."""
+        """All classes of the result, best first."""
         rows = zip(self.class_ids.tolist(), self.labels, self.scores.tolist(), strict=True)
         return [ClassScore(*row) for row in rows]
 
@@ -101,7 +101,7 @@ class Classification(Result, str):
         return float(self.scores[0])
 
     def plot(self, image: Photo | None = None) -> PILImage:
-        """The photo with its classes written on it; see `Result.plot`."""
+        """Return the photo with its classes written on it; see `Result.plot`."""
         from .draw import Canvas, class_color
 
         canvas = Canvas.of(self._photo(image))
@@ -117,7 +117,7 @@ class Classification(Result, str):
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Plain Python: a list of `{"label", "index", "score"}`, an unknown score being None."""
+        """Return a list of `{"label", "index", "score"}`; an unknown score is None."""
         return [
             {"label": c.label, "index": c.index, "score": c.score if c.is_scored else None}
             for c in self.top
@@ -125,7 +125,7 @@ class Classification(Result, str):
 
 
 class ClassificationTask(VisionTask[Classification]):
-    """Saying what a photo shows; measured by top-1 and top-5."""
+    """Image classification; measured by top-1 and top-5 accuracy."""
 
     name = "image_classification"
     task = Task.CLASSIFICATION
@@ -134,20 +134,20 @@ class ClassificationTask(VisionTask[Classification]):
     evaluation_options = MappingProxyType({"top_k": 5})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Return the photos of a CSV file with the columns `file` and `class_index`."""
+        """Read a CSV file with the columns `file` and `class_index`."""
         try:
             with labels.open(newline="", encoding="utf-8") as file:
                 rows = {row["file"]: int(row["class_index"]) for row in csv.DictReader(file)}
         except (OSError, KeyError, TypeError, ValueError) as error:
-            msg = f"{labels} is no CSV file with the columns file and class_index: {error}"
+            msg = f"{labels} is not a CSV file with the columns file and class_index: {error}"
             raise FuriosaModelsError(msg) from error
         if not rows:
-            msg = f"{labels} names no photo"
+            msg = f"{labels} contains no photo"
             raise FuriosaModelsError(msg)
         return Truth([images / name for name in rows], list(rows.values()))
 
     def measure(self, truth: Truth, results: Iterable[Classification]) -> dict[str, float]:
-        """Return top-1 and top-5."""
+        """Return top-1 and top-5 accuracy."""
         first = top_five = 0
         for class_id, result in zip(truth.labels, results, strict=True):
             first += class_id == result.class_id

@@ -1,4 +1,4 @@
-"""COCO's annotation files, and its mean average precision of boxes and keypoints."""
+"""COCO annotation files, and COCO's mean average precision of boxes and keypoints."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .base import Truth
 __all__ = ["MAX_DETECTIONS", "SCORE_THRESHOLD", "Annotations", "read_annotations", "read_truth"]
 
 SCORE_THRESHOLD = 0.001
-"""Least score of a detection that counts: low, since mAP integrates over all of them."""
+"""Score threshold for measuring mAP; low, since mAP integrates over all scores."""
 
 MAX_DETECTIONS = 100
-"""Detections of one photo that COCO's mAP looks at."""
+"""Maximum number of detections per photo that COCO's mAP uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """An annotation file of COCO.
+    """A COCO annotation file.
 
     Attributes:
         path: The file.
-        document: Its contents, complete: annotation tools leave out what follows from the rest.
+        document: Its contents, with the fields completed that annotation tools may omit.
         images: File name of each photo by its id.
-        sizes: Width and height of each photo by its id, where the file states them.
+        sizes: Width and height of each photo by its id, if the file contains them.
         categories: Id of each category by its name.
     """
 
@@ -43,10 +43,10 @@ class Annotations:
     categories: Mapping[str, int]
 
     def ids_of(self, names: Sequence[str]) -> dict[str, int]:
-        """Return the category id of each of a model's classes that the file has.
+        """Return the category ids of those model classes that the file has.
 
-        Capitals, spaces, dashes and underscores do not matter. A warning names the categories that
-        no class of the model stands for: nothing of them can be found.
+        Case, spaces, dashes and underscores in names are ignored. A warning lists used categories
+        without a model class, which cannot be detected.
 
         Raises:
             FuriosaModelsError: No class of the model is among the categories.
@@ -57,21 +57,21 @@ class Annotations:
             ours, theirs = ", ".join(list(names)[:5]), ", ".join(list(self.categories)[:5])
             msg = (
                 f"{self.path} has none of the model's classes: its categories are {theirs}, ...; "
-                f"the model's are {ours}, ...: rename the categories, or give the model labels="
+                f"the model's are {ours}, ...: rename the categories, or pass labels= to the model"
             )
             raise FuriosaModelsError(msg)
         missing = [name for name, i in self.categories.items() if i not in set(found.values())]
         used = {annotation["category_id"] for annotation in self.document["annotations"]}
         if lost := [name for name in missing if self.categories[name] in used]:
             msg = (
-                f"{self.path.name}: no class of the model stands for {', '.join(lost[:10])}"
-                f"{', ...' if len(lost) > 10 else ''}, so that none of them can be found"
+                f"{self.path.name}: the model has no class for {', '.join(lost[:10])}"
+                f"{', ...' if len(lost) > 10 else ''}, so these cannot be detected"
             )
             warnings.warn(msg, stacklevel=2)
         return found
 
     def clipped(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return an entry of a results file with its box cut to the photo."""
+        """Return an entry of a results file with its box clipped to the photo."""
         size = self.sizes.get(row["image_id"])
         if size is None:
             return row
@@ -83,12 +83,12 @@ class Annotations:
     def average_precision(
         self, rows: Iterable[Mapping[str, Any]], kind: Literal["bbox", "keypoints"]
     ) -> dict[str, float]:
-        """Return mAP over IoU 0.50:0.95 and at 0.50, as pycocotools computes them.
+        """Return mAP over IoU 0.50:0.95 and mAP at IoU 0.50, computed by pycocotools.
 
         Args:
             rows: Entries of a COCO results file.
-            kind: `bbox` matches boxes by their intersection over union, `keypoints` joints by
-                object keypoint similarity.
+            kind: `bbox` matches boxes by IoU, `keypoints` matches people by object keypoint
+                similarity.
 
         Raises:
             ExtraRequired: pycocotools is not installed.
@@ -99,7 +99,7 @@ class Annotations:
         needed = "mAP needs pycocotools"
         coco = require("pycocotools.coco", needed, extra="evaluation")
         cocoeval = require("pycocotools.cocoeval", needed, extra="evaluation")
-        with contextlib.redirect_stdout(io.StringIO()):  # it reports to standard output
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints to standard output
             truth = coco.COCO()
             truth.dataset = dict(self.document)
             truth.createIndex()
@@ -111,11 +111,11 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Return the contents of an annotation file.
+    """Read a COCO annotation file.
 
     Raises:
-        FuriosaModelsError: The file cannot be read, names no photo or no category, or lacks what
-            does not follow from the rest.
+        FuriosaModelsError: The file cannot be read, lacks required fields, or has no photo or no
+            category.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -126,10 +126,10 @@ def read_annotations(path: Path) -> Annotations:
             for number, each in enumerate(document.get("annotations", ()), 1)
         ]
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        msg = f"{path} is no COCO annotation file: {type(error).__name__}: {error}"
+        msg = f"{path} is not a COCO annotation file: {type(error).__name__}: {error}"
         raise FuriosaModelsError(msg) from error
     if not images or not categories:
-        msg = f"{path} names no photo, or no category"
+        msg = f"{path} contains no photo, or no category"
         raise FuriosaModelsError(msg)
     sizes = {
         image["id"]: (int(image["width"]), int(image["height"]))
@@ -141,13 +141,17 @@ def read_annotations(path: Path) -> Annotations:
 
 
 def read_truth(labels: Path, images: Path) -> Truth:
-    """Return the photos of an annotation file, in a folder; errors as of `read_annotations`."""
+    """Return the photos of an annotation file, with their labels.
+
+    Raises:
+        FuriosaModelsError: As for `read_annotations`.
+    """
     annotations = read_annotations(labels)
     return Truth([images / name for name in annotations.images.values()], annotations)
 
 
 def _complete(annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """An annotation with what annotation tools leave out."""
+    """Return an annotation completed with the fields that annotation tools may omit."""
     _, _, width, height = annotation["bbox"]
     if "image_id" not in annotation or "category_id" not in annotation:
         msg = f"annotation {number} has no image_id or no category_id"

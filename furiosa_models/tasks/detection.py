@@ -1,4 +1,4 @@
-"""Object detection: the objects in a photo."""
+"""Object detection."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ObjectDetectionResult:
     """One detected object.
 
     Attributes:
-        boundingbox: Where it is, in pixels of the photo.
+        boundingbox: Its box, in pixels of the photo.
         score: Confidence, between 0 and 1.
         label: Name of its class.
         index: Class id, an index into the table of labels.
@@ -65,16 +65,16 @@ class ObjectDetectionResult:
 class Detections(ArrayResult[ObjectDetectionResult]):
     """The objects found in one photo, best first.
 
-    Iterating and indexing give `ObjectDetectionResult`; the arrays are there for the rest.
+    Iterating and indexing yield `ObjectDetectionResult`; the same data is available as arrays.
 
     Attributes:
         boxes: (n, 4) float32; left, top, right, bottom in pixels of the photo.
         scores: (n,) float32, between 0 and 1, descending.
         class_ids: (n,) int64.
         names: Table of labels by class id.
-        image: The photo, where it is known (`predict` sets it).
-        image_size: Its width and height in pixels, likewise.
-        speed: How long each stage of the prediction took, likewise.
+        image: The photo, if known (`predict` sets it).
+        image_size: Its width and height in pixels, if known.
+        speed: Time of each stage of the prediction, if known.
     """
 
     __slots__ = ("boxes", "class_ids", "image", "image_size", "names", "scores", "speed")
@@ -130,20 +130,20 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         return f"<{len(self)} detections: {shown}{rest}>" if len(self) else "<no detections>"
 
     def plot(self, image: Photo | None = None) -> PILImage:
-        """The photo with its boxes drawn; see `Result.plot`."""
+        """Return the photo with its boxes drawn; see `Result.plot`."""
         from .draw import Canvas, class_color
 
         canvas = Canvas.of(self._photo(image))
         items = list(self)
         for item in reversed(items):  # the best on top
             canvas.box(list(item.boundingbox), class_color(item.index))
-        for item in items:  # the best has the first choice of a place
+        for item in items:  # the best label is placed first
             score = f" {item.score:.2f}"
             canvas.label(list(item.boundingbox), item.label, class_color(item.index), end=score)
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Plain Python: a list of `{"label", "index", "score", "box": [l, t, r, b]}`."""
+        """Return a list of `{"label", "index", "score", "box": [l, t, r, b]}`."""
         return [
             {"label": d.label, "index": d.index, "score": d.score, "box": list(d.boundingbox)}
             for d in self
@@ -156,7 +156,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
 
         Args:
             labels: Names of the classes to keep; all by default.
-            min_score: Least score.
+            min_score: Minimum score.
         """
         mask = self.scores >= np.float32(min_score)
         if labels is not None:
@@ -171,8 +171,8 @@ class Detections(ArrayResult[ObjectDetectionResult]):
 
         Args:
             image_id: COCO's id of the photo.
-            category_ids: Category id by class id. By default those of COCO, where all classes are
-                COCO's by name; else the class ids.
+            category_ids: Category id by class id. By default those of COCO if all class names are
+                COCO's; otherwise the class ids.
         """
         if category_ids is None:
             category_ids = coco_ids(tuple(self.names))
@@ -193,7 +193,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         ]
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with columns left, top, right, bottom, score, index, label.
+        """Return a `pandas.DataFrame` with left, top, right, bottom, score, index, label.
 
         Raises:
             ExtraRequired: pandas is not installed.
@@ -203,7 +203,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         return frame.assign(score=self.scores, index=self.class_ids, label=self.labels)
 
     def to_supervision(self) -> Any:
-        """A `supervision.Detections`.
+        """Return a `supervision.Detections`.
 
         Raises:
             ExtraRequired: supervision is not installed.
@@ -225,7 +225,7 @@ Filter: TypeAlias = "Callable[[Detections], Detections]"
 
 
 class DetectionTask(VisionTask[Detections]):
-    """Finding objects; measured by COCO's mAP."""
+    """Object detection; measured by COCO mAP."""
 
     name = "object_detection"
     task = Task.DETECTION
@@ -235,11 +235,11 @@ class DetectionTask(VisionTask[Detections]):
     evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Return the photos of a COCO annotation file (`instances_val2017.json`)."""
+        """Read a COCO annotation file (`instances_val2017.json`)."""
         return coco.read_truth(labels, images)
 
     def measure(self, truth: Truth, results: Iterable[Detections]) -> dict[str, float]:
-        """Return mAP and mAP50; classes go by name, and those that COCO lacks are left out."""
+        """Return mAP and mAP50; classes are matched by name, and others are ignored."""
         annotations: coco.Annotations = truth.labels
         ids: dict[str, int] | None = None
         rows: list[dict[str, Any]] = []
@@ -255,13 +255,14 @@ class DetectionTask(VisionTask[Detections]):
         return annotations.average_precision(rows, "bbox")
 
     def filter_of(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], Filter | None]:
-        """Return the options with one threshold for all classes, and what is left to filter.
+        """Return options with a single threshold, and a function that applies those per class.
 
-        `score_threshold={"person": 0.6, None: 0.3}` has one for persons, and one for the others.
+        `score_threshold={"person": 0.6, None: 0.3}` has one threshold for persons, and one for all
+        others.
 
         Raises:
-            ValueError: The thresholds name a class that the model does not have, or there is none
-                for the others.
+            ValueError: A threshold is for a class that the model does not have, or the one for all
+                other classes is missing.
         """
         thresholds = options.get("score_threshold")
         if not isinstance(thresholds, Mapping):

@@ -1,4 +1,4 @@
-"""Drawing: boxes, skeletons and lines of text onto photos."""
+"""Draw boxes, skeletons and text on photos."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Canvas", "class_color"]
 
 _GOLDEN_RATIO = 0.618034
 _PADDING = 3
-_STEPS = 16  # how many lines away from its box a label may go
-_CROWD = 100  # texts in one picture, from which on none is moved
-_BRIGHT = 140  # luma of a background from which on letters are black
-_LEFT_OUT = "..."  # what stands for letters that there is no room for
+_STEPS = 16  # maximum distance of a label from its box, in lines
+_CROWD = 100  # number of labels from which on they may overlap
+_BRIGHT = 140  # luma of a background from which on text is black
+_LEFT_OUT = "..."  # replaces text that does not fit
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 _MIDDLE, _LEFT, _RIGHT = (250, 210, 40), (255, 110, 60), (60, 150, 255)
@@ -30,7 +30,7 @@ _Rect = tuple[float, float, float, float]
 
 
 def class_color(class_id: int) -> _Rgb:
-    """A color (red, green, blue) for a class id: neighbors differ, and it never changes."""
+    """Return a fixed RGB color for a class id; neighboring ids differ clearly."""
     hue = (class_id * _GOLDEN_RATIO) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
     return int(red * 255), int(green * 255), int(blue * 255)
@@ -38,7 +38,7 @@ def class_color(class_id: int) -> _Rgb:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture, and a pen and letters that stay readable at its size."""
+    """A picture with line width and font size that suit its size."""
 
     picture: Image.Image
     draw: ImageDraw.ImageDraw
@@ -48,23 +48,23 @@ class Canvas:
 
     @classmethod
     def of(cls, image: npt.NDArray[np.uint8]) -> Canvas:
-        """A copy of the photo to draw on."""
+        """Return a canvas with a copy of the photo."""
         picture = Image.fromarray(image)
         side = min(picture.size)
         return cls(picture, ImageDraw.Draw(picture), max(2, side // 200), max(11, side // 32))
 
     def box(self, box: list[float], color: _Rgb) -> None:
-        """Draw the outline of a box, cut to the picture."""
+        """Draw the outline of a box, clipped to the picture."""
         self.draw.rectangle(_drawable(box, self.picture.size), outline=color, width=self.width)
 
     def label(self, box: list[float], text: str, color: _Rgb, *, end: str = "") -> None:
-        """Write a text at a box where it hides no other: above it, in it, or below it.
+        """Write a label near a box, where it covers no other label if possible.
 
         Args:
             box: The box.
-            text: The text; where it is wider than the picture its end is left out.
-            color: Color of its background.
-            end: What follows it, and is written in any case.
+            text: The text; truncated if it is wider than the picture.
+            color: Background color.
+            end: Text to append, which is never truncated.
         """
         left, top, right, bottom = own = _drawable(box, self.picture.size)
         text = self._cut(text, end)
@@ -80,10 +80,10 @@ class Canvas:
             *((left, top - step * height) for step in range(2, _STEPS)),
         ]
         inside = [self._inside(place, width, height) for place in places]
-        if len(self.taken) > _CROWD:  # no place is free, and looking for one takes long
+        if len(self.taken) > _CROWD:  # no place is free, and searching would be slow
             x, y = inside[0]
         else:
-            # a tiny box is seen, too: its label goes where it does not hide it
+            # prefer a place that does not hide a tiny box
             x, y = min(
                 inside,
                 key=lambda place: (
@@ -94,7 +94,7 @@ class Canvas:
         self._write(x, y, text, color)
 
     def lines(self, lines: Sequence[tuple[str, _Rgb]]) -> None:
-        """Write lines of text from the upper left corner down, as many as there is room for."""
+        """Write lines of text from the upper left corner down, as far as they fit."""
         y = 0.0
         for line, color in lines:
             text = self._cut(line)
@@ -105,23 +105,23 @@ class Canvas:
             y += height
 
     def _write(self, x: float, y: float, text: str, color: _Rgb) -> None:
-        """Write on a filled background whose upper left corner is there."""
+        """Write text on a filled background with this upper left corner."""
         width, height = self._size(text)
         font, text = fitting(text, self.letters)
         _, top, _, _ = self.draw.textbbox((0, 0), "Ag", font=font)
-        x, y = int(x), int(y)  # whole pixels: labels line up
+        x, y = int(x), int(y)  # whole pixels, so that labels align
         self.draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
         ink = _BLACK if _luma(color) > _BRIGHT else _WHITE
         self.draw.text((x + _PADDING, y + _PADDING - top), text, fill=ink, font=font)
         self.taken.append((x, y, width, height))
 
     def _cut(self, text: str, end: str = "") -> str:
-        """The text in one line, and as much of it as there is room for beside its end."""
+        """Return the text in one line, truncated to fit beside its end."""
         room = self.picture.width
         text = " ".join(text.splitlines())
         if len(text) <= room and self._size(text + end)[0] <= room:
             return text + end
-        low, high = 0, min(len(text), room)  # letters; each is a pixel wide, or more
+        low, high = 0, min(len(text), room)  # number of letters; each is at least a pixel wide
         while low < high:
             middle = (low + high + 1) // 2
             if self._size(f"{text[:middle]}{_LEFT_OUT}{end}")[0] <= room:
@@ -131,19 +131,19 @@ class Canvas:
         return f"{text[:low].rstrip()}{_LEFT_OUT}{end}"
 
     def _size(self, text: str) -> tuple[int, int]:
-        """Width and height of a text with its background: the height of all letters."""
+        """Return width and height of a text with its background."""
         font, text = fitting(text, self.letters)
         _, top, _, bottom = self.draw.textbbox((0, 0), "Ag", font=font)
         width = math.ceil(self.draw.textlength(text, font=font))
         return width + 2 * _PADDING, math.ceil(bottom - top) + 2 * _PADDING
 
     def _inside(self, place: _Point, width: int, height: int) -> _Point:
-        """A place moved so that the text is in the picture, its beginning at least."""
+        """Move a position so that the text, or at least its beginning, is in the picture."""
         x = max(0.0, min(place[0], self.picture.width - width))
         return x, max(0.0, min(place[1], self.picture.height - height))
 
     def _covered(self, rect: _Rect) -> float:
-        """How many pixels of other texts a text would hide."""
+        """Return the number of pixels of other labels that a label would cover."""
         x, y, width, height = rect
         return sum(
             max(0.0, min(x + width, a + c) - max(x, a))
@@ -157,15 +157,15 @@ class Canvas:
         limbs: Sequence[tuple[int, int]],
         threshold: float,
     ) -> None:
-        """Draw the keypoints that are sure enough, and the limbs between them.
+        """Draw the keypoints above a confidence threshold, and the limbs between them.
 
         Args:
             keypoints: x, y and confidence of each, in pixels.
-            limbs: Pairs of keypoints.
-            threshold: Least confidence of a keypoint that is drawn.
+            limbs: Pairs of keypoint indices.
+            threshold: Minimum confidence of a keypoint.
         """
         width, height = self.picture.size
-        # farther away than a picture's size a line would take long, and show nothing
+        # skip keypoints far outside: drawing long lines is slow and shows nothing
         shown = {
             i: (x, y)
             for i, (x, y, confidence) in enumerate(keypoints)
@@ -180,20 +180,20 @@ class Canvas:
 
 
 def _side(a: int, b: int) -> _Rgb:
-    """A color for the person's left (odd keypoints), right (even ones) and middle."""
+    """Return a color for the person's left (odd keypoints), right (even ones) or middle."""
     if 0 in (a, b) or a % 2 != b % 2:
         return _MIDDLE
     return _LEFT if a % 2 else _RIGHT
 
 
 def _luma(color: _Rgb) -> float:
-    """How bright a color is to the eye: green more than red, red more than blue."""
+    """Return the perceived brightness of a color."""
     red, green, blue = color
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def _hides(rect: _Rect, box: Sequence[float]) -> bool:
-    """Whether a text would hide most of a box."""
+    """Return whether a label would hide most of a box."""
     x, y, width, height = rect
     left, top, right, bottom = box
     across = min(x + width, right + 1) - max(x, left)
@@ -202,7 +202,7 @@ def _hides(rect: _Rect, box: Sequence[float]) -> bool:
 
 
 def _drawable(box: list[float], size: tuple[int, int]) -> list[float]:
-    """The box cut to the picture, never inside out."""
+    """Return the box clipped to the picture, never inverted."""
     left, right = (min(max(x, 0.0), size[0] - 1.0) for x in (box[0], box[2]))
     top, bottom = (min(max(y, 0.0), size[1] - 1.0) for y in (box[1], box[3]))
     return [left, top, max(left, right), max(top, bottom)]

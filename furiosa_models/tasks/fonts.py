@@ -1,4 +1,4 @@
-"""Fonts of labels: Pillow's own, or for letters that it lacks one of the system or the user."""
+"""Fonts for labels: Pillow's own, or one of the system or user for letters that it lacks."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 
 Font: TypeAlias = "ImageFont.FreeTypeFont | ImageFont.ImageFont"
 
-_NO_LETTER = "\uffff"  # by Unicode's promise; a font draws what it draws for letters it lacks
+_NO_LETTER = "\uffff"  # guaranteed noncharacter; shows how a font draws missing letters
 _WITHOUT_INK = frozenset({"Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp"})
-_SIZE = 32  # at which fonts are looked at
-_TRIED = 300  # fonts of the system
+_SIZE = 32  # font size for comparisons
+_TRIED = 300  # maximum number of system fonts to try
 _PREFERRED = (
     *("notosanscjk", "sourcehansans", "notosans-regular", "dejavusans.", "arialuni", "unifont"),
     *("msyh", "malgun", "yugoth", "segoeui.", "arial.", "tahoma.", "nirmala", "leelawui"),
@@ -36,23 +36,23 @@ _PREFERRED = (
 
 @cache
 def plain(size: int) -> Font:
-    """The font that Pillow brings."""
+    """Return Pillow's own font."""
     return ImageFont.load_default(size=size)
 
 
 def fitting(text: str, size: int) -> tuple[Font, str]:
-    r"""A font for a text, and the text.
+    r"""Return a font for a text, and the text.
 
-    The font that `FURIOSA_MODELS_FONT` names, Pillow's own, or the first of the system's that has
-    all letters. Letters that none has are written as `\uXXXX`, so that two texts never look the
-    same, and a line of the log names them.
+    The font is `FURIOSA_MODELS_FONT`, Pillow's own, or the system font that has the most letters.
+    Letters that the font lacks are written as `\uXXXX`, so that different texts never look the
+    same, and are logged.
 
     Args:
         text: The text.
         size: Height of the font in pixels.
 
     Raises:
-        FuriosaModelsError: The font that the user names cannot be read.
+        FuriosaModelsError: The user's font cannot be read.
     """
     if text.isascii():
         return plain(size), text
@@ -71,7 +71,7 @@ def _with_ink_nowhere(text: str) -> frozenset[str]:
 
 @cache
 def _path_for(letters: frozenset[str], named: str | None) -> str | None:
-    """The font that has most of the letters; None for Pillow's own."""
+    """Return the font that has the most letters; None for Pillow's own."""
     best: str | None = named
     fewest = len(_missing_letters(letters, named))
     for path in (None, *_system_fonts()) if fewest else ():
@@ -85,7 +85,7 @@ def _path_for(letters: frozenset[str], named: str | None) -> str | None:
 
 @cache
 def _missing_letters(letters: frozenset[str], path: str | None) -> frozenset[str]:
-    """The letters that a font has not; all of them for a file that is none."""
+    """Return the letters that a font lacks; all of them if the file is not a font."""
     try:
         font = plain(_SIZE) if path is None else _loaded(path, _SIZE)
         if not isinstance(font, ImageFont.FreeTypeFont):
@@ -111,7 +111,7 @@ def _loaded(path: str, size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _system_fonts() -> tuple[str, ...]:
-    """The fonts of the system, those that have many scripts first."""
+    """Return the fonts of the system, those with many scripts first."""
     found = {
         os.path.join(folder, file)  # noqa: PTH118
         for root in _folders()
@@ -129,7 +129,7 @@ def _system_fonts() -> tuple[str, ...]:
 
 
 def _folders() -> Iterator[str]:
-    home = os.path.expanduser("~")  # noqa: PTH111 - which is left as it is where there is none
+    home = os.path.expanduser("~")  # noqa: PTH111 - unchanged if there is no home
     if sys.platform == "win32":
         yield os.path.join(os.environ.get("WINDIR", "C:\\Windows"), "Fonts")  # noqa: PTH118
         yield os.path.join(os.environ.get("LOCALAPPDATA", home), "Microsoft/Windows/Fonts")  # noqa: PTH118
@@ -150,6 +150,6 @@ def _warn_missing(letters: frozenset[str]) -> None:
     """Log the letters, once."""
     log_warning(
         logger,
-        "no font here has the letters %s of labels: set FURIOSA_MODELS_FONT to one that has them",
+        "no font has the letters %s of labels: set FURIOSA_MODELS_FONT to a font that has them",
         " ".join(f"{char} ({_escaped(char)})" for char in sorted(letters)),
     )

@@ -1,4 +1,4 @@
-"""Views for notebooks: a small picture, and a table beneath it."""
+"""HTML views for notebooks: a small picture and a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["facts", "picture_and_table", "table"]
 
-_SIDE = 1024  # pixels: a notebook keeps every picture that it shows
+_SIDE = 1024  # pixels; notebooks store every picture that they show
 _QUALITY = 85
 _ROWS = 20
 
@@ -25,9 +25,9 @@ def picture_and_table(
     """Return a result as HTML.
 
     Args:
-        title: What it is, in a line.
-        picture: The photo with the result drawn on it, if there is one.
-        rows: What was found, a dictionary each.
+        title: One-line title.
+        picture: The annotated photo, if there is one.
+        rows: Items found, as dictionaries.
         note: Why there is no picture.
     """
     shown = _image(picture) if picture is not None else ""
@@ -36,11 +36,11 @@ def picture_and_table(
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, max_rows: int = _ROWS) -> str:
-    """Return dictionaries of the same keys as a table in HTML.
+    """Return dictionaries with the same keys as an HTML table.
 
     Args:
-        rows: The dictionaries; what is a dictionary in them is left out.
-        max_rows: Rows that are shown; a line says how many there are more.
+        rows: The dictionaries; nested dictionaries are left out.
+        max_rows: Maximum number of rows; a line states how many more there are.
     """
     if not rows:
         return ""
@@ -52,7 +52,7 @@ def table(rows: Sequence[Mapping[str, Any]], *, max_rows: int = _ROWS) -> str:
 
 
 def facts(title: str, values: Mapping[str, Any]) -> str:
-    """Return what there is to say of one thing as HTML, a line each."""
+    """Return names and values as an HTML table, one per line."""
     lines = "".join(_row(pair) for pair in values.items())
     return f"<div><p><b>{html.escape(title)}</b></p><table>{lines}</table></div>"
 
@@ -72,7 +72,7 @@ def _text(value: Any) -> str:
 
 
 def _image(picture: PILImage) -> str:
-    """A picture within a page, no larger than is of use there."""
+    """Return a picture as an HTML image, reduced in size."""
     small = picture.copy()
     small.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Pose estimation: the people in a photo, and their joints."""
+"""Pose estimation."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Keypoint:
     """A joint, or a part of the face, in pixels of the photo.
 
     Attributes:
-        x: From the left edge.
-        y: From the upper edge.
-        confidence: That it is visible and there, between 0 and 1.
+        x: Distance from the left edge.
+        y: Distance from the upper edge.
+        confidence: Confidence that it is visible, between 0 and 1.
     """
 
     x: float
@@ -48,11 +48,11 @@ class Keypoint:
 
 @dataclass(slots=True)
 class PoseEstimationResult:
-    """One person: the 17 keypoints of COCO. Left and right are the person's own.
+    """A person with the 17 keypoints of COCO. Left and right are the person's own.
 
     Attributes:
         bounding_box: Left, top, right and bottom, in pixels of the photo.
-        confidence: That somebody is there, between 0 and 1.
+        confidence: Score of the person, between 0 and 1.
     """
 
     bounding_box: list[float]
@@ -93,16 +93,16 @@ LIMBS = (
 class Poses(ArrayResult[PoseEstimationResult]):
     """The people found in one photo, best first.
 
-    Iterating and indexing give `PoseEstimationResult`; the arrays are there for the rest.
+    Iterating and indexing yield `PoseEstimationResult`; the same data is available as arrays.
 
     Attributes:
         boxes: (n, 4) float32; left, top, right, bottom in pixels of the photo.
         scores: (n,) float32, between 0 and 1, descending.
         keypoints: (n, 17, 3) float32; x and y in pixels of the photo, confidence between 0 and 1;
             in the order of `KEYPOINT_NAMES`.
-        image: The photo, where it is known (`predict` sets it).
-        image_size: Its width and height in pixels, likewise.
-        speed: How long each stage of the prediction took, likewise.
+        image: The photo, if known (`predict` sets it).
+        image_size: Its width and height in pixels, if known.
+        speed: Time of each stage of the prediction, if known.
     """
 
     __slots__ = ("boxes", "image", "image_size", "keypoints", "scores", "speed")
@@ -146,11 +146,11 @@ class Poses(ArrayResult[PoseEstimationResult]):
         return f"<{len(self)} {people}: {shown}{rest}>" if len(self) else "<no people>"
 
     def plot(self, image: Photo | None = None, *, keypoint_threshold: float = 0.5) -> PILImage:
-        """The photo with every skeleton and box drawn.
+        """Return the photo with skeletons and boxes drawn.
 
         Args:
             image: As for `Result.plot`.
-            keypoint_threshold: Least confidence of a keypoint that is drawn.
+            keypoint_threshold: Minimum confidence of a keypoint to draw.
 
         Raises:
             FuriosaModelsError: There is no photo to draw on.
@@ -166,12 +166,12 @@ class Poses(ArrayResult[PoseEstimationResult]):
         return canvas.picture
 
     def describe(self) -> Iterator[str]:
-        """Yield a line of text for each person."""
+        """Yield a line of text per person."""
         for box, score in zip(self.boxes.tolist(), self.scores.tolist(), strict=True):
             yield f"{score:6.3f}  person  [{', '.join(f'{edge:.0f}' for edge in box)}]"
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Plain Python: a list of `{"score", "box": [l, t, r, b], "keypoints"}`.
+        """Return a list of `{"score", "box": [l, t, r, b], "keypoints"}`.
 
         The keypoints are `{"nose": {"x", "y", "confidence"}, ...}`.
         """
@@ -189,7 +189,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
         ]
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """Entries of a COCO keypoint results file.
+        """Return entries of a COCO keypoint results file.
 
         Args:
             image_id: COCO's id of the photo.
@@ -202,7 +202,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
         ]
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`: left, top, right, bottom, score, nose_x, nose_y, nose_confidence...
+        """Return a `pandas.DataFrame` with left, top, right, bottom, score, nose_x, nose_y, ...
 
         Raises:
             ExtraRequired: pandas is not installed.
@@ -215,7 +215,7 @@ class Poses(ArrayResult[PoseEstimationResult]):
         )
 
     def to_supervision(self) -> Any:
-        """A `supervision.KeyPoints`.
+        """Return a `supervision.KeyPoints`.
 
         Raises:
             ExtraRequired: supervision is not installed.
@@ -227,12 +227,12 @@ class Poses(ArrayResult[PoseEstimationResult]):
         )
 
     def _flat(self) -> npt.NDArray[np.float32]:
-        """All numbers of each person's keypoints, (n, 51)."""
+        """Return all values of each person's keypoints, (n, 51)."""
         return self.keypoints.reshape(len(self), len(_COLUMNS) * len(KEYPOINT_NAMES))
 
 
 class PoseTask(VisionTask[Poses]):
-    """Finding people and their joints; measured by COCO's mAP over keypoints."""
+    """Pose estimation; measured by COCO mAP over keypoints."""
 
     name = "pose_estimation"
     task = Task.KEYPOINT
@@ -242,7 +242,7 @@ class PoseTask(VisionTask[Poses]):
     evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Return the photos of a COCO annotation file (`person_keypoints_val2017.json`)."""
+        """Read a COCO annotation file (`person_keypoints_val2017.json`)."""
         return coco.read_truth(labels, images)
 
     def measure(self, truth: Truth, results: Iterable[Poses]) -> dict[str, float]:

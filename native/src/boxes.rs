@@ -1,31 +1,31 @@
-//! Boxes in xyxy order and how much two of them overlap.
+//! Boxes in xyxy format, and their overlap.
 
 /// Left, top, right and bottom.
 pub type Xyxy = [f32; 4];
 
-/// Area; 0 for a box turned inside out.
+/// Return the area; 0 for an inverted box.
 pub fn area(b: &Xyxy) -> f32 {
     (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0)
 }
 
-/// Area that two boxes share.
+/// Return the area of the intersection of two boxes.
 pub fn intersection(a: &Xyxy, b: &Xyxy) -> f32 {
     let width = a[2].min(b[2]) - a[0].max(b[0]);
     let height = a[3].min(b[3]) - a[1].max(b[1]);
     width.max(0.0) * height.max(0.0)
 }
 
-/// Intersection over union; 0 where the union is empty or a coordinate is not a number.
+/// Return the intersection over union; 0 if the union is empty or a coordinate is NaN.
 pub fn iou(a: &Xyxy, b: &Xyxy) -> f32 {
     if a.iter().chain(b).any(|value| value.is_nan()) {
-        return 0.0; // min and max would pass over it
+        return 0.0; // min and max would ignore it
     }
     let shared = intersection(a, b);
     let union = area(a) + area(b) - shared;
     if union > 0.0 { shared / union } else { 0.0 }
 }
 
-/// Whether every coordinate is a number within the range of floats.
+/// Return whether all coordinates are finite.
 pub fn is_finite(b: &Xyxy) -> bool {
     b.iter().all(|value| value.is_finite())
 }

@@ -1,12 +1,12 @@
-//! Which logits may become a detection, and what score they get.
+//! Candidates of a decoder: which logits may pass the score threshold, and their scores.
 
 use crate::cpu::multiversion;
 use crate::error::Error;
 
-/// The scan lets through scores this much (relatively) below the threshold; the exact test follows.
+/// Relative amount by which the scan's threshold is lower. Exact scores are compared afterward.
 const SLACK: f64 = 1.0 / 65536.0;
 
-/// What makes a score of a logit.
+/// Function that converts logits to scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     Sigmoid,
@@ -15,7 +15,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The activation of that name.
+    /// Return the activation with this name.
     pub fn parse(name: &str) -> Result<Self, Error> {
         match name {
             "sigmoid" => Ok(Self::Sigmoid),
@@ -29,7 +29,7 @@ impl Activation {
     }
 }
 
-/// The least logit (softmax: margin over the background) that may reach the score threshold.
+/// Return the minimum logit (softmax: margin over the background) that may reach a threshold.
 pub fn scan_bound(activation: Activation, threshold: f32) -> f32 {
     if activation == Activation::None {
         return threshold;
@@ -37,12 +37,12 @@ pub fn scan_bound(activation: Activation, threshold: f32) -> f32 {
     prefilter_logit(f64::from(threshold))
 }
 
-/// A little less than a probability.
+/// Return a slightly lower probability.
 pub fn prefilter_score(probability: f64) -> f64 {
     probability * (1.0 - SLACK)
 }
 
-/// The logit of a little less than a probability; below every logit where it is not positive.
+/// Return the logit of a slightly lower probability; -inf if it is not positive.
 pub fn prefilter_logit(probability: f64) -> f32 {
     let prefilter_score = prefilter_score(probability);
     if prefilter_score <= 0.0 {
@@ -51,12 +51,12 @@ pub fn prefilter_logit(probability: f64) -> f32 {
     (prefilter_score / (1.0 - prefilter_score)).ln() as f32
 }
 
-/// The logistic function, taken in 64-bit floats and rounded once.
+/// Return the logistic function, computed in 64-bit floats and rounded once.
 pub fn sigmoid(logit: f32) -> f32 {
     (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32
 }
 
-/// Positions, counted from the first foreground class, of the candidates of one anchor.
+/// Write the positions of the candidates of one anchor, counted from the first foreground class.
 pub fn find(
     block: &[f32],
     cells: usize,
@@ -75,7 +75,7 @@ pub fn find(
     }
 }
 
-/// Positions of the values of at least `bound`.
+/// Write the positions of the values that are at least `bound`.
 pub fn above(values: &[f32], bound: f32, hits: &mut Vec<usize>) {
     hits.clear();
     scan(values, bound, hits);
@@ -105,18 +105,17 @@ multiversion! {
     }
 }
 
-/// Scores of one anchor's candidates. Taken in 64-bit floats and rounded once, so that every
-/// implementation that does the same gets the same bits.
+/// Scores of one anchor's candidates, computed in 64-bit floats and rounded once, as in numpy.
 pub struct Scores<'a> {
     block: &'a [f32],
     cells: usize,
     activation: Activation,
-    /// Of each cell that has a candidate, in order: its greatest logit and the sum of powers.
+    /// For softmax, in order of cells with candidates: cell, maximum logit, sum of exponentials.
     columns: Vec<(usize, f64, f64)>,
 }
 
 impl<'a> Scores<'a> {
-    /// Prepare for the candidates at `hits`.
+    /// Prepare the scores of the candidates at `hits`.
     pub fn new(block: &'a [f32], cells: usize, activation: Activation, hits: &[usize]) -> Self {
         let mut columns = Vec::new();
         if activation == Activation::Softmax {
@@ -124,7 +123,7 @@ impl<'a> Scores<'a> {
             used.sort_unstable();
             used.dedup();
             columns.extend(used.into_iter().map(|cell| (cell, f64::NEG_INFINITY, 0.0)));
-            // row by row, as they lie in memory
+            // row by row, in memory order
             for row in block.chunks_exact(cells) {
                 for (cell, top, _) in &mut columns {
                     *top = top.max(f64::from(row[*cell]));
@@ -144,7 +143,7 @@ impl<'a> Scores<'a> {
         }
     }
 
-    /// The score of a class, the background being class 0, at a cell.
+    /// Return the score of a class at a cell; class 0 is the background.
     pub fn get(&self, class: usize, cell: usize) -> f32 {
         let value = self.block[class * self.cells + cell];
         match self.activation {

@@ -1,4 +1,4 @@
-//! From pixels to a network's input: resize, place on a canvas, split the channels, normalize.
+//! Preprocessing: resize an image, place it on a canvas, split its channels, normalize.
 
 use std::ops::Range;
 
@@ -7,30 +7,30 @@ use crate::error::{Error, product};
 use crate::image::{Image, Target};
 use crate::resize::{Interpolation, resize};
 
-/// Channels of a network's input.
+/// Number of channels of a network's input.
 pub const CHANNELS: usize = 3;
 
-/// Where a resized image lies on a canvas, and what the canvas is like.
+/// Position of a resized image on a canvas.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
     /// Height and width of the canvas.
     pub canvas: (usize, usize),
     /// Height and width of the resized image.
     pub resized: (usize, usize),
-    /// Row and column of the canvas where the resized image begins; negative crops it.
+    /// Row and column of the canvas where the resized image starts; negative values crop it.
     pub offset: (i64, i64),
     /// Value of every pixel that the image does not cover.
     pub fill: u8,
-    /// Whether the channels change their order.
+    /// Whether to reverse the order of the channels.
     pub reverse: bool,
     pub interpolation: Interpolation,
 }
 
-/// Fill `out`, a canvas of `CHANNELS` planes, with the resized `image`.
+/// Write the resized `image` to `out`, a canvas of `CHANNELS` planes, and fill the rest.
 pub fn prepare(image: &Image, layout: &Layout, out: &mut [u8]) -> Result<(), Error> {
     let (height, width) = layout.canvas;
     if product([height, width, CHANNELS]) != Some(out.len()) {
-        let expected = format!("{CHANNELS} planes of {height} x {width} pixels");
+        let expected = format!("(channels, height, width) ({CHANNELS}, {height}, {width})");
         return Err(Error::shape(
             "out",
             expected,
@@ -65,7 +65,9 @@ pub fn prepare(image: &Image, layout: &Layout, out: &mut [u8]) -> Result<(), Err
     })
 }
 
-/// Of `length` samples laid at `offset` on `canvas` places: the first place, the samples seen.
+/// Return which of `length` samples at `offset` are visible on a canvas of length `canvas`.
+///
+/// The result is the first position on the canvas, and the range of visible samples.
 fn visible(length: usize, canvas: usize, offset: i64) -> (usize, Range<usize>) {
     let skipped = offset.min(0).unsigned_abs() as usize;
     let place = offset.max(0) as usize;
@@ -81,7 +83,7 @@ multiversion! {
     }
 }
 
-/// `(value - mean) / std` of one plane, in 32-bit floats.
+/// Write `(value - mean) / std` of one plane, in 32-bit floats.
 pub fn normalize(plane: &[u8], mean: f32, std: f32, out: &mut [f32]) {
     scale_plane(plane, mean, std, out);
 }

@@ -1,11 +1,12 @@
-//! One loop, compiled twice: for the baseline CPU and, where there is one, for AVX2.
+//! Functions compiled twice, for the baseline CPU and for AVX2, and selected at run time.
 //!
-//! Wheels are built for baseline `x86_64` (SSE2), which lacks the integer widening and multiplies
-//! that image loops live on. AVX2 without FMA changes no result: every lane rounds as a scalar.
+//! Wheels are built for baseline `x86_64` (SSE2), which lacks the integer widening and multiply
+//! instructions that image loops need. AVX2 without FMA gives the same results, because every lane
+//! rounds like a scalar.
 
 use std::sync::OnceLock;
 
-/// Whether the CPU has AVX2, and `FURIOSA_MODELS_AVX2=0` does not say to do without it, as tests do.
+/// Return whether to use AVX2: the CPU has it, and `FURIOSA_MODELS_AVX2=0` does not disable it.
 pub(crate) fn has_avx2() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -24,7 +25,7 @@ fn is_detected() -> bool {
     false
 }
 
-/// Define `$name` as a function that runs its body compiled for AVX2 when the CPU has it.
+/// Define a function `$name` whose body is also compiled for AVX2, and runs so if the CPU has it.
 macro_rules! multiversion {
     ($(#[$meta:meta])* fn $name:ident $(<const $c:ident: usize>)? ($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -39,8 +40,8 @@ macro_rules! multiversion {
                     body $(::<$c>)? ($($arg),*);
                 }
                 if crate::cpu::has_avx2() {
-                    // SAFETY: the CPU has AVX2, as was just detected, and nothing else is asked of
-                    // the caller: the body is safe Rust.
+                    // SAFETY: `avx2` is safe Rust apart from its `target_feature`, and `has_avx2`
+                    // has just returned true, so the CPU has AVX2.
                     return unsafe { avx2 $(::<$c>)? ($($arg),*) };
                 }
             }

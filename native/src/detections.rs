@@ -1,10 +1,10 @@
-//! What decoders collect and keep.
+//! Detections of a decoder, before and after suppression.
 
 use crate::boxes::{Xyxy, is_finite};
 use crate::error::Error;
 use crate::nms;
 
-/// What was detected in one image: candidates while a decoder runs, then the best first.
+/// Detections of one image: candidates in any order, or the result of `suppress`, best first.
 #[derive(Debug, Clone, Default)]
 pub struct Detections {
     pub boxes: Vec<Xyxy>,
@@ -13,7 +13,7 @@ pub struct Detections {
 }
 
 impl Detections {
-    /// Add a candidate, unless its box is not finite; returns whether it was added.
+    /// Add a candidate if its box is finite; return whether it was added.
     pub fn push(&mut self, xyxy: Xyxy, score: f32, class: usize) -> bool {
         let finite = is_finite(&xyxy);
         if finite {
@@ -24,7 +24,7 @@ impl Detections {
         finite
     }
 
-    /// What suppression leaves, and the place of each among the candidates.
+    /// Return the detections that suppression keeps, and their indices among the candidates.
     pub fn suppress(&self, options: &nms::Options) -> Result<(Self, Vec<usize>), Error> {
         let kept = nms::batched(&self.boxes, &self.scores, &self.classes, options)?;
         let best = Self {

@@ -1,8 +1,8 @@
-//! The one error of the cores: an argument that does not fit, and how many values one should have.
+//! The error type of all kernels, and a helper to check sizes.
 
 use std::fmt;
 
-/// What is wrong with an argument.
+/// An invalid argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// An array of the wrong rank, shape, dtype or count.
@@ -11,12 +11,12 @@ pub enum Error {
         expected: String,
         got: String,
     },
-    /// A number or a word outside its domain.
+    /// A number or string outside its domain.
     Value { what: &'static str, got: String },
 }
 
 impl Error {
-    /// A shape error of `what`.
+    /// Return a shape error about the argument `what`.
     pub fn shape(what: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
         let (expected, got) = (expected.into(), got.into());
         Self::Shape {
@@ -26,7 +26,7 @@ impl Error {
         }
     }
 
-    /// A value error of `what`.
+    /// Return a value error with the message `what`.
     pub fn value(what: &'static str, got: impl fmt::Display) -> Self {
         let got = got.to_string();
         Self::Value { what, got }
@@ -48,7 +48,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The product of sizes; none where no memory has place for so much, as nothing fits that.
+/// Return the product of sizes, or `None` on overflow (no array has so many values).
 pub fn product<const N: usize>(sizes: [usize; N]) -> Option<usize> {
     sizes
         .iter()

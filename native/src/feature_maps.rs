@@ -1,25 +1,25 @@
-//! The feature maps of a YOLO head: which number is where.
+//! Feature maps of a YOLO head, and access to their channels.
 
 use crate::error::{Error, product};
 
 /// One feature map of a batch, `(n, channels, cells)`.
 #[derive(Debug, Clone, Copy)]
 pub struct FeatureMap<'a> {
-    /// The first channels of every image.
+    /// The first tensor: the first channels of every image.
     pub first: &'a [f32],
-    /// The channels after those, where a network gives them as a second tensor.
+    /// The second tensor, with the remaining channels, if the network splits them; else empty.
     pub second: &'a [f32],
     pub width: usize,
     /// `h * w`.
     pub cells: usize,
-    /// Pixels from cell to cell.
+    /// Stride in pixels.
     pub stride: f32,
     /// Width and height of each anchor, in cells.
     pub anchors: &'a [[f32; 2]],
 }
 
 impl FeatureMap<'_> {
-    /// Fail unless the tensors hold `channels` for each anchor of each of `images`.
+    /// Check that the tensors have `channels` channels for each anchor and image.
     pub fn check(&self, images: usize, channels: usize) -> Result<(), Error> {
         let anchors = self.anchors.len();
         let all = product([images, self.cells, anchors, channels]);
@@ -29,12 +29,17 @@ impl FeatureMap<'_> {
         if whole && all == Some(got.0 + got.1) && self.width > 0 && self.cells > 0 {
             return Ok(());
         }
-        let expected = format!("{images} x {anchors} x {channels} x {} values", self.cells);
-        Err(Error::shape("maps", expected, format!("{got:?}")))
+        let size = (images, anchors, channels, self.cells);
+        let expected = format!("(images, anchors, channels, cells) {size:?}");
+        let got = format!(
+            "{} and {} values in the first and second tensor",
+            got.0, got.1
+        );
+        Err(Error::shape("maps", expected, got))
     }
 }
 
-/// The channels of one image on one level.
+/// The channels of one image on one feature map.
 pub struct ImagePlanes<'a> {
     pub level: &'a FeatureMap<'a>,
     first: &'a [f32],
@@ -42,7 +47,7 @@ pub struct ImagePlanes<'a> {
 }
 
 impl<'a> ImagePlanes<'a> {
-    /// Those of image `image` of `images`.
+    /// Return the channels of image `image` of `images`.
     pub fn new(level: &'a FeatureMap<'a>, image: usize, images: usize) -> Self {
         let own = |values: &'a [f32]| {
             let size = values.len() / images;
@@ -56,7 +61,7 @@ impl<'a> ImagePlanes<'a> {
         }
     }
 
-    /// One channel, cell by cell.
+    /// Return one channel, which has a value per cell.
     pub fn channel(&self, channel: usize) -> &'a [f32] {
         let at = channel * self.level.cells;
         let rest = match at.checked_sub(self.first.len()) {
@@ -66,7 +71,7 @@ impl<'a> ImagePlanes<'a> {
         &rest[..self.level.cells]
     }
 
-    /// Where a point lies that is a fraction of a cell's neighborhood.
+    /// Return a point in pixels, from its decoded offset (0..1) in a cell.
     pub fn point(&self, cell: usize, x: f32, y: f32) -> (f32, f32) {
         let (row, column) = (cell / self.level.width, cell % self.level.width);
         let place =

@@ -1,4 +1,4 @@
-//! The kernels as Rust sees them from outside: what the fuzz targets in `fuzz/` call.
+//! Public Rust API of the kernels, for the fuzz targets in `fuzz/`.
 
 pub use crate::error::Error;
 
@@ -17,7 +17,7 @@ pub mod nms {
     pub use crate::nms::{Options, batched};
 }
 
-/// Resizing and what becomes of pixels after it.
+/// Resizing and preprocessing of images.
 pub mod images {
     pub use crate::canvas::{CHANNELS, Layout, normalize, prepare};
     pub use crate::image::{Image, Target};

@@ -1,4 +1,4 @@
-//! Images and the parts of resized images that are wanted.
+//! Images, and windows of resized images.
 
 use std::ops::Range;
 
@@ -13,13 +13,13 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Row `y`, of `channels` interleaved channels.
+    /// Return row `y`, with `channels` interleaved channels.
     pub fn row(&self, y: usize, channels: usize) -> &'a [u8] {
         let stride = self.width * channels;
         &self.data[y * stride..(y + 1) * stride]
     }
 
-    /// Fail unless the data are those of rows that have pixels, and that offsets can reach into.
+    /// Check that the image is not empty, matches `data`, and has offsets that fit `i32`.
     pub fn check(&self, channels: usize) -> Result<(), Error> {
         let values = product([self.height, self.width, channels]);
         let reached = |side: Option<usize>| side.is_some_and(|side| i32::try_from(side).is_ok());
@@ -27,12 +27,14 @@ impl<'a> Image<'a> {
         if in_reach && values == Some(self.data.len()) && !self.data.is_empty() {
             return Ok(());
         }
-        let expected = format!("{} x {} x {channels} values", self.height, self.width);
-        Err(Error::shape("image", expected, self.data.len().to_string()))
+        let size = (self.height, self.width, channels);
+        let expected = format!("(height, width, channels) {size:?} with at least one value");
+        let got = format!("{} values", self.data.len());
+        Err(Error::shape("image", expected, got))
     }
 }
 
-/// The resized image's size, and the part of it that is wanted.
+/// Size of a resized image, and the window of it to compute.
 #[derive(Debug, Clone)]
 pub struct Target {
     pub height: usize,
@@ -42,7 +44,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The whole of a resized image.
+    /// Return the target for a whole resized image.
     pub fn whole(height: usize, width: usize) -> Self {
         let (rows, columns) = (0..height, 0..width);
         Self {
@@ -53,14 +55,15 @@ impl Target {
         }
     }
 
-    /// Fail unless the window is a part of an image that has pixels.
+    /// Check that the window is within a non-empty image.
     pub fn check(&self) -> Result<(), Error> {
         let within = |window: &Range<usize>, length| length > 0 && window.end <= length;
         if within(&self.rows, self.height) && within(&self.columns, self.width) {
             return Ok(());
         }
-        let expected = format!("a part of {} x {} pixels", self.height, self.width);
-        let got = format!("{:?} x {:?}", self.rows, self.columns);
+        let size = (self.height, self.width);
+        let expected = format!("rows and columns within (height, width) {size:?}");
+        let got = format!("rows {:?}, columns {:?}", self.rows, self.columns);
         Err(Error::shape("window", expected, got))
     }
 }

@@ -1,10 +1,10 @@
 //! Pre- and postprocessing kernels of `furiosa_models`.
 //!
-//! Every module here is plain Rust on slices; `python` is the only one that knows Python, and it is
-//! left out without the feature of that name. `fuzzing` is what Rust sees from outside. Numbers
-//! are the contract: each kernel has a numpy twin in `furiosa_models/`. Resizing, scores and
-//! suppression give the same bits as theirs; boxes, which take exponentials, agree to 1e-6 of the
-//! photo's side. No kernel may panic on any input.
+//! All modules are plain Rust on slices, except `python`, the binding, which needs the feature of
+//! that name. `fuzzing` is the API for other Rust crates. Every kernel has a numpy counterpart in
+//! `furiosa_models/` with the same results: pixels and the order of suppression bit for bit, scores
+//! and boxes, which involve exponentials, to 1e-6 (of the photo's side, for boxes). Kernels must not
+//! panic on any input.
 
 mod boxes;
 mod candidates;

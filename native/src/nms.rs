@@ -1,20 +1,20 @@
-//! Greedy non-maximum suppression within classes.
+//! Greedy non-maximum suppression (NMS) within classes.
 
 use crate::boxes::{Xyxy, area, is_finite};
 use crate::error::Error;
 
-/// Rules of suppression.
+/// Options of suppression.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// A box is dropped when it overlaps a better one of its class by more than this.
+    /// Maximum `IoU` of a box with a better kept box of its class.
     pub iou_threshold: f32,
     /// Added to the union, so that tiny boxes overlap less.
     pub epsilon: f32,
-    /// How many boxes, the best ones, take part.
+    /// Maximum number of boxes before suppression.
     pub max_candidates: usize,
-    /// How many boxes of a class, the best ones, take part.
+    /// Maximum number of boxes per class before suppression.
     pub max_per_class: usize,
-    /// How many boxes are kept.
+    /// Maximum number of boxes to keep.
     pub max_detections: usize,
 }
 
@@ -31,9 +31,9 @@ impl Options {
     }
 }
 
-/// The indices of the boxes to keep, best first; equal scores keep their order.
+/// Return the indices of the boxes to keep, best first; equal scores keep their order.
 ///
-/// A box with a coordinate that is not finite, or with a score that is not a number, is dropped.
+/// Boxes with a non-finite coordinate or a NaN score are dropped.
 pub fn batched(
     boxes: &[Xyxy],
     scores: &[f32],
@@ -45,7 +45,7 @@ pub fn batched(
         let got = format!("{} scores and {} classes", scores.len(), classes.len());
         return Err(Error::shape(
             "nms",
-            format!("{count} of each (at most 2^32)"),
+            format!("{count} scores and classes, one per box (at most 2^32 boxes)"),
             got,
         ));
     }
@@ -64,7 +64,7 @@ pub fn batched(
         survivors.clear();
         for &(_, rank) in class.iter().take(options.max_per_class) {
             if survivors.len() == options.max_detections {
-                break; // those after them rank below all of these
+                break; // later boxes of the class rank lower
             }
             if survivors.admit(&boxes[index(rank)], options) {
                 kept.push(rank);
@@ -76,7 +76,7 @@ pub fn batched(
     Ok(kept.into_iter().map(index).collect())
 }
 
-/// A number that is the smaller the higher the score, then the lower the index.
+/// Return a sort key: ascending by descending score, then by ascending index.
 fn rank(score: f32, index: usize) -> u64 {
     let bits = (score + 0.0).to_bits(); // -0.0 + 0.0 is 0.0: the two zeros tie
     let ascending = if bits >> 31 == 1 {
@@ -91,7 +91,7 @@ fn index(rank: u64) -> usize {
     rank as u32 as usize
 }
 
-/// The lesser of two numbers; NaN is ruled out, which leaves one instruction.
+/// Return the smaller number. Inputs are never NaN, so this compiles to one instruction.
 fn min(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
 }
@@ -100,7 +100,7 @@ fn max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// The boxes kept so far of one class, one column per coordinate so that comparing vectorizes.
+/// Kept boxes of one class, one column per coordinate so that the comparison vectorizes.
 #[derive(Default)]
 struct Survivors {
     left: Vec<f32>,
@@ -130,7 +130,7 @@ impl Survivors {
         self.area.len()
     }
 
-    /// Keep `candidate` unless it overlaps a kept box too much.
+    /// Keep `candidate` unless it overlaps a kept box too much; return whether it was kept.
     fn admit(&mut self, candidate: &Xyxy, options: &Options) -> bool {
         let own = area(candidate);
         if self.overlaps(candidate, own, options) {

@@ -1,11 +1,11 @@
-//! `OpenCV`'s 8-bit resize: `INTER_LINEAR` in fixed point, `INTER_AREA` in whole blocks or float.
+//! `OpenCV`'s 8-bit resize: `INTER_LINEAR` in fixed point, `INTER_AREA` with blocks or floats.
 
 use crate::cpu::multiversion;
 use crate::image::{Image, Target};
 use crate::resample_weights::{self, Pair, Pairs, Runs};
 use crate::simd;
 
-/// `INTER_LINEAR`, or with `area` what `INTER_AREA` does when it enlarges.
+/// Resize with `INTER_LINEAR`, or with `area` like `INTER_AREA` for enlarging.
 pub fn linear<const C: usize>(
     image: &Image,
     target: &Target,
@@ -45,7 +45,7 @@ pub fn linear<const C: usize>(
     }
 }
 
-/// Horizontal pass: 11 fraction bits, of which the vertical pass uses the upper 7.
+/// Horizontal pass with 11 fraction bits, of which it keeps the upper 7.
 fn linear_row<const C: usize>(source: &[u8], columns: &[Pair], pairs: &Pairs, out: &mut [i16]) {
     let done = if C == 3 {
         simd::linear_row(source, pairs, out)
@@ -63,7 +63,7 @@ fn linear_row<const C: usize>(source: &[u8], columns: &[Pair], pairs: &Pairs, ou
 }
 
 multiversion! {
-    /// Vertical pass: each product is cut to 2 fraction bits before they are added and rounded.
+    /// Vertical pass: products are truncated to 2 fraction bits before the sum is rounded.
     fn linear_mix(upper: &[i16], lower: &[i16], weight: [i16; 2], out: &mut [u8]) {
         let high = |a: i16, w: i16| ((i32::from(a) * i32::from(w)) >> 16) as i16;
         for ((pixel, &a), &b) in out.iter_mut().zip(upper).zip(lower) {
@@ -72,7 +72,7 @@ multiversion! {
     }
 }
 
-/// The mean of blocks of whole pixels: `INTER_AREA` when both scales are whole numbers.
+/// Average blocks of whole pixels: `INTER_AREA` for integer scales.
 pub fn area_blocks<const C: usize>(
     image: &Image,
     target: &Target,
@@ -135,14 +135,14 @@ multiversion! {
     }
 }
 
-/// `INTER_AREA` when it shrinks: every pixel counts by the part of it that a cell covers.
+/// Average cells: `INTER_AREA` for shrinking, where pixels are weighted by their share in a cell.
 pub fn area_cells<const C: usize>(image: &Image, target: &Target, sink: &mut impl FnMut(&[u8])) {
     let columns = resample_weights::area(image.width, target.width, target.columns.clone());
     let rows = resample_weights::area(image.height, target.height, target.rows.clone());
     let mut out = vec![0; columns.len() * C];
     let mut sums = vec![0.0_f32; out.len()];
     let mut reduced = vec![0.0_f32; out.len()];
-    let mut cached = usize::MAX; // neighboring cells share the row between them
+    let mut cached = usize::MAX; // adjacent cells share the row between them
     for y in 0..rows.len() {
         let (first, weights) = rows.get(y);
         sums.fill(0.0);

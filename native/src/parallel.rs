@@ -1,12 +1,12 @@
-//! The images of a batch, on as many threads as they are worth.
+//! Parallel processing of the images of a batch.
 
 use std::panic::resume_unwind;
 use std::thread::{available_parallelism, scope};
 
-/// Values that a thread should have to look at: fewer are done before it has started.
+/// Minimum number of values per thread; for fewer, starting a thread costs more than it saves.
 const MIN_WORK_PER_THREAD: usize = 1 << 19;
 
-/// `f` of every image, in their order; `work` is the number of values of all of them.
+/// Return `f(image)` for every image, in order. `work` is the total number of values.
 pub fn map<T: Send>(images: usize, work: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let max_threads = images.min(work / MIN_WORK_PER_THREAD);
     if max_threads < 2 {

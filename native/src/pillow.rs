@@ -1,14 +1,14 @@
-//! Pillow's 8-bit antialiased resampling: two passes in 22-bit fixed point, 8 bits in between.
+//! Pillow's 8-bit antialiased resampling: two passes in 22-bit fixed point, with 8-bit results.
 
 use crate::cpu::multiversion;
 use crate::image::{Image, Target};
 use crate::resample_weights::{self, PILLOW_BITS, PILLOW_HALF, Quads, Runs};
 use crate::simd;
 
-/// Resample along x into 8 bits, then along y: the order of every Pillow before 13.
+/// Resample along x, then along y: the order of Pillow before version 13.
 ///
-/// Pillow 13 goes along y first when the height shrinks by more than twice as many pixels as the
-/// width; the published accuracies were measured with its predecessors.
+/// Pillow 13 starts with y if the height shrinks by more than twice as many pixels as the width. The
+/// published accuracies were measured with earlier versions.
 pub fn antialiased<const C: usize>(
     image: &Image,
     target: &Target,
@@ -50,10 +50,10 @@ pub fn antialiased<const C: usize>(
     }
 }
 
-/// Rows that the horizontal pass takes at a time.
+/// Number of rows that the horizontal pass processes at a time.
 const ROWS: usize = 4;
 
-/// Horizontal pass over the rows from `first` on, as many as `out` has place for.
+/// Horizontal pass over rows from `first` on, as many as fit in `out`.
 fn narrow_rows<const C: usize>(image: &Image, first: usize, columns: &Runs<i32>, out: &mut [u8]) {
     let stride = columns.len() * C;
     let quads = Quads::new(columns);
@@ -71,7 +71,7 @@ fn narrow_rows<const C: usize>(image: &Image, first: usize, columns: &Runs<i32>,
     }
 }
 
-/// The horizontal pass of `R` rows at once; gives the number of pixels of each that are done.
+/// Horizontal pass over `R` rows at once; return the number of pixels done in each row.
 fn narrow_row_group<const R: usize>(
     image: &Image,
     y: usize,

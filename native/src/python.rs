@@ -1,4 +1,4 @@
-//! The Python binding: argument checks, slices in, arrays out, GIL released in between.
+//! Python binding: checks arguments, and releases the GIL while a kernel runs.
 
 mod arrays;
 mod images;

@@ -1,6 +1,6 @@
-//! The best classes of a vector of logits or scores.
+//! The best classes of a vector of logits or scores (top-k).
 
-/// Classes and scores of the `k` best of `values`; ties keep their order, NaN comes last.
+/// Return classes and scores of the `k` best values. Ties keep their order; NaN comes last.
 pub fn best(values: &[f32], k: usize, softmax: bool) -> (Vec<i64>, Vec<f32>) {
     let better = |&a: &usize, &b: &usize| {
         let (x, y) = (values[a], values[b]);
@@ -27,7 +27,7 @@ pub fn best(values: &[f32], k: usize, softmax: bool) -> (Vec<i64>, Vec<f32>) {
 
 /// Softmax of a row of logits, in 64-bit floats.
 ///
-/// A NaN stays NaN and does not touch the others; infinite logits share the whole.
+/// A NaN stays NaN and does not affect other classes; infinite logits share the probability.
 struct Softmax {
     top: f32,
     total: f64,
@@ -43,7 +43,7 @@ impl Softmax {
 
     fn power(logit: f32, top: f32) -> f64 {
         if logit.to_bits() == top.to_bits() {
-            1.0 // also where both are infinite
+            1.0 // also if both are infinite
         } else {
             (f64::from(logit) - f64::from(top)).exp()
         }

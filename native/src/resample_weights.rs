@@ -1,6 +1,6 @@
-//! Which source samples make one output sample, and with what weight: one axis of a resize.
+//! Sample positions and weights along one axis of a resize.
 //!
-//! The arithmetic repeats that of the libraries to the last bit: `OpenCV` `imgproc/resize.cpp`
+//! The arithmetic equals that of the libraries bit for bit: `OpenCV` `imgproc/resize.cpp`
 //! (`resize`, `computeResizeAreaTab`) and Pillow `libImaging/Resample.c` (`precompute_coeffs`).
 
 use std::ops::Range;
@@ -9,24 +9,24 @@ use std::ops::Range;
 const LINEAR_ONE: f32 = 2048.0;
 /// Fraction bits of Pillow's 8-bit weights.
 pub const PILLOW_BITS: u32 = 22;
-/// What makes Pillow's sums round when their fraction bits are cut off.
+/// Half a unit: added to sums so that truncating the fraction bits rounds them.
 pub const PILLOW_HALF: i32 = 1 << (PILLOW_BITS - 1);
-/// Bits of a weight that a quad keeps in its lower part.
+/// Number of bits in the lower part of a weight in a quad.
 pub const QUAD_LOW_BITS: u32 = 11;
-/// `OpenCV` drops a cell's edge sample that covers less of it than this.
+/// `OpenCV` ignores an edge sample with a smaller share of a cell.
 const AREA_SLIVER: f64 = 1e-3;
 
-/// The two samples of a bilinear output sample, with weights that add up to 2048.
+/// The two source samples of a bilinear output sample, with weights that sum to 2048.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
     pub at: [u32; 2],
     pub weight: [i16; 2],
 }
 
-/// Bilinear pairs of RGB pixels, laid out for vectors.
+/// Bilinear pairs of RGB pixels, in a layout for SIMD.
 #[derive(Debug, Clone, Default)]
 pub struct Pairs {
-    /// Where in the row the first pixel begins; the second one follows it.
+    /// Offset of the first pixel in the row; the second one follows it.
     pub at: Vec<u32>,
     pub weights: Vec<[i16; 2]>,
 }
@@ -40,7 +40,7 @@ impl Pairs {
     }
 }
 
-/// Runs of neighboring samples, one run per output sample.
+/// Runs of adjacent source samples with their weights, one run per output sample.
 #[derive(Debug, Clone, Default)]
 pub struct Runs<W> {
     starts: Vec<usize>,
@@ -54,13 +54,13 @@ impl<W> Runs<W> {
         self.starts.len()
     }
 
-    /// First source sample of output sample `i`, and the weights from there on.
+    /// Return the first source sample of output sample `i`, and the weights of its run.
     pub fn get(&self, i: usize) -> (usize, &[W]) {
         let begin = if i == 0 { 0 } else { self.ends[i - 1] };
         (self.starts[i], &self.weights[begin..self.ends[i]])
     }
 
-    /// The source samples that any run touches.
+    /// Return the range of source samples that the runs use.
     pub fn span(&self) -> Range<usize> {
         let ends = (0..self.len()).map(|i| self.get(i).0 + self.get(i).1.len());
         let first = self.starts.iter().min().copied().unwrap_or(0);
@@ -74,13 +74,13 @@ impl<W> Runs<W> {
     }
 }
 
-/// Four weights of Pillow: the upper parts of the first two and last two, then the lower parts.
+/// Four of Pillow's weights: the upper parts of the first and last two, then the lower parts.
 ///
-/// A weight is `upper << QUAD_LOW_BITS | lower`, so that either part is a 16-bit number and the
-/// sums of products with 8-bit samples are exact.
+/// A weight is `upper << QUAD_LOW_BITS | lower`. Both parts fit 16 bits, so sums of their products
+/// with 8-bit samples are exact.
 pub type Quad = [[i16; 2]; 4];
 
-/// Runs of Pillow's weights over RGB pixels, four weights at a time, the last ones padded by zeros.
+/// Runs of Pillow's weights over RGB pixels, in groups of four weights, padded with zeros.
 #[derive(Debug, Clone, Default)]
 pub struct Quads {
     starts: Vec<usize>,
@@ -105,7 +105,7 @@ impl Quads {
         self.starts.len()
     }
 
-    /// For each output pixel: where in the row its first sample begins, and the weights from there.
+    /// Iterate over the output pixels: offset of the first sample in the row, and the weights.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &[Quad])> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
         self.starts
@@ -127,14 +127,14 @@ fn quad(weights: &[i32]) -> Quad {
     ]
 }
 
-/// `OpenCV`'s notion of the scale between two lengths, through the inverse as it computes it.
+/// Return the scale between two lengths, rounded like `OpenCV`: computed through its inverse.
 pub fn opencv_scale(from: usize, to: usize) -> f64 {
     1.0 / (to as f64 / from as f64)
 }
 
-/// Bilinear pairs of `INTER_LINEAR`, or with `area` those of `INTER_AREA` when it enlarges.
+/// Return the bilinear pairs of `INTER_LINEAR`, or with `area` of `INTER_AREA` for enlarging.
 ///
-/// `clamp` moves a pair at the border onto one sample: `OpenCV` does so along x and not along y.
+/// `clamp` moves a pair at the border onto one sample; `OpenCV` does this along x but not along y.
 pub fn linear(from: usize, to: usize, window: Range<usize>, area: bool, clamp: bool) -> Vec<Pair> {
     let last = from as i64 - 1;
     let inverse = to as f64 / from as f64;
@@ -169,7 +169,7 @@ fn area_enlarging(i: f64, scale: f64, inverse: f64) -> (i64, f32) {
     (base as i64, fraction)
 }
 
-/// Cells of `INTER_AREA` when it shrinks: the part of each sample that an output sample covers.
+/// Return the cells of `INTER_AREA` for shrinking: the share of each sample in an output sample.
 pub fn area(from: usize, to: usize, window: Range<usize>) -> Runs<f32> {
     let scale = opencv_scale(from, to);
     let mut runs = Runs::default();
@@ -190,7 +190,7 @@ pub fn area(from: usize, to: usize, window: Range<usize>) -> Runs<f32> {
     runs
 }
 
-/// Pillow's antialiased weights for `filter`, which is zero beyond `support`.
+/// Return Pillow's antialiased weights for `filter`, which is zero beyond `support`.
 pub fn pillow(
     from: usize,
     to: usize,
@@ -206,7 +206,7 @@ pub fn pillow(
     let mut weights = Vec::new();
     for i in window {
         let center = (i as f64 + 0.5) * scale;
-        let first = (center - support + 0.5) as usize; // a cast saturates: negative gives 0
+        let first = (center - support + 0.5) as usize; // casts saturate: negative values give 0
         let end = ((center + support + 0.5) as usize).min(from);
         weights.clear();
         weights.extend(

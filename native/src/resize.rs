@@ -1,12 +1,12 @@
-//! Resizing of 8-bit images, bit for bit as `OpenCV` and Pillow do it, row by row into a sink.
+//! Resize 8-bit images; results equal those of `OpenCV` and Pillow bit for bit.
 //!
-//! Only the rows and columns of a window are computed, so a crop costs what it shows.
+//! Rows are passed to a sink. Only the rows and columns of the target's window are computed.
 
 use crate::error::{Error, product};
 use crate::image::{Image, Target};
 use crate::{opencv, pillow, resample_weights};
 
-/// How to make up pixels.
+/// Library and method to reproduce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpolation {
     OpencvLinear,
@@ -16,7 +16,7 @@ pub enum Interpolation {
 }
 
 impl Interpolation {
-    /// The interpolation of that name.
+    /// Return the interpolation with this name.
     pub fn parse(name: &str) -> Result<Self, Error> {
         match name {
             "opencv_linear" => Ok(Self::OpencvLinear),
@@ -32,7 +32,7 @@ impl Interpolation {
     }
 }
 
-/// Resize `image` of `C` interleaved channels and hand the window's rows, in order, to `sink`.
+/// Resize `image` with `C` interleaved channels; pass the rows of the window to `sink` in order.
 pub fn resize<const C: usize>(
     image: &Image,
     target: &Target,
@@ -69,12 +69,12 @@ pub fn resize<const C: usize>(
     Ok(())
 }
 
-/// The most pixels whose sum fits 32 bits.
+/// Maximum number of pixels whose sum fits 32 bits.
 const LARGEST_BLOCK: usize = (u32::MAX / 255) as usize;
 
-/// Rows and columns of the blocks that are averaged when both scales are whole numbers.
+/// Return the block size if both scales are integers, so that whole blocks are averaged.
 ///
-/// None for blocks whose sums may overflow, as `OpenCV`'s do from half as many pixels on.
+/// `None` also for blocks whose sums may overflow (`OpenCV` overflows at half of that size).
 fn whole_blocks(vertical: f64, horizontal: f64) -> Option<(usize, usize)> {
     let whole = |scale: f64| {
         let rounded = scale.round_ties_even();

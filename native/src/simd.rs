@@ -1,7 +1,7 @@
-//! The loops that no compiler vectorizes: those that pair up neighboring RGB pixels.
+//! AVX2 versions of the loops that compilers do not vectorize: those over adjacent RGB pixels.
 //!
-//! Each returns how many output pixels it could do. It stops before the last few, where its wide
-//! loads and stores would reach over the end, and does none where the CPU lacks AVX2.
+//! Each function returns the number of output pixels that it has written. It stops before the last
+//! few, where its wide loads or stores would cross the end of a slice, and returns 0 without AVX2.
 
 use crate::resample_weights::{Pairs, Quads};
 
@@ -11,8 +11,8 @@ macro_rules! on_avx2 {
         pub fn $name $(<const $c: usize>)? ($($arg: $ty),*) -> usize {
             #[cfg(target_arch = "x86_64")]
             if crate::cpu::has_avx2() {
-                // SAFETY: the CPU has AVX2, as was just detected, and nothing else is asked of the
-                // caller.
+                // SAFETY: the only requirement of the function is the target feature AVX2, and
+                // `has_avx2` has just returned true.
                 return unsafe { avx2::$name $(::<$c>)? ($($arg),*) };
             }
             let _ = ($($arg),*);
@@ -29,7 +29,7 @@ on_avx2! {
 on_avx2! {
     /// Pillow's horizontal pass of `R` rows at once, which share the work on the weights.
     ///
-    /// A source may reach beyond its row: what is there weighs nothing.
+    /// Sources may extend beyond their rows; values there have zero weights.
     fn pillow_rows<const R: usize>(sources: [&[u8]; R], columns: &Quads, outs: &mut [&mut [u8]; R])
 }
 
@@ -56,12 +56,12 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     pub fn linear_row(source: &[u8], columns: &Pairs, out: &mut [i16]) -> usize {
-        // the two samples of each channel side by side, as 16-bit numbers
+        // shuffle: the two samples of each channel next to each other, as 16-bit numbers
         let samples = _mm256_setr_epi8(
             0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
             0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,
         );
-        // of two pixels, each padded to four numbers, the three that count
+        // shuffle: drop the padding of two pixels that have four numbers each
         let dense = _mm256_setr_epi8(
             0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1, //
             0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1,
@@ -80,8 +80,8 @@ mod avx2 {
             if _mm_movemask_epi8(within) != 0xffff {
                 break;
             }
-            // SAFETY: every `at` is at most `last`, which is `source.len() - 8` (or less, where that
-            // does not fit 32 bits), so that 8 bytes from it are within `source`.
+            // SAFETY: the comparison above checked that every `at <= last`, and `last` is at most
+            // `source.len() - 8`, so `at + 8 <= source.len()`, as `load_half` requires.
             let [a, b, c, d] = at.map(|at| unsafe { load_half(source, at as usize) });
             let weights = _mm256_castsi128_si256(load(weights));
             let sums = [(a, c, even), (b, d, odd)].map(|(first, second, which)| {
@@ -97,7 +97,7 @@ mod avx2 {
         done
     }
 
-    /// Two pixels of either half, the second half over the padding of the first.
+    /// Store two pixels from each half; the second half overwrites the padding of the first.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn store(pixels: __m256i, place: &mut [i16; 14]) {
@@ -107,8 +107,8 @@ mod avx2 {
         ];
         for (half, at) in halves.into_iter().zip([0, 6]) {
             if let Some(eight) = place[at..].first_chunk_mut::<8>() {
-                // SAFETY: `eight` is 8 numbers of 2 bytes, the 16 bytes that are written; the
-                // instruction needs no alignment.
+                // SAFETY: `eight` is a mutable `[i16; 8]`, which has the 16 bytes that this
+                // unaligned store writes.
                 unsafe { _mm_storeu_si128(eight.as_mut_ptr().cast(), half) };
             }
         }
@@ -120,7 +120,7 @@ mod avx2 {
         columns: &Quads,
         outs: &mut [&mut [u8]; R],
     ) -> usize {
-        // of four pixels, two in either half, the two samples of each channel side by side
+        // shuffle: of two pixels per half, the two samples of each channel next to each other
         let samples = _mm256_setr_epi8(
             0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
             6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1,
@@ -142,8 +142,9 @@ mod avx2 {
                     return x;
                 }
                 for r in 0..R {
-                    // SAFETY: `at <= last`, which is 16 less than the length of the shortest
-                    // source, so that 16 bytes from `at` are within each of them.
+                    // SAFETY: `at <= last` was checked above, and `last` is the length of the
+                    // shortest source minus 16, so `at + 16 <= sources[r].len()`, as
+                    // `load_whole` requires.
                     let pixels = unsafe { load_whole(sources[r], at) };
                     let pixels = _mm256_broadcastsi128_si256(pixels);
                     let pixels = _mm256_shuffle_epi8(pixels, samples);
@@ -156,14 +157,14 @@ mod avx2 {
                 let Some(place) = outs[r].get_mut(x * 3..).and_then(<[u8]>::first_chunk_mut) else {
                     return x;
                 };
-                // the fourth byte is overwritten by the pixel that comes after
+                // the fourth byte is overwritten by the next pixel
                 *place = clipped(high[r], low[r]).to_le_bytes();
             }
         }
         columns.len()
     }
 
-    /// A pixel from the upper and lower parts of its sums.
+    /// Combine the upper and lower parts of a pixel's sums, round and clip.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn clipped(high: __m256i, low: __m256i) -> i32 {
@@ -180,7 +181,7 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     pub fn halve_rows(upper: &[u8], lower: &[u8], out: &mut [u8]) -> usize {
-        // of 4 pixels, the two samples of each channel side by side
+        // shuffle: of 4 pixels, the two samples of each channel next to each other
         let pairs = _mm_setr_epi8(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1);
         let sum = |row: &[u8; 16]| {
             let [low, high] = [0, 8].map(|at| row[at..].first_chunk().copied().unwrap_or_default());
@@ -197,13 +198,13 @@ mod avx2 {
             };
             let rounded = _mm_add_epi16(_mm_add_epi16(sum(a), sum(b)), _mm_set1_epi16(2));
             let mean = _mm_srli_epi16::<2>(rounded);
-            // the last two bytes are overwritten by the pixel that comes after
+            // the last two bytes are overwritten by the next pixel
             *place = _mm_cvtsi128_si64(_mm_packus_epi16(mean, mean)).to_le_bytes();
             done += 2;
         }
     }
 
-    /// Load 8 bytes of `source`, from `at` on, into the lower half.
+    /// Load 8 bytes of `source` at offset `at` into the lower half.
     ///
     /// # Safety
     ///
@@ -212,11 +213,12 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     unsafe fn load_half(source: &[u8], at: usize) -> __m128i {
         debug_assert!(at + 8 <= source.len());
-        // SAFETY: the caller vouches for these 8 bytes; the instruction needs no alignment.
+        // SAFETY: by the caller's contract `source` has 8 bytes from `at` on, which this unaligned
+        // load reads.
         unsafe { _mm_loadl_epi64(source.as_ptr().add(at).cast()) }
     }
 
-    /// Load 16 bytes of `source`, from `at` on.
+    /// Load 16 bytes of `source` at offset `at`.
     ///
     /// # Safety
     ///
@@ -225,7 +227,8 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     unsafe fn load_whole(source: &[u8], at: usize) -> __m128i {
         debug_assert!(at + 16 <= source.len());
-        // SAFETY: the caller vouches for these 16 bytes; the instruction needs no alignment.
+        // SAFETY: by the caller's contract `source` has 16 bytes from `at` on, which this unaligned
+        // load reads.
         unsafe { _mm_loadu_si128(source.as_ptr().add(at).cast()) }
     }
 
@@ -234,20 +237,20 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     fn load<T: Lane>(lanes: &[T; 4]) -> __m128i {
         const { assert!(size_of::<T>() == 4, "a lane is 4 bytes long") };
-        // SAFETY: `lanes` are 16 bytes, by the assertion above, and all of them are initialized, as
-        // `Lane` demands; the instruction needs no alignment.
+        // SAFETY: `lanes` has 16 bytes, by the assertion above, all initialized, because `Lane`
+        // types have no padding; this unaligned load reads exactly these.
         unsafe { _mm_loadu_si128(lanes.as_ptr().cast()) }
     }
 
-    /// What fits a lane of 32 bits.
+    /// A type for a 32-bit lane.
     ///
     /// # Safety
     ///
-    /// The type is 4 bytes long and has no padding.
+    /// The type must be 4 bytes long and have no padding.
     unsafe trait Lane {}
-    // SAFETY: 4 bytes, all of them the number.
+    // SAFETY: `u32` has 4 bytes and no padding.
     unsafe impl Lane for u32 {}
-    // SAFETY: two numbers of 2 bytes, with nothing between them.
+    // SAFETY: an array of two `i16` has 4 bytes and no padding.
     unsafe impl Lane for [i16; 2] {}
 }
 

@@ -1,7 +1,7 @@
-//! Detections of an SSD head, read straight off its raw NCHW maps.
+//! Decoder of SSD heads, which reads the raw NCHW maps.
 //!
-//! Scores are compared before they are computed: a linear scan for logits above the threshold's
-//! logit finds the candidates, and only these are decoded.
+//! A linear scan finds the logits that may reach the score threshold, and only these candidates are
+//! decoded.
 
 use crate::boxes::Xyxy;
 use crate::candidates::{Activation, Scores, find, scan_bound};
@@ -10,25 +10,24 @@ use crate::error::{Error, product};
 use crate::nms;
 use crate::parallel;
 
-/// Scale of the center and of the logarithm of the size in box deltas: variances 10 and 5.
+/// Scales of the center and of the logarithmic size in box deltas (variances 10 and 5).
 const CENTER_SCALE: f32 = 0.1;
 const SIZE_SCALE: f32 = 0.2;
 
 /// One feature map of a batch: `(n, anchors, classes, cells)` and `(n, anchors, 4, cells)`.
 ///
-/// A map whose channels are class by class, rather than anchor by anchor, is one of a single
-/// anchor in each of `anchors * h * w` cells.
+/// A map in class-major order is treated as one with a single anchor in `anchors * h * w` cells.
 #[derive(Debug, Clone, Copy)]
 pub struct Map<'a> {
     pub classes: &'a [f32],
     pub boxes: &'a [f32],
-    /// Anchors per cell.
+    /// Number of anchors per cell.
     pub anchors: usize,
     /// `h * w`.
     pub cells: usize,
 }
 
-/// Where the center x, center y, width and height are among the box deltas.
+/// Indices of center x, center y, width and height among the box deltas.
 #[derive(Debug, Clone, Copy)]
 pub struct Order(pub [usize; 4]);
 
@@ -37,21 +36,21 @@ impl Order {
     pub const YXHW: Self = Self([1, 0, 3, 2]);
 }
 
-/// What to detect.
+/// Options of the decoder.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub activation: Activation,
-    /// Number of classes, the background (class 0) included.
+    /// Number of classes, including the background (class 0).
     pub classes: usize,
     pub order: Order,
-    /// The least score of a detection.
+    /// Minimum score of a detection.
     pub score_threshold: f32,
     pub nms: nms::Options,
 }
 
-/// Detections of every image of the batch.
+/// Return the detections of every image of the batch.
 ///
-/// `anchors` are center x, center y, width and height, ordered by map, cell and anchor in the cell.
+/// `anchors` are in cxcywh format, ordered by map, cell and anchor of the cell.
 pub fn decode(
     maps: &[Map],
     images: usize,
@@ -70,6 +69,7 @@ fn check(maps: &[Map], images: usize, anchors: usize, classes: usize) -> Result<
     });
     if total != Some(anchors) {
         let expected = total.map_or_else(|| "fewer".to_string(), |total| total.to_string());
+        let expected = format!("{expected} anchors, as many as the maps have");
         return Err(Error::shape("anchors", expected, anchors.to_string()));
     }
     for map in maps {
@@ -79,9 +79,12 @@ fn check(maps: &[Map], images: usize, anchors: usize, classes: usize) -> Result<
             || classes == 0
             || map.cells == 0
         {
-            let places = format!("{images} x {} x {} x", map.anchors, map.cells);
-            let expected = format!("{places} {classes} and {places} 4 values");
-            return Err(Error::shape("maps", expected, format!("{got:?}")));
+            let size = (images, map.anchors, classes, map.cells);
+            let expected = format!(
+                "(images, anchors, classes, cells) {size:?}, and 4 instead of classes for boxes"
+            );
+            let got = format!("{} class values and {} box values", got.0, got.1);
+            return Err(Error::shape("maps", expected, got));
         }
     }
     Ok(())
@@ -122,7 +125,7 @@ fn decode_image(
     Ok(found.suppress(&options.nms)?.0)
 }
 
-/// The box that the deltas of a cell make of its anchor.
+/// Return the box from the deltas of a cell and its anchor.
 fn place(deltas: &[f32], order: Order, cells: usize, cell: usize, anchor: &[f32; 4]) -> Xyxy {
     let [dx, dy, dw, dh] = order.0.map(|i| deltas[i * cells + cell]);
     let [x, y, width, height] = *anchor;

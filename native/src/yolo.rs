@@ -1,8 +1,8 @@
-//! Boxes of YOLO heads (v5, and v7 with keypoints), read straight off their raw NCHW maps.
+//! Decoder of YOLO heads (v5, and v7 with keypoints), which reads the raw NCHW maps.
 //!
 //! An anchor has the channels x, y, width, height, objectness, one per class, and x, y and
-//! confidence of every keypoint. Objectness is compared before anything is computed: a linear scan
-//! finds the cells that may hold an object, and only these are decoded.
+//! confidence of every keypoint. A linear scan finds the cells whose objectness may reach the score
+//! threshold, and only these are decoded.
 
 use crate::boxes::Xyxy;
 use crate::candidates::{above, prefilter_logit, prefilter_score, sigmoid};
@@ -12,25 +12,25 @@ use crate::feature_maps::{FeatureMap, ImagePlanes};
 use crate::nms;
 use crate::parallel;
 
-/// Channels of an anchor before its classes, and of a keypoint.
+/// Number of an anchor's channels before its classes, and of channels per keypoint.
 const BOX_CHANNELS: usize = 5;
 const POINT_CHANNELS: usize = 3;
 const OBJECTNESS: usize = 4;
 
-/// What to detect.
+/// Options of the decoder.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub classes: usize,
     pub keypoints: usize,
-    /// Whether the maps hold logits.
+    /// Whether the maps are logits.
     pub sigmoid: bool,
-    /// The least score of a detection; more than 0.
+    /// Minimum score of a detection; more than 0.
     pub score_threshold: f32,
     pub nms: nms::Options,
 }
 
 impl Options {
-    /// Channels of an anchor; saturates, and no map has so many.
+    /// Return the number of channels of an anchor; saturates.
     pub fn channels(&self) -> usize {
         let points = POINT_CHANNELS.saturating_mul(self.keypoints);
         BOX_CHANNELS
@@ -42,7 +42,7 @@ impl Options {
         if self.sigmoid { sigmoid(value) } else { value }
     }
 
-    /// The least value that may be activated to `probability`.
+    /// Return the minimum value whose activation may reach `probability`.
     fn bound(&self, probability: f64) -> f32 {
         if self.sigmoid {
             prefilter_logit(probability)
@@ -52,22 +52,22 @@ impl Options {
     }
 }
 
-/// What was detected in one image, and x, y and confidence of each one's keypoints.
+/// Detections of one image, and x, y and confidence of their keypoints.
 pub type Found = (Detections, Vec<f32>);
 
-/// Detections of every image of the batch, in pixels of the network's input.
+/// Return the detections of every image of the batch, in pixels of the network's input.
 pub fn decode(
     levels: &[FeatureMap],
     images: usize,
     options: &Options,
 ) -> Result<Vec<Found>, Error> {
     if options.classes == 0 {
-        return Err(Error::value("there must be a class", 0));
+        return Err(Error::value("the number of classes must be at least 1", 0));
     }
     for level in levels {
         level.check(images, options.channels())?;
     }
-    // of most cells nothing is looked at but the objectness
+    // for most cells only the objectness is read
     let scanned = |level: &FeatureMap| images * level.cells * level.anchors.len();
     let work = levels.iter().map(scanned).sum();
     let decoded = parallel::map(images, work, |image| {
@@ -79,16 +79,16 @@ pub fn decode(
     decoded.into_iter().collect()
 }
 
-/// A cell where an anchor may hold something.
+/// A cell and anchor that may contain an object.
 struct Object {
     cell: usize,
     placed: Xyxy,
     objectness: f32,
-    /// The least value of a class that may be a detection.
+    /// Minimum class value of a detection.
     bound: f32,
 }
 
-/// Where a candidate was found: its level, its anchor's first channel, its cell.
+/// Position of a candidate: feature map, first channel of its anchor, cell.
 type Place = (usize, usize, usize);
 
 fn decode_image(levels: &[ImagePlanes], options: &Options) -> Result<Found, Error> {
@@ -122,7 +122,7 @@ fn decode_image(levels: &[ImagePlanes], options: &Options) -> Result<Found, Erro
     Ok((best, points))
 }
 
-/// The cells whose objectness passes, with their boxes.
+/// Write the cells whose objectness passes, with their boxes.
 fn find(
     planes: &ImagePlanes,
     base: usize,
@@ -161,7 +161,7 @@ fn place(planes: &ImagePlanes, cell: usize, values: [f32; 4], anchor: [f32; 2]) 
     [x - across, y - down, x + across, y + down]
 }
 
-/// X, y and confidence of every keypoint; unlike a box's center, the first two have no sigmoid.
+/// Return x, y and confidence of every keypoint. Unlike a box's center, x and y have no sigmoid.
 fn keypoints(levels: &[ImagePlanes], (level, base, cell): Place, options: &Options) -> Vec<f32> {
     let planes = &levels[level];
     let first = base + BOX_CHANNELS + options.classes;

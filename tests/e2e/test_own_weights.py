@@ -276,7 +276,7 @@ def test_what_does_not_fit_is_an_error(data: Path, pictures: list[Path]) -> None
     yolo = data / "weights" / "yolov5n_v6.0_coco_raw3.onnx"
     ssd = data / "weights" / "ssd_mobilenet_v1_075_coco_raw12.onnx"
     for model in (Detector(yolo, labels=["a", "b"]), YOLOv5s(yolo, classes=["a", "b"])):
-        with pytest.raises(LabelsError, match="80 classes, and there are 2 labels"):
+        with pytest.raises(LabelsError, match="80 classes, but there are 2 labels"):
             model.predict(pictures[0])
     with pytest.raises(ShapeError, match="is it a detector"):
         Classifier(yolo).predict(pictures[0])

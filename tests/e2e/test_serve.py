@@ -166,7 +166,7 @@ def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch
         assert "listen" not in written
         assert len([line for line in written.splitlines() if line[:5] != "Note:"]) == 1
     assert "there is no such device" not in failed(*RANDOM[:3], "--device", "nowhere")
-    assert "'mud' is no color" in failed(*RANDOM, "--background", "mud", code=2)
+    assert "'mud' is not a color" in failed(*RANDOM, "--background", "mud", code=2)
     written = failed(*RANDOM, "--max-request", "64", "--max-memory", "255", code=2)
     assert "at least four times" in written
 

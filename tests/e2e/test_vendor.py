@@ -73,7 +73,7 @@ def test_the_cpu_is_chosen_and_an_ordered_npu_is_refused(vendor_python: Path) ->
     assert "running on onnxruntime: no NPU: furiosa-runtime is installed" in result.stderr
     assert "libfuriosa_hal.so" in result.stderr
     refusal = result.stdout.splitlines()[-1]
-    assert refusal.startswith("BackendUnavailable: the argument device orders 'warboy(2)*1'")
+    assert refusal.startswith("BackendUnavailable: the argument device requests 'warboy(2)*1'")
     assert "libfuriosa_hal.so: cannot open shared object file" in refusal
 
 

@@ -19,7 +19,7 @@ DEEP = ["[" * 100_000, '{"a":' * 100_000]
 def test_labels(text: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     path.write_text(text)
-    with pytest.raises(LabelsError, match="hold no names"):
+    with pytest.raises(LabelsError, match="contain no names"):
         read_labels(path)
 
 
@@ -28,7 +28,7 @@ def test_labels_in_deep_yaml_take_no_time(text: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.yaml"
     path.write_text(text)
     start = time.process_time()
-    with pytest.raises(LabelsError, match="hold no names"):
+    with pytest.raises(LabelsError, match="contain no names"):
         read_labels(path)
     assert time.process_time() - start < 2
 
@@ -37,7 +37,7 @@ def test_labels_in_deep_yaml_take_no_time(text: str, tmp_path: Path) -> None:
 def test_annotations_and_saved_models(text: str, tmp_path: Path) -> None:
     path = tmp_path / "model_info.json"
     path.write_text(text)
-    with pytest.raises(FuriosaModelsError, match="is no COCO annotation file"):
+    with pytest.raises(FuriosaModelsError, match="is not a COCO annotation file"):
         read_annotations(path)
     with pytest.raises(WeightsError, match="does not describe a saved model"):
         read_saved(tmp_path)

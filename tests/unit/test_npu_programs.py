@@ -220,7 +220,7 @@ def test_the_vendor_runtime_alone_is_given_quantized_onnx(
     given = model.model_source()
     assert model.npu_program() == given
     assert "quantized ONNX" in caplog.text
-    assert "which it compiles itself" in caplog.text
+    assert "which compiles it itself" in caplog.text
     nodes = onnx.load_from_string(given).graph.node
     assert "QuantizeLinear" in {node.op_type for node in nodes}
 

@@ -57,7 +57,7 @@ def test_a_task_that_contradicts_the_head_is_refused(
     path = classifier.save(tmp_path / "saved") / "model_info.json"
     info = json.loads(path.read_text())
     path.write_text(json.dumps({**info, "task": "detection"}))
-    with pytest.raises(WeightsError, match="says the task 'detection', and its head"):
+    with pytest.raises(WeightsError, match="has the task 'detection', but its head"):
         read_saved(path.parent)
     path.write_text(json.dumps({**info, "task": None}))  # of another program
     assert read_saved(path.parent).class_name == "EfficientNetLite0"
@@ -67,7 +67,7 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(
     classifier: EfficientNetLite0, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(FuriosaModelsError, match="is there already"):
+    with pytest.raises(FuriosaModelsError, match="already exists"):
         classifier.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
@@ -78,7 +78,7 @@ def test_a_saved_model_of_another_class_is_an_error(
     classifier: EfficientNetLite0, tmp_path: Path, photos: list[Path]
 ) -> None:
     folder = classifier.save(tmp_path / "saved")
-    with pytest.raises(WeightsError, match="holds a EfficientNetLite0, not a YOLOv5n"):
+    with pytest.raises(WeightsError, match="contains a EfficientNetLite0, not a YOLOv5n"):
         YOLOv5n(folder).predict(photos[0])
     assert Classifier(folder).predict(photos[0]) == classifier.predict(photos[0])
 
@@ -86,8 +86,8 @@ def test_a_saved_model_of_another_class_is_an_error(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"weights_uri": "../x.onnx"}, "not beside it"),
-        ({"weights_uri": "gone.onnx"}, "not beside it"),
+        ({"weights_uri": "../x.onnx"}, "not in its folder"),
+        ({"weights_uri": "gone.onnx"}, "not in its folder"),
         ({"config": {}}, "does not describe a saved model"),
         ({"config": {"class": "X", "input": {}, "head": {"type": "os"}}}, "does not describe"),
         ({"classes": None}, "does not describe a saved model"),
@@ -179,7 +179,7 @@ def test_labels_of_a_users_graph(classifier: EfficientNetLite0, photos: list[Pat
     names = [f"name {i}" for i in range(1000)]
     found = Classifier(graph, labels=names).predict(photos[0])
     assert found.label == f"name {found.class_id}"
-    with pytest.raises(LabelsError, match="1000 classes, and there are 2 labels"):
+    with pytest.raises(LabelsError, match="1000 classes, but there are 2 labels"):
         Classifier(graph, labels=["a", "b"]).predict(photos[0])
     shifted = Classifier(graph, labels=names[1:])  # the first class is a background
     assert "name 0" not in shifted.labels

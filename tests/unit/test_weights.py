@@ -88,9 +88,9 @@ def test_a_fallback_warns_with_both_names_and_accuracies(
     with pytest.warns(WeightsFallbackWarning) as caught:
         assert resolve("Net", None, NETWORK, store).name == "other"
     message = str(caught[0].message)
-    assert "Net/published (top-1 0.500 on toys) is out of reach" in message
+    assert "Net/published (top-1 0.500 on toys) is unreachable" in message
     assert "using Net/other (top-1 0.500 on toys) instead" in message
-    assert "weights='published' says what was tried" in message
+    assert "weights='published' reports the failure" in message
 
 
 def test_the_warning_points_to_the_callers_line(
@@ -123,7 +123,7 @@ def test_strict_makes_it_an_error(
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_STRICT", "1")
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
-    with pytest.raises(ArtifactUnavailable, match="out of reach"):
+    with pytest.raises(ArtifactUnavailable, match="unreachable"):
         resolve("Net", None, NETWORK, store)
 
 
@@ -133,7 +133,7 @@ def test_a_set_with_other_labels_is_never_a_fallback(
     other = replace(make_set("other", local), labels="others")
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), other)
     with pytest.raises(
-        ArtifactUnavailable, match=r"what else there is: weights='other' \(the classes of others\)"
+        ArtifactUnavailable, match=r"alternatives: weights='other' \(the classes of others\)"
     ):
         resolve("Net", None, NETWORK, store)
 
@@ -148,9 +148,7 @@ def test_corruption_is_no_reason_to_fall_back(
 
 def test_nothing_in_reach_names_the_way_out(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     use_zoo(monkeypatch, make_set("published", GONE), make_set("other", GONE))
-    with pytest.raises(
-        ArtifactUnavailable, match="what else there is: a file of yours, weights='random'"
-    ):
+    with pytest.raises(ArtifactUnavailable, match="alternatives: your own file, weights='random'"):
         resolve("Net", None, NETWORK, store)
 
 

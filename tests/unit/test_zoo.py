@@ -54,7 +54,7 @@ def test_yolov5_has_the_classes_of_bdd100k_by_default() -> None:
 
 
 def test_a_model_without_weights_says_what_to_do() -> None:
-    with pytest.raises(ArtifactNotFound, match="no weights of YOLOv5n: give a file of yours"):
+    with pytest.raises(ArtifactNotFound, match="no weights of YOLOv5n: pass your own file"):
         _ = YOLOv5n().origin
 
 

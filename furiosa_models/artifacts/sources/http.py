@@ -1,8 +1,8 @@
-"""Files behind HTTP: retried when that may help, and continued where a body broke off.
+"""Download files over HTTP, with retries and resumption.
 
-What a server sends is foreign: headers are read strictly, and redirects are followed here and not
-by `requests`, which reads their bodies into memory. Libraries raise much on what is no HTTP; what
-is not expected here becomes a `SourceError` in `Sources.copy`, as for every source.
+Servers are not trusted: headers are parsed strictly, and redirects are followed here rather than by
+`requests`, which would read the bodies of redirects into memory. `Sources.copy` converts any
+unexpected exception into a `SourceError`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Origin", "check_encoding", "copy_http", "new_session", "open_url", "
 
 ATTEMPTS = 5
 CONNECT_ATTEMPTS = 2
-"""A server that is not there is rarely there a moment later; the next source may be."""
+"""An unreachable server rarely comes back within seconds; the next source may work."""
 
 BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
@@ -34,8 +34,8 @@ STALL_TIMEOUT_S = 60.0
 TOTAL_TIMEOUT_S = 3600.0
 MAX_REDIRECTS = 10
 BODY_CHUNK = 1 << 16
-"""Bytes read at once: the most that are lost where a body breaks off. Compressed ones become a
-thousand times as many in memory."""
+"""Bytes read at once. At most so many are lost if the connection breaks. They may expand by a
+factor of a thousand when decompressed."""
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
@@ -45,7 +45,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Origin(NamedTuple):
-    """What redirects may not leave: a scheme, a host and a port."""
+    """Scheme, host and port that redirects must not leave."""
 
     scheme: str
     host: str
@@ -53,10 +53,10 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """Return that of a URL.
+        """Return the origin of a URL.
 
         Raises:
-            ValueError: It is no URL.
+            ValueError: The URL is malformed.
         """
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
@@ -65,17 +65,17 @@ class Origin(NamedTuple):
         )
 
     def allows(self, other: Origin) -> bool:
-        """Whether that is the same place, or the same host by TLS."""
+        """Return whether a redirect may lead to `other`: the same origin, or its host over TLS."""
         secured = Origin("https", self.host, 443)
         return other == self or (other == secured and self == Origin("http", self.host, 80))
 
 
 class _TransientError(Exception):
-    """A failure that may be over in a moment.
+    """A failure that may go away on retry.
 
     Attributes:
-        delay: Seconds that the server asks to wait, or None.
-        attempts: How often to try in all.
+        delay: Seconds that the server asked to wait, or None.
+        attempts: Maximum number of attempts.
     """
 
     def __init__(
@@ -87,18 +87,18 @@ class _TransientError(Exception):
 
 
 def copy_http(uri: str, sink: Sink, *, allowed_origin: Origin | None = None) -> None:
-    """Stream the body of a GET into `sink`, after what is there already.
+    """Stream the body of a GET request into `sink`, after the bytes that it already holds.
 
-    Connection errors, stalls, cut bodies and answers that may pass (429, 5xx) are retried with
-    exponential backoff and jitter, and continued with a range request where the server can.
+    Connection errors, stalls, truncated bodies and transient statuses (429, 5xx) are retried with
+    exponential backoff and jitter, and resumed with a range request if the server supports it.
 
     Args:
         uri: The URL.
-        sink: Where the body goes.
-        allowed_origin: What redirects may not leave.
+        sink: Destination of the body.
+        allowed_origin: Origin that redirects must not leave; None allows any.
 
     Raises:
-        SourceError: The server cannot be reached, refuses (404, 403), or fails for too long.
+        SourceError: The server cannot be reached, refuses (404, 403), or keeps failing.
     """
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
     with new_session() as session:
@@ -143,7 +143,7 @@ def _session_class() -> type[Session]:
 
         def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
             manager: Any = super().proxy_manager_for(proxy, **kwargs)
-            if not proxy.lower().startswith("socks"):  # which has connections of its own
+            if not proxy.lower().startswith("socks"):  # SOCKS has its own connection classes
                 manager.pool_classes_by_scheme = pools
             return manager
 
@@ -153,7 +153,7 @@ def _session_class() -> type[Session]:
             self.mount("http://", TrackedAdapter())
             self.mount("https://", TrackedAdapter())
 
-        def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002 - the name is theirs
+        def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002 - name fixed by requests
             return None
 
     return TrackedSession
@@ -162,8 +162,8 @@ def _session_class() -> type[Session]:
 def new_session() -> Session:
     """Return a session for `open_url`.
 
-    Its connections end with the time of the work that opened them (see `register_socket`). It
-    leaves redirects alone: even where `requests` follows none, it reads the body of the first.
+    Its connections are closed when the job that opened them times out (see `register_socket`). It
+    does not follow redirects: even with redirects disabled, `requests` reads the body of the first.
     """
     return _session_class()()
 
@@ -175,19 +175,19 @@ def open_url(
     timeouts: tuple[float, float],
     allowed_origin: Origin | None = None,
 ) -> Response:
-    """Return the answer to a GET, its body unread, after redirects.
+    """Send a GET request, follow redirects, and return the response with its body unread.
 
-    A redirect leads to HTTP or HTTPS, never from HTTPS to HTTP. Its body is not read.
+    Redirects may lead to HTTP or HTTPS, but not from HTTPS to HTTP. Their bodies are not read.
 
     Args:
-        session: Sends the requests; of `new_session`.
+        session: A session of `new_session`.
         url: The URL.
         headers: Headers of every request.
-        timeouts: Seconds of a connection, and between two pieces of an answer.
-        allowed_origin: What redirects may not leave.
+        timeouts: Connect timeout and read timeout, in seconds.
+        allowed_origin: Origin that redirects must not leave; None allows any.
 
     Raises:
-        SourceError: A redirect leads where it may not, or there are too many.
+        SourceError: A redirect is not allowed, or there are too many.
     """
     for _ in range(MAX_REDIRECTS + 1):
         response = session.get(
@@ -202,34 +202,37 @@ def open_url(
 
 
 def parse_number(header: str | None) -> int | None:
-    """Return the number that a header holds; None where it holds none, or one beyond any size."""
+    """Return the non-negative integer in a header; None if missing, malformed or too large."""
     found = _NUMBER.fullmatch(header or "")
     return int(found[0]) if found else None
 
 
 def check_encoding(response: Response) -> None:
-    """See to it that a body is compressed once at most, and in a way that unpacks piece by piece.
+    """Check that a body has at most one content encoding, which can be decoded as a stream.
 
     Raises:
-        SourceError: It is not.
+        SourceError: The encoding is unsupported.
     """
     encoding = response.headers.get("Content-Encoding", "")
     if encoding.strip().lower() not in _ENCODINGS:
-        msg = f"the server sends Content-Encoding {encoding!r}, which was not asked for"
+        msg = f"the server sent Content-Encoding {encoding!r}, which was not requested"
         raise SourceError(msg)
 
 
 def _redirect_target(url: str, location: bytes, allowed_origin: Origin | None) -> str:
-    """Where a redirect leads, with the user and password of the URL that is on the same host."""
+    """Return the target URL of a redirect.
+
+    The user and password of the URL are kept if the target has the same origin.
+    """
     try:
         target = urljoin(url, location.decode())
         before, after = Origin.of(url), Origin.of(target)
-    except ValueError as error:  # of bytes that are no UTF-8, too
+    except ValueError as error:  # a malformed URL, or bytes that are not UTF-8
         shown = redact_message(repr(location[:200])[1:], url)
-        msg = f"it redirects to {shown}, which is no URL"
+        msg = f"it redirects to {shown}, which is not a URL"
         raise SourceError(msg) from error
     if after.scheme not in _DEFAULT_PORTS or (before.scheme, after.scheme) == ("https", "http"):
-        msg = f"it redirects to {redact(target)}: only http: and https: are followed, and not "
+        msg = f"it redirects to {redact(target)}: only http: and https: are followed, but not "
         raise SourceError(msg + "from https: to http:")
     if allowed_origin is not None and not allowed_origin.allows(after):
         msg = f"it redirects to {redact(target)}, away from {allowed_origin.scheme}://{allowed_origin.host}"
@@ -257,7 +260,7 @@ def _attempt(session: Session, uri: str, sink: Sink, allowed_origin: Origin | No
             check_encoding(response)
             announced_size = _position_sink(response, sink)
             _copy_body(response, sink, announced_size)
-    except requests.exceptions.SSLError as error:  # a wrong certificate stays wrong
+    except requests.exceptions.SSLError as error:  # retrying does not help
         raise SourceError(describe_error(error, uri)) from error
     except (
         requests.ConnectionError,
@@ -280,30 +283,30 @@ def _check_status(response: Response, sink: Sink, uri: str) -> None:
 
 
 def _position_sink(response: Response, sink: Sink) -> int | None:
-    """See to it that the body continues what the sink has, or begins anew.
+    """Prepare the sink for the body: continue its bytes, or start again.
 
     Returns:
-        How many bytes are there after the body, where that is said.
+        The position after the body, or None if the response does not say it.
     """
     is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
     length = None if is_encoded else parse_number(response.headers.get("Content-Length"))
     if response.status_code == 206:
         if is_encoded or not _continues_sink(response, sink):
             sink.rewind()
-            msg = "the server answered with another range than was asked for"
+            msg = "the server sent another range than requested"
             raise _TransientError(msg, 0.0)
         sink.resume()
         return None if length is None else sink.position + length
     if sink.position:
         sink.rewind()
     if length is not None and sink.size not in (None, length):
-        msg = f"the server offers {length} bytes, {sink.size} were published"
+        msg = f"the server offers {length} bytes, but {sink.size} were published"
         raise SourceError(msg)
     return length
 
 
 def _continues_sink(response: Response, sink: Sink) -> bool:
-    """Whether a part begins where the sink ends; where its size is not known, to the very end."""
+    """Return whether a partial response starts at the sink's end and has the expected size."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != sink.position:
         return False
@@ -333,7 +336,7 @@ def _wait_or_give_up(failure: _TransientError, attempt: int, deadline: float) ->
 
 
 def _retry_after(response: Response) -> float | None:
-    """What the server asks for in seconds; a date, or no number, is left to our own backoff."""
+    """Return the requested delay in seconds, or None to use our own backoff."""
     seconds = parse_number(response.headers.get("Retry-After"))
     return None if seconds is None else min(float(seconds), MAX_BACKOFF_S)
 

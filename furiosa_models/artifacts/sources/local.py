@@ -1,4 +1,4 @@
-"""Files of this machine."""
+"""Read files of this machine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ __all__ = ["copy_local"]
 
 
 def copy_local(uri: str, sink: Sink) -> None:
-    """Copy the file that a `file:` URI or a path names.
+    """Copy the file at a `file:` URI or path.
 
     Raises:
-        SourceError: The file cannot be read, or is a device or a pipe, which may never end.
+        SourceError: The file cannot be read, or is not a regular file: a device or pipe may never
+            end.
     """
     try:
         is_uri = uri[:5].lower() == "file:"
         path = Path(url2pathname(urlsplit(uri).path)) if is_uri else Path(uri)
         if not stat.S_ISREG(path.stat().st_mode):
-            msg = "it is no file but a directory, a device or a pipe"
+            msg = "it is not a file but a directory, a device or a pipe"
             raise SourceError(msg)
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):

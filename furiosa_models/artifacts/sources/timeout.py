@@ -1,4 +1,4 @@
-"""Work that nobody waits for once its time is over."""
+"""Run blocking network code with a total time limit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _thread_local = threading.local()
 
 
 class ClosableSink:
-    """A sink that lets writes through until it is shut, and knows what the sink behind it raised.
+    """A sink that rejects writes once it is closed, and records errors of the sink behind it.
 
     Args:
         sink: The sink behind it.
 
     Attributes:
-        failure: What the sink raised, which is no fault of the source.
+        failure: The exception that the sink behind it raised, if any. It is not the source's fault.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -34,35 +34,40 @@ class ClosableSink:
 
     @property
     def position(self) -> int:
-        """How many bytes are there."""
+        """Number of bytes written so far."""
         return self._sink.position
 
     @property
     def size(self) -> int | None:
-        """How many bytes there are to be, where that is known."""
+        """Expected total number of bytes, or None if unknown."""
         return self._sink.size
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes; raises as the sink does, and `TimeoutError` once it is shut."""
+        """Append bytes.
+
+        Raises:
+            TimeoutError: The sink was closed.
+            Exception: Whatever the sink behind it raises.
+        """
         self._forward(lambda: self._sink.write(data))
 
     def resume(self) -> None:
-        """Learn that what comes next continues what is there; raises as `write`."""
+        """Announce that the next bytes continue those already written. Raises as `write` does."""
         self._forward(self._sink.resume)
 
     def rewind(self) -> None:
-        """Drop what is there, to begin again; raises as `write`."""
+        """Discard the bytes written so far. Raises the errors of `write`."""
         self._forward(self._sink.rewind)
 
     def close(self) -> None:
-        """Let nothing through from now on; returns when the sink is not in use any more."""
+        """Reject all further writes; return once the sink behind it is no longer in use."""
         with self._lock:
             self._is_closed = True
 
     def _forward(self, action: Callable[[], object]) -> None:
         with self._lock:
             if self._is_closed:
-                msg = "nobody waits for these bytes any more"
+                msg = "the download was abandoned: nobody waits for these bytes"
                 raise TimeoutError(msg)
             try:
                 action()
@@ -84,7 +89,7 @@ class _Job(Generic[_T]):
         _thread_local.job = self
         try:
             self.results.append(self._function())
-        except BaseException as error:  # it is raised where somebody waits
+        except BaseException as error:  # `run_with_timeout` raises it in the caller's thread
             self.error = error
 
     def register_socket(self, connection: socket.socket) -> None:
@@ -94,35 +99,35 @@ class _Job(Generic[_T]):
             self.abort()
 
     def abort(self) -> None:
-        """End its connections, so that whatever waits for them fails."""
+        """Shut down the registered connections, so that reads from them fail."""
         with self._lock:
             self._is_aborted = True
             for connection in self._sockets:
-                with suppress(OSError):  # it is closed
+                with suppress(OSError):  # already closed
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def register_socket(connection: socket.socket) -> None:
-    """Have a connection of this thread's work ended when nobody waits for the work any more."""
+    """Shut this connection down if the job of the current thread is aborted."""
     job: _Job[object] | None = getattr(_thread_local, "job", None)
     if job is not None:
         job.register_socket(connection)
 
 
 def run_with_timeout(seconds: float, function: Callable[[], _T]) -> _T:
-    """Return what a function returns, or raise what it raises, within a time.
+    """Return what a function returns, or raise what it raises, within a time limit.
 
-    It runs in a thread of its own. A timeout of a socket begins anew with every byte, and holds
-    neither for the look-up of a host nor for a header that drips; a thread that is not waited for
-    keeps nobody, whatever it waits for itself. Connections that it holds are ended, and it with
-    them.
+    The function runs in its own thread, because socket timeouts do not bound the total time: they
+    restart with every byte, and do not cover host name lookup or slow headers. On timeout its
+    registered connections are shut down, which ends most functions; the daemon thread of any other
+    is abandoned.
 
     Args:
-        seconds: The time.
-        function: The work.
+        seconds: The time limit.
+        function: The function.
 
     Raises:
-        TimeoutError: The time is over.
+        TimeoutError: The function did not finish in time.
     """
     job = _Job(function)
     thread = threading.Thread(target=job.run, name="furiosa_models.fetch", daemon=True)
@@ -132,7 +137,7 @@ def run_with_timeout(seconds: float, function: Callable[[], _T]) -> _T:
         thread.join(seconds)
         timed_out = thread.is_alive()
     finally:
-        if timed_out:  # also where the user interrupts the wait
+        if timed_out:  # also if the user interrupts the wait
             job.abort()
     if timed_out:
         msg = f"not finished after {seconds:g} s"

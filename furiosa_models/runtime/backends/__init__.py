@@ -1,6 +1,6 @@
-"""The table of backends: what runs models, and on which devices.
+"""The table of backends, which run models on devices.
 
-Every row is a file of this folder and is imported when it is first asked for. Users add rows:
+Each backend is a module of this folder, imported on first use. Users can register more:
 
 ```python
 @register_backend
@@ -38,7 +38,7 @@ _SHIPPED = {
     "openvino": "OpenVinoBackend",
     "furiosa": "FuriosaBackend",
 }
-"""Classes by the names of their modules; a device that several match goes to the first of them."""
+"""Classes by module name. If several match a device, the first one wins."""
 
 Registered = TypeVar("Registered", bound="Backend | type[Backend]")
 
@@ -47,36 +47,36 @@ _registered: dict[str, Backend] = {}
 
 
 def register_backend(backend: Registered, name: str | None = None) -> Registered:
-    """Add a backend to the table, or replace one that was added under the same name.
+    """Add a backend, or replace one that was registered under the same name.
 
-    Backends that were added are asked before those of this package.
+    Registered backends take precedence over those of this package.
 
     Args:
-        backend: The backend, or its class, of which an instance is then made; so it may be used as
-            a decorator.
-        name: Its name, in place of `backend.name`.
+        backend: The backend, or its class, which is then instantiated, so that this can be a
+            decorator.
+        name: Its name, instead of `backend.name`.
 
     Returns:
-        What was given.
+        The argument `backend`.
 
     Raises:
-        ValueError: It has no name, or that of a backend of this package.
+        ValueError: It has no name, or the name of a backend of this package.
     """
     row = backend() if isinstance(backend, type) else backend
     if name is not None:
         row.name = name
     if not row.name:
-        msg = f"{backend!r} has no name: set one, or give register_backend(..., name=...)"
+        msg = f"{backend!r} has no name: set one, or pass register_backend(..., name=...)"
         raise ValueError(msg)
     if row.name in (*_SHIPPED, "auto", "cpu", "npu"):
-        msg = f"{row.name!r} is a backend or a device of this package: give yours another name"
+        msg = f"{row.name!r} is a backend or device of this package: choose another name"
         raise ValueError(msg)
     _registered[row.name] = row
     return backend
 
 
 def find_backend(name: str) -> Backend | None:
-    """Return the backend of a name, or None where there is none."""
+    """Return a backend by name, or None."""
     if name in _registered:
         return _registered[name]
     if name not in _loaded and name in _SHIPPED:
@@ -86,12 +86,12 @@ def find_backend(name: str) -> Backend | None:
 
 
 def backends() -> Iterator[Backend]:
-    """Give all backends, those that users added first; imports each when its turn comes."""
+    """Yield all backends, registered ones first. Each is imported when its turn comes."""
     for name in (*_registered, *_SHIPPED):
         if (backend := find_backend(name)) is not None:
             yield backend
 
 
 def backends_for(device: str) -> Iterator[Backend]:
-    """Give the backends that match a device string, in the order in which they are asked."""
+    """Yield the backends that match a device string, in order of precedence."""
     return (backend for backend in backends() if backend.matches(device))

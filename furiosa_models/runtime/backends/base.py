@@ -1,8 +1,8 @@
-"""What a backend is: a row of the table, and the sessions that it gives.
+"""Interfaces of backends and their sessions.
 
-A backend subclasses `Backend` and gives sessions that subclass `Session`. It imports its library
-when a program is loaded, not before. Queues and awaitable runners are built on its sessions, unless
-it brings its own.
+A backend subclasses `Backend`; its sessions subclass `Session`. It imports its library when it
+loads a program, not before. Queues and asyncio runners are built on its sessions, unless it has its
+own.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a session is to run.
+    """Configuration of a session.
 
     Attributes:
-        threads: Threads that share the work of one inference.
-        parallel: Inferences that may run at the same time.
-        batch_size: First dimension of the inputs, where the model leaves it open or at 1.
+        threads: Number of threads per inference.
+        parallel: Maximum number of parallel inferences.
+        batch_size: First dimension of the inputs, if the model leaves it open or has 1.
         device: The device string that the backend matched.
     """
 
@@ -65,18 +65,18 @@ class Setup:
 
 
 class Backend(ABC):
-    """A row of the table: what runs programs on the devices that it matches.
+    """Runs programs on the devices that it matches.
 
     Attributes:
         name: Name, as in `Runner.backend`.
-        title: The name for people, in error messages.
-        place: Where models run, for people: `"the CPU, by ONNX Runtime"`.
+        title: Name for display.
+        place: Where models run, for display: `"the CPU, by ONNX Runtime"`.
         devices: The device strings that it matches, for error messages.
-        hint: What it takes, for the error message about a program that cannot be loaded.
-        keeps_compiled: Whether `load` goes through `runtime.compiled`.
-        shareable: Whether a session runs the inferences of many threads side by side. Others take
-            them in turn.
-        awaitable: The awaitable runtime that the backend brings, if it brings one.
+        hint: What it accepts, for error messages about programs that cannot be loaded.
+        keeps_compiled: Whether `load` uses the cache `runtime.compiled`.
+        shareable: Whether a session runs inferences of several threads in parallel. Other backends
+            run them one after the other.
+        awaitable: The backend's own asyncio runtime, if any.
     """
 
     name: str = ""
@@ -89,11 +89,11 @@ class Backend(ABC):
     awaitable: AwaitableBackend | None = None
 
     def matches(self, device: str) -> bool:
-        """Whether a device string is for this backend: its name, unless it says otherwise."""
+        """Return whether a device string is for this backend. By default it must be its name."""
         return device == self.name
 
     def problem(self, device: str | None = None) -> str | None:
-        """Return what keeps a device from being used and what to do about it, or None.
+        """Return why a device cannot be used and what to do about it, or None.
 
         Args:
             device: A device string that the backend matches; by default any of its devices.
@@ -106,26 +106,26 @@ class Backend(ABC):
 
     @property
     def is_expected(self) -> bool:
-        """Whether a user may wonder why it is not in use: something that it needs is there."""
+        """Whether a user may expect it to be used, because something that it needs exists."""
         return True
 
     def fingerprint(self) -> str:
-        """Return what compiled programs depend on: the version of the library and the machine."""
+        """Return what compiled programs depend on: the library's version and the machine."""
         return cpu_fingerprint()
 
     def facts(self) -> list[Fact]:
-        """Return what `furiosa-models doctor` tells about the backend; must be fast."""
+        """Return the findings for `furiosa-models doctor`. Must be fast."""
         problem = self.problem()
         finding = "ready" if problem is None else "not available"
         return [Fact(self.title or self.name, finding, None, problem or "")]
 
     def program_of(self, model: ModelSource, device: str, options: RunnerOptions) -> Any:
-        """Return a model as the backends of a device take it: bytes or a path, if not overridden.
+        """Convert a model to the form that backends of a device accept: bytes or a path by default.
 
         Raises:
-            FuriosaRuntimeError: The model has no program of the precision that is asked for, or an
-                option of the compiler is unknown or has the wrong type.
-            TypeError: The model comes in no known form.
+            FuriosaRuntimeError: The model has no program of the requested precision, or a compiler
+                option is unknown or has the wrong type.
+            TypeError: The model has an unknown type.
         """
         del device
         if options.compiler_config is not None:
@@ -133,41 +133,41 @@ class Backend(ABC):
         return self.adapt_program(program_of(model, options.precision))
 
     def adapt_program(self, program: Any) -> Any:
-        """Return a program as `takes` and `load` are given it: bytes, if it is still to be built.
+        """Return a program in the form for `takes` and `load`; build its bytes if necessary.
 
-        A backend that keeps what it compiles gets what builds it, as it may need no bytes.
+        A backend that caches compiled programs gets the builder, because it may not need the bytes.
         """
         is_built = isinstance(program, Built) and not self.keeps_compiled
         return program.take() if is_built else program
 
     def takes(self, program: Any) -> bool:
-        """Whether the backend is for programs of this kind: ONNX, unless it says otherwise."""
+        """Return whether the backend supports a program. By default it must be ONNX."""
         return not is_tflite(program)
 
     @abstractmethod
     def load(self, program: Any, setup: Setup) -> Session:
-        """Return a session of a program; an exception is reported as a `FuriosaRuntimeError`.
+        """Load a program; any exception is reported as a `FuriosaRuntimeError`.
 
         Args:
             program: Bytes, or the path of a file.
-            setup: How the session is to run.
+            setup: Configuration of the session.
         """
 
     def connect(self, device: str) -> Connection | None:
-        """Return what a `Runtime` holds while it is open, if the backend has such a thing."""
+        """Return an object that a `Runtime` holds while it is open, if the backend needs one."""
         del device
         return None
 
     def open_session(
         self, program: Any, device: str, options: RunnerOptions, connection: Any = None
     ) -> BlockingSession:
-        """Return a session of which all threads work on one inference.
+        """Return a session whose threads all work on one inference.
 
         Args:
-            program: What `program_of` gave.
+            program: The result of `program_of`.
             device: The device string.
             options: Options of the runner.
-            connection: What `connect` gave to the `Runtime` that opens the session.
+            connection: The result of `connect`, if a `Runtime` opens the session.
 
         Raises:
             FuriosaRuntimeError: The program cannot be loaded.
@@ -184,7 +184,7 @@ class Backend(ABC):
         return self.open_pipeline(program, device, options)
 
     def open_pipeline(self, program: Any, device: str, options: RunnerOptions) -> Pipeline:
-        """Return a queue each of whose workers has an inference of its own on one session."""
+        """Return a queue whose workers run parallel inferences on one session."""
         workers = options.worker_num or available_cpus()
         threads = max(1, available_cpus() // workers)
         session = self._load(program, Setup(threads, workers, options.batch_size, device))
@@ -192,12 +192,12 @@ class Backend(ABC):
         return Pipeline(session, workers, *(size or DEFAULT_QUEUE_SIZE for size in sizes))
 
     def _load(self, program: Any, setup: Setup) -> Session:
-        settings.keeps_compiled()  # a value that is none is no fault of the program
+        settings.keeps_compiled()  # report an invalid setting as such, not as a bad program
         try:
             return self.load(program, setup)
         except FuriosaModelsError:
             raise
-        except Exception as error:  # the libraries' exceptions share no public base
+        except Exception as error:  # the libraries' exceptions have no common base class
             in_memory = isinstance(program, bytes)
             name = f"the {len(program)} bytes given" if in_memory else repr(program)
             hint = f" ({self.hint})" if self.hint else ""
@@ -206,14 +206,13 @@ class Backend(ABC):
 
 
 class Session(ABC):
-    """A loaded program; safe to use from many threads.
+    """A loaded program. Thread-safe.
 
-    A subclass has one more method, `execute`. An exception of it is reported as a
-    `FuriosaRuntimeError`.
+    A subclass implements `execute`. Its exceptions are reported as `FuriosaRuntimeError`.
 
     Args:
         backend: The backend that loaded it.
-        model: What the program takes and gives.
+        model: Description of the program's inputs and outputs.
     """
 
     def __init__(self, backend: Backend, model: Model) -> None:
@@ -222,7 +221,7 @@ class Session(ABC):
 
     @abstractmethod
     def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
-        """Return the named outputs, or all of them, for tensors that fit the model's inputs."""
+        """Return the named outputs, or all, for tensors that were checked against the inputs."""
 
     @property
     def takes_batches(self) -> bool:
@@ -230,27 +229,38 @@ class Session(ABC):
         return all(0 in desc.open_dims for desc in self.model.inputs())
 
     def run(self, inputs: object) -> Arrays:
-        """Return the outputs for one input or an iterable of them; raises as `Model.check`."""
+        """Return the outputs for one input or an iterable of inputs.
+
+        Raises:
+            InvalidInput: The inputs do not fit the model.
+            FuriosaRuntimeError: The inference failed.
+        """
         return self._execute(self.model.check(as_tensors(inputs)), None)
 
     def run_with(self, output_names: Sequence[str], inputs: Mapping[str, Any]) -> Arrays:
-        """Return the named outputs for inputs by name; raises as `Model.check_named`."""
+        """Return the named outputs for inputs by name.
+
+        Raises:
+            InvalidInput: The inputs do not fit the model.
+            TensorNameNotFound: The model has no such input or output.
+            FuriosaRuntimeError: The inference failed.
+        """
         tensors = self.model.check_named(output_names, inputs)
         return self._execute(tensors, output_names) if output_names else []
 
     def allocate(self) -> Arrays:
-        """Return fresh input tensors, all zero."""
+        """Return new input tensors filled with zeros."""
         return self.model.allocate()
 
     def close(self) -> None:  # noqa: B027
-        """Free what the session holds: by default nothing, as memory goes with the object."""
+        """Free the session's resources. By default they are freed with the object."""
 
     def _execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
         name = self.backend.title or self.backend.name
         try:
             with inference(self.backend.name):
                 outputs = self.execute(tensors, output_names)
-        except Exception as error:  # the libraries' exceptions share no public base
+        except Exception as error:  # the libraries' exceptions have no common base class
             msg = f"{name} failed: {_text(error)}"
             raise FuriosaRuntimeError(msg) from error
         count = self.model.output_num if output_names is None else len(output_names)
@@ -262,18 +272,18 @@ class Session(ABC):
 
 
 class BlockingSession(Protocol):
-    """What a blocking runner runs on: a `Session`, or the vendor's runner."""
+    """Session of a blocking runner: a `Session`, or the vendor's runner."""
 
     @property
     def model(self) -> Any:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
 
     @property
     def takes_batches(self) -> bool:
         """Whether the first dimension of the inputs may have any size."""
 
     def allocate(self) -> Arrays:
-        """Return fresh input tensors."""
+        """Return new input tensors."""
 
     def run(self, inputs: object) -> Arrays:
         """Return the outputs for one input or a list of them."""
@@ -282,44 +292,44 @@ class BlockingSession(Protocol):
         """Return the named outputs for inputs by name."""
 
     def close(self) -> None:
-        """Free what the session holds."""
+        """Free the session's resources."""
 
 
 class BlockingQueue(Protocol):
-    """What the two ends of a blocking queue share: a `Pipeline`, or the vendor's queue."""
+    """Shared by both ends of a blocking queue: a `Pipeline`, or the vendor's queue."""
 
     @property
     def model(self) -> Any:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
 
     def allocate(self) -> Arrays:
-        """Return fresh input tensors."""
+        """Return new input tensors."""
 
     def submit(self, inputs: Any, context: Any) -> None:
         """Put inputs into the queue; wait while it is full."""
 
     def recv(self, timeout: float | None = None) -> Received:
-        """Take a result; wait until there is one."""
+        """Return the next result; wait for it."""
 
     def close_submitter(self) -> bool:
-        """Take no more submissions. Return True the first time."""
+        """Accept no more submissions. Return True on the first call."""
 
     def close_receiver(self) -> bool:
-        """Give no more results. Return True the first time."""
+        """Return no more results. Return True on the first call."""
 
     def join(self) -> None:
-        """Wait until the workers have ended."""
+        """Wait until the workers have exited."""
 
 
 class AwaitableSession(Protocol):
-    """What an awaitable runner runs on."""
+    """Session of an asyncio runner."""
 
     @property
     def model(self) -> Any:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
 
     def allocate(self) -> Arrays:
-        """Return fresh input tensors."""
+        """Return new input tensors."""
 
     async def run(self, inputs: object) -> Arrays:
         """Return the outputs for one input or a list of them."""
@@ -328,76 +338,76 @@ class AwaitableSession(Protocol):
         """Return the named outputs for inputs by name."""
 
     async def close(self) -> None:
-        """Wait for what runs, and free what the session holds."""
+        """Wait for running inferences, and free the session's resources."""
 
 
 class AwaitableQueue(Protocol):
-    """What the two ends of an awaitable queue share."""
+    """Shared by both ends of an asyncio queue."""
 
     @property
     def model(self) -> Any:
-        """What the program takes and gives."""
+        """Description of the program's inputs and outputs."""
 
     def allocate(self) -> Arrays:
-        """Return fresh input tensors."""
+        """Return new input tensors."""
 
     async def submit(self, inputs: Any, context: Any) -> None:
-        """Put inputs into the queue as soon as there is room."""
+        """Put inputs into the queue; wait while it is full."""
 
     async def recv(self) -> Received:
-        """Take a result as soon as there is one."""
+        """Return the next result; wait for it."""
 
     async def close_submitter(self) -> bool:
-        """Take no more submissions. Return True the first time."""
+        """Accept no more submissions. Return True on the first call."""
 
     async def close_receiver(self) -> bool:
-        """Give no more results, and wait until the workers have ended."""
+        """Return no more results; wait until the workers have exited."""
 
     def abandon_submitter(self) -> None:
-        """Close the submitter that was garbage collected, without waiting."""
+        """Close the queue without waiting, after the submitter was garbage-collected."""
 
     def abandon_receiver(self) -> None:
-        """Close the receiver that was garbage collected, without waiting."""
+        """Close the queue without waiting, after the receiver was garbage-collected."""
 
 
 class Connection(Protocol):
-    """What a `Runtime` holds while it is open."""
+    """Object that a `Runtime` holds while it is open."""
 
     def close(self) -> None:
-        """Free the device."""
+        """Release the device."""
 
 
 class AwaitableConnection(Protocol):
-    """What an awaitable `Runtime` holds while it is open."""
+    """Object that an asyncio `Runtime` holds while it is open."""
 
     async def close(self) -> None:
-        """Free the device."""
+        """Release the device."""
 
 
 class AwaitableBackend(Protocol):
-    """The awaitable runtime that a backend brings; see the methods of `Backend`."""
+    """A backend's own asyncio runtime; see the methods of `Backend`."""
 
     def connect(self, device: str) -> AwaitableConnection:
-        """Return what a `Runtime` holds while it is open."""
+        """Return an object that a `Runtime` holds while it is open."""
 
     async def open_session(
         self, program: Any, device: str, options: RunnerOptions, connection: Any = None
     ) -> AwaitableSession:
-        """Return what a runner runs on."""
+        """Return the session of a runner."""
 
     async def open_queue(
         self, program: Any, device: str, options: RunnerOptions, connection: Any = None
     ) -> AwaitableQueue:
-        """Return what the two ends of a queue share."""
+        """Return the object that both ends of a queue share."""
 
 
 class Pool(Generic[Item]):
-    """Things that serve one thread at a time, created when first needed.
+    """A pool of objects that serve one thread at a time, created on demand.
 
     Args:
-        first: One of them.
+        first: The first object.
         create: Creates another one.
-        size: Maximum number of them; a thread that needs one more waits until one comes back.
+        size: Maximum number of objects. If all are in use, threads wait.
     """
 
     def __init__(self, first: Item, create: Callable[[], Item], size: int) -> None:
@@ -409,7 +419,7 @@ class Pool(Generic[Item]):
 
     @contextmanager
     def borrow(self) -> Iterator[Item]:
-        """Lend one of them; it is dropped if the work with it fails."""
+        """Lend an object; discard it if the code that uses it raises."""
         item, back = self._free.get(), None
         try:
             item = self._create() if item is None else item
@@ -420,7 +430,7 @@ class Pool(Generic[Item]):
 
 
 def _kinds(outputs: object) -> str:
-    """What outputs are, for a message."""
+    """Describe the types of outputs, for a message."""
     if not isinstance(outputs, (list, tuple)):
         return type(outputs).__name__
     return "[" + ", ".join(type(output).__name__ for output in outputs) + "]"

@@ -1,7 +1,7 @@
-"""FuriosaAI's NPUs, by the vendor's own runtime: its runners and queues are passed through.
+"""FuriosaAI's NPUs, through the vendor's own runtime, runners and queues.
 
 Device strings are those of the vendor: `warboy(2)*1`, `warboy*1`, `npu:0:1`, `npu:0:0-1`, the
-deprecated `npu0pe0` and `npu0pe0-1`, and several of them joined by commas; `npu` is any NPU.
+deprecated `npu0pe0` and `npu0pe0-1`, and several of them joined by commas. `npu` is any NPU.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class NpuSpec:
     """One part of a device string.
 
     Attributes:
-        num_pe: Processing elements that run a program together: 1 or 2.
-        count: How many such groups.
-        device: Number of the NPU, or None for any.
-        first_pe: Number of the first processing element, or None for any.
+        num_pe: Number of processing elements that run a program together: 1 or 2.
+        count: Number of such groups.
+        device: Index of the NPU, or None for any.
+        first_pe: Index of the first processing element, or None for any.
     """
 
     num_pe: Literal[1, 2]
@@ -72,7 +72,7 @@ class NpuSpec:
 
 
 class FuriosaBackend(Backend):
-    """The vendor's runtime, with queues and an awaitable runtime of its own."""
+    """The vendor's runtime, with its own queues and asyncio runtime."""
 
     name, title = "furiosa", "furiosa-runtime"
     place = "the NPU"
@@ -82,14 +82,14 @@ class FuriosaBackend(Backend):
         self.awaitable = _AwaitableFuriosa()
 
     def matches(self, device: str) -> bool:
-        """Whether the device has the form of NPUs; `problem` checks the details."""
+        """Return whether the string looks like NPU devices; `problem` checks the details."""
         if device == _ANY_NPU:
             return True
         parts = [part.strip() for part in device.split(",")]
         return any(_UNNUMBERED.fullmatch(part) or _NUMBERED.fullmatch(part) for part in parts)
 
     def problem(self, device: str | None = None) -> str | None:
-        """Return what keeps the NPU from being used.
+        """Return why the NPU cannot be used, or None.
 
         Raises:
             ValueError: There is no such NPU.
@@ -100,17 +100,17 @@ class FuriosaBackend(Backend):
 
     @property
     def is_expected(self) -> bool:
-        """Whether there is an NPU, or the vendor's runtime."""
+        """Whether the machine has an NPU, or the vendor's runtime."""
         return npu_problem() != _NOT_INSTALLED or bool(device_files())
 
     def fingerprint(self) -> str:
-        """Return the version of the vendor runtime, which compiles for the NPU alone."""
+        """Return the version of the vendor runtime."""
         return str(installed_version(_PACKAGE))
 
     def facts(self) -> list[Fact]:
-        """Return what is there of the vendor's software, and whether an NPU answers.
+        """Return which of the vendor's software is installed, and whether an NPU is available.
 
-        Where there is nothing of the vendor, that is one line, and nothing is wrong.
+        Without any of it, this is a single neutral finding.
         """
         found, problem = installed_version(_PACKAGE), npu_problem()
         library, compiler = find_library(_DRIVER_LIBRARY), find_compiler()
@@ -126,10 +126,10 @@ class FuriosaBackend(Backend):
         ]
 
     def program_of(self, model: ModelSource, device: str, options: RunnerOptions) -> Any:
-        """Return a model of the zoo as its program of the NPU, and others as they come.
+        """Return the NPU program of a zoo model; return other models unchanged.
 
         Raises:
-            FuriosaRuntimeError: Another precision is asked for than that of an NPU.
+            FuriosaRuntimeError: The requested precision is not that of an NPU.
         """
         if options.precision == "fp32":
             msg = "an NPU computes in int8; precision='fp32' needs device='cpu'"
@@ -140,12 +140,12 @@ class FuriosaBackend(Backend):
         return model.SerializeToString() if hasattr(model, "SerializeToString") else model
 
     def takes(self, program: Any) -> bool:
-        """Whether the vendor runtime is for the program: it says itself what is not."""
+        """Return True: the vendor runtime itself reports what it does not support."""
         del program
         return True
 
     def load(self, program: Any, setup: Setup) -> Session:
-        """Never called: `open_session` and `open_queue` pass the vendor's own through."""
+        """Never called, because `open_session` and `open_queue` use the vendor's own."""
         raise NotImplementedError
 
     def connect(self, device: str) -> _Connection:
@@ -234,7 +234,7 @@ class _AwaitableConnection:
 
 
 class _VendorRunner:
-    """What the vendor's two runners have in common."""
+    """Shared by the vendor's blocking and asyncio runners."""
 
     takes_batches = False
 
@@ -280,7 +280,7 @@ class _AwaitableRunner(_VendorRunner):
 
 
 class _VendorQueue:
-    """What the vendor's two queues have in common."""
+    """Shared by the vendor's blocking and asyncio queues."""
 
     def __init__(self, submitter: Any, receiver: Any) -> None:
         self._submitter, self._receiver = submitter, receiver
@@ -312,11 +312,11 @@ class _BlockingQueue(_VendorQueue):
             return bool(self._receiver.close())
 
     def join(self) -> None:
-        """Return at once: the vendor's `close` has waited already."""
+        """Return at once: the vendor's `close` has already waited."""
 
 
 class _AwaitableQueue(_VendorQueue):
-    """An awaitable queue of the vendor, which cares for forgotten ends itself."""
+    """An asyncio queue of the vendor, which closes abandoned ends itself."""
 
     async def submit(self, inputs: Any, context: Any) -> None:
         with _vendor_errors():
@@ -347,19 +347,19 @@ _NOT_INSTALLED = f"the package {_PACKAGE} is not installed (pip install {_PACKAG
 
 @cache
 def npu_problem() -> str | None:
-    """Return what keeps the NPU from being used, or None where it can be."""
+    """Return why the NPU cannot be used, or None."""
     try:
         importlib.import_module(_BLOCKING)
     except ModuleNotFoundError:
         return _NOT_INSTALLED
-    # Where its driver library is missing, the vendor's extension raises any of these on import.
+    # Without its driver library, the vendor's extension may raise any of these on import.
     except (ImportError, RuntimeError, OSError, SystemExit) as error:
         return (
-            f"{_PACKAGE} is installed but does not import ({error}); install FuriosaAI's "
+            f"{_PACKAGE} is installed but cannot be imported ({error}); install FuriosaAI's "
             "driver and HAL packages"
         )
     if not device_files():
-        return f"{_PACKAGE} imports but there is no device file /dev/npu*"
+        return f"{_PACKAGE} is installed but there is no device file /dev/npu*"
     return None
 
 
@@ -369,14 +369,14 @@ def device_files() -> list[Path]:
 
 
 def parse_devices(text: str, source: str = "device") -> tuple[NpuSpec, ...]:
-    """Return the parts of an NPU device string.
+    """Parse an NPU device string.
 
     Args:
         text: The device string.
         source: Where it comes from, for the error message.
 
     Raises:
-        ValueError: It is no device string.
+        ValueError: It is not a valid device string.
     """
     try:
         return _parse_devices(text)
@@ -395,7 +395,7 @@ def _parse(part: str) -> NpuSpec:
             raise _no_device(part, f"no architecture {match['arch']!r} is known")
         count = int(match["count"])
         if count < 1:
-            raise _no_device(part, "it asks for no device at all")
+            raise _no_device(part, "the number of devices must be at least 1")
         return NpuSpec(_num_pe(int(match["pes"] or 1), part), count)
     if match := _NUMBERED.fullmatch(part):
         first, last = int(match["first"]), int(match["last"] or match["first"])
@@ -415,18 +415,18 @@ def _num_pe(number: int, part: str) -> Literal[1, 2]:
 
 
 def _no_device(part: str, reason: str) -> ValueError:
-    return ValueError(f"{part!r} is no device: {reason}")
+    return ValueError(f"{part!r} is not a device: {reason}")
 
 
 def _vendor_device(device: str) -> str | None:
-    """Return the vendor's device string: None leaves the choice to the vendor runtime."""
+    """Return the vendor's device string; None lets the vendor runtime choose."""
     return None if device == _ANY_NPU else device
 
 
 def _vendor_module(
     module: str, connection: _Connection | _AwaitableConnection | None, device: str
 ) -> tuple[Any, dict[str, object]]:
-    """Return what creates runners and queues, and the options that name the device."""
+    """Return the object that creates runners and queues, and options that name the device."""
     if connection is not None:
         return connection.runtime, {}
     return importlib.import_module(module), _drop_none(device=_vendor_device(device))
@@ -456,7 +456,7 @@ def _drop_none(**options: object) -> dict[str, object]:
 
 @contextmanager
 def _vendor_errors() -> Iterator[None]:
-    """Raise the vendor's errors as ours of the same name."""
+    """Convert the vendor's errors to ours of the same name."""
     try:
         yield
     except _RERAISED:

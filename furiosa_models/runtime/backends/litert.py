@@ -1,9 +1,9 @@
-"""LiteRT: what runs TensorFlow Lite files on a CPU, quantized ones in 8 bits.
+"""LiteRT runs TensorFlow Lite models on the CPU, quantized ones in 8 bits.
 
-An interpreter has memory of its own for every tensor between input and output, so it serves one
-inference at a time. A runner has one, with all threads, for which callers wait; a queue has one for
-each worker, with its share of the threads. More of them would only divide the same CPUs, and keep
-another copy of the packed weights each.
+An interpreter owns the memory of all intermediate tensors, so it runs one inference at a time. A
+runner has one interpreter with all threads, and callers wait for it. A queue has one interpreter
+per worker, with its share of the threads. More interpreters would only compete for the same CPUs,
+and each would hold another copy of the packed weights.
 """
 
 from __future__ import annotations
@@ -40,43 +40,43 @@ _SHAPE_OPERATIONS = frozenset(
 
 
 class LiteRtBackend(Backend):
-    """LiteRT, which takes the TensorFlow Lite models of the device `cpu`."""
+    """LiteRT, for TensorFlow Lite models on the device `cpu`."""
 
     name, title = "litert", "LiteRT"
     place = "the CPU, by LiteRT"
     hint = "it has the form of a TensorFlow Lite model"
 
     def matches(self, device: str) -> bool:
-        """Whether the device is `cpu`."""
+        """Return whether the device is `cpu`."""
         return device == "cpu"
 
     def problem(self, device: str | None = None) -> str | None:
-        """Return how to install LiteRT where it is missing."""
+        """Return how to install LiteRT if it is missing."""
         del device
         if installed_version(_PACKAGE) is not None:
             return None
         return f"LiteRT is not installed: {install_hint(_EXTRA)}"
 
     def fingerprint(self) -> str:
-        """Return the version and the CPU."""
+        """Return the version of LiteRT and the CPU."""
         return f"{installed_version(_PACKAGE)} {cpu_fingerprint()}"
 
     def facts(self) -> list[Fact]:
-        """Return which version is installed."""
+        """Return the installed version."""
         found = installed_version(_PACKAGE)
         advice = "" if found else f"TensorFlow Lite models: {install_hint(_EXTRA)}"
         return [Fact(self.title, found or "not installed", None, advice)]
 
     def takes(self, program: Any) -> bool:
-        """Whether it is a TensorFlow Lite model."""
+        """Return whether a program is a TensorFlow Lite model."""
         return is_tflite(program)
 
     def load(self, program: Any, setup: Setup) -> Session:
-        """Return a session of a model.
+        """Load a TensorFlow Lite model.
 
         Raises:
             ExtraRequired: LiteRT is not installed.
-            ShapeError: The model cannot have that batch size.
+            ShapeError: The model does not support that batch size.
         """
         interpreter = require(
             "ai_edge_litert.interpreter", "TensorFlow Lite models run on LiteRT", extra=_EXTRA
@@ -85,9 +85,9 @@ class LiteRtBackend(Backend):
 
 
 def describe(program: bytes) -> GraphFacts:
-    """Return what a TensorFlow Lite file shows, as `networks.edit.describe` does of ONNX.
+    """Return what a TensorFlow Lite file contains, as `networks.edit.describe` does for ONNX.
 
-    Names of classes are those of a file of labels, or of metadata, in the archive at its end.
+    Class names come from a labels or metadata file in the zip archive at the end of the file.
 
     Raises:
         ExtraRequired: LiteRT is not installed.
@@ -124,11 +124,11 @@ def _facts(detail: dict[str, Any], operations: dict[int, frozenset[str]]) -> Ten
 
 
 def _operations(interpreter: Any) -> dict[int, frozenset[str]]:
-    """Names of the operations that computed each tensor, by ONNX's names where it has them."""
+    """Return the operations that computed each tensor, by their ONNX names if they have one."""
     details: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
     producers = {int(out): op for op in details for out in op["outputs"]}
     found: dict[int, frozenset[str]] = {}
-    for op in details:  # they are in the order in which they run
+    for op in details:  # in execution order
         name, inputs = op["op_name"], [int(i) for i in op["inputs"] if int(i) in producers]
         passed = [found.get(i, frozenset()) for i in inputs]
         own = frozenset({_ONNX_NAMES.get(name, name.title())})
@@ -138,7 +138,7 @@ def _operations(interpreter: Any) -> dict[int, frozenset[str]]:
 
 
 def _archived_names(program: bytes) -> dict[str, str]:
-    """Names of classes in the archive that converters put at the end of the file."""
+    """Return class names from the archive that converters append to the file."""
     if not zipfile.is_zipfile(io.BytesIO(program)):
         return {}
     try:
@@ -155,7 +155,7 @@ def _archived_names(program: bytes) -> dict[str, str]:
 
 
 def _names_field(text: str) -> str:
-    """The names of a file of metadata, or the text where it is a list of names."""
+    """Return the names in a metadata file, or the text itself if it is a list of names."""
     if not text.lstrip().startswith("{"):
         return text
     try:
@@ -172,8 +172,8 @@ def _names_field(text: str) -> str:
 class _LiteRtSession(Session):
     """A TensorFlow Lite model in LiteRT.
 
-    Inputs are copied into the interpreter, whose memory they need to be in. The stages of a
-    quantized model are not undone: its inputs and outputs have the dtype of the file.
+    Inputs are copied into the interpreter's memory. Inputs and outputs have the dtypes of the file:
+    those of a quantized model are not converted to float32.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class _LiteRtSession(Session):
         self._pool = Pool(first, self._interpreter, setup.parallel)
 
     def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
-        """Return the named outputs, or all of them."""
+        """Return the named outputs, or all."""
         with self._pool.borrow() as interpreter:
             self._fit(interpreter, tensors)
             for index, tensor in zip(self._inputs, tensors, strict=True):
@@ -202,7 +202,7 @@ class _LiteRtSession(Session):
             return [interpreter.get_tensor(index) for index in self._indices(output_names)]
 
     def _fit(self, interpreter: Any, tensors: Arrays) -> None:
-        """Resize the interpreter's inputs to these tensors, where any size goes."""
+        """Resize dimensions of any size to the shapes of these tensors."""
         if not any(desc.open_dims for desc in self.model.inputs()):
             return
         resized = False
@@ -233,18 +233,22 @@ class _LiteRtSession(Session):
             dtype = DataType(detail["dtype"])
         except ValueError:
             kind = getattr(detail["dtype"], "__name__", detail["dtype"])
-            msg = f"{detail['name']!r} is of {kind}, which a runner neither takes nor gives"
+            msg = f"{detail['name']!r} has the element type {kind}, which runners do not support"
             raise FuriosaRuntimeError(msg) from None
         sizes: list[int | None] = [int(size) for size in detail["shape"]]
         for i, size in enumerate(detail["shape_signature"][: len(sizes)]):
-            # A batch size that was set is open no longer, but the signature does not know of it.
+            # The signature does not reflect a batch size that was set.
             if size < 0 and (i > 0 or self._setup.batch_size is None):
                 sizes[i] = None
         return TensorDesc.of(detail["name"], sizes, dtype)
 
 
 def _set_batch_size(interpreter: Any, batch_size: int) -> None:
-    """Resize every input; raise `ShapeError` where the graph does not follow."""
+    """Resize every input to a batch size.
+
+    Raises:
+        ShapeError: The graph does not support the batch size.
+    """
     for detail in interpreter.get_input_details():
         interpreter.resize_tensor_input(detail["index"], [batch_size, *detail["shape"][1:]])
     try:
@@ -254,13 +258,13 @@ def _set_batch_size(interpreter: Any, batch_size: int) -> None:
     for detail in interpreter.get_output_details():
         size = [*detail["shape"], batch_size][0]
         if size != batch_size:
-            problem = f"output {detail['name']!r} has {size} rows whatever goes in"
+            problem = f"output {detail['name']!r} always has {size} rows"
             raise _wrong_batch_size(batch_size, problem)
 
 
 def _wrong_batch_size(batch_size: int, problem: str) -> ShapeError:
     msg = (
-        f"the model cannot have batch size {batch_size}: {problem}; convert it with an open batch "
-        "dimension, or run the images one by one"
+        f"the model does not support batch size {batch_size}: {problem}; convert it with an open "
+        "batch dimension, or run the images one by one"
     )
     return ShapeError(msg)

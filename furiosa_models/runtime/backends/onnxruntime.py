@@ -1,9 +1,9 @@
-"""ONNX Runtime, tuned once for all: what runs ONNX on a CPU unless another device is asked for.
+"""ONNX Runtime, the default backend for ONNX on the CPU.
 
-Threads follow the process's CPU affinity. Between two operators they spin for 20 us, and not at all
-between two runs. ONNX Runtime's own threads spin for milliseconds: no faster on an idle machine,
-and up to half as fast on one that has other things to do. Without any spinning, networks of many
-small operators lose up to a third.
+The number of threads follows the process's CPU affinity. Between two operators threads spin for 20
+us, and between two runs not at all. ONNX Runtime's default is to spin for milliseconds, which is no
+faster on an idle machine, and up to twice as slow on a busy one. Without any spinning, networks of
+many small operators are up to a third slower.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROVIDERS = ["CPUExecutionProvider"]
 _ERRORS_ONLY = 3
 _SPIN_US = "20"
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
-_MIN_EXTERNAL_SIZE = str(1 << 15)  # mapping a smaller tensor takes longer than reading it
+_MIN_EXTERNAL_SIZE = str(1 << 15)  # bytes; mapping smaller tensors is slower than reading them
 _DTYPES = {
     "tensor(bfloat16)": "BFLOAT16",
     "tensor(bool)": "BOOL",
@@ -57,26 +57,26 @@ class OnnxRuntimeBackend(Backend):
     shareable = True
 
     def matches(self, device: str) -> bool:
-        """Whether the device is `cpu`."""
+        """Return whether the device is `cpu`."""
         return device == "cpu"
 
     def fingerprint(self) -> str:
-        """Return the version and the CPU."""
+        """Return the version of ONNX Runtime and the CPU."""
         return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
 
     def facts(self) -> list[Fact]:
-        """Return which version is installed."""
+        """Return the installed version."""
         found = installed_version(_PACKAGE)
         advice = "" if found else f"pip install {_PACKAGE}"
         return [Fact(self.title, found or "not installed", found is not None, advice)]
 
     def load(self, program: Any, setup: Setup) -> Session:
-        """Return a session of a model.
+        """Load an ONNX model.
 
         Raises:
-            ShapeError: The model cannot have that batch size.
+            ShapeError: The model does not support that batch size.
         """
-        import onnxruntime  # noqa: F401  # the fingerprint asks it for its version
+        import onnxruntime  # noqa: F401  # speeds up `library_version` in the fingerprint
 
         if setup.batch_size is not None:
             program = with_batch_size(program, setup.batch_size)
@@ -84,7 +84,7 @@ class OnnxRuntimeBackend(Backend):
 
 
 class _OnnxRuntimeSession(Session):
-    """A session of ONNX Runtime."""
+    """An ONNX Runtime session."""
 
     def __init__(self, backend: OnnxRuntimeBackend, session: Any) -> None:
         model = Model(
@@ -95,13 +95,13 @@ class _OnnxRuntimeSession(Session):
         self._session = session
 
     def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
-        """Return the named outputs, or all of them."""
+        """Return the named outputs, or all."""
         names = [desc.name for desc in self.model.inputs()]
         return list(self._session.run(output_names, dict(zip(names, tensors, strict=True))))
 
 
 class _Loader:
-    """Loads models, and keeps optimized graphs: see `compiled.Loader`."""
+    """Loads models and writes optimized graphs; see `compiled.Loader`."""
 
     options = ""
 
@@ -114,13 +114,13 @@ class _Loader:
         return _session(model, session_options(self._threads))
 
     def compile(self, model: bytes | str, folder: Path) -> Any:
-        """Return a session of a model; leave its optimized graph and weights in the folder."""
+        """Return a session of a model; write its optimized graph and weights into the folder."""
         options = session_options(self._threads)
         prefix = "session.optimized_model_external_initializers"
         settings = {
             f"{prefix}_file_name": _WEIGHTS,
             f"{prefix}_min_size_in_bytes": _MIN_EXTERNAL_SIZE,
-            # Without it, matrices and int8 kernels are packed anew at every load.
+            # Otherwise matrices and int8 kernels are packed again at every load.
             "session.save_external_prepacked_constant_initializers": "1",
         }
         options.optimized_model_filepath = str(folder / _MODEL)
@@ -129,7 +129,7 @@ class _Loader:
         return _session(model, options)
 
     def open(self, folder: Path) -> Any:
-        """Return a session of what `compile` left in the folder."""
+        """Return a session of the files that `compile` wrote."""
         import onnxruntime
 
         options = session_options(self._threads)
@@ -142,7 +142,7 @@ def inference_session(model: bytes | str, options: Any) -> Any:
 
     Args:
         model: Bytes of ONNX, or the path of a file.
-        options: `onnxruntime.SessionOptions`, as of `session_options`.
+        options: `onnxruntime.SessionOptions`, see `session_options`.
     """
     import onnxruntime
 
@@ -150,7 +150,7 @@ def inference_session(model: bytes | str, options: Any) -> Any:
 
 
 def session_options(threads: int) -> Any:
-    """Return tuned `onnxruntime.SessionOptions` for a number of threads."""
+    """Return `onnxruntime.SessionOptions` tuned for a number of threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -173,7 +173,7 @@ def _spin_options() -> dict[str, str]:
     import onnxruntime
 
     major, minor = onnxruntime.__version__.split(".")[:2]
-    if (int(major), int(minor)) < (1, 26):  # these cannot spin for a limited time
+    if (int(major), int(minor)) < (1, 26):  # cannot spin for a limited time
         return {"session.intra_op.allow_spinning": "0"}
     return {
         "session.force_spinning_stop": "1",
@@ -183,7 +183,7 @@ def _spin_options() -> dict[str, str]:
 
 def _describe(node: Any) -> TensorDesc:
     if node.type not in _DTYPES:
-        msg = f"{node.name!r} is a {node.type}, which a runner neither takes nor gives"
+        msg = f"{node.name!r} has the type {node.type}, which runners do not support"
         raise FuriosaRuntimeError(msg)
     sizes = [size if isinstance(size, int) else None for size in node.shape]
     return TensorDesc.of(node.name, sizes, DataType[_DTYPES[node.type]])

@@ -1,10 +1,10 @@
-"""OpenVINO, an optional backend of the CPU: faster than ONNX Runtime for some networks.
+"""OpenVINO, an optional CPU backend that is faster than ONNX Runtime for some networks.
 
-It computes float32 graphs in float32. Left to itself it would do so in bfloat16 on CPUs that can,
+Float32 graphs are computed in float32. OpenVINO's own default is bfloat16 on CPUs that support it,
 which is up to twice as fast and changes results in the third digit: `device="openvino:bf16"`.
 
-A request serves one inference at a time. A runner has one, with all threads, for which callers
-wait; a queue has one, and a stream of its own with its share of the threads, for each worker.
+A request runs one inference at a time. A runner has one request with all threads, and callers wait
+for it. A queue has one request and one stream, with its share of the threads, per worker.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from .base import Arrays, Backend, Pool, Session, Setup
 __all__ = ["ComputePrecision", "OpenVinoBackend"]
 
 ComputePrecision: TypeAlias = Literal["f32", "bf16", "f16"]
-"""What a float32 graph is computed in."""
+"""Precision in which float32 graphs are computed."""
 
 _PACKAGE = "openvino"
-_OLDEST = "2025.4"  # older ones do not import what they exported from mapped memory
+_OLDEST = "2025.4"  # older versions cannot import an exported model from mapped memory
 _DEVICE = "CPU"
 _BLOB = "model.blob"
 _CAPABILITIES: dict[ComputePrecision, str] = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
@@ -53,23 +53,23 @@ class OpenVinoBackend(Backend):
     keeps_compiled = True
 
     def matches(self, device: str) -> bool:
-        """Whether the device is `openvino`, with or without a precision."""
+        """Return whether the device is `openvino`, with or without a precision."""
         return device in _DEVICES
 
     def problem(self, device: str | None = None) -> str | None:
-        """Return what keeps OpenVINO from computing in the device's precision; imports it."""
+        """Return why OpenVINO cannot compute in the device's precision, or None; imports it."""
         try:
             core = _core()
         except ImportError as error:
             missing = isinstance(error, ModuleNotFoundError)
-            state = "is not installed" if missing else f"does not import ({error})"
+            state = "is not installed" if missing else f"cannot be imported ({error})"
             return f"OpenVINO {state}: {install_hint(_PACKAGE)}"
         from packaging.version import Version  # takes a while to import
 
         if Version(found := installed_version(_PACKAGE) or "0") < Version(_OLDEST):
             hint = install_hint(_PACKAGE)
             return f"OpenVINO {found} is too old, {_OLDEST} is needed: {hint}"
-        # Where the CPU does not have the precision, OpenVINO would use float32 and not say so.
+        # OpenVINO silently falls back to float32 if the CPU lacks the precision.
         precision = _DEVICES[device or self.name]
         capable = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         if _CAPABILITIES[precision] in capable:
@@ -78,21 +78,22 @@ class OpenVinoBackend(Backend):
         return f"this CPU does not compute in {precision}; it has {has}"
 
     def fingerprint(self) -> str:
-        """Return the version and the CPU."""
+        """Return the version of OpenVINO and the CPU."""
         return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
 
     def facts(self) -> list[Fact]:
-        """Return which version is installed."""
+        """Return the installed version."""
         found = installed_version(_PACKAGE)
         advice = "" if found else f"device='openvino': {install_hint(_PACKAGE)}"
         return [Fact(self.title, found or "not installed", None, advice)]
 
     def load(self, program: Any, setup: Setup) -> Session:
-        """Return a session of a model.
+        """Load an ONNX model.
 
         Raises:
-            BackendUnavailable: OpenVINO is not installed, or the CPU does not have that precision.
-            ShapeError: The model cannot have that batch size.
+            BackendUnavailable: OpenVINO is not installed, or the CPU does not support the
+                precision.
+            ShapeError: The model does not support that batch size.
         """
         if problem := self.problem(setup.device):
             raise BackendUnavailable(problem)
@@ -103,7 +104,7 @@ class OpenVinoBackend(Backend):
 
 
 class _OpenVinoSession(Session):
-    """A model compiled by OpenVINO for the CPU."""
+    """A model compiled for the CPU by OpenVINO."""
 
     def __init__(self, backend: OpenVinoBackend, loaded: _CompiledGraph, parallel: int) -> None:
         self._loaded = loaded
@@ -117,8 +118,8 @@ class _OpenVinoSession(Session):
         self._requests = Pool(create(), create, parallel)
 
     def execute(self, tensors: Arrays, output_names: Sequence[str] | None) -> Arrays:
-        """Return the named outputs, or all of them."""
-        # Outputs are copied, so that the next inference does not write over them.
+        """Return the named outputs, or all."""
+        # Outputs are copied, so that the next inference does not overwrite them.
         with self._requests.borrow() as request:
             shared = [np.ascontiguousarray(tensor) for tensor in tensors]
             outputs = request.infer(shared, share_inputs=True, share_outputs=False)
@@ -129,9 +130,10 @@ class _OpenVinoSession(Session):
 
 
 class _CompiledGraph(NamedTuple):
-    """A compiled graph, and the memory that its weights are in where they are mapped.
+    """A compiled graph, and the memory-mapped weights that it uses.
 
-    OpenVINO does not keep that alive, and reads some of it in the first inference only.
+    OpenVINO does not keep this memory alive, although it reads some of it only in the first
+    inference.
     """
 
     graph: Any
@@ -139,7 +141,7 @@ class _CompiledGraph(NamedTuple):
 
 
 class _Loader:
-    """Compiles models, and keeps what was compiled: see `compiled.Loader`."""
+    """Compiles models and writes compiled graphs; see `compiled.Loader`."""
 
     def __init__(self, backend: OpenVinoBackend, setup: Setup) -> None:
         self.backend = backend
@@ -152,16 +154,16 @@ class _Loader:
         return _CompiledGraph(self._core.compile_model(graph, _DEVICE, self._properties()))
 
     def compile(self, model: bytes | str, folder: Path) -> _CompiledGraph:
-        """Return a compiled model; leave it in the folder, too."""
+        """Compile a model; also write it into the folder."""
         loaded = self.load(model)
         (folder / _BLOB).write_bytes(loaded.graph.export_model().getbuffer())
         return loaded
 
     def open(self, folder: Path) -> _CompiledGraph:
-        """Return the compiled model that `compile` left in the folder, memory-mapped."""
+        """Return the memory-mapped model that `compile` wrote into the folder."""
         import openvino
 
-        # Copy on write, of which there is none: OpenVINO shares no memory that is read-only.
+        # Mode "c" (copy on write), because OpenVINO does not accept read-only memory.
         blob = openvino.Tensor(np.memmap(folder / _BLOB, np.uint8, "c"), shared_memory=True)
         return _CompiledGraph(self._core.import_model(blob, _DEVICE, self._properties()), blob)
 
@@ -171,7 +173,7 @@ class _Loader:
             "INFERENCE_PRECISION_HINT": self.options,
             "INFERENCE_NUM_THREADS": self._setup.threads * self._setup.parallel,
             "NUM_STREAMS": self._setup.parallel,
-            # Bound to their CPUs, threads of two runners would share some and leave others idle.
+            # With pinning, the threads of two runners could share some CPUs and leave others idle.
             "ENABLE_CPU_PINNING": False,
         }
 
@@ -190,7 +192,7 @@ def _describe(node: Any) -> TensorDesc:
         dtype = DataType(node.element_type.to_dtype())
     except (RuntimeError, TypeError, ValueError):
         kind = node.element_type.to_string()
-        msg = f"{name!r} is of {kind}, which a runner neither takes nor gives"
+        msg = f"{name!r} has the element type {kind}, which runners do not support"
         raise FuriosaRuntimeError(msg) from None
     sizes = [int(size.get_length()) if size.is_static else None for size in node.partial_shape]
     return TensorDesc.of(name, sizes, dtype)

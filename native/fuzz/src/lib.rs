@@ -1,7 +1,7 @@
-//! What is fuzzed: each kernel on shapes that mostly fit, with what must hold of its results.
+//! Fuzz targets: each kernel on mostly valid shapes, with checks of its results.
 //!
-//! A target makes a case of the fuzzer's bytes, runs the kernel and compares it with a plain
-//! reading of what it promises. An argument that does not fit must be an error, never a panic.
+//! A target builds a case from the fuzzer's bytes, runs the kernel and compares the result with a
+//! simple reference. Invalid arguments must give an error, never a panic.
 
 pub mod nms;
 pub mod normalize;
@@ -12,10 +12,10 @@ pub mod top_k;
 mod values;
 pub mod yolo;
 
-/// A target: it panics where the kernel breaks a promise.
+/// A target, which panics if a check fails.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name.
+/// All targets by name.
 pub const TARGETS: [(&str, Target); 7] = [
     ("nms", nms::run),
     ("normalize", normalize::run),

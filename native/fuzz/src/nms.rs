@@ -1,4 +1,4 @@
-//! Suppression: what is kept is what the textbook keeps.
+//! NMS: it keeps the same boxes as a textbook implementation.
 
 use arbitrary::{Result, Unstructured};
 use native::fuzzing::boxes::{Xyxy, iou, is_finite};
@@ -50,7 +50,7 @@ fn case(u: &mut Unstructured) -> Result<Case> {
     })
 }
 
-/// Corners where they should be: most boxes made of any numbers are turned inside out.
+/// Order the corners, because most boxes from random numbers are inverted.
 fn turn_outside(b: &mut Xyxy) {
     let [left, top, width, height] = *b;
     *b = [left, top, left + width.abs(), top + height.abs()];
@@ -81,7 +81,7 @@ fn textbook(case: &Case) -> Vec<usize> {
     let mut order: Vec<usize> = (0..case.boxes.len())
         .filter(|&i| is_finite(&case.boxes[i]) && !scores[i].is_nan())
         .collect();
-    // stable; + 0.0 makes the two zeros one
+    // stable sort; adding 0.0 makes both zeros equal
     order.sort_by(|&a, &b| (scores[b] + 0.0).total_cmp(&(scores[a] + 0.0)));
     order.truncate(options.max_candidates);
     let mut seen = Vec::new();

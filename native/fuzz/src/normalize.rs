@@ -1,4 +1,4 @@
-//! Normalizing: every value by itself, whatever the loop does with many at once.
+//! Normalization: every value equals the result of computing it alone.
 
 use arbitrary::{Result, Unstructured};
 use native::fuzzing::images::normalize;
@@ -10,7 +10,7 @@ struct Case {
     plane: Vec<u8>,
     mean: f32,
     std: f32,
-    /// Values of the output: not always as many as of the input.
+    /// Length of the output, which may differ from that of the input.
     places: usize,
 }
 

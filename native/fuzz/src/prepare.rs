@@ -1,4 +1,4 @@
-//! Canvases: every pixel is the fill or the resized image's, in the plane where it belongs.
+//! Canvas: every pixel is the fill value or a pixel of the resized image, in the right plane.
 
 use arbitrary::{Result, Unstructured};
 use native::fuzzing::images::{CHANNELS, Layout, Target, prepare};
@@ -6,7 +6,7 @@ use native::fuzzing::images::{CHANNELS, Layout, Target, prepare};
 use crate::resize::{METHODS, Photo, rows};
 use crate::values::{no_side, seldom, side};
 
-/// The most pixels of a resized image that is made as a whole to compare.
+/// Maximum pixels of a whole resized image to compare with.
 const MAX_SIDE: usize = 1 << 13;
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ fn check(case: &Case) {
     assert!(out == expected, "another canvas");
 }
 
-/// The canvas, pixel by pixel.
+/// Build the canvas pixel by pixel.
 fn lay(layout: &Layout, shown: &[Vec<u8>]) -> Vec<u8> {
     let (height, width) = layout.canvas;
     let place = |at: usize, offset: i64| usize::try_from(at as i128 - i128::from(offset)).ok();

@@ -1,4 +1,4 @@
-//! Resizing: windows are parts of wholes, channels do not mix, no value is beyond the image's.
+//! Resize: windows equal parts of the whole, channels are independent, values stay in range.
 
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ pub const METHODS: [Interpolation; 4] = [
     Interpolation::PillowBicubic,
 ];
 
-/// The most pixels of an image, and of a window.
+/// Maximum pixels of an image, and of a window.
 const MAX_SIDE: usize = 1 << 13;
 
-/// An image of its own.
+/// An image that owns its data.
 #[derive(Debug)]
 pub struct Photo {
     pub data: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// One of `channels`, which does not always keep what its size promises.
+    /// Return an image with `channels` channels, sometimes with data of the wrong length.
     pub fn new(u: &mut Unstructured, channels: usize) -> Result<Self> {
         let mut height = side(u, 2500)?;
         let mut width = side(u, (MAX_SIDE / height).max(1))?;
@@ -61,7 +61,7 @@ impl Photo {
         values == Some(self.data.len()) && !self.data.is_empty()
     }
 
-    /// One channel as an image.
+    /// Return one channel as an image.
     fn channel(&self, channel: usize, channels: usize) -> Self {
         let values = self.data.iter().skip(channel).step_by(channels);
         Self {
@@ -105,7 +105,7 @@ fn case<const C: usize>(u: &mut Unstructured) -> Result<Case> {
     })
 }
 
-/// What a side of the image becomes; whole shrinkings are computed in a way of their own.
+/// Return the target length of a side, often an integer fraction, which has its own code path.
 fn length(u: &mut Unstructured, from: usize) -> Result<usize> {
     match u.int_in_range(0..=20_u8)? {
         0 => no_side(u),
@@ -114,7 +114,7 @@ fn length(u: &mut Unstructured, from: usize) -> Result<usize> {
     }
 }
 
-/// A part, mostly all, of `length` places; at most `most` of them. Seldom one beyond the end.
+/// Return a window of `length`, mostly the whole, at most `max_length` long; rarely out of range.
 fn window(u: &mut Unstructured, length: usize, max_length: usize) -> Result<Range<usize>> {
     let beyond = usize::from(seldom(u, 32)?);
     if length <= max_length && u.arbitrary()? {
@@ -133,7 +133,7 @@ fn is_valid<const C: usize>(case: &Case) -> bool {
         && within(&target.columns, target.width)
 }
 
-/// The rows that a resize gives, if its arguments fit.
+/// Return the rows of a resize, if its arguments are valid.
 pub fn rows<const C: usize>(
     photo: &Photo,
     target: &Target,
@@ -165,7 +165,7 @@ fn check<const C: usize>(case: &Case) {
     assert_part_of_whole::<C>(case, &rows);
 }
 
-/// Weighed means are between the least and the greatest; floats may miss them by a rounding.
+/// Check that weighted means are between minimum and maximum, up to one unit of rounding.
 fn assert_within(data: &[u8], rows: &[Vec<u8>]) {
     let lowest = data.iter().min().map_or(0, |value| value.saturating_sub(1));
     let highest = data.iter().max().map_or(0, |value| value.saturating_add(1));
@@ -173,7 +173,7 @@ fn assert_within(data: &[u8], rows: &[Vec<u8>]) {
     assert!(values.all(|value| (lowest..=highest).contains(value)));
 }
 
-/// Only RGB has loops in AVX2: what they give must be what the plain ones give of each channel.
+/// Check the AVX2 loops, which exist only for RGB, against the plain loops on each channel.
 fn assert_channels_are_apart<const C: usize>(case: &Case, rows: &[Vec<u8>]) {
     for channel in 0..C {
         let photo = case.photo.channel(channel, C);

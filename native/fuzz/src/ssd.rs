@@ -1,4 +1,4 @@
-//! The SSD decoder: what it finds is what looking at every score finds.
+//! SSD decoder: it finds the same detections as computing every score.
 
 use arbitrary::{Result, Unstructured};
 use native::fuzzing::boxes::Xyxy;
@@ -69,7 +69,7 @@ fn layer(u: &mut Unstructured, images: usize, classes: usize) -> Result<Layer> {
     })
 }
 
-/// Change one of the sizes.
+/// Make one of the sizes wrong.
 fn damage(u: &mut Unstructured, case: &mut Case) -> Result<()> {
     let which = u.int_in_range(0..=6_u8)?;
     let any = no_side(u)?;
@@ -120,7 +120,7 @@ fn check(case: &Case) {
     }
 }
 
-/// What holds of detections, whatever was decoded.
+/// Check invariants of detections.
 pub fn assert_detections(found: &Detections, min_score: f32, options: &nms::Options) {
     let count = found.scores.len();
     assert_eq!((found.boxes.len(), found.classes.len()), (count, count));
@@ -141,7 +141,7 @@ pub fn assert_detections(found: &Detections, min_score: f32, options: &nms::Opti
     assert_descending(&found.scores);
 }
 
-/// Fail unless `found` is what suppression leaves of `candidates`.
+/// Check that `found` equals the suppressed `candidates`.
 pub fn assert_same(found: &Detections, candidates: &Detections, options: &nms::Options) {
     let Detections {
         boxes,
@@ -157,7 +157,7 @@ pub fn assert_same(found: &Detections, candidates: &Detections, options: &nms::O
     assert_eq!(bits(boxes.as_flattened()), bits(found.boxes.as_flattened()));
 }
 
-/// Everything that reaches the least score, found one by one.
+/// Return everything that reaches the score threshold, computed one by one.
 fn candidates(case: &Case, maps: &[Map], image: usize) -> Detections {
     let options = &case.options;
     let mut found = Detections::default();
@@ -201,7 +201,7 @@ fn score(activation: Activation, column: &[f32], class: usize) -> f32 {
     }
 }
 
-/// The box of an anchor, center and size, by SSD's rule.
+/// Return the decoded box of an anchor, by SSD's formula.
 fn place([dx, dy, dw, dh]: [f32; 4], [x, y, width, height]: [f32; 4]) -> Xyxy {
     let grown = |delta: f32| f64::from(delta * 0.2).exp() as f32;
     let (x, y) = (x + dx * 0.1 * width, y + dy * 0.1 * height);

@@ -1,4 +1,4 @@
-//! The best classes: those of a stable sort, NaN last; softmax gives probabilities.
+//! Best classes: they equal a stable sort with NaN last; softmax gives probabilities.
 
 use arbitrary::{Result, Unstructured};
 use native::fuzzing::ranking::best;

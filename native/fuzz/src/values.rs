@@ -1,9 +1,9 @@
-//! Sizes, numbers and pixels out of the fuzzer's bytes.
+//! Sizes, numbers and pixels from the fuzzer's bytes.
 
 use arbitrary::{Result, Unstructured};
 use native::fuzzing::nms;
 
-/// Numbers that break arithmetic.
+/// Extreme numbers.
 const ODD: [f32; 12] = [
     f32::NAN,
     f32::INFINITY,
@@ -19,7 +19,7 @@ const ODD: [f32; 12] = [
     16_777_216.0,
 ];
 
-/// Sides that no memory has place for.
+/// Sides that overflow or exceed any memory.
 const HUGE: [usize; 6] = [
     usize::MAX,
     usize::MAX / 2,
@@ -29,12 +29,12 @@ const HUGE: [usize; 6] = [
     u32::MAX as usize,
 ];
 
-/// Once in `n` times; never where the bytes are used up, or short inputs would all be odd ones.
+/// Return true once in `n` times; false if the bytes are used up, so short inputs stay ordinary.
 pub fn seldom(u: &mut Unstructured, n: u8) -> Result<bool> {
     Ok(!u.ratio(n - 1, n)?)
 }
 
-/// A side of at most `most`; small ones are as likely as all others together.
+/// Return a side of at most `max_side`; half of them are small.
 pub fn side(u: &mut Unstructured, max_side: usize) -> Result<usize> {
     let max_side = if u.arbitrary()? {
         max_side
@@ -44,7 +44,7 @@ pub fn side(u: &mut Unstructured, max_side: usize) -> Result<usize> {
     u.int_in_range(1..=max_side)
 }
 
-/// A number that is no side of anything.
+/// Return an invalid side.
 pub fn no_side(u: &mut Unstructured) -> Result<usize> {
     if u.arbitrary()? {
         Ok(0)
@@ -53,7 +53,7 @@ pub fn no_side(u: &mut Unstructured) -> Result<usize> {
     }
 }
 
-/// `count` of what `next` makes of the bytes that are left, over and over, each round shifted.
+/// Return `count` values of `next` from the remaining bytes, repeated with a shift per round.
 fn repeated<T: Copy>(pattern: &[T], count: usize, none: T) -> Vec<T> {
     let place = |i: usize| (i + i / pattern.len().max(1)) % pattern.len().max(1);
     (0..count)
@@ -61,13 +61,13 @@ fn repeated<T: Copy>(pattern: &[T], count: usize, none: T) -> Vec<T> {
         .collect()
 }
 
-/// `count` pixels' worth of bytes; few bytes make a large image.
+/// Return `count` pixel bytes; a few input bytes are enough for a large image.
 pub fn pixels(u: &mut Unstructured, count: usize) -> Result<Vec<u8>> {
     let length = u.len().min(count).min(256);
     Ok(repeated(u.bytes(length)?, count, 0))
 }
 
-/// `count` floats: small ones with some odd ones, or any bits at all.
+/// Return `count` floats: small ones with some extreme ones, or arbitrary bits.
 pub fn floats(u: &mut Unstructured, count: usize) -> Result<Vec<f32>> {
     let any_bits = seldom(u, 4)?;
     let size = if any_bits { 4 } else { 1 };
@@ -82,7 +82,7 @@ pub fn floats(u: &mut Unstructured, count: usize) -> Result<Vec<f32>> {
     Ok(repeated(&pattern, count, 0.0))
 }
 
-/// A number between -8 and 8 in steps of 1/16, or an odd one.
+/// Return a number between -8 and 8 in steps of 1/16, or an extreme one.
 fn small(byte: u8) -> f32 {
     match ODD.get(255 - usize::from(byte)) {
         Some(&odd) => odd,
@@ -90,12 +90,12 @@ fn small(byte: u8) -> f32 {
     }
 }
 
-/// One number of the kind of `floats`.
+/// Return one number, as in `floats`.
 pub fn float(u: &mut Unstructured) -> Result<f32> {
     Ok(small(u.arbitrary()?))
 }
 
-/// A threshold: mostly one of probabilities.
+/// Return a threshold, mostly a probability.
 pub fn threshold(u: &mut Unstructured) -> Result<f32> {
     if seldom(u, 8)? {
         return float(u);
@@ -103,7 +103,7 @@ pub fn threshold(u: &mut Unstructured) -> Result<f32> {
     Ok(f32::from(u.int_in_range(1..=63_u8)?) / 64.0)
 }
 
-/// Rules of suppression; most limit nothing.
+/// Return options of NMS, mostly without limits.
 pub fn nms_options(u: &mut Unstructured) -> Result<nms::Options> {
     let limit = |u: &mut Unstructured| {
         if seldom(u, 3)? {
@@ -121,13 +121,13 @@ pub fn nms_options(u: &mut Unstructured) -> Result<nms::Options> {
     })
 }
 
-/// Fail unless the numbers descend; none may be NaN.
+/// Check that the numbers descend and are not NaN.
 pub fn assert_descending(scores: &[f32]) {
     assert!(scores.iter().all(|score| !score.is_nan()), "{scores:?}");
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
 }
 
-/// The bits of numbers, all NaN being one.
+/// Return the bits of numbers, with all NaN values equal.
 pub fn bits(values: &[f32]) -> Vec<u32> {
     let one = |value: &f32| if value.is_nan() { f32::NAN } else { *value };
     values.iter().map(|value| one(value).to_bits()).collect()

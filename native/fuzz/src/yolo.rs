@@ -1,4 +1,4 @@
-//! The YOLO decoder: what it finds is what looking at every class of every cell finds.
+//! YOLO decoder: it finds the same detections as computing every class of every cell.
 
 use arbitrary::{Result, Unstructured};
 use native::fuzzing::boxes::Xyxy;
@@ -81,7 +81,7 @@ fn layer(u: &mut Unstructured, images: usize, options: &Options) -> Result<Layer
     })
 }
 
-/// Change one of the sizes.
+/// Make one of the sizes wrong.
 fn damage(u: &mut Unstructured, case: &mut Case) -> Result<()> {
     let which = u.int_in_range(0..=8_u8)?;
     let any = no_side(u)?;
@@ -156,7 +156,7 @@ fn check_image(case: &Case, image: usize, (found, points): &Found) {
     }
 }
 
-/// Everything that reaches the least score, found one by one.
+/// Return everything that reaches the score threshold, computed one by one.
 fn candidates(case: &Case, image: usize) -> Detections {
     let options = &case.options;
     let mut found = Detections::default();
@@ -191,7 +191,7 @@ fn activate(options: &Options, value: f32) -> f32 {
 }
 
 impl Layer {
-    /// A channel's value, of which the first ones are in one tensor and the others in another.
+    /// Return the value of a channel, which is in the first or the second tensor.
     fn value(&self, image: usize, images: usize, channel: usize, cell: usize) -> f32 {
         let [first, second] = [&self.first, &self.second].map(|v| v.len() / images / self.cells);
         if channel < first {
@@ -201,7 +201,7 @@ impl Layer {
         }
     }
 
-    /// The box of a cell, by the rule of `YOLOv5` and `YOLOv7`.
+    /// Return the decoded box of a cell, by the formula of `YOLOv5` and `YOLOv7`.
     fn place(&self, cell: usize, [x, y, width, height]: [f32; 4], anchor: [f32; 2]) -> Xyxy {
         let center = |offset: f32, cell: usize| (offset * 2.0 - 0.5 + cell as f32) * self.stride;
         let half = |root: f32, side: f32| (root * 2.0) * (root * 2.0) * (side * self.stride) * 0.5;

@@ -1,14 +1,14 @@
-//! Every target on the inputs kept for it, and on bytes that are the same in every run.
+//! Run every target on its stored inputs, and on pseudorandom bytes that never change.
 //!
-//! Kept are inputs that crashed a kernel once; those of `resize` show errors that were put into the
-//! AVX2 loops to see whether the target finds them: a read beyond the end, a wrong rounding.
+//! Stored inputs once crashed a kernel. Those of `resize` reveal bugs that were put into the AVX2 loops
+//! to test the target: a read past the end, and wrong rounding.
 
 use std::fs;
 use std::path::Path;
 
 use furiosa_models_native_fuzz::TARGETS;
 
-/// How many made-up inputs each target is given.
+/// Number of pseudorandom inputs per target.
 const INPUTS: u64 = 1500;
 
 #[test]
@@ -33,7 +33,7 @@ fn made_up_inputs() {
     }
 }
 
-/// Up to 400 bytes by xorshift.
+/// Return up to 400 pseudorandom bytes (xorshift).
 fn made_up(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {

@@ -1,4 +1,4 @@
-//! Checked views of numpy arrays, and the exceptions that the checks raise.
+//! Checked views of numpy arrays, and conversion of errors to Python exceptions.
 
 use std::fmt::Debug;
 
@@ -22,7 +22,7 @@ impl From<Error> for PyErr {
     }
 }
 
-/// A dense array of `N` dimensions to read; one that is laid out differently is copied.
+/// A dense array of `N` dimensions to read. Arrays with another layout are copied.
 pub struct Input<'py, T: Element, const N: usize> {
     array: PyReadonlyArrayDyn<'py, T>,
     pub shape: [usize; N],
@@ -49,7 +49,7 @@ impl<'py, T: Element, const N: usize> Input<'py, T, N> {
     }
 }
 
-/// A dense array of `N` dimensions to fill.
+/// A dense array of `N` dimensions to write.
 pub struct Output<'py, T: Element, const N: usize> {
     array: PyReadwriteArrayDyn<'py, T>,
     pub shape: [usize; N],
@@ -95,7 +95,7 @@ fn dimensions<const N: usize>(what: &'static str, shape: &[usize]) -> Result<[us
         .map_err(|_| Error::shape(what, format!("{N} dimensions"), format!("shape {shape:?}")))
 }
 
-/// Fail unless the two are equal.
+/// Check that two values are equal. The name `what` labels their numbers.
 pub fn check_equal<T: PartialEq + Debug>(
     what: &'static str,
     expected: &T,
@@ -109,7 +109,7 @@ pub fn check_equal<T: PartialEq + Debug>(
     }
 }
 
-/// Fail if a dimension is empty.
+/// Check that no dimension is 0.
 pub fn check_not_empty(what: &'static str, shape: &[usize]) -> Result<(), Error> {
     let error = || Error::shape(what, "no empty dimension", format!("shape {shape:?}"));
     if shape.contains(&0) {
@@ -119,12 +119,18 @@ pub fn check_not_empty(what: &'static str, shape: &[usize]) -> Result<(), Error>
     }
 }
 
-/// The values as rows of `N`, the array's width.
+/// Return the values as rows of length `N`, which must be the array's width.
 pub fn rows<'a, const N: usize>(
     what: &'static str,
     width: usize,
     values: &'a [f32],
 ) -> Result<&'a [[f32; N]], Error> {
-    check_equal(what, &[N], &[width])?;
+    if width != N {
+        return Err(Error::shape(
+            what,
+            format!("shape (n, {N})"),
+            format!("shape (n, {width})"),
+        ));
+    }
     Ok(values.as_chunks().0)
 }

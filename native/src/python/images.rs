@@ -1,4 +1,4 @@
-//! Functions on images and on a network's input. They fill arrays that the caller made.
+//! Functions on images and on a network's input, which write to arrays of the caller.
 
 use pyo3::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::image::{Image, Target};
 use crate::resize::{Interpolation, resize as resize_image};
 
-/// Resize the image into `out`.
+/// Resize the image to the shape of `out`.
 #[pyfunction]
 pub fn resize(
     py: Python<'_>,
@@ -47,7 +47,7 @@ pub fn resize(
     Ok(done?)
 }
 
-/// Resize the image and lay it on the canvas `out`, channels first.
+/// Resize the image and place it on the canvas `out`, channels first.
 #[pyfunction]
 #[pyo3(signature = (image, out, *, resized, offset, fill, reverse, interpolation))]
 #[allow(clippy::too_many_arguments)] // one keyword each; the core takes a struct
@@ -64,7 +64,8 @@ pub fn prepare(
     let image = Input::<u8, 3>::new("image", image)?;
     let mut out = Output::<u8, 3>::new(out)?;
     let ([height, width, channels], [planes, rows, columns]) = (image.shape, out.shape);
-    check_equal("channels", &(CHANNELS, CHANNELS), &(channels, planes))?;
+    check_equal("channels of image", &CHANNELS, &channels)?;
+    check_equal("channels of out", &CHANNELS, &planes)?;
     check_not_empty("image", &image.shape)?;
     check_not_empty("resized", &[resized.0, resized.1])?;
     let interpolation = Interpolation::parse(interpolation)?;
@@ -96,8 +97,8 @@ pub fn normalize(
 ) -> PyResult<()> {
     let tensor = Input::<u8, 4>::new("tensor", tensor)?;
     let mut out = Output::<f32, 4>::new(out)?;
-    check_equal("out", &tensor.shape, &out.shape)?;
-    check_equal("channels", &CHANNELS, &tensor.shape[1])?;
+    check_equal("shape of out", &tensor.shape, &out.shape)?;
+    check_equal("channels of tensor", &CHANNELS, &tensor.shape[1])?;
     let plane = tensor.shape[2] * tensor.shape[3];
     let (from, to) = (tensor.values()?, out.values()?);
     py.detach(|| {

@@ -8,18 +8,18 @@ use crate::boxes::Xyxy;
 use crate::detections::Detections;
 use crate::{boxes, nms, ranking};
 
-/// Class numbers and scores.
+/// Class ids and scores.
 type Best<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
-/// How many candidates, candidates of a class, and detections there may be.
+/// Maximum number of candidates, of candidates per class, and of detections.
 pub type Limits = (Option<usize>, Option<usize>, Option<usize>);
-/// Boxes, scores and class numbers.
+/// Boxes, scores and class ids.
 pub type Arrays<'py> = (
     Bound<'py, PyArray2<f32>>,
     Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray1<i64>>,
 );
 
-/// Intersection over union of every pair of boxes.
+/// Return the intersection over union of every pair of boxes.
 #[pyfunction]
 pub fn box_iou<'py>(
     py: Python<'py>,
@@ -38,7 +38,7 @@ pub fn box_iou<'py>(
     pairs.into_pyarray(py).reshape(vec![a.len(), b.len()])
 }
 
-/// Indices of the boxes that greedy suppression within classes keeps, best first.
+/// Return the indices of the boxes that greedy NMS within classes keeps, best first.
 #[pyfunction]
 #[pyo3(signature = (boxes, scores, class_ids, *, iou_threshold, epsilon, limits))]
 pub fn batched_nms<'py>(
@@ -67,7 +67,7 @@ pub fn batched_nms<'py>(
         .into_pyarray(py))
 }
 
-/// The rules of suppression.
+/// Return the options of NMS.
 pub fn nms_options(iou_threshold: f32, epsilon: f32, limits: Limits) -> nms::Options {
     let (candidates, per_class, detections) = limits;
     nms::Options {
@@ -79,7 +79,7 @@ pub fn nms_options(iou_threshold: f32, epsilon: f32, limits: Limits) -> nms::Opt
     }
 }
 
-/// Check and view every map of a list.
+/// Check a list of maps and return views of them.
 pub fn inputs<'py>(
     what: &'static str,
     maps: Vec<Bound<'py, PyAny>>,
@@ -87,7 +87,7 @@ pub fn inputs<'py>(
     maps.into_iter().map(|map| Input::new(what, &map)).collect()
 }
 
-/// Detections as three numpy arrays.
+/// Convert detections to three numpy arrays.
 pub fn arrays(py: Python<'_>, found: Detections) -> PyResult<Arrays<'_>> {
     let count = found.boxes.len();
     let boxes = found.boxes.into_flattened().into_pyarray(py);
@@ -98,7 +98,7 @@ pub fn arrays(py: Python<'_>, found: Detections) -> PyResult<Arrays<'_>> {
     ))
 }
 
-/// Indices and values of the `k` best of each row, of which softmax is taken first if wanted.
+/// Return class ids and scores of the `k` best of each row, after softmax if requested.
 #[pyfunction]
 pub fn top_k<'py>(
     py: Python<'py>,

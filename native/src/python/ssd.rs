@@ -1,4 +1,4 @@
-//! The SSD decoder.
+//! Binding of the SSD decoder.
 
 use pyo3::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::candidates::Activation;
 use crate::error::Error;
 use crate::ssd;
 
-/// Detections of every image of a batch of raw SSD maps.
+/// Return the detections of every image of a batch of raw SSD maps.
 #[pyfunction]
 #[pyo3(signature = (class_maps, box_maps, anchors, *, activation, class_major, xy_first,
     least_score, iou_threshold, epsilon, limits))]
@@ -26,7 +26,7 @@ pub fn decode_ssd<'py>(
     epsilon: f32,
     limits: Limits,
 ) -> PyResult<Vec<Arrays<'py>>> {
-    check_equal("count of box_maps", &class_maps.len(), &box_maps.len())?;
+    check_equal("number of box_maps", &class_maps.len(), &box_maps.len())?;
     let class_maps = inputs("class_maps", class_maps)?;
     let box_maps = inputs("box_maps", box_maps)?;
     let anchors = Input::<f32, 2>::new("anchors", anchors)?;
@@ -47,7 +47,7 @@ pub fn decode_ssd<'py>(
     found.into_iter().map(|image| arrays(py, image)).collect()
 }
 
-/// The maps as the core takes them, the batch size and the number of classes.
+/// Return the maps for the core, the batch size and the number of classes.
 fn ssd_maps<'a>(
     class_maps: &'a [Input<'_, f32, 4>],
     box_maps: &'a [Input<'_, f32, 4>],
@@ -58,13 +58,17 @@ fn ssd_maps<'a>(
     for (of_classes, of_boxes) in class_maps.iter().zip(box_maps) {
         let ([n, channels, h, w], [boxes_n, boxes_c, boxes_h, boxes_w]) =
             (of_classes.shape, of_boxes.shape);
-        check_equal("box_maps", &(n, h, w), &(boxes_n, boxes_h, boxes_w))?;
+        check_equal(
+            "(n, height, width) of box_maps",
+            &(n, h, w),
+            &(boxes_n, boxes_h, boxes_w),
+        )?;
         let anchors = boxes_c / 4;
         if maps.is_empty() {
             (images, classes) = (n, channels / anchors.max(1));
         }
         check_equal(
-            "maps",
+            "(n, class channels, box channels) of maps",
             &(images, anchors * classes, anchors * 4),
             &(n, channels, boxes_c),
         )?;

@@ -1,4 +1,4 @@
-//! The YOLO decoder.
+//! Binding of the YOLO decoder.
 
 use numpy::{IntoPyArray, PyArray3, PyArrayMethods};
 use pyo3::prelude::*;
@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::feature_maps::FeatureMap;
 use crate::yolo;
 
-/// Boxes, scores and class numbers, and the keypoints.
+/// Boxes, scores and class ids, and the keypoints.
 type Found<'py> = (Arrays<'py>, Bound<'py, PyArray3<f32>>);
 
-/// Detections of every image of a batch of raw YOLO maps.
+/// Return the detections of every image of a batch of raw YOLO maps.
 #[pyfunction]
 #[pyo3(signature = (first_maps, second_maps, anchors, strides, *, keypoints, with_sigmoid,
     least_score, iou_threshold, epsilon, limits))]
@@ -51,7 +51,7 @@ pub fn decode_yolo<'py>(
     found.collect()
 }
 
-/// The levels as the core takes them, the batch size and the number of channels of an anchor.
+/// Return the feature maps for the core, the batch size and the number of channels per anchor.
 fn levels<'a>(
     first_maps: &'a [Input<'_, f32, 4>],
     second_maps: &'a [Input<'_, f32, 4>],
@@ -60,13 +60,10 @@ fn levels<'a>(
 ) -> Result<(Vec<FeatureMap<'a>>, usize, usize), Error> {
     let [count, per_cell, two] = anchors.shape;
     check_equal("last dimension of anchors", &2, &two)?;
-    check_equal(
-        "count of maps",
-        &(count, count),
-        &(first_maps.len(), strides.len()),
-    )?;
+    check_equal("number of first_maps", &count, &first_maps.len())?;
+    check_equal("number of strides", &count, &strides.len())?;
     if !second_maps.is_empty() {
-        check_equal("count of second_maps", &count, &second_maps.len())?;
+        check_equal("number of second_maps", &count, &second_maps.len())?;
     }
     let sizes = anchors.values()?.as_chunks().0;
     let mut levels = Vec::with_capacity(count);
@@ -77,7 +74,7 @@ fn levels<'a>(
         if let Some(map) = second_maps.get(i) {
             let [its_n, more, its_height, its_width] = map.shape;
             check_equal(
-                "second_maps",
+                "(n, height, width) of second_maps",
                 &(n, height, width),
                 &(its_n, its_height, its_width),
             )?;
@@ -87,7 +84,11 @@ fn levels<'a>(
         if i == 0 {
             (images, channels) = (n, total / per_cell.max(1));
         }
-        check_equal("maps", &(images, channels * per_cell), &(n, total))?;
+        check_equal(
+            "(n, channels) of maps",
+            &(images, channels * per_cell),
+            &(n, total),
+        )?;
         levels.push(FeatureMap {
             first: map.values()?,
             second,

@@ -108,14 +108,14 @@ def spoil(change: Callable[[dict[str, Any]], object]) -> Any:
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "no object": ([], "no object"),
+    "expected an object": ([], "expected an object"),
     "no list": ({}, "descriptor toys has no list under the key 'models'"),
     "a list in its place": ({"models": {}}, "no list under the key 'models'"),
     "no model": ({"models": [3]}, "an item of 'models' has no 'class'"),
-    "two models of a name": ({"models": GOOD["models"] * 2}, "Net is there twice"),
+    "two models of a name": ({"models": GOOD["models"] * 2}, "duplicate entry 'Net'"),
     "two sets of a name": (
         spoil(lambda m: m["weights"].append(m["weights"][0])),
-        "toys: Net: published is there twice",
+        "toys: Net: duplicate entry 'published'",
     ),
     "no sets": (spoil(lambda m: m.pop("weights")), "Net has no list under the key 'weights'"),
     "no family": (spoil(lambda m: m.pop("family")), "family"),
@@ -124,32 +124,32 @@ BAD: dict[str, tuple[Any, str]] = {
     "another task": (spoil(lambda m: m.update(task="JUGGLING")), "JUGGLING"),
     "another measurement": (
         spoil(lambda m: m["weights"][0]["accuracy"][0].update(measurement="none")),
-        "there is no 'none'",
+        "missing key 'none'",
     ),
-    "no size": (spoil(lambda m: m["weights"][1]["files"][0].pop("size")), "there is no 'size'"),
+    "no size": (spoil(lambda m: m["weights"][1]["files"][0].pop("size")), "missing key 'size'"),
     "nothing inside": (
         spoil(lambda m: m["weights"][1]["files"][0].update(size=0)),
-        "size must be greater than 0",
+        "size must be in 1..",
     ),
     "a hash that is none": (
         spoil(lambda m: m["weights"][1]["files"][0].update(sha256="xyz")),
-        "toys: Net/package does not follow the schema: file 'a.pth': 'xyz' is no sha256",
+        "toys: Net/package does not follow the schema: file 'a.pth': sha256 must be 64 hex digits",
     ),
     "a size that is no number": (
         spoil(lambda m: m["weights"][1]["files"][0].update(size="3")),
-        "size must be a whole number, got '3'",
+        "size must be an integer, got '3'",
     ),
     "a size that is a truth": (
         spoil(lambda m: m["weights"][1]["files"][0].update(size=True)),
-        "size must be a whole number",
+        "size must be an integer",
     ),
     "a size that is endless": (
         spoil(lambda m: m["weights"][1]["files"][0].update(size=float("inf"))),
-        "size must be a whole number",
+        "size must be an integer",
     ),
     "a size beyond any disk": (
         spoil(lambda m: m["weights"][1]["files"][0].update(size=10**30)),
-        "size must be greater than 0 and no more than",
+        "size must be in 1..",
     ),
     "one source in place of a list": (
         spoil(lambda m: m["weights"][1]["files"][0].update(sources="c.pth")),
@@ -157,24 +157,24 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "a source that is no text": (
         spoil(lambda m: m["weights"][1]["files"][0].update(sources=[3])),
-        "names and sources are text, got 3",
+        "names and sources must be strings, got 3",
     ),
     "a name that is no text": (
         spoil(lambda m: m["weights"][1]["files"][0].update(name=3)),
-        "names and sources are text",
+        "names and sources must be strings",
     ),
     "a hash that is no text": (
         spoil(lambda m: m["weights"][1]["files"][0].update(sha256=3)),
         "Net/package",
     ),
-    "a version that is a list": (spoil(lambda m: m.update(version=["v1"])), "expected text"),
+    "a version that is a list": (spoil(lambda m: m.update(version=["v1"])), "expected strings"),
     "labels that are a number": (
         spoil(lambda m: m["weights"][0].update(labels=3)),
-        "expected text",
+        "expected strings",
     ),
     "one alias in place of a list": (
         spoil(lambda m: m.update(aliases="OldNet")),
-        "aliases: expected text",
+        "aliases: expected strings",
     ),
     "metadata that is a list": (
         spoil(lambda m: m.update(metadata=[])),
@@ -210,16 +210,16 @@ def test_a_bucket_of_odd_paths_is_refused() -> None:
 
 
 TEXTS: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "is no JSON"),
-    "no JSON": (b"{", "is no JSON"),
-    "no UTF-8": (b'{"a": "\xff\xfe"}', "is no JSON"),
-    "NUL": (b"\x00", "is no JSON"),
-    "too deep": (b"[" * 100_000, "is no JSON"),
-    "too many digits": (b'{"a": ' + b"9" * 5000 + b"}", "is no JSON"),
-    "endless": (b'{"a": Infinity}', "Infinity is no number of JSON"),
-    "no number": (b'{"a": [NaN]}', "NaN is no number of JSON"),
-    "a key twice": (b'{"models": [], "models": []}', "the key 'models' is there twice"),
-    "a list": (b"[]", "no object"),
+    "empty": (b"", "is not valid JSON"),
+    "no JSON": (b"{", "is not valid JSON"),
+    "no UTF-8": (b'{"a": "\xff\xfe"}', "is not valid JSON"),
+    "NUL": (b"\x00", "is not valid JSON"),
+    "too deep": (b"[" * 100_000, "is not valid JSON"),
+    "too many digits": (b'{"a": ' + b"9" * 5000 + b"}", "is not valid JSON"),
+    "endless": (b'{"a": Infinity}', "Infinity is not a JSON number"),
+    "no number": (b'{"a": [NaN]}', "NaN is not a JSON number"),
+    "a key twice": (b'{"models": [], "models": []}', "the key 'models' occurs twice"),
+    "a list": (b"[]", "expected an object"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What was out of reach is not asked again at once, unless something changed."""
+"""What was unreachable is not asked again at once, unless something changed."""
 
 from __future__ import annotations
 

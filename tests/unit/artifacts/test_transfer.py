@@ -109,7 +109,7 @@ def test_waiting_for_a_lock_is_said_and_ends(
     assert path.read_bytes() == DATA
     waiting, going_on = (record.getMessage() for record in caplog.records)
     assert waiting.startswith(f"another process holds {lock}: waiting for it")
-    assert going_on.endswith("going on without it")
+    assert going_on.endswith("continuing without it")
 
 
 def test_another_sha256_than_before_is_a_failure_of_that_source(
@@ -122,7 +122,7 @@ def test_another_sha256_than_before_is_a_failure_of_that_source(
     with pytest.raises(ArtifactCorrupted) as caught:
         Store(tmp_path / "store").fetch([file])
     assert f"{source}: expected sha256 " in str(caught.value)
-    assert f"as seen before ({pin})" in str(caught.value)
+    assert f"remove {pin}" in str(caught.value)
     assert "none: No such file" in str(caught.value)
 
 

@@ -38,7 +38,7 @@ def test_on_another_backend(photos: list[Path], option: str) -> None:
     arguments = ["efficientnet-lite0", str(photos[0]), "--weights", "random", "--json"]
     result = CliRunner().invoke(command, [*arguments, option, "openvino"])
     backend = json.loads(result.output)["backend"]
-    assert backend == "openvino (the argument device orders 'openvino')"
+    assert backend == "openvino (the argument device requests 'openvino')"
 
 
 def test_the_sections_of_0_10_are_sums_of_stages() -> None:
@@ -56,5 +56,5 @@ def test_photos_that_are_not_there(tmp_path: Path) -> None:
     model = EfficientNetLite0(weights="random")
     with pytest.raises(ImageError, match="at least one photo"):
         benchmark(model, [])
-    with pytest.raises(ImageError, match="holds no image"):
+    with pytest.raises(ImageError, match="contains no image"):
         benchmark(model, tmp_path)

@@ -196,14 +196,14 @@ def test_a_color_under_alpha(tmp_path: Path) -> None:
     assert found["none"] == found["black"] != found["white"]
     wrong = run(photo, "--background", "mud")
     assert wrong.exit_code == 2
-    assert "background='mud' is no color: expected a name, '#rrggbb'" in wrong.output
+    assert "background='mud' is not a color: expected a name, '#rrggbb'" in wrong.output
 
 
 def test_an_empty_folder_is_reported(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = run(tmp_path / "empty", folder / "a.png")
     assert result.exit_code == 1
-    assert "holds no image" in result.stderr
+    assert "contains no image" in result.stderr
     assert str(folder / "a.png") in result.stdout
 
 

@@ -30,7 +30,7 @@ def test_a_file_is_quantized_and_the_folder_is_a_model(photos: list[Path], tmp_p
     found = json.loads(run.invoke(cli, predicted, catch_exceptions=False).stdout)
     assert len(found["photos"][0]["results"]) == 5
     again = run.invoke(cli, [*arguments, "-o", str(tmp_path / "int8")])
-    assert "is there already" in str(again.exception)
+    assert "already exists" in str(again.exception)
 
 
 def test_a_file_is_a_model_of_the_task_that_its_outputs_say(tmp_path: Path) -> None:

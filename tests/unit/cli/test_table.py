@@ -48,13 +48,13 @@ def test_json_keeps_letters_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_error_in_one_line_has_its_reasons() -> None:
     lines = [
-        "no set of weights of Net can be had; what else there is: weights='coco':",
-        "  Net/published (mAP 0.3): net.onnx (7 bytes) is out of reach; every source was tried:",
+        "no set of weights of Net can be had; alternatives: weights='coco':",
+        "  Net/published (mAP 0.3): net.onnx (7 bytes) is unreachable; every source was tried:",
         "    https://example.com/net: the server is unknown",
-        "  Net/other: out of reach within the last hour, so not asked again",
+        "  Net/other: unreachable within the last hour, so not tried again",
     ]
     assert short(OSError("\n".join(lines))) == (
-        "no set of weights of Net can be had; what else there is: weights='coco' (the server is "
-        "unknown; out of reach within the last hour, so not asked again). "
+        "no set of weights of Net can be had; alternatives: weights='coco' (the server is "
+        "unknown; unreachable within the last hour, so not tried again). "
         "FURIOSA_MODELS_TRACEBACK=1 shows the whole."
     )

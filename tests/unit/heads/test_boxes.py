@@ -147,7 +147,7 @@ def test_a_name_too_few_does_not_shift_the_others(style: str) -> None:
     """It was taken for a class of nothing in front, and every object had its neighbor's name."""
     outputs, names, operations = STYLES[style]
     graph = facts(outputs, names, operations)
-    with pytest.raises(LabelsError, match="3 classes, and there are 2 labels"):
+    with pytest.raises(LabelsError, match="3 classes, but there are 2 labels"):
         detector_head(graph).with_labels(NAMES[:2], graph)
 
 
@@ -210,5 +210,5 @@ def test_too_few_outputs_are_an_error() -> None:
 
 def test_outputs_of_no_detector_are_refused() -> None:
     graph = facts([np.zeros((1, 1000), np.float32)])
-    with pytest.raises(ShapeError, match="no detector that is known"):
+    with pytest.raises(ShapeError, match="fit no known detector"):
         detector_head(graph)

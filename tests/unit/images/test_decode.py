@@ -124,7 +124,7 @@ def test_a_half_transparent_picture_is_blended() -> None:
 
 @pytest.mark.parametrize("background", ["no color", (1, 2), (0, 0, 256)])
 def test_a_background_that_is_none(background: Any) -> None:
-    with pytest.raises(ValueError, match="is no color"):
+    with pytest.raises(ValueError, match="is not a color"):
         read_image(Image.new("RGB", (1, 1)), background=background)
 
 

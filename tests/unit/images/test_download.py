@@ -83,10 +83,10 @@ def test_a_body_that_is_too_large_is_not_read(
 ) -> None:
     monkeypatch.setattr(download, "MAX_ENCODED_BYTES", 1000)
     announced = answering(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"))
-    with pytest.raises(ImageError, match="larger than 1000 bytes"):
+    with pytest.raises(ImageError, match="larger than the limit of 1000 bytes"):
         read_image(announced)
     silent = answering(lambda client: client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(99_999)))
-    with pytest.raises(ImageError, match="larger than 1000 bytes"):
+    with pytest.raises(ImageError, match="larger than the limit of 1000 bytes"):
         read_image(silent)
 
 
@@ -143,7 +143,7 @@ def test_results_hold_what_came(serve: Serve, tmp_path: Path) -> None:
     ("head", "complaint"),
     [
         (b"302 Found\r\nLocation: file:///etc/passwd", "only http: and https: are followed"),
-        (b"302 Found\r\nLocation: http://[", "which is no URL"),
+        (b"302 Found\r\nLocation: http://[", "which is not a URL"),
         (b"302 Found\r\nLocation: /photo.png", "more than 10 redirects"),
         (b"302 Found\r\nLocation: http://a:pw-secret@a..b/", "cannot be fetched"),
         (b"200 OK\r\nContent-Encoding: gzip, gzip", "Content-Encoding"),

@@ -84,7 +84,7 @@ def test_what_pillow_may_lack(kind: str, feature: str, monkeypatch: pytest.Monke
         (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "a raw photo"),
         (b"\xff\x0a" + bytes(20), "JPEG XL"),
         (b"", "an empty file"),
-        (b"words", "in none of the formats"),
+        (b"words", "its format is unknown"),
     ],
 )
 def test_what_is_not_read_is_said(data: bytes, what: str) -> None:

@@ -133,7 +133,7 @@ def test_gray_arrays_become_color() -> None:
     ids=["float", "two channels", "one row of numbers", "six channels", "empty", "batch"],
 )
 def test_other_arrays_are_refused(array: npt.NDArray[np.generic]) -> None:
-    with pytest.raises(ImageError, match=r"must be uint8 of shape \(h, w, 3\)"):
+    with pytest.raises(ImageError, match=r"must be non-empty uint8 of shape \(h, w, 3\)"):
         read_image(array)
 
 
@@ -245,7 +245,7 @@ def closed() -> io.BytesIO:
         (Reset(), "peer is gone"),
         (closed(), "closed file"),
         (io.StringIO("words"), "open it in mode 'rb'"),
-        (io.BytesIO(), "has nothing where it stands"),
+        (io.BytesIO(), "has no data at its current position"),
         (Words(), "cannot be read"),
         ("n" * 5000 + ".jpg", "opened"),
         ("n" * 300 + "/" + "m" * 300, "opened"),

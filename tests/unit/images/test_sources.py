@@ -58,7 +58,7 @@ def test_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no image"):
+    with pytest.raises(ImageError, match="contains no image"):
         list(expand_sources(tmp_path))
 
 
@@ -204,7 +204,7 @@ def test_a_folder_takes_every_format_and_says_what_it_leaves_out(
     assert {Path(str(path)).suffix[1:] for path in found} == set(kinds)
     assert len(caplog.records) == 1
     (line,) = (record.getMessage() for record in caplog.records)
-    assert "left out 3 in formats that are not read here" in line
+    assert "left out 3 in unsupported formats" in line
     assert all(name in line for name in ("phone.heic", "raw.CR2", "layers.psd"))
     assert "notes" not in line
     for path in found:

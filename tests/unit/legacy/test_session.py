@@ -99,7 +99,7 @@ def test_tensors_are_filled_and_compared(opened: session.Session) -> None:
     assert np.array_equal(opened.run(first)[0], opened.run(X)[0])
     with pytest.raises(errors.InvalidInput, match="shape"):
         first[0] = X[:, :1]
-    with pytest.raises(errors.InvalidInput, match="holds float32"):
+    with pytest.raises(errors.InvalidInput, match="expected the dtype float32"):
         first[0] = X.astype(np.float64)
     with pytest.raises(IndexError):
         first[1] = X

@@ -277,8 +277,8 @@ def test_odd_versions_have_an_order(tmp_path: Path) -> None:
 
 
 SAYINGS: dict[str, tuple[str, type[Exception], str]] = {
-    "no JSON": ("{", DescriptorError, "is no JSON"),
-    "too deep": ("[" * 100_000, DescriptorError, "is no JSON"),
+    "no JSON": ("{", DescriptorError, "is not valid JSON"),
+    "too deep": ("[" * 100_000, DescriptorError, "is not valid JSON"),
     "a list": ("[]", DescriptorError, "must be an object"),
     "no model": ("{}", DescriptorError, "must be an object"),
     "a model that is a number": ('{"model": 3}', DescriptorError, "must be an object"),

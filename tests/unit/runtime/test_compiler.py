@@ -59,7 +59,7 @@ def test_one_whose_version_is_not_known_is_none(
 ) -> None:
     fake.say(answer)
     assert find_compiler() is None
-    assert "going on without it" in caplog.text
+    assert "continuing without it" in caplog.text
 
 
 def test_one_that_does_not_answer_is_none(
@@ -67,7 +67,7 @@ def test_one_that_does_not_answer_is_none(
 ) -> None:
     fake.behave("mute")
     assert find_compiler() is None
-    assert "does not say its version" in caplog.text
+    assert "does not report its version" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,11 @@ def test_an_npu_that_answers_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NPU_DEVNAME", "npu0pe0-1")
-    with pytest.raises(BackendUnavailable, match="NPU_DEVNAME orders 'npu0pe0-1'"):
+    with pytest.raises(BackendUnavailable, match="NPU_DEVNAME requests 'npu0pe0-1'"):
         choose(None)
     monkeypatch.setenv("FURIOSA_DEVICES", "cpu")
-    assert choose(None).reason == "FURIOSA_DEVICES orders 'cpu'"
-    with pytest.raises(BackendUnavailable, match="the argument device orders"):
+    assert choose(None).reason == "FURIOSA_DEVICES requests 'cpu'"
+    with pytest.raises(BackendUnavailable, match="the argument device requests"):
         choose("warboy*1")
     assert choose("auto").backend == "onnxruntime"
 
@@ -72,9 +72,9 @@ def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatc
 def test_our_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_DEVICES", "warboy(2)*1")
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "cpu")
-    assert choose(None).reason == "FURIOSA_MODELS_DEVICE orders 'cpu'"
+    assert choose(None).reason == "FURIOSA_MODELS_DEVICE requests 'cpu'"
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "npu")
-    with pytest.raises(BackendUnavailable, match="FURIOSA_MODELS_DEVICE orders 'npu'"):
+    with pytest.raises(BackendUnavailable, match="FURIOSA_MODELS_DEVICE requests 'npu'"):
         choose(None)
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "auto")
     assert choose(None).backend == "onnxruntime"
@@ -107,12 +107,12 @@ def test_device_strings(text: str, specs: list[NpuSpec]) -> None:
         ("npu0", "expected"),
         ("", "expected"),
         ("CPU", "expected"),
-        ("warboy(2)*1,", "'' is no device"),
-        ("warboy(2)*1,gpu", "'gpu' is no device"),
+        ("warboy(2)*1,", "'' is not a device"),
+        ("warboy(2)*1,gpu", "'gpu' is not a device"),
         ("renegade*1", "no architecture 'renegade'"),
         ("warboy(3)*1", "1 or 2 processing elements"),
         ("warboy(0)*1", "1 or 2 processing elements"),
-        ("warboy*0", "no device at all"),
+        ("warboy*0", "number of devices must be at least 1"),
         ("npu:0:2", "elements 0, 1 and 0-1"),
         ("npu:0:1-0", "elements 0, 1 and 0-1"),
         ("npu:0:1-1", "elements 0, 1 and 0-1"),
@@ -128,10 +128,10 @@ def test_what_is_no_device(text: str, complaint: str) -> None:
 
 
 def test_what_there_is_in_place_of_what_is_no_device() -> None:
-    with pytest.raises(ValueError, match=r"'gpu' is no device: expected .*'auto'") as caught:
+    with pytest.raises(ValueError, match=r"'gpu' is not a device: expected .*'auto'") as caught:
         choose("gpu")
     assert str(caught.value) == (
-        "the argument device: 'gpu' is no device: expected 'cpu', 'openvino', 'openvino:bf16', "
+        "the argument device: 'gpu' is not a device: expected 'cpu', 'openvino', 'openvino:bf16', "
         "'npu', NPUs as in 'warboy(2)*1', 'warboy*1', 'npu:0:0', 'npu:0:0-1' joined by commas, or "
         "'auto'"
     )

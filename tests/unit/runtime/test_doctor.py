@@ -75,8 +75,8 @@ def test_an_order_that_cannot_be_met(monkeypatch: pytest.MonkeyPatch) -> None:
     found = facts()
     assert found["environment"].finding == "FURIOSA_DEVICES=warboy(2)*1"
     assert found["models run on"].is_fine is False
-    assert "cannot be had" in found["models run on"].advice
-    assert "switched off" in found["compiled programs"].finding
+    assert "is not available" in found["models run on"].advice
+    assert "disabled" in found["compiled programs"].finding
 
 
 def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

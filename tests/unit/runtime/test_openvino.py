@@ -41,10 +41,10 @@ def test_without_the_extra_the_message_has_the_pip_command(
     for make in (create_runner, create_queue):
         with pytest.raises(BackendUnavailable, match=PIP):
             make(make_model(), device=DEVICE)
-    with pytest.raises(BackendUnavailable, match="the argument device orders 'openvino:bf16'"):
+    with pytest.raises(BackendUnavailable, match="the argument device requests 'openvino:bf16'"):
         Runtime("openvino:bf16")
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", DEVICE)
-    with pytest.raises(BackendUnavailable, match=f"FURIOSA_MODELS_DEVICE orders.*{PIP}"):
+    with pytest.raises(BackendUnavailable, match=f"FURIOSA_MODELS_DEVICE requests.*{PIP}"):
         EfficientNetLite0(weights="random").predict(np.zeros((9, 9, 3), np.uint8))
     found = {fact.topic: fact for fact in doctor.diagnose()}
     assert found["models run on"].is_fine is False
@@ -64,7 +64,7 @@ def test_one_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", failing)
     problem = OpenVinoBackend().problem()
     assert problem is not None
-    assert "does not import (libtbb.so.12" in problem
+    assert "cannot be imported (libtbb.so.12" in problem
 
 
 def test_one_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +88,13 @@ def test_a_precision_that_the_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("device", ["openvino:fp32", "openvino:", "openvino:int8", "OpenVINO"])
 def test_what_is_no_device(device: str) -> None:
-    with pytest.raises(ValueError, match=r"is no device: expected 'cpu', 'openvino'"):
+    with pytest.raises(ValueError, match=r"is not a device: expected 'cpu', 'openvino'"):
         choose(device)
 
 
 def test_orders() -> None:
     assert choose("openvino:f32").backend == choose(DEVICE).backend == DEVICE
-    assert choose(DEVICE).reason == "the argument device orders 'openvino'"
+    assert choose(DEVICE).reason == "the argument device requests 'openvino'"
 
 
 def test_the_environment_orders_it(monkeypatch: pytest.MonkeyPatch) -> None:

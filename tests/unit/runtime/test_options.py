@@ -55,7 +55,7 @@ def test_options_of_the_npu_compiler_are_said_to_have_no_effect(
 
 
 def test_what_is_no_model() -> None:
-    with pytest.raises(TypeError, match="a model is"):
+    with pytest.raises(TypeError, match="expected a model as"):
         create_runner(7, device="cpu")  # type: ignore[arg-type]
     with pytest.raises(FuriosaRuntimeError, match="cannot load the 108 bytes .*TensorFlow Lite"):
         create_runner(b"\x1c\0\0\0TFL3" + bytes(100), device="cpu")

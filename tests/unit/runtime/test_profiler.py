@@ -138,7 +138,7 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
 def test_one_at_a_time() -> None:
     with (
         profile(file=io.StringIO()),
-        pytest.raises(FuriosaRuntimeError, match="a profiler is active"),
+        pytest.raises(FuriosaRuntimeError, match="a profiler is already active"),
         profile(),
     ):
         raise AssertionError

@@ -76,7 +76,10 @@ def test_nothing_in_time() -> None:
 
 @pytest.mark.parametrize("timeout", [-1, -0.5, float("nan"), float("inf")])
 def test_a_timeout_that_is_none(timeout: float) -> None:
-    with tiny_queue() as (_, receiver), pytest.raises(ValueError, match="finite number of seconds"):
+    with (
+        tiny_queue() as (_, receiver),
+        pytest.raises(ValueError, match="finite, non-negative number of seconds"),
+    ):
         receiver.recv(timeout)
 
 

@@ -65,7 +65,7 @@ def test_a_runner_and_a_queue() -> None:
     register_backend(Negating())
     with create_runner(make_model(), device="negating", batch_size=5) as runner:
         assert runner.backend == "negating"
-        assert runner.choice.reason == "the argument device orders 'negating'"
+        assert runner.choice.reason == "the argument device requests 'negating'"
         np.testing.assert_array_equal(runner.run(X)[0], -X)
         np.testing.assert_array_equal(runner.run_with(["y"], {"x": X})[0], -X)
         with pytest.raises(FuriosaRuntimeError, match="^negating failed: unlucky$"):
@@ -101,7 +101,9 @@ def test_what_cannot_be_loaded() -> None:
     register_backend(Negating())
     with pytest.raises(FuriosaRuntimeError, match="^negating cannot load the 3 bytes given: it is"):
         create_runner(b"bad", device="negating")
-    with pytest.raises(FuriosaRuntimeError, match="negating takes ONNX, and this is TensorFlow"):
+    with pytest.raises(
+        FuriosaRuntimeError, match="negating takes ONNX, but the model is TensorFlow"
+    ):
         create_runner(tiny_tflite.make_model(), device="negating")
     with pytest.raises(ValueError, match="expected 'negating', 'cpu', 'openvino'"):
         create_runner(b"", device="negative")
@@ -113,7 +115,9 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         def problem(self, device: str | None = None) -> str | None:
             return f"no {device} is plugged in"
 
-    with pytest.raises(BackendUnavailable, match="orders 'negating', which cannot be had: no neg"):
+    with pytest.raises(
+        BackendUnavailable, match="requests 'negating', which is not available: no neg"
+    ):
         choose("negating")
     found = {fact.topic: fact for fact in doctor.diagnose()}
     assert found["negating"].finding == "not available"
@@ -203,7 +207,7 @@ def test_names() -> None:
     assert backends.find_backend("negating") is second
     assert [*backends.backends_for("negating")] == [second]
     for name in ("onnxruntime", "litert", "openvino", "furiosa"):
-        with pytest.raises(ValueError, match=f"'{name}' is a backend or a device of this package"):
+        with pytest.raises(ValueError, match=f"'{name}' is a backend or device of this package"):
             register_backend(Negating(), name=name)
     with pytest.raises(ValueError, match="has no name"):
         register_backend(Negating(), name="")

@@ -98,7 +98,7 @@ def test_thresholds_are_query_parameters(
         ("score_threshold=7", "score_threshold must lie between 0 and 1, got 7.0"),
         ("iou_threshold=nan", "iou_threshold must lie between 0 and 1, got nan"),
         ("draft=perhaps", "draft='perhaps' is wrong: expected a value of type boolean"),
-        ("background=mud", "background='mud' is no color"),
+        ("background=mud", "background='mud' is not a color"),
         ("score_threshold=0.1&conf_thres=0.2", "'score_threshold' is given twice"),
     ],
 )
@@ -143,7 +143,7 @@ def test_the_color_under_alpha(start: Start, detector: SSDMobileNet) -> None:
     asked = {**FEW, "background": "black"}
     answer = requests.post(url, data=file.getvalue(), params=asked, timeout=60)
     assert answer.json() == {"result": expected["black"]}
-    with pytest.raises(ValueError, match="'mud' is no color"):
+    with pytest.raises(ValueError, match="'mud' is not a color"):
         make_app(detector, background="mud")
 
 

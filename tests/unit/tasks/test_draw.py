@@ -126,7 +126,7 @@ def test_an_array_that_is_no_photo_is_refused() -> None:
     found = Detections(
         np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int), ["cat"]
     )
-    with pytest.raises(ImageError, match=r"must be uint8 of shape \(h, w, 3\)"):
+    with pytest.raises(ImageError, match=r"must be non-empty uint8 of shape \(h, w, 3\)"):
         found.plot(np.zeros((4, 4, 3), np.float32))
 
 

@@ -239,7 +239,7 @@ def test_show(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(photo).show()
     assert [picture.size for picture in shown] == [(64, 48)]
     monkeypatch.setattr(ImageShow, "show", lambda _: False)
-    with pytest.raises(FuriosaModelsError, match=r"no viewer .* save\(path\)"):
+    with pytest.raises(FuriosaModelsError, match=r"no image viewer .* save\(path\)"):
         make(photo).show()
     with pytest.raises(FuriosaModelsError, match=r"plot\(image=...\)"):
         make().show()
