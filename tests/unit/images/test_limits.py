@@ -99,7 +99,7 @@ def claims(width: int, height: int, depth: int, colors: int) -> bytes:
 
 @pytest.mark.parametrize(("side", "depth", "colors"), [(13000, 16, 6), (9000, 8, 2), (11000, 8, 3)])
 def test_a_png_that_claims_much(side: int, depth: int, colors: int) -> None:
-    with pytest.raises(ImageError, match="MB to decode|no PLTE"):
+    with pytest.raises(ImageError, match="MB to decode"):
         read_image(claims(side, side, depth, colors))
 
 

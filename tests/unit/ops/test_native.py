@@ -75,7 +75,12 @@ YOLO = LIMITS | {"keypoints": 0, "with_sigmoid": True, "least_score": 0.5}
             {},
             "out: expected a writable array that shares no memory",
         ),
-        ("resize", (IMAGE, IMAGE, "opencv_area"), {}, "out: expected a writable array that shares no memory"),
+        (
+            "resize",
+            (IMAGE, IMAGE, "opencv_area"),
+            {},
+            "out: expected a writable array that shares no memory",
+        ),
         (
             "resize",
             (IMAGE, IMAGE.copy().transpose(1, 0, 2), "opencv_area"),
