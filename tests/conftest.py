@@ -29,8 +29,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the tests that fetch real weights, so that each is fetched once a run."""
-    return Path(os.environ.get("FURIOSA_MODELS_TEST_CACHE") or tmp_path_factory.mktemp("warm"))
+    """One cache for the tests that fetch real weights, so that each is fetched once a run.
+
+    The processes of a run share it, as they share the folder above their own.
+    """
+    if given := os.environ.get("FURIOSA_MODELS_TEST_CACHE"):
+        return Path(given)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return tmp_path_factory.getbasetemp().parent / "warm"
+    return tmp_path_factory.mktemp("warm")
 
 
 @pytest.fixture

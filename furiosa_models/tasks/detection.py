@@ -212,7 +212,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
             xyxy=self.boxes,
             confidence=self.scores,
             class_id=self.class_ids,
-            data={"class_name": np.asarray(self.labels)},
+            data={"class_name": np.asarray(self.labels, dtype=str)},
         )
 
 

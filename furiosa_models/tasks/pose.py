@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -220,11 +221,14 @@ class Poses(ArrayResult[PoseEstimationResult]):
         Raises:
             ExtraRequired: supervision is not installed.
         """
-        return require("supervision", "to_supervision() needs supervision").KeyPoints(
-            xy=self.keypoints[:, :, :2],
-            confidence=self.keypoints[:, :, 2],
-            class_id=np.zeros(len(self), dtype=int),
-        )
+        supervision = require("supervision", "to_supervision() needs supervision")
+        confidence = self.keypoints[:, :, 2]
+        fields: dict[str, Any] = {"keypoint_confidence": confidence}
+        fields["detection_confidence"] = self.scores
+        if "keypoint_confidence" not in inspect.signature(supervision.KeyPoints).parameters:
+            fields = {"confidence": confidence}  # before supervision 0.29
+        class_ids = np.zeros(len(self), dtype=int)
+        return supervision.KeyPoints(xy=self.keypoints[:, :, :2], class_id=class_ids, **fields)
 
     def _flat(self) -> npt.NDArray[np.float32]:
         """Return all values of each person's keypoints, (n, 51)."""

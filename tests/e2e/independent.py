@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,51 @@ from ..textbook import YOLO_P5_PIXELS, ssd_mobilenet_boxes
 Array = npt.NDArray[Any]
 
 
-class SSD:
-    """SSD MobileNet from an ONNX file with twelve raw outputs, input RGB in [-1, 1]."""
+Network = Callable[[Array], list[Array]]
+"""Takes a tensor (1, 3, H, W), gives the network's raw outputs (1, C, H, W)."""
 
-    def __init__(self, onnx: bytes) -> None:
-        self.session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+
+def onnx_network(model: bytes) -> Network:
+    """Return what runs an ONNX file with ONNX Runtime."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda tensor: session.run(None, {name: tensor})
+
+
+def graphdef_network(path: Path) -> Network:
+    """Return what runs a frozen SSD of TensorFlow with OpenVINO, from scaled pixels to raw heads.
+
+    Its own preprocessing and suppression are cut off.
+    """
+    import openvino
+    from openvino import opset13 as operations
+
+    core = openvino.Core()
+    model = core.read_model(path)
+    first = next(node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution")
+    pixels = operations.parameter([1, 3, 300, 300], np.float32)
+    first.input(0).replace_source_output(pixels.output(0))
+    nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+    heads = [
+        nodes[f"BoxPredictor_{level}/{head}/BiasAdd"].output(0)
+        for level in range(6)
+        for head in ("ClassPredictor", "BoxEncodingPredictor")
+    ]
+    cut = openvino.Model([operations.result(head) for head in heads], [pixels], "heads")
+    compiled = core.compile_model(cut, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(tensor: Array) -> list[Array]:
+        found = compiled(tensor)
+        return [found[output].transpose(0, 3, 1, 2) for output in compiled.outputs]
+
+    return run
+
+
+class SSD:
+    """SSD MobileNet with twelve raw outputs, input RGB in [-1, 1]."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
         self.anchors = ssd_mobilenet_boxes()
 
     def detect(self, path: Path, threshold: float) -> list[tuple[int, float, list[float]]]:
@@ -34,7 +74,7 @@ class SSD:
         height, width = image.shape[:2]
         rgb = cv2.cvtColor(cv2.resize(image, (300, 300)), cv2.COLOR_BGR2RGB)
         tensor = (rgb.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
-        outputs = self.session.run(None, {self.session.get_inputs()[0].name: tensor})
+        outputs = self.network(tensor)
         rows = [out[0].transpose(1, 2, 0) for out in outputs]
         logits = np.concatenate([row.reshape(-1, 91) for row in rows[0::2]])
         codes = np.concatenate([row.reshape(-1, 4) for row in rows[1::2]])
@@ -59,24 +99,24 @@ class SSD:
 
 
 class YOLOv5:
-    """YOLOv5 from an ONNX file with three raw outputs, 80 classes, 640x640."""
+    """YOLOv5 with three raw outputs and 80 classes, a square input of RGB in [0, 1]."""
 
-    def __init__(self, onnx: bytes) -> None:
-        self.session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    def __init__(self, network: Network, size: int = 640) -> None:
+        self.network, self.size = network, size
 
     def detect(self, path: Path, threshold: float) -> list[tuple[int, float, list[float]]]:
         """(class id, score, [x, y, w, h] in pixels) of every detection, after NMS, best first."""
         image: Array = np.asarray(cv2.imread(str(path)))
         height, width = image.shape[:2]
-        scale = min(640 / height, 640 / width)
+        size = self.size
+        scale = min(size / height, size / width)
         new_w, new_h = round(width * scale), round(height * scale)
-        left, top = (640 - new_w) / 2, (640 - new_h) / 2
-        canvas: Array = np.full((640, 640, 3), 114, np.uint8)
+        left, top = (size - new_w) / 2, (size - new_h) / 2
+        canvas: Array = np.full((size, size, 3), 114, np.uint8)
         x0, y0 = round(left - 0.1), round(top - 0.1)
         canvas[y0 : y0 + new_h, x0 : x0 + new_w] = cv2.resize(image, (new_w, new_h))
         tensor = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
-        outputs = self.session.run(None, {self.session.get_inputs()[0].name: tensor})
-        rows = np.concatenate([self.rows(out[0], i) for i, out in enumerate(outputs)])
+        rows = self.decoded(tensor)
         scores = rows[:, 4:5] * rows[:, 5:]
         boxes = np.concatenate([rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:4]], axis=1)
         boxes = (boxes - [left, top, 0, 0]) / scale
@@ -91,9 +131,13 @@ class YOLOv5:
                 found.append((class_id, float(scores[i, class_id]), boxes[i].tolist()))
         return sorted(found, key=lambda row: -row[1])[:300]
 
-    def rows(self, output: Array, level: int) -> Array:
+    def decoded(self, tensor: Array) -> Array:
         """(cx, cy, w, h, objectness, 80 class scores) of every anchor, in input pixels."""
-        side, stride = output.shape[1], 640 // output.shape[1]
+        outputs = self.network(tensor)
+        return np.concatenate([self.rows(out[0], i) for i, out in enumerate(outputs)])
+
+    def rows(self, output: Array, level: int) -> Array:
+        side, stride = output.shape[1], self.size // output.shape[1]
         values = 1 / (1 + np.exp(-output.reshape(3, 85, side, side).astype(np.float64)))
         y, x = np.mgrid[:side, :side]
         cx = (values[:, 0] * 2 - 0.5 + x) * stride
@@ -105,6 +149,24 @@ class YOLOv5:
         together = np.concatenate([boxes, values[:, 4:]], axis=1)
         rows: Array = together.transpose(0, 2, 3, 1).reshape(-1, 85)
         return rows
+
+
+class YOLOv5TFLite(YOLOv5):
+    """YOLOv5 as Ultralytics exports it to TFLite: decoded, boxes in fractions of the input."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.size = size
+        self.interpreter = Interpreter(model_path=str(path))
+        self.interpreter.allocate_tensors()
+
+    def decoded(self, tensor: Array) -> Array:
+        place = self.interpreter.get_input_details()[0]["index"]
+        self.interpreter.set_tensor(place, tensor.transpose(0, 2, 3, 1))
+        self.interpreter.invoke()
+        rows = self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])[0]
+        return np.concatenate([rows[:, :4] * self.size, rows[:, 4:]], axis=1)
 
 
 def coco_map(annotations: Path, results: Sequence[dict[str, Any]]) -> float:

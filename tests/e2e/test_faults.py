@@ -214,7 +214,7 @@ def test_a_deadline_is_one(fault: Fault, tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_interrupted_fetch_is_continued_by_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(lambda h, _: h.serve_range(until=600_000)) as server:
-        with pytest.raises(ArtifactUnavailable):
+        with pytest.raises(ArtifactUnavailable, match="every source was tried"):
             store.fetch([described(server.url)])
         server.fault = good
         store.fetch([described(server.url)])

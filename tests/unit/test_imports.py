@@ -105,11 +105,11 @@ def test_unknown_names_raise_attribute_error() -> None:
         assert not hasattr(module, "NoSuchName")
 
 
-def test_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
+def test_onnx_runtime_reports_nothing(tmp_path: Path, photos: list[Path]) -> None:
     """It sends which models run to its makers by default, and keeps an identifier in the home."""
     code = (
         "from furiosa_models.vision import MobileNetV2\n"
-        "MobileNetV2('random').predict('examples/images/chelsea.png')"
+        f"MobileNetV2('random').predict({str(photos[0])!r})"
     )
     home = tmp_path / "home"
     environment = {name: v for name, v in os.environ.items() if not name.startswith(("ORT_", "CI"))}

@@ -199,9 +199,9 @@ def test_wrong_outputs_and_contexts(photos: list[Path], platform: Platform) -> N
         model.postprocess(outputs[:-1], contexts)
     with pytest.raises(ShapeError, match="contexts"):
         model.postprocess(outputs, [*contexts, *contexts])
-    with pytest.raises(ShapeError):
+    with pytest.raises(ShapeError, match="must be a float32 array .* got float64"):
         model.postprocess([outputs[0].astype(np.float64), *outputs[1:]], contexts)
-    with pytest.raises(ShapeError):
+    with pytest.raises(ShapeError, match=r"class_maps\[0\] and box_maps\[0\] must have shapes"):
         model.postprocess([outputs[0][:, :, :-1], *outputs[1:]], contexts)
 
 

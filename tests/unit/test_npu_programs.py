@@ -191,7 +191,7 @@ def test_a_published_program_out_of_reach_is_compiled(
     assert EfficientNetB0().fetch_enf().startswith(b"ENF warboy-2pe")
     assert "Compiling it instead" in caplog.text
     assert fake.calls == ["warboy-2pe"]
-    with pytest.raises(ArtifactUnavailable):
+    with pytest.raises(ArtifactUnavailable, match="every source was tried"):
         EfficientNetB0().fetch_enf(ir_version="0.10.0_f8f05c8ea")
 
 

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use numpy::{
-    Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    BorrowError, Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
     PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyValueError;
@@ -37,7 +37,7 @@ impl<'py, T: Element, const N: usize> Input<'py, T, N> {
             array = downcast::<T>(what, &value.call_method0("copy")?)?;
         }
         let shape = dimensions(what, array.shape())?;
-        let array = array.try_readonly().map_err(|e| Error::value(what, e))?;
+        let array = array.try_readonly().map_err(|e| borrowed(what, &e))?;
         Ok(Self { array, shape, what })
     }
 
@@ -63,7 +63,7 @@ impl<'py, T: Element, const N: usize> Output<'py, T, N> {
             return Err(Error::shape("out", "a C-contiguous array", "another layout").into());
         }
         let shape = dimensions("out", array.shape())?;
-        let array = array.try_readwrite().map_err(|e| Error::value("out", e))?;
+        let array = array.try_readwrite().map_err(|e| borrowed("out", &e))?;
         Ok(Self { array, shape })
     }
 
@@ -93,6 +93,11 @@ fn dimensions<const N: usize>(what: &'static str, shape: &[usize]) -> Result<[us
     shape
         .try_into()
         .map_err(|_| Error::shape(what, format!("{N} dimensions"), format!("shape {shape:?}")))
+}
+
+fn borrowed(what: &'static str, error: &BorrowError) -> Error {
+    let expected = "a writable array that shares no memory with another argument";
+    Error::shape(what, expected, error.to_string())
 }
 
 /// Check that two values are equal. The name `what` labels their numbers.

@@ -161,7 +161,7 @@ def test_a_link_in_a_tarball_is_not_followed(tmp_path: Path) -> None:
 def test_a_damaged_archive_is_said(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = make_tarball(tmp_path / "a.tgz")
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(SourceError, match="damaged|no member"):
+    with pytest.raises(SourceError, match="damaged"):
         copy_tar_member(path, "models/w.bin", Sink())
     with pytest.raises(SourceError, match="damaged"):
         copy_zip_member(path, "models/w.bin", Sink())
@@ -199,7 +199,7 @@ def test_passing_server_errors_are_retried(moody_server: str) -> None:
 
 
 def test_a_body_cut_short_is_an_error(moody_server: str) -> None:
-    with pytest.raises(SourceError, match="4 bytes|5 attempts|offers 5 bytes"):
+    with pytest.raises(SourceError, match="offers 5 bytes, but 4 were published"):
         copy(f"{moody_server}/cut")
 
 
@@ -214,7 +214,7 @@ def test_a_missing_extra_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_missing_client_is_said(monkeypatch: pytest.MonkeyPatch, module: str, uri: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(SourceError, match=r"client for (gs|hf): is not installed: pip install"):
+    with pytest.raises(SourceError, match=f"client for {uri[:2]}: is not installed: pip install"):
         copy(uri)
 
 
@@ -362,9 +362,18 @@ def test_a_pipe_and_a_device_are_no_files(tmp_path: Path) -> None:
             copy(path)
 
 
-@pytest.mark.parametrize("uri", ["a\0b", "file:///a%00b", "file://[", "x" * 9999, "http://["])
-def test_odd_uris(uri: str) -> None:
-    with pytest.raises(SourceError):
+@pytest.mark.parametrize(
+    ("uri", "complaint"),
+    [
+        ("a\0b", "null byte"),
+        ("file:///a%00b", "null byte"),
+        ("file://[", "Invalid IPv6 URL"),
+        ("x" * 9999, "name too long"),
+        ("http://[", "not a valid host"),
+    ],
+)
+def test_odd_uris(uri: str, complaint: str) -> None:
+    with pytest.raises(SourceError, match=complaint):
         copy(uri)
 
 

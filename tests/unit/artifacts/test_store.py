@@ -192,7 +192,7 @@ def test_damaged_bytes_are_never_given(tmp_path: Path, how: str, algorithm: str)
     store, file, path = kept(tmp_path, algorithm)
     damage(path, how)
 
-    with pytest.raises(ArtifactUnavailable):  # its source is gone
+    with pytest.raises(ArtifactUnavailable, match="No such file"):  # its source is gone
         store.fetch([file])
 
     if how != "folder":

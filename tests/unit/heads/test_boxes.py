@@ -136,7 +136,7 @@ def test_names_whose_number_does_not_fit_are_refused(style: str) -> None:
     assert isinstance(head, BoxesHead)
     if style in ("YOLOv10, end to end", "TensorFlow's four tensors", "torchvision"):
         pytest.skip("the graph gives ids, and does not show how many there are")
-    with pytest.raises(LabelsError):
+    with pytest.raises(LabelsError, match="3 classes, but there are 7 labels"):
         head.with_labels(tuple("abcdefg"), graph)
 
 

@@ -58,9 +58,10 @@ def answering() -> Iterator[Callable[[Answer], str]]:
 def drip(head: bytes) -> Answer:
     def answer(client: socket.socket) -> None:
         client.sendall(head)
-        for _ in range(100):
-            client.sendall(b"x")
-            time.sleep(0.05)
+        with suppress(OSError):  # without end: whoever waits for it waits until the test is stopped
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.05)
 
     return answer
 
@@ -73,10 +74,8 @@ def test_a_server_that_drips_keeps_nobody_waiting(
 ) -> None:
     monkeypatch.setattr(download, "DEADLINE_S", 0.3)
     url = answering(drip(head))
-    start = time.monotonic()
     with pytest.raises(ImageError, match=r"photo\.png cannot be fetched: it took longer than 0\.3"):
         read_image(url)
-    assert time.monotonic() - start < 2
 
 
 def test_a_body_that_is_too_large_is_not_read(
@@ -84,10 +83,8 @@ def test_a_body_that_is_too_large_is_not_read(
 ) -> None:
     monkeypatch.setattr(download, "MAX_ENCODED_BYTES", 1000)
     announced = answering(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"))
-    start = time.monotonic()
     with pytest.raises(ImageError, match="larger than the limit of 1000 bytes"):
         read_image(announced)
-    assert time.monotonic() - start < 2
     silent = answering(lambda client: client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(99_999)))
     with pytest.raises(ImageError, match="larger than the limit of 1000 bytes"):
         read_image(silent)
@@ -165,10 +162,8 @@ def test_what_is_hardly_http_is_an_error_of_ours(
         for _ in range(64):  # of a redirect nobody reads it
             client.sendall(body)
 
-    start = time.monotonic()
     with pytest.raises(ImageError, match=complaint) as caught:
         read_image(answering(answer))
-    assert time.monotonic() - start < 3
     assert "pw-secret" not in str(caught.value)
 
 

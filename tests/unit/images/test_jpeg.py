@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -21,8 +20,9 @@ from furiosa_models.spec import ImageInput
 from furiosa_models.types import Platform
 from furiosa_models.vision import EfficientNetB0, SSDMobileNet
 
-DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", "../shared/data"))
-PHOTO = Path("examples/images/coffee.png")
+from ...conftest import ROOT
+
+PHOTO = ROOT / "examples" / "images" / "coffee.png"
 NAME = "a.jpg"
 
 
@@ -127,12 +127,12 @@ def test_pixels_are_the_same_without_the_fast_decoder(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.accuracy
-def test_pixels_of_real_photos_are_those_of_pillow() -> None:
-    photos = {path: path.read_bytes() for path in sorted(DATA.glob("*/*/*")) if path.is_file()}
-    photos = {path: data for path, data in photos.items() if jpeg.is_jpeg(data)}
+def test_pixels_of_real_photos_are_those_of_pillow(data: Path) -> None:
+    photos = {path: path.read_bytes() for path in sorted(data.glob("*/*/*")) if path.is_file()}
+    photos = {path: photo for path, photo in photos.items() if jpeg.is_jpeg(photo)}
     assert len(photos) > 400
-    for path, data in photos.items():
-        np.testing.assert_array_equal(read_image(path).pixels, pillow(data), str(path))
+    for path, photo in photos.items():
+        np.testing.assert_array_equal(read_image(path).pixels, pillow(photo), str(path))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import struct
-import time
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -100,7 +99,7 @@ def claims(width: int, height: int, depth: int, colors: int) -> bytes:
 
 @pytest.mark.parametrize(("side", "depth", "colors"), [(13000, 16, 6), (9000, 8, 2), (11000, 8, 3)])
 def test_a_png_that_claims_much(side: int, depth: int, colors: int) -> None:
-    with pytest.raises(ImageError, match="MB to decode|no PLTE"):
+    with pytest.raises(ImageError, match="MB to decode"):
         read_image(claims(side, side, depth, colors))
 
 
@@ -113,13 +112,11 @@ def resized(claimed: tuple[int, int], data: bytes) -> bytes:
 def test_a_small_jpeg_that_claims_much() -> None:
     for data in (encoded("JPEG"), encoded("JPEG", progressive=True), encoded("JPEG", mode="CMYK")):
         claim = resized((13000, 13000), data)
-        start = time.perf_counter()
         with pytest.raises(ImageError, match="13000x13000 pixels.*MB to decode"):
             read_image(claim)
         with suppress(ImageError):  # Pillow makes do with what is there
             drafted = read_image(claim, needed=lambda *_: (300, 300))
             assert drafted.pixels.nbytes < limits.MAX_BYTES / 3
-        assert time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -180,10 +177,8 @@ def test_scans_without_end_are_refused() -> None:
     last = plain.rindex(b"\xff\xda")
     bomb = plain[:-2] + plain[last:-2] * 200 + b"\xff\xd9"
     for source in (bomb, Image.open(io.BytesIO(bomb))):
-        start = time.perf_counter()
         with pytest.raises(ImageError, match="scans"):
             read_image(source)
-        assert time.perf_counter() - start < 0.5
     small = encoded("JPEG", progressive=True)
     last = small.rindex(b"\xff\xda")
     again = small[:-2] + small[last:-2] * 30 + b"\xff\xd9"
@@ -227,9 +222,7 @@ def test_slow_pictures_that_pillow_has_opened() -> None:
     values = np.random.default_rng(0).integers(0, 65536, (800, 1200, 3))
     data = b"P6 1200 800 65535\n" + values.astype(">u2").tobytes()
     with Image.open(io.BytesIO(data)) as image:
-        start = time.perf_counter()
         pixels = read_image(image).rgb
-        assert time.perf_counter() - start < 1
         assert np.abs(pixels - (values >> 8)).max() <= 1
         assert image.fp is not None
 

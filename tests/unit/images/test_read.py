@@ -350,5 +350,5 @@ def test_damaged_bytes_give_an_image_or_an_image_error(at: int, patch: bytes) ->
 
 @given(st.binary(max_size=64))
 def test_random_bytes_give_an_image_error(data: bytes) -> None:
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match="cannot be decoded"):
         read_image(data)

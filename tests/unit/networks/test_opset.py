@@ -56,5 +56,5 @@ def test_what_is_no_valid_graph_stays_as_it_is() -> None:
 
 
 def test_no_model() -> None:
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match="not an ONNX model"):
         networks.with_opset(b"no model", 13)

@@ -301,7 +301,7 @@ def test_folders_by_every_form_of_their_names(
 def test_unknown_kinds_of_uris(uri: str) -> None:
     with pytest.raises(TransportNotFound, match=r"unsupported registry URI .*https://"):
         sync.list(uri)
-    with pytest.raises(registry.RegistryError):
+    with pytest.raises(registry.RegistryError, match="nothing reads registries at"):
         sync.load(uri, "x")
 
 
@@ -335,10 +335,15 @@ def test_fields_of_subclasses() -> None:
     assert made.family == "Nets"
     assert "b'x'" not in repr(made)
     wrong: dict[str, Any]
-    for wrong in ({"name": 3}, {"scale": "many"}, {"format": "pickle"}, {"model": b"y"}):
-        with pytest.raises(ValidationError):
+    for wrong, complaint in (
+        ({"name": 3}, "valid string"),
+        ({"scale": "many"}, "valid integer"),
+        ({"format": "pickle"}, "not a valid Format"),
+        ({"model": b"y"}, "source given twice"),
+    ):
+        with pytest.raises(ValidationError, match=complaint):
             Scaler(**({"name": "a", "source": b"x"} | wrong))
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=r"source\n  Field required"):
         Scaler(name="a")  # type: ignore[call-arg]
     tensor = registry.ModelTensor("x", "float32", [1, 3])
     fields: Any = {"name": "x", "datatype": "float32", "shape": [1, 3]}

@@ -132,7 +132,9 @@ def test_a_redirect_elsewhere_is_refused(
     site.describe("net.onnx", doc="net.md", **pin)
     for path in ("/zoo/net.onnx", "/zoo/net.md"):
         site.files[path] = f"->{to}".encode()
-    with pytest.raises(ArtifactUnavailable, match="redirects to .*(away from|only http)"):
+    with pytest.raises(
+        ArtifactUnavailable, match="redirects to .*away from" if target == "host" else "only http"
+    ):
         sync.load(f"{site.url}/zoo", "Net")
     with pytest.raises(ArtifactUnavailable, match="redirects to"):
         sync.help(f"{site.url}/zoo", "Net")
@@ -176,7 +178,7 @@ def Net(path) -> Model:
     site.files["/zoo/in"] = b"inside"
     assert sync.load(f"{site.url}/zoo", "Net", None, "in", trust_code=True).source == b"inside"
     for path in ("../secret", "%2e%2e/secret", "a/../../secret", "..%2fsecret"):
-        with pytest.raises(FuriosaModelsError, match="is outside the registry|leaves the registry"):
+        with pytest.raises(FuriosaModelsError, match="the registry"):
             sync.load(f"{site.url}/zoo", "Net", None, path, trust_code=True)
     assert "/secret" not in "".join(site.asked)
 
@@ -209,7 +211,7 @@ def test_what_is_its_own(uri: str, location: str, is_own: bool) -> None:
 
 @pytest.mark.parametrize("uri", ["http://[/zoo", "http://zoo:port/", "a\0b", "file:///a\0b"])
 def test_a_uri_that_is_none(uri: str) -> None:
-    with pytest.raises(ArtifactUnavailable):
+    with pytest.raises(ArtifactUnavailable, match="is no (folder|URL)"):
         sync.list(uri)
 
 

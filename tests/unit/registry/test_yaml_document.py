@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Any
 
 import pytest
@@ -143,12 +142,11 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("text", "complaint"), TEXTS.values(), ids=TEXTS)
 def test_what_is_no_descriptor_is_said_soon(text: bytes, complaint: str) -> None:
-    start = time.monotonic()
     with pytest.raises(DescriptorError, match=complaint) as caught:
         parse_descriptor(text, "here")
-    assert time.monotonic() - start < 10
     assert str(caught.value).startswith("here")
     assert len(str(caught.value)) < 1000
 
@@ -222,14 +220,13 @@ def test_any_entries_are_read_or_an_error_of_ours(items: Any) -> None:
 # --- artifacts.py -------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(60)
 def test_classes_of_many_bases_are_no_riddle() -> None:
     lines = ["class A0: pass"]
     lines += [f"class A{i}(A{i - 1}, B{i - 1}): pass\nclass B{i}(A{i - 1}): pass"
               for i in range(1, 60)]  # fmt: skip
     text = "\n".join([*lines, "class C(C): pass", "def net() -> A59: ...", "def own() -> C: ..."])
-    start = time.monotonic()
     assert parse_code(text.encode(), "here", "artifacts.py") == []
-    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ def test_many_runs_at_the_same_time() -> None:
 def test_bad_input() -> None:
     async def main() -> None:
         async with create_runner(MODEL, device="cpu") as runner:
-            with pytest.raises(TypeError):
+            with pytest.raises(TypeError, match="expects float32, got float16"):
                 await runner.run(X.astype(np.float16))
             with pytest.raises(ValueError, match="expects shape"):
                 await runner.run(X[0])
-            with pytest.raises(TensorNameNotFound):
+            with pytest.raises(TensorNameNotFound, match="no output 'triple'"):
                 await runner.run_with(["triple"], {"x": X})
         with pytest.raises(SessionClosed):
             await runner.run(X)
@@ -66,9 +66,9 @@ def test_bad_input() -> None:
             await runner.run_with(["double"], {"x": X})
         with pytest.raises(SessionClosed):
             runner.allocate()
-        with pytest.raises(FuriosaRuntimeError):
+        with pytest.raises(FuriosaRuntimeError, match="cannot load the 8 bytes"):
             await create_runner(b"no model", device="cpu")
-        with pytest.raises(FuriosaRuntimeError):
+        with pytest.raises(FuriosaRuntimeError, match="no key 'unknown'"):
             await create_runner(MODEL, device="cpu", compiler_config={"unknown": True})
 
     asyncio.run(main())
@@ -105,7 +105,7 @@ def test_an_awaited_queue_and_its_ends() -> None:
     async def main() -> None:
         submitter, receiver = await create_queue(MODEL, device="cpu")
         assert submitter.model.input_num == receiver.model.input_num == 1
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="expects float32, got uint8"):
             await submitter.submit(X.astype(np.uint8))
         await submitter.submit(submitter.allocate())
         assert (await receiver.recv())[0] is None

@@ -110,10 +110,8 @@ def test_one_that_hangs_is_ended_with_all_that_it_started(
 ) -> None:
     fake.behave("hang")
     monkeypatch.setenv("FURIOSA_MODELS_COMPILE_TIMEOUT", "1.5")
-    started = time.monotonic()
     with pytest.raises(CompilationError, match=r"longer than 1\.5 s.*COMPILE_TIMEOUT"):
         compiler.compile(b"a model", 2)
-    assert time.monotonic() - started < 30
     child = int((fake.folder / "child").read_text())
     deadline = time.monotonic() + 5
     while _is_alive(child) and time.monotonic() < deadline:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +126,6 @@ def test_control_c(model: Path) -> None:
     done = process(f"{heed}\n{BUSY}\nprint('busy', flush=True)\ntime.sleep(60)", model)
     assert done.stdout is not None
     assert done.stdout.readline() == "busy\n"
-    began = time.monotonic()
     done.send_signal(signal.SIGINT)
     try:
         _, err = done.communicate(timeout=60)
@@ -135,7 +133,6 @@ def test_control_c(model: Path) -> None:
         done.kill()
     assert done.returncode == -signal.SIGINT
     assert err.endswith("KeyboardInterrupt\n")
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -130,7 +130,11 @@ def test_every_kind_of_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
-    with path.open("w") as file, profile(file=file), pytest.raises(FuriosaRuntimeError):
+    with (
+        path.open("w") as file,
+        profile(file=file),
+        pytest.raises(FuriosaRuntimeError, match="cannot load the 8 bytes"),
+    ):
         create_runner(b"no model", device="cpu")
     assert traced(path) == []
 

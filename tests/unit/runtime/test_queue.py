@@ -85,7 +85,7 @@ def test_a_timeout_that_is_none(timeout: float) -> None:
 
 def test_wrong_inputs_are_refused_at_once() -> None:
     with tiny_queue() as (submitter, receiver):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="expects float32, got uint8"):
             submitter.submit(X.astype(np.uint8))
         with pytest.raises(InvalidInput):
             submitter.submit([X, X])

@@ -4,9 +4,11 @@ import json
 import pickle
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import supervision
 
 from furiosa_models.errors import ExtraRequired, FuriosaModelsError
 from furiosa_models.tasks import (
@@ -76,20 +78,26 @@ def test_other_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setitem(sys.modules, "pandas", None)
         with pytest.raises(ExtraRequired, match="pip install pandas"):
             make().to_pandas()
-    frames = SimpleNamespace(DataFrame=lambda table, columns: (table, columns))
-    monkeypatch.setitem(sys.modules, "pandas", frames)
-    table, columns = make().to_pandas()
-    assert columns[4:8] == ["score", "nose_x", "nose_y", "nose_confidence"]
-    assert table.shape == (2, len(columns)) == (2, 56)
-    assert make(0).to_pandas()[0].shape == (0, 56)
-    fake = SimpleNamespace(KeyPoints=lambda **fields: fields)
-    monkeypatch.setitem(sys.modules, "supervision", fake)
-    fields = make().to_supervision()
-    assert {name: value.shape for name, value in fields.items()} == {
-        "xy": (2, 17, 2),
-        "confidence": (2, 17),
-        "class_id": (2,),
-    }
+    table = make().to_pandas()
+    assert list(table.columns[4:8]) == ["score", "nose_x", "nose_y", "nose_confidence"]
+    assert table.shape == (2, 56)
+    assert make(0).to_pandas().shape == (0, 56)
+    points = make().to_supervision()
+    np.testing.assert_array_equal(points.xy, make().keypoints[:, :, :2])
+    np.testing.assert_array_equal(points.keypoint_confidence, make().keypoints[:, :, 2])
+    np.testing.assert_array_equal(points.detection_confidence, make().scores)
+    assert make(0).to_supervision().xy.shape == (0, 17, 2)
+    picture = supervision.EdgeAnnotator().annotate(PHOTO.copy(), points)
+    assert (picture != PHOTO).any()
+
+
+def test_an_older_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key_points(xy: Any, class_id: Any, confidence: Any) -> Any:
+        return xy, class_id, confidence
+
+    old = SimpleNamespace(KeyPoints=key_points)
+    monkeypatch.setitem(sys.modules, "supervision", old)
+    assert [array.shape for array in make().to_supervision()] == [(2, 17, 2), (2,), (2, 17)]
 
 
 def test_plot_draws_box_and_skeleton() -> None:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import supervision
 from PIL import Image, ImageCms, ImageShow
 from PIL.Image import Image as PILImage
 
@@ -75,6 +76,22 @@ def test_export() -> None:
     coco = found.to_coco(7)
     assert coco[0] == {"image_id": 7, "category_id": 18, "bbox": [1, 2, 10, 20], "score": 0.75}
     assert found.to_coco(7, category_ids=[0, 1, 2])[0]["category_id"] == 2
+
+
+def test_other_libraries_take_them(photo: Path) -> None:
+    found = make(photo)
+    frame = found.to_pandas()
+    assert frame.iloc[0].tolist() == [1, 2, 11, 22, 0.75, 2, "dog"]
+    theirs = found.to_supervision()
+    np.testing.assert_array_equal(theirs.xyxy, found.boxes)
+    assert [(c, s, d["class_name"]) for _, _, s, c, _, d in theirs] == [
+        (2, 0.75, "dog"),
+        (1, 0.5, NAMES[1]),
+    ]
+    pixels = read_image(photo).rgb
+    assert (supervision.BoxAnnotator().annotate(pixels.copy(), theirs) != pixels).any()
+    none = Detections(found.boxes[:0], found.scores[:0], found.class_ids[:0], NAMES)
+    assert len(supervision.Detections.merge([none.to_supervision(), theirs])) == 2
 
 
 def test_a_missing_package_gives_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:

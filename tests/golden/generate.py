@@ -1,0 +1,447 @@
+"""Make the golden values anew: run other people's implementations with the seeded weights.
+
+It needs a virtual environment of its own, with the packages of `requirements.txt` beside this
+file, and the three repositories of `REPOSITORIES`, which it clones where they are missing:
+
+```bash
+python -m venv build/golden
+build/golden/bin/pip install -r tests/golden/requirements.txt
+build/golden/bin/python -m tests.golden.generate --sources build/golden-sources
+```
+
+It computes in float64 and writes one JSON file a network. Ours is only asked for the names, the
+shapes and the random values of the parameters; its outputs are not computed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from furiosa_models import networks
+from furiosa_models.networks.weights import Array, FloatArray, Parameter
+
+Outputs = list[Any]  # tensors, in the order of our network's outputs
+Arrays = Mapping[str, Array]
+
+WEIGHTS_SEED, IMAGE_SEED = 0, 1
+INDEX_FACTOR = 2654435761
+
+REPOSITORIES = {
+    "inference": ("https://github.com/mlcommons/inference", "b66003e1"),
+    "yolov5": ("https://github.com/ultralytics/yolov5", "956be8e6"),
+    "yolov7": ("https://github.com/WongKinYiu/yolov7", "cad7acac"),
+}
+"""URL and commit of each repository."""
+
+MLCOMMONS = "inference/vision/classification_and_detection/python"
+
+
+class Case(NamedTuple):
+    """A network, and an implementation that is not ours.
+
+    Attributes:
+        network: Its name in `furiosa_models.networks.NETWORKS`.
+        reference: What it is held against, in words.
+        run: Takes the folder of repositories, arrays by name and an image; returns its outputs.
+        params: Arguments of our builder.
+        values: How many values of each output are kept.
+    """
+
+    network: str
+    reference: str
+    run: Callable[[Path, Arrays, Any], Outputs]
+    params: Mapping[str, Any] = {}
+    values: int = 36
+
+
+class Recorder:
+    """Random weights that are kept as they are handed out."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, FloatArray] = {}
+        self._weights = networks.RandomWeights(WEIGHTS_SEED)
+
+    def get(self, parameter: Parameter) -> FloatArray:
+        array = self.arrays[parameter.name] = self._weights.get(parameter)
+        return array
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Import `models` and `utils` from a repository, whose names all three of them use."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = [entry for entry in sys.path if entry != str(folder)]
+        for name in [name for name in sys.modules if name.split(".")[0] in ("models", "utils")]:
+            del sys.modules[name]
+
+
+def load(module: Any, arrays: Mapping[str, Any]) -> Any:
+    """Return the module in float64 with these parameters; every parameter has to be given."""
+    tensors = {name: torch.as_tensor(np.array(array)) for name, array in arrays.items()}
+    module = module.double().eval()
+    missing, unexpected = module.load_state_dict(tensors, strict=False)
+    counters = ("num_batches_tracked", "anchors", "anchor_grid")  # not parameters
+    missing = [name for name in missing if not name.endswith(counters)]
+    if missing or unexpected:
+        msg = f"missing: {missing[:5]}; unexpected: {unexpected[:5]}"
+        raise SystemExit(msg)
+    return module
+
+
+def set_epsilon(module: Any, epsilon: float) -> Any:
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eps = epsilon
+    return module
+
+
+def outputs_of(model: Any, layers: list[Any], image: Any) -> Outputs:
+    """Return what some layers put out while the model runs."""
+    found: dict[int, Any] = {}
+    for index, layer in enumerate(layers):
+        layer.register_forward_hook(
+            lambda _module, _inputs, output, index=index: found.update({index: output.clone()})
+        )
+    model(image)
+    return [found[index] for index in range(len(layers))]
+
+
+def torchvision_model(name: str) -> Callable[[Path, Arrays, Any], Outputs]:
+    def run(_sources: Path, arrays: Arrays, image: Any) -> Outputs:
+        import torchvision
+
+        return [load(getattr(torchvision.models, name)(weights=None), arrays)(image)]
+
+    return run
+
+
+def resnet50_v1(_sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    """The stride is in the first convolution of a stage, as in the paper and in Keras."""
+    import torchvision
+
+    model = set_epsilon(torchvision.models.resnet50(weights=None), 1e-3)
+    for stage in (model.layer2, model.layer3, model.layer4):
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    return [load(model, arrays)(image)]
+
+
+def efficientnet_b0(_sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    from efficientnet_pytorch import EfficientNet
+
+    return [load(EfficientNet.from_name("efficientnet-b0", image_size=224), arrays)(image)]
+
+
+def efficientnet_lite0(_sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return [load(EfficientNet.from_name("efficientnet-lite0"), arrays)(image)]
+
+
+def ssd_resnet34(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    import torchvision
+
+    untrained = torchvision.models.resnet34(weights=None)  # theirs downloads what is replaced here
+    patch = mock.patch("torchvision.models.resnet.resnet34", return_value=untrained)
+    with importable(sources / MLCOMMONS), patch:
+        from models.ssd_r34 import SSD_R34
+
+        model = load(SSD_R34(), arrays)
+        return outputs_of(model, [*model.conf, *model.loc], image)
+
+
+def mobilenet_ssd(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    with importable(sources / MLCOMMONS):
+        from models import utils
+
+        class Conv2d(utils.Conv2d_tf):  # type: ignore[misc]
+            """Theirs passes the word "same" on, which PyTorch refuses today with a stride."""
+
+            def __init__(self, *arguments: Any, padding: str, **options: Any) -> None:
+                torch.nn.Conv2d.__init__(self, *arguments, **options)
+                self.padding = padding
+
+        utils.Conv2d_tf = Conv2d
+        from models.ssd_mobilenet_v1 import create_mobilenetv1_ssd
+
+        model = load(create_mobilenetv1_ssd(91), slim_state(arrays))
+        heads = [layer for p in model.predictors for layer in (p.classification, p.regression)]
+        return outputs_of(model, heads, image)
+
+
+def slim_state(arrays: Arrays) -> dict[str, npt.NDArray[np.float64]]:
+    """Return TensorFlow's parameters under MLCommons' names, their normalization folded."""
+    state: dict[str, npt.NDArray[np.float64]] = {}
+
+    def normalization(scope: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        gamma, beta, mean, variance = (
+            arrays[f"{scope}/BatchNorm/{name}"].astype(np.float64)
+            for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        scale = gamma / np.sqrt(variance + 1e-3)
+        return scale, beta - mean * scale
+
+    def convolution(scope: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        scale, bias = normalization(scope)
+        kernel = arrays[f"{scope}/weights"].astype(np.float64).transpose(3, 2, 0, 1)
+        return kernel * scale[:, None, None, None], bias
+
+    backbone = "FeatureExtractor/MobilenetV1/Conv2d"
+    state["backbone.0.0.weight"], state["backbone.0.0/BatchNorm.bias"] = convolution(
+        f"{backbone}_0"
+    )
+    for index in range(1, 14):
+        depthwise, name = f"{backbone}_{index}_depthwise", f"backbone.{index}"
+        kernel = arrays[f"{depthwise}/depthwise_weights"].astype(np.float64)
+        state[f"{name}.depthwise.weight"] = kernel.transpose(2, 3, 0, 1)
+        scale, bias = normalization(depthwise)
+        state[f"{name}.depthwise/BatchNorm.scale"] = scale
+        state[f"{name}.depthwise/BatchNorm.bias"] = bias
+        kernel, bias = convolution(f"{backbone}_{index}_pointwise")
+        state[f"{name}.pointwise.weight"], state[f"{name}.pointwise/BatchNorm.bias"] = kernel, bias
+    for index, channels in enumerate((512, 256, 256, 128)):
+        scopes = (
+            f"{backbone}_13_pointwise_1_Conv2d_{index + 2}_1x1_{channels // 2}",
+            f"{backbone}_13_pointwise_2_Conv2d_{index + 2}_3x3_s2_{channels}",
+        )
+        for layer, scope in zip((0, 2), scopes, strict=True):
+            name = f"extras.{index}.{layer}"
+            state[f"{name}.weight"], state[f"{name}.bias"] = convolution(scope)
+    for index in range(6):
+        for theirs, ours in (
+            ("classification", "ClassPredictor"),
+            ("regression", "BoxEncodingPredictor"),
+        ):
+            scope, name = f"BoxPredictor_{index}/{ours}", f"predictors.{index}.{theirs}"
+            kernel = arrays[f"{scope}/weights"].astype(np.float64)
+            state[f"{name}.weight"] = kernel.transpose(3, 2, 0, 1)
+            state[f"{name}.bias"] = arrays[f"{scope}/biases"].astype(np.float64)
+    return state
+
+
+def yolov5(variant: str, classes: int) -> Callable[[Path, Arrays, Any], Outputs]:
+    def run(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+        folder = sources / "yolov5"
+        # Only the processes of rank -1 and 0 download a font at the import.
+        with importable(folder), mock.patch.dict(os.environ, RANK="1"):
+            from models.yolo import Model
+
+            model = Model(str(folder / "models" / f"yolov5{variant}.yaml"), nc=classes)
+            return outputs_of(load(model, arrays), list(model.model[-1].m), image)
+
+    return run
+
+
+def yolov7_pose(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    folder = sources / "yolov7"
+    with importable(folder):
+        from models.yolo import Model
+
+        model = load(Model(str(folder / "cfg" / "yolov7-w6-pose.yaml")), arrays)
+        head = model.model[-1]
+        keypoints = [layers[-1] for layers in head.m_kpt]
+        pairs = zip(head.im, keypoints, strict=True)
+        return outputs_of(model, [layer for pair in pairs for layer in pair], image)
+
+
+_MLCOMMONS = "MLCommons inference, commit b66003e1, models"
+_YOLOV5 = "Ultralytics yolov5, tag v6.0 (commit 956be8e6), models/yolo.py on {torch}"
+
+CASES = {
+    "efficientnet_b0": Case(
+        "efficientnet",
+        "efficientnet_pytorch 0.7.1 on {torch}: efficientnet-b0, static padding for 224",
+        efficientnet_b0,
+        {"variant": "b0"},
+    ),
+    "efficientnet_lite0": Case(
+        "efficientnet",
+        "efficientnet_lite_pytorch 0.1.0 on {torch}: efficientnet-lite0",
+        efficientnet_lite0,
+        {"variant": "lite0"},
+    ),
+    "efficientnet_v2_s": Case(
+        "efficientnet_v2",
+        "{torchvision}: efficientnet_v2_s",
+        torchvision_model("efficientnet_v2_s"),
+    ),
+    "mobilenet_ssd": Case(
+        "mobilenet_ssd",
+        _MLCOMMONS + "/ssd_mobilenet_v1.py on {torch}: batch normalization folded beforehand, "
+        "heads before they are viewed as lists of boxes",
+        mobilenet_ssd,
+        values=6,
+    ),
+    "mobilenet_v2": Case(
+        "mobilenet_v2", "{torchvision}: mobilenet_v2", torchvision_model("mobilenet_v2")
+    ),
+    "resnet18": Case(
+        "resnet", "{torchvision}: resnet18", torchvision_model("resnet18"), {"variant": "18"}
+    ),
+    "resnet50": Case(
+        "resnet",
+        "{torchvision}: resnet50, stride in the 3x3 convolution (v1.5), eps 1e-5",
+        torchvision_model("resnet50"),
+        {"variant": "50"},
+    ),
+    "resnet50_v1": Case(
+        "resnet",
+        "{torchvision}: resnet50 with the stride moved to the first 1x1 convolution of the "
+        "bottlenecks (v1) and eps 1e-3",
+        resnet50_v1,
+        {"variant": "50_v1"},
+    ),
+    "ssd_resnet34": Case(
+        "ssd_resnet34",
+        _MLCOMMONS + "/ssd_r34.py on {torch}: SSD_R34, its heads before they are viewed as lists "
+        "of boxes",
+        ssd_resnet34,
+        values=6,
+    ),
+    "yolov5l": Case(
+        "yolov5",
+        _YOLOV5 + ": yolov5l.yaml, heads before the sigmoid",
+        yolov5("l", 80),
+        {"variant": "l"},
+        16,
+    ),
+    "yolov5m_10": Case(
+        "yolov5",
+        _YOLOV5 + ": yolov5m.yaml with 10 classes, heads before the sigmoid",
+        yolov5("m", 10),
+        {"variant": "m", "num_classes": 10},
+        16,
+    ),
+    "yolov5n": Case(
+        "yolov5",
+        _YOLOV5 + ": yolov5n.yaml, heads before the sigmoid",
+        yolov5("n", 80),
+        {"variant": "n"},
+        16,
+    ),
+    "yolov5s_10": Case(
+        "yolov5",
+        _YOLOV5 + ": yolov5s.yaml with 10 classes, heads before the sigmoid",
+        yolov5("s", 10),
+        {"variant": "s", "num_classes": 10},
+        16,
+    ),
+    "yolov7_pose": Case(
+        "yolov7_pose",
+        "WongKinYiu yolov7, branch pose (commit cad7acac), models/yolo.py on {torch}: "
+        "yolov7-w6-pose.yaml, its heads split into 18 and 153 channels",
+        yolov7_pose,
+        values=8,
+    ),
+}
+
+
+def golden(case: Case, sources: Path) -> dict[str, Any]:
+    """Run the reference; return what is kept of it."""
+    import torchvision
+
+    recorder = Recorder()
+    graph = networks.build(case.network, recorder, **case.params).graph
+    dimensions = graph.input[0].type.tensor_type.shape.dim[1:]
+    name, shape = graph.input[0].name, (1, *(d.dim_value for d in dimensions))
+    pixels = networks.RandomWeights(IMAGE_SEED).get(Parameter(name, shape, gain=1 / 3))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        tensors = case.run(sources, recorder.arrays, torch.as_tensor(pixels).double())
+    names = [output.name for output in graph.output]
+    pytorch = f"PyTorch {torch.__version__.partition('+')[0]}"
+    vision = f"torchvision {torchvision.__version__.partition('+')[0]}"
+    versions = {"torch": pytorch, "torchvision": f"{vision} on {pytorch}"}
+    return {
+        "network": case.network,
+        "params": dict(case.params),
+        "reference": case.reference.format(**versions)
+        + "; float64, loaded by parameter name with the seeded weights",
+        "weights_seed": WEIGHTS_SEED,
+        "input": {
+            "name": name,
+            "shape": list(shape),
+            "seed": IMAGE_SEED,
+            "rule": "RandomWeights(seed), gain 1/3: uniform in [-1, 1)",
+        },
+        "index_rule": f"k * {INDEX_FACTOR} modulo the size of the tensor, k = 1, 2, ...",
+        "outputs": {
+            output: kept(tensor.numpy(), case.values)
+            for output, tensor in zip(names, tensors, strict=True)
+        },
+    }
+
+
+def kept(tensor: Array, count: int) -> dict[str, Any]:
+    """Return the shape of an output, its root mean square and some of its values."""
+    indices = [k * INDEX_FACTOR % tensor.size for k in range(1, count + 1)]
+    return {
+        "shape": list(tensor.shape),
+        "rms": rounded(np.sqrt(np.mean(np.square(tensor)))),
+        "indices": indices,
+        "values": [rounded(value) for value in tensor.ravel()[indices]],
+    }
+
+
+def rounded(value: Any) -> float:
+    return float(f"{float(value):.9g}")
+
+
+def written(document: dict[str, Any]) -> str:
+    """Return it as JSON with lists of numbers on one line."""
+    text = json.dumps(document, indent=2)
+    lines: list[str] = []
+    within = False
+    for line in text.splitlines():
+        if within:
+            lines[-1] += line.strip() + ("" if line.strip() in ("]", "],") else " ")
+            within = not line.strip().startswith("]")
+            if not within:
+                lines[-1] = lines[-1].replace(" ]", "]")
+        else:
+            lines.append(line)
+            within = line.endswith("[")
+    return "\n".join(lines) + "\n"
+
+
+def clone(sources: Path) -> None:
+    """Clone the repositories that are not there yet."""
+    for name, (url, commit) in REPOSITORIES.items():
+        folder = sources / name
+        if not folder.exists():
+            subprocess.run(["git", "clone", "--quiet", url, str(folder)], check=True)
+            subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", commit], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sources", type=Path, required=True, help="folder of the repositories")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where to write")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    arguments = parser.parse_args()
+    if unknown := set(arguments.cases) - set(CASES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(CASES)}")
+    clone(arguments.sources)
+    for name in arguments.cases or CASES:
+        document = golden(CASES[name], arguments.sources)
+        (arguments.out / f"{name}.json").write_text(written(document))
+        print(name)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
