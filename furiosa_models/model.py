@@ -68,7 +68,7 @@ from .spec import (
     as_context,
 )
 from .tasks.base import VisionTask
-from .weights import Weights, WeightsSource, is_there
+from .weights import Weights, WeightsSource, is_available_offline
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict
@@ -235,8 +235,8 @@ class Model(Generic[R]):
         own = spec or type(self).spec
         if own is None:
             own = self._specified(input, head)
-        stated = {"labels": labels, "input": input, "head": head}
-        overrides = {name: value for name, value in stated.items() if value is not None}
+        overridden = {"labels": labels, "input": input, "head": head}
+        overrides = {name: value for name, value in overridden.items() if value is not None}
         if labels is not None:
             overrides["labels"] = given_names(labels)
         source = self.default_weights if weights is None else weights
@@ -661,18 +661,18 @@ class Model(Generic[R]):
 
         Nothing is downloaded.
         """
-        return self._programs.built() if self._is_there() else {}
+        return self._programs.built() if self._is_available_offline() else {}
 
     def check_built(self) -> list[str]:
         """Build everything that `built` lists again; return the descriptions of what has changed.
 
         The recorded hashes are updated.
         """
-        return self._programs.check_built() if self._is_there() else []
+        return self._programs.check_built() if self._is_available_offline() else []
 
-    def _is_there(self) -> bool:
+    def _is_available_offline(self) -> bool:
         artifact = self._weights.sets.get(self._weights.name)
-        return artifact is None or is_there(artifact, self._weights.store)
+        return artifact is None or is_available_offline(artifact, self._weights.store)
 
     def fitted(self) -> Self:
         """Return the model after checking that its graph, head and labels fit together.

@@ -117,16 +117,16 @@ class Programs:
         published = artifact.enf if artifact else {}
         compiler = find_compiler()
         version = ir_version or (compiler.ir_version if compiler else _newest(published))
-        makes_it = compiler is not None and is_same_version(compiler.ir_version, version)
+        compiles_version = compiler is not None and is_same_version(compiler.ir_version, version)
         file = _of_version(published, version, f"{num_pe}pe")
         if file is not None:
             try:
                 return self._weights.store.fetch([file])[file.name].read_bytes()
             except ArtifactUnavailable as error:
-                if not makes_it:
+                if not compiles_version:
                     raise
                 logger.warning("%s\nCompiling it instead.", error)
-        if compiler is not None and makes_it:
+        if compiler is not None and compiles_version:
             return self._compiled(compiler, num_pe)
         raise ArtifactNotFound(self._no_enf(published, num_pe, version))
 
@@ -170,10 +170,12 @@ class Programs:
     def _none_of(self, what: str, of: Callable[[Artifact], object]) -> str:
         from .artifacts import zoo
 
-        having = sorted(name for name, entry in zoo().items() if any(map(of, entry.sets.values())))
+        with_them = sorted(
+            name for name, entry in zoo().items() if any(map(of, entry.sets.values()))
+        )
         return (
             f"{self._name} has no {what} of the weights {self._weights.name!r}; 0.8 published "
-            f"those of {', '.join(having)}, with the weights {_PUBLISHED!r}. For quantized "
+            f"those of {', '.join(with_them)}, with the weights {_PUBLISHED!r}. For quantized "
             "programs use fetch_enf() or model_source(precision='int8')"
         )
 

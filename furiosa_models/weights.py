@@ -37,7 +37,7 @@ from .networks.external_data import read_with_weights
 from .runtime.source import is_tflite
 from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["WeightSet", "Weights", "WeightsSource", "is_there", "resolve"]
+__all__ = ["WeightSet", "Weights", "WeightsSource", "is_available_offline", "resolve"]
 
 
 class _ModelProto(Protocol):
@@ -390,7 +390,7 @@ def _fetch_unless_unreachable(artifact: Artifact, store: Store) -> Path | Built:
         raise
 
 
-def is_there(artifact: Artifact, store: Store) -> bool:
+def is_available_offline(artifact: Artifact, store: Store) -> bool:
     """Return whether a set can be used without a network."""
     return not _missing(artifact, store)
 

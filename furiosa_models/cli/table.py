@@ -15,7 +15,7 @@ import click
 __all__ = ["print_json", "print_table", "short"]
 
 _GAP = "  "
-_NARROWEST = 4
+_MIN_COLUMN_WIDTH = 4
 
 
 def short(error: BaseException) -> str:
@@ -54,7 +54,7 @@ def fitted(widths: Sequence[int], available: int) -> list[int]:
     """
     found = list(widths)
     excess = sum(found) + len(_GAP) * (len(found) - 1) - available
-    while excess > 0 and max(found) > _NARROWEST:
+    while excess > 0 and max(found) > _MIN_COLUMN_WIDTH:
         found[found.index(max(found))] -= 1
         excess -= 1
     return found

@@ -20,7 +20,7 @@ from .table import print_json, print_table
 
 __all__ = ["command"]
 
-_OURS = "furiosa_models "
+_OUR_PREFIX = "furiosa_models "
 """Prefix of `measured_by` in the catalog for figures that this package measured."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -103,7 +103,7 @@ def _precisions(network: Model[Any]) -> list[Precision]:
 
 def _by_source(figures: Sequence[Accuracy]) -> tuple[list[Accuracy], list[Accuracy]]:
     """Separate figures into those of others and those that this package measured."""
-    ours = [figure for figure in figures if figure.measured_by.startswith(_OURS)]
+    ours = [figure for figure in figures if figure.measured_by.startswith(_OUR_PREFIX)]
     return [figure for figure in figures if figure not in ours], ours
 
 

@@ -91,11 +91,11 @@ class BoxesHead(Head):
                 msg = f"the head expects {name} in output {index}, got the outputs {graph.shapes}"
                 raise ShapeError(msg)
         shape = graph.outputs[self.boxes].shape
-        least = 4 if self.scores is not None else 6 if self.chosen else 5
+        min_values = 4 if self.scores is not None else 6 if self.chosen else 5
         width = shape[-2 if self.transposed else -1] if len(shape) in (2, 3) else 0
-        if width is not None and width < least:
+        if width is not None and width < min_values:
             msg = (
-                f"expected {least} or more numbers a box in output {self.boxes}, "
+                f"expected {min_values} or more numbers a box in output {self.boxes}, "
                 f"(n, boxes, numbers), got {graph.shapes}"
             )
             raise ShapeError(msg)
@@ -158,9 +158,9 @@ class BoxesHead(Head):
             ShapeError: Outputs or contexts have the wrong count or shape.
             ValueError: A threshold is not between 0 and 1.
         """
-        least = self.score_threshold if score_threshold is None else score_threshold
+        min_score = self.score_threshold if score_threshold is None else score_threshold
         overlap = self.iou_threshold if iou_threshold is None else iou_threshold
-        check_unit("score_threshold", least)
+        check_unit("score_threshold", min_score)
         check_unit("iou_threshold", overlap)
         required = [i for i in (self.boxes, self.scores, self.classes) if i is not None]
         if max(required) >= len(outputs):
@@ -172,7 +172,9 @@ class BoxesHead(Head):
         check_contexts(contexts, len(columns[0]))
         scale = self._scale(columns[0])
         return [
-            self._one([c[i] for c in columns], scale, contexts[i], names, platform, least, overlap)
+            self._one(
+                [c[i] for c in columns], scale, contexts[i], names, platform, min_score, overlap
+            )
             for i in range(len(contexts))
         ]
 
@@ -183,30 +185,30 @@ class BoxesHead(Head):
         context: ImageContext,
         names: Sequence[str],
         platform: Platform,
-        least: float,
+        min_score: float,
         overlap: float,
     ) -> Detections:
         rows = columns[0].T if self.transposed else columns[0]
-        box, class_id, score = self._candidates(rows, columns[1:], np.float32(least))
+        box, class_id, score = self._candidates(rows, columns[1:], np.float32(min_score))
         box = np.ascontiguousarray(_corners(box, self.box_format) * scale)
         order = self._kept(box, score, class_id, overlap, platform)
         ids = class_id[order] + self.first_class
         return Detections(to_photo(box[order], context), score[order], ids, names)
 
     def _candidates(
-        self, rows: Floats, others: Sequence[Floats], least: np.float32
+        self, rows: Floats, others: Sequence[Floats], min_score: np.float32
     ) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
         """Return boxes, class ids and scores above the threshold."""
         if self.classes is not None and self.scores is not None:
             scores, chosen = others
-            hit = np.flatnonzero(scores > least)
+            hit = np.flatnonzero(scores > min_score)
             return rows[hit, :4], chosen[hit].astype(np.int64), scores[hit]
         if self.chosen:
-            hit = np.flatnonzero(rows[:, 4] > least)
+            hit = np.flatnonzero(rows[:, 4] > min_score)
             return rows[hit, :4], rows[hit, 5].astype(np.int64), rows[hit, 4]
         values = others[0] if self.scores is not None else rows[:, 4:]
         if self.objectness:
-            near = np.flatnonzero(values[:, 0] > least)
+            near = np.flatnonzero(values[:, 0] > min_score)
             rows, values = rows[near], values[near]
             values = values[:, 1:] * values[:, :1]
         if self.activation == "softmax":
@@ -220,10 +222,10 @@ class BoxesHead(Head):
         place: Any
         ids: Any
         if self.multi_label:
-            place, ids = np.nonzero(values > least)
+            place, ids = np.nonzero(values > min_score)
         else:
             best: Any = values.argmax(axis=1) if len(values) else np.zeros(0, np.int64)
-            place = np.flatnonzero(values[np.arange(len(values)), best] > least)
+            place = np.flatnonzero(values[np.arange(len(values)), best] > min_score)
             ids = best[place]
         return rows[place, :4], ids.astype(np.int64), values[place, ids]
 

@@ -238,8 +238,8 @@ def _as_map(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if output.ndim != 5:
         return output
     n, anchors, height, width, numbers = output.shape
-    moved = output.transpose(0, 1, 4, 2, 3)
-    return np.ascontiguousarray(moved).reshape(n, anchors * numbers, height, width)
+    transposed = output.transpose(0, 1, 4, 2, 3)
+    return np.ascontiguousarray(transposed).reshape(n, anchors * numbers, height, width)
 
 
 class YoloMaps(NamedTuple):

@@ -533,12 +533,12 @@ def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
         node.input[:] = [new if name == old else name for name in node.input]
 
 
-def _unused(wish: str, graph: onnx.GraphProto) -> str:
-    """Return `wish`, with a number if needed, such that no name in the graph starts with it."""
+def _unused(base: str, graph: onnx.GraphProto) -> str:
+    """Return `base`, with a number if needed, such that no name in the graph starts with it."""
     taken = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
     for node in graph.node:
         taken |= {node.name, *node.input, *node.output}
-    candidates = itertools.chain([wish], (f"{wish}_{number}" for number in itertools.count(1)))
+    candidates = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(1)))
     return next(name for name in candidates if not any(used.startswith(name) for used in taken))
 
 

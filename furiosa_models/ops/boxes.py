@@ -127,5 +127,5 @@ def to_photo(points: Boxes, context: ImageContext) -> Boxes:
         factors = np.array(context.stretch * (points.shape[-1] // 2), np.float32)
         return points / factors
     pad = np.array(context.pad * (points.shape[-1] // 2), np.float32)
-    moved: Boxes = (points - pad) / np.float32(context.scale)
-    return moved
+    in_photo: Boxes = (points - pad) / np.float32(context.scale)
+    return in_photo

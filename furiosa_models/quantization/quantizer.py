@@ -65,9 +65,9 @@ class ModelEditor:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        given: object = model
-        if not isinstance(given, onnx.ModelProto):
-            msg = f"expected a model as ModelProto, got {type(given).__name__}"
+        candidate: object = model
+        if not isinstance(candidate, onnx.ModelProto):
+            msg = f"expected a model as ModelProto, got {type(candidate).__name__}"
             raise TypeError(msg)
         self._model = model
 
@@ -332,11 +332,11 @@ def _give_integers(
     graph: onnx.GraphProto, name: str, kind: TensorType, pair: tuple[float, float]
 ) -> None:
     """Make an output 8-bit integers that represent its range."""
-    least, greatest = min(pair[0], 0.0), max(pair[1], 0.0)
+    minimum, maximum = min(pair[0], 0.0), max(pair[1], 0.0)
     dtype: Any = np.int8 if kind is TensorType.INT8 else np.uint8
     limits = np.iinfo(dtype)
-    scale = np.float32((greatest - least) / (limits.max - limits.min) or 1.0)
-    zero_point = np.clip(round(limits.min - least / float(scale)), limits.min, limits.max)
+    scale = np.float32((maximum - minimum) / (limits.max - limits.min) or 1.0)
+    zero_point = np.clip(round(limits.min - minimum / float(scale)), limits.min, limits.max)
     parts = {part: f"{name}/{part}" for part in ("float", "scale", "zero_point")}
     for node in graph.node:
         node.input[:] = [parts["float"] if other == name else other for other in node.input]

@@ -35,7 +35,7 @@ __all__ = ["Checkout", "FileTransport", "loader", "run_factory"]
 MAX_MODULES = 200
 """Maximum number of imported modules to fetch."""
 
-_OURS = {
+_MODULE_ALIASES = {
     "furiosa.registry": "furiosa_models.registry",
     "furiosa.registry.artifact": "furiosa_models.registry.artifact",
     "furiosa.registry.client": "furiosa_models.registry.client",
@@ -195,7 +195,7 @@ def _vendor_names(outer: Checkout | None, root: Path) -> Iterator[None]:
         outer: Registry whose code loads this one, if any.
         root: Folder of the registry.
     """
-    ours = {name: importlib.import_module(module) for name, module in _OURS.items()}
+    aliases = {name: importlib.import_module(module) for name, module in _MODULE_ALIASES.items()}
     with nullcontext() if outer else _one_at_a_time:
         before = _modules_of(outer.root if outer else root)
         installed = before.get(_VENDOR)
@@ -203,8 +203,8 @@ def _vendor_names(outer: Checkout | None, root: Path) -> Iterator[None]:
             del sys.modules[name]
         vendor: Any = _stand_in(installed)
         vendor.__path__ = [*vendor.__path__, str(root / _VENDOR)]
-        vendor.registry = ours["furiosa.registry"]
-        sys.modules.update({_VENDOR: vendor, **ours})
+        vendor.registry = aliases["furiosa.registry"]
+        sys.modules.update({_VENDOR: vendor, **aliases})
         sys.meta_path.append(_RegistryFinder)
         try:
             yield

@@ -15,7 +15,7 @@ from .machine import Fact, available_cpus, cpu_features, cpu_name, cpu_quota, ve
 
 __all__ = ["Fact", "diagnose"]
 
-_TELLING_FEATURES = (
+_RELEVANT_FEATURES = (
     "avx2",
     "avx_vnni",
     "avx512f",
@@ -41,11 +41,11 @@ def diagnose() -> list[Fact]:
 
 
 def _cpu() -> list[Fact]:
-    telling = [name for name in _TELLING_FEATURES if name in cpu_features()]
+    relevant = [name for name in _RELEVANT_FEATURES if name in cpu_features()]
     quota = cpu_quota(Path("/"))
     limit = "" if quota is None else f", by a quota of {quota:g}"
     return [
-        Fact("CPU", f"{cpu_name()} ({', '.join(telling) or 'features unknown'})"),
+        Fact("CPU", f"{cpu_name()} ({', '.join(relevant) or 'features unknown'})"),
         Fact("threads", f"{available_cpus()} of {os.cpu_count()} CPUs may be used{limit}"),
     ]
 

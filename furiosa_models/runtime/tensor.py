@@ -237,8 +237,8 @@ class TensorDesc:
             msg = f"input {self.name!r} expects {self.numpy_dtype}, got {tensor.dtype}{hint}"
             raise InvalidDtype(msg)
         if not self._takes(tensor.shape):
-            wanted = tuple("any" if i in self.open_dims else n for i, n in enumerate(self.shape))
-            msg = f"input {self.name!r} expects shape {wanted}, got {tensor.shape}"
+            expected = tuple("any" if i in self.open_dims else n for i, n in enumerate(self.shape))
+            msg = f"input {self.name!r} expects shape {expected}, got {tensor.shape}"
             raise InvalidInput(msg)
         return tensor
 

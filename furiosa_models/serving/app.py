@@ -108,10 +108,12 @@ def make_app(
 
     def add(path: str, alone: Callable[[Any], Any], of_several: Callable[[Any], Any]) -> None:
         async def answer(request: Request) -> Response:
-            given = {**defaults, **options.read(request.query_params.multi_items())}
+            request_options = {**defaults, **options.read(request.query_params.multi_items())}
             photos = await read_photos(request, limits.max_photos)
             shape = alone if len(photos) == 1 else of_several
-            results = [await predictor.run(request, photo, given, shape) for photo in photos]
+            results = [
+                await predictor.run(request, photo, request_options, shape) for photo in photos
+            ]
             result = results[0] if len(photos) == 1 else f"[{','.join(results)}]"
             return Response(f'{{"result":{result}}}', media_type=_JSON)
 

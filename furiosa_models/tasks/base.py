@@ -290,14 +290,14 @@ class VisionTask(Generic[R]):
         del truth, results
         raise FuriosaModelsError(self._not_measured("measure"))
 
-    def resolve_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def resolve_options(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options by their names in this package, without those that are None.
 
         Raises:
             TypeError: The task has no such option, or an option is given under two names.
         """
         resolved: dict[str, Any] = {}
-        for name, value in given.items():
+        for name, value in arguments.items():
             full = self.aliases.get(name, name)
             if full not in self.options:
                 known = ", ".join(self.options) or "none"

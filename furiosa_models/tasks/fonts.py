@@ -73,12 +73,12 @@ def _with_ink_nowhere(text: str) -> frozenset[str]:
 def _path_for(letters: frozenset[str], named: str | None) -> str | None:
     """Return the font that has the most letters; None for Pillow's own."""
     best: str | None = named
-    fewest = len(_missing_letters(letters, named))
-    for path in (None, *_system_fonts()) if fewest else ():
+    min_missing = len(_missing_letters(letters, named))
+    for path in (None, *_system_fonts()) if min_missing else ():
         missing = len(_missing_letters(letters, path))
-        if missing < fewest:
-            best, fewest = path, missing
-        if not fewest:
+        if missing < min_missing:
+            best, min_missing = path, missing
+        if not min_missing:
             break
     return best
 

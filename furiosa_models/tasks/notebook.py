@@ -31,8 +31,8 @@ def picture_and_table(
         note: Why there is no picture.
     """
     shown = _image(picture) if picture is not None else ""
-    said = f"<p><em>{html.escape(note)}</em></p>" if note else ""
-    return f"<div><p>{html.escape(title)}</p>{shown}{said}{table(rows)}</div>"
+    caption = f"<p><em>{html.escape(note)}</em></p>" if note else ""
+    return f"<div><p>{html.escape(title)}</p>{shown}{caption}{table(rows)}</div>"
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, max_rows: int = _ROWS) -> str:
