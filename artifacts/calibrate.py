@@ -4,9 +4,9 @@ r"""Calibrate a model on photos: make furiosa_models/quantization/ranges/MODEL-S
     python artifacts/calibrate.py YOLOv5s --images ../photos --method PERCENTILE_ASYM \
         --percentage 99.999 --float '^/?model\.([012]|9|13)[./]'
 
-The photos go through the model's own `preprocess` and its uint8 program. Beside the ranges come
-the means of the convolutions' inputs, by channel, with which `quantize` corrects biases. Take
-photos that no accuracy is measured on.
+The photos are preprocessed by the model and run through its uint8 program. The file contains the
+ranges, and the channel means of the convolutions' inputs, with which `quantize` corrects biases. Do
+not use photos on which accuracy is measured.
 """
 
 from __future__ import annotations
@@ -56,45 +56,47 @@ def main() -> None:
 
 
 def name_of(model: ImageModel[Any]) -> str:
-    """Name of the weights: of a set, or the start of a file's sha256."""
+    """Return the name of a set of weights, or the start of a file's sha256."""
     if model.weights in type(model).available_weights():
         return model.weights
     return model._weights.resolve().digest[:DIGEST_LENGTH]
 
 
 def method_of(options: argparse.Namespace) -> str:
-    """How the ranges were chosen, in words."""
+    """Describe how the ranges were chosen."""
     method: CalibrationMethod = options.method
     percentage = f" {options.percentage}" if method.kind == "PERCENTILE" else ""
     return method.name + percentage
 
 
 def parse_arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", help="name of a model")
     parser.add_argument(
-        "--weights", help="a set of weights or an ONNX file; the default one by default"
+        "--weights", help="set of weights or ONNX file (default: the model's default set)"
     )
     parser.add_argument("--images", type=Path, required=True, help="folder of photos")
-    parser.add_argument("--count", type=int, default=50, help="how many of them (50)")
+    parser.add_argument("--count", type=int, default=50, help="number of photos (50)")
     parser.add_argument("--method", type=CalibrationMethod.__getitem__, default="ENTROPY_ASYM")
-    parser.add_argument("--float", type=re.compile, help="nodes that stay float: a pattern")
+    parser.add_argument(
+        "--float", type=re.compile, help="pattern of the names of nodes that stay float"
+    )
     parser.add_argument("--percentage", type=float, default=99.99, help="for PERCENTILE (99.99)")
     return parser.parse_args()
 
 
 def rounded(numbers: Mapping[str, Iterable[float]], digits: int) -> dict[str, list[float]]:
-    """Numbers with few digits, by sorted name: they are estimates."""
+    """Round estimates to a few digits, sorted by name."""
     return {
         name: [float(f"{value:.{digits}g}") for value in numbers[name]] for name in sorted(numbers)
     }
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a calibration."""
+    """Write a calibration file."""
     text = yaml.safe_dump(document, default_flow_style=None, width=1000, sort_keys=False)
     path.write_text("# Made by artifacts/calibrate.py.\n" + text)
     print(f"{path}: {len(document['ranges'])} tensors, {path.stat().st_size} bytes")

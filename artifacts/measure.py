@@ -2,9 +2,9 @@ r"""Measure a detector on labeled photos: mAP, and the threshold of the best F1.
 
     python artifacts/measure.py SSDMobileNetV2 --images ../photos --labels ../instances.json
 
-The best F1 is that of all photos together: a detection is right if it overlaps a labeled box of
-its class, which none with a higher score has taken, by half or more. Boxes of crowds are left out.
-What it prints goes into `zoo.json`: `head.score_threshold`, and the accuracy at that threshold.
+F1 is computed over all photos: a detection is correct if its IoU with a labeled box of its class is
+at least 0.5 and no detection with a higher score matches that box. Crowd boxes are ignored. Put the
+output into `zoo.json`: `head.score_threshold`, and the accuracy at that threshold.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STEPS = np.round(np.arange(LEAST, 0.95, 0.01), 2)
 
 
 class Point(NamedTuple):
-    """An operating point: a threshold, and what comes of it."""
+    """An operating point: a threshold with its precision and recall."""
 
     threshold: float
     precision: float
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def operating_points(model: Any, images: Path, annotations: Annotations) -> list[Point]:
-    """Precision and recall at each threshold."""
+    """Return precision and recall at each threshold."""
     truth: dict[tuple[int, int], list[list[float]]] = defaultdict(list)
     for annotation in annotations.document["annotations"]:
         if not annotation["iscrowd"]:
@@ -92,7 +92,7 @@ def operating_points(model: Any, images: Path, annotations: Annotations) -> list
 
 
 def matches(box: npt.NDArray[np.float32], boxes: list[list[float]], taken: set[int]) -> bool:
-    """Whether a box overlaps a labeled one that is still free, which it then takes."""
+    """Match a box with an unmatched labeled box, and return whether there is one."""
     if not boxes:
         return False
     corners = box_convert(np.array(boxes, np.float32), "xywh", "xyxy")
@@ -105,7 +105,7 @@ def matches(box: npt.NDArray[np.float32], boxes: list[list[float]], taken: set[i
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--weights")

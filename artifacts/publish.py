@@ -4,13 +4,13 @@
     python artifacts/publish.py DIR ResNet50 SSDMobileNet
     python artifacts/publish.py DIR --weights random        # seeded weights, for tests
 
-`artifacts.yaml` has the form of furiosa-artifacts and nothing else: `name`, `family`, `version`,
-`location`, `format`, `doc` and `metadata`. A model has an entry under each of its names, those of
-furiosa-artifacts (`MLCommonsResNet50`) among them; all of them share one file, which says in its
-metadata which model it is, so that `registry.load(...).predict(photo)` works. `doc` says what the
-weights are, where they come from and what their license is: read it before you host them.
+`artifacts.yaml` has only the fields of furiosa-artifacts: `name`, `family`, `version`, `location`,
+`format`, `doc` and `metadata`. A model has an entry for each of its names, including those of
+furiosa-artifacts (`MLCommonsResNet50`). The entries share one file, whose metadata names the model,
+so that `registry.load(...).predict(photo)` works. `doc` states the origin and the license of the
+weights: read it before you host them.
 
-Models whose weights are unreachable are left out, and make the exit code 1.
+Models whose weights are unreachable are skipped; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -35,24 +35,28 @@ RANDOM = "random"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish what the command line asks for; the exit code."""
+    """Publish the models of the command line, and return the exit code."""
     options = parse_arguments(arguments)
     names = [model_class(name).__name__ for name in options.models] or list_models()
     left_out = publish(options.folder, names, options.weights)
     for name, reason in left_out.items():
-        print(f"{name} is left out: {reason}", file=sys.stderr)
+        print(f"skipped {name}: {reason}", file=sys.stderr)
     print(f"{options.folder}: {len(names) - len(left_out)} models")
     return 1 if left_out else 0
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder to make")
-    parser.add_argument("models", metavar="MODEL", nargs="*", help="all of them by default")
-    parser.add_argument("--weights", help="a set of weights, or random; the default one by default")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder to create")
+    parser.add_argument(
+        "models", metavar="MODEL", nargs="*", help="models to publish (default: all)"
+    )
+    parser.add_argument(
+        "--weights", help="set of weights, or random (default: the model's default set)"
+    )
     return parser.parse_args(arguments)
 
 
@@ -60,18 +64,18 @@ def publish(folder: Path, names: Sequence[str], weights: str | None = None) -> d
     """Write a registry of some models.
 
     Args:
-        folder: The registry's folder, which must not have anything in it yet.
-        names: Classes of the models.
-        weights: Which weights, as for a model's constructor.
+        folder: Folder of the registry, which must be new or empty.
+        names: Class names of the models.
+        weights: Set of weights, as for a model's constructor.
 
     Returns:
-        The models that are left out, and why.
+        The skipped models with the reasons.
 
     Raises:
-        FileExistsError: The folder has something in it.
+        FileExistsError: The folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
-        msg = f"{folder} has something in it: name a folder that is new or empty"
+        msg = f"{folder} is not empty: choose a new or empty folder"
         raise FileExistsError(msg)
     for part in ("models", "docs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -94,12 +98,12 @@ def publish(folder: Path, names: Sequence[str], weights: str | None = None) -> d
 
 
 def described(origin: bytes, name: str, artifact: Artifact | None) -> bytes:
-    """A network that says in its metadata which model it is, and how its weights want to be fed.
+    """Add metadata to a network: its model, and the preprocessing that its weights need.
 
     Args:
-        origin: The network.
-        name: Class of the model.
-        artifact: The set of weights; None for random ones.
+        origin: ONNX network.
+        name: Class name of the model.
+        artifact: Set of weights, or None for random ones.
     """
     proto = onnx.load_from_string(origin)
     said: dict[str, Any] = {"model": name}
@@ -114,11 +118,11 @@ def described(origin: bytes, name: str, artifact: Artifact | None) -> bytes:
 
 
 def entries(model: ModelEntry, artifact: Artifact | None) -> Iterator[dict[str, Any]]:
-    """The entries of a model, one for each of its names.
+    """Return the entries of a model, one for each of its names.
 
     Args:
-        model: The model.
-        artifact: The set of weights; None for random ones.
+        model: Model of the zoo.
+        artifact: Set of weights, or None for random ones.
     """
     metadata = model.metadata.model_dump(mode="json", exclude_none=True)
     if artifact is None:
@@ -133,13 +137,13 @@ def entries(model: ModelEntry, artifact: Artifact | None) -> Iterator[dict[str, 
             "location": f"models/{model.class_name}.onnx",
             "format": "onnx",
             "doc": f"docs/{model.class_name}.md",
-            # A copy each: YAML would make references of the same dictionary.
+            # Copies, because YAML would write aliases of a shared dictionary.
             "metadata": {**metadata},
         }
 
 
 def document(model: ModelEntry, artifact: Artifact | None) -> str:
-    """What a model is, and whose weights it has."""
+    """Return a document about a model and the origin of its weights."""
     lines = [f"# {model.class_name}", "", model.summary, ""]
     if artifact is None:
         return "\n".join([*lines, "Its weights are seeded random ones: for tests only.", ""])

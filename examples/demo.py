@@ -1,4 +1,4 @@
-"""Find things in the example photos: prints results, draws them into out/."""
+"""Detect objects in the example photos, print the results and draw them into out/."""
 
 from pathlib import Path
 

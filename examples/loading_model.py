@@ -1,5 +1,5 @@
 from furiosa_models.types import Model
 from furiosa_models.vision import SSDMobileNet
 
-model: Model = SSDMobileNet.load()  # blocks until the weights are there
+model: Model = SSDMobileNet.load()  # blocks until the weights are fetched
 print(model)

@@ -4,7 +4,7 @@ from furiosa_models.vision import SSDMobileNet
 image = ["examples/images/chelsea.png"]
 
 model = SSDMobileNet()
-with create_runner(model.origin) as runner:  # float32 ONNX: the scaling is done here
+with create_runner(model.origin) as runner:  # float32 ONNX without normalization
     inputs, contexts = model.preprocess(image, with_scaling=True)
     outputs = runner.run(inputs)
     print(model.postprocess(outputs, contexts))

@@ -3,7 +3,7 @@ from furiosa_models.vision import YOLOv5l
 
 image = ["examples/images/coffee.png"]
 
-model = YOLOv5l(weights="coco")  # the published ones, of BDD100K, are not in every reach
+model = YOLOv5l(weights="coco")  # the published BDD100K weights may be unreachable
 with create_runner(model.model_source()) as runner:
     inputs, contexts = model.preprocess(image)
     outputs = runner.run(inputs)

@@ -119,7 +119,7 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
     """Read a saved model.
 
     Raises:
-        WeightsError: `model_info.json` cannot be read, is not ours or inconsistent, or the graph is
+        WeightsError: `model_info.json` cannot be read, is foreign or inconsistent, or the graph is
             missing.
     """
     path = Path(folder) / INFO

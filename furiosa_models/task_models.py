@@ -222,9 +222,9 @@ class LocalizationModel(Model[R]):
         Args:
             source: One photo or many; see `Model.predict`.
             stream: Return a generator instead of a list.
-            score_threshold: Least score, between 0 and 1; the model's by default. For detectors
+            score_threshold: Minimum score, between 0 and 1; by default the model's. For detectors
                 also one by class: `{"person": 0.6, None: 0.3}`.
-            iou_threshold: Largest overlap of two things of one class; the model's by default.
+            iou_threshold: Maximum IoU of two objects of one class; by default the model's.
             options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
                 `on_error`, `progress`; see `Model.predict`.
         """

@@ -95,8 +95,8 @@ class BoxesHead(Head):
         width = shape[-2 if self.transposed else -1] if len(shape) in (2, 3) else 0
         if width is not None and width < min_values:
             msg = (
-                f"expected {min_values} or more numbers a box in output {self.boxes}, "
-                f"(n, boxes, numbers), got {graph.shapes}"
+                f"expected at least {min_values} values per box in output {self.boxes}, "
+                f"(n, boxes, values), got {graph.shapes}"
             )
             raise ShapeError(msg)
         return self

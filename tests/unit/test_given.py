@@ -242,7 +242,7 @@ def test_a_head_given_as_an_object_is_fitted_to_the_graph(
     [
         (BoxesHead((640, 640), scores=7), "scores are output 7 by the head"),
         (BoxesHead((640, 640), boxes=-1), "boxes are output -1 by the head"),
-        (BoxesHead((640, 640)), "numbers a box in output 0"),
+        (BoxesHead((640, 640)), "values per box in output 0"),
         (YOLOv5Head(strides=(8, 16)), "expected a map for each of the strides"),
     ],
     ids=str,

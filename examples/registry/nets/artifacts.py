@@ -1,4 +1,4 @@
-"""The factories of the registry's guide."""
+"""Factories of the models in the registry guide."""
 
 import onnx
 from onnx import TensorProto, helper

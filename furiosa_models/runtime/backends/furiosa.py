@@ -456,7 +456,7 @@ def _drop_none(**options: object) -> dict[str, object]:
 
 @contextmanager
 def _vendor_errors() -> Iterator[None]:
-    """Convert the vendor's errors to ours of the same name."""
+    """Convert the vendor's errors to those of this package with the same names."""
     try:
         yield
     except _RERAISED:
