@@ -39,7 +39,7 @@ TEXT = "A vision model zoo: trained networks, on a FuriosaAI NPU or a plain CPU.
 EXAMPLES = """
 \b
 Examples:
-  furiosa-models list detect                        models that find objects
+  furiosa-models list detect                        models that detect objects
   furiosa-models desc SSDMobileNet                  facts of a model, and its weights
   furiosa-models predict ssd-mobilenet *.jpg --output out/
   furiosa-models fetch --all                        weights for use without a network

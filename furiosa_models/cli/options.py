@@ -75,7 +75,7 @@ device = click.option(
     "--device",
     "--devices",
     "device",
-    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; by default the best one available.",
+    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; by default an NPU, if any, else cpu.",
 )
 draft = click.option(
     "--draft",

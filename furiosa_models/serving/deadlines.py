@@ -12,14 +12,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 __all__ = ["DeadlineProtocol", "DeadlineServer"]
 
 _LAST_WORDS = 1.0
-"""Seconds to send 503 responses to requests that were cancelled at shutdown."""
+"""Seconds to send 503 responses to requests that were canceled at shutdown."""
 
 
 class DeadlineServer(Server):
-    """A server that waits until cancelled requests have been answered at shutdown."""
+    """A server that waits until canceled requests have been answered at shutdown."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down, and let cancelled requests send their responses."""
+        """Shut down, and let canceled requests send their responses."""
         await super().shutdown(sockets)
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS)

@@ -133,7 +133,7 @@ class Budget:
             await asyncio.wait((waiter.granted,), timeout=self._timeout)
             granted = waiter.granted.done()
         finally:
-            if not granted and waiter.granted.done():  # cancelled just after it was granted
+            if not granted and waiter.granted.done():  # canceled just after it was granted
                 self.give(amount)
             elif not granted:
                 self._waiting.remove(waiter)

@@ -73,7 +73,7 @@ class Sources:
 
         Any exception of a reader or client becomes a `SourceError`, including those that do not
         derive from `Exception`: clients written in Rust panic, and asynchronous clients are
-        cancelled.
+        canceled.
 
         Raises:
             SourceError: The source cannot deliver the bytes; the message says why.
