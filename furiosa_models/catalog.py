@@ -177,7 +177,7 @@ def find_task(name: str | ModelTaskType) -> str:
     for task in tasks if stem else ():
         if any(word.startswith(stem) for word in task.split("_")):
             return task
-    msg = f"there is no task {name!r}; there are {', '.join(tasks)}"
+    msg = f"unknown task {name!r}; known: {', '.join(tasks)}"
     raise ValueError(msg)
 
 
@@ -274,8 +274,8 @@ def _unknown(name: str, known: dict[str, str]) -> str:
 
     close: Iterable[str] = difflib.get_close_matches(_normalized(name), known, n=3, cutoff=0.5)
     names = ", ".join(dict.fromkeys(known[each] for each in close))
-    hint = f"did you mean {names}?" if names else f"there are {', '.join(list_models())}"
-    return f"there is no model {name!r}; {hint}"
+    hint = f"did you mean {names}?" if names else f"known: {', '.join(list_models())}"
+    return f"unknown model {name!r}; {hint}"
 
 
 def _known_to_zoo() -> set[str]:

@@ -165,7 +165,7 @@ def takes(**names: str) -> Callable[[Function], Function]:
             for old in options.keys() & names:
                 new = names[old]
                 if new in options:
-                    msg = f"{new} given twice; {old} is another name of it"
+                    msg = f"{new} given twice; {old} is an alias of it"
                     raise TypeError(msg)
                 options[new] = options.pop(old)
             return method(self, *args, **options)

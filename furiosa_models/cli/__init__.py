@@ -1,4 +1,4 @@
-"""The command `furiosa-models`, one file per subcommand."""
+"""The command line interface `furiosa-models`, with one module for each subcommand."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ _INTERRUPTED = 130
 
 COMMANDS = {
     "list": "List the models, or those for a TASK: detect, classify, pose.",
-    "desc": (
-        "Describe a MODEL: what it is, what it takes, and its sets of weights. Fetches nothing."
-    ),
+    "desc": ("Describe a MODEL: its task, its input, and its sets of weights. Fetches nothing."),
     "predict": "Run a MODEL on IMAGES: files, videos, folders, globs or URLs.",
-    "fetch": "Fetch the weights of MODELS into the cache, for work without a network.",
+    "fetch": "Fetch the weights of MODELS into the cache, for use without a network.",
     "verify": (
-        "Measure the accuracy of a MODEL on labeled photos: fp32 and int8, beside known figures."
+        "Measure the fp32 and int8 accuracy of a MODEL on labeled photos; show known figures, too."
     ),
     "bench": (
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
     ),
-    "quantize": "Quantize a MODEL to int8 on photos of yours, and save it.",
+    "quantize": "Quantize a MODEL to int8, calibrated on your photos, and save it.",
     "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
-    "cache": "Look after the cache of artifacts.",
-    "doctor": "Say what is there to run models on, and what would run where.",
+    "cache": "Manage the cache of artifacts.",
+    "doctor": "Report what models can run on, and the defaults in effect.",
 }
-"""Every subcommand, and the first paragraph of its help: a list needs no imports of all of them."""
+"""Subcommands and the first paragraphs of their help; listing them thus needs no imports."""
 
 TEXT = "A vision model zoo: trained networks, on a FuriosaAI NPU or a plain CPU."
 
@@ -42,9 +40,9 @@ EXAMPLES = """
 \b
 Examples:
   furiosa-models list detect                        models that find objects
-  furiosa-models desc SSDMobileNet                  what a model is, and its weights
+  furiosa-models desc SSDMobileNet                  facts of a model, and its weights
   furiosa-models predict ssd-mobilenet *.jpg --output out/
-  furiosa-models fetch --all                        weights for work without a network
+  furiosa-models fetch --all                        weights for use without a network
   furiosa-models verify ssd-mobilenet --images val2017/ --labels instances_val2017.json
   furiosa-models predict best.onnx street.jpg --labels names.txt
   eval "$(_FURIOSA_MODELS_COMPLETE=bash_source furiosa-models)"   complete names (or zsh, fish)
@@ -52,7 +50,7 @@ Examples:
 
 
 class _LazyGroup(click.Group):
-    """Imports a subcommand's file when that subcommand is used."""
+    """A group that imports the module of a subcommand when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -100,13 +98,13 @@ def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> N
     "modules",
     metavar="MODULE",
     multiple=True,
-    help="Import a module first, one that registers models or backends of yours; repeatable.",
+    help="Import a module that registers your models or backends; repeatable.",
 )
 def cli(modules: tuple[str, ...]) -> None:
     from ..settings import shows_tracebacks
 
     if modules:
-        sys.path.insert(0, "")  # as `python -m` does: modules beside the user
+        sys.path.insert(0, "")  # like `python -m`: include the working directory
     for module in modules:
         try:
             importlib.import_module(module)
@@ -118,10 +116,10 @@ def cli(modules: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command line.
+    """Run the command line interface.
 
-    Exits with 0, 1 (something failed), 2 (wrong usage) or 130 (interrupted). What is expected to
-    fail is one line; `FURIOSA_MODELS_TRACEBACK=1` shows the whole.
+    Exit with 0, 1 (failure), 2 (wrong usage) or 130 (interrupted). Expected errors are printed as
+    one line; `FURIOSA_MODELS_TRACEBACK=1` shows their tracebacks.
     """
     from ..settings import shows_tracebacks
 
@@ -135,7 +133,7 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
-        # Who read the output has gone; nothing more can be written, at exit neither.
+        # The reader has closed the pipe: prevent a second error when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (FuriosaModelsError, OSError, TypeError, ValueError) as error:
@@ -146,15 +144,15 @@ def main() -> None:
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether an error is one that users make; a plain TypeError is a mistake of ours."""
+    """Whether an error is the user's; a plain TypeError is a bug of this package."""
     return isinstance(error, FuriosaModelsError) or not isinstance(error, TypeError)
 
 
 def _print_error(error: Exception) -> None:
-    """Print an error; inside the document, too, where JSON is asked for."""
+    """Print an error; with `--json`, also as a JSON document."""
     from .table import print_json, short
 
     click.echo(f"Error: {short(error)}", err=True)
     if "--json" in sys.argv[1:]:
-        with suppress(OSError):  # on a full disk, which the error may be about
+        with suppress(OSError):  # the error may be a full disk
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})

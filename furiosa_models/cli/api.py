@@ -1,4 +1,4 @@
-"""What the command does, as functions, under the names of furiosa-models 0.10."""
+"""Functions of the command line interface, under the names of furiosa-models 0.10."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _BAR = "-" * 70
 
 
 def normalize(text: str) -> str:
-    """Return the letters and digits of a name, without case."""
+    """Return the letters and digits of a name in lower case."""
     return "".join(c for c in text if c.isalnum()).casefold()
 
 
 def prettified_task_type(model: type[Model[Any]] | Model[Any]) -> str:
-    """Return what a model does, in words: `Object Detection`."""
+    """Return the task of a model in words, such as `Object Detection`."""
     cls = model if isinstance(model, type) else type(model)
     return cls().vision_task.name.replace("_", " ").title()
 
@@ -41,10 +41,11 @@ def prettified_task_type(model: type[Model[Any]] | Model[Any]) -> str:
 def get_model_list(
     filter_func: Callable[[type[Model[Any]]], bool] | None = None,
 ) -> list[list[str]]:
-    """Return name, description, task and postprocessors of each model.
+    """Return the name, description, task and postprocessors of each model.
 
     Args:
-        filter_func: Whether the list has the model of a class; all by default.
+        filter_func: Function of a model class that returns whether to list it; by default all are
+            listed.
     """
     rows = []
     for name in catalog.list_models():
@@ -56,7 +57,7 @@ def get_model_list(
 
 
 def get_model(model_name: str) -> type[Model[Any]] | None:
-    """Return the class of a model by its name; None where there is none of that name."""
+    """Return the class of a model by its name, or None if there is no such model."""
     try:
         return catalog.model_class(model_name)
     except ModelNotFound:
@@ -69,11 +70,11 @@ def decorate_with_bar(string: str) -> str:
 
 
 def time_with_proper_suffix(t: float, digits: int = 5) -> str:
-    """Return a time in the largest unit that gives at least one of it.
+    """Format a time in the largest unit in which it is at least 1.
 
     Args:
-        t: Seconds.
-        digits: Digits after the point.
+        t: Time in seconds.
+        digits: Number of decimal places.
     """
     for unit in ("sec", "ms", "us"):
         if t >= 1:
@@ -85,14 +86,14 @@ def time_with_proper_suffix(t: float, digits: int = 5) -> str:
 def decorate_result(
     total_time: float, queries: int, header: str = "", digits: int = 5, newline: bool = True
 ) -> str:
-    """Return a section of what `bench` prints.
+    """Format a section of the output of `bench`.
 
     Args:
-        total_time: Seconds in all.
+        total_time: Total time in seconds.
         queries: Number of photos.
-        header: Title.
-        digits: Digits after the point.
-        newline: Whether an empty line ends it.
+        header: Title of the section.
+        digits: Number of decimal places.
+        newline: Whether to append an empty line.
     """
     lines = [
         decorate_with_bar(header),
@@ -109,13 +110,13 @@ def run_inferences(
     postprocess: str | None = None,
     device_str: str | None = None,
 ) -> None:
-    """Measure a model on photos, and print what `bench` prints.
+    """Measure a model on photos, and print the output of `bench`.
 
     Args:
         model_cls: Class of the model.
-        input_paths: The photos.
-        postprocess: What postprocessing runs on.
-        device_str: As for `predict`.
+        input_paths: Paths of the photos.
+        postprocess: Implementation of postprocessing: `rust` or `python`.
+        device_str: Device, as for `predict`.
     """
     from ..benchmark import SECTIONS, benchmark
 
@@ -139,10 +140,10 @@ def serve_model(
 
     Args:
         model_cls: Class of the model.
-        postprocess: What postprocessing runs on.
+        postprocess: Implementation of postprocessing: `rust` or `python`.
         host: Address to listen on.
         port: Port to listen on.
-        device_str: As for `predict`.
+        device_str: Device, as for `predict`.
     """
     from .serve_ import serve
 

@@ -23,7 +23,9 @@ __all__ = ["command"]
 @options.precision
 @options.device
 @options.postprocess
-@click.option("--repeat", type=click.IntRange(min=1), default=1, help="Run each photo so often.")
+@click.option(
+    "--repeat", type=click.IntRange(min=1), default=1, help="Number of runs of each photo."
+)
 @options.json_output
 def command(
     model: str,
@@ -39,7 +41,7 @@ def command(
 ) -> None:
     """Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory.
 
-    The figures depend on the photos, their sizes and what else the machine does.
+    The figures depend on the photos, on their sizes and on the load of the machine.
     """
     with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
         measured = benchmark(network, images, device=device, repeat=repeat, precision=precision)

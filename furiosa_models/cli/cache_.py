@@ -21,19 +21,19 @@ __all__ = ["command"]
 
 @click.group("cache")
 def command() -> None:
-    """Look after the cache of artifacts."""
+    """Manage the cache of artifacts."""
 
 
 @command.command("dir")
 def show_folder() -> None:
-    """Print the folder."""
+    """Print the path of the cache folder."""
     click.echo(Store().root)
 
 
 @command.command("ls")
 @options.json_output
 def show_files(as_json: bool) -> None:
-    """List the files, and what was built of them, by model."""
+    """List the downloaded, built and compiled files by model."""
     built = _built()
     files = [(e.name or built.get(e.digest, ""), e) for e in maintenance.entries(Store())]
     files.sort(key=lambda file: (not file[0], file[0]))
@@ -56,7 +56,7 @@ def show_files(as_json: bool) -> None:
 
 
 def _built() -> dict[str, str]:
-    """What was built of the models of the catalog, by hash."""
+    """Return descriptions of the files that were built for the models of the catalog, by digest."""
     return {
         digest: f"{one.name}/{one.weights} ({what})"
         for one in _sets()
@@ -65,7 +65,7 @@ def _built() -> dict[str, str]:
 
 
 def _sets() -> Iterator[Model[Any]]:
-    """Every model of the catalog with each of its sets of weights, and with random ones."""
+    """Yield every model of the catalog with each set of weights, and with random ones."""
     for name in list_models():
         for weights in [*model_class(name).available_weights(), "random"]:
             yield get_model(name, weights)
@@ -76,11 +76,13 @@ def _megabytes(size: int) -> str:
 
 
 @command.command("verify")
-@click.option("--remove", is_flag=True, help="Remove what is damaged, to be fetched anew.")
+@click.option(
+    "--remove", is_flag=True, help="Remove damaged files, so that they are fetched again."
+)
 def verify(remove: bool) -> None:
-    """Hash every file again, and every compiled program; exits with 1 if one is damaged.
+    """Check the digests of all files and compiled programs; exit with 1 if one is damaged.
 
-    What was built from files that are sound is built again, and its hash compared.
+    If the downloaded files are intact, build the models again and compare their digests, too.
     """
     files = maintenance.verify(Store(), remove_damaged=remove)
     programs = compiled.damaged()
@@ -92,12 +94,12 @@ def verify(remove: bool) -> None:
     for program in programs:
         click.echo(f"damaged: {program.path} compiled by {program.made_by or '?'}", err=True)
     for name in wrong:
-        click.echo(f"corrected: the hash of {name}", err=True)
+        click.echo(f"corrected: the digest of {name}", err=True)
     if files or programs:
         click.echo("removed" if remove else "`cache verify --remove` removes them", err=True)
     if files or programs or wrong:
         sys.exit(1)
-    click.echo("every file is sound")
+    click.echo("all files are intact")
 
 
 @command.command("rm")
@@ -106,7 +108,7 @@ def verify(remove: bool) -> None:
 def remove(models: tuple[str, ...], weights: str | None) -> None:
     """Remove the files of MODELS."""
     if not models:
-        msg = "name the models whose files go"
+        msg = "expected the names of the models whose files to remove"
         raise click.UsageError(msg)
     sets = [a for name in models for a in get_model(name).catalog().values()]
     chosen = [artifact for artifact in sets if weights in (None, artifact.weights)]
@@ -114,9 +116,9 @@ def remove(models: tuple[str, ...], weights: str | None) -> None:
 
 
 @command.command("prune")
-@click.option("--built", is_flag=True, help="And all that was built or compiled from them.")
+@click.option("--built", is_flag=True, help="Also remove everything that was built or compiled.")
 def prune(built: bool) -> None:
-    """Remove leftovers of interrupted work, and old programs. Not while others fetch."""
+    """Remove leftovers of interrupted work, and old programs. Do not run it during a fetch."""
     freed = maintenance.prune(Store(), built=built)
     stale = [entry for entry in compiled.entries() if built or not entry.is_current]
     freed += compiled.remove(stale) + compiled.remove_leftovers()
@@ -126,12 +128,12 @@ def prune(built: bool) -> None:
 @command.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export_to(file: Path) -> None:
-    """Write the cache into FILE (tar), for a machine without a network."""
+    """Export the cache to FILE (tar), for a machine without a network."""
     click.echo(f"{maintenance.export_to(Store(), file)} files written to {file}")
 
 
 @command.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_from(file: Path) -> None:
-    """Take the files of an exported FILE, each verified first."""
-    click.echo(f"{maintenance.import_from(Store(), file)} files taken from {file}")
+    """Import the files of an exported FILE after verifying each of them."""
+    click.echo(f"{maintenance.import_from(Store(), file)} files imported from {file}")

@@ -20,7 +20,7 @@ __all__ = ["command"]
 @options.task
 @options.json_output
 def command(model: str, labels: str | None, task: str | None, as_json: bool) -> None:
-    """Describe a MODEL: what it is, what it takes, and its sets of weights. Fetches nothing."""
+    """Describe a MODEL: its task, its input, and its sets of weights. Fetches nothing."""
     found = open_model(model, labels=labels, task=task)
     store = Store()
     height, width = found.input.size
@@ -64,7 +64,7 @@ def _describe(artifact: Artifact, store: Store) -> dict[str, Any]:
 
 
 def _row(described: dict[str, Any]) -> list[str]:
-    """A set of weights, for people."""
+    """Format a set of weights as a row of the table."""
     figures = [f"{a['metric']} {a['value']:.3f} ({a['dataset']})" for a in described["accuracy"]]
     return [
         described["weights"],

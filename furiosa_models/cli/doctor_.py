@@ -18,7 +18,7 @@ _MARKS = {True: "ok", False: "!!", None: "  "}
 @click.command("doctor")
 @options.json_output
 def command(as_json: bool) -> None:
-    """Say what is there to run models on, and what would run where."""
+    """Report what models can run on, and the defaults in effect."""
     facts = diagnose()
     if as_json:
         print_json([asdict(fact) for fact in facts])

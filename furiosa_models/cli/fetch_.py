@@ -17,12 +17,12 @@ __all__ = ["command"]
 
 @click.command("fetch")
 @options.models
-@click.option("--all", "everything", is_flag=True, help="Every model of the zoo.")
-@click.option("--weights", help="A set of weights by name, instead of the default.")
+@click.option("--all", "everything", is_flag=True, help="Fetch all models of the zoo.")
+@click.option("--weights", help="Name of a set of weights to fetch instead of the default.")
 def command(models: tuple[str, ...], everything: bool, weights: str | None) -> None:
-    """Fetch the weights of MODELS into the cache, for work without a network."""
+    """Fetch the weights of MODELS into the cache, for use without a network."""
     if bool(models) == everything:
-        msg = "name the models to fetch, or give --all"
+        msg = "expected either names of models or --all"
         raise click.UsageError(msg)
     failed = False
     for name in models or list_models():

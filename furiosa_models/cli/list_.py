@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 @click.command("list")
 @click.argument("filter_type", metavar="[TASK]", required=False)
-@click.option("-t", "--task", help="Only models for a task: detect, classify, pose.")
+@click.option("-t", "--task", help="List only models for a task: detect, classify, pose.")
 @options.json_output
 def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
     """List the models, or those for a TASK: detect, classify, pose."""

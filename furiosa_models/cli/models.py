@@ -1,4 +1,4 @@
-"""Which model a command is given: one of the catalog, a file, or a saved folder."""
+"""Opens the MODEL argument of commands: a name of the catalog, a file, or a saved folder."""
 
 from __future__ import annotations
 
@@ -30,33 +30,34 @@ def open_model(
     task: str | None = None,
     postprocess: str = "rust",
 ) -> Model[Any]:
-    """Return the model that MODEL stands for.
+    """Open the model that a MODEL argument refers to.
 
     Args:
-        name: A name of the catalog, a file (ONNX, TensorFlow Lite), or a folder of `Model.save`.
-        weights: As of `Model`, for a name.
-        labels: As of `Model`: a table, or a file of names.
-        task: What a file does; by default what it says itself, or what its outputs look like.
-        postprocess: As `postprocessor_type` of `Model`.
+        name: Name in the catalog, path of a file (ONNX, TensorFlow Lite), or folder of
+            `Model.save`.
+        weights: Set of weights, as for `Model`; only for a name.
+        labels: Labels, as for `Model`: a table or a file of names.
+        task: Task of a file; by default taken from its metadata or detected from its outputs.
+        postprocess: `postprocessor_type` of `Model`.
 
     Raises:
-        ModelNotFound: There is no such name, and no such file.
-        ShapeError: The file is of no model that is known.
-        UsageError: The options do not go with a file, or with a name.
+        ModelNotFound: There is neither a model nor a file of this name.
+        ShapeError: The outputs of the file match no known model.
+        UsageError: An option does not apply to a file, or to a name.
     """
     options: dict[str, Any] = {"postprocessor_type": postprocess}
     if labels is not None:
         options["labels"] = labels
     if not is_file(name):
         if task is not None:
-            msg = "--task goes with a file; a model of the catalog has a task of its own"
+            msg = "--task applies only to files; a model of the catalog has a fixed task"
             raise click.UsageError(msg)
         if Path(name).is_dir():
-            msg = f"{name} is a folder without {INFO}: give a folder of Model.save, or a file"
+            msg = f"{name} is a folder without {INFO}: expected a folder of Model.save, or a file"
             raise ModelNotFound(msg)
         return get_model(name, weights, **options)
     if weights is not None:
-        msg = f"--weights goes with a name of the catalog; {name} has its own"
+        msg = f"--weights applies only to names of the catalog; {name} has its own weights"
         raise click.UsageError(msg)
     word = task or _task_in_metadata(name)
     if word is None:
@@ -65,7 +66,7 @@ def open_model(
 
 
 def _task_in_metadata(name: str) -> str | None:
-    """The task that a file says it is for, as exporters of YOLO write it into the metadata."""
+    """Return the task in the metadata of an ONNX file; exporters of YOLO write one."""
     if Path(name).suffix.lower() != ".onnx" or not Path(name).is_file():
         return None
     from ..networks import edit

@@ -1,4 +1,4 @@
-"""Arguments and options that commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ else:
 
 
 class _ModelName(_ParamType):
-    """Name of a model, which a shell completes, or a file."""
+    """A model name, which the shell can complete, or a file."""
 
     name = "model"
 
@@ -68,23 +68,24 @@ background = click.option(
     "--background",
     metavar="COLOR",
     callback=_color,
-    help="Color under photos with an alpha channel: white, '#rrggbb'; alpha is dropped by default.",
+    help="Background of photos with an alpha channel, such as white or '#rrggbb'; "
+    "by default alpha is dropped.",
 )
 device = click.option(
     "--device",
     "--devices",
     "device",
-    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; what is there by default.",
+    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; by default the best one available.",
 )
 draft = click.option(
     "--draft",
     is_flag=True,
-    help="Decode large JPEGs at a fraction of their size: faster, and pixels differ a little.",
+    help="Decode large JPEGs at reduced size: faster, with slightly different pixels.",
 )
 labels = click.option(
     "--labels",
     metavar="FILE",
-    help="Names of the classes: a file (one a line, or JSON), or a table such as coco80.",
+    help="Names of the classes: a file (one per line, or JSON), or a table such as coco80.",
 )
 json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 postprocess = click.option(
@@ -92,16 +93,16 @@ postprocess = click.option(
     type=click.Choice(["rust", "python"], case_sensitive=False),
     default="rust",
     show_default=True,
-    help="What pre- and postprocessing run on.",
+    help="Implementation of pre- and postprocessing.",
 )
 precision = click.option(
     "--precision",
     type=click.Choice(["fp32", "int8"]),
     default="fp32",
     show_default=True,
-    help="Program for a CPU; int8 is there for weights that were calibrated.",
+    help="Precision on CPUs; int8 is available for calibrated weights.",
 )
 task = click.option(
-    "--task", help="What a file of yours does: detect, classify, pose; found out by default."
+    "--task", help="Task of a model file: detect, classify, pose; by default detected."
 )
 weights = click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")

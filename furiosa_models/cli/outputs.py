@@ -1,4 +1,4 @@
-"""What `predict --output` writes: pictures, videos and JSON, none in another's place."""
+"""Files of `predict --output`: images, videos and JSON."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["AnnotatedVideo", "OutputFolder"]
 
 
 class OutputFolder:
-    """A folder of results, where no file takes another's place.
+    """An output folder that never replaces a source photo or a file of the same run.
 
     Args:
-        folder: The folder.
-        images: The photos and videos, which may be in there.
-        overwrite: Replace files that are none of them, and not of this run.
+        folder: Path of the folder.
+        images: Source photos and videos, which may be in the folder.
+        overwrite: Whether to replace existing files; never the sources or files of this run.
     """
 
     def __init__(self, folder: Path, images: Sequence[str], *, overwrite: bool) -> None:
@@ -38,11 +38,11 @@ class OutputFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"the folder {folder} cannot be made: {error.strerror or error}"
+            msg = f"cannot create the folder {folder}: {error.strerror or error}"
             raise FuriosaModelsError(msg) from error
 
     def write(self, result: Result, stem: str) -> list[str]:
-        """Write the annotated photo and its JSON, as `stem.jpg`, or `stem-2.jpg` and so on."""
+        """Write the annotated photo and its JSON as `stem.jpg`, or `stem-2.jpg` and so on."""
         paths = self.take(stem, (".jpg", ".json"))
         try:
             return [str(result.save(path)) for path in paths]
@@ -52,9 +52,9 @@ class OutputFolder:
             raise
 
     def take(self, stem: str, suffixes: Collection[str]) -> list[Path]:
-        """Take files for this process, `stem` with the suffixes, or `stem-2` and so on.
+        """Claim files named `stem` with the suffixes, or `stem-2` and so on.
 
-        Those that were not there are there now, and empty: nobody else takes them.
+        Missing files are created empty, so that no other process claims them.
         """
         number = 1
         while not (paths := self._claim(stem if number == 1 else f"{stem}-{number}", suffixes)):
@@ -62,7 +62,7 @@ class OutputFolder:
         return paths
 
     def _claim(self, stem: str, suffixes: Collection[str]) -> list[Path]:
-        """Take the files of a stem; nothing if they belong to others."""
+        """Claim the files of a stem, or return an empty list if one of them is not free."""
         paths = [self._folder / f"{stem}{suffix}" for suffix in suffixes]
         claimed: list[Path] = []
         for path in paths:
@@ -84,13 +84,13 @@ class OutputFolder:
             status = path.stat()
             return (status.st_dev, status.st_ino) not in self._photos
         except OSError as error:
-            msg = f"{path} cannot be written: {error.strerror or error}"
+            msg = f"cannot write {path}: {error.strerror or error}"
             raise FuriosaModelsError(msg) from error
         return True
 
 
 def release(paths: Sequence[Path]) -> None:
-    """Leave files that were taken and not written as they were before."""
+    """Remove claimed files that are still empty."""
     for path in paths:
         with suppress(FileNotFoundError):
             if path.stat().st_size == 0:
@@ -98,19 +98,19 @@ def release(paths: Sequence[Path]) -> None:
 
 
 class AnnotatedVideo:
-    """A video with the results of each frame drawn on it, and a JSON file of them.
+    """A video with results drawn on each frame, and a JSON file of the results.
 
-    Both are written under other names, and there when they are whole.
+    Both are written under temporary names and renamed when they are complete.
 
     Args:
-        folder: Where they go.
-        source: The video.
+        folder: Output folder.
+        source: Path of the source video.
 
     Attributes:
-        source: The video.
-        paths: The two files.
-        frames: How many frames were written.
-        last: Number of the last one, in the video.
+        source: Path of the source video.
+        paths: Paths of the two files.
+        frames: Number of frames written.
+        last: Index of the last frame in the source video.
     """
 
     def __init__(self, folder: OutputFolder, source: str) -> None:
@@ -136,7 +136,7 @@ class AnnotatedVideo:
         self.last = frame.index
 
     def close(self) -> list[str]:
-        """Finish both files; return their names."""
+        """Finish both files, and return their names."""
         if self._writer is not None and self._json is not None:
             self._json.write("\n ]}\n")
             self._json.close()
@@ -145,7 +145,7 @@ class AnnotatedVideo:
         return [str(path) for path in self.paths]
 
     def discard(self) -> None:
-        """Leave nothing of what is not whole."""
+        """Remove incomplete files."""
         if self._writer is not None:
             self._writer.discard()
         if self._json is not None:
@@ -155,18 +155,18 @@ class AnnotatedVideo:
 
 
 def seconds(frame: VideoFrame) -> float | None:
-    """When a frame is shown, in seconds."""
+    """Return the presentation time of a frame in seconds, if known."""
     return None if frame.time is None else float(frame.time)
 
 
 def _inodes(images: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """What identifies the files of photos, under whatever names."""
+    """Yield the device and inode numbers of the photos, which identify them under any name."""
     for image in images:
         names = [image]
         if not Path(image).is_file():
             with suppress(ImageError):
                 names = list_files(image)
         for name in names:
-            with suppress(OSError):  # a URL, standard input, a photo that is not there
+            with suppress(OSError):  # a URL, standard input or a missing photo
                 status = Path(name).stat()
                 yield status.st_dev, status.st_ino

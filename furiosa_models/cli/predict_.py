@@ -38,23 +38,27 @@ _STDIN = "-"
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help=(
-        "Write an annotated picture and a JSON file per photo into this folder, and of a video an "
-        "annotated video and a JSON file. Files that are there stay as they are."
+        "Folder to write to: an annotated image and a JSON file for each photo, and an annotated "
+        "video and a JSON file for each video. Existing files are not replaced."
     ),
 )
 @click.option(
-    "--frames", is_flag=True, help="Of a video, write a picture and a JSON file per frame."
+    "--frames", is_flag=True, help="Write an image and a JSON file for each frame of a video."
 )
 @click.option(
-    "--overwrite", is_flag=True, help="Replace results of before in it, but never a photo."
+    "--overwrite", is_flag=True, help="Replace earlier results, but never a source photo."
 )
 @options.weights
 @options.labels
 @options.task
-@click.option("--score-threshold", type=float, help="Least score of a detection, 0 to 1.")
-@click.option("--iou-threshold", type=float, help="Largest overlap of two detections, 0 to 1.")
-@click.option("--top-k", type=click.IntRange(min=1), help="Number of classes of a photo.")
-@click.option("--classes", help="Only detections of these classes: names with commas between.")
+@click.option("--score-threshold", type=float, help="Minimum score of a detection, 0 to 1.")
+@click.option(
+    "--iou-threshold", type=float, help="Maximum overlap (IoU) of two detections, 0 to 1."
+)
+@click.option(
+    "--top-k", type=click.IntRange(min=1), help="Number of classes to return for a photo."
+)
+@click.option("--classes", help="Keep only detections of these classes (comma-separated names).")
 @options.draft
 @options.background
 @options.precision
@@ -77,12 +81,12 @@ def command(
 ) -> None:
     """Run a MODEL on IMAGES: files, videos, folders, globs or URLs.
 
-    MODEL is a name, a file (ONNX, TensorFlow Lite) or a saved folder. An image `-` is read from
-    standard input. A photo that cannot be read is reported, the others are still run, and the exit
-    code is 1.
+    MODEL is a name, a file (ONNX, TensorFlow Lite) or a saved folder. The image `-` is read from
+    standard input. If a photo cannot be read, the error is reported, the other photos are still
+    processed, and the exit code is 1.
     """
     if frames and output is None:
-        msg = "--frames goes with --output, the folder that they are written into"
+        msg = "--frames needs --output, the folder to write the frames to"
         raise click.UsageError(msg)
     task_options = {name: arguments.pop(name) for name in _TASK_OPTIONS}
     start = perf_counter()
@@ -90,7 +94,7 @@ def command(
         set_options = {name: value for name, value in task_options.items() if value is not None}
         if unknown := set_options.keys() - {*network.vision_task.options}:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
-            msg = f"{type(network).__name__} has no {names}: its task is {network.vision_task.name}"
+            msg = f"{names} does not apply to {type(network).__name__} ({network.vision_task.name})"
             raise click.UsageError(msg)
         report = _Report(
             OutputFolder(output, images, overwrite=overwrite) if output else None,
@@ -129,11 +133,11 @@ def command(
 class _Stdin(io.BytesIO):
     """A photo from standard input."""
 
-    name = "stdin"  # what it is called in messages, and its files are
+    name = "stdin"  # used in messages and for the names of output files
 
 
 def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
-    """The images as `predict` takes them; of a folder, not those in the folder of the results."""
+    """Yield the images for `predict`, without earlier results in the output folder."""
     for image in images:
         if image == _STDIN:
             yield _Stdin(sys.stdin.buffer.read())
@@ -141,7 +145,7 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
             files = list_files(image)
             photos = [file for file in files if not _is_below(Path(file), output)]
             if left_out := len(files) - len(photos):
-                click.echo(f"{left_out} pictures in {output}, of results, are left out", err=True)
+                click.echo(f"skipping {left_out} images of earlier results in {output}", err=True)
             yield from photos
         else:
             yield image
@@ -153,12 +157,12 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 
 def _chosen(classes: str | None, network: Model[Any]) -> frozenset[str] | None:
-    """The classes to keep, if not all of them."""
+    """Return the names of the classes to keep, or None to keep all."""
     if classes is None:
         return None
     names = frozenset(name.strip() for name in classes.split(",") if name.strip())
     if not names:
-        msg = "--classes names no class: give names with commas between them"
+        msg = "--classes is empty: expected comma-separated names"
         raise click.UsageError(msg)
     if unknown := sorted(names - {*network.labels}):
         msg = f"{type(network).__name__} has no class {', '.join(map(repr, unknown))}"
@@ -169,13 +173,13 @@ def _chosen(classes: str | None, network: Model[Any]) -> frozenset[str] | None:
 
 
 class _Report:
-    """What becomes of the results: files, lines, or entries of a document.
+    """Writes, prints or collects the results.
 
-    As a context it finishes the video that is being written, or leaves nothing of it.
+    Leaving its `with` block finishes the current video, or discards it after an error.
 
     Attributes:
-        entries: The results, for JSON.
-        errors: The photos that could not be read, and why.
+        entries: Results for the JSON document.
+        errors: Photos that could not be read, with the reasons.
     """
 
     def __init__(
@@ -210,8 +214,8 @@ class _Report:
         self.errors.append({"image": name, "error": str(error)})
 
     def add(self, result: Any) -> None:
-        """Write and print a result, or keep it for the document."""
-        # A frame of a video and what a URL gives are kept decoded, and have a name.
+        """Write and print a result, or collect it for the JSON document."""
+        # Frames of videos and photos from URLs are kept decoded, with a name.
         image: Any = result.image
         frame = image if isinstance(image, VideoFrame) else None
         name = str(image if isinstance(image, Path) else image.name)
@@ -232,7 +236,7 @@ class _Report:
             _print(name, list(result.describe()), files)
 
     def _add_frame(self, output: OutputFolder, result: Result, frame: VideoFrame) -> list[str]:
-        """Write a frame of a video, the next one of the same or the first one of another."""
+        """Write the next frame of the current video, or the first one of another video."""
         video = self._video
         if video is None or video.source != frame.path or frame.index <= video.last:
             self._finish_video()
@@ -256,18 +260,18 @@ class _Report:
 
 def _keep_classes(result: Any, classes: Collection[str]) -> Any:
     if not hasattr(result, "filter"):
-        msg = "--classes goes with detections: this model gives others"
+        msg = "--classes applies only to detectors, and this model is none"
         raise click.UsageError(msg)
     return result.filter(labels=classes)
 
 
 def _shows_progress(images: tuple[str, ...], *, silent: bool) -> bool:
-    """Whether a bar is of use: for many photos, and where it does not mix with printed results."""
+    """Whether to show a progress bar: for many photos, unless results go to the terminal."""
     return (silent or not sys.stdout.isatty()) and count(images) != 1
 
 
 def _stem(name: str) -> str:
-    """Name of the files for a photo, or for a frame of a video."""
+    """Return the stem of the output files for a photo or for a frame of a video."""
     frame = _FRAME.fullmatch(name)
     if frame is None:
         return Path(name).stem

@@ -20,19 +20,19 @@ __all__ = ["command"]
     "--images",
     required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of photos to calibrate on.",
+    help="Folder of calibration photos.",
 )
 @click.option(
     "--truth",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Labels of these photos (COCO JSON, or CSV): measure accuracy before and after.",
+    help="Labels of these photos (COCO JSON or CSV), to measure the accuracy before and after.",
 )
 @click.option(
     "-o",
     "--output",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="A new folder for the int8 model, which every command takes as MODEL.",
+    help="New folder for the int8 model; every command accepts it as MODEL.",
 )
 @click.option("--max-photos", type=click.IntRange(min=1), default=200, show_default=True)
 @options.weights
@@ -50,7 +50,7 @@ def command(
     task: str | None,
     as_json: bool,
 ) -> None:
-    """Quantize a MODEL to int8 on photos of yours, and save it."""
+    """Quantize a MODEL to int8, calibrated on your photos, and save it."""
     with open_model(model, weights, labels=labels, task=task) as network:
         int8 = network.quantize(images, labels=truth, max_photos=max_photos)
         folder = int8.save(output)

@@ -52,7 +52,7 @@ def _mebibytes(name: str, default: int, text: str) -> _Decorator:
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="Port to listen on; 0 is any that is free.",
+    help="Port to listen on; 0 selects any free port.",
 )
 @options.weights
 @options.labels
@@ -60,9 +60,9 @@ def _mebibytes(name: str, default: int, text: str) -> _Decorator:
 @options.device
 @options.background
 @options.postprocess
-@_mebibytes("--max-request", _DEFAULTS.max_bytes, "Largest request.")
+@_mebibytes("--max-request", _DEFAULTS.max_bytes, "Maximum size of a request.")
 @_mebibytes(
-    "--max-memory", _DEFAULTS.max_memory, "Memory of all requests together, beside the model's."
+    "--max-memory", _DEFAULTS.max_memory, "Maximum memory of all requests, without the model's."
 )
 @_seconds("--header-timeout", _DEFAULTS.header_timeout, "Time for the headers of a request.")
 @_seconds("--body-timeout", _DEFAULTS.body_timeout, "Time for the body of a request.")
@@ -73,7 +73,7 @@ def _mebibytes(name: str, default: int, text: str) -> _Decorator:
     metavar="SECONDS",
     default=_DEFAULTS.shutdown_timeout,
     show_default=True,
-    help="Time for requests in progress when the server is told to end.",
+    help="Time to finish requests in progress at shutdown.",
 )
 def command(
     model: str,
@@ -94,9 +94,9 @@ def command(
 ) -> None:
     """Serve a MODEL over HTTP: POST a photo as `image` to /infer.
 
-    /infer answers as in 0.10, /predict with more. A photo is a part `image` of a form, of which
-    there may be several, or the whole body. The page /docs tries requests out, without the
-    internet. Ctrl-C ends the server.
+    /infer answers as furiosa-models 0.10 does, /predict in more detail. Send photos as form parts
+    `image`, or one photo as the body. Try requests on the page /docs, which needs no internet.
+    Ctrl-C stops the server.
     """
     try:
         limits = Limits(
@@ -122,7 +122,7 @@ def serve(
     background: str | None = None,
     limits: Limits | None = None,
 ) -> None:
-    """Serve a model until the process is told to end; arguments are those of `make_app`."""
+    """Serve a model until SIGINT or SIGTERM; arguments are those of `make_app`."""
     app = make_app(network, device=device, background=background, limits=limits)
     with listen(host, port) as listening:
         number = listening.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Tables for people, JSON for programs."""
+"""Output of tables and of JSON."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NARROWEST = 4
 
 
 def short(error: BaseException) -> str:
-    """Return an error in one line: what it says first, and the reasons in the lines that follow."""
+    """Return an error as one line: the first line, and the reasons in the following lines."""
     first, *rest = str(error).splitlines() or [type(error).__name__]
     if not rest:
         return first
     ends = [line for line in rest if line.startswith("  ") and not line.endswith(":")]
     reasons = [line.rpartition(": ")[2] for line in ends if ": " in line]
     why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
-    return f"{first.rstrip(':')}{why}. FURIOSA_MODELS_TRACEBACK=1 shows the whole."
+    return f"{first.rstrip(':')}{why}. Set FURIOSA_MODELS_TRACEBACK=1 for details."
 
 
 def print_json(document: Any) -> None:
@@ -35,7 +35,7 @@ def print_json(document: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under column names, as wide as the terminal, or unwrapped into a pipe."""
+    """Print rows under column names: wrapped to fit a terminal, unwrapped into a pipe."""
     table = [columns, *rows]
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
     if sys.stdout.isatty():
@@ -46,10 +46,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def fitted(widths: Sequence[int], available: int) -> list[int]:
-    """Widths of columns that fit into a line: the widest give up what is too much.
+    """Shrink the widest columns until the table fits into a line.
 
     Args:
-        widths: What the columns want.
+        widths: Widths of the columns' contents.
         available: Characters in a line.
     """
     found = list(widths)
@@ -61,7 +61,7 @@ def fitted(widths: Sequence[int], available: int) -> list[int]:
 
 
 def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
-    """A row's lines: each cell is wrapped within its column."""
+    """Yield the lines of a row, with each cell wrapped within its column."""
     wrapped = [
         textwrap.wrap(cell, width) if len(cell) > width else [cell]
         for cell, width in zip(row, widths, strict=True)

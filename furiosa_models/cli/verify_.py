@@ -21,7 +21,7 @@ from .table import print_json, print_table
 __all__ = ["command"]
 
 _OURS = "furiosa_models "
-"""How the catalog begins the name of who measured a figure, where it was this package."""
+"""Prefix of `measured_by` in the catalog for figures that this package measured."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -32,7 +32,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
     "--images",
     required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the photos.",
+    help="Folder of photos.",
 )
 @click.option(
     "--labels",
@@ -41,7 +41,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
     help="COCO annotations (JSON), or a CSV file with the columns file and class_index.",
 )
 @options.weights
-@click.option("--names", help="Names of the classes of a file, as `--labels` of `predict`.")
+@click.option("--names", help="Names of the classes, as for `predict --labels`.")
 @options.task
 @options.draft
 @options.device
@@ -50,7 +50,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
     "--precision",
     "only",
     type=click.Choice(PRECISIONS),
-    help="Measure that one only; by default both are, where there is an int8 program.",
+    help="Measure only this precision; by default both, if there is an int8 program.",
 )
 @options.json_output
 def command(
@@ -66,10 +66,10 @@ def command(
     only: Precision | None,
     as_json: bool,
 ) -> None:
-    """Measure the accuracy of a MODEL on labeled photos: fp32 and int8, beside known figures.
+    """Measure the fp32 and int8 accuracy of a MODEL on labeled photos; show known figures, too.
 
-    `published` are the figures of those who published the weights. `in the catalog` is what we
-    measured before: it repeats, and proves nothing.
+    `published` are the figures of the publisher of the weights. `in the catalog` are figures that
+    this package measured before; they are no independent confirmation.
     """
     with open_model(model, weights, labels=names, task=task, postprocess=postprocess) as network:
         measured = {
@@ -92,7 +92,7 @@ def command(
 
 
 def _precisions(network: Model[Any]) -> list[Precision]:
-    """What the weights in use can be run in."""
+    """Return the precisions that the weights in use support."""
     try:
         network.cpu_program(precision="int8")
     except ArtifactNotFound as error:
@@ -102,7 +102,7 @@ def _precisions(network: Model[Any]) -> list[Precision]:
 
 
 def _by_source(figures: Sequence[Accuracy]) -> tuple[list[Accuracy], list[Accuracy]]:
-    """Figures of others, and those that we measured."""
+    """Separate figures into those of others and those that this package measured."""
     ours = [figure for figure in figures if figure.measured_by.startswith(_OURS)]
     return [figure for figure in figures if figure not in ours], ours
 

@@ -1,4 +1,4 @@
-"""What the command does, under the import path of furiosa-models 0.8 and 0.9."""
+"""Functions of the command line interface, under the import path of furiosa-models 0.8 and 0.9."""
 
 from __future__ import annotations
 

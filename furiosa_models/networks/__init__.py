@@ -58,16 +58,16 @@ RECIPES = {
     "yolov5": 1,
     "yolov7_pose": 1,
 }
-"""Recipe number of each builder: raise it when another graph comes of the same weights, because of
-the builder, of what it shares with others, or of how the weights are read."""
+"""Recipe number of each builder. Increment it when the same weights give another graph because the
+builder, code that it shares with others, or the reader of the weights has changed."""
 
 EDITS = 1
-"""Recipe number of `edit`: raise it when an edit gives other bytes, or a question another answer.
-What was built with an older number is built again, once."""
+"""Recipe number of `edit`. Increment it when an edit or a query returns something else.
+Models that were built with an older number are then rebuilt once."""
 
 NETWORKS = tuple(RECIPES)
 
-# Names that bring in numpy or onnx, which importing this package does not.
+# These names need numpy or onnx; importing this package must not load them.
 __getattr__, __dir__ = lazy(
     __name__,
     {
@@ -88,16 +88,16 @@ __getattr__, __dir__ = lazy(
 
 
 def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
-    """Return the ONNX model of a network: float32, NCHW, opset 17.
+    """Build the ONNX model of a network: float32, NCHW, opset 17.
 
     Args:
-        network: A name of `NETWORKS`.
+        network: Name of the network, one of `NETWORKS`.
         weights: Source of the parameters.
-        params: What the network's own `build` takes, such as `batch_size`.
+        params: Arguments of the network's own `build`, such as `batch_size`.
 
     Raises:
-        ModelNotFound: No network has that name.
-        WeightsError: A parameter is missing, or has the wrong shape.
+        ModelNotFound: There is no such network.
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     recipe(network)
     builder = importlib.import_module(f".builders.{network}", __name__)
@@ -106,10 +106,10 @@ def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
 
 
 def recipe(network: str) -> int:
-    """Return the number of a network's recipe: another one where the built graph is another.
+    """Return the recipe number of a network; it changes when the built graph changes.
 
     Raises:
-        ModelNotFound: No network has that name.
+        ModelNotFound: There is no such network.
     """
     if network not in RECIPES:
         from .options import choose

@@ -1,4 +1,4 @@
-"""What the arrays of a checkpoint show of the network that they are of."""
+"""Parameters of a network that can be inferred from the arrays of its checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SLIM_ANCHORS = 3
 
 
 class InferredParams(NamedTuple):
-    """What a checkpoint shows.
+    """Parameters inferred from a checkpoint.
 
     Attributes:
         params: Arguments of the network's builder.
@@ -32,11 +32,11 @@ class InferredParams(NamedTuple):
 
 
 def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> InferredParams:
-    """Return the number of classes of a checkpoint, and its anchors where it has some.
+    """Infer the number of classes of a checkpoint, and its anchors if it has any.
 
     Args:
-        network: A name of `furiosa_models.networks.NETWORKS`.
-        arrays: The arrays by the names that the network asks for.
+        network: Name of the network, one of `furiosa_models.networks.NETWORKS`.
+        arrays: Arrays under the parameter names of the network.
     """
     if network == "yolov5":
         return _yolov5(arrays)
@@ -55,7 +55,7 @@ def _yolov5(arrays: Mapping[str, npt.NDArray[Any]]) -> InferredParams:
         return InferredParams({}, {})
     numbers, rest = divmod(int(arrays[match[0]].shape[0]), _YOLOV5_ANCHORS)
     params = {} if rest or numbers <= 5 else {"num_classes": numbers - 5}
-    anchors = arrays.get(f"{match[1]}.anchors")  # in cells, as this package wants them
+    anchors = arrays.get(f"{match[1]}.anchors")  # in units of grid cells, as the head expects
     shape = None if anchors is None else anchors.shape
     head = {} if anchors is None or shape != (3, 3, 2) else {"anchors": np.array(anchors)}
     return InferredParams(params, head)

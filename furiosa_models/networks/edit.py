@@ -1,7 +1,7 @@
-"""Every edit of ONNX models, ours or anyone's, and every question to them.
+"""Queries and edits of ONNX models, built here or by others.
 
-Models come as bytes or as a `ModelProto`, which is never changed. What an edit gives is bytes, the
-same for the same model in every process.
+Models are bytes or a `ModelProto`, which is never modified. Edits return bytes, which are
+deterministic: the same for the same model in every process.
 """
 
 from __future__ import annotations
@@ -53,29 +53,29 @@ SHAPE_OPERATIONS = frozenset(
     {"Cast", "Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
     | {"Transpose", "Unsqueeze"}
 )
-"""Operations that move or relabel numbers without computing new ones."""
+"""Operations that move or reshape values without computing new ones."""
 
 MAX_BYTES = (1 << 31) - 1
-"""Most bytes of a protobuf message, and so of a model in one file."""
+"""Maximum size of a protobuf message, and thus of a model in one file, in bytes."""
 
 _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
-_CHANGED = frozenset({"RoiAlign"})  # another default between 13 and 17
+_CHANGED = frozenset({"RoiAlign"})  # a default changed between 13 and 17
 _OLDEST_IR_VERSION = 7
 _OTHERS = {
-    b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` fetches what it stands for",
-    b"<": "a page of the web: whoever was asked for the file answered with it",
+    b"version https://git-lfs": "a Git LFS pointer: fetch the file with `git lfs pull`",
+    b"<": "an HTML page: the server returned a page instead of the file",
 }
-"""What is often there in place of a model, by its first bytes, which no ONNX begins with."""
+"""Files that are often mistaken for a model, by first bytes that no ONNX model has."""
 
-_TARGET_SIZES = "orig_target_sizes"  # of exported RT-DETR and D-FINE: (width, height)
+_TARGET_SIZES = "orig_target_sizes"  # (width, height); exported RT-DETR and D-FINE have it
 
 
 def _reporting_invalid_graphs(function: _Function) -> _Function:
-    """A function of a model that raises WeightsError where the graph is not what ONNX allows.
+    """Make a function of a model raise WeightsError if the graph is not valid ONNX.
 
-    A valid graph has no node without outputs, say, and nothing here checks each such rule: what
-    does not hold shows as whatever Python or `onnx` makes of it.
+    The function itself does not validate the graph (for example that nodes have outputs). If it
+    fails, the checker of `onnx` tells whether the graph is to blame.
     """
 
     @wraps(function)
@@ -88,7 +88,7 @@ def _reporting_invalid_graphs(function: _Function) -> _Function:
             if not isinstance(model, (bytes, onnx.ModelProto)):
                 raise
             complaint = _complaint(_view(model))
-            if not complaint and isinstance(error, TypeError):  # of another argument
+            if not complaint and isinstance(error, TypeError):  # caused by another argument
                 raise
             msg = f"the ONNX graph is malformed: {complaint or error}"
             raise WeightsError(msg) from error
@@ -97,7 +97,7 @@ def _reporting_invalid_graphs(function: _Function) -> _Function:
 
 
 def _complaint(model: onnx.ModelProto) -> str:
-    """What the checker of `onnx` says against a model."""
+    """Return the error message of the `onnx` checker, if any."""
     try:
         onnx.checker.check_model(model)
     except Exception as error:
@@ -109,9 +109,9 @@ class TensorInfo(NamedTuple):
     """An input or output of a model.
 
     Attributes:
-        name: Its name.
-        shape: Its shape; a symbolic dimension is its name, an unknown one None.
-        dtype: Its element type as numpy names it, such as `float32`.
+        name: Name of the tensor.
+        shape: Shape; a symbolic dimension is its name, an unknown one is None.
+        dtype: Name of the element type in numpy, such as `float32`.
     """
 
     name: str
@@ -120,11 +120,11 @@ class TensorInfo(NamedTuple):
 
 
 def parse(model: Model) -> onnx.ModelProto:
-    """Return a copy of a model that may be changed.
+    """Return a modifiable copy of a model.
 
     Raises:
-        TypeError: It is neither bytes nor a `ModelProto`.
-        WeightsError: The bytes are no ONNX model.
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model.
     """
     if not isinstance(model, onnx.ModelProto):
         return _read(model)
@@ -134,15 +134,16 @@ def parse(model: Model) -> onnx.ModelProto:
 
 
 def to_bytes(model: onnx.ModelProto) -> bytes:
-    """Return the model's bytes, the same for the same model in every process.
+    """Serialize a model deterministically: the same bytes in every process.
 
     Raises:
-        WeightsError: They would be more than a protobuf message holds.
+        WeightsError: The model exceeds the maximum size of a protobuf message.
     """
     if serialized_size(model) > MAX_BYTES:
         msg = (
-            f"the model has {serialized_size(model)} bytes of weights, and ONNX holds {MAX_BYTES} "
-            "in one file: furiosa_models.networks.external_data.save writes them beside it"
+            f"the model has {serialized_size(model)} bytes of weights, but an ONNX file holds at "
+            f"most {MAX_BYTES}: save it with furiosa_models.networks.external_data.save, which "
+            "writes the weights to a second file"
         )
         raise WeightsError(msg)
     data: bytes = model.SerializeToString(deterministic=True)
@@ -150,26 +151,26 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
 
 
 def serialized_size(model: onnx.ModelProto) -> int:
-    """Return the bytes of the weights, next to which the rest is nothing."""
+    """Return the size of the weights in bytes; the rest of a model is negligible."""
     return sum(len(tensor.raw_data) for tensor in tensors(model))
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Return every tensor of a model: of branches, `Constant` nodes and functions as well."""
+    """Return all tensors of a model, also of branches, `Constant` nodes and functions."""
     bodies = (node for function in model.functions for node in function.node)
     return itertools.chain(_tensors(model.graph), *map(_tensors_of_node, bodies))
 
 
 def external_location(tensor: onnx.TensorProto) -> dict[str, str]:
-    """Return where the numbers of a tensor are: `location`, `offset`, `length`."""
+    """Return the fields `location`, `offset` and `length` of a tensor's external data."""
     return {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
 
 
 @_reporting_invalid_graphs
 def external_files(model: Model) -> list[str]:
-    """Return the names of the files that hold weights of a model, relative to its own.
+    """Return the names of the files with external weights of a model, relative to its folder.
 
-    Weights of branches, of `Constant` nodes and of functions count as well.
+    Weights of branches, of `Constant` nodes and of functions are included.
     """
     found = tensors(_view(model))
     return sorted(
@@ -186,13 +187,13 @@ def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
 
 @_reporting_invalid_graphs
 def metadata(model: Model) -> dict[str, str]:
-    """Return what a model says of itself: names and values."""
+    """Return the metadata of a model: names and values."""
     return {prop.key: prop.value for prop in _view(model).metadata_props}
 
 
 @_reporting_invalid_graphs
 def get_pure_input_names(model: Model) -> list[str]:
-    """Return the names of the inputs; initializers do not count."""
+    """Return the names of the inputs, without initializers."""
     return [value.name for value in _inputs(_view(model).graph)]
 
 
@@ -204,10 +205,11 @@ def get_output_names(model: Model) -> list[str]:
 
 @_reporting_invalid_graphs
 def head_operations(model: Model) -> dict[str, frozenset[str]]:
-    """Return the operations that computed each output, seen through what only moves numbers.
+    """Return the types of the operations that computed each output, ignoring data movement.
 
-    An output behind `Concat(Sigmoid, Conv) -> Reshape -> Transpose` gives `{"Sigmoid", "Conv"}`,
-    so `"Sigmoid" in ...`, `"Softmax" in ...` or `"ArgMax" in ...` says what is applied already.
+    For example, an output of `Concat(Sigmoid, Conv) -> Reshape -> Transpose` gives `{"Sigmoid",
+    "Conv"}`. Test for `"Sigmoid"`, `"Softmax"` or `"ArgMax"` to find out what the graph applies
+    already.
     """
     graph = _view(model).graph
     producers = {name: node for node in graph.node for name in node.output}
@@ -217,9 +219,9 @@ def head_operations(model: Model) -> dict[str, frozenset[str]]:
 
 @_reporting_invalid_graphs
 def describe(model: Model) -> GraphFacts:
-    """Return what a model shows: inputs, outputs with what computed them, and its metadata.
+    """Return the inputs, the outputs with the operations that computed them, and the metadata.
 
-    Shapes of outputs are inferred where the file does not state them.
+    Shapes of outputs are inferred if the file does not state them.
     """
     proto = _view(model)
     graph = proto.graph
@@ -244,7 +246,7 @@ def describe(model: Model) -> GraphFacts:
 
 
 def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
-    """Return where the channels of an image tensor are, by its shape; None for no image."""
+    """Return the position of the channels in an image shape, or None if it is not an image."""
     if len(shape) != 4:
         return None
     if shape[1] in (1, 3):
@@ -254,19 +256,20 @@ def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
 
 @_reporting_invalid_graphs
 def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) -> bytes:
-    """Return the model with `(x - mean) / std` inside, and a uint8 input (N, C, H, W).
+    """Add the normalization `(x - mean) / std` and a uint8 input (N, C, H, W) to a model.
 
-    An input (N, H, W, C) is transposed in the graph, and one of float16 is cast. A model that takes
-    uint8 is not scaled. A second input `orig_target_sizes`, the photo's width and height, becomes
-    the size of the input, so that boxes come in its pixels.
+    An input (N, H, W, C) is transposed in the graph, and a float16 input is cast. A model that
+    takes uint8 is not normalized. A second input `orig_target_sizes` (width and height of the
+    photo) becomes a constant, the size of the input, so that boxes are in pixels of the input.
 
     Args:
-        model: A model with one image as input.
-        mean: What is subtracted, per channel or one for all, in units of 0..255.
-        std: What the difference is divided by, likewise.
+        model: Model with one image as input.
+        mean: Value to subtract, one for all channels or one each, in units of 0..255.
+        std: Value to divide by, one for all channels or one each.
 
     Raises:
-        ShapeError: The model has another kind of input, or `mean` or `std` does not fit it.
+        ShapeError: The model has another kind of input, or the length of `mean` or `std` does not
+            match its channels.
     """
     proto = parse(model)
     graph = proto.graph
@@ -314,7 +317,7 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
 
 
 def constants_to_initializers(graph: onnx.GraphProto) -> None:
-    """Make initializers of the `Constant` nodes of a graph, in place: they mean the same."""
+    """Replace the `Constant` nodes of a graph by equivalent initializers, in place."""
     kept = []
     for node in graph.node:
         value = next((a.t for a in node.attribute if a.name == "value"), None)
@@ -332,17 +335,18 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
 
 @_reporting_invalid_graphs
 def set_batch_size(model: Model, batch_size: int | None) -> bytes:
-    """Return the model with another batch size, the first dimension of its inputs and outputs.
+    """Change the batch size, the first dimension of the inputs and outputs.
 
     Args:
-        model: A model whose operations treat the images of a batch one by one.
-        batch_size: The new size, or None for a symbolic one named `batch`.
+        model: Model that processes the images of a batch independently.
+        batch_size: New batch size, or None for a symbolic one named `batch`.
 
     Raises:
-        ShapeError: The size is not positive, or something in the model fixes another one.
+        ShapeError: The batch size is not positive, or an operation of the model requires another
+            one.
     """
     if batch_size is not None and batch_size < 1:
-        msg = f"a batch has at least one image, got batch_size={batch_size}"
+        msg = f"expected a batch_size of at least one, got {batch_size}"
         raise ShapeError(msg)
     proto = parse(model)
     graph = proto.graph
@@ -358,16 +362,16 @@ def set_batch_size(model: Model, batch_size: int | None) -> bytes:
 
 @_reporting_invalid_graphs
 def with_opset(model: Model, version: int) -> bytes:
-    """Return the model in an older operator set, where all its operations mean the same in that.
+    """Convert a model to an older opset if all its operations mean the same there.
 
-    A model that needs the newer one, or is in an old enough one, stays as it is.
+    A model that needs the newer opset, or has an old enough one, is returned unchanged.
 
     Args:
-        model: The model.
-        version: Version of the operator set.
+        model: Model to convert.
+        version: Version of the opset.
 
     Raises:
-        WeightsError: The bytes are no ONNX model.
+        WeightsError: The bytes are not an ONNX model.
     """
     unchanged = model if isinstance(model, bytes) else to_bytes(model)
     proto = parse(model)
@@ -376,20 +380,20 @@ def with_opset(model: Model, version: int) -> bytes:
         return unchanged
     newer = sorted({node.op_type for node in proto.graph.node if not _is_old(node, version)})
     if newer:
-        logger.info("%s needs a newer operator set than %d", ", ".join(newer), version)
+        logger.info("%s needs a newer opset than %d", ", ".join(newer), version)
         return unchanged
     current.version = version
     proto.ir_version = min(proto.ir_version, _OLDEST_IR_VERSION)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        logger.info("not valid in operator set %d: %s", version, error)
+        logger.info("not valid in opset %d: %s", version, error)
         return unchanged
     return to_bytes(proto)
 
 
 def _check_batch(proto: onnx.ModelProto, batch_size: int | None) -> None:
-    """Infer the shapes of the outputs anew and compare their first dimension."""
+    """Infer the shapes of the outputs again, and check their first dimension."""
     probe = _skeleton(proto)
     for value in probe.graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -399,13 +403,13 @@ def _check_batch(proto: onnx.ModelProto, batch_size: int | None) -> None:
         if got and isinstance(got[0], int) and got[0] != expected:
             msg = (
                 f"the model cannot have batch size {expected}: output {value.name!r} has {got[0]} "
-                f"rows whatever goes in; export it with a dynamic batch dimension"
+                f"rows; export it with a dynamic batch dimension"
             )
             raise ShapeError(msg)
 
 
 def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
-    """Make reshapes to a fixed batch size take over the batch size of what comes in."""
+    """Change reshapes to a fixed batch size so that they keep that of their input."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
@@ -416,7 +420,7 @@ def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue
         target = numpy_helper.to_array(constants[node.input[1]]).copy()
-        if target.dtype != np.int64 or target.ndim != 1:  # no shape
+        if target.dtype != np.int64 or target.ndim != 1:  # not a shape
             continue
         if target.size > 1 and target[0] > 0 and int(target[0]) in batches:
             target[0] = 0
@@ -425,16 +429,16 @@ def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
 
 
 def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]) -> frozenset[str]:
-    """Types of the operations of `_origin_nodes`."""
+    """Return the types of the operations of `_origin_nodes`."""
     return frozenset(node.op_type for node in _origin_nodes(name, producers, integers))
 
 
 def _origin_nodes(
     name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
 ) -> list[onnx.NodeProto]:
-    """Nodes from which the value comes, past those that only move it.
+    """Yield the nodes that computed a value, ignoring operations that only move it.
 
-    Adding one of the constants `integers` only renumbers an index.
+    Adding one of the constants `integers` only offsets an index, so it is ignored, too.
     """
     found: list[onnx.NodeProto] = []
     seen, pending = set(), [name]
@@ -453,10 +457,10 @@ def _origin_nodes(
 
 
 def _inferred_shapes(proto: onnx.ModelProto) -> dict[str, tuple[int | str | None, ...]]:
-    """Shapes of the values of a graph, as far as they can be inferred."""
+    """Infer the shapes of the values of a graph as far as possible."""
     try:
         inferred = shape_inference.infer_shapes(_skeleton(proto), data_prop=True).graph
-    except Exception as error:  # onnx raises many kinds for a graph that it cannot follow
+    except Exception as error:  # onnx raises many types of errors
         logger.info("shapes cannot be inferred: %s", error)
         inferred = proto.graph
     found = {value.name: _info(value).shape for value in (*inferred.value_info, *inferred.output)}
@@ -466,7 +470,7 @@ def _inferred_shapes(proto: onnx.ModelProto) -> dict[str, tuple[int | str | None
 def _argmax_classes(
     node: onnx.NodeProto, shapes: dict[str, tuple[int | str | None, ...]]
 ) -> int | None:
-    """How many elements an ArgMax chooses from."""
+    """Return the number of elements that an ArgMax chooses from."""
     shape = shapes.get(node.input[0])
     axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
     size = shape[axis] if shape and -len(shape) <= axis < len(shape) else None
@@ -478,12 +482,12 @@ def _sizes(shape: Sequence[int | str | None]) -> tuple[int | None, ...]:
 
 
 def _step(op: str, nodes: Sequence[onnx.NodeProto], name: str, **attributes: Any) -> onnx.NodeProto:
-    """A node behind the last one."""
+    """Return a node that takes the output of the last one."""
     return helper.make_node(op, [nodes[-1].output[0]], [name], name, **attributes)
 
 
 def _fix_target_sizes(graph: onnx.GraphProto) -> bool:
-    """Make an input of the photo's (width, height) the constant size of the network's input."""
+    """Replace the input (width, height) of the photo by the size of the network's input."""
     inputs = _inputs(graph)
     sizes = next((value for value in inputs if value.name == _TARGET_SIZES), None)
     image = next((value for value in inputs if len(_dims(value)) == 4), None)
@@ -492,7 +496,7 @@ def _fix_target_sizes(graph: onnx.GraphProto) -> bool:
     shape = _info(image).shape
     height, width = shape[2:] if image_layout(_sizes(shape)) == "nchw" else shape[1:3]
     if not (isinstance(height, int) and isinstance(width, int)):
-        msg = f"{_TARGET_SIZES} can be set for a model of a fixed input size, got {list(shape)}"
+        msg = f"{_TARGET_SIZES} needs a model with a fixed input size, got {list(shape)}"
         raise ShapeError(msg)
     dtype = helper.tensor_dtype_to_np_dtype(sizes.type.tensor_type.elem_type)
     constant = numpy_helper.from_array(np.array([[width, height]], dtype), _TARGET_SIZES)
@@ -516,10 +520,10 @@ def _only_image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
 
 
 def _per_channel(values: Sequence[float], channels: int) -> npt.NDArray[np.float32]:
-    """`values` in a shape that broadcasts over (N, C, H, W); a scalar if they are all equal."""
+    """Reshape values to broadcast over (N, C, H, W); return a scalar if all are equal."""
     array = np.asarray(values, np.float32).reshape(-1)
     if len(array) not in (1, channels):
-        msg = f"expected one value or one for each of {channels} channels, got {list(values)}"
+        msg = f"expected one value, or one for each of {channels} channels, got {list(values)}"
         raise ShapeError(msg)
     return array[:1].reshape(()) if np.all(array == array[0]) else array.reshape(1, -1, 1, 1)
 
@@ -530,7 +534,7 @@ def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 
 def _unused(wish: str, graph: onnx.GraphProto) -> str:
-    """`wish`, or `wish` with a number, such that no name in the graph begins with it."""
+    """Return `wish`, with a number if needed, such that no name in the graph starts with it."""
     taken = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
     for node in graph.node:
         taken |= {node.name, *node.input, *node.output}
@@ -539,7 +543,7 @@ def _unused(wish: str, graph: onnx.GraphProto) -> str:
 
 
 def _read(data: object) -> onnx.ModelProto:
-    """The model of some bytes."""
+    """Parse the bytes of a model."""
     if not isinstance(data, bytes):
         msg = f"expected a model as bytes or ModelProto, got {type(data).__name__}"
         raise TypeError(msg)
@@ -559,12 +563,12 @@ def _read(data: object) -> onnx.ModelProto:
 
 
 def _view(model: Model) -> onnx.ModelProto:
-    """The model itself, for a question that changes nothing."""
+    """Return the model itself, or parse its bytes, for a query that modifies nothing."""
     return model if isinstance(model, onnx.ModelProto) else _read(model)
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy without the numbers of large tensors, which say nothing about shapes."""
+    """Return a copy without the data of large tensors, which shape inference does not need."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for tensor in copy.graph.initializer:
@@ -574,7 +578,7 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of a graph and of its branches."""
+    """Yield all tensors of a graph and of its branches."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -603,7 +607,7 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
     kind = value.type.tensor_type.elem_type
     try:
         dtype = helper.tensor_dtype_to_np_dtype(kind).name
-    except KeyError:  # not a tensor, or of a type that this version of onnx does not know
+    except KeyError:  # not a tensor, or a type that this version of onnx lacks
         dtype = f"undefined ({kind})" if kind else "undefined"
     return TensorInfo(value.name, shape, dtype)
 
@@ -622,7 +626,7 @@ def _set_dim(dim: onnx.TensorShapeProto.Dimension, size: int | None) -> None:
 
 
 def _is_old(node: onnx.NodeProto, version: int) -> bool:
-    """Whether an operation, with these attributes, was there in a version."""
+    """Whether an operation with these attributes exists in an opset version."""
     if node.domain not in _DEFAULT_DOMAIN:
         return True
     try:

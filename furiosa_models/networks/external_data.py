@@ -1,7 +1,7 @@
-"""ONNX files, whose weights may lie in other files beside them.
+"""ONNX files with external data, weights in other files of the same folder.
 
-A protobuf message has at most 2 GiB, and so has a model in one file. Reading a model that is whole
-takes no parsing, and no `onnx`, which takes long to import.
+A protobuf message, and thus a model in one file, has at most 2 GiB. A model without external data
+is read without parsing it and without importing `onnx`, which is slow.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = ["external_weight_files", "is_too_large", "load", "read_with_weights", "save"]
 
-_LOCATION = b"location"  # the key that says in which file the weights of a tensor are
+_LOCATION = b"location"  # the key of the name of a tensor's external file
 _LARGE = 1 << 10
 
 
 def read_with_weights(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a file; of a model whose weights lie beside it, with them inside.
+    """Return the bytes of a model with its external weights inlined.
 
     Raises:
-        WeightsError: The file cannot be read, or its weights are missing, too short, outside its
-            folder, or more than a protobuf message holds.
+        WeightsError: The file cannot be read; or its weights are missing, too short, outside its
+            folder, or exceed the maximum size of a protobuf message.
     """
     if not external_weight_files(path):
         return _read(path)
@@ -37,11 +37,11 @@ def read_with_weights(path: str | os.PathLike[str]) -> bytes:
 
 
 def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """Return the model of a file, with the weights that lie in files beside it.
+    """Return the model of a file with its external weights inlined.
 
     Raises:
-        WeightsError: The file cannot be read or is no ONNX model, or its weights are missing, too
-            short, or outside its folder.
+        WeightsError: The file cannot be read or is not an ONNX model; or its weights are missing,
+            too short, or outside its folder.
     """
     from . import edit
 
@@ -53,14 +53,14 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 
 def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
-    """Write a model; one that is too large for a file has its weights beside it.
+    """Write a model; if it is too large for one file, write its weights to a second one.
 
     Args:
-        model: The model.
-        path: The file. The weights of a large model are in `{path}.data`.
+        model: Model to write.
+        path: Path of the model. The weights of a large model are written to `{path}.data`.
 
     Returns:
-        The files that were written.
+        The paths of the files.
     """
     from . import edit
 
@@ -79,9 +79,9 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
 
 
 def external_weight_files(path: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the files, relative to the model's, that hold weights of it.
+    """Return the names of the files with external weights of a model, relative to its folder.
 
-    There are none of a file that is no ONNX model, or cannot be read.
+    The result is empty if the file is not an ONNX model or cannot be read.
     """
     try:
         with Path(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
@@ -90,12 +90,12 @@ def external_weight_files(path: str | os.PathLike[str]) -> list[str]:
             from . import edit
 
             return edit.external_files(bytes(data))
-    except (OSError, ValueError, WeightsError):  # who reads it says what is wrong with it
+    except (OSError, ValueError, WeightsError):  # reading the model will report the error
         return []
 
 
 def is_too_large(path: str | os.PathLike[str]) -> bool:
-    """Whether a model and the weights beside it are more than a protobuf message holds."""
+    """Whether a model with its external weights exceeds the size of a protobuf message."""
     files = [Path(path).parent / name for name in external_weight_files(path)]
     if not files:
         return False
@@ -113,7 +113,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 
 
 def _inline(tensor: onnx.TensorProto, model: Path) -> None:
-    """Read the numbers of a tensor that are in a file beside the model's."""
+    """Read the external data of a tensor into the tensor."""
     from .edit import external_location
 
     place, folder = external_location(tensor), model.parent.resolve()
@@ -122,7 +122,7 @@ def _inline(tensor: onnx.TensorProto, model: Path) -> None:
         msg = f"{model}: the weights of {tensor.name!r} are outside its folder: {place['location']}"
         raise WeightsError(msg)
     if path.exists() and not path.is_file():
-        msg = f"{model}: the weights of {tensor.name!r} are in {path.name}, which is no file"
+        msg = f"{model}: the weights of {tensor.name!r} are in {path.name}, which is not a file"
         raise WeightsError(msg)
     try:
         offset, length = int(place.get("offset", 0)), int(place.get("length", -1))
@@ -134,7 +134,7 @@ def _inline(tensor: onnx.TensorProto, model: Path) -> None:
         raise WeightsError(msg) from error
     if len(data) < length:
         msg = (
-            f"{model}: the weights of {tensor.name!r} in {path.name} are cut off: "
+            f"{model}: the weights of {tensor.name!r} in {path.name} are truncated: "
             f"expected {length} bytes, got {len(data)}"
         )
         raise WeightsError(msg)
@@ -144,7 +144,7 @@ def _inline(tensor: onnx.TensorProto, model: Path) -> None:
 
 
 def _externalize(tensor: onnx.TensorProto, stream: IO[bytes], name: str) -> None:
-    """Write the numbers of a tensor into a file beside the model's."""
+    """Write the data of a tensor to an external file."""
     place = {"location": name, "offset": stream.tell(), "length": len(tensor.raw_data)}
     stream.write(tensor.raw_data)
     tensor.ClearField("raw_data")

@@ -1,4 +1,4 @@
-"""A builder of ONNX graphs: float32, NCHW, every shape known but the batch."""
+"""A builder of ONNX graphs: float32, NCHW, with fixed shapes except for the batch."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Value(NamedTuple):
     """A tensor in the graph.
 
     Attributes:
-        name: Its name in the ONNX graph.
-        shape: Its shape without the batch dimension, which always comes first.
+        name: Name in the ONNX graph.
+        shape: Shape without the batch dimension, which always comes first.
     """
 
     name: str
@@ -36,13 +36,13 @@ class Value(NamedTuple):
 class Graph:
     """An ONNX graph under construction.
 
-    Every method that adds an operation takes the name of what it computes: node, output and
-    initializers are named after it, so names are stable and say where in the network one is.
+    Every method that adds an operation takes the name of its result. The node, its output and its
+    initializers are named after it, so that names are stable and show the position in the network.
 
     Args:
         name: Name of the graph.
-        batch_size: Size of the first dimension of every input and output, or None for a
-            symbolic one named `batch`.
+        batch_size: First dimension of every input and output, or None for a symbolic one named
+            `batch`.
     """
 
     def __init__(self, name: str, batch_size: int | None = None) -> None:
@@ -55,17 +55,17 @@ class Graph:
         self._renamed: dict[str, str] = {}
 
     def input(self, name: str, shape: tuple[int, ...]) -> Value:
-        """An input of the graph; `shape` is without the batch dimension."""
+        """Add an input of the graph; `shape` has no batch dimension."""
         self._inputs.append(self._info(name, shape))
         return Value(name, shape)
 
     def output(self, value: Value, name: str, dtype: int = onnx.TensorProto.FLOAT) -> None:
-        """Makes `value` an output of the graph, renamed to `name` in the finished model."""
+        """Make `value` an output of the graph, renamed to `name` in the finished model."""
         self._renamed[value.name] = name
         self._outputs.append(self._info(name, value.shape, dtype))
 
     def model(self) -> onnx.ModelProto:
-        """The finished model."""
+        """Return the finished model."""
         for node in self._nodes:
             for names in (node.input, node.output):
                 names[:] = [self._renamed.get(name, name) for name in names]
@@ -88,7 +88,7 @@ class Graph:
         padding: Padding = "same",
         groups: int = 1,
     ) -> Value:
-        """Convolution of `x` (C, H, W) with `kernel` (O, C / groups, kh, kw) and `bias` (O,)."""
+        """Add a convolution of `x` (C, H, W), `kernel` (O, C / groups, kh, kw) and `bias` (O,)."""
         size = kernel.shape[2:]
         pads, spatial = _window(x.shape[1:], size, stride, padding)
         inputs = [x.name, self._constant(f"{name}/kernel", kernel)]
@@ -107,7 +107,7 @@ class Graph:
         )
 
     def gemm(self, x: Value, kernel: FloatArray, bias: FloatArray, name: str) -> Value:
-        """Fully connected layer on `x` (C,) with `kernel` (O, C) and `bias` (O,)."""
+        """Add a fully connected layer of `x` (C,), `kernel` (O, C) and `bias` (O,)."""
         inputs = [
             x.name,
             self._constant(f"{name}/kernel", kernel),
@@ -116,7 +116,7 @@ class Graph:
         return self._add("Gemm", inputs, name, (kernel.shape[0],), transB=1)
 
     def activate(self, x: Value, activation: Activation, name: str) -> Value:
-        """`x` through an activation; swish is `x * sigmoid(x)`."""
+        """Apply an activation to `x`; swish is `x * sigmoid(x)`."""
         if activation == "swish":
             return self.multiply(x, self.activate(x, "sigmoid", f"{name}/sigmoid"), name)
         if activation == "relu6":
@@ -125,17 +125,17 @@ class Graph:
         return self._add(activation.capitalize(), [x.name], name, x.shape)
 
     def add(self, x: Value, y: Value, name: str) -> Value:
-        """Sum of two values of the same shape."""
+        """Add two values of the same shape."""
         return self._add("Add", [x.name, y.name], name, x.shape)
 
     def multiply(self, x: Value, y: Value, name: str) -> Value:
-        """Product of `x` and a `y` whose shape is the same, or 1 where it differs."""
+        """Multiply `x` by `y`, whose dimensions are equal or 1."""
         return self._add("Mul", [x.name, y.name], name, x.shape)
 
     def max_pool(
         self, x: Value, size: int, name: str, *, stride: int, padding: Padding = "same"
     ) -> Value:
-        """Maximum over windows of `x` (C, H, W); padding never wins."""
+        """Add a maximum over windows of `x` (C, H, W); padding counts as minus infinity."""
         pads, spatial = _window(x.shape[1:], (size, size), stride, padding)
         return self._add(
             "MaxPool",
@@ -148,11 +148,11 @@ class Graph:
         )
 
     def global_average_pool(self, x: Value, name: str) -> Value:
-        """Mean of `x` (C, H, W) over its pixels, as (C, 1, 1)."""
+        """Average `x` (C, H, W) over its pixels, to (C, 1, 1)."""
         return self._add("GlobalAveragePool", [x.name], name, (x.shape[0], 1, 1))
 
     def resize_nearest(self, x: Value, scale: int, name: str) -> Value:
-        """`x` (C, H, W) with every pixel repeated `scale` times in both directions."""
+        """Repeat every pixel of `x` (C, H, W) `scale` times in both directions."""
         factors = self._constant(f"{name}/scales", np.array([1, 1, scale, scale], np.float32))
         channels, height, width = x.shape
         return self._add(
@@ -166,30 +166,30 @@ class Graph:
         )
 
     def concat(self, values: Sequence[Value], name: str, *, axis: int = 0) -> Value:
-        """Values side by side; `axis` does not count the batch dimension."""
+        """Concatenate values; `axis` does not count the batch dimension."""
         shape = list(values[0].shape)
         shape[axis] = sum(value.shape[axis] for value in values)
         names = [value.name for value in values]
         return self._add("Concat", names, name, tuple(shape), axis=axis + 1)
 
     def reshape(self, x: Value, shape: tuple[int, ...], name: str) -> Value:
-        """`x` in another shape of as many elements, batch untouched."""
+        """Reshape `x`, keeping the batch dimension."""
         target = self._constant(f"{name}/shape", np.array([0, *shape], np.int64))
         return self._add("Reshape", [x.name, target], name, shape)
 
     def transpose(self, x: Value, order: tuple[int, ...], name: str) -> Value:
-        """`x` with its dimensions in another order, batch first and not counted."""
+        """Permute the dimensions of `x`; `order` does not count the batch dimension."""
         perm = (0, *(axis + 1 for axis in order))
         return self._add(
             "Transpose", [x.name], name, tuple(x.shape[axis] for axis in order), perm=perm
         )
 
     def softmax(self, x: Value, name: str) -> Value:
-        """Softmax over the last dimension."""
+        """Apply softmax over the last dimension."""
         return self._add("Softmax", [x.name], name, x.shape, axis=-1)
 
     def argmax(self, x: Value, name: str, *, first: int = 0) -> Value:
-        """Index of the largest element of `x` (C,) as an int64, counted from `first`."""
+        """Return the index of the largest element of `x` (C,) as int64, counted from `first`."""
         index = self._add("ArgMax", [x.name], f"{name}/index", (), axis=1, keepdims=0)
         offset = self._constant(f"{name}/first", np.array(first, np.int64))
         return self._add("Add", [index.name, offset], name, ())
@@ -210,7 +210,7 @@ class Graph:
         return name
 
     def _scalar(self, name: str, value: float) -> str:
-        """A scalar that all its users share."""
+        """Return a scalar constant that all its users share."""
         return self._constant(f"constant/{name}", np.array(value, np.float32))
 
     def _info(
@@ -222,10 +222,10 @@ class Graph:
 def _window(
     shape: tuple[int, ...], size: tuple[int, ...], stride: int, padding: Padding
 ) -> tuple[list[int], tuple[int, ...]]:
-    """Pads (begins, then ends) and output size of a sliding window over `shape` (H, W).
+    """Return the padding (begins, then ends) and output size of a sliding window over (H, W).
 
-    `"same"` is TensorFlow's: `ceil(size / stride)` outputs, the odd pixel of padding at the end.
-    `"half"` is what PyTorch's networks do: half a window on every side, whatever the stride.
+    `"same"` is TensorFlow's padding: `ceil(size / stride)` outputs, with an odd pixel of padding at
+    the end. `"half"` is that of PyTorch's networks: half a window on every side for every stride.
     """
     if padding == "same":
         outputs = [math.ceil(extent / stride) for extent in shape]

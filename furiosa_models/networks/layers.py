@@ -1,9 +1,9 @@
-"""Layers that networks share, with parameters under the names of the checkpoints.
+"""Layers that several networks use, with parameters under the names of the checkpoints.
 
 Batch normalization is folded into the convolution before it. ONNX Runtime would fold it as well:
-sessions of SSD MobileNet v2 start and run equally fast either way. Folding here is done in float64,
-and leaves two thirds of the nodes and well under half of the tensors for quantizers, compilers and
-people to look at.
+sessions of SSD MobileNet v2 start and run equally fast either way. Folding here uses float64, and
+leaves two thirds of the nodes and less than half of the tensors for quantizers and compilers to
+process and people to read.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 TENSORFLOW_EPSILON = 0.001
-"""What TensorFlow's detection networks and EfficientNets add to the variance."""
+"""Constant that TensorFlow's detection networks and EfficientNets add to the variance."""
 
-# How checkpoints name gamma, beta, mean and variance below a layer's scope.
+# Names of gamma, beta, mean and variance in checkpoints, below a layer's scope.
 SLIM = (
     "/BatchNorm/gamma",
     "/BatchNorm/beta",
@@ -52,14 +52,17 @@ def normalized_kernel(
     names: tuple[str, str, str, str],
     epsilon: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """Kernel (O, I, kh, kw) and bias (O,) of a convolution and the normalization behind it.
+    """Fold batch normalization into the kernel (O, I, kh, kw) of the convolution before it.
 
     Args:
         kernel: Kernel of the convolution, (O, I, kh, kw); it has no bias of its own.
         weights: Source of the normalization's parameters.
         scope: Prefix of their names.
         names: Suffixes of gamma, beta, mean and variance.
-        epsilon: What the checkpoint's network adds to the variance.
+        epsilon: Constant that the checkpoint's network adds to the variance.
+
+    Returns:
+        The folded kernel, (O, I, kh, kw), and bias, (O,).
     """
     shape = kernel.shape[:1]
     gamma, beta, mean, variance = (
@@ -78,10 +81,10 @@ class TorchLayers:
     """Layers that take their parameters from `weights` by module name.
 
     Args:
-        graph: Where the layers are added.
+        graph: Graph to add the layers to.
         weights: Parameters under the names of the state dict.
-        epsilon: What the network's batch normalization adds to the variance.
-        padding: How the network pads its convolutions.
+        epsilon: Constant that the network's batch normalization adds to the variance.
+        padding: Padding of the network's convolutions.
     """
 
     def __init__(
@@ -106,10 +109,10 @@ class TorchLayers:
         padding: Padding | None = None,
         gain: float | None = None,
     ) -> Value:
-        """Convolution with the normalization named `norm`, or else with a bias; activation.
+        """Add a convolution with the normalization `norm` or else a bias, and an activation.
 
-        `gain` is the kernel's in random weights (see `Parameter`); by default it makes up for
-        what the activation takes away.
+        `gain` is that of the kernel in random weights (see `Parameter`); the default compensates
+        for the attenuation by the activation.
         """
         shape = (channels, x.shape[0] // groups, size, size)
         gain = gain or (_GAINS.get(activation, 1.0) if activation else 1.0)
@@ -124,28 +127,28 @@ class TorchLayers:
         return x if activation is None else self._graph.activate(x, activation, f"{name}/act")
 
     def linear(self, x: Value, name: str, features: int) -> Value:
-        """Fully connected layer on `x` (C,)."""
+        """Add a fully connected layer of `x` (C,)."""
         shape = (features, *x.shape)
         kernel = self._weights.get(Parameter(f"{name}.weight", shape, fan_in=shape[1], gain=1.0))
         bias = self._weights.get(Parameter(f"{name}.bias", (features,), Kind.BIAS))
         return self._graph.gemm(x, kernel, bias, name)
 
     def classifier(self, x: Value, name: str, num_classes: int) -> Value:
-        """Logits (num_classes,) of a fully connected layer on the means of `x` (C, H, W)."""
+        """Average `x` (C, H, W) over its pixels, and compute the logits (num_classes,)."""
         means = self._graph.global_average_pool(x, f"{name}/pool")
         return self.linear(
             self._graph.reshape(means, x.shape[:1], f"{name}/flatten"), name, num_classes
         )
 
     def excite(self, x: Value, name: str, gates: tuple[str, str], squeezed: int) -> Value:
-        """Squeeze-and-excitation: `x` with each channel scaled by a gate on all their means.
+        """Add squeeze-and-excitation, which scales each channel by a gate computed from all means.
 
         Args:
             x: Features (C, H, W).
             name: Prefix of the nodes' names.
-            gates: Names of the two layers that compute the gate, from means to `squeezed`
+            gates: Names of the two layers that compute the gates, from the means to `squeezed`
                 channels and back.
-            squeezed: Number of channels between them.
+            squeezed: Number of channels between the two layers.
         """
         gate = self._graph.global_average_pool(x, f"{name}/squeeze")
         gate = self.conv(gate, gates[0], squeezed, activation="swish")
@@ -161,7 +164,7 @@ class Slim:
     """Layers that take their parameters from `weights` by scope.
 
     Args:
-        graph: Where the layers are added.
+        graph: Graph to add the layers to.
         weights: Parameters under the names of TensorFlow's checkpoints.
     """
 
@@ -179,12 +182,12 @@ class Slim:
         stride: int = 1,
         linear: bool = False,
     ) -> Value:
-        """Convolution, batch normalization and, unless `linear`, ReLU6."""
+        """Add a convolution, batch normalization and, unless `linear`, ReLU6."""
         kernel = self._kernel(f"{scope}/weights", (size, size, x.shape[0], channels), linear)
         return self._normalized(x, kernel.transpose(3, 2, 0, 1), scope, stride, 1, linear)
 
     def depthwise(self, x: Value, scope: str, *, stride: int = 1) -> Value:
-        """Depthwise 3x3 convolution, batch normalization, ReLU6."""
+        """Add a depthwise 3x3 convolution, batch normalization and ReLU6."""
         channels = x.shape[0]
         kernel = self._kernel(f"{scope}/depthwise_weights", (3, 3, channels, 1), False)
         return self._normalized(x, kernel.transpose(2, 3, 0, 1), scope, stride, channels, False)
@@ -192,7 +195,7 @@ class Slim:
     def extra_maps(
         self, x: Value, scope: str, depth: Callable[[int], int], *, depthwise: bool
     ) -> list[Value]:
-        """The four feature maps behind the backbone, each half the size of the one before."""
+        """Add four feature maps after the backbone, each half the size of the one before."""
         maps = []
         for index, channels in enumerate(map(depth, _EXTRA_DEPTHS), start=2):
             squeezed = depth(_EXTRA_DEPTHS[index - 2] // 2)
@@ -206,11 +209,11 @@ class Slim:
         return maps
 
     def box_predictors(self, maps: Sequence[Value], num_classes: int, size: int) -> None:
-        """The graph's outputs: per map, class logits `class_k` and box encodings `box_k`.
+        """Add the outputs of the graph: class logits `class_k` and box encodings `box_k` per map.
 
         Args:
             maps: Feature maps (C, H, W), finest first.
-            num_classes: Classes including the background.
+            num_classes: Number of classes, including the background.
             size: Kernel size of the predictors.
         """
         for index, (x, anchors) in enumerate(zip(maps, _ANCHORS, strict=True)):
@@ -240,13 +243,13 @@ class Slim:
 
 
 YOLO_EPSILON = 1e-3
-"""What the networks' batch normalization adds to the variance."""
+"""Constant that the batch normalization of YOLO networks adds to the variance."""
 
 STEM_GAIN = 100.0
-"""Of the first kernel in random weights.
+"""Gain of the first kernel of random weights.
 
-Swish keeps the scale of large signals, as ReLU does, and lets small ones die out: networks this
-deep only stay alive with large ones.
+Swish keeps the scale of large signals, as ReLU does, but damps small ones. In networks this deep,
+only large signals reach the outputs.
 """
 
 _GAIN = 2.05
@@ -257,9 +260,9 @@ class YoloLayers:
     """Layers that take their parameters from `weights` by module name.
 
     Args:
-        graph: Where the layers are added.
+        graph: Graph to add the layers to.
         weights: Parameters under the names of the state dict.
-        activation: What follows every normalization.
+        activation: Activation after every normalization.
     """
 
     def __init__(self, graph: Graph, weights: Weights, activation: Activation = "swish") -> None:
@@ -279,7 +282,7 @@ class YoloLayers:
         padding: Padding = "half",
         gain: float = _GAIN,
     ) -> Value:
-        """Convolution, batch normalization, activation."""
+        """Add a convolution, batch normalization and an activation."""
         return self._layers.conv(
             x,
             f"{name}.conv",
@@ -294,13 +297,13 @@ class YoloLayers:
         )
 
     def predictor(self, x: Value, name: str, channels: int) -> Value:
-        """A 1x1 convolution with a bias."""
+        """Add a 1x1 convolution with a bias."""
         return self._layers.conv(x, name, channels, gain=_PREDICTOR_GAIN)
 
     def pooled(self, x: Value, name: str) -> Value:
-        """`x` beside its maxima over 5x5, 9x9 and 13x13 pixels.
+        """Concatenate `x` with its maxima over 5x5, 9x9 and 13x13 pixels.
 
-        The larger windows are a 5x5 one applied twice and three times.
+        The larger windows are a 5x5 one applied two and three times.
         """
         maps = [x]
         for index in range(3):
@@ -310,13 +313,13 @@ class YoloLayers:
 
 
 def image_shape(image_size: int | Sequence[int], stride: int) -> tuple[int, int, int]:
-    """Shape of an RGB image (3, H, W) of `image_size`, either (H, W) or one number for both.
+    """Return the shape (3, H, W) of an RGB image from (H, W) or one number for both.
 
     Raises:
-        ShapeError: A side is not a positive multiple of `stride`, the network's coarsest one.
+        ShapeError: A side is not a positive multiple of `stride`, the network's largest stride.
     """
     sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(sides) != 2 or any(side < stride or side % stride for side in sides):
-        msg = f"expected an image_size of multiples of {stride}, got {image_size}"
+        msg = f"expected image_size to be a positive multiple of {stride}, got {image_size}"
         raise ShapeError(msg)
     return (3, *sides)

@@ -1,4 +1,4 @@
-"""Choosing one of a few named things, with an error that helps."""
+"""Lookup of named options, with a helpful error for unknown names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def choose(
     what: str,
     error: type[FuriosaModelsError] = ModelNotFound,
 ) -> _T:
-    """Return `options[name]`, or raise an error that names the close ones and all of them."""
+    """Return `options[name]`, or raise an error that lists close names and all names."""
     if name in options:
         return options[name]
     close = difflib.get_close_matches(name, options, n=3)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    msg = f"no {what} is named {name!r}.{hint} Known: {', '.join(sorted(options))}."
+    msg = f"unknown {what} {name!r}.{hint} Known: {', '.join(sorted(options))}."
     raise error(msg)

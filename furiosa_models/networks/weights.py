@@ -1,4 +1,4 @@
-"""Where a network's parameters come from: a checkpoint, or seeded random numbers."""
+"""Sources of a network's parameters: a checkpoint, or seeded random numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class Kind(str, Enum):
-    """What a parameter does, which decides its scale when it is made up."""
+    """Purpose of a parameter, which determines its scale in random weights."""
 
     KERNEL = "kernel"
     BIAS = "bias"
@@ -42,14 +42,14 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as a network asks for it.
+    """A parameter that a network requires.
 
     Attributes:
-        name: The name that the public checkpoint gives it.
-        shape: Its shape in the layout of the public checkpoint.
-        kind: What it does.
-        fan_in: How many inputs a kernel sums up for one output; 1 for the other kinds.
-        gain: How much a kernel amplifies the mean square of its input, in random weights.
+        name: Name in the public checkpoint.
+        shape: Shape in the layout of the public checkpoint.
+        kind: Purpose of the parameter.
+        fan_in: Number of inputs that a kernel sums for one output; 1 for the other kinds.
+        gain: In random weights, factor by which a kernel amplifies the mean square of its input.
     """
 
     name: str
@@ -60,10 +60,14 @@ class Parameter:
 
 
 class Weights(Protocol):
-    """Source of a network's parameters."""
+    """Base class of sources of a network's parameters."""
 
     def get(self, parameter: Parameter) -> FloatArray:
-        """The parameter's values as float32 of exactly its shape, or WeightsError."""
+        """Return the values of a parameter as float32 of exactly its shape.
+
+        Raises:
+            WeightsError: The parameter is missing, or has another shape or type.
+        """
 
 
 class NamedWeights:
@@ -73,7 +77,11 @@ class NamedWeights:
         self._arrays = arrays
 
     def get(self, parameter: Parameter) -> FloatArray:
-        """The array of that name; a WeightsError says what is missing or does not fit."""
+        """Return the array with the parameter's name.
+
+        Raises:
+            WeightsError: The parameter is missing, or has another shape or type.
+        """
         array = self._arrays.get(parameter.name)
         if array is None:
             raise WeightsError(self._missing(parameter))
@@ -87,7 +95,7 @@ class NamedWeights:
 
     def _missing(self, parameter: Parameter) -> str:
         close = difflib.get_close_matches(parameter.name, self._arrays, n=3)
-        hint = f"close names: {', '.join(close)}" if close else "no name comes close"
+        hint = f"close names: {', '.join(close)}" if close else "there are no close names"
         return (
             f"weights {parameter.name!r} {list(parameter.shape)} are missing among "
             f"{len(self._arrays)} arrays; {hint}"
@@ -95,20 +103,20 @@ class NamedWeights:
 
 
 class RandomWeights:
-    """Made-up weights: the same on every machine, each tensor seeded by its own name.
+    """Random weights: the same on every machine, each tensor seeded by its own name.
 
-    Kernels are uniform with the variance `gain / fan_in`, normalization is near the identity, so
-    that signals neither die out nor blow up on their way through a deep network.
+    Kernels are uniform with the variance `gain / fan_in`, and normalization is near the identity,
+    so that signals neither vanish nor explode in a deep network.
 
     Args:
-        seed: Another seed gives other weights.
+        seed: Seed of the weights.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 
     def get(self, parameter: Parameter) -> FloatArray:
-        """Random values of that shape, in a range that suits the parameter's kind."""
+        """Return random values of the shape, in a range that suits the parameter's kind."""
         low, high = _interval(parameter)
         unit = _uniform(f"{self._seed}:{parameter.name}", math.prod(parameter.shape))
         values: FloatArray = np.float32(low) + unit * np.float32(high - low)
@@ -116,7 +124,7 @@ class RandomWeights:
 
 
 def _interval(parameter: Parameter) -> tuple[float, float]:
-    """Range of the uniform distribution of made-up values."""
+    """Return the range of the uniform distribution of random values."""
     if parameter.kind is Kind.KERNEL:
         bound = math.sqrt(3.0 * parameter.gain / parameter.fan_in)
         return -bound, bound
@@ -126,9 +134,9 @@ def _interval(parameter: Parameter) -> tuple[float, float]:
 
 
 def _uniform(seed: str, count: int) -> FloatArray:
-    """`count` numbers in [0, 1), by splitmix64 from the sha256 of `seed`.
+    """Return `count` numbers in [0, 1), from splitmix64 seeded by the sha256 of `seed`.
 
-    Integer arithmetic and one exact conversion: no library's choice of algorithm is involved.
+    It uses integer arithmetic and one exact conversion, so the numbers do not depend on a library.
     """
     start = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little")
     z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)

@@ -10,7 +10,7 @@ int8 = quantize(
 )
 ```
 
-Here `program` is `model.model_source(precision="fp32")`, which takes what `preprocess` gives; so
+Here `program` is `model.model_source(precision="fp32")`. It takes the output of `preprocess`, as
 does `int8`.
 """
 
@@ -38,7 +38,7 @@ __all__ = [
     "quantize_on",
 ]
 
-# All of these bring in onnx, which running a program that was quantized before does without.
+# These need onnx, which a program that is quantized already can run without.
 __getattr__, __dir__ = lazy(
     __name__,
     {

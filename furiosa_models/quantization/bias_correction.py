@@ -1,7 +1,8 @@
-"""Biases that make up for rounded weights.
+"""Bias correction: biases that compensate for the rounding of weights.
 
-A convolution's rounded weights are a little off, each time in the same direction, and so is the
-mean of what they compute: by the error times the mean of what comes in. The bias takes that back.
+Rounded weights have small systematic errors, which shift the mean of a convolution's output by the
+error times the mean of its input. The bias subtracts that shift. Nagel et al., "Data-free
+quantization through weight equalization and bias correction" (2019).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _Array = npt.NDArray[np.float64]
 
 
 def float_weights(graph: onnx.GraphProto) -> dict[str, tuple[str, _Array]]:
-    """Return the name of the input of each convolution, and its weights."""
+    """Return the weights of each convolution by the name of the weights' input."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     return {
         node.name: (node.input[0], _array(constants[node.input[1]]))
@@ -33,12 +34,12 @@ def correct_biases(
     weights: Mapping[str, tuple[str, _Array]],
     channel_means: Mapping[str, Sequence[float]],
 ) -> None:
-    """Correct the biases of all quantized convolutions whose input's means are known.
+    """Correct the biases of all quantized convolutions whose input means are known.
 
     Args:
-        graph: The quantized graph, which is changed.
-        weights: Those of the float graph, from `float_weights`.
-        channel_means: Means, by channel, of the float graph's tensors.
+        graph: Quantized graph, which is modified.
+        weights: Weights of the float graph, from `float_weights`.
+        channel_means: Channel means of the float graph's tensors.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
@@ -61,7 +62,7 @@ def _array(tensor: onnx.TensorProto) -> _Array:
 
 
 def _dequantized(parts: list[onnx.TensorProto]) -> _Array:
-    """Weights from their numbers, scales and zero points, by output channel."""
+    """Dequantize weights with scales and zero points for each output channel."""
     numbers, scale, zero = (_array(part) for part in parts)
     shape = (-1, *[1] * (numbers.ndim - 1))
     weights: _Array = (numbers - zero.reshape(shape)) * scale.reshape(shape)
@@ -69,7 +70,7 @@ def _dequantized(parts: list[onnx.TensorProto]) -> _Array:
 
 
 def _response(error: _Array, means: _Array) -> _Array:
-    """What an error (outputs, inputs of a group) does to the outputs, on the average."""
+    """Return the mean effect of an error (outputs, inputs of a group) on the outputs."""
     groups = len(means) // error.shape[1]
     by_group = means.reshape(groups, -1)[np.arange(len(error)) * groups // len(error)]
     response: _Array = (error * by_group).sum(1)

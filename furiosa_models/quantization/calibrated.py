@@ -1,4 +1,4 @@
-"""Ranges that were calibrated for sets of weights of the zoo."""
+"""Calibrated ranges of the zoo's sets of weights."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = [
 ]
 
 DIGEST_LENGTH = 12
-"""Digits of the sha256 in the name of a calibration of weights that are no set of the zoo."""
+"""Number of sha256 digits in the name of a calibration of weights outside the zoo."""
 
 RECIPE = 1
-"""Recipe number of `quantize`: raise it when another program comes of the same calibration.
-What was built with an older number is built again, once."""
+"""Recipe number of `quantize`. Increment it when the same calibration gives another program.
+Programs that were built with an older number are then rebuilt once."""
 
 _FOLDER = Path(__file__).with_name("ranges")
 
 
 class Calibration(NamedTuple):
-    """What `quantize` takes, for one set of weights.
+    """Arguments of `quantize` for one set of weights.
 
     Attributes:
-        ranges: Least and greatest value of each tensor of the uint8 program.
-        means: Mean of each channel of the inputs of convolutions; None where they are not known.
+        ranges: Minimum and maximum of each tensor of the uint8 program.
+        means: Mean of each channel of the inputs of convolutions; None if unknown.
         floats: Names of nodes that stay float.
     """
 
@@ -40,42 +40,43 @@ class Calibration(NamedTuple):
     floats: tuple[str, ...] = ()
 
     def quantize(self, program: bytes) -> bytes:
-        """Return the int8 program of a uint8 one."""
+        """Return the int8 program of a uint8 program."""
         from .quantizer import quantize
 
         return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
 
 
 def calibration_file(model: str, weights: str, digest: str) -> Path:
-    """Return the file of the calibration of a set of weights.
+    """Return the path of the calibration of a set of weights.
 
     Args:
-        model: Class of the model.
+        model: Class name of the model.
         weights: Name of the set.
-        digest: sha256 of the weights, which finds those of a user's file, too.
+        digest: sha256 of the weights, which also identifies those of a user's file.
 
     Raises:
-        ArtifactNotFound: These weights were not calibrated; says what calibrates them.
+        ArtifactNotFound: These weights are not calibrated; the message states how to calibrate
+            them.
     """
     for name in (weights, digest[:DIGEST_LENGTH]):
         path = _FOLDER / f"{model}-{name}.yaml"
-        if path.parent == _FOLDER and path.is_file():  # the name of a user's file has slashes
+        if path.parent == _FOLDER and path.is_file():  # a user's file may have slashes in its name
             return path
     msg = (
-        f"{model}/{weights} was not calibrated for int8: model.quantize(photos), or "
-        "`furiosa-models quantize MODEL --images DIR`, does so on photos of yours"
+        f"{model}/{weights} was not calibrated for int8: calibrate it on your photos with "
+        "model.quantize(photos) or `furiosa-models quantize MODEL --images DIR`"
     )
     raise ArtifactNotFound(msg)
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Return the calibration that is in a file."""
+    """Read the calibration in a file."""
     document: dict[str, Any] = read_yaml(path)
     return Calibration(document["ranges"], document["means"], tuple(document["float"]))
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file holds, read by libyaml where PyYAML was built with it."""
-    import yaml  # slow to import, and needed to build a program only
+    """Parse a YAML file, with libyaml if PyYAML was built with it."""
+    import yaml  # slow to import, and needed only to build a program
 
     return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -1,4 +1,4 @@
-"""Ranges of a network's tensors, from what goes through it."""
+"""Calibration of the ranges of a network's tensors on sample inputs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["Calibrator"]
 
 
 class Calibrator:
-    """Collects what goes through a model, and chooses ranges from it.
+    """Collects the values of a model's tensors, and chooses their ranges.
 
     Args:
-        model: An ONNX model.
-        calibration_method: How to choose.
-        percentage: How much of the numbers the percentile methods keep.
+        model: ONNX model.
+        calibration_method: Method to choose ranges.
+        percentage: Percentage of the values that the percentile methods keep.
 
     Raises:
         TypeError: The model is neither a `ModelProto` nor bytes.
-        ValueError: The percentage is not in (0, 100], or there is no such method.
+        ValueError: The percentage is not in (0, 100], or the method is unknown.
         FuriosaModelsError: The model cannot be loaded.
-        WeightsError: The bytes are no ONNX model.
+        WeightsError: The bytes are not an ONNX model.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class Calibrator:
         self._runs = 0
 
     def collect_data(self, calibration_dataset: Iterable[Sequence[npt.NDArray[Any]]]) -> None:
-        """Run the model and note what goes through it; may be called many times.
+        """Run the model and record the values of its tensors; may be called repeatedly.
 
         Args:
-            calibration_dataset: Lists of inputs, in the order of the model's.
+            calibration_dataset: Lists of inputs, in the order of the model's inputs.
 
         Raises:
-            InvalidInput: A list is too short or too long.
-            FuriosaModelsError: The model cannot be run on it.
+            InvalidInput: A list has the wrong length.
+            FuriosaModelsError: The model cannot be run on the inputs.
         """
         total = len(calibration_dataset) if isinstance(calibration_dataset, Sized) else None
         with progress_bar("calibrating", total, unit="input") as bar:
@@ -74,13 +74,13 @@ class Calibrator:
                 bar.update()
 
     def compute_range(self, verbose: bool = False) -> dict[str, tuple[float, float]]:
-        """Return the range, (least, greatest), of each float tensor by name.
+        """Return the range (minimum, maximum) of each float tensor by name.
 
         Args:
-            verbose: Show a progress bar, where `FURIOSA_MODELS_PROGRESS` allows it.
+            verbose: Whether to show a progress bar if `FURIOSA_MODELS_PROGRESS` allows it.
 
         Raises:
-            FuriosaModelsError: Nothing was collected.
+            FuriosaModelsError: No data has been collected.
         """
         self._check_collected()
         if not verbose:
@@ -96,14 +96,14 @@ class Calibrator:
         """Return the mean of each channel of each float tensor (N, C, H, W) by name.
 
         Raises:
-            FuriosaModelsError: Nothing was collected.
+            FuriosaModelsError: No data has been collected.
         """
         self._check_collected()
         return {name: (sums / self._runs).tolist() for name, sums in self._sums.items()}
 
     def _check_collected(self) -> None:
         if not self._runs:
-            msg = "nothing was collected: call collect_data before computing anything"
+            msg = "no calibration data: call collect_data first"
             raise FuriosaModelsError(msg)
 
     def _range(self, name: str) -> tuple[float, float]:
@@ -137,7 +137,7 @@ class Calibrator:
 
 
 def _open_session(proto: onnx.ModelProto) -> Any:
-    """Open a session whose outputs are all float tensors of the model, which is changed."""
+    """Open a session that returns all float tensors of the model, which is modified."""
     inferred = shape_inference.infer_shapes(proto)
     known = {value.name for value in proto.graph.output}
     for value in inferred.graph.value_info:
@@ -147,6 +147,6 @@ def _open_session(proto: onnx.ModelProto) -> Any:
     options = session_options(available_cpus())
     try:
         return inference_session(edit.to_bytes(proto), options)
-    except Exception as error:  # as above
+    except Exception as error:  # ONNX Runtime's exceptions share no public base
         msg = f"the model cannot be loaded: {error}"
         raise FuriosaModelsError(msg) from error

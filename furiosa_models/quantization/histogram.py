@@ -1,4 +1,4 @@
-"""Histograms that widen as numbers come in."""
+"""Histograms with a range that grows with the data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ BINS = 4096
 
 
 class Histogram:
-    """Counts of numbers in bins whose width is a power of two.
+    """Counts of values in bins whose width is a power of two.
 
-    Widening merges pairs of bins, so that no count is ever shared out by guess.
+    When the range grows, pairs of bins are merged, so that counts stay exact.
 
     Attributes:
-        minimum: Least number so far.
-        maximum: Greatest number so far.
+        minimum: Smallest value so far.
+        maximum: Greatest value so far.
     """
 
     def __init__(self) -> None:
@@ -31,12 +31,16 @@ class Histogram:
         self._counts: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 
     def add(self, values: npt.NDArray[Any]) -> None:
-        """Count the numbers of an array; `ValueError` where one is not finite."""
+        """Count the values of an array.
+
+        Raises:
+            ValueError: A value is not finite.
+        """
         if not values.size:
             return
         minimum, maximum = float(values.min()), float(values.max())
         if not math.isfinite(minimum + maximum):
-            msg = "it holds numbers that are not finite"
+            msg = "it has values that are not finite"
             raise ValueError(msg)
         empty = not self._counts.size
         self.minimum, self.maximum = min(self.minimum, minimum), max(self.maximum, maximum)
@@ -55,7 +59,7 @@ class Histogram:
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """How many numbers are in each bin."""
+        """Number of values in each bin."""
         return self._counts
 
     @property
@@ -65,7 +69,7 @@ class Histogram:
 
     @property
     def centers(self) -> npt.NDArray[np.float64]:
-        """The middle of each bin."""
+        """Center of each bin."""
         middles = np.arange(len(self._counts), dtype=np.float64) + (self._first + 0.5)
         return middles * self.width
 
@@ -82,6 +86,6 @@ class Histogram:
 
 
 def _exponent(minimum: float, maximum: float) -> int:
-    """The finest bins that are coarse enough for a range."""
+    """Return the exponent of the smallest bin width with which a range fits into the bins."""
     span = max(maximum - minimum, abs(maximum), abs(minimum), 1e-30)
     return math.ceil(math.log2(span / BINS))

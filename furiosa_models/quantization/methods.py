@@ -1,4 +1,4 @@
-"""Ways to choose the range of a tensor that is to become 8 bits wide."""
+"""Methods to choose the range of a tensor for 8-bit quantization."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ _Range = tuple[float, float]
 
 
 class CalibrationMethod(IntEnum):
-    """How a tensor's range is chosen from the numbers that were seen in it.
+    """Method to choose a tensor's range from its observed values.
 
-    `ASYM` ranges are [a, b], `SYM` ranges [-b, b]. `MIN_MAX` takes in all numbers, `PERCENTILE` all
-    but some at the ends, `ENTROPY` keeps their distribution (least Kullback-Leibler divergence),
-    `MSE` their values (least squared error), which is also the greatest signal-to-noise ratio,
-    `SQNR`.
+    `ASYM` ranges are [a, b], `SYM` ranges [-b, b]. `MIN_MAX` keeps all values, `PERCENTILE` all but
+    some at the ends. `ENTROPY` minimizes the Kullback-Leibler divergence of the distributions.
+    `MSE` minimizes the mean squared error, and thus maximizes the signal-to-noise ratio (`SQNR`).
     """
 
     MIN_MAX_ASYM = 0
@@ -39,22 +38,22 @@ class CalibrationMethod(IntEnum):
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether its ranges are [-b, b]."""
+        """Whether the ranges are [-b, b]."""
         return self.name.endswith("_SYM")
 
     @property
     def kind(self) -> str:
-        """Its name without the symmetry, such as `PERCENTILE`."""
+        """Name without the symmetry, such as `PERCENTILE`."""
         return self.name.rpartition("_")[0]
 
 
 def choose_range(histogram: Histogram, method: CalibrationMethod, percentage: float) -> _Range:
-    """Return the range for what was seen in a tensor; it contains 0, as 8-bit tensors must.
+    """Choose the range of a tensor; it contains 0, as 8-bit tensors require.
 
     Args:
-        histogram: What was seen.
-        method: How to choose.
-        percentage: How much of the numbers `PERCENTILE` keeps.
+        histogram: Observed values.
+        method: Method to choose the range.
+        percentage: Percentage of the values that `PERCENTILE` keeps.
     """
     whole = min(histogram.minimum, 0.0), max(histogram.maximum, 0.0)
     if method.is_symmetric:
@@ -85,7 +84,7 @@ def _percentile(
 
 
 def _minimize_loss(loss: Callable[[_Range], float], whole: _Range, *, symmetric: bool) -> _Range:
-    """The range of least loss: first its upper end is moved, then its lower one."""
+    """Search the range with the minimum loss: first its upper end, then its lower end."""
     low, high = whole
     if symmetric:
         return min(((share * low, share * high) for share in _SHARES), key=loss)
@@ -106,9 +105,9 @@ def _squared_error(histogram: Histogram, candidate: _Range) -> float:
 
 
 def _divergence(histogram: Histogram, candidate: _Range) -> float:
-    """Kullback-Leibler divergence of what is left at 8 bits from what was seen."""
+    """Return the Kullback-Leibler divergence of the 8-bit distribution from the original."""
     inside = (histogram.centers >= candidate[0]) & (histogram.centers <= candidate[1])
-    # Zeros are exact in 8 bits, and there are so many that they would drown everything else.
+    # Ignore zeros: they are exact in 8 bits, and so frequent that they would dominate.
     counts = np.where(np.abs(histogram.centers) <= histogram.width, 0, histogram.counts)
     kept = counts[inside].astype(np.float64)
     if np.count_nonzero(kept) < 2:
@@ -128,7 +127,7 @@ def _divergence(histogram: Histogram, candidate: _Range) -> float:
 def _coarse(
     counts: npt.NDArray[np.float64], values: npt.NDArray[np.float64], candidate: _Range
 ) -> npt.NDArray[np.float64]:
-    """The counts, spread evenly over the bins that fall into one level and are not empty."""
+    """Spread the counts of each level evenly over its nonempty bins."""
     scale = (candidate[1] - candidate[0]) / (LEVELS - 1)
     level = np.round((values - candidate[0]) / scale).astype(np.int64)
     total = np.bincount(level, counts, LEVELS + 1)

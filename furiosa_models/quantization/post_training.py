@@ -1,4 +1,4 @@
-"""int8 in one step: calibrate a program on inputs, and quantize it."""
+"""Post-training quantization: calibrate a program on inputs and quantize it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _QUANTIZED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """What `Model.quantize` reports.
+    """Report of `Model.quantize`.
 
     Attributes:
-        photos: Number of photos that it was calibrated on.
-        size_before: Bytes of the float program.
-        size_after: Bytes of the int8 program.
-        accuracy_before: Figures of the float model by metric, where there were labels.
-        accuracy_after: Figures of the int8 model by metric.
+        photos: Number of calibration photos.
+        size_before: Size of the float program in bytes.
+        size_after: Size of the int8 program in bytes.
+        accuracy_before: Accuracy of the float model by metric, if there were labels.
+        accuracy_after: Accuracy of the int8 model by metric.
     """
 
     photos: int
@@ -59,24 +59,24 @@ def quantize_on(
     method: CalibrationMethod | str = CalibrationMethod.PERCENTILE_ASYM,
     percentage: float = 99.99,
 ) -> tuple[bytes, int]:
-    """Return the int8 program of a float one, and the number of inputs that it was calibrated on.
+    """Calibrate and quantize a float program; also return the number of inputs.
 
     Args:
-        program: The float program.
-        inputs: Inputs such as it will see.
-        method: How ranges are chosen.
-        percentage: How much of the numbers the percentile methods keep.
+        program: Float program.
+        inputs: Representative inputs.
+        method: Method to choose ranges.
+        percentage: Percentage of the values that the percentile methods keep.
 
     Raises:
-        FuriosaModelsError: There are no inputs, the program cannot be run on them, or it is
-            quantized already or computes in float16.
-        ValueError: There is no such method.
+        FuriosaModelsError: There are no inputs, the program cannot be run on them, is quantized
+            already or computes in float16.
+        ValueError: The method is unknown.
     """
     try:
         chosen = CalibrationMethod[method] if isinstance(method, str) else method
     except KeyError:
         names = ", ".join(CalibrationMethod.__members__)
-        msg = f"there is no calibration method {method!r}; there are {names}"
+        msg = f"unknown calibration method {method!r}; known: {names}"
         raise ValueError(msg) from None
     _check_float32(edit.parse(program))
     calibrator = Calibrator(program, chosen, percentage=percentage)
@@ -85,19 +85,19 @@ def quantize_on(
         calibrator.collect_data([[tensor]])
         count += 1
     if not count:
-        msg = "there is no photo to calibrate on: give at least one, better a hundred"
+        msg = "expected at least one calibration photo, got none; about a hundred are recommended"
         raise FuriosaModelsError(msg)
     means = calibrator.compute_channel_means()
     return quantize(program, calibrator.compute_range(), channel_means=means), count
 
 
 def _check_float32(model: onnx.ModelProto) -> None:
-    """Raise FuriosaModelsError of a program that has nothing in float32 to quantize."""
+    """Raise FuriosaModelsError if a program has no float32 operations to quantize."""
     operations = {node.op_type for node in model.graph.node}
     if done := sorted(operations & _QUANTIZED):
         msg = (
-            f"the network is quantized already (it has {', '.join(done)}): quantize the float32 "
-            "network that it was made from"
+            f"the network is quantized already (it has {', '.join(done)}): quantize the original "
+            "float32 network"
         )
         raise FuriosaModelsError(msg)
     weighted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
@@ -105,7 +105,7 @@ def _check_float32(model: onnx.ModelProto) -> None:
     kinds = {tensor.data_type for tensor in model.graph.initializer if tensor.name in used}
     if kinds and kinds <= _HALVES:
         msg = (
-            "the network computes in float16, and int8 is made from float32: export it in float32 "
-            "(without half=True, as exporters of YOLO call it)"
+            "the network computes in float16, but quantization needs float32: export it in float32 "
+            "(exporters of YOLO: without half=True)"
         )
         raise FuriosaModelsError(msg)

@@ -1,4 +1,4 @@
-"""8-bit programs from float ones and the ranges of their tensors."""
+"""Quantizer: 8-bit programs from float programs and the ranges of their tensors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OPERATIONS = (
     "Split",
     "Transpose",
 )
-"""What is done in 8 bits; all else stays float."""
+"""Operations that are quantized; all others stay float."""
 
 _SOURCES = frozenset({"Constant", "Shape", "Size"})
 _Ranges = dict[str, tuple[float, float]]
@@ -58,10 +58,10 @@ class TensorType(IntEnum):
 
 
 class ModelEditor:
-    """Notes in a model what `quantize` is to make of it.
+    """Sets the element types of inputs and outputs that `quantize` will produce.
 
     Args:
-        model: The model, which is changed in place.
+        model: Model, which is modified in place.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -72,24 +72,24 @@ class ModelEditor:
         self._model = model
 
     def convert_input_type(self, tensor_name: str, tensor_type: TensorType) -> None:
-        """Let the quantized program take an input as numbers of 8 bits.
+        """Make the quantized program take an input as 8-bit integers.
 
-        They stand for the input's range: 0 for its lower end, 255 for its upper one.
+        The integers represent the range of the input: 0 its lower end, 255 its upper end.
 
         Args:
             tensor_name: Name of the input.
-            tensor_type: `UINT8`, or `FLOAT32` to undo that.
+            tensor_type: `UINT8`, or `FLOAT32` to undo the conversion.
 
         Raises:
             ShapeError: The model has no such input.
-            ValueError: It cannot be of that type.
+            ValueError: The type is not supported for inputs.
         """
         names = edit.get_pure_input_names(self._model)
         if tensor_name not in names:
             msg = f"the model has no input {tensor_name!r}; it has {', '.join(names)}"
             raise ShapeError(msg)
         if tensor_type not in (TensorType.UINT8, TensorType.FLOAT32):
-            msg = f"an input becomes UINT8 or FLOAT32, not {tensor_type!r}"
+            msg = f"expected UINT8 or FLOAT32 as the type of an input, got {tensor_type!r}"
             raise ValueError(msg)
         self._mark(_INPUT + tensor_name, tensor_type, None)
 
@@ -99,26 +99,26 @@ class ModelEditor:
         tensor_type: TensorType,
         tensor_range: Sequence[float] | None = None,
     ) -> None:
-        """Let the quantized program give an output as numbers of 8 bits.
+        """Make the quantized program return an output as 8-bit integers.
 
-        They stand for the output's range: the least number for its lower end, the greatest for its
-        upper one.
+        The integers represent the range of the output: the smallest integer its lower end, the
+        greatest integer its upper end.
 
         Args:
             tensor_name: Name of the output.
-            tensor_type: `INT8` or `UINT8`, or `FLOAT32` to undo that.
-            tensor_range: Range, (least, greatest); that which `quantize` is given by default.
+            tensor_type: `INT8` or `UINT8`, or `FLOAT32` to undo the conversion.
+            tensor_range: Range (minimum, maximum); by default the range that `quantize` receives.
 
         Raises:
-            ShapeError: The model has no such output, or the range is none.
-            ValueError: It cannot be of that type.
+            ShapeError: The model has no such output, or the range is invalid.
+            ValueError: The type is not supported for outputs.
         """
         names = edit.get_output_names(self._model)
         if tensor_name not in names:
             msg = f"the model has no output {tensor_name!r}; it has {', '.join(names)}"
             raise ShapeError(msg)
         if tensor_type not in (*TensorType,):
-            msg = f"an output becomes INT8, UINT8 or FLOAT32, not {tensor_type!r}"
+            msg = f"expected INT8, UINT8 or FLOAT32 as the type of an output, got {tensor_type!r}"
             raise ValueError(msg)
         pair = None if tensor_range is None else _range(tensor_name, tensor_range)
         self._mark(_OUTPUT + tensor_name, tensor_type, pair)
@@ -141,24 +141,25 @@ def quantize(
     float_heads: bool = True,
     reduce_range: bool = False,
 ) -> bytes:
-    """Return an int8 program: weights of 8 bits by channel, activations of 8 bits (QDQ form).
+    """Quantize a program: 8-bit weights per channel, 8-bit activations per tensor (QDQ format).
 
-    Scaling of uint8 pixels at the model's start moves into the first convolution, so that the
-    program takes what `preprocess` gives without scaling.
+    The normalization of uint8 pixels at the start of the model moves into the first convolution, so
+    that the program takes the output of `preprocess` directly.
 
     Args:
-        model: A float32 program.
-        tensor_name_to_range: Range, (least, greatest), of each tensor, from `Calibrator`.
-        channel_means: Means of each tensor's channels, from `Calibrator`: with them, biases make
-            up for what rounding the weights shifts.
+        model: float32 program.
+        tensor_name_to_range: Range (minimum, maximum) of each tensor, from `Calibrator`.
+        channel_means: Channel means of each tensor, from `Calibrator`; with them, biases compensate
+            for the rounding of weights.
         exclude: Names of nodes that stay float.
         float_heads: Whether the operations that compute the outputs stay float.
-        reduce_range: Use 7 bits for weights: for CPUs without VNNI, whose 8-bit products saturate.
+        reduce_range: Whether to use 7 bits for weights, for CPUs without VNNI, whose 8-bit products
+            saturate.
 
     Raises:
-        ShapeError: The range of a tensor is missing, or is none.
+        ShapeError: The range of a tensor is missing or invalid.
         TypeError: The model is neither a `ModelProto` nor bytes.
-        WeightsError: The bytes are no ONNX model.
+        WeightsError: The bytes are not an ONNX model.
     """
     proto = edit.parse(model)
     edit.constants_to_initializers(proto.graph)
@@ -173,7 +174,7 @@ def quantize(
     constants = _constants(proto.graph)
     heads = _heads(proto.graph) if float_heads else set()
     nodes = _nodes(proto.graph, {*exclude, *heads}, constants)
-    nodes = nodes or _nodes(proto.graph, exclude, constants)  # of a network that is all head
+    nodes = nodes or _nodes(proto.graph, exclude, constants)  # if the heads are the whole network
     _check_complete(proto.graph, nodes, ranges.keys() | constants)
     weights = float_weights(proto.graph)
     quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
@@ -189,7 +190,7 @@ def quantize(
 def _marked(
     model: onnx.ModelProto, prefix: str
 ) -> dict[str, tuple[TensorType, tuple[float, float] | None]]:
-    """Type and range of what was marked, of which the model then forgets that it was."""
+    """Remove the marks of `ModelEditor`, and return their types and ranges."""
     marks = [prop for prop in model.metadata_props if prop.key.startswith(prefix)]
     found = {}
     for mark in marks:
@@ -202,7 +203,7 @@ def _marked(
 def _quantized(
     proto: onnx.ModelProto, nodes: list[str], ranges: _Ranges, *, reduce_range: bool
 ) -> onnx.ModelProto:
-    """The model as ONNX Runtime's static quantizer makes it."""
+    """Quantize the model with ONNX Runtime's static quantizer."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -222,17 +223,16 @@ def _quantized(
     )
     with _without_advice():
         quantizer.quantize_model()
-    quantizer.model.topological_sort()  # it appends what it adds, where ONNX wants an order
+    quantizer.model.topological_sort()  # it appends nodes, but ONNX requires topological order
     model: onnx.ModelProto = quantizer.model.model
     return model
 
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Drop what ONNX Runtime's quantizer advises in this thread: it was done on purpose.
+    """Drop the warnings of ONNX Runtime's quantizer in this thread: they do not apply here.
 
-    It speaks through the functions of `logging`, and so through the root logger, whose level
-    belongs to the user.
+    The quantizer logs through the root logger, whose level belongs to the user.
     """
     import onnxruntime.quantization
 
@@ -244,7 +244,7 @@ def _without_advice() -> Iterator[None]:
         return not is_advice or record.thread != thread
 
     root = logging.getLogger()
-    handler = logging.NullHandler()  # where the root has none, `logging` would add one of its own
+    handler = logging.NullHandler()  # `logging` would add one to a root logger that has none
     root.addHandler(handler)
     root.addFilter(keep_record)
     try:
@@ -257,13 +257,13 @@ def _without_advice() -> Iterator[None]:
 def _range(name: str, pair: Sequence[float]) -> tuple[float, float]:
     values = [float(value) for value in pair]
     if len(values) != 2 or not np.all(np.isfinite(values)) or values[0] > values[1]:
-        msg = f"the range of {name!r} must be (least, greatest), got {list(pair)}"
+        msg = f"the range of {name!r} must be (minimum, maximum), got {list(pair)}"
         raise ShapeError(msg)
     return values[0], values[1]
 
 
 def _constants(graph: onnx.GraphProto) -> set[str]:
-    """Names of the tensors that no pixel changes: constants, shapes, and what is made of these."""
+    """Return the tensors that do not depend on pixels: constants, shapes, and their results."""
     constants = {tensor.name for tensor in graph.initializer} | {""}
     for node in graph.node:
         if node.op_type in _SOURCES or (node.input and constants.issuperset(node.input)):
@@ -272,20 +272,20 @@ def _constants(graph: onnx.GraphProto) -> set[str]:
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Give nodes without a name one, by which they can be chosen and left out."""
+    """Give a name to nodes without one, so that they can be selected and excluded."""
     for number, node in enumerate(graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
 
 
 def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str]) -> list[str]:
-    """Names of the nodes to quantize."""
+    """Return the names of the nodes to quantize."""
     nodes = [node for node in graph.node if node.op_type in OPERATIONS]
     nodes = [node for node in nodes if not constants >= {*node.output}]
     return [node.name for node in nodes if node.name not in excluded]
 
 
 def _heads(graph: onnx.GraphProto) -> set[str]:
-    """Names of the operations that compute the outputs, and of those that only move them."""
+    """Return the names of the operations that compute the outputs, and of those that move them."""
     producers = {name: node for node in graph.node for name in node.output}
     found: set[str] = set()
     pending = [output.name for output in graph.output]
@@ -302,17 +302,17 @@ def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], known: Set[s
     required = {name for node in chosen for name in (*node.input, *node.output)}
     if missing := sorted(required - known):
         msg = (
-            f"{len(missing)} tensors have no range, {missing[0]!r} for one: the ranges are of "
-            "another model; Calibrator makes those of this one"
+            f"the ranges of {len(missing)} tensors, such as {missing[0]!r}, are missing: "
+            "use a Calibrator of this model"
         )
         raise ShapeError(msg)
 
 
 def _take_pixels(graph: onnx.GraphProto, name: str) -> None:
-    """Let an input be of 8 bits, where it was made so as the first thing."""
+    """Make an input 8-bit if the quantized program quantizes it first."""
     first: Any = next((node for node in graph.node if name in node.input), None)
     if first is None or first.op_type != "QuantizeLinear":
-        msg = f"input {name!r} cannot be of 8 bits: no quantized operation takes it"
+        msg = f"the input {name!r} cannot be 8-bit: no quantized operation takes it"
         raise ShapeError(msg)
     for node in graph.node:
         node.input[:] = [name if other == first.output[0] else other for other in node.input]
@@ -323,7 +323,7 @@ def _take_pixels(graph: onnx.GraphProto, name: str) -> None:
 
 def _known_range(name: str, ranges: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
     if name not in ranges:
-        msg = f"the output {name!r} has no range, which its 8 bits would stand for"
+        msg = f"the output {name!r} has no range, which an 8-bit output needs"
         raise ShapeError(msg)
     return ranges[name]
 
@@ -331,7 +331,7 @@ def _known_range(name: str, ranges: Mapping[str, tuple[float, float]]) -> tuple[
 def _give_integers(
     graph: onnx.GraphProto, name: str, kind: TensorType, pair: tuple[float, float]
 ) -> None:
-    """Let an output be of 8 bits that stand for its range."""
+    """Make an output 8-bit integers that represent its range."""
     least, greatest = min(pair[0], 0.0), max(pair[1], 0.0)
     dtype: Any = np.int8 if kind is TensorType.INT8 else np.uint8
     limits = np.iinfo(dtype)

@@ -1,8 +1,9 @@
-"""A program's own scaling of uint8 pixels, moved into the weights of its first convolution.
+"""Folding of a program's normalization of uint8 pixels into its first convolution.
 
-With `Cast -> Sub mean -> Div std -> Conv` the pixels themselves become the convolution's 8-bit
-input: its weights are divided by `std`, and its bias makes up for `mean`. The padding, which was
-the mean color, becomes the nearest gray that one number for all channels can say.
+With `Cast -> Sub mean -> Div std -> Conv`, the pixels themselves become the 8-bit input of the
+convolution: its weights are divided by `std`, and its bias compensates for `mean`. The padding,
+which had the mean color, becomes the nearest gray that one zero point for all channels can
+represent.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class PixelInput(NamedTuple):
     """An input of pixels.
 
     Attributes:
-        name: Its name.
-        zero_point: The pixel that stands for 0.
+        name: Name of the input.
+        zero_point: Pixel value that represents 0.
     """
 
     name: str
@@ -33,9 +34,12 @@ class PixelInput(NamedTuple):
 
 
 def fold_scaling(model: onnx.ModelProto, exclude: Collection[str] = ()) -> PixelInput | None:
-    """Move the scaling of a uint8 input into the first convolution; None if there is none to move.
+    """Fold the normalization of a uint8 input into the first convolution.
 
-    Afterwards the input is float32 and is to be fed `pixel - zero_point`.
+    Afterwards the input is float32 and expects `pixel - zero_point`.
+
+    Returns:
+        The input, or None if there is no normalization that can be folded.
     """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -63,7 +67,7 @@ def fold_scaling(model: onnx.ModelProto, exclude: Collection[str] = ()) -> Pixel
 
 
 def _chain(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
-    """The cast, the steps of scaling and what comes after, if nothing branches off."""
+    """Return the cast, the normalization and the next node, or None if the chain branches."""
     chain: list[onnx.NodeProto] = []
     while True:
         users = [node for node in graph.node if name in node.input]
@@ -78,7 +82,7 @@ def _chain(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
 def _scaling(
     steps: list[onnx.NodeProto], weights: dict[str, onnx.TensorProto], channels: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation by channel, of `(x - mean) / std`."""
+    """Return the mean and the standard deviation by channel of `(x - mean) / std`."""
     mean, std = np.zeros(channels), np.ones(channels)
     for step in steps:
         if step.op_type in _STEPS:
@@ -97,7 +101,7 @@ def _rescale(
     offset: npt.NDArray[np.float64],
     std: npt.NDArray[np.float64],
 ) -> None:
-    """Let the convolution take `x * std + offset` for what was `x`."""
+    """Modify the convolution to compute from `x` its previous result for `x * std + offset`."""
     kernel = numpy_helper.to_array(weights[conv.input[1]]).astype(np.float64)
     kernel = kernel / std.reshape(1, -1, 1, 1)
     bias = np.zeros(len(kernel))

@@ -1,4 +1,4 @@
-"""Registries of models in the form of furiosa-artifacts, async; blocking ones in `.sync`."""
+"""Async access to model registries in the form of furiosa-artifacts; `.sync` blocks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Artifact = RegistryArtifact
 
 
 async def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:
-    """As `furiosa_models.registry.sync.list`, without blocking the event loop."""
+    """Return the entries of a registry without blocking the event loop; see `sync.list`."""
     return await asyncio.to_thread(sync.list, uri)
 
 
@@ -51,12 +51,12 @@ async def load(
     trust_code: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """As `furiosa_models.registry.sync.load`, without blocking the event loop."""
+    """Load a model of a registry without blocking the event loop; see `sync.load`."""
     return await asyncio.to_thread(
         sync.load, uri, name, version, *args, trust_code=trust_code, **kwargs
     )
 
 
 async def help(uri: str | None, name: str, version: str | None = None) -> str:
-    """As `furiosa_models.registry.sync.help`, without blocking the event loop."""
+    """Return a model's documentation without blocking the event loop; see `sync.help`."""
     return await asyncio.to_thread(sync.help, uri, name, version)

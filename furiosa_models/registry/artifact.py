@@ -1,4 +1,4 @@
-"""Entries of a descriptor, under the names of furiosa-registry 0.5."""
+"""Types of descriptor entries, under the names of furiosa-registry 0.5."""
 
 from __future__ import annotations
 

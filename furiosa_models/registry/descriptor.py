@@ -1,6 +1,6 @@
-"""Descriptors of other registries: `artifacts.yaml`, or `artifacts.py` of furiosa-registry 0.7.
+"""Parsers of registry descriptors: `artifacts.yaml`, or `artifacts.py` of furiosa-registry 0.7.
 
-What does not follow the schema is an error that names the file and the line.
+Entries that do not follow the schema raise an error that names the file and the line.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["RegistryArtifact", "inside", "json_schema", "parse_code", "parse_des
 _URL_SCHEMES = frozenset({"file", "gs", "hf", "http", "https", "s3"})
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _MAX_SIZE = 1 << 50
-_SERVERS = 4  # one behind another: to the second, `%252e` is `.`
+_SERVERS = 4  # each proxy in a chain may decode once: the second one reads `%252e` as `.`
 
 
 class RegistryArtifact(BaseModel):
     """An entry of a registry.
 
     Attributes:
-        name: Name of the model; of the factory function, for `code`.
+        name: Name of the model; for `code`, of the factory function.
         family: Family of networks.
         version: Version of the model.
-        location: The file, relative to the registry; for `onnx` and `tflite` also a URL.
-        format: `onnx` and `tflite` files are models; a `code` file makes one.
-        doc: File that documents it, relative to the registry.
-        metadata: What it is, in words.
+        location: Path of the file relative to the registry; for `onnx` and `tflite` also a URL.
+        format: Format of the file: `onnx` and `tflite` files are models; a `code` file creates one.
+        doc: Path of the documentation relative to the registry.
+        metadata: Description and publication.
         size: Size of the file at `location`, in bytes.
-        sha256: SHA-256 of the file at `location`, in hex; what it does not match is not used.
+        sha256: SHA-256 of the file at `location`, in hex; a file with another digest is rejected.
         task: What the model does with a photo: `detect`, `classify` or `pose`.
     """
 
@@ -58,7 +58,7 @@ class RegistryArtifact(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _accept_a_description_beside_metadata(cls, item: Any) -> Any:
-        """The old README has `description` beside `metadata`, where its own schema forbids it."""
+        """Move `description` into `metadata`: the old README shows it there, against its schema."""
         if not isinstance(item, dict) or "description" not in item:
             return item
         beside = item.get("metadata") or {}
@@ -71,7 +71,7 @@ class RegistryArtifact(BaseModel):
     @classmethod
     def _is_one_line(cls, value: str | None) -> str | None:
         if value is not None and _CONTROL.search(value):
-            msg = f"{value[:60]!r} holds control characters"
+            msg = f"{value[:60]!r} contains control characters"
             raise ValueError(msg)
         return value
 
@@ -96,11 +96,12 @@ def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
     """Return the entries of a descriptor.
 
     Args:
-        text: The YAML.
-        name: What to call it in messages.
+        text: YAML text.
+        name: Name of the descriptor for error messages.
 
     Raises:
-        DescriptorError: It is not YAML, or does not follow the schema; names file and line.
+        DescriptorError: The text is not YAML or does not follow the schema; the message names the
+            file and the line.
     """
     document = read_yaml(text, name)
     items = document.value.get("artifacts") if isinstance(document.value, dict) else None
@@ -113,26 +114,27 @@ def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
 
 
 def parse_code(text: bytes, name: str, location: str) -> list[RegistryArtifact]:
-    """Return the models that a Python file makes, which is read and not run.
+    """Return the models that a Python file defines, without running the file.
 
-    They are its functions that are annotated to return a class of models, as in furiosa-registry
-    0.7 and later; what they pass to the class as constants is known of them.
+    The models are the functions whose return annotation is a model class, as in furiosa-registry
+    0.7 and later. String constants that they pass as keywords, such as `family` and `version`,
+    become fields of the entries.
 
     Args:
-        text: The Python.
-        name: What to call it in messages.
-        location: Its path in the registry.
+        text: Python source.
+        name: Name of the file for error messages.
+        location: Path of the file in the registry.
 
     Raises:
-        DescriptorError: It is no Python, or is too large.
+        DescriptorError: The text is not Python or is too large.
     """
     if len(text) > MAX_BYTES:
-        msg = f"{name} has {len(text)} bytes, and a descriptor has {MAX_BYTES} at most"
+        msg = f"{name}: expected at most {MAX_BYTES} bytes, got {len(text)}"
         raise DescriptorError(msg)
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        msg = f"{name} is no Python: {error}"
+        msg = f"{name} is not valid Python: {error}"
         raise DescriptorError(msg) from error
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     return [
@@ -159,7 +161,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _is_model(name: str, classes: dict[str, ast.ClassDef]) -> bool:
-    """Whether a class is one of models: by its name, or by its bases in the same file."""
+    """Whether a class is a model class by its name or by its base classes in the same file."""
     pending, seen = [name], {name}
     while pending:
         each = pending.pop()
@@ -173,7 +175,7 @@ def _is_model(name: str, classes: dict[str, ast.ClassDef]) -> bool:
 
 
 def _last_name(node: ast.expr | None) -> str:
-    """`Model` of `Model`, `registry.Model` and `"Model"`; else nothing."""
+    """Return `Model` for `Model`, `registry.Model` and `"Model"`, else an empty string."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value.rpartition(".")[2]
     return getattr(node, "attr", "") or getattr(node, "id", "")
@@ -182,7 +184,7 @@ def _last_name(node: ast.expr | None) -> str:
 def _made_by(
     node: ast.FunctionDef | ast.AsyncFunctionDef, location: str, name: str
 ) -> RegistryArtifact:
-    """The entry of a function, with the constants that it passes on."""
+    """Return the entry of a factory function, with the string constants that it passes on."""
     keywords: dict[str, str] = {}
     for call in ast.walk(node):
         for keyword in call.keywords if isinstance(call, ast.Call) else ():
@@ -216,7 +218,7 @@ def _parse(item: Any, index: int, document: Document, name: str) -> RegistryArti
 
 
 def _first(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
-    """Where the first thing is that does not follow the schema, and what."""
+    """Return the location and the message of the first schema violation."""
     first = error.errors(include_context=False, include_input=False, include_url=False)[0]
     where = ".".join(map(str, first["loc"])) or "entry"
     return first["loc"], f"{where}: {first['msg']}"
@@ -230,16 +232,20 @@ def _refuse_duplicates(
         key = (artifact.name, artifact.version)
         if key in seen:
             line = document.line(("artifacts", index))
-            msg = f"{name}, line {line}: {artifact.name} {artifact.version or ''} is there twice"
+            msg = f"{name}, line {line}: duplicate {artifact.name} {artifact.version or ''}"
             raise DescriptorError(msg)
         seen.add(key)
 
 
 def inside(path: str) -> str:
-    """Return a path that stays in the registry, as itself.
+    """Check that a path stays in the registry, and return it.
+
+    Args:
+        path: Relative path, possibly percent-encoded.
 
     Raises:
-        ValueError: It leaves the registry, also by what a server reads as `..`, or is no path.
+        ValueError: The path leaves the registry, also if a server decodes its percent escapes, or
+            contains control characters.
     """
     plain = path
     for _ in range(_SERVERS):
@@ -249,6 +255,6 @@ def inside(path: str) -> str:
         msg = f"{path!r} leaves the registry: expected a relative path without '..'"
         raise ValueError(msg)
     if _CONTROL.search(plain):
-        msg = f"{path!r} holds control characters"
+        msg = f"{path!r} contains control characters"
         raise ValueError(msg)
     return path

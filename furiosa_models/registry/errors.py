@@ -1,4 +1,4 @@
-"""Errors of registries, under the names of furiosa-registry."""
+"""Errors of registries under the names of furiosa-registry."""
 
 from __future__ import annotations
 

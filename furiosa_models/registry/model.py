@@ -1,4 +1,4 @@
-"""A model of a registry, and what authors of registries subclass."""
+"""Model of a registry, and the base class for authors of registries."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 __all__ = ["DESCRIPTION_KEY", "Model"]
 
 DESCRIPTION_KEY = "furiosa_models"
-"""Key of an ONNX file's metadata under which it says, as JSON, which model of the zoo it is:
-`model`, and the arguments `input`, `head` and `labels` that go with its weights."""
+"""Key of ONNX metadata whose JSON value names the zoo model of the file: `model`, and the
+constructor arguments `input`, `head` and `labels` that its weights need."""
 
 
 class Model(BaseModel):
-    """A model that a registry delivered, or that a registry's code made.
+    """A model from a registry's file or from a registry's code.
 
-    Authors of registries subclass it: fields that they declare are keywords of the constructor,
-    and a class that has `preprocess` and `postprocess` predicts with them.
+    Authors of registries may subclass it: fields of the subclass become keywords of the
+    constructor, and a subclass with `preprocess` and `postprocess` methods uses them to predict.
 
     Attributes:
         name: Name of the model.
-        source: Its bytes; `model` is another name of it.
+        source: Bytes of the file; `model` is an alias.
         format: ONNX or TFLite.
-        dfg: Bytes of the vendor's quantized graph, where there are some.
-        enf: Bytes of the vendor's program, where there are some.
+        dfg: Bytes of the vendor's quantized graph, if any.
+        enf: Bytes of the vendor's compiled program, if any.
         family: Family of networks.
         version: Version of the model.
-        metadata: What it is, in words.
-        inputs: Descriptions of its inputs, where its code gives them.
-        outputs: Descriptions of its outputs, likewise.
+        metadata: Description and publication.
+        inputs: Descriptions of the inputs, if the registry's code states them.
+        outputs: Descriptions of the outputs, if the registry's code states them.
         compiler_config: Options of the NPU compiler.
-        task: What it does with a photo, where that is known: `"detect"`, `"classify"`, `"pose"`.
-        doc: Its documentation.
+        task: What the model does with a photo, if known: `"detect"`, `"classify"` or `"pose"`.
+        doc: Documentation of the model.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
@@ -70,7 +70,7 @@ class Model(BaseModel):
     def _take_the_name_of_0_5(cls, values: Any) -> Any:
         if isinstance(values, dict) and "model" in values and "model" not in cls.model_fields:
             if "source" in values:
-                msg = "source given twice; model is another name of it"
+                msg = "got both source and model, which is an alias of it: pass one of them"
                 raise ValueError(msg)
             values = {**values, "source": values["model"]}
             del values["model"]
@@ -83,7 +83,7 @@ class Model(BaseModel):
 
     @property
     def model(self) -> bytes:
-        """`source` under its name in furiosa-sdk 0.5."""
+        """Alias of `source`, its name in furiosa-sdk 0.5."""
         return self.source
 
     @property
@@ -99,12 +99,12 @@ class Model(BaseModel):
         """Return a model of this package that runs the file.
 
         Args:
-            options: Arguments of its constructor, such as `labels`, `input` and `head`.
+            options: Arguments of the model's constructor, such as `labels`, `input` and `head`.
 
         Raises:
-            TypeError: Nothing says what the model does with a photo.
-            DescriptorError: The file's metadata says what nothing here understands.
-            ModelNotFound: It names a model that the zoo does not have.
+            TypeError: Neither the entry, the class nor the file's metadata states the task.
+            DescriptorError: The file's metadata is invalid or names an unknown task.
+            ModelNotFound: The metadata names a model that the zoo does not have.
         """
         from ..catalog import find_task, model_class
         from ..task_models import Classifier, Detector, PoseEstimator
@@ -116,8 +116,8 @@ class Model(BaseModel):
         word = self.task or description.get("task")
         if word is None:
             msg = (
-                f"{self.name} does not say what it does with a photo: neither its entry, nor its "
-                "class, nor the file's metadata has a task. create_runner(model) runs it"
+                f"the task of {self.name} is unknown: neither its entry, nor its class, nor the "
+                "file's metadata states one; use create_runner(model) to run the bare network"
             )
             raise TypeError(msg)
         by_task: dict[str, type[PhotoModel[Any]]] = {
@@ -128,22 +128,22 @@ class Model(BaseModel):
         try:
             task = find_task(word)
         except ValueError as error:
-            msg = f"{self.name} says that its task is {word[:60]!r}: {error}"
+            msg = f"{self.name} has the unknown task {word[:60]!r}: {error}"
             raise DescriptorError(msg) from error
         return by_task[task](self.source, **options)
 
     def predict(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:
         """Return the results of photos, as `furiosa_models.Model.predict` does.
 
-        A class of the registry with a `preprocess` and a `postprocess` of its own is asked to do
-        both, with one photo at a time.
+        A subclass with its own `preprocess` and `postprocess` predicts with these, one photo at a
+        time.
 
         Args:
-            source: A photo, or many.
-            options: As for `furiosa_models.Model.predict`; those of `postprocess` for such a class.
+            source: One photo or many.
+            options: Options of `furiosa_models.Model.predict`, or of the subclass's `postprocess`.
 
         Raises:
-            TypeError: Nothing says what the model does with a photo.
+            TypeError: The task of the model is unknown.
         """
         if not self._has_its_own():
             with self.to_model() as model:
@@ -155,7 +155,7 @@ class Model(BaseModel):
         return [self._predicted(photo, options) for photo in expand_sources(source)]
 
     def __call__(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:
-        """Return what `predict` returns."""
+        """Return the results of photos; see `predict`."""
         return self.predict(source, **options)
 
     def _has_its_own(self) -> bool:
@@ -175,7 +175,7 @@ class Model(BaseModel):
         return own.postprocess(outputs, context, **options)
 
     def _onnx_metadata(self) -> dict[str, str]:
-        """The metadata of an ONNX file; nothing where it has none."""
+        """Return the metadata of an ONNX file, or an empty dictionary."""
         if self.format is not Format.ONNX:
             return {}
         from ..networks import edit
@@ -187,15 +187,16 @@ class Model(BaseModel):
 
 
 def _description(text: str, name: str) -> tuple[str, dict[str, Any]]:
-    """Which model of the zoo a file says it is, and the arguments that go with its weights.
+    """Return the name of the zoo model that metadata describes, and its constructor arguments.
 
     Raises:
-        DescriptorError: It says something else, or names a file of this machine as its labels.
+        DescriptorError: The metadata is invalid, or its labels are not one of the tables here; a
+            path is not allowed, because the file would make this machine read it.
     """
     try:
         description = json.loads(text)
     except (ValueError, RecursionError) as error:
-        msg = f"{name}: its metadata {DESCRIPTION_KEY!r} is not valid JSON: {error}"
+        msg = f"{name}: the metadata {DESCRIPTION_KEY!r} is not valid JSON: {error}"
         raise DescriptorError(msg) from error
     kinds: dict[str, Any] = {"model": str, "input": dict, "head": dict, "labels": (str, list)}
     right = (
@@ -203,12 +204,12 @@ def _description(text: str, name: str) -> tuple[str, dict[str, Any]]:
     )
     if not right or not all(isinstance(value, kinds[key]) for key, value in description.items()):
         msg = (
-            f"{name}: its metadata {DESCRIPTION_KEY!r} must be an object of a `model` and, where "
-            f"they differ, `input`, `head` and `labels`, got {text[:80]!r}"
+            f"{name}: the metadata {DESCRIPTION_KEY!r} must be an object with the key `model` and "
+            f"optionally `input`, `head` and `labels`, got {text[:80]!r}"
         )
         raise DescriptorError(msg)
     labels = description.get("labels", TABLES[0])
     if isinstance(labels, str) and labels not in TABLES:
-        msg = f"{name}: its metadata names the labels {labels[:60]!r}; tables: {', '.join(TABLES)}"
+        msg = f"{name}: unknown labels {labels[:60]!r} in the metadata; known: {', '.join(TABLES)}"
         raise DescriptorError(msg)
     return description.pop("model"), description

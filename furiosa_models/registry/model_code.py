@@ -1,9 +1,10 @@
-"""Models that a registry's code makes.
+"""Run the code of a registry that creates a model.
 
-The code runs with all rights of the process: only with the user's `trust_code=True`, and only if
-it has the hash that the descriptor gives. The working directory and `sys.path` stay as they are:
-code finds its neighbors by imports, relative to its file or to the registry, and its files by
-`loader`. What it imports from `furiosa.registry` is ours while it runs, whatever is installed.
+The code runs with all rights of the process: only if the user passes `trust_code=True` and the file
+matches the digest in the descriptor, if there is one. The working directory and `sys.path` do not
+change: code imports other modules of the registry relative to its file or to the registry, and
+reads files through `loader`. While it runs, `furiosa.registry` is this package's implementation,
+even if another one is installed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from .model import Model
 __all__ = ["Checkout", "FileTransport", "loader", "run_factory"]
 
 MAX_MODULES = 200
-"""Most modules that are fetched because others import them."""
+"""Maximum number of imported modules to fetch."""
 
 _OURS = {
     "furiosa.registry": "furiosa_models.registry",
@@ -42,7 +43,7 @@ _OURS = {
     "furiosa.registry.errors": "furiosa_models.registry.errors",
     "furiosa.registry.model": "furiosa_models.registry.model",
 }
-"""Modules of ours by the names that the code of registries knows."""
+"""Modules of this package by the names under which the code of registries imports them."""
 
 _VENDOR = "furiosa"
 _PACKAGE = "_furiosa_models_registry_"
@@ -52,18 +53,18 @@ class Checkout(NamedTuple):
     """The files of a registry on this machine.
 
     Attributes:
-        root: Its folder.
-        fetch: Fetches a file that is not there yet into the folder; None where all of them are.
+        root: Folder of the files.
+        fetch: Function that fetches a missing file into the folder; None if all files are there.
     """
 
     root: Path
     fetch: Callable[[str], None] | None = None
 
     def file(self, path: str) -> Path:
-        """Return a file, which is fetched where it is not there.
+        """Return the path of a file; fetch the file if it is missing.
 
         Raises:
-            ArtifactUnavailable: It cannot be had.
+            ArtifactUnavailable: The file is not available.
         """
         found = self.root / path
         if self.fetch is not None and not found.exists() and not PurePosixPath(path).is_absolute():
@@ -75,21 +76,21 @@ _running: contextvars.ContextVar[Checkout] = contextvars.ContextVar("registry wh
 
 
 class FileTransport:
-    """Reads files of the registry whose code is running: `await loader.read("models/x.onnx")`."""
+    """Reader of files of the running registry: `await loader.read("models/x.onnx")`."""
 
     async def read(self, *place: str) -> bytes:
         """Return the bytes of a file.
 
         Args:
-            place: Its path relative to the registry, or a folder (`file://...`) and the path in it.
+            place: Path relative to the registry; or a folder (`file://...`) and the path in it.
         """
         return await asyncio.to_thread(self.read_sync, *place)
 
     def read_sync(self, *place: str) -> bytes:
-        """Return what `read` returns, blocking."""
+        """Return the bytes of a file; a blocking version of `read`."""
         checkout = _running.get(None)
         if checkout is None:
-            msg = "loader reads the files of a registry while its code runs, which none does now"
+            msg = "loader works only while the code of a registry runs, and none is running"
             raise FuriosaModelsError(msg)
         return checkout.file("/".join(part.removeprefix("file://") for part in place)).read_bytes()
 
@@ -100,9 +101,9 @@ loader = FileTransport()
 def run_factory(
     checkout: Checkout, artifact: RegistryArtifact, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Call the function named like the artifact; an async one is run to its end.
+    """Call the function named like the artifact; if it is async, run it until it returns.
 
-    What the descriptor says of the model holds against what its code says.
+    Fields of the descriptor take precedence over those that the code sets.
 
     Raises:
         DescriptorError: The file has no such function.
@@ -129,7 +130,7 @@ def run_factory(
 
 
 def _described(model: Any, artifact: RegistryArtifact) -> Any:
-    """A model with what its entry says of it."""
+    """Set the fields of a model that its entry states."""
     if isinstance(model, Model):
         model.name = artifact.name
         for name in ("family", "version", "metadata", "task"):
@@ -139,7 +140,7 @@ def _described(model: Any, artifact: RegistryArtifact) -> Any:
 
 
 def _finish(awaitable: Awaitable[Any]) -> Any:
-    """Run an awaitable to its end, on a thread of its own: a notebook's has a loop already."""
+    """Run an awaitable in a new thread: in a notebook this thread already has an event loop."""
 
     async def wait() -> Any:
         return await awaitable
@@ -151,7 +152,7 @@ def _finish(awaitable: Awaitable[Any]) -> Any:
 
 @contextmanager
 def _imported(root: Path, location: str) -> Iterator[types.ModuleType]:
-    """The module at `location`, below a package of its own that stands for the registry."""
+    """Import the module at `location` within a temporary package that contains the registry."""
     name = f"{_PACKAGE}{uuid.uuid4().hex}"
     package = types.ModuleType(name)
     package.__path__ = [str(root)]
@@ -168,7 +169,7 @@ def _imported(root: Path, location: str) -> Iterator[types.ModuleType]:
 
 
 class _RegistryFinder:
-    """Finds modules of the registry whose code runs by absolute names, after all other finders."""
+    """Finder of a running registry's modules by absolute names, after all other finders."""
 
     @staticmethod
     def find_spec(
@@ -185,13 +186,13 @@ _one_at_a_time = threading.Lock()
 
 @contextmanager
 def _vendor_names(outer: Checkout | None, root: Path) -> Iterator[None]:
-    """The vendor's names for modules of ours, and the registry's own modules, in `sys.modules`.
+    """Install the vendor's module names and the registry's modules in `sys.modules` temporarily.
 
-    One registry's code runs at a time, but for code that loads another registry itself: both may
-    have a module `helpers`.
+    Only one registry's code runs at a time, unless that code loads another registry: two registries
+    may both have a module `helpers`.
 
     Args:
-        outer: The registry whose code loads this one.
+        outer: Registry whose code loads this one, if any.
         root: Folder of the registry.
     """
     ours = {name: importlib.import_module(module) for name, module in _OURS.items()}
@@ -215,7 +216,7 @@ def _vendor_names(outer: Checkout | None, root: Path) -> Iterator[None]:
 
 
 def _modules_of(root: Path) -> dict[str, types.ModuleType]:
-    """The modules that are the vendor's by their names, or a registry's by their files."""
+    """Return the loaded modules with the vendor's names or from files of a registry."""
     return {
         name: module
         for name, module in [*sys.modules.items()]
@@ -225,7 +226,7 @@ def _modules_of(root: Path) -> dict[str, types.ModuleType]:
 
 
 def _stand_in(installed: types.ModuleType | None) -> types.ModuleType:
-    """A package `furiosa` that has what the installed one has, where there is one."""
+    """Return a package `furiosa` with the contents of the installed one, if any."""
     made = types.ModuleType(_VENDOR)
     if installed is None:
         with suppress(ImportError, ValueError):
@@ -247,7 +248,7 @@ def _is_from(module: types.ModuleType | None, root: Path) -> bool:
 
 
 def _fetch_imported(checkout: Checkout, location: str) -> None:
-    """Fetch the modules of the registry that a file imports, and those that these import."""
+    """Fetch the modules of the registry that a file imports, recursively."""
     if checkout.fetch is None:
         return
     pending, seen = [location], {location}
@@ -263,10 +264,10 @@ def _fetch_imported(checkout: Checkout, location: str) -> None:
 
 
 def _neighbors(file: Path, path: str) -> Iterator[str]:
-    """Paths in the registry that the imports of a file may mean."""
+    """Yield the paths in the registry that the imports of a file may refer to."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, OSError):  # importing it says so
+    except (SyntaxError, ValueError, OSError):  # the import reports the error
         return
     folder = PurePosixPath(path).parent.parts
     for node in ast.walk(tree):
@@ -292,7 +293,7 @@ def _neighbors(file: Path, path: str) -> Iterator[str]:
 
 
 def _is_elsewhere(parts: Sequence[str]) -> bool:
-    """Whether an absolute name is that of a module that is no part of the registry."""
+    """Whether an absolute name refers to a module outside the registry."""
     if parts[0] == _VENDOR:
         return len(parts) < 2 or parts[1] == "registry"
     if parts[0] in sys.stdlib_module_names or parts[0] in sys.modules:

@@ -1,4 +1,4 @@
-"""Registries of models, blocking: `list`, `load`, `help`."""
+"""Blocking access to model registries: `list`, `load`, `help`."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:
     """Return the entries of a registry.
 
     Args:
-        uri: See `furiosa_models.registry.transports.transport_for`; this package by default.
+        uri: URI of the registry (see `furiosa_models.registry.transports.transport_for`); by
+            default this package.
 
     Raises:
         ArtifactUnavailable: The descriptor cannot be read.
-        DescriptorError: It does not follow the schema.
+        DescriptorError: The descriptor does not follow the schema.
+        TransportNotFound: No transport supports the URI.
     """
     transport = _transport(uri)
     return zoo.entries() if transport is None else _entries(transport)
@@ -53,28 +55,28 @@ def load(
     trust_code: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """Return a model of a registry.
+    """Load a model of a registry.
 
     Args:
-        uri: As for `list`; None is this package.
+        uri: URI of the registry, as for `list`; None means this package.
         name: Name of the model.
-        version: Its version; the newest by default.
+        version: Version of the model; by default the newest.
         args: Arguments of the factory of a `code` entry.
-        trust_code: True lets a `code` entry run, with all rights of this process. This package's
-            own code is trusted.
-        kwargs: Arguments of the factory, likewise; of the model's constructor for this package.
+        trust_code: Whether a `code` entry may run, with all rights of this process. The code of
+            this package is always trusted.
+        kwargs: Keyword arguments of the factory; for this package, of the model's constructor.
 
     Returns:
-        A `furiosa_models.registry.Model`, or what the factory makes; a model of the zoo for this
-        package.
+        A `furiosa_models.registry.Model`, or what the factory returns; for this package, a model of
+        the zoo.
 
     Raises:
         ModelNotFound: The registry has no such model or version.
         ArtifactUnavailable: A file cannot be read.
-        ArtifactCorrupted: A file is not the one that the descriptor gives the hash of.
-        CodeNotTrusted: The model is made by code, and `trust_code` is not True.
+        ArtifactCorrupted: A file does not have the size or digest that the descriptor states.
+        CodeNotTrusted: Code creates the model, and `trust_code` is False.
         DescriptorError: The descriptor does not follow the schema.
-        TypeError: `trust_code` is neither True nor False.
+        TypeError: `trust_code` is not a bool, or the model is a file and there are arguments.
     """
     transport = _transport(uri)
     if transport is None:
@@ -101,9 +103,9 @@ def help(uri: str | None, name: str, version: str | None = None) -> str:
     """Return the documentation of a model: its `doc` file, or its description.
 
     Args:
-        uri: As for `list`; None is this package.
+        uri: URI of the registry, as for `list`; None means this package.
         name: Name of the model.
-        version: Its version; the newest by default.
+        version: Version of the model; by default the newest.
 
     Raises:
         ModelNotFound: The registry has no such model or version.
@@ -119,14 +121,14 @@ def help(uri: str | None, name: str, version: str | None = None) -> str:
 
 
 def _transport(uri: str | None) -> Transport | None:
-    """The transport for a URI; None for this package."""
+    """Return the transport for a URI, or None for this package."""
     transport = None if uri is None else transport_for(uri)
     is_own = isinstance(transport, Folder) and transport.root in zoo.FOLDERS
     return None if is_own else transport
 
 
 def _entries(transport: Transport) -> builtins.list[RegistryArtifact]:
-    """The entries of `artifacts.yaml`; where there is none, of `artifacts.py`, which is not run."""
+    """Return the entries of `artifacts.yaml` or, if there is none, of `artifacts.py` (not run)."""
     place = transport.name.rstrip("/")
     try:
         text = transport.read(DESCRIPTOR)
@@ -154,10 +156,10 @@ def _find(
 
 
 def _age(entry: RegistryArtifact) -> tuple[int, Version, str]:
-    """A key that the newest entry has the greatest of; odd versions go before proper ones."""
+    """Return a sort key, greatest for the newest entry; invalid versions sort before valid ones."""
     try:
         return 1, Version(entry.version or "0"), ""
-    except ValueError:  # also of a number that Python does not read
+    except ValueError:  # also if a number has too many digits for Python
         return 0, Version("0"), entry.version or ""
 
 
@@ -173,8 +175,8 @@ def _load_code(
         raise TypeError(msg)
     if not trust_code:
         msg = (
-            f"{artifact.name} is made by code of the registry ({artifact.location}), which would "
-            "run with all your rights: read it, then pass trust_code=True"
+            f"{artifact.name} needs code of the registry ({artifact.location}), which would run "
+            "with all your rights: read it, then pass trust_code=True to allow it"
         )
         raise CodeNotTrusted(msg)
     with transport.checkout(artifact.location) as checkout:
@@ -190,7 +192,7 @@ def _load_code(
 
 
 def _read(transport: Transport, artifact: RegistryArtifact) -> bytes:
-    """Bytes of a model's file: from the store, where its hash is known and it is not here."""
+    """Return the bytes of a model's file; a remote file with a known digest is cached."""
     uri = transport.locate(artifact.location)
     is_here = isinstance(transport, Folder) and Path(uri).is_absolute()
     if artifact.sha256 is not None and not is_here:
@@ -204,7 +206,7 @@ def _read(transport: Transport, artifact: RegistryArtifact) -> bytes:
 
 
 def _verify(artifact: RegistryArtifact, size: int, sha256: str) -> None:
-    """Compare a file with what its entry says of it."""
+    """Check a file's size and digest against its entry."""
     if artifact.size not in (None, size):
         msg = f"{artifact.location}: expected {artifact.size} bytes, got {size}"
         raise ArtifactCorrupted(msg)

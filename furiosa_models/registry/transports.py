@@ -1,4 +1,4 @@
-"""How the files of a registry are read."""
+"""Transports, which read the files of registries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .model_code import Checkout
 __all__ = ["MAX_BYTES", "MAX_TEXT_BYTES", "Transport", "open_uri", "transport_for"]
 
 MAX_BYTES = 2 << 30
-"""Most bytes of a file, and of an unpacked registry."""
+"""Maximum size of a file and of an unpacked registry, in bytes."""
 
 MAX_TEXT_BYTES = 16 << 20
-"""Most bytes of a descriptor, and of a document."""
+"""Maximum size of a descriptor and of a documentation file, in bytes."""
 
 _MAX_IN_MEMORY = 1 << 20
 _REMOTE = ("https", "http", "s3", "gs", "hf")
@@ -38,12 +38,12 @@ _GITHUB_URL = re.compile(r"https?://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?
 
 
 class Transport(ABC):
-    """A registry's files.
+    """Base class of readers of a registry's files.
 
     Attributes:
-        uri: What the user calls it.
-        name: That without credentials, for messages.
-        origin: What redirects may not leave, where that is so.
+        uri: URI that the user passed.
+        name: The URI without credentials, for messages.
+        origin: Origin that redirects must stay in, or None if they may leave it.
     """
 
     def __init__(self, uri: str) -> None:
@@ -56,36 +56,44 @@ class Transport(ABC):
         """Return the URI, or the path on this machine, of a file.
 
         Args:
-            location: A path in the registry, or a URL, as an entry has it.
+            location: Path in the registry, or a URL, as an entry states it.
 
         Raises:
-            ArtifactUnavailable: It leads where the registry may not reach.
+            ArtifactUnavailable: The location is outside what the registry may access.
         """
 
     def read(self, location: str) -> bytes:
-        """Return the text of a file: a descriptor, or a document.
+        """Return the bytes of a text file: a descriptor or documentation.
 
         Raises:
-            ArtifactUnavailable: It cannot be read, or is too large.
+            ArtifactUnavailable: The file cannot be read or is too large.
         """
         with self.open(location, limit=MAX_TEXT_BYTES) as file:
             return file.read()
 
     @contextmanager
     def open(self, location: str, *, limit: int = MAX_BYTES) -> Iterator[IO[bytes]]:
-        """Yield a file; arguments and errors are those of `read`."""
+        """Open a file for reading.
+
+        Args:
+            location: Path in the registry, or a URL, as an entry states it.
+            limit: Maximum size in bytes.
+
+        Raises:
+            ArtifactUnavailable: The file cannot be read or is too large.
+        """
         with open_uri(self.locate(location), limit=limit, origin=self.origin) as file:
             yield file
 
     @contextmanager
     def checkout(self, path: str) -> Iterator[Checkout]:
-        """Yield a folder with the file at `path`, to which others are fetched when asked for."""
+        """Yield a folder with the file at `path`; its `fetch` adds further files on request."""
         with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
 
             def fetch(path: str) -> None:
                 target = Path(folder, *PurePosixPath(path).parts)
                 if not target.resolve().is_relative_to(Path(folder).resolve()):
-                    msg = f"{path!r} leads out of the registry {self.name}"
+                    msg = f"{path!r} is outside the registry {self.name}"
                     raise ArtifactUnavailable(msg)
                 with self.open(path) as file:
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,14 +105,14 @@ class Transport(ABC):
 
 
 class Folder(Transport):
-    """A folder of this machine, whose entries may name URLs of any kind: it is the user's own."""
+    """A folder of this machine. It is the user's own, so its entries may have any URL."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         try:
             self.root = Path(_path_of(uri)).expanduser().resolve()
         except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, NUL
-            msg = f"{redact(uri)} is no folder: {error}"
+            msg = f"{redact(uri)} is not a folder: {error}"
             raise ArtifactUnavailable(msg) from error
 
     def locate(self, location: str) -> str:
@@ -116,27 +124,27 @@ class Folder(Transport):
         yield Checkout(self.root)
 
     def _inside(self, path: str) -> Path:
-        """The path, which a link must not lead out of the registry."""
+        """Return a path in the registry after following links; reject one that leaves it."""
         try:
             target = (self.root / path).resolve()
         except (OSError, RuntimeError, ValueError) as error:
-            msg = f"{path!r} is no path: {error}"
+            msg = f"{path!r} is not a valid path: {error}"
             raise ArtifactUnavailable(msg) from error
         if not target.is_relative_to(self.root):
-            msg = f"{path!r} leads out of the registry {self.root}"
+            msg = f"{path!r} is outside the registry {self.root}"
             raise ArtifactUnavailable(msg)
         return target
 
 
 class _ForeignTransport(Transport):
-    """A registry of others: it reaches its own files, and URLs of its own scheme and host."""
+    """A remote registry: it may access only its own files and URLs of its scheme and host."""
 
     def locate(self, location: str) -> str:
         if _SCHEME.match(location):
             if not _is_same_place(self._url(""), location):
                 msg = (
-                    f"{redact(location)} leads out of the registry {self.name}, which "
-                    "reaches its own scheme and host alone: give that URL to your own code"
+                    f"{redact(location)} is outside the registry {self.name}, which may "
+                    "access only its own scheme and host; if you trust that URL, pass it yourself"
                 )
                 raise ArtifactUnavailable(msg)
             return location
@@ -148,11 +156,11 @@ class _ForeignTransport(Transport):
 
     @abstractmethod
     def _url(self, path: str) -> str:
-        """URL of a path in the registry."""
+        """Return the URL of a path in the registry."""
 
 
 class Remote(_ForeignTransport):
-    """A prefix of URIs that the sources of artifacts know: HTTP, S3, ..."""
+    """A registry at a URI prefix that the artifact sources support: HTTP, S3, ..."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
@@ -160,7 +168,7 @@ class Remote(_ForeignTransport):
             try:
                 self.origin = Origin.of(uri)
             except ValueError as error:
-                msg = f"{redact(uri)} is no URL: {error}"
+                msg = f"{redact(uri)} is not a valid URL: {error}"
                 raise ArtifactUnavailable(msg) from error
 
     def _url(self, path: str) -> str:
@@ -168,7 +176,7 @@ class Remote(_ForeignTransport):
 
 
 class GitHub(_ForeignTransport):
-    """A repository on GitHub at a ref. GitHub redirects to hosts of its own, and may."""
+    """A GitHub repository at a ref. Redirects may leave the host, as GitHub's own ones do."""
 
     def __init__(self, uri: str, owner: str, repo: str, ref: str, folder: str = "") -> None:
         super().__init__(uri)
@@ -180,7 +188,7 @@ class GitHub(_ForeignTransport):
         return raw_url(*self._place, full)
 
     @contextmanager
-    def checkout(self, path: str) -> Iterator[Checkout]:  # noqa: ARG002 - all of it comes
+    def checkout(self, path: str) -> Iterator[Checkout]:  # noqa: ARG002 - always the whole repository
         with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
             with open_uri(archive_url(*self._place)) as file:
                 root = _unpack(file, Path(folder), self.name)
@@ -191,13 +199,13 @@ def transport_for(uri: str) -> Transport:
     """Return the transport for a registry's URI.
 
     Args:
-        uri: A folder, `file:///...`, or as the vendor has it `file://` and a relative folder,
-            `https://...`, `https://github.com/owner/repo[:ref]`, `github:owner/repo@ref[/folder]`,
-            `s3://...`, `gs://...`, `hf://...`.
+        uri: A folder; `file:///...` or, as in furiosa-registry, `file://` and a relative folder;
+            `https://...`; `https://github.com/owner/repo[:ref]`; `github:owner/repo@ref[/folder]`;
+            `s3://...`; `gs://...`; or `hf://...`.
 
     Raises:
         ArtifactUnavailable: The URI is malformed.
-        TransportNotFound: Nothing here knows such URIs.
+        TransportNotFound: No transport supports the scheme.
     """
     if match := _GITHUB_URL.fullmatch(uri):
         return GitHub(uri, match[1], match[2], match[3] or "main")
@@ -212,17 +220,17 @@ def transport_for(uri: str) -> Transport:
     if scheme[1].lower() in _REMOTE:
         return Remote(uri)
     msg = (
-        f"nothing reads registries at {redact(uri)}; a URI is a folder, or begins with file:, "
-        f"github: or {', '.join(f'{name}://' for name in _REMOTE)}"
+        f"unsupported registry URI {redact(uri)}: expected a folder, or a URI that begins with "
+        f"file:, github: or {', '.join(f'{name}://' for name in _REMOTE)}"
     )
     raise TransportNotFound(msg)
 
 
 def _path_of(uri: str) -> str:
-    """Path of a folder on this machine, given as such or as a `file:` URI.
+    """Return the path of a folder on this machine from a path or a `file:` URI.
 
-    What follows `file://` without a third slash is a path relative to the working directory, as
-    in furiosa-registry. By the standard it would be a host, and `localhost` is one.
+    As in furiosa-registry, what follows `file://` without a third slash is a path relative to the
+    working directory. In standard URIs it is a host; `localhost` is accepted as one.
     """
     scheme = _SCHEME.match(uri)
     if scheme is None:
@@ -234,9 +242,9 @@ def _path_of(uri: str) -> str:
 
 
 class _LimitedSink:
-    """A sink with a limit; what is large goes to the disk."""
+    """A sink with a maximum size."""
 
-    size = None  # not known before
+    size = None  # unknown in advance
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self._file = file
@@ -248,15 +256,15 @@ class _LimitedSink:
 
     def write(self, data: bytes) -> None:
         if self.position + len(data) > self._limit:
-            msg = f"more than {self._limit} bytes"
+            msg = f"expected at most {self._limit} bytes, got more"
             raise SourceError(msg)
         self._file.write(data)
 
     def resume(self) -> None:
-        """Nothing to learn."""
+        """Do nothing."""
 
     def rewind(self) -> None:
-        """Drop what is there."""
+        """Discard the bytes written so far."""
         self._file.seek(0)
         self._file.truncate()
 
@@ -272,15 +280,15 @@ def _is_same_place(own: str, other: str) -> bool:
 def open_uri(
     uri: str, *, limit: int = MAX_BYTES, origin: Origin | None = None
 ) -> Iterator[IO[bytes]]:
-    """Yield the bytes behind a URI of any source, streamed into a temporary file.
+    """Copy the bytes at a URI of any source into a temporary file and yield it.
 
     Args:
-        uri: The URI.
-        limit: Most bytes that are taken.
-        origin: What redirects may not leave.
+        uri: URI of the file.
+        limit: Maximum size in bytes.
+        origin: Origin that redirects must stay in, or None.
 
     Raises:
-        ArtifactUnavailable: They cannot be had, or there are more.
+        ArtifactUnavailable: The file is not available or is larger than the limit.
     """
     with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as file:
         try:
@@ -288,34 +296,36 @@ def open_uri(
                 sources.copy(uri, _LimitedSink(file, limit))
         except SourceError as error:
             msg = f"{redact(uri)}: {error}"
-            raise ArtifactUnavailable(msg) from None  # the reason is in it, and no password
+            raise ArtifactUnavailable(
+                msg
+            ) from None  # the message has the reason; the cause may have a password
         file.seek(0)
         yield file
 
 
 def _unpack(file: IO[bytes], folder: Path, name: str) -> Path:
-    """Unpack a zip file of one top folder; return that folder."""
+    """Unpack a zip archive with one top folder, and return that folder."""
     with (
         raise_damaged_as(ArtifactUnavailable, f"the archive of {name}"),
         zipfile.ZipFile(file) as archive,
     ):
         members = [info for info in archive.infolist() if not info.is_dir()]
         if sum(info.file_size for info in members) > MAX_BYTES:
-            msg = f"the archive of {name} unpacks to more than {MAX_BYTES} bytes"
+            msg = f"the archive of {name} unpacks to more than the maximum of {MAX_BYTES} bytes"
             raise ArtifactUnavailable(msg)
         tops = {_extract(archive, info, folder) for info in members}
     if len(tops) != 1:
-        msg = f"the archive of {name} has no single top folder: {sorted(tops)[:3]}"
+        msg = f"the archive of {name}: expected one top folder, got {sorted(tops)[:3]}"
         raise ArtifactUnavailable(msg)
     return folder / tops.pop()
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> str:
-    """Write one regular file below `folder`; return the first part of its path."""
+    """Write one regular file below `folder`; return the first component of its path."""
     parts = PurePosixPath(unquote(info.filename)).parts
     is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
     if ".." in parts or PurePosixPath(*parts).is_absolute() or "\\" in info.filename or is_link:
-        msg = f"{info.filename!r} has no place in an archive"
+        msg = f"{info.filename!r} is not allowed: expected a regular file with a relative path"
         raise zipfile.BadZipFile(msg)
     target = folder.joinpath(*parts)
     target.parent.mkdir(parents=True, exist_ok=True)

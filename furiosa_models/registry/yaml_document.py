@@ -1,9 +1,9 @@
-"""YAML of others, read within bounds.
+"""Safe parser of untrusted YAML.
 
-PyYAML's reader was not written for hostile files: half a kilobyte of aliases merged into each other
-takes it minutes, of a key that is there twice it takes the last, and a value that is not what it
-looks like (`2001-99-99`, `!!int abc`) is an error of the standard library. Here size, depth and
-number of values are bounded, aliases counted as what they stand for, and what is wrong is a
+PyYAML's safe loader does not defend against hostile files: 500 bytes of aliases merged into each
+other take it minutes; it silently takes the last of duplicate keys; and values such as `2001-99-99`
+or `!!int abc` raise errors of the standard library. This parser limits the size, the depth and the
+number of values, counts an alias as many values as it expands to, and reports problems as a
 `DescriptorError` that names the file, the line and the field.
 """
 
@@ -32,18 +32,18 @@ _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class Document(NamedTuple):
-    """What a file says, and where.
+    """Contents of a file, with line numbers.
 
     Attributes:
-        value: Its dictionaries, lists and plain values.
-        root: Its nodes.
+        value: Dictionaries, lists and scalars.
+        root: Root of the YAML nodes.
     """
 
     value: Any
     root: yaml.Node
 
     def line(self, path: Sequence[str | int]) -> int:
-        """Return the line of what a path leads to, or of the last node on the way."""
+        """Return the line of the value at a path, or of the deepest existing node on the path."""
         node = self.root
         for step in path:
             if isinstance(node, yaml.MappingNode):
@@ -59,17 +59,18 @@ class Document(NamedTuple):
 
 
 def read_yaml(text: bytes, name: str) -> Document:
-    """Return what a YAML file says.
+    """Parse a YAML file.
 
     Args:
-        text: The file.
-        name: What to call it in messages.
+        text: Bytes of the file.
+        name: Name of the file for error messages.
 
     Raises:
-        DescriptorError: It is not YAML, is too large, or holds what has no place in a descriptor.
+        DescriptorError: The file is not YAML, is too large, or contains something that descriptors
+            do not allow.
     """
     if len(text) > MAX_BYTES:
-        msg = f"{name} has {len(text)} bytes, and a descriptor has {MAX_BYTES} at most"
+        msg = f"{name}: expected at most {MAX_BYTES} bytes, got {len(text)}"
         raise DescriptorError(msg)
     try:
         loader = _Loader(text)
@@ -86,12 +87,12 @@ def read_yaml(text: bytes, name: str) -> Document:
         msg = f"{name}, line {error.line}: {place or 'the file'}: {error}"
         raise DescriptorError(msg) from error.__cause__
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"{name} is no YAML: {error}"
+        msg = f"{name} is not valid YAML: {error}"
         raise DescriptorError(msg) from error
 
 
 class _Loader(yaml.SafeLoader):
-    """Makes nodes, up to a number, in which an alias counts as many as it stands for."""
+    """A loader that limits the number of nodes and counts an alias as what it expands to."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__(text)
@@ -105,7 +106,7 @@ class _Loader(yaml.SafeLoader):
             target = self.anchors.get(event.anchor)
             if target is not None:
                 if id(target) not in self._counts:
-                    raise _composer_error(event, "an alias of what it is part of")
+                    raise _composer_error(event, "an alias of a node that contains it")
                 self._add(self._counts[id(target)], event)
             return super().compose_node(parent, index)
         self._depth += 1
@@ -124,22 +125,22 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
-                    raise _composer_error(key, f"the key {key.value[:60]!r} is there twice")
+                    raise _composer_error(key, f"duplicate key {key.value[:60]!r}")
                 seen.add((key.tag, key.value))
         return node
 
     def _add(self, count: int, place: yaml.Event) -> None:
         self._count += count
         if self._count > MAX_VALUES:
-            raise _composer_error(place, f"more than {MAX_VALUES} values, aliases written out")
+            raise _composer_error(place, f"more than {MAX_VALUES} values after expanding aliases")
 
 
 class _InvalidValue(Exception):
-    """A value that has no place in a descriptor.
+    """A value that descriptors do not allow.
 
     Attributes:
-        path: Where it is: keys, and indices of lists.
-        line: Its line.
+        path: Keys and list indices that lead to the value.
+        line: Line of the value.
     """
 
     def __init__(self, reason: str, node: yaml.Node, path: tuple[str | int, ...]) -> None:
@@ -163,13 +164,13 @@ def _value(loader: _Loader, node: yaml.Node, path: tuple[str | int, ...]) -> Any
         return [_value(loader, item, (*path, index)) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
         return _scalar(loader, node, path)
-    msg = f"the tag {node.tag[:60]!r} has no place in a descriptor"
+    msg = f"the tag {node.tag[:60]!r} is not allowed in a descriptor"
     raise _InvalidValue(msg, node, path)
 
 
 def _key(node: yaml.Node, path: tuple[str | int, ...]) -> str:
     if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_TAG}str":
-        msg = f"a key must be text, got {str(node.value)[:60]!r}: put it in quotes"
+        msg = f"a key must be a string, got {str(node.value)[:60]!r}: put it in quotes"
         raise _InvalidValue(msg, node, path)
     return str(node.value)
 
@@ -178,10 +179,10 @@ def _scalar(loader: _Loader, node: yaml.ScalarNode, path: tuple[str | int, ...])
     kind = node.tag.removeprefix(_TAG)
     try:
         value = loader.construct_object(node)
-    except Exception as error:  # PyYAML lets those of int(), datetime and the codecs through
-        msg = f"{node.value[:60]!r} is no {kind}: put text in quotes"
+    except Exception as error:  # PyYAML passes on those of int(), datetime and codecs
+        msg = f"{node.value[:60]!r} is not a valid {kind}: put strings in quotes"
         raise _InvalidValue(msg, node, path) from error
     if isinstance(value, str) and _NO_TEXT.search(value):
-        msg = f"{value[:60]!r} holds what is no character"
+        msg = f"{value[:60]!r} contains NUL or surrogate characters"
         raise _InvalidValue(msg, node, path)
     return value

@@ -13,7 +13,7 @@ from .descriptor import RegistryArtifact
 __all__ = ["FOLDERS", "entries", "help", "load"]
 
 FOLDERS = frozenset({Path(__file__).parents[1].resolve(), ZOO.parent.resolve()})
-"""Folders that are this registry: the package's, and the one that holds its descriptor."""
+"""Folders of this registry: of the package, and of its descriptor."""
 
 
 def entries() -> list[RegistryArtifact]:
@@ -22,13 +22,13 @@ def entries() -> list[RegistryArtifact]:
 
 
 def load(name: str, version: str | None = None, *args: Any, **kwargs: Any) -> Any:
-    """Return a model of the zoo.
+    """Load a model of the zoo.
 
     Args:
         name: Name of the model, as for `furiosa_models.get_model`.
-        version: A version of it, which chooses its set of weights.
-        args: Arguments of its constructor.
-        kwargs: Keyword arguments of its constructor.
+        version: Version of the model; it selects a set of weights.
+        args: Arguments of the model's constructor.
+        kwargs: Keyword arguments of the model's constructor.
 
     Raises:
         ModelNotFound: The zoo has no such model or version.
@@ -42,7 +42,11 @@ def load(name: str, version: str | None = None, *args: Any, **kwargs: Any) -> An
 
 
 def help(name: str, version: str | None = None) -> str:
-    """Return what a model of the zoo is, in words; raises as `load` does."""
+    """Return a short description of a model of the zoo.
+
+    Raises:
+        ModelNotFound: The zoo has no such model or version.
+    """
     model = _checked(model_class(name).__name__, version)
     publication = model.metadata.publication
     where = publication and (publication.url or publication.title)
@@ -59,7 +63,7 @@ def _checked(name: str, version: str | None) -> ModelEntry:
 
 
 def _versions(model: ModelEntry) -> list[str]:
-    """Its own version, and others that its sets of weights make."""
+    """Return the model's own version and those of its sets of weights."""
     return [*dict.fromkeys([model.version, *(each.version for each in model.sets.values())])]
 
 

@@ -1,4 +1,4 @@
-"""A model behind HTTP."""
+"""HTTP server for models."""
 
 from .app import as_in_0_10, make_app
 from .furiosa_serving import ServeAPI, ServeModel, synchronous

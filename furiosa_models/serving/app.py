@@ -1,9 +1,10 @@
-"""A model behind HTTP: POST photos as parts `image` of a form, or one as the body.
+"""HTTP application of a model: POST photos as form parts `image`, or one photo as the body.
 
-`/infer` answers as in 0.10: `{"result": ...}` with what `postprocess` gives there, a list per photo
-of objects (`boundingbox`, `score`, `label`, `index`) or people, and for a classifier the label.
-`/predict` answers with `Result.to_dict`, in which a classifier has scores. For several photos both
-give a list that has an entry for each of them.
+`/infer` answers as furiosa-models 0.10 does: `{"result": ...}` with the output of its
+`postprocess`. That is a label for a classifier, else a list for each photo of objects
+(`boundingbox`, `score`, `label`, `index`) or people. `/predict` answers with `Result.to_dict`,
+which has scores for classifiers, too. For several photos, both return a list with one entry for
+each photo.
 """
 
 from __future__ import annotations
@@ -45,15 +46,17 @@ _BODY = {
 _JSON = "application/json"
 _RESULT = {
     "type": "object",
-    "properties": {"result": {"description": "Of one photo; a list of those of several."}},
+    "properties": {
+        "result": {"description": "Result of one photo, or a list of the results of several."}
+    },
     "required": ["result"],
 }
 _ERRORS = {
-    408: "The body did not arrive in time.",
-    413: "The body is too large, or a photo takes too much memory to decode.",
-    415: "The body is neither a form nor a photo.",
-    422: "There is no photo, it cannot be decoded, or a parameter is unknown or wrong.",
-    503: "The server is busy; `Retry-After` says when to try again.",
+    408: "The body did not arrive within the time limit.",
+    413: "The body is too large, or decoding a photo needs too much memory.",
+    415: "The content type is neither that of a form nor that of a photo.",
+    422: "The photo is missing or cannot be decoded, or a parameter is unknown or invalid.",
+    503: "The server is busy; retry after the seconds in `Retry-After`.",
 }
 
 
@@ -64,21 +67,21 @@ def make_app(
     background: Background | None = None,
     limits: Limits | None = None,
 ) -> FastAPI:
-    """Return an ASGI application that runs a model.
+    """Create an ASGI application that runs a model.
 
-    Photos are decoded from memory; no file is written.
+    The application decodes photos from memory and writes no files.
 
     Args:
-        model: The model; its weights are fetched and loaded here, not at the first request.
-        device: As for `predict`.
-        background: As for `predict`, where a request does not choose another.
-        limits: What requests may cost; see `Limits`.
+        model: Model to run; its weights are fetched and loaded here, not at the first request.
+        device: Device, as for `predict`.
+        background: Default background color for requests, as for `predict`.
+        limits: Limits of requests; see `Limits`.
 
     Raises:
-        ExtraRequired: FastAPI, or what it needs, is not installed.
-        ArtifactError: The weights cannot be had.
-        BackendUnavailable: The device is not there.
-        ValueError: `background` is no color.
+        ExtraRequired: FastAPI or a package that it needs is not installed.
+        ArtifactError: The weights are not available.
+        BackendUnavailable: The device is not available.
+        ValueError: `background` is not a color.
     """
     limits = limits or Limits()
     parse_background(background)
@@ -99,7 +102,7 @@ def make_app(
     app: FastAPI = FastAPIOffline(
         redoc_url=None,
         title=f"furiosa-models {type(model).__name__}",
-        swagger_ui_parameters={"validatorUrl": None},  # which is on the internet
+        swagger_ui_parameters={"validatorUrl": None},  # the default one needs the internet
     )
     app.add_middleware(BodyLimits, limits=limits)
 
@@ -112,12 +115,12 @@ def make_app(
             result = results[0] if len(photos) == 1 else f"[{','.join(results)}]"
             return Response(f'{{"result":{result}}}', media_type=_JSON)
 
-        # FastAPI reads annotations at run time, where this file's are strings of local names.
+        # FastAPI evaluates annotations, but those of this file are strings with local names.
         answer.__annotations__ = {"request": Request, "return": Response}
         answer.__doc__ = f"Run {type(model).__name__} on photos."
         described = {"parameters": options.described(), "requestBody": _BODY}
         responses: dict[int | str, dict[str, Any]] = {
-            200: {"description": "What was found.", "content": {_JSON: {"schema": _RESULT}}},
+            200: {"description": "Results of the photos.", "content": {_JSON: {"schema": _RESULT}}},
             **{status: {"description": text} for status, text in _ERRORS.items()},
         }
         app.post(path, name=path[1:], openapi_extra=described, responses=responses)(answer)
@@ -129,7 +132,7 @@ def make_app(
     async def home() -> Any:
         return RedirectResponse("docs")
 
-    @app.head("/v2/health/live", include_in_schema=False)  # as load balancers ask
+    @app.head("/v2/health/live", include_in_schema=False)  # some load balancers send HEAD
     @app.get("/v2/health/live", name="live")
     async def live() -> dict[str, bool]:
         return {"live": True}
@@ -142,17 +145,17 @@ def make_app(
     @app.exception_handler(Exception)
     async def failed(_request: Any, _error: Exception) -> Response:
         # The server logs the error with its traceback.
-        return JSONResponse({"detail": "internal error; the log of the server has more"}, 500)
+        return JSONResponse({"detail": "internal error; see the log of the server"}, 500)
 
     return app
 
 
 class _Predictor:
-    """Runs a model for requests, as many at once as there is memory and are CPUs for.
+    """Runs a model for requests, with limited memory and a limited number of threads.
 
     Args:
-        predict: Given an encoded photo and options, its result.
-        limits: What photos may cost.
+        predict: Function of an encoded photo and options that returns the result.
+        limits: Limits of requests.
     """
 
     def __init__(self, predict: Callable[..., Any], limits: Limits) -> None:
@@ -167,11 +170,17 @@ class _Predictor:
         options: dict[str, Any],
         shape: Callable[[Any], Any],
     ) -> str:
-        """Return the result of a photo in the form of a route, as JSON.
+        """Predict one photo, and return the result as JSON.
+
+        Args:
+            request: The request.
+            photo: Encoded photo.
+            options: Options of `predict`.
+            shape: Function that converts a result to the response format of the route.
 
         Raises:
-            HTTPException: The photo cannot be decoded, an option is out of range, or there is
-                neither memory nor a CPU for it.
+            HTTPException: The photo cannot be decoded, an option is out of range, or the server has
+                no memory or CPU for the photo.
         """
         from fastapi import HTTPException
         from fastapi.concurrency import run_in_threadpool
@@ -181,16 +190,16 @@ class _Predictor:
         needed = await run_in_threadpool(decoding_bytes, photo.data)
         if needed > self._memory.total:
             msg = (
-                f"image {photo.name!r} takes up to {needed / 1e6:.0f} MB to decode; the server has "
-                f"{self._memory.total / 1e6:.0f} MB for it"
+                f"image {photo.name!r} needs up to {needed / 1e6:.0f} MB to decode; the limit of "
+                f"the server is {self._memory.total / 1e6:.0f} MB: send a smaller image"
             )
             raise HTTPException(413, msg)
         try:
             async with self._memory.taken(needed), self._threads.taken(1):
-                if await request.is_disconnected():  # nobody waits for it any more
+                if await request.is_disconnected():  # nobody needs the result
                     raise HTTPException(400, "the connection was closed")
                 work = partial(self._predict, photo, **options)
-                # A result may be long: it is no work for the thread that all requests share.
+                # A result may be long: encode it in this thread, not in the event loop's.
                 return await run_in_threadpool(lambda: _encoded(shape(work())))
         except Busy:
             raise busy() from None
@@ -203,20 +212,20 @@ class _Predictor:
 
 
 def as_in_0_10(result: Any) -> Any:
-    """Return what 0.10 answers for a photo: a label, or a list of one list of what was found."""
+    """Return the result of one photo as 0.10 does: a label, or a list with one list of objects."""
     found = _found_in_0_10(result)
     return [found] if _is_found(result) else found
 
 
 def _found_in_0_10(result: Any) -> Any:
-    """What 0.10 says of one of several photos: a label, or a list of what was found."""
+    """Return the entry of 0.10 for one of several photos: a label, or a list of objects."""
     if isinstance(result, str):
         return str(result)
     return [asdict(item) for item in result] if _is_found(result) else _plain(result)
 
 
 def _is_found(result: Any) -> bool:
-    """Whether a result is a sequence of things found."""
+    """Whether a result is a sequence of dataclasses, such as objects or people."""
     return (
         isinstance(result, Sequence)
         and not isinstance(result, str)
@@ -225,12 +234,12 @@ def _is_found(result: Any) -> bool:
 
 
 def _plain(result: Any) -> Any:
-    """A result as JSON has it; that of a user's `postprocess` may be so already."""
+    """Convert a result to JSON types; a user's `postprocess` may have done so already."""
     return result.to_dict() if hasattr(result, "to_dict") else result
 
 
 def _encoded(result: Any) -> str:
-    """A result as JSON; what a user's `postprocess` gives may be all that FastAPI takes."""
+    """Encode a result as JSON; a user's `postprocess` may return any type that FastAPI encodes."""
     from fastapi.encoders import jsonable_encoder
 
     compact: dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}

@@ -1,4 +1,4 @@
-"""The body of a request: measured before and while it arrives, within a deadline."""
+"""Limits of request bodies: their size, the memory of all of them, and their arrival time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["BodyLimits", "busy"]
 
 _FIRST_RESERVATION = 1 << 20
-"""Bytes of a body that are set aside before it has sent as many.
+"""Bytes reserved for a body before more than this has arrived.
 
-Who declares a large body and sends nothing does not keep others from sending theirs.
+A client that declares a large body but does not send it thus blocks no other requests.
 """
 
 _RETRY_AFTER = "5"
@@ -26,27 +26,27 @@ _CLOSE = {"Connection": "close"}
 
 
 def busy() -> HTTPException:
-    """Return the answer to a request that there is no memory for now."""
+    """Return the 503 response for a request that gets no memory in time."""
     msg = f"the server is busy with other requests; try again in {_RETRY_AFTER} seconds"
     return HTTPException(503, msg, {"Retry-After": _RETRY_AFTER})
 
 
 class BodyLimits:
-    """ASGI middleware that bounds what bodies cost, whoever reads them.
+    """ASGI middleware that limits the size, memory and arrival time of bodies.
 
-    A body that is too large is refused before it is read where its length is declared, and where
-    it exceeds the limit otherwise. All bodies in flight share an amount of memory. What is refused
-    is an `HTTPException`, raised where the application reads the body.
+    It rejects a body that is too large at once if the client declares the length, else when the
+    body exceeds the limit. All bodies in flight share one memory budget. Rejections are
+    `HTTPException`s, raised where the application reads the body.
 
     Args:
-        app: The application.
-        limits: What bodies may cost.
+        app: Application to wrap.
+        limits: Limits of requests.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        # Those who wait for the rest of a body hold its first bytes: half of the memory at most.
+        # Waiting bodies keep their first bytes; these may take at most half of the memory.
         waiting = max(1, limits.body_memory // (2 * _FIRST_RESERVATION))
         self._memory = Budget(
             limits.body_memory,
@@ -61,9 +61,9 @@ class BodyLimits:
             return
         names = {name for name, _ in scope["headers"]}
         if {b"content-length", b"transfer-encoding"} <= names:
-            # A proxy in front that believes the other one sees other requests than this server.
+            # A proxy that uses the other header would split requests differently (smuggling).
             detail = {
-                "detail": "the request has a Content-Length and a Transfer-Encoding: send one"
+                "detail": "the request has a Content-Length and a Transfer-Encoding: send only one"
             }
             await JSONResponse(detail, 400, _CLOSE)(scope, receive, send)
             return
@@ -78,7 +78,7 @@ class BodyLimits:
         try:
             await self._app(scope, body.receive, sending)
         except asyncio.CancelledError:
-            # The server ends and has waited long enough: that is an answer, not a traceback.
+            # The shutdown timeout has passed: answer instead of logging a traceback.
             if not started:
                 detail = {"detail": "the server is shutting down; the request was not finished"}
                 await JSONResponse(detail, 503, _CLOSE)(scope, receive, send)
@@ -90,10 +90,10 @@ class _Body:
     """The body of one request.
 
     Args:
-        scope: Of the request.
-        receive: Likewise.
-        limits: What it may cost.
-        memory: What all bodies share.
+        scope: ASGI scope of the request.
+        receive: ASGI function that returns the next message.
+        limits: Limits of requests.
+        memory: Memory budget of all bodies.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits, memory: Budget) -> None:
@@ -107,10 +107,10 @@ class _Body:
         self._complete = False
 
     async def receive(self) -> Message:
-        """Return the next message of the client, as ASGI has it.
+        """Return the next ASGI message of the client.
 
         Raises:
-            HTTPException: The body is too large or too slow, or there is no memory for it.
+            HTTPException: The body is too large or too slow, or no memory is available for it.
         """
         if self._complete:
             return await self._receive()
@@ -127,7 +127,7 @@ class _Body:
         return message
 
     def close(self) -> None:
-        """Give back the memory."""
+        """Return the reserved memory."""
         self._memory.give(self._reserved)
         self._reserved = 0
 
@@ -142,7 +142,7 @@ class _Body:
             raise HTTPException(408, msg, _CLOSE) from None
 
     async def _reserve_memory(self) -> None:
-        """Have memory for what is there, and for all of a body that has shown to be large."""
+        """Reserve memory for the first bytes, or for the whole body once it is larger."""
         whole = self._limits.max_bytes if self._declared is None else self._declared
         reservation = whole if self._size > _FIRST_RESERVATION else min(_FIRST_RESERVATION, whole)
         if reservation <= self._reserved:
@@ -154,7 +154,7 @@ class _Body:
         except Busy:
             raise busy() from None
         self._reserved = reservation
-        if self._deadline is not None:  # a client is not late for what it waited for
+        if self._deadline is not None:  # waiting for memory is not the client's fault
             self._deadline += loop.time() - since
 
     def _too_large(self) -> HTTPException:

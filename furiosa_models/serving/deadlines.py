@@ -1,4 +1,4 @@
-"""The server and the HTTP protocol of uvicorn, with the deadlines that they lack."""
+"""Subclasses of uvicorn's server and HTTP protocol that add missing timeouts."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 __all__ = ["DeadlineProtocol", "DeadlineServer"]
 
 _LAST_WORDS = 1.0
-"""Seconds for the answers to requests that were given up when the server ends."""
+"""Seconds to send 503 responses to requests that were cancelled at shutdown."""
 
 
 class DeadlineServer(Server):
-    """Lets requests that it gives up at its end answer so; uvicorn ends while they are about to."""
+    """A server that waits until cancelled requests have been answered at shutdown."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End gracefully."""
+        """Shut down, and let cancelled requests send their responses."""
         await super().shutdown(sockets)
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS)
 
 
 class DeadlineProtocol(H11Protocol):
-    """Closes connections that hold out a request, or do not take an answer.
+    """A protocol that closes connections whose client sends or receives too slowly.
 
-    uvicorn bounds the time between two requests, but not that of a request whose headers do not
-    end. While no request is in progress, a clock runs here from the first byte, or from the start
-    of the connection. What is left of a body that was refused counts as such bytes.
+    uvicorn limits the time between two requests, but not the time that the headers of a request may
+    take. Here a timer runs whenever no request is in progress, from the start of the connection or
+    from the first byte. The remaining bytes of a rejected body count as such bytes.
 
     Args:
-        options: What uvicorn gives.
+        options: Options that uvicorn passes.
         header_timeout: Seconds for the headers of a request to arrive.
-        write_timeout: Seconds for the client to take what is in the buffer.
+        write_timeout: Seconds for the client to receive the contents of the send buffer.
     """
 
     def __init__(self, *, header_timeout: float, write_timeout: float, **options: Any) -> None:
@@ -45,27 +45,27 @@ class DeadlineProtocol(H11Protocol):
         self._clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock with the connection."""
+        """Start the timer."""
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Stop the clock where a request has begun; else start it, if it does not run."""
+        """Stop the timer if a request has begun, else start it if it is not running."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the timer."""
         self._stop()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Start the clock: the client does not take what is sent."""
+        """Start the timer: the client is not receiving the response."""
         super().pause_writing()
         self._start(self._write_timeout)
 
     def resume_writing(self) -> None:
-        """Stop the clock."""
+        """Stop the timer."""
         super().resume_writing()
         self._stop()
 

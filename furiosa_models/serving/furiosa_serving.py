@@ -1,4 +1,4 @@
-"""Names of furiosa-serving: an application whose routes are functions of the user."""
+"""Names of furiosa-serving: an application with routes that the user defines."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["ServeAPI", "ServeModel", "synchronous"]
 
 
 class ServeModel:
-    """A loaded program whose routes are functions of the user, as in furiosa-serving.
+    """A loaded program with routes that the user defines, as in furiosa-serving.
 
     Args:
-        app: The application that has the routes.
+        app: Application that has the routes.
         name: Name of the model.
-        location: File of the program.
-        device: As of `create_runner`.
+        location: Path of the program.
+        device: Device, as for `create_runner`.
     """
 
     def __init__(self, app: FastAPI, name: str, location: str, device: str | None = None) -> None:
@@ -33,20 +33,20 @@ class ServeModel:
         self._runner = create_runner(location.removeprefix("file://"), device=device)
 
     async def predict(self, inputs: Any) -> list[Any]:
-        """Return the outputs for one input, or for a list of them."""
+        """Return the outputs for one input tensor, or for a list of them."""
         return await asyncio.to_thread(self._runner.run, inputs)
 
 
 class ServeAPI:
     """An application whose routes use models, as in furiosa-serving.
 
-    The bodies of its requests are limited as those of `make_app` are.
+    The limits of request bodies are those of `make_app`.
 
     Attributes:
-        app: The application, a `FastAPI`.
+        app: The `FastAPI` application.
 
     Args:
-        limits: What requests may cost; see `Limits`.
+        limits: Limits of requests; see `Limits`.
 
     Raises:
         ExtraRequired: FastAPI is not installed.
@@ -62,10 +62,10 @@ class ServeAPI:
         self.app.add_middleware(BodyLimits, limits=limits or Limits())
 
     def model(self, framework: str) -> Callable[..., Awaitable[ServeModel]]:
-        """Return an async function that loads a program, given its name and `location`.
+        """Return an async function that loads a program from its name and `location`.
 
         Args:
-            framework: As in furiosa-serving; the program says here what it is.
+            framework: Ignored; the type of the program is detected.
         """
         del framework
 
@@ -76,13 +76,15 @@ class ServeAPI:
 
 
 def synchronous(function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """Return a blocking twin of an async function, as `furiosa.common.thread` has it."""
+    """Return a blocking version of an async function, as in `furiosa.common.thread`."""
 
     async def wait(awaitable: Awaitable[Any]) -> Any:
         return await awaitable
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        with ThreadPoolExecutor(max_workers=1) as executor:  # a notebook's thread has a loop
+        with ThreadPoolExecutor(
+            max_workers=1
+        ) as executor:  # in a notebook, this thread has an event loop
             return executor.submit(asyncio.run, wait(function(*args, **kwargs))).result()
 
     return call

@@ -1,4 +1,4 @@
-"""What requests may cost: one of them, and all of them together."""
+"""Limits of a server: of one request, and of all requests together."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from typing import NamedTuple
 __all__ = ["MOST_BYTES", "Budget", "Busy", "Limits"]
 
 MOST_BYTES = 64 << 20
-"""Largest request that is accepted by default."""
+"""Default maximum size of a request, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Limits of a server.
 
-    A quarter of `max_memory` is for the bodies of requests, the rest for decoding their photos. The
-    model and the libraries come on top of it.
+    The bodies of requests may use a quarter of `max_memory`, the decoding of photos the rest. The
+    memory of the model and of the libraries is not included.
 
     Attributes:
-        max_bytes: Most bytes of the body of one request.
-        max_memory: Most bytes that bodies and decoded photos of all requests hold together.
-        max_photos: Most photos of one request.
-        max_waiting: Most requests that wait for memory; the next one is told to come back.
-        queue_timeout: Seconds that a request waits for memory until it is told so.
+        max_bytes: Maximum size of a request's body, in bytes.
+        max_memory: Maximum memory of all bodies and decoded photos, in bytes.
+        max_photos: Maximum number of photos in a request.
+        max_waiting: Maximum number of requests that wait for memory; further ones get 503.
+        queue_timeout: Seconds that a request waits for memory before it gets 503.
         header_timeout: Seconds for the first line and the headers of a request to arrive.
-        body_timeout: Seconds for a body to arrive, and for a client to take a piece of the answer.
-        shutdown_timeout: Seconds that requests in progress are given when the server ends.
+        body_timeout: Seconds for a body to arrive, and for a client to receive a part of the
+            response.
+        shutdown_timeout: Seconds to finish requests in progress at shutdown.
 
     Raises:
-        ValueError: A limit is not positive, or `max_memory` has no room for one request.
+        ValueError: A limit is not positive, or `max_memory` is less than four times `max_bytes`.
     """
 
     max_bytes: int = MOST_BYTES
@@ -52,24 +53,24 @@ class Limits:
                 raise ValueError(msg)
         if self.max_bytes > self.body_memory:
             msg = (
-                f"max_memory={self.max_memory} is too little: expected at least four times "
+                f"max_memory={self.max_memory} is too small: expected at least four times "
                 f"max_bytes={self.max_bytes}"
             )
             raise ValueError(msg)
 
     @property
     def body_memory(self) -> int:
-        """Most bytes of all bodies together."""
+        """Maximum memory of all bodies, in bytes."""
         return self.max_memory // 4
 
     @property
     def photo_memory(self) -> int:
-        """Most bytes that decoding photos holds, all of them together."""
+        """Maximum memory for decoding photos, in bytes."""
         return self.max_memory - self.body_memory
 
 
 class Busy(Exception):
-    """There was nothing left of a budget for as long as a request may wait."""
+    """A request did not get its share of a budget in time."""
 
 
 class _Waiter(NamedTuple):
@@ -80,13 +81,13 @@ class _Waiter(NamedTuple):
 class Budget:
     """An amount that requests share, such as memory.
 
-    A request that asks for more than is left waits. One that fits may pass another that does not,
-    so that a huge photo does not hold up the small ones behind it.
+    A request waits if it asks for more than is left. A small request may pass a large one that
+    waits, so that a huge photo does not block small ones.
 
     Args:
-        total: What there is.
-        max_waiting: Most requests that wait.
-        timeout: Seconds that each of them waits.
+        total: Total amount.
+        max_waiting: Maximum number of waiting requests.
+        timeout: Seconds that a request waits.
     """
 
     def __init__(self, total: int, *, max_waiting: int, timeout: float) -> None:
@@ -98,12 +99,16 @@ class Budget:
 
     @classmethod
     def of(cls, limits: Limits, total: int) -> Budget:
-        """Return a budget that requests wait for as long as the limits say."""
+        """Return a budget with the queue length and the timeout of the limits."""
         return cls(total, max_waiting=limits.max_waiting, timeout=limits.queue_timeout)
 
     @asynccontextmanager
     async def taken(self, amount: int) -> AsyncIterator[None]:
-        """Hold an amount inside a `with` block; raises as `take` does."""
+        """Hold an amount inside a `with` block.
+
+        Raises:
+            Busy: The amount is not available in time, or too many requests wait.
+        """
         await self.take(amount)
         try:
             yield
@@ -111,10 +116,10 @@ class Budget:
             self.give(amount)
 
     async def take(self, amount: int) -> None:
-        """Take an amount, at most `total`.
+        """Take an amount, which may be at most `total`.
 
         Raises:
-            Busy: It is not there, and does not become so in time; or too many wait for it.
+            Busy: The amount is not available in time, or too many requests wait.
         """
         if amount <= self._left:
             self._left -= amount
@@ -128,7 +133,7 @@ class Budget:
             await asyncio.wait((waiter.granted,), timeout=self._timeout)
             granted = waiter.granted.done()
         finally:
-            if not granted and waiter.granted.done():  # cancelled in the moment that it was granted
+            if not granted and waiter.granted.done():  # cancelled just after it was granted
                 self.give(amount)
             elif not granted:
                 self._waiting.remove(waiter)
@@ -136,7 +141,7 @@ class Budget:
             raise Busy
 
     def give(self, amount: int) -> None:
-        """Give an amount back, to those who wait for it."""
+        """Return an amount and grant it to waiting requests that fit."""
         self._left += amount
         for waiter in [*self._waiting]:
             if waiter.amount <= self._left:

@@ -1,4 +1,4 @@
-"""Options of `predict` as query parameters: named, typed and described by its signature."""
+"""Options of `predict` as query parameters, with types and descriptions from its signature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..model import Model
 __all__ = ["QueryOptions"]
 
 _PHOTO_OPTIONS = ("draft", "background")
-"""Options of every task that a request may choose; the others are for the server, or for arrays."""
+"""Options of all tasks that requests may set; the others are for the server or for arrays."""
 
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "boolean"),
@@ -30,9 +30,9 @@ class _Option(NamedTuple):
     """An option of a model.
 
     Attributes:
-        kind: Type of its value, of those that a query can hold; None is any of them.
-        default: Its value where it is not given.
-        description: What it is.
+        kind: Type of the value, one that a query can express; None means any of these.
+        default: Default value.
+        description: Description from the docstring.
     """
 
     kind: type | None
@@ -41,7 +41,7 @@ class _Option(NamedTuple):
 
     @property
     def word(self) -> str:
-        """Name of the type in JSON."""
+        """Name of the type in JSON schemas."""
         return dict(_KINDS)[self.kind] if self.kind else "string"
 
 
@@ -49,7 +49,7 @@ class QueryOptions:
     """The query parameters of a model's routes.
 
     Args:
-        model: The model.
+        model: Model whose options they are.
     """
 
     def __init__(self, model: Model[Any]) -> None:
@@ -58,29 +58,28 @@ class QueryOptions:
         self._aliases = task.aliases
 
     def read(self, query: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        """Return the options of a request, as `predict` takes them.
+        """Return the options of a request as keyword arguments of `predict`.
 
         Args:
             query: Names and values of the query parameters.
 
         Raises:
-            HTTPException: The model has no such option, its value is of another type, or it is
-                given twice.
+            HTTPException: A parameter is unknown, has an invalid value or occurs twice.
         """
         values: dict[str, Any] = {}
         for name, text in query:
             full = self._aliases.get(name, name)
             if full not in self._options:
                 known = ", ".join(self._options)
-                msg = f"unknown query parameter {name!r}: the parameters are {known}"
+                msg = f"unknown query parameter {name!r}; known: {known}"
                 raise HTTPException(422, msg)
             if full in values:
-                raise HTTPException(422, f"query parameter {full!r} is given twice")
+                raise HTTPException(422, f"query parameter {full!r} occurs twice")
             values[full] = _value(name, text, self._options[full])
         return values
 
     def described(self) -> list[dict[str, Any]]:
-        """Return the parameters as OpenAPI describes them."""
+        """Return the OpenAPI descriptions of the parameters."""
         return [
             {
                 "name": name,
@@ -95,18 +94,18 @@ class QueryOptions:
 
 
 def _value(name: str, text: str, option: _Option) -> Any:
-    """The value that a text stands for."""
+    """Parse the value of a parameter."""
     if option.kind is None:
         return _number(text)
     try:
         return TypeAdapter(option.kind).validate_python(text)
     except ValidationError:
-        msg = f"query parameter {name}={text[:100]!r} is wrong: expected a value of type "
+        msg = f"invalid query parameter {name}={text[:100]!r}: expected a value of type "
         raise HTTPException(422, msg + option.word) from None
 
 
 def _number(text: str) -> Any:
-    """A number or truth value in JSON's form, or else the text."""
+    """Parse a number or boolean in JSON's form; return other text as it is."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -115,7 +114,7 @@ def _number(text: str) -> Any:
 
 
 def _option(model: Model[Any], name: str) -> _Option:
-    """An option by the first signature that names it."""
+    """Describe an option by the first signature that has it."""
     about = _about(name, type(model).predict, type(model).postprocess, Model.predict)
     for function in (type(model).predict, type(model).postprocess, Model.steps):
         parameter = inspect.signature(function).parameters.get(name)
@@ -127,7 +126,7 @@ def _option(model: Model[Any], name: str) -> _Option:
 
 
 def _kind(annotation: Any, names: Mapping[str, Any]) -> type | None:
-    """The type that a query can hold of those that an annotation, or an alias in it, names."""
+    """Return the first type in an annotation, or in an alias in it, that a query can express."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     parts = [part.strip() for part in re.sub(r"\[[^\[\]]*\]", "", text).split("|")]
     if found := [kind for kind, _ in _KINDS if kind.__name__ in parts]:
@@ -138,7 +137,7 @@ def _kind(annotation: Any, names: Mapping[str, Any]) -> type | None:
 
 
 def _about(name: str, *functions: Any) -> str:
-    """What the first docstring that explains an argument says of it, in one line."""
+    """Return the description of an argument from the first docstring that has one, as one line."""
     for function in functions:
         doc = inspect.getdoc(function) or ""
         found = re.search(rf"^ +(?:- )?{name}: (.+(?:\n {{8,}}(?!- ).+)*)", doc, re.MULTILINE)

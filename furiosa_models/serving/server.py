@@ -1,4 +1,4 @@
-"""An application behind a socket, within deadlines that uvicorn lacks."""
+"""Server of an application on a socket, with timeouts that uvicorn lacks."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["listen", "make_server", "run"]
 
 _BACKLOG = 2048
-"""Connections that wait to be accepted."""
+"""Maximum number of connections that wait to be accepted."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Args:
         host: Address or name.
-        port: Port; 0 is any that is free.
+        port: Port; 0 selects any free port.
 
     Raises:
-        FuriosaModelsError: The port is in use, or the address is none of this machine.
+        FuriosaModelsError: The port is in use, or the address does not belong to this machine.
     """
     listening: socket.socket | None = None
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # localhost has two addresses, of which clients try this one, too
+        # localhost may have an IPv6 address as well; clients try IPv4, too
         family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        # asyncio sends small answers at once only on a socket that is made with its protocol
+        # asyncio sets TCP_NODELAY only if the socket has an explicit protocol
         listening = socket.socket(family, kind, protocol)
         if os.name == "posix":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -46,18 +46,18 @@ def listen(host: str, port: int) -> socket.socket:
         if listening is not None:
             listening.close()
         number = getattr(error, "errno", None) or 0
-        reason = os.strerror(number) if number > 0 else str(error)  # below: the name is unknown
+        reason = os.strerror(number) if number > 0 else str(error)  # negative: getaddrinfo failed
         msg = f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port"
         raise FuriosaModelsError(msg) from error
     return listening
 
 
 def make_server(app: FastAPI, limits: Limits | None = None) -> uvicorn.Server:
-    """Return a server of an application, which keeps to the deadlines.
+    """Create a server of an application, with timeouts.
 
     Args:
-        app: The application.
-        limits: Deadlines; see `Limits`.
+        app: Application to serve.
+        limits: Limits with the timeouts; see `Limits`.
 
     Raises:
         ExtraRequired: uvicorn is not installed.
@@ -80,19 +80,19 @@ def make_server(app: FastAPI, limits: Limits | None = None) -> uvicorn.Server:
 
 
 def run(app: FastAPI, listening: socket.socket, limits: Limits | None = None) -> None:
-    """Serve an application until the process is told to end.
+    """Serve an application until SIGINT or SIGTERM.
 
-    SIGINT and SIGTERM end it gracefully: requests in progress are finished, and those that take
-    longer than `shutdown_timeout` are answered with 503. The signal takes its usual effect then, so
-    that whoever started the process sees what ended it.
+    The signal shuts the server down gracefully: requests in progress are finished, and those that
+    take longer than `shutdown_timeout` get 503. Then the signal takes its default effect, so that
+    the parent process sees why this one ended.
 
     Args:
-        app: The application.
-        listening: What `listen` returned.
-        limits: Deadlines; see `Limits`.
+        app: Application to serve.
+        listening: Socket that `listen` returned.
+        limits: Limits with the timeouts; see `Limits`.
 
     Raises:
         ExtraRequired: uvicorn is not installed.
-        KeyboardInterrupt: It was SIGINT that ended it.
+        KeyboardInterrupt: SIGINT ended the server.
     """
     make_server(app, limits).run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""The photos of a request: parts of a form, or the body itself."""
+"""Reader of the photos of a request: parts of a form, or the body itself."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _FORM = "multipart/form-data"
 _RAW = "application/octet-stream"
 _MAX_NAME = 200
 _NO_PHOTO = (
-    "the request has no photo: expected parts 'image' of a multipart/form-data body, or the photo "
-    "itself as the body (Content-Type: image/png, for example)"
+    "the request has no photo: expected parts named 'image' in a multipart/form-data body, or the "
+    "photo itself as the body (for example with Content-Type: image/png)"
 )
 _BROKEN = "the multipart/form-data body cannot be read"
 
 
 async def read_photos(request: Request, max_photos: int) -> list[EncodedPhoto]:
-    """Return the photos of a request, in their order; they stay in memory.
+    """Return the photos of a request in their order; they stay in memory.
 
     Args:
-        request: The request.
-        max_photos: Most photos.
+        request: Request to read.
+        max_photos: Maximum number of photos.
 
     Raises:
-        HTTPException: It has no photo or too many, or something else beside them.
+        HTTPException: The request has no photo, too many photos or an unknown form field.
     """
     content_type = request.headers.get("content-type", _RAW)
     kind = parse_options_header(content_type)[0].decode("latin-1")
@@ -40,11 +40,11 @@ async def read_photos(request: Request, max_photos: int) -> list[EncodedPhoto]:
         if kind == _FORM:
             return await _read_form(request, content_type, max_photos)
         if kind != _RAW and not kind.startswith("image/"):
-            msg = f"Content-Type {kind!r} is not read: expected {_FORM}, image/* or {_RAW}"
+            msg = f"unsupported Content-Type {kind!r}: expected {_FORM}, image/* or {_RAW}"
             raise HTTPException(415, msg)
         data = b"".join([chunk async for chunk in request.stream()])
     except ClientDisconnect:
-        raise HTTPException(400, "the connection was closed before the body was there") from None
+        raise HTTPException(400, "the connection was closed before the body arrived") from None
     if not data:
         raise HTTPException(422, _NO_PHOTO)
     return [EncodedPhoto(data, "<body>")]
@@ -57,7 +57,7 @@ async def _read_form(request: Request, content_type: str, max_photos: int) -> li
             {"Content-Type": content_type.encode("latin-1")},
             form.add_field,
             form.add_file,
-            config={"MAX_MEMORY_FILE_SIZE": float("inf")},  # nothing is written to a disk
+            config={"MAX_MEMORY_FILE_SIZE": float("inf")},  # never write to a disk
         )
         parser.on_end = form.end
         async for chunk in request.stream():
@@ -65,21 +65,21 @@ async def _read_form(request: Request, content_type: str, max_photos: int) -> li
     except FormParserError as error:
         raise HTTPException(422, f"{_BROKEN}: {error}") from error
     if not form.is_complete:
-        raise HTTPException(422, f"{_BROKEN}: it has no closing boundary")
+        raise HTTPException(422, f"{_BROKEN}: the closing boundary is missing")
     if not form.photos:
         raise HTTPException(422, _NO_PHOTO)
     return form.photos
 
 
 class _Form:
-    """The parts of a form, as they arrive.
+    """The parts of a form, collected as they arrive.
 
     Attributes:
-        photos: The photos among them.
-        is_complete: Whether the last one has arrived.
+        photos: Photos so far.
+        is_complete: Whether the closing boundary has arrived.
 
     Args:
-        max_photos: Most photos.
+        max_photos: Maximum number of photos.
     """
 
     def __init__(self, max_photos: int) -> None:
@@ -88,24 +88,24 @@ class _Form:
         self._max_photos = max_photos
 
     def add_file(self, file: File) -> None:
-        """Take a part that has a file name."""
-        memory: Any = file.file_object  # a BytesIO, whose value is not copied
+        """Add a part that has a file name."""
+        memory: Any = file.file_object  # a BytesIO, whose `getvalue` does not copy
         self._add(file.field_name, file.file_name, memory.getvalue())
 
     def add_field(self, field: Field) -> None:
-        """Take a part without a file name, which is a photo, too."""
+        """Add a part that has no file name but is a photo, too."""
         self._add(field.field_name, None, field.value or b"")
 
     def end(self) -> None:
-        """Take note of the closing boundary."""
+        """Record the closing boundary."""
         self.is_complete = True
 
     def _add(self, name: bytes | None, file_name: bytes | None, data: bytes) -> None:
         field = (name or b"").decode("utf-8", "replace")
         if field != _PART:
             msg = (
-                f"unknown form field {field[:_MAX_NAME]!r}: the only field is {_PART!r}, once for "
-                "each photo; options belong into the query of the URL"
+                f"unknown form field {field[:_MAX_NAME]!r}: expected {_PART!r}, once for each "
+                "photo; pass options as query parameters of the URL"
             )
             raise HTTPException(422, msg)
         if len(self.photos) == self._max_photos:

@@ -306,7 +306,7 @@ class VisionTask(Generic[R]):
             if value is None:
                 continue
             if full in resolved:
-                msg = f"{full} given twice; {name} is another name of it"
+                msg = f"{full} given twice; {name} is an alias of it"
                 raise TypeError(msg)
             resolved[full] = value
         return resolved

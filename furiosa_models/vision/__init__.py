@@ -1,6 +1,6 @@
 """Vision models: `from furiosa_models.vision import SSDMobileNet`.
 
-Its names are the classes of the catalog, and their other names; each is imported at its first use.
+Its names are the classes of the catalog and their aliases; each is imported at its first use.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MODULES = frozenset(
         "yolov7_w6_pose",
     }
 )
-"""Modules of 0.8 to 0.10, which are attributes at once."""
+"""Modules of 0.8 to 0.10, which are available as attributes without an import."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Photos, under the import path of our first version; they are in `furiosa_models.images`."""
+"""Photos, under the import path of this package's first version; see `furiosa_models.images`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels, under the import path of our first version; they are in `furiosa_models.labels`."""
+"""Labels, under the import path of this package's first version; see `furiosa_models.labels`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes in other formats, and batches: what furiosa-models 0.10 has in this place."""
+"""Box formats and batches, under the import path of furiosa-models 0.10."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class XywhBoundingBox:
-    """A box by its upper left corner and its size."""
+    """A box as its upper left corner and its size."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class XywhBoundingBox:
 
 @dataclass(slots=True)
 class CXcywhBoundingBox:
-    """A box by its center and its size."""
+    """A box as its center and its size."""
 
     center_x: float
     center_y: float
@@ -52,13 +52,13 @@ class CXcywhBoundingBox:
 
 
 def xyxytoxywh(xyxy: LtrbBoundingBox) -> XywhBoundingBox:
-    """The same box by its upper left corner and its size."""
+    """Convert a box to its upper left corner and its size."""
     left, top, right, bottom = xyxy
     return XywhBoundingBox(left, top, right - left, bottom - top)
 
 
 def xyxytocxcywh(xyxy: LtrbBoundingBox) -> CXcywhBoundingBox:
-    """The same box by its center and its size."""
+    """Convert a box to its center and its size."""
     left, top, right, bottom = xyxy
     return CXcywhBoundingBox((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
 
@@ -66,10 +66,10 @@ def xyxytocxcywh(xyxy: LtrbBoundingBox) -> CXcywhBoundingBox:
 def calibration_ltrbbox(
     bbox: npt.NDArray[Any], width: float, height: float
 ) -> npt.NDArray[np.floating[Any]]:
-    """Return boxes whose coordinates are shares of a photo's size in pixels.
+    """Convert relative boxes to pixels of a photo.
 
     Args:
-        bbox: (n, 4): left, top, right and bottom, 0 to 1; it stays as it is.
+        bbox: (n, 4) left, top, right and bottom in [0, 1]; it is not modified.
         width: Width of the photo.
         height: Height of the photo.
     """
@@ -82,13 +82,13 @@ def calibration_ltrbbox(
 def collate(
     data: Sequence[Sequence[npt.NDArray[Any]]], batch_axis: int = 0
 ) -> list[npt.NDArray[Any]]:
-    """One batch of the outputs of many runs.
+    """Concatenate the outputs of many runs to a batch.
 
     Args:
-        data: The outputs of each run, arrays of length 1 along `batch_axis`.
-        batch_axis: Where the runs go.
+        data: Outputs of each run, arrays of length 1 along `batch_axis`.
+        batch_axis: Axis of the batch.
 
     Raises:
-        ValueError: The runs have different numbers of outputs, or outputs that do not fit.
+        ValueError: The runs have different numbers or shapes of outputs.
     """
     return [np.concatenate(outputs, axis=batch_axis) for outputs in zip(*data, strict=True)]

@@ -1,4 +1,4 @@
-"""Preprocessing, under the import paths of furiosa-models 0.10 and of our first version."""
+"""Preprocessing, under the import paths of furiosa-models 0.10 and of the first version."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def center_crop(image: Pixels, cropped_height: int, cropped_width: int) -> Pixel
     """Return the center of an image.
 
     Args:
-        image: (h, w, 3).
+        image: (h, w, 3) pixels.
         cropped_height: Height of the center.
         cropped_width: Width of the center.
     """
@@ -45,17 +45,17 @@ def center_crop(image: Pixels, cropped_height: int, cropped_width: int) -> Pixel
 def resize_with_aspect_ratio(
     image: Pixels, scaled_height: int, scaled_width: int, percent: float, interpolation: int
 ) -> Pixels:
-    """Return an image of which a center of some percent has a height and a width.
+    """Resize an image, keeping its aspect ratio, so that a center crop has a given size.
 
     Args:
-        image: (h, w, 3) uint8.
-        scaled_height: Height of the center.
-        scaled_width: Width of the center.
-        percent: How much of the shorter side the center is.
+        image: (h, w, 3) uint8 pixels.
+        scaled_height: Height of the center crop.
+        scaled_width: Width of the center crop.
+        percent: Percentage of the shorter side that the center crop covers.
         interpolation: `cv2.INTER_LINEAR` (1) or `cv2.INTER_AREA` (3).
 
     Raises:
-        ValueError: Another interpolation.
+        ValueError: The interpolation is not supported.
     """
     if interpolation not in _OF_OPENCV:
         msg = f"interpolation must be 1 (INTER_LINEAR) or 3 (INTER_AREA), got {interpolation}"
@@ -73,10 +73,10 @@ def resize_with_aspect_ratio(
 
 
 def read_image_opencv_if_needed(image: str | os.PathLike[str] | Pixels) -> Pixels:
-    """Return the BGR pixels of a file, or an array as it is.
+    """Decode a file to BGR pixels; return an array unchanged.
 
     Raises:
-        ImageError: The file is no photo, or is not there.
+        ImageError: The file is missing or not a photo.
     """
     if isinstance(image, np.ndarray):
         return image

@@ -1,4 +1,4 @@
-"""Results, under the import path of our first version; they are in `furiosa_models.tasks`."""
+"""Results, under the import path of this package's first version; see `furiosa_models.tasks`."""
 
 from __future__ import annotations
 

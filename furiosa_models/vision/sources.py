@@ -1,4 +1,4 @@
-"""Sources of photos, under the import path of our first version."""
+"""Sources of photos, under the import path of this package's first version."""
 
 from __future__ import annotations
 

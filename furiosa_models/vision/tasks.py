@@ -1,4 +1,4 @@
-"""Models by task, under the import path of our first version; see `furiosa_models.task_models`."""
+"""Models by task, under the import path of the first version; see `furiosa_models.task_models`."""
 
 from __future__ import annotations
 

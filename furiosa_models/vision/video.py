@@ -1,4 +1,4 @@
-"""Videos, under the import path of our first version."""
+"""Videos, under the import path of this package's first version."""
 
 from __future__ import annotations
 

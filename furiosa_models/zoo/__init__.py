@@ -1,5 +1,6 @@
-"""The zoo's networks, one file a family.
+"""The networks of the zoo, with one module for each family.
 
-A class says how a network is built, fed and read. `artifacts/zoo.json` says the rest: its names,
-one line of what it is (which becomes the docstring), its metadata, and its sets of weights.
+A class states how to build the network, preprocess its input and decode its output.
+`artifacts/zoo.json` states the rest: its names, a one-line summary (which becomes the docstring),
+its metadata, and its sets of weights.
 """

@@ -1,4 +1,4 @@
-"""Input specifications that networks share."""
+"""Input specifications that several networks use."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SSD_300 = ImageInput(
     mean=(127.5, 127.5, 127.5),
     std=(127.5, 127.5, 127.5),
 )
-"""TensorFlow's SSD at 300 pixels."""
+"""Input of TensorFlow's SSD at 300 pixels."""
 
 SSD_300_MAPS = (19, 10, 5, 3, 2, 1)
-"""Sides of its feature maps, finest first."""
+"""Side lengths of its feature maps, finest first."""
 
 
 def imagenet(
@@ -30,14 +30,14 @@ def imagenet(
     mean: tuple[float, float, float] = IMAGENET_MEAN,
     std: tuple[float, float, float] = IMAGENET_STD,
 ) -> ImageInput:
-    """The center of a photo, as classifiers of ImageNet are measured on it.
+    """Return the input of ImageNet classifiers: a center crop, as in their evaluation.
 
     Args:
         size: Height and width of the input.
-        resize_to: Shorter side before the crop.
-        interpolation: How it is resized.
-        mean: Subtracted from red, green and blue, 0..255.
-        std: Divides them.
+        resize_to: Length of the shorter side before the crop.
+        interpolation: Interpolation of the resize.
+        mean: Values to subtract from red, green and blue, in units of 0..255.
+        std: Values to divide by.
     """
     return ImageInput(
         size=(size, size),
@@ -51,7 +51,7 @@ def imagenet(
 
 
 def yolo(height: int, width: int) -> ImageInput:
-    """A photo fitted into a gray canvas, divided by 255."""
+    """Return the input of YOLO: letterboxed on gray, divided by 255."""
     return ImageInput(
         size=(height, width),
         resize="letterbox",

@@ -22,7 +22,7 @@ __all__ = ["YOLOv5Model", "YOLOv5l", "YOLOv5m", "YOLOv5n", "YOLOv5s"]
 
 
 class YOLOv5Model(Detector):
-    """A YOLOv5 of any size, with classes and anchors of the user's own."""
+    """A YOLOv5 of any size, optionally with the user's classes and anchors."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class YOLOv5Model(Detector):
         classes: Sequence[str] | None = None,
         anchors: npt.ArrayLike | None = None,
     ) -> None:
-        """Make a model; nothing is fetched.
+        """Create a model without fetching anything.
 
         Args:
             weights: See `Model`.
@@ -45,19 +45,19 @@ class YOLOv5Model(Detector):
             input: See `Model`.
             head: See `Model`.
             postprocessor_type: See `Model`.
-            classes: `labels` under its name in 0.10.
-            anchors: (levels, a, 2): width and height of each anchor in cells of its level, in
-                place of those of the weights: the field `anchors` of the head, as in 0.10.
+            classes: Alias of `labels`, its name in 0.10.
+            anchors: (levels, a, 2) width and height of each anchor in grid cells of its level; they
+                replace those of the weights. This is the field `anchors` of the head, as in 0.10.
 
         Raises:
-            TypeError: `labels` and `classes`, or `head` and `anchors`, are both given.
-            ValueError: There is no such platform.
+            TypeError: Both `labels` and `classes`, or both `head` and `anchors`, are present.
+            ValueError: The platform is unknown.
         """
         if classes is not None and labels is not None:
-            msg = "labels given twice; classes is another name of it"
+            msg = "got both labels and classes, which is an alias of it: pass one of them"
             raise TypeError(msg)
         if anchors is not None and head is not None:
-            msg = "anchors given twice; head has them, too"
+            msg = "got both anchors and head, which has anchors, too: pass one of them"
             raise TypeError(msg)
         super().__init__(
             weights,
@@ -82,12 +82,13 @@ class YOLOv5Model(Detector):
         """Return the objects of each photo; see `Detector.postprocess`.
 
         Args:
-            model_outputs: What the runner gave.
-            contexts: What `preprocess` gave.
-            score_threshold: Score that a detection exceeds; the model's by default.
-            iou_threshold: Largest overlap of two detections of one class.
-            with_sigmoid: Take the sigmoid of the outputs; by default where the graph has not.
-            aliases: The names of 0.10.
+            model_outputs: Outputs of the runner.
+            contexts: Contexts from `preprocess`.
+            score_threshold: Minimum score (exclusive); by default that of the head.
+            iou_threshold: Maximum overlap (IoU) of two detections of one class.
+            with_sigmoid: Whether to apply the sigmoid to the outputs; by default if the graph does
+                not.
+            aliases: Names of these arguments in 0.10.
         """
         thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
         options = self.vision_task.resolve_options({**thresholds, **aliases})

@@ -78,7 +78,7 @@ def test_a_bad_photo_is_reported_and_the_others_are_run(tmp_path: Path, photos: 
         (["predict", "SSDMobilNet", "x.jpg"], 1, "did you mean SSDMobileNet"),
         (["predict", "SSDMobileNet"], 2, "Missing argument"),
         (["predict", "SSDMobileNet", "x.jpg", "--weights", "nonesuch"], 1, "'published'"),
-        (["desc", "nothing-like-it"], 1, "there is no model"),
+        (["desc", "nothing-like-it"], 1, "unknown model"),
         (["juggle"], 2, "No such command"),
     ],
 )

@@ -172,7 +172,9 @@ def test_a_file_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
     described = json.loads(run("desc", own, "--json").stdout)
     assert (described["input"]["height"], described["classes"]) == (224, 1000)
     assert run("bench", own, photos[0], "--task", "classify").returncode == 0
-    assert b"--weights goes with a name" in run("predict", own, photos[0], "--weights=x").stderr
+    assert (
+        b"--weights applies only to names" in run("predict", own, photos[0], "--weights=x").stderr
+    )
     assert "model_info.json" in one_line(run("predict", tmp_path, photos[0]))
     assert "none.onnx" in one_line(run("predict", tmp_path / "none.onnx", photos[0]))
     tiny = tmp_path / "tiny.onnx"
@@ -282,7 +284,7 @@ def test_the_cache_says_whose_its_files_are(photo: Path) -> None:
 
 def test_verify_builds_again_what_was_built(photo: Path, tmp_path: Path) -> None:
     assert run(*LITE, photo).returncode == 0
-    assert run("cache", "verify").stdout == b"every file is sound\n"
+    assert run("cache", "verify").stdout == b"all files are intact\n"
     notes = list((tmp_path / "cache" / "derived").glob("*/*"))
     assert len(notes) == 3  # the graph, the program and the facts
     for note in notes:
@@ -290,7 +292,7 @@ def test_verify_builds_again_what_was_built(photo: Path, tmp_path: Path) -> None
         note.write_text("ab" * 32)
     found = run("cache", "verify")
     assert found.returncode == 1
-    assert found.stderr.count(b"corrected: the hash of EfficientNetLite0/random graph") == 1
+    assert found.stderr.count(b"corrected: the digest of EfficientNetLite0/random graph") == 1
     assert run("cache", "verify").returncode == 0
     assert run(*LITE, photo).returncode == 0
 
@@ -319,4 +321,4 @@ def test_classes_that_are_none_of_the_models(photo: Path) -> None:
     for none in ("", " , "):
         result = run(*SSD, photo, "--classes", none)
         assert result.returncode == 2
-        assert b"--classes names no class" in result.stderr
+        assert b"--classes is empty" in result.stderr

@@ -20,7 +20,7 @@ def test_models_are_listed_by_glob_and_task() -> None:
 def test_an_unknown_task() -> None:
     with pytest.raises(
         ValueError,
-        match="there is no task 'juggle'; there are image_classification, object_detection",
+        match="unknown task 'juggle'; known: image_classification, object_detection",
     ):
         list_models(task="juggle")
 
@@ -47,7 +47,7 @@ def test_the_names_of_furiosa_artifacts_and_of_0_10_are_known() -> None:
 def test_an_unknown_model_names_the_close_ones() -> None:
     with pytest.raises(ModelNotFound, match="did you mean SSDMobileNet"):
         get_model("SSDMobilNet")
-    with pytest.raises(LookupError, match="there are EfficientNetB0"):
+    with pytest.raises(LookupError, match="known: EfficientNetB0"):
         get_model("zzzz")
 
 

@@ -167,9 +167,9 @@ def test_quantize_reports_and_gives_a_model_with_the_same_verbs(
 
 
 def test_quantize_needs_photos(classifier: EfficientNetLite0) -> None:
-    with pytest.raises(FuriosaModelsError, match="no photo to calibrate on"):
+    with pytest.raises(FuriosaModelsError, match="at least one calibration photo"):
         classifier.quantize([])
-    with pytest.raises(ValueError, match="no calibration method 'BEST'"):
+    with pytest.raises(ValueError, match="unknown calibration method 'BEST'"):
         classifier.quantize([], method="BEST")
 
 

@@ -1,8 +1,8 @@
-"""From names and layouts of particular files to those that the networks ask for.
+"""Adapters from the names and layouts of particular files to those of the networks.
 
-A network's parameters have one set of names, those of its public checkpoint. Converted files have
-the same numbers under other names, transposed, or with batch normalization already folded in; an
-adapter undoes that. Folded normalization comes back as one that only adds the bias.
+The networks use the parameter names of the public checkpoint. Converted files have the same numbers
+under other names, transposed, or with batch normalization folded into the convolutions; an adapter
+converts them back. Folded normalization becomes a normalization that only adds the bias.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["LAYOUTS", "adapt"]
 
 
 def adapt(layout: str, arrays: Arrays) -> dict[str, Array]:
-    """`arrays` under the names and in the layouts of the public checkpoint.
+    """Convert arrays to the names and layouts of the public checkpoint.
 
     Args:
-        layout: Where the arrays are from, a key of `LAYOUTS`.
-        arrays: What the file holds.
+        layout: Origin of the arrays, a key of `LAYOUTS`.
+        arrays: Arrays of the file by name.
 
     Raises:
-        WeightsError: No layout has that name, or the arrays are not from there.
+        WeightsError: The layout is unknown, or the arrays do not have it.
     """
     adapter = choose(LAYOUTS, layout, "weights layout", WeightsError)
     try:
@@ -39,7 +39,7 @@ def adapt(layout: str, arrays: Arrays) -> dict[str, Array]:
 
 
 def _native(arrays: Arrays) -> dict[str, Array]:
-    """Files that have the names and layouts of the public checkpoint."""
+    """Return the arrays of a file that has the names and layouts of the public checkpoint."""
     return dict(arrays)
 
 

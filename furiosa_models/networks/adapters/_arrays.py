@@ -1,4 +1,4 @@
-"""What the adapters share."""
+"""Code that the adapters share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Arrays = Mapping[str, Array]
 
 
 def folded(scope: str, names: tuple[str, str, str, str], bias: Array) -> dict[str, Array]:
-    """Parameters of a normalization that does nothing but add `bias`."""
+    """Return the parameters of a normalization that only adds `bias`."""
     one = np.ones_like(bias)
     values = (one, bias, np.zeros_like(bias), one - np.float32(layers.TENSORFLOW_EPSILON))
     return {f"{scope}{name}": value for name, value in zip(names, values, strict=True)}

@@ -1,4 +1,4 @@
-"""EfficientNet as TensorFlow.js has it."""
+"""Adapter of EfficientNet from TensorFlow.js."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["efficientnet_tfjs"]
 
 
 def efficientnet_tfjs(arrays: Arrays) -> dict[str, Array]:
-    """TF.js graph of TensorFlow's EfficientNet: kernels (kh, kw, I, O), scopes by stack.
+    """Convert the TF.js graph of TensorFlow's EfficientNet: kernels (kh, kw, I, O).
 
-    The converter lost the names of squeeze-and-excitation and of the classifier, and numbered
-    those parameters in the order of the layers.
+    The converter lost the names of squeeze-and-excitation and of the classifier; it numbered those
+    parameters in the order of the layers.
     """
     blocks = sorted({name.rpartition("/depthwise_conv2d/")[0] for name in arrays} - {""})
     scopes = {f"{_TFJS_MODEL}/{source}": target for source, target in _TFJS_ENDS.items()}
@@ -50,14 +50,14 @@ _TFJS_EXCITATION = ("_se_reduce.weight", "_se_reduce.bias", "_se_expand.weight",
 
 
 def _numbered(arrays: Arrays) -> list[Array]:
-    """The arrays that the TF.js converter numbered, in that order."""
+    """Return the arrays that the TF.js converter numbered, in that order."""
     matches = (re.match(r"Func/StatefulPartitionedCall/input/_(\d+)$", name) for name in arrays)
     found = sorted((int(match[1]), match[0]) for match in matches if match)
     return [arrays[name] for _, name in found]
 
 
 def _torch_layout(name: str, array: Array) -> Array:
-    """A TensorFlow kernel transposed to PyTorch's layout; anything else as it is."""
+    """Transpose a TensorFlow kernel to PyTorch's layout; return other arrays unchanged."""
     if array.ndim != 4:
         transposed: Array = array.T
         return transposed

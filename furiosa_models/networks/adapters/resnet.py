@@ -1,4 +1,4 @@
-"""ResNet as Keras has it."""
+"""Adapter of ResNet from Keras."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["resnet_tfjs"]
 
 
 def resnet_tfjs(arrays: Arrays) -> dict[str, Array]:
-    """TF.js layers model of Keras' ResNet: kernels (kh, kw, I, O), biases before normalisations.
+    """Convert the TF.js layers model of Keras' ResNet: kernels (kh, kw, I, O) with biases.
 
-    A bias before a normalization shifts its mean, so it is taken off the mean. The first kernel,
-    which wants BGR, is turned round so that the network takes RGB as all others do.
+    A bias before a normalization shifts the mean, so it is subtracted from the mean. The first
+    kernel expects BGR; its channels are reversed, so that the network takes RGB as all others do.
     """
     adapted: dict[str, Array] = {}
     for name, array in arrays.items():
@@ -38,12 +38,12 @@ _KERAS_NORM = dict(
 
 
 def _resnet_unit(scope: str, prefix: str) -> tuple[str, str]:
-    """PyTorch's names of a convolution and its normalization: `res2b_branch2c` has layer1.1."""
+    """Return PyTorch's names of a convolution and its normalization from a Keras scope."""
     if scope.endswith("conv1"):
         return "conv1", "bn1"
     match = re.fullmatch(rf"{prefix}(\d)([a-z])_branch(?:1|2([a-c]))", scope)
     if not match:
-        msg = f"{scope!r} is no layer of a ResNet"
+        msg = f"{scope!r} is not a layer of a ResNet"
         raise ValueError(msg)
     block = f"layer{int(match[1]) - 1}.{ord(match[2]) - ord('a')}"
     if match[3] is None:

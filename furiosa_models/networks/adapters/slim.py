@@ -1,4 +1,4 @@
-"""Quantized SSD MobileNet of TensorFlow."""
+"""Adapter of TensorFlow's quantized SSD MobileNet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["slim_fake_quant"]
 
 
 def slim_fake_quant(arrays: Arrays) -> dict[str, Array]:
-    """TFLite files of TensorFlow's quantization-aware SSD checkpoints: kernels (O, kh, kw, I)."""
+    """Convert TFLite files of TensorFlow's quantization-aware SSD: kernels (O, kh, kw, I)."""
     adapted: dict[str, Array] = {}
     for name, array in arrays.items():
         scope, _, leaf = name.replace("MobilenetV1/MobilenetV1/", "MobilenetV1/").rpartition("/")

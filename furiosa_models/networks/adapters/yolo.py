@@ -1,4 +1,4 @@
-"""YOLO checkpoints and exports."""
+"""Adapters of YOLO checkpoints and exports."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["yolo_pickle", "yolov5_tfjs", "yolov5_tflite"]
 
 
 def yolo_pickle(arrays: Arrays) -> dict[str, Array]:
-    """Training checkpoints of YOLOv5 and YOLOv7, which keep the whole module under `model`."""
+    """Convert training checkpoints of YOLOv5 and YOLOv7, which have the module under `model`."""
     return {name.removeprefix("model."): array for name, array in arrays.items()}
 
 
 def yolov5_tflite(arrays: Arrays) -> dict[str, Array]:
-    """TFLite export of YOLOv5 v6: kernels (O, kh, kw, I)."""
+    """Convert the TFLite export of YOLOv5 v6: kernels (O, kh, kw, I)."""
     return _yolov5_tensorflow(arrays, (0, 3, 1, 2))
 
 
 def yolov5_tfjs(arrays: Arrays) -> dict[str, Array]:
-    """TF.js export of YOLOv5 v6: kernels (kh, kw, I, O)."""
+    """Convert the TF.js export of YOLOv5 v6: kernels (kh, kw, I, O)."""
     return _yolov5_tensorflow(arrays, (3, 2, 0, 1))
 
 
 def _yolov5_tensorflow(arrays: Arrays, order: tuple[int, ...]) -> dict[str, Array]:
-    """Exports of YOLOv5 through TensorFlow, which folded normalization and numbered the layers.
+    """Convert exports of YOLOv5 through TensorFlow, which folds normalization.
 
-    The numbers are in the order in which PyTorch lists the layers of a module.
+    It numbers the layers in the order in which PyTorch lists the layers of a module.
     """
     kernels, biases, blocks = {}, {}, {}
     for name, array in arrays.items():
@@ -62,7 +62,7 @@ _YOLOV5_POOLING = 9
 
 
 def _yolov5_layers(index: int) -> Iterator[str]:
-    """Names of the layers of a module in PyTorch's order, without end where it has many."""
+    """Yield the names of a module's layers in PyTorch's order; endless if it has many."""
     name = f"model.{index}"
     if index == _YOLOV5_MODULES[-1]:
         yield from (f"{name}.m.{head}" for head in itertools.count())

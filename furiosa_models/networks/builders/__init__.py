@@ -1,1 +1,1 @@
-"""Networks as code: one file a family, each with a `build` that writes its graph."""
+"""Builders of networks: one module for each family, with a `build` that creates the graph."""

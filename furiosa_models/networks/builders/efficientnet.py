@@ -1,4 +1,4 @@
-"""EfficientNet-B0 and EfficientNet-Lite0 to Lite2, ImageNet classifiers."""
+"""EfficientNet-B0 and EfficientNet-Lite0 to Lite2, ImageNet classifiers (Tan and Le, 2019)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _STAGES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """How a variant scales the stages, and what it is trained on.
+    """Scaling of the stages, and training resolution of a variant.
 
-    The Lite variants have ReLU6 for swish and no squeeze-and-excitation, and never scale the
-    stem, the head and the repeats of the first and last stage.
+    The Lite variants use ReLU6 instead of swish, have no squeeze-and-excitation, and scale neither
+    the stem and the head nor the repeats of the first and last stage.
     """
 
     width: float
@@ -40,7 +40,7 @@ class Variant:
     lite: bool = False
 
     def channels(self, channels: int, *, end: bool = False) -> int:
-        """Scaled number of channels, a multiple of 8; `end` is for stem and head."""
+        """Return the scaled number of channels, a multiple of 8; `end` marks stem and head."""
         if end and self.lite:
             return channels
         scaled = channels * self.width
@@ -48,7 +48,7 @@ class Variant:
         return rounded + 8 if rounded < 0.9 * scaled else rounded
 
     def repeats(self, repeats: int, *, end: bool) -> int:
-        """Scaled number of blocks; `end` is for the first and last stage."""
+        """Return the scaled number of blocks; `end` marks the first and last stage."""
         return repeats if end and self.lite else math.ceil(repeats * self.depth)
 
 
@@ -68,17 +68,17 @@ def build(
     image_size: int | None = None,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its logits: no softmax.
+    """Build the network up to its logits, without softmax.
 
-    Input `image` is float32 (N, 3, image_size, image_size), RGB normalized as the checkpoint
-    wants it. Output `logits` is float32 (N, num_classes).
+    The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
+    expects. The output `logits` is float32 (N, num_classes).
 
     Args:
         weights: Parameters under the names of the PyTorch state dicts (`_blocks.0._bn1.weight`).
-        variant: A key of `VARIANTS`.
+        variant: Variant, a key of `VARIANTS`.
         num_classes: Number of logits.
-        image_size: Height and width of the input; the variant's own by default.
-        batch_size: A fixed batch size, or None for any.
+        image_size: Height and width of the input; by default those of the variant.
+        batch_size: Fixed batch size, or None for a dynamic one.
     """
     spec = choose(VARIANTS, variant, "EfficientNet variant")
     size = image_size or spec.image_size
@@ -104,7 +104,7 @@ def build(
 class _Block:
     """An inverted residual: expansion, depthwise convolution, squeeze-and-excitation, projection.
 
-    Which of them have parameters is what `activation` (Lite or not) and the arguments say.
+    The activation (Lite or not) and the arguments determine which of these layers exist.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class _Block:
         if act == "swish":
             gates = (f"{name}._se_reduce", f"{name}._se_expand")
             y = self._layers.excite(y, name, gates, x.shape[0] // 4)
-        # Gates of random weights halve what passes them; random kernels make up for that.
+        # With random weights, gates halve their input; the gain of random kernels compensates.
         gain = 2.0 if act == "swish" else 1.0
         y = conv(y, f"{name}._project_conv", channels, norm=f"{name}._bn2", gain=gain)
         return self._graph.add(x, y, f"{name}/add") if x.shape == y.shape else y

@@ -20,10 +20,10 @@ _STAGES = (
     (False, 15, 2, 6, 256),
 )
 
-# Of the first kernel in random weights: swish lets small signals die out, and keeps large ones.
+# Gain of the first kernel of random weights: swish damps small signals and keeps large ones.
 _STEM_GAIN = 100.0
-# Of the last kernel of a block: forty residuals add up to no explosion, where gates of random
-# weights halve what passes them.
+# Gain of the last kernel of a block: keeps the sum of forty residuals bounded, given that gates of
+# random weights halve their input.
 _FUSED_GAIN = 0.1
 _GATED_GAIN = 0.4
 
@@ -35,16 +35,16 @@ def build(
     image_size: int = 384,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its logits: no softmax.
+    """Build the network up to its logits, without softmax.
 
-    Input `image` is float32 (N, 3, image_size, image_size), RGB normalized as the checkpoint
-    wants it. Output `logits` is float32 (N, num_classes).
+    The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
+    expects. The output `logits` is float32 (N, num_classes).
 
     Args:
         weights: Parameters under torchvision's names (`features.1.0.block.0.0.weight`).
         num_classes: Number of logits.
         image_size: Height and width of the input.
-        batch_size: A fixed batch size, or None for any.
+        batch_size: Fixed batch size, or None for a dynamic one.
     """
     graph = Graph("efficientnet_v2", batch_size)
     layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON)
@@ -74,7 +74,7 @@ def build(
 def _fused_block(
     layers: TorchLayers, x: Value, name: str, expansion: int, channels: int, stride: int
 ) -> Value:
-    """A 3x3 convolution that expands, and a projection; only the former where nothing expands."""
+    """Add a 3x3 convolution that expands, and a projection unless the expansion is 1."""
     wide = expansion * x.shape[0] if expansion != 1 else channels
     first, last = f"{name}.0", f"{name}.1"
     y = layers.conv(x, f"{first}.0", wide, 3, norm=f"{first}.1", activation="swish", stride=stride)
@@ -86,7 +86,7 @@ def _fused_block(
 def _block(
     layers: TorchLayers, x: Value, name: str, expansion: int, channels: int, stride: int
 ) -> Value:
-    """Expansion, depthwise 3x3 convolution, squeeze-and-excitation, projection."""
+    """Add an expansion, a depthwise 3x3 convolution, squeeze-and-excitation and a projection."""
     wide = expansion * x.shape[0]
     expand, depthwise, excite, project = (f"{name}.{index}" for index in range(4))
     y = layers.conv(x, f"{expand}.0", wide, norm=f"{expand}.1", activation="swish")

@@ -1,4 +1,4 @@
-"""SSD MobileNet v1, as TensorFlow's object detection API trained it on COCO."""
+"""SSD MobileNet v1, as trained on COCO with TensorFlow's object detection API."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def build(
     image_size: int = 300,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its heads: no sigmoid, no box decoding, no NMS.
+    """Build the network up to its heads: without sigmoid, box decoding and NMS.
 
-    Input `image` is float32 (N, 3, image_size, image_size), RGB in [-1, 1]. Outputs are
-    `class_k` (N, anchors * num_classes, H, W), logits, and `box_k` (N, anchors * 4, H, W), box
-    encodings (ty, tx, th, tw), for k = 0..5, anchor by anchor.
+    The input `image` is float32 (N, 3, image_size, image_size), RGB in [-1, 1]. The outputs for k =
+    0..5 are `class_k` (N, anchors * num_classes, H, W), logits, and `box_k` (N, anchors * 4, H, W),
+    box encodings (ty, tx, th, tw). Channels are grouped by anchor.
 
     Args:
         weights: Parameters under the names of TensorFlow's checkpoints.
-        depth_multiplier: Scales the number of channels of every layer.
-        num_classes: Classes including the background, which is class 0.
+        depth_multiplier: Factor of the number of channels of every layer.
+        num_classes: Number of classes, including the background (class 0).
         image_size: Height and width of the input; 300 gives maps of 19, 10, 5, 3, 2, 1.
-        batch_size: A fixed batch size, or None for any.
+        batch_size: Fixed batch size, or None for a dynamic one.
     """
 
     def depth(channels: int) -> int:

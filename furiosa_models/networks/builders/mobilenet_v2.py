@@ -30,16 +30,16 @@ def build(
     image_size: int = 224,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its logits: no softmax.
+    """Build the network up to its logits, without softmax.
 
-    Input `image` is float32 (N, 3, image_size, image_size), RGB normalized as the checkpoint
-    wants it. Output `logits` is float32 (N, num_classes).
+    The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
+    expects. The output `logits` is float32 (N, num_classes).
 
     Args:
         weights: Parameters under torchvision's names (`features.1.conv.0.0.weight`).
         num_classes: Number of logits.
         image_size: Height and width of the input.
-        batch_size: A fixed batch size, or None for any.
+        batch_size: Fixed batch size, or None for a dynamic one.
     """
     graph = Graph("mobilenet_v2", batch_size)
     layers = TorchLayers(graph, weights, _EPSILON)
@@ -66,7 +66,7 @@ def _block(
     channels: int,
     stride: int,
 ) -> Value:
-    """An inverted residual: expansion unless by 1, depthwise convolution, projection."""
+    """Add an inverted residual: expansion unless by 1, depthwise convolution, projection."""
     y, wide, index = x, expansion * x.shape[0], 0
     if expansion != 1:
         part = f"{name}.conv.0"

@@ -1,4 +1,4 @@
-"""SSD MobileNet v2, as TensorFlow's object detection API trained it on COCO."""
+"""SSD MobileNet v2, as trained on COCO with TensorFlow's object detection API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STAGES = (
 )
 _SCOPE = "FeatureExtractor/MobilenetV2"
 _HEAD_BLOCK = 13
-"""The block whose expanded features feed the finest head."""
+"""Index of the block whose expanded features are the input of the finest head."""
 
 
 def build(
@@ -32,15 +32,15 @@ def build(
     image_size: int = 300,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its heads: no sigmoid, no box decoding, no NMS.
+    """Build the network up to its heads: without sigmoid, box decoding and NMS.
 
     Inputs and outputs are those of `mobilenet_ssd.build`.
 
     Args:
         weights: Parameters under the names of TensorFlow's frozen graph.
-        num_classes: Classes including the background, which is class 0.
+        num_classes: Number of classes, including the background (class 0).
         image_size: Height and width of the input; 300 gives maps of 19, 10, 5, 3, 2, 1.
-        batch_size: A fixed batch size, or None for any.
+        batch_size: Fixed batch size, or None for a dynamic one.
     """
     graph = Graph("mobilenet_v2_ssd", batch_size)
     slim = Slim(graph, weights)
@@ -64,7 +64,7 @@ def build(
 def _block(
     graph: Graph, slim: Slim, x: Value, index: int, expansion: int, channels: int, stride: int
 ) -> tuple[Value, Value]:
-    """An inverted residual: its output and its expanded features."""
+    """Add an inverted residual; return its output and its expanded features."""
     scope = f"{_SCOPE}/expanded_conv" + (f"_{index}" if index else "")
     expanded = x if expansion == 1 else slim.conv(x, f"{scope}/expand", expansion * x.shape[0])
     y = slim.depthwise(expanded, f"{scope}/depthwise", stride=stride)

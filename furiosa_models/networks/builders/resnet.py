@@ -1,7 +1,7 @@
 """ResNet, ImageNet classifiers: He et al., "Deep residual learning for image recognition" (2015).
 
-One description covers v1, which halves the image in the first 1x1 convolution of a stage, and
-v1.5, which does so in the 3x3 convolution behind it and is half a point better.
+One description covers v1, which has the stride of a stage in the first 1x1 convolution, and v1.5,
+which has it in the following 3x3 convolution and is half a percentage point more accurate.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ..weights import Weights
 __all__ = ["VARIANTS", "ResidualLayers", "Variant", "build"]
 
 _RESIDUAL_GAIN = 0.2
-"""Of the last kernel of a block in random weights: sixteen residuals add up to no explosion."""
+"""Gain of the last kernel of a block of random weights: keeps the sum of residuals bounded."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A depth of network, and what its checkpoints were trained with.
+    """A depth of the network, with properties of its checkpoints.
 
     Attributes:
-        repeats: Blocks of the four stages.
-        bottleneck: Whether a block is 1x1, 3x3, 1x1 with a fourfold expansion, or twice 3x3.
-        early_stride: Whether bottlenecks have their stride in the first convolution (v1).
-        epsilon: What batch normalization adds to the variance.
+        repeats: Number of blocks in each of the four stages.
+        bottleneck: Whether a block is 1x1, 3x3, 1x1 with a fourfold expansion; else it is 3x3, 3x3.
+        early_stride: Whether the first convolution of bottlenecks has the stride (v1).
+        epsilon: Constant that batch normalization adds to the variance.
     """
 
     repeats: tuple[int, int, int, int]
@@ -55,20 +55,20 @@ def build(
     argmax: bool = False,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its logits, no softmax, or up to the index of the best class.
+    """Build the network up to its logits, without softmax, or up to the index of the best class.
 
-    Input `image` is float32 (N, 3, image_size, image_size), in the channel order and scale that
-    the checkpoint wants. Output `logits` is float32 (N, num_classes).
+    The input `image` is float32 (N, 3, image_size, image_size), in the channel order and scale that
+    the checkpoint expects. The output `logits` is float32 (N, num_classes).
 
     Args:
         weights: Parameters under torchvision's names (`layer1.0.conv1.weight`).
-        variant: A key of `VARIANTS`; `"50"` is v1.5.
+        variant: Variant, a key of `VARIANTS`; `"50"` is v1.5.
         num_classes: Number of logits.
         image_size: Height and width of the input.
-        argmax: Whether the output is, instead of the logits, `argmax`, int64 (N,): the index of
-            the largest logit plus one. Counting from one is MLCommons' convention, whose networks
-            keep 0 for the background.
-        batch_size: A fixed batch size, or None for any.
+        argmax: Whether the output is `argmax` instead of the logits: int64 (N,), the index of the
+            largest logit plus one. Counting from one is the convention of MLCommons, whose networks
+            reserve 0 for the background.
+        batch_size: Fixed batch size, or None for a dynamic one.
     """
     spec = choose(VARIANTS, variant, "ResNet variant")
     graph = Graph(f"resnet_{variant}", batch_size)
@@ -96,18 +96,18 @@ class ResidualLayers:
         self._variant = variant
 
     def stem(self, image: Value, conv: str, norm: str) -> Value:
-        """The image (3, H, W) as 64 channels of a quarter of its height and width."""
+        """Convert the image (3, H, W) to 64 channels of a quarter of its height and width."""
         x = self._layers.conv(image, conv, 64, 7, norm=norm, activation="relu", stride=2)
         return self._graph.max_pool(x, 3, f"{conv}/pool", stride=2, padding="half")
 
     def stage(self, x: Value, name: str, repeats: int, channels: int, stride: int) -> Value:
-        """`repeats` blocks `{name}.0`, ..., of which the first divides height and width."""
+        """Add the blocks `{name}.0`, ...; the first one divides height and width by `stride`."""
         for index in range(repeats):
             x = self._block(x, f"{name}.{index}", channels, stride if index == 0 else 1)
         return x
 
     def _block(self, x: Value, name: str, channels: int, stride: int) -> Value:
-        """The sum of a shortcut and two or three convolutions, through a ReLU."""
+        """Add two or three convolutions and a shortcut, followed by a ReLU."""
         spec, conv = self._variant, self._layers.conv
         kernels = [(3, channels), (3, channels)]
         if spec.bottleneck:

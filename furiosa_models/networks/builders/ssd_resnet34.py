@@ -17,7 +17,7 @@ __all__ = ["build"]
 _RESNET = VARIANTS["34"]
 _ANCHORS = (4, 6, 6, 6, 4, 4)
 _HEAD_STRIDE = 3
-# Squeezed and output channels, stride and padding of the blocks behind the backbone.
+# Squeezed and output channels, stride and padding of the blocks after the backbone.
 _EXTRA_BLOCKS = (
     (256, 512, 2, 1),
     (256, 512, 2, 1),
@@ -34,19 +34,19 @@ def build(
     image_size: int = 1200,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its heads: no softmax, no box decoding, no NMS.
+    """Build the network up to its heads: without softmax, box decoding and NMS.
 
-    Input `image` is float32 (N, 3, image_size, image_size), RGB, normalized with ImageNet's mean
-    and standard deviation. Outputs are `class_0`..`class_5`, logits (N, num_classes * anchors, H,
-    W), then `box_0`..`box_5`, box encodings (N, 4 * anchors, H, W) in the order (x, y, w, h). The
-    channels count classes, or coordinates, outside and anchors inside.
+    The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized with ImageNet's
+    mean and standard deviation. The outputs are `class_0`..`class_5`, logits (N, num_classes *
+    anchors, H, W), then `box_0`..`box_5`, box encodings (N, 4 * anchors, H, W) in the order (x, y,
+    w, h). Channels are grouped by class or coordinate, and within these by anchor.
 
     Args:
         weights: Parameters under the names of MLCommons' state dict, where `model.layer1` is the
-            backbone's first half.
-        num_classes: Classes including the background, which is class 0.
+            first half of the backbone.
+        num_classes: Number of classes, including the background (class 0).
         image_size: Height and width of the input; 1200 gives maps of 50, 25, 13, 7, 3, 3.
-        batch_size: A fixed batch size, or None for any.
+        batch_size: Fixed batch size, or None for a dynamic one.
     """
     graph = Graph("ssd_resnet34", batch_size)
     layers = TorchLayers(graph, weights, _RESNET.epsilon)
@@ -67,7 +67,7 @@ def build(
 
 
 def _backbone(graph: Graph, layers: TorchLayers, image: Value) -> Value:
-    """ResNet-34 up to its third stage, which does not halve the image here."""
+    """Add ResNet-34 up to its third stage, which has a stride of 1 here."""
     residual = ResidualLayers(graph, layers, _RESNET)
     x = residual.stem(image, "model.layer1.0", "model.layer1.1")
     stages = (("layer1.4", 64, 1), ("layer1.5", 128, 2), ("layer2.0", 256, 1))

@@ -25,7 +25,7 @@ VARIANTS = {
 _STRIDE = 32
 _ANCHORS = 3
 _RESIDUAL_GAIN = 0.1
-"""Of the last kernel of a bottleneck in random weights: nine residuals are no explosion."""
+"""Gain of the last kernel of a bottleneck of random weights: keeps sums of residuals bounded."""
 
 
 def build(
@@ -38,20 +38,20 @@ def build(
     activation: Activation = "swish",
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its heads: no box decoding, no NMS.
+    """Build the network up to its heads: without box decoding and NMS.
 
-    Input `images` is float32 (N, 3, H, W), RGB in [0, 1]. Outputs `p3`, `p4` and `p5` are float32
-    (N, 3 * (5 + num_classes), H / s, W / s) with strides s of 8, 16 and 32: anchor by anchor x, y,
-    w, h, objectness and the classes.
+    The input `images` is float32 (N, 3, H, W), RGB in [0, 1]. The outputs `p3`, `p4` and `p5` are
+    float32 (N, 3 * (5 + num_classes), H / s, W / s) with the strides s of 8, 16 and 32. Channels
+    are grouped by anchor: x, y, w, h, objectness and the classes.
 
     Args:
         weights: Parameters under the names of Ultralytics' state dict (`model.0.conv.weight`).
-        variant: A key of `VARIANTS`.
+        variant: Variant, a key of `VARIANTS`.
         num_classes: Number of classes, without a background.
         image_size: Height and width of the input, multiples of 32; one number for a square.
-        sigmoid: Whether the outputs are behind their sigmoid.
-        activation: The activation of every layer; the public checkpoints have `"swish"`.
-        batch_size: A fixed batch size, or None for any.
+        sigmoid: Whether to apply the sigmoid to the outputs.
+        activation: Activation of every layer; the public checkpoints use `"swish"`.
+        batch_size: Fixed batch size, or None for a dynamic one.
 
     Raises:
         ShapeError: `image_size` is not a multiple of 32.
@@ -69,7 +69,7 @@ def build(
 
 
 class _Stages:
-    """The modules `model.0` to `model.24`, with depths and widths scaled."""
+    """The modules `model.0` to `model.24`, with scaled depths and widths."""
 
     def __init__(self, graph: Graph, layers: YoloLayers, depth: float, width: float) -> None:
         self._graph = graph
@@ -79,7 +79,7 @@ class _Stages:
         self.head = layers.predictor
 
     def features(self, image: Value) -> tuple[Value, Value, Value]:
-        """Maps with strides of 8, 16 and 32, each informed by the other two."""
+        """Return feature maps with strides of 8, 16 and 32, each combined with the others."""
         x = self._layers.unit(
             image, "model.0", self._channels(64), 6, stride=2, padding=2, gain=STEM_GAIN
         )
@@ -97,7 +97,7 @@ class _Stages:
         return p3, p4, self._csp(down, 23, 1024, 3, False)
 
     def _channels(self, channels: int) -> int:
-        """Scaled number of channels, a multiple of 8."""
+        """Return the scaled number of channels, a multiple of 8."""
         return math.ceil(channels * self._width / 8) * 8
 
     def _down(self, x: Value, index: int, channels: int) -> Value:
@@ -110,7 +110,7 @@ class _Stages:
     def _csp(
         self, x: Value, index: int, channels: int, repeats: int, shortcut: bool = True
     ) -> Value:
-        """Half the channels through bottlenecks, half past them (module `C3`)."""
+        """Add the module `C3`: half the channels through bottlenecks, half past them."""
         name, unit, half = f"model.{index}", self._layers.unit, self._channels(channels) // 2
         y = unit(x, f"{name}.cv1", half)
         for repeat in range(max(round(repeats * self._depth), 1)):
@@ -125,7 +125,7 @@ class _Stages:
         return unit(both, f"{name}.cv3", 2 * half)
 
     def _pooled(self, x: Value, index: int) -> Value:
-        """Spatial pyramid pooling (module `SPPF`)."""
+        """Add spatial pyramid pooling (module `SPPF`)."""
         name, unit = f"model.{index}", self._layers.unit
         y = unit(x, f"{name}.cv1", x.shape[0] // 2)
         return unit(self._layers.pooled(y, name), f"{name}.cv2", x.shape[0])

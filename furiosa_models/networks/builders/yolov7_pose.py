@@ -1,4 +1,4 @@
-"""YOLOv7-W6-Pose, people and their joints.
+"""YOLOv7-W6-Pose, which detects people and their keypoints.
 
 Wang et al., "YOLOv7: trainable bag-of-freebies" (2022); Maji et al., "YOLO-Pose" (2022).
 """
@@ -36,18 +36,18 @@ def build(
     num_keypoints: int = 17,
     batch_size: int | None = None,
 ) -> onnx.ModelProto:
-    """The network up to its heads: no sigmoid, no box decoding, no NMS.
+    """Build the network up to its heads: without sigmoid, box decoding and NMS.
 
-    Input `images` is float32 (N, 3, H, W), RGB in [0, 1]. Outputs are `box_k` (N, 18, H / s, W / s)
-    and `keypoints_k` (N, 153, H / s, W / s), alternating, for k = 0..3 with strides s of 8, 16, 32
-    and 64. Only both together, 171 channels side by side, mean something: anchor by anchor x, y, w,
-    h, objectness, person, and x, y, visibility of every keypoint, for three anchors.
+    The input `images` is float32 (N, 3, H, W), RGB in [0, 1]. The outputs for k = 0..3 are `box_k`
+    (N, 18, H / s, W / s) and `keypoints_k` (N, 153, H / s, W / s), alternating, with the strides s
+    of 8, 16, 32 and 64. Concatenate both along the channels to get 171 channels, grouped by three
+    anchors: x, y, w, h, objectness, person, and x, y, visibility of every keypoint.
 
     Args:
         weights: Parameters under the names of the authors' state dict (`model.1.conv.weight`).
         image_size: Height and width of the input, multiples of 64; one number for a square.
-        num_keypoints: Joints of a person.
-        batch_size: A fixed batch size, or None for any.
+        num_keypoints: Number of keypoints of a person.
+        batch_size: Fixed batch size, or None for a dynamic one.
 
     Raises:
         ShapeError: `image_size` is not a multiple of 64.
@@ -70,7 +70,7 @@ class _Stages:
         self._layers = YoloLayers(graph, weights)
 
     def features(self, image: Value) -> list[Value]:
-        """Maps with strides of 8, 16, 32 and 64, each informed by the others."""
+        """Return feature maps with strides of 8, 16, 32 and 64, each combined with the others."""
         x = self._stem(image)
         maps = []
         for first, channels in _BACKBONE:
@@ -89,7 +89,7 @@ class _Stages:
         ]
 
     def boxes(self, x: Value, index: int) -> Value:
-        """Boxes and scores; the constants that are added before and multiplied behind, folded."""
+        """Add the predictor of boxes and scores, with its implicit constants folded into it."""
         channels, get = _ANCHORS * _DETECTION, self._weights.get
         name, size = f"{_HEAD}.m.{index}", x.shape[0]
         kernel = get(Parameter(f"{name}.weight", (channels, size, 1, 1), fan_in=size, gain=0.01))
@@ -102,7 +102,7 @@ class _Stages:
         return self._graph.conv(x, kernel, (shifted * factors.ravel()).astype(np.float32), name)
 
     def keypoints(self, x: Value, index: int, count: int) -> Value:
-        """Five depthwise and pointwise convolutions in turn, one more depthwise, the predictor."""
+        """Add depthwise and pointwise convolutions alternately, then the keypoint predictor."""
         name, channels = f"{_HEAD}.m_kpt.{index}", x.shape[0]
         for part in range(0, 10, 2):
             x = self._layers.unit(x, f"{name}.{part}", channels, 3, groups=channels)
@@ -111,7 +111,7 @@ class _Stages:
         return self._layers.predictor(x, f"{name}.11", _ANCHORS * 3 * count)
 
     def _stem(self, image: Value) -> Value:
-        """Every 2x2 pixels as one of twelve channels, and a 3x3 convolution: a 6x6 convolution."""
+        """Add space-to-depth of 2x2 pixels and a 3x3 convolution, merged into a 6x6 convolution."""
         name = "model.1"
         shape = (_STEM_CHANNELS, 12, 3, 3)
         weight = Parameter(f"{name}.conv.weight", shape, fan_in=108, gain=STEM_GAIN)
@@ -121,7 +121,7 @@ class _Stages:
         return self._graph.activate(x, "swish", f"{name}/act")
 
     def _backbone_stage(self, x: Value, first: int, channels: int) -> Value:
-        """Half the size; two branches, of which one goes through two pairs of convolutions."""
+        """Halve the size; add two branches, one through two pairs of convolutions."""
         unit, half = self._layers.unit, channels // 2
         x = unit(x, f"model.{first}", channels, 3, stride=2)
         past = unit(x, f"model.{first + 1}", half)
@@ -133,7 +133,7 @@ class _Stages:
         return unit(both, f"model.{first + 8}", channels)
 
     def _aggregated(self, x: Value, first: int, channels: int) -> Value:
-        """Two branches, of which one goes through four convolutions; all of them side by side."""
+        """Add two branches, one through four convolutions, and concatenate all outputs."""
         unit = self._layers.unit
         branches = [unit(x, f"model.{first + index}", channels) for index in range(2)]
         for index in range(first + 2, first + 6):
@@ -142,7 +142,7 @@ class _Stages:
         return unit(both, f"model.{first + 7}", channels)
 
     def _top_down(self, coarse: Value, fine: Value, first: int, channels: int) -> Value:
-        """A map of the backbone, informed by the coarser one."""
+        """Combine a map of the backbone with the next coarser one."""
         unit = self._layers.unit
         coarse = unit(coarse, f"model.{first}", channels)
         fine = unit(fine, f"model.{first + 2}", channels)
@@ -151,13 +151,13 @@ class _Stages:
         return self._aggregated(both, first + 4, channels)
 
     def _bottom_up(self, fine: Value, coarse: Value, first: int, channels: int) -> Value:
-        """A map of the way down, informed by the finer one."""
+        """Combine a map of the top-down path with the next finer one."""
         fine = self._layers.unit(fine, f"model.{first}", channels, 3, stride=2)
         both = self._graph.concat([fine, coarse], f"model.{first + 1}")
         return self._aggregated(both, first + 2, channels)
 
     def _pooled(self, x: Value, index: int) -> Value:
-        """Spatial pyramid pooling of one of two branches (module `SPPCSPC`)."""
+        """Add the module `SPPCSPC`: spatial pyramid pooling in one of two branches."""
         name, unit, width = f"model.{index}", self._layers.unit, _POOLED_CHANNELS
         y = unit(unit(x, f"{name}.cv1", width), f"{name}.cv3", width, 3)
         y = self._layers.pooled(unit(y, f"{name}.cv4", width), name)
@@ -167,7 +167,7 @@ class _Stages:
 
 
 def _on_pixels(kernel: FloatArray) -> FloatArray:
-    """A kernel (O, 12, 3, 3) on blocks of 2x2 pixels as one (O, 3, 6, 6) on the pixels.
+    """Convert a kernel (O, 12, 3, 3) on blocks of 2x2 pixels to one (O, 3, 6, 6) on pixels.
 
     The twelve channels are the colors of the upper left, lower left, upper right and lower right
     pixel.

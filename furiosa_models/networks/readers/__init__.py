@@ -1,8 +1,8 @@
-"""Readers of weight files: bytes in, named arrays out, nothing executed.
+"""Readers of weight files, which return named arrays and never execute code of a file.
 
-Every reader is a small parser of its own. None imports the framework that wrote the file, none
-calls or imports anything that a file names, and none allocates more than a few times the size of
-the file, whatever its headers claim. Malformed bytes are always a `WeightsError`.
+Every reader is a small parser. It does not import the framework that wrote the file, does not
+import or call anything that the file names, and never allocates more than a few times the size of
+the file, whatever its headers claim. Malformed bytes always raise a `WeightsError`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _READERS = {
 
 FORMATS = tuple(_READERS)
 
-# What numpy and the standard library raise when they are handed malformed data.
+# Errors that numpy and the standard library raise for malformed data.
 _MALFORMED = (
     ArithmeticError,
     AttributeError,
@@ -39,7 +39,7 @@ _MALFORMED = (
     RuntimeError,
     TypeError,
     ValueError,
-    Warning,  # odd escapes in a pickle, where the program has made warnings errors
+    Warning,  # invalid escapes in a pickle, if the program turns warnings into errors
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
@@ -49,42 +49,42 @@ _MALFORMED = (
 def read_weights(
     format: str, files: Mapping[str, bytes], layout: str = "native"
 ) -> dict[str, Array]:
-    """Named arrays of a weights file, as a network asks for them.
+    """Read the named arrays of a weights file under the parameter names of the network.
 
-    Floating-point and quantized tensors come out as float32, integers and booleans as they are;
-    tensors of strings are left out. Arrays may be read-only views of `files`.
+    Floating-point and quantized tensors become float32, integers and booleans keep their type;
+    tensors of strings are skipped. Arrays may be read-only views of `files`.
 
     Args:
         format: `"pytorch"` (zip and legacy checkpoints), `"graphdef"` (frozen TensorFlow graph),
             `"tfjs"` (layers or graph model), `"safetensors"` or `"tflite"`.
-        files: Contents by name. One file, or for `"tfjs"` the JSON file and its shards under the
-            names that the JSON file gives them.
-        layout: Whose names and layouts the file has, a key of `adapters.LAYOUTS`: `"native"` are
-            those that the networks ask for.
+        files: Contents by name: one file or, for `"tfjs"`, the JSON file and its shards under the
+            names that the JSON file uses.
+        layout: Origin of the names and layouts of the file, a key of `adapters.LAYOUTS`; `"native"`
+            means those of the networks.
 
     Raises:
-        WeightsError: The format or the layout is unknown, the bytes are not a sound file of it,
-            or the arrays do not have that layout.
+        WeightsError: The format or the layout is unknown, the bytes are not a valid file of the
+            format, or the arrays do not have the layout.
     """
     if format not in _READERS:
-        msg = f"no reader for weights format {format!r}: expected one of {', '.join(FORMATS)}"
+        msg = f"unknown weights format {format!r}: expected one of {', '.join(FORMATS)}"
         raise WeightsError(msg)
     read: Callable[[Mapping[str, bytes]], dict[str, Array]]
     read = importlib.import_module(_READERS[format]).read
     try:
         arrays = read(files)
     except _MALFORMED as error:
-        msg = f"{', '.join(files)} is not a sound {format} file: {type(error).__name__}: {error}"
+        msg = f"{', '.join(files)} is not a valid {format} file: {type(error).__name__}: {error}"
         raise WeightsError(msg) from error
     return adapt(layout, arrays)
 
 
 def read_names(format: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Return the names of the classes that a checkpoint holds; empty where it has none.
+    """Return the class names in a checkpoint, or an empty list.
 
     Args:
-        format: As for `read_weights`; only PyTorch's checkpoints hold names.
-        files: As for `read_weights`.
+        format: Format, as for `read_weights`; only PyTorch checkpoints can have names.
+        files: Contents by name, as for `read_weights`.
     """
     if format != "pytorch":
         return ()

@@ -1,8 +1,8 @@
-"""A pickle machine that builds nothing but plain containers and inert records.
+"""A pickle interpreter that builds only plain containers and inert records.
 
-`pickle.Unpickler` can be kept from importing classes, but still hashes, resizes and calls at the
-file's will. This machine walks the opcodes itself: a class becomes its name, a call becomes a
-record of what would have been called. There is nothing in it that could execute.
+A restricted `pickle.Unpickler` imports no classes, but the file still controls what it hashes,
+resizes and calls. This interpreter executes the opcodes itself: a class becomes its name, a call
+becomes a record of the name and the arguments. It contains no way to execute code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Call", "Name", "Persistent", "load"]
 
 @dataclass(frozen=True, eq=False)
 class Name:
-    """A class or function that the pickle refers to, as `module.name`."""
+    """Name of a class or function in the pickle, as `module.name`."""
 
     name: str
 
@@ -33,7 +33,7 @@ class Persistent:
 
 @dataclass(eq=False)
 class Call:
-    """An object that unpickling would have built, by calling `name` with `args`."""
+    """Record of an object that unpickling would build by calling `name` with `args`."""
 
     name: str
     args: tuple[object, ...]
@@ -42,9 +42,9 @@ class Call:
 
 
 def load(stream: BinaryIO) -> tuple[object, list[Persistent]]:
-    """The object that the pickle at `stream` describes, and the data it refers to.
+    """Return the object of the pickle at the current position of a stream.
 
-    The stream is left behind the pickle.
+    The stream then is at the end of the pickle.
     """
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(stream):
@@ -57,13 +57,13 @@ def load(stream: BinaryIO) -> tuple[object, list[Persistent]]:
         elif opcode.name in _ACTIONS:
             _ACTIONS[opcode.name](machine, argument)
         else:
-            msg = f"the pickle uses opcode {opcode.name}, which no weights file needs"
+            msg = f"the pickle uses the opcode {opcode.name}, which weights files do not need"
             raise WeightsError(msg)
     return machine.stack.pop(), machine.references
 
 
 class _Machine:
-    """Stack, marks and memo of a pickle being read."""
+    """Stack, marks and memo of the pickle that is being read."""
 
     def __init__(self) -> None:
         self.stack: list[object] = []
@@ -72,15 +72,15 @@ class _Machine:
         self._marks: list[int] = []
 
     def skip(self, _: object) -> None:
-        """Does nothing: the opcode only helps other readers."""
+        """Do nothing: the opcode only helps other readers."""
 
     def mark(self, _: object = None) -> None:
         self._marks.append(len(self.stack))
 
     def take(self, count: int) -> list[object]:
-        """The topmost `count` objects, removed from the stack."""
+        """Remove the topmost `count` objects from the stack, and return them."""
         if count > len(self.stack):
-            msg = f"the pickle takes {count} objects from a stack of {len(self.stack)}"
+            msg = f"the pickle removes {count} objects from a stack of {len(self.stack)}"
             raise WeightsError(msg)
         start = len(self.stack) - count
         taken = self.stack[start:]
@@ -88,17 +88,17 @@ class _Machine:
         return taken
 
     def to_mark(self) -> list[object]:
-        """The objects above the topmost mark, removed from the stack with it."""
+        """Remove the objects above the topmost mark, and the mark; return the objects."""
         return self.take(len(self.stack) - self._marks.pop())
 
     def update(self, pairs: list[object]) -> None:
-        """Puts alternating keys and values into the dict on top of the stack."""
+        """Add alternating keys and values to the dict on top of the stack."""
         target = self.stack[-1]
         mapping = target.items if isinstance(target, Call) else target
         if not isinstance(mapping, dict):
             return
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            # Keys of weights are text or numbers; hashing anything else is the file's game.
+            # Keys of weights are strings or numbers; hashing others could be made slow by the file.
             if isinstance(key, str | int | float):
                 mapping[key] = value
 
@@ -108,7 +108,7 @@ class _Machine:
             target.extend(values)
 
     def call(self, count: int) -> None:
-        """Records the call of an object with the `count - 1` arguments above it."""
+        """Record the call of an object with the `count - 1` arguments above it."""
         function, args, *_ = self.take(count)
         name = function.name if isinstance(function, Name) else ""
         self.stack.append(Call(name, args if isinstance(args, tuple) else ()))
@@ -126,7 +126,7 @@ class _Machine:
 
     def stack_global(self, _: object) -> None:
         module, name = self.take(2)
-        # Text only: the text of a nest of tuples can be exponentially longer than the pickle.
+        # Only strings: the repr of nested tuples can be exponentially longer than the pickle.
         if isinstance(module, str) and isinstance(name, str):
             self.stack.append(Name(f"{module}.{name}"))
         else:
@@ -184,4 +184,4 @@ _ACTIONS: dict[str, Callable[[_Machine, object], None]] = {
 
 
 def _ignore(_: object) -> None:
-    """Drops what was taken from the stack."""
+    """Discard what was taken from the stack."""

@@ -1,4 +1,4 @@
-"""Raw bytes to arrays, with every length checked before anything is allocated."""
+"""Conversion of raw bytes to arrays; lengths are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ __all__ = [
 Buffer = bytes | memoryview
 
 MAX_RANK = 16
-"""Most dimensions of a tensor."""
+"""Maximum number of dimensions of a tensor."""
 _SLACK = 1 << 20
 
 
 class Budget:
-    """How many bytes of arrays a file may still become.
+    """Limit of the bytes that the arrays of a file may take.
 
-    One stored byte becomes at most four (int8 to float32), so the size of the files bounds what a
-    sound file needs. A file that points many tensors at the same bytes, or broadcasts one value
-    over a huge shape, runs out.
+    One stored byte becomes at most four (int8 to float32), so the size of the files limits what a
+    valid file needs. A file that maps many tensors to the same bytes, or broadcasts one value to a
+    huge shape, exceeds the budget.
     """
 
     def __init__(self, files: Iterable[Buffer]) -> None:
         self._left = 4 * sum(map(len, files)) + _SLACK
 
     def take(self, nbytes: int, what: str) -> None:
-        """Spends `nbytes`, or raises WeightsError naming `what`."""
+        """Spend `nbytes`, or raise a WeightsError that names `what`."""
         if nbytes > self._left:
             msg = f"{what} would take {nbytes} bytes, more than a file of this size can hold"
             raise WeightsError(msg)
@@ -48,7 +48,7 @@ class Budget:
 
 
 def single(files: Mapping[str, bytes]) -> bytes:
-    """The only file of a format that consists of one."""
+    """Return the only file of a format that has one."""
     if len(files) != 1:
         msg = f"expected exactly one file, got {len(files)}: {', '.join(files) or 'none'}"
         raise WeightsError(msg)
@@ -56,23 +56,27 @@ def single(files: Mapping[str, bytes]) -> bytes:
 
 
 def checked_shape(dims: Sequence[object], what: str) -> tuple[int, ...]:
-    """`dims` as a shape: at most 16 non-negative integers."""
+    """Return `dims` as a shape.
+
+    Raises:
+        WeightsError: `dims` are not at most 16 non-negative integers.
+    """
     shape = tuple(dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool))
     if len(shape) != len(dims) or len(shape) > MAX_RANK or any(dim < 0 for dim in shape):
-        msg = f"{what} has no sound shape: expected up to {MAX_RANK} non-negative integers"
+        msg = f"{what} has no valid shape: expected up to {MAX_RANK} non-negative integers"
         raise WeightsError(msg)
     return shape
 
 
 def decode(raw: Buffer, dtype: str, shape: tuple[int, ...], budget: Budget, what: str) -> Array:
-    """`raw` as an array of little-endian `dtype`; floating point becomes float32.
+    """Convert little-endian bytes to an array; floating point becomes float32.
 
     Args:
-        raw: Exactly the bytes of the tensor, in C order.
-        dtype: A numpy type name, or `"bfloat16"`.
+        raw: Bytes of the tensor in C order.
+        dtype: Name of a numpy type, or `"bfloat16"`.
         shape: Shape of the tensor.
-        budget: Pays for the decoded array.
-        what: The tensor's name, for messages.
+        budget: Budget for the decoded array.
+        what: Name of the tensor for error messages.
     """
     stored = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder("<")
     expected = math.prod(shape) * stored.itemsize
@@ -88,7 +92,7 @@ def decode(raw: Buffer, dtype: str, shape: tuple[int, ...], budget: Budget, what
 
 
 def to_float32(array: Array) -> Array:
-    """`array` with floating point as native float32 and anything else in native byte order."""
+    """Convert floating point to native float32, and other types to native byte order."""
     if array.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             return array.astype(np.float32, copy=False)

@@ -1,7 +1,7 @@
-"""TensorFlow frozen graphs: the values of `Const` nodes, read from the protobuf wire form.
+"""Reader of TensorFlow frozen graphs: the values of `Const` nodes.
 
-The handful of fields that matter are read straight from the wire: no generated message classes,
-no copy of the tensors, and unknown fields cost nothing.
+The few required fields are parsed directly from the protobuf wire format: no generated message
+classes, no copies of the tensors, and unknown fields are skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Field = tuple[int, "int | memoryview"]
 
 
 def read(files: Mapping[str, bytes]) -> dict[str, Array]:
-    """Constants of a frozen graph by node name; see `read_weights`."""
+    """Return the constants of a frozen graph by node name; see `read_weights`."""
     data = single(files)
     budget = Budget([data])
     arrays = {}
@@ -52,7 +52,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
 
 
 def _constant(node: memoryview) -> tuple[str, memoryview | None]:
-    """Name of a NodeDef and, if it is a constant, its TensorProto."""
+    """Return the name of a NodeDef and, if it is a constant, its TensorProto."""
     name, op, tensor = "", b"", None
     for number, value in _fields(node):
         if number == 1:
@@ -67,7 +67,7 @@ def _constant(node: memoryview) -> tuple[str, memoryview | None]:
 
 
 def _array(tensor: memoryview, name: str, budget: Budget) -> Array | None:
-    """The array of a TensorProto; None for strings and other types that are no weights."""
+    """Return the array of a TensorProto; None for strings and other types that are not weights."""
     dtype = None
     shape: tuple[int, ...] = ()
     content = memoryview(b"")
@@ -91,14 +91,14 @@ def _array(tensor: memoryview, name: str, budget: Budget) -> Array | None:
 
 
 def _dims(shape: memoryview) -> Iterator[int]:
-    """Sizes in a TensorShapeProto."""
+    """Return the sizes in a TensorShapeProto."""
     for number, dim in _fields(shape):
         if number == 2:
             yield _int(dict(_fields(_view(dim))).get(1, 0))
 
 
 def _values(number: int, value: int | memoryview, dtype: str) -> Array:
-    """Values that a TensorProto lists one by one, packed or not."""
+    """Yield the values that a TensorProto lists one by one, packed or not."""
     if number == 5:
         return np.frombuffer(_view(value), "<f4")
     if number == 6:
@@ -111,7 +111,7 @@ def _values(number: int, value: int | memoryview, dtype: str) -> Array:
 
 
 def _filled(values: Array, shape: tuple[int, ...], budget: Budget, name: str) -> Array:
-    """`values` in `shape`; TensorFlow leaves out trailing repetitions of the last one."""
+    """Reshape values; TensorFlow omits trailing repetitions of the last one."""
     count = math.prod(shape)
     budget.take(count * max(4, values.itemsize), name)
     if len(values) > count:
@@ -125,7 +125,7 @@ def _filled(values: Array, shape: tuple[int, ...], budget: Budget, name: str) ->
 
 
 def _fields(message: memoryview) -> Iterator[_Field]:
-    """Field numbers and values of a protobuf message: integers, or the bytes of anything else."""
+    """Yield field numbers and values of a protobuf message: integers, or bytes of other types."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)
@@ -139,14 +139,14 @@ def _fields(message: memoryview) -> Iterator[_Field]:
         else:
             size = {1: 8, 5: 4}[wire_type]
         if size > len(message) - position:
-            msg = f"a field of {size} bytes where the message has {len(message) - position} left"
+            msg = f"expected a field of {size} bytes, but only {len(message) - position} are left"
             raise WeightsError(msg)
         yield key >> 3, message[position : position + size]
         position += size
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """The variable-length integer at `position`, and the position behind it."""
+    """Return the variable-length integer at `position`, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = message[position]
@@ -154,7 +154,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value & 0xFFFF_FFFF_FFFF_FFFF, position
-    msg = "an integer of more than ten bytes"
+    msg = "an integer has more than ten bytes"
     raise WeightsError(msg)
 
 
@@ -166,15 +166,15 @@ def _varints(packed: memoryview) -> Iterator[int]:
 
 
 def _int(value: int | memoryview) -> int:
-    """A signed 64-bit integer."""
+    """Convert to a signed 64-bit integer."""
     if not isinstance(value, int):
-        msg = "bytes where the format has an integer"
+        msg = "expected an integer, got bytes"
         raise WeightsError(msg)
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _view(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        msg = "an integer where the format has bytes"
+        msg = "expected bytes, got an integer"
         raise WeightsError(msg)
     return value

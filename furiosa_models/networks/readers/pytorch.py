@@ -1,7 +1,7 @@
-"""PyTorch checkpoints: zip archives, the streams of before version 1.6, plain pickles of tensors.
+"""Reader of PyTorch checkpoints: zip archives, streams from before version 1.6, and plain pickles.
 
-Tensors are named by their path through the pickled object, a module's as its `state_dict` names
-them: `{"model": module}` gives `model.conv.weight`. Whatever is not a tensor is passed over.
+A tensor is named by its path through the pickled object; modules use the names of their
+`state_dict`: `{"model": module}` gives `model.conv.weight`. Objects other than tensors are skipped.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _Storages = Callable[[str], Buffer]
 
 
 def read(files: Mapping[str, bytes]) -> dict[str, Array]:
-    """Tensors of a checkpoint by name; see `read_weights`."""
+    """Return the tensors of a checkpoint by name; see `read_weights`."""
     data = single(files)
     root, storages = _open(data)
     tensors = _Tensors(storages, Budget([data]))
@@ -53,7 +53,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
 
 
 def read_names(files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Return the names of the classes that YOLO's checkpoints keep beside the module."""
+    """Return the class names that YOLO checkpoints store with the module."""
     root, _ = _open(single(files))
     holders = [root.get(key) for key in ("model", "ema")] if isinstance(root, dict) else []
     for holder in (root, *holders):
@@ -67,7 +67,7 @@ def read_names(files: Mapping[str, bytes]) -> tuple[str, ...]:
 
 
 def _open(data: bytes) -> tuple[object, _Storages]:
-    """What a checkpoint's pickle describes, and the storages that it refers to."""
+    """Return the pickled object of a checkpoint, and a function that reads its storages."""
     return _open_zip(data) if data[:2] == b"PK" else _open_stream(data)
 
 
@@ -87,9 +87,9 @@ def _open_zip(data: bytes) -> tuple[object, _Storages]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Contents of a member; PyTorch stores them uncompressed, so they cannot expand."""
+    """Return the contents of a member, which must be uncompressed and so cannot expand."""
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        msg = f"{name} is compressed: expected an archive as PyTorch writes it, uncompressed"
+        msg = f"{name} is compressed: expected an uncompressed archive, as PyTorch writes it"
         raise WeightsError(msg)
     return archive.read(name)
 
@@ -116,18 +116,18 @@ def _key_and_size(reference: Persistent) -> tuple[str, int]:
 
 
 def _block(data: bytes, stream: io.BytesIO, item_size: int) -> memoryview:
-    """The next storage of a stream: a count and as many elements."""
+    """Return the next storage of a stream: a count, then that many elements."""
     (count,) = struct.unpack("<q", stream.read(8))
     start, nbytes = stream.tell(), count * item_size
     if not 0 <= nbytes <= len(data) - start:
-        msg = f"a storage claims {nbytes} bytes where {len(data) - start} are left in the file"
+        msg = f"expected a storage of {nbytes} bytes, but only {len(data) - start} are left"
         raise WeightsError(msg)
     stream.seek(nbytes, io.SEEK_CUR)
     return memoryview(data)[start : start + nbytes]
 
 
 def _walk(node: object, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, Call]]:
-    """Every tensor below `node` with its name; containers that occur twice are entered once."""
+    """Yield all tensors below `node` with their names; each container is visited once."""
     if isinstance(node, Call) and node.name in _PARAMETERS:
         node = node.args[0]
     if isinstance(node, Call) and node.name in _TENSORS:
@@ -150,7 +150,7 @@ def _children(node: object) -> Iterator[tuple[str, object]]:
 
 
 def _storage(reference: object, name: str) -> tuple[str, str]:
-    """Type and key of the storage that a tensor refers to."""
+    """Return the type and key of the storage that a tensor refers to."""
     parts = reference.id if isinstance(reference, Persistent) else None
     if isinstance(parts, tuple) and len(parts) >= 5 and isinstance(parts[1], Name):
         dtype = _DTYPES.get(parts[1].name.rpartition(".")[2])
@@ -165,7 +165,7 @@ def _item_size(dtype: str) -> int:
 
 
 class _Tensors:
-    """Arrays of tensors, which are strided views of storages that they may share."""
+    """Arrays of tensors, which are strided views of possibly shared storages."""
 
     def __init__(self, storages: _Storages, budget: Budget) -> None:
         self._storages = storages
@@ -173,7 +173,7 @@ class _Tensors:
         self._decoded: dict[object, Array] = {}
 
     def array(self, call: Call, name: str) -> Array:
-        """The array that a `_rebuild_tensor` call describes."""
+        """Return the array that a `_rebuild_tensor` call describes."""
         self._budget.take(len(name), "a tensor's name")
         reference, offset, dims, steps = call.args[:4]
         flat = self._flat(reference, name)
@@ -184,7 +184,7 @@ class _Tensors:
             return np.zeros(shape, flat.dtype)
         reach = sum((dim - 1) * step for dim, step in zip(shape, strides, strict=True))
         if start + reach >= flat.size:
-            msg = f"{name}: {list(shape)} reaches past a storage of {flat.size} elements"
+            msg = f"{name}: the shape {list(shape)} exceeds the storage of {flat.size} elements"
             raise WeightsError(msg)
         byte_strides = [step * flat.itemsize for step in strides]
         view = np.lib.stride_tricks.as_strided(flat[start:], shape, byte_strides, writeable=False)
@@ -192,7 +192,7 @@ class _Tensors:
         return np.ascontiguousarray(view).reshape(shape)
 
     def _flat(self, reference: object, name: str) -> Array:
-        """All elements of a storage."""
+        """Return all elements of a storage."""
         inline = reference.args[0] if _is_inline(reference) else None
         key = _storage(reference, name) if inline is None else id(inline)
         if key not in self._decoded:
@@ -207,5 +207,5 @@ class _Tensors:
 
 
 def _is_inline(reference: object) -> TypeGuard[Call]:
-    """Whether a storage is a checkpoint of its own inside the pickle."""
+    """Whether a storage is a nested checkpoint inside the pickle."""
     return isinstance(reference, Call) and reference.name == "torch.storage._load_from_bytes"

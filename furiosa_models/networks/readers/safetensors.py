@@ -1,4 +1,4 @@
-"""safetensors: the length of a JSON header, the header, and the numbers of all tensors."""
+"""Reader of safetensors: the length of a JSON header, the header, and the data of all tensors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
     (length,) = _LENGTH.unpack_from(data)
     start = _LENGTH.size + length
     if start > len(data):
-        msg = f"the header claims {length} bytes of a file of {len(data)}"
+        msg = f"expected a header of {length} bytes, but the file has {len(data)}"
         raise WeightsError(msg)
     header = json.loads(data[_LENGTH.size : start])
     body, budget = memoryview(data)[start:], Budget([data])
@@ -43,7 +43,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
         budget.take(len(name), "a tensor's name")
         begin, end = entry["data_offsets"]
         if not 0 <= begin <= end <= len(body):
-            msg = f"{name}: {begin}..{end} is outside the {len(body)} bytes of numbers"
+            msg = f"{name}: {begin}..{end} is outside the {len(body)} bytes of data"
             raise WeightsError(msg)
         if entry["dtype"] not in _DTYPES:
             msg = f"{name}: unknown type {entry['dtype']!r}, expected one of {', '.join(_DTYPES)}"

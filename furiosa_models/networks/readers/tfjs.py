@@ -1,4 +1,4 @@
-"""TensorFlow.js models: the weights manifest of a `model.json` and the shards it lists."""
+"""Reader of TensorFlow.js models: the weights manifest of a `model.json` and its shards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DTYPES = ("float32", "float16", "int32", "uint8", "uint16", "bool")
 
 
 def read(files: Mapping[str, bytes]) -> dict[str, Array]:
-    """Weights of a layers or graph model by name; see `read_weights`."""
+    """Return the weights of a layers or graph model by name; see `read_weights`."""
     budget = Budget(files.values())
     arrays = {}
     folder, groups = _manifest(files)
@@ -37,7 +37,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
 
 
 def _manifest(files: Mapping[str, bytes]) -> tuple[str, list[dict[str, Any]]]:
-    """Folder of the JSON file and the groups of its manifest."""
+    """Return the folder of the JSON file and the groups of its manifest."""
     names = [name for name in files if name.endswith(".json")]
     if len(names) != 1:
         msg = f"expected exactly one .json file, got {len(names)} among {', '.join(files)}"
@@ -50,7 +50,7 @@ def _manifest(files: Mapping[str, bytes]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _shard(shards: dict[str, bytes], folder: str, path: str) -> bytes:
-    """A shard, which is taken out so that no manifest can list it twice."""
+    """Remove a shard from `shards` and return it, so that no manifest can use it twice."""
     name = posixpath.join(folder, path)
     if name not in shards:
         msg = f"the manifest lists {name}, which is missing or listed twice"
@@ -61,7 +61,7 @@ def _shard(shards: dict[str, bytes], folder: str, path: str) -> bytes:
 def _take(
     entry: Mapping[str, Any], data: memoryview, budget: Budget
 ) -> tuple[Array | None, memoryview]:
-    """One weight from the front of `data`, and the rest of it."""
+    """Return one weight from the front of `data`, and the remaining data."""
     name, dtype = str(entry["name"]), entry["dtype"]
     shape = checked_shape(entry["shape"], name)
     if dtype == "string":
@@ -81,7 +81,7 @@ def _take(
 
 
 def _strings_size(data: Buffer, count: int) -> int:
-    """Bytes that `count` strings take: each a 32-bit length and its contents."""
+    """Return the size of `count` strings: each a 32-bit length and its contents."""
     position = 0
     for _ in _lengths(count, len(data)):
         size = int.from_bytes(data[position : position + 4], "little")

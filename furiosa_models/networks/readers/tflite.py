@@ -1,8 +1,8 @@
-"""TensorFlow Lite models: every constant tensor, dequantized, read from the flatbuffer.
+"""Reader of TensorFlow Lite models: the constant tensors, dequantized.
 
-Flatbuffers are tables of offsets; the fields needed here are looked up straight in the bytes, with
-each offset checked against the end of the file. Many offsets may point to one table, so that a
-small file could hold more tables than anybody waits for: how many are looked at is bounded, too.
+Flatbuffers are tables of offsets. The required fields are read directly from the bytes, and each
+offset is checked against the end of the file. Since many offsets may refer to one table, a small
+file could contain an enormous number of tables; their number is limited, too.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _ITEM_SIZES = {"B": 1, "i": 4, "f": 4, "q": 8, "I": 4}
 
 
 class _Table:
-    """A flatbuffer table: fields by their position in the schema.
+    """A flatbuffer table, with fields by their position in the schema.
 
     Args:
-        data: The file.
-        position: Where the table is in it.
-        entries: Pays for each table that is looked at: those of a sound file have an offset each.
+        data: Bytes of the file.
+        position: Position of the table.
+        entries: Budget of tables that may be read: in a valid file each one has its own offset.
     """
 
     def __init__(self, data: bytes, position: int, entries: Budget) -> None:
@@ -59,7 +59,7 @@ class _Table:
         return int(value)
 
     def _field(self, index: int) -> int | None:
-        """Position of a field's value; None where the table leaves it out."""
+        """Return the position of a field's value, or None if the table omits it."""
         entry = 4 + 2 * index
         if entry + 2 > self._unpack("H", self._vtable):
             return None
@@ -67,12 +67,12 @@ class _Table:
         return self._position + offset if offset else None
 
     def scalar(self, index: int, code: str) -> int:
-        """A number, 0 where it is left out."""
+        """Return a number, or 0 if the table omits it."""
         position = self._field(index)
         return 0 if position is None else self._unpack(code, position)
 
     def vector(self, index: int, code: str) -> memoryview:
-        """The bytes of a vector of numbers or offsets, empty where it is left out."""
+        """Return the bytes of a vector of numbers or offsets, or no bytes if it is omitted."""
         position = self._field(index)
         if position is None:
             return memoryview(b"")
@@ -100,7 +100,7 @@ class _Table:
 
 
 def read(files: Mapping[str, bytes]) -> dict[str, Array]:
-    """Constant tensors of all subgraphs by name; see `read_weights`."""
+    """Return the constant tensors of all subgraphs by name; see `read_weights`."""
     data = single(files)
     if data[4:8] != b"TFL3":
         msg = f"not a TensorFlow Lite model: expected b'TFL3' at byte 4, got {data[4:8]!r}"
@@ -121,13 +121,13 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
 
 
 def _contents(buffer: _Table, data: bytes) -> memoryview:
-    """Bytes of a buffer, kept inside the table or, in large models, behind it."""
+    """Return the bytes of a buffer, inside the table or, in large models, after it."""
     offset, size = buffer.scalar(1, "Q"), buffer.scalar(2, "Q")
     return memoryview(data)[offset : offset + size] if offset > 1 else buffer.vector(0, "B")
 
 
 def _array(tensor: _Table, name: str, dtype: str, raw: memoryview, budget: Budget) -> Array:
-    """A tensor's values: quantized ones are `(stored - zero_point) * scale` as float32."""
+    """Decode a tensor; quantized ones are `(stored - zero_point) * scale` as float32."""
     dims = np.frombuffer(tensor.vector(0, "i"), "<i4")
     shape = checked_shape(dims[: MAX_RANK + 1].tolist(), name)
     stored = decode(raw, dtype, shape, budget, name)
@@ -144,7 +144,7 @@ def _array(tensor: _Table, name: str, dtype: str, raw: memoryview, budget: Budge
 
 
 def _numbers(table: _Table, index: int, code: str) -> Array:
-    """A vector of numbers as float64, which holds scales and zero points exactly."""
+    """Return a vector of numbers as float64, which represents scales and zero points exactly."""
     return np.frombuffer(table.vector(index, code), f"<{code}").astype(np.float64)
 
 

@@ -25,11 +25,11 @@ YOLOv5PreProcessor = preprocessor_class(YOLOv5l)
 
 
 class YOLOv5NativePostProcessor(RustPostProcessor):
-    """The postprocessing of YOLOv5, in Rust.
+    """Postprocessing of YOLOv5 in Rust.
 
     Args:
-        anchors: As of the model; those of YOLOv5 by default.
-        class_names: Name of each class; those of BDD100K by default.
+        anchors: Anchors, as for the model; by default those of YOLOv5.
+        class_names: Names of the classes; by default those of BDD100K.
     """
 
     def __init__(
@@ -45,4 +45,4 @@ class YOLOv5NativePostProcessor(RustPostProcessor):
 
 
 YOLOv5PostProcessor = YOLOv5NativePostProcessor
-"""Its name in 0.8."""
+"""Alias: the name in 0.8."""

@@ -16,11 +16,11 @@ __all__ = ["YOLOv5PythonPostProcessor", "sigmoid"]
 
 
 class YOLOv5PythonPostProcessor(PythonPostProcessor):
-    """The postprocessing of YOLOv5, in numpy.
+    """Postprocessing of YOLOv5 in NumPy.
 
     Args:
-        anchors: As of the model; those of YOLOv5 by default.
-        class_names: Name of each class; those of BDD100K by default.
+        anchors: Anchors, as for the model; by default those of YOLOv5.
+        class_names: Names of the classes; by default those of BDD100K.
     """
 
     def __init__(

@@ -251,7 +251,7 @@ def test_the_command(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run("dir").strip() == str(store.root)
     assert "3 files" in run("ls")
     assert run("ls", "--json").count('"digest"') == 3
-    assert "every file is sound" in run("verify")
+    assert "all files are intact" in run("verify")
     assert "2 files written" in run("export", str(tmp_path / "cache.tar"))
     assert "2 files taken" in run("import", str(tmp_path / "cache.tar"))
     path = maintenance.entries(store)[0].path
@@ -259,6 +259,6 @@ def test_the_command(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_bytes(b"damaged")
     assert "damaged" in run("verify", code=1)
     assert "removed" in run("verify", "--remove", code=1)
-    assert "every file is sound" in run("verify")
+    assert "all files are intact" in run("verify")
     assert "freed" in run("prune", "--built")
     assert "0.0 MB freed" in run("rm", "SSDMobileNet")

@@ -159,7 +159,7 @@ def test_a_damaged_video_is_reported_and_its_other_frames_are_written(tmp_path: 
 def test_frames_go_with_a_folder(clip: Path) -> None:
     result = run(clip, "--frames")
     assert result.exit_code == 2
-    assert "--frames goes with --output" in result.stderr
+    assert "--frames needs --output" in result.stderr
 
 
 def test_a_video_among_photos_gives_its_frames(folder: Path, clip: Path, tmp_path: Path) -> None:

@@ -56,5 +56,5 @@ def test_an_error_in_one_line_has_its_reasons() -> None:
     assert short(OSError("\n".join(lines))) == (
         "no set of weights of Net can be had; alternatives: weights='coco' (the server is "
         "unknown; unreachable within the last hour, so not tried again). "
-        "FURIOSA_MODELS_TRACEBACK=1 shows the whole."
+        "Set FURIOSA_MODELS_TRACEBACK=1 for details."
     )

@@ -278,7 +278,7 @@ def test_what_is_no_output(network: onnx.ModelProto) -> None:
     int8 = quantizer.TensorType.INT8
     with pytest.raises(ValueError, match="no output 'nope'; it has y, z"):
         editor.convert_output_type("nope", int8)
-    with pytest.raises(ValueError, match="an output becomes"):
+    with pytest.raises(ValueError, match="as the type of an output"):
         editor.convert_output_type("y", 9)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="the range of 'y'"):
         editor.convert_output_type("y", int8, (2.0, 1.0))

@@ -122,7 +122,7 @@ def test_what_is_no_model_is_an_error(data: bytes) -> None:
     ("data", "what"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
-        (b"\n<!DOCTYPE html><html>404</html>", "a page of the web"),
+        (b"\n<!DOCTYPE html><html>404</html>", "an HTML page"),
     ],
 )
 def test_what_is_often_there_in_place_of_a_model(data: bytes, what: str) -> None:

@@ -67,7 +67,7 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path, location: str) 
 def test_weights_in_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     path = _with_external_data(tmp_path, "pipe")
-    with pytest.raises(WeightsError, match="is no file"):
+    with pytest.raises(WeightsError, match="is not a file"):
         external_data.load(path)
 
 
@@ -86,7 +86,7 @@ def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
     path = _with_external_data(tmp_path)
     data = tmp_path / "net.onnx.data"
     data.write_bytes(data.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match=r"'image/scaled/kernel' in net\.onnx\.data are cut off"):
+    with pytest.raises(WeightsError, match=r"'image/scaled/kernel' in net\.onnx\.data are truncated"):
         external_data.load(path)
     data.unlink()
     with pytest.raises(WeightsError, match=r"net\.onnx\.data cannot be read"):
@@ -124,7 +124,7 @@ def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(
     proto = graph.model()
     assert external_data.save(proto, tmp_path / "small.onnx") == [tmp_path / "small.onnx"]
     monkeypatch.setattr(edit, "MAX_BYTES", 2000)
-    with pytest.raises(WeightsError, match=r"6912 bytes of weights, .* holds 2000"):
+    with pytest.raises(WeightsError, match=r"6912 bytes of weights, .* at most 2000"):
         networks.to_bytes(proto)
     path = tmp_path / "large.onnx"
     assert external_data.save(proto, path) == [path, tmp_path / "large.onnx.data"]

@@ -126,7 +126,7 @@ def test_yolov5_outputs_can_be_behind_the_sigmoid_and_layers_have_another_activa
     [("yolov5", 100), ("yolov5", 0), ("yolov5", [64, 65]), ("yolov7_pose", 96), ("yolov5", [64])],
 )
 def test_yolo_sizes_that_do_not_divide_are_refused(name: str, size: int | list[int]) -> None:
-    with pytest.raises(ShapeError, match="multiples of"):
+    with pytest.raises(ShapeError, match="multiple of"):
         networks.build(name, networks.RandomWeights(), image_size=size)
 
 

@@ -233,7 +233,7 @@ def test_tflite_takes_time_by_the_size_of_the_file() -> None:
     with pytest.raises(WeightsError, match="its tables would take"):
         read_weights("tflite", {"m": data})
     data = writers.tflite("a", 9, np.array([1], np.int8), shape=[1] * 50_000)
-    with pytest.raises(WeightsError, match="no sound shape"):
+    with pytest.raises(WeightsError, match="no valid shape"):
         read_weights("tflite", {"m": data})
     data = writers.tflite("a", 9, np.array([1], np.int8), repeated=300)
     assert read_weights("tflite", {"m": data})["a"].tolist() == [1]

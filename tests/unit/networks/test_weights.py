@@ -28,7 +28,7 @@ def test_named_weights_are_returned_as_they_are() -> None:
     ("parameter", "message"),
     [
         (Parameter("layer1.weights", (2,)), "close names: layer1.weight"),
-        (Parameter("zzz", (2,)), "no name comes close"),
+        (Parameter("zzz", (2,)), "there are no close names"),
         (Parameter("layer1.weight", (3,)), r"expected float32 \[3\], got float32 \[2\]"),
         (Parameter("steps", (1,)), r"expected float32 \[1\], got int64 \[1\]"),
     ],

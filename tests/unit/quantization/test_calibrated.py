@@ -56,7 +56,7 @@ def test_a_file_is_known_by_its_hash() -> None:
 def test_what_was_not_calibrated_says_what_calibrates_it() -> None:
     model = EfficientNetLite0(weights="random")
     with pytest.raises(
-        ArtifactNotFound, match=r"model\.quantize\(photos\), or `furiosa-models quan"
+        ArtifactNotFound, match=r"model\.quantize\(photos\) or `furiosa-models quan"
     ):
         model.model_source(precision="int8")
 

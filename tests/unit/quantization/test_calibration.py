@@ -114,7 +114,7 @@ def test_what_cannot_be_calibrated() -> None:
     method = CalibrationMethod.PERCENTILE_ASYM
     calibrator = Calibrator(network().SerializeToString(), method, percentage=99)
     for compute in (calibrator.compute_range, calibrator.compute_channel_means):
-        with pytest.raises(FuriosaModelsError, match="nothing was collected"):
+        with pytest.raises(FuriosaModelsError, match="no calibration data"):
             compute()
     with pytest.raises(ValueError, match="expected 1 inputs"):
         calibrator.collect_data([[]])

@@ -108,7 +108,7 @@ def test_a_location_elsewhere_is_refused(
     }[place]
     site.describe(location, **pin)
     assert len(sync.list(f"{site.url}/zoo")) == 1
-    with pytest.raises(ArtifactUnavailable, match="leads out of the registry"):
+    with pytest.raises(ArtifactUnavailable, match="is outside the registry"):
         sync.load(f"{site.url}/zoo", "Net")
     assert other.asked == []
 
@@ -205,7 +205,7 @@ def test_what_is_its_own(uri: str, location: str, is_own: bool) -> None:
     if is_own:
         assert transport.locate(location) == location
     else:
-        with pytest.raises(ArtifactUnavailable, match="leads out of the registry"):
+        with pytest.raises(ArtifactUnavailable, match="is outside the registry"):
             transport.locate(location)
 
 
@@ -288,7 +288,7 @@ SAYINGS: dict[str, tuple[str, type[Exception], str]] = {
         '{"model": "ResNet50", "weights": "random"}', DescriptorError, "must be an object"),
     "a head that is a word": ('{"model": "ResNet50", "head": "x"}', DescriptorError, "an object"),
     "a file of labels": (
-        '{"model": "ResNet50", "labels": "/etc/passwd"}', DescriptorError, "names the labels"),
+        '{"model": "ResNet50", "labels": "/etc/passwd"}', DescriptorError, "unknown labels"),
     "another model": ('{"model": "NoNet"}', ModelNotFound, "NoNet"),
 }  # fmt: skip
 
@@ -302,7 +302,7 @@ def test_what_a_file_says_of_itself_is_checked(
 
 
 def test_a_task_that_nothing_has() -> None:
-    with pytest.raises(DescriptorError, match="its task is 'juggle'"):
+    with pytest.raises(DescriptorError, match="unknown task 'juggle'"):
         registry.Model(name="net", source=program({"task": "juggle"})).to_model()
 
 

@@ -60,7 +60,7 @@ def test_a_photo_in_results_out(
     wrong = post(f"{url}/predict", photos[0], params={"score_threshold": 0.5})
     assert wrong.status_code == 422
     assert detail(wrong) == (
-        "unknown query parameter 'score_threshold': the parameters are top_k, draft, background"
+        "unknown query parameter 'score_threshold'; known: top_k, draft, background"
     )
 
 
@@ -90,16 +90,16 @@ def test_thresholds_are_query_parameters(
 @pytest.mark.parametrize(
     ("query", "complaint"),
     [
-        ("top=3", "unknown query parameter 'top': the parameters are score_threshold, iou_"),
+        ("top=3", "unknown query parameter 'top'; known: score_threshold, iou_"),
         (
             "score_threshold=high",
-            "score_threshold='high' is wrong: expected a value of type number",
+            "score_threshold='high': expected a value of type number",
         ),
         ("score_threshold=7", "score_threshold must lie between 0 and 1, got 7.0"),
         ("iou_threshold=nan", "iou_threshold must lie between 0 and 1, got nan"),
-        ("draft=perhaps", "draft='perhaps' is wrong: expected a value of type boolean"),
+        ("draft=perhaps", "draft='perhaps': expected a value of type boolean"),
         ("background=mud", "background='mud' is not a color"),
-        ("score_threshold=0.1&conf_thres=0.2", "'score_threshold' is given twice"),
+        ("score_threshold=0.1&conf_thres=0.2", "'score_threshold' occurs twice"),
     ],
 )
 @pytest.mark.parametrize("route", ["infer", "predict"])
@@ -163,7 +163,7 @@ def test_what_is_no_photo_is_the_clients_fault(url: str, photos: list[Path]) -> 
     parts = [("image", ("good.jpg", photos[0].read_bytes())), ("image", ("bad.txt", b"no photo"))]
     answer = requests.post(f"{url}/infer", files=parts, timeout=30)
     assert answer.status_code == 422
-    assert detail(answer).startswith("image 'bad.txt' cannot be decoded: it is in none of")
+    assert detail(answer).startswith("image 'bad.txt' cannot be decoded: its format is unknown")
     answer = requests.post(f"{url}/infer", data=b"no photo", timeout=30)
     assert answer.status_code == 422
     assert detail(answer).startswith("image '<body>' cannot be decoded")
@@ -172,15 +172,19 @@ def test_what_is_no_photo_is_the_clients_fault(url: str, photos: list[Path]) -> 
 @pytest.mark.parametrize(
     ("request_of", "status", "complaint"),
     [
-        ({}, 422, "the request has no photo: expected parts 'image'"),
-        ({"files": {"photo": b"x"}}, 422, "unknown form field 'photo': the only field is 'image'"),
+        ({}, 422, "the request has no photo: expected parts named 'image'"),
+        ({"files": {"photo": b"x"}}, 422, "unknown form field 'photo': expected 'image'"),
         ({"files": {"image": b"x"}, "data": {"top_k": 1}}, 422, "unknown form field 'top_k'"),
         (
             {"data": {"image": "x"}},
             415,
-            "'application/x-www-form-urlencoded' is not read: expected",
+            "Content-Type 'application/x-www-form-urlencoded': expected",
         ),
-        ({"json": {"image": "x"}}, 415, "'application/json' is not read: expected multipart/form-"),
+        (
+            {"json": {"image": "x"}},
+            415,
+            "Content-Type 'application/json': expected multipart/form-",
+        ),
         (
             {"data": b"--x\r\nContent", "headers": {"Content-Type": "multipart/form-data"}},
             422,
@@ -192,7 +196,7 @@ def test_what_is_no_photo_is_the_clients_fault(url: str, photos: list[Path]) -> 
                 "headers": {"Content-Type": "multipart/form-data; boundary=x"},
             },
             422,
-            "the multipart/form-data body cannot be read: it has no closing boundary",
+            "the multipart/form-data body cannot be read: the closing boundary is missing",
         ),
         (
             {
@@ -220,8 +224,9 @@ def test_a_photo_that_the_server_has_no_memory_for(start: Start, detector: SSDMo
     url = f"http://127.0.0.1:{start(make_app(detector, device='cpu', limits=limits), limits)}/infer"
     answer = requests.post(url, files={"image": ("big.png", file.getvalue())}, timeout=30)
     assert answer.status_code == 413
-    assert (
-        detail(answer) == "image 'big.png' takes up to 7 MB to decode; the server has 3 MB for it"
+    assert detail(answer) == (
+        "image 'big.png' needs up to 7 MB to decode; the limit of the server is 3 MB: "
+        "send a smaller image"
     )
 
 
@@ -236,7 +241,7 @@ def test_what_goes_wrong_inside_is_logged_and_not_told(
         monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
         answer = post(f"http://127.0.0.1:{port}/infer", photos[0], params={"score_threshold": 0.5})
     assert answer.status_code == 500
-    assert answer.json() == {"detail": "internal error; the log of the server has more"}
+    assert answer.json() == {"detail": "internal error; see the log of the server"}
     assert "a secret of the server" in caplog.text
 
 

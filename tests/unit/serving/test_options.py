@@ -77,7 +77,7 @@ def test_other_names_of_options(options: QueryOptions) -> None:
     with pytest.raises(HTTPException) as caught:
         options.read([("tiles", "many")])
     assert caught.value.detail == (
-        "query parameter tiles='many' is wrong: expected a value of type integer"
+        "invalid query parameter tiles='many': expected a value of type integer"
     )
 
 
@@ -90,6 +90,6 @@ def test_they_are_described_by_the_docstring(options: QueryOptions) -> None:
         "schema": {"type": "integer", "default": 4},
     }
     assert described["unexplained"]["description"] == ""
-    assert "alpha channel are laid onto" in described["background"]["description"]
+    assert "alpha channel onto" in described["background"]["description"]
     assert described["draft"]["description"].startswith("Decode JPEGs of at least twice")
     assert "background:" not in described["draft"]["description"]
