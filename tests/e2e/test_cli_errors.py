@@ -55,8 +55,8 @@ def test_a_model_out_of_reach_is_one_line(
 
 
 def test_folders_and_ports_that_cannot_be_had(photo: Path) -> None:
-    assert "cannot be made" in one_line(run(*LITE, photo, "-o", photo / "out"))
-    assert "cannot be made" in one_line(run(*LITE, photo, "-o", "/proc/nothing"))
+    assert "cannot create the folder" in one_line(run(*LITE, photo, "-o", photo / "out"))
+    assert "cannot create the folder" in one_line(run(*LITE, photo, "-o", "/proc/nothing"))
     for port in ("99999", "-1", "http"):
         result = run("serve", "efficientnet-lite0", "--weights=random", "--port", port)
         assert result.returncode == 2
@@ -68,7 +68,7 @@ def test_a_cache_that_cannot_be_written(photo: Path, monkeypatch: pytest.MonkeyP
     result = run("fetch", "EfficientNetLite0")
     assert b"Traceback" not in result.stderr
     line = one_line(run("predict", "EfficientNetLite0", photo))
-    assert "set FURIOSA_MODELS_CACHE_HOME to a folder that can" in line
+    assert "set FURIOSA_MODELS_CACHE_HOME to a writable folder" in line
 
 
 def test_errors_are_inside_the_document(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def test_a_file_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
     assert "none.onnx" in one_line(run("predict", tmp_path / "none.onnx", photos[0]))
     tiny = tmp_path / "tiny.onnx"
     tiny.write_bytes(make_model().SerializeToString())
-    assert "of no detector that is known" in one_line(run("predict", tiny, photos[0]))
+    assert "fit no known detector" in one_line(run("predict", tiny, photos[0]))
 
 
 def test_a_saved_folder_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
