@@ -86,7 +86,9 @@ def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
     path = _with_external_data(tmp_path)
     data = tmp_path / "net.onnx.data"
     data.write_bytes(data.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match=r"'image/scaled/kernel' in net\.onnx\.data are truncated"):
+    with pytest.raises(
+        WeightsError, match=r"'image/scaled/kernel' in net\.onnx\.data are truncated"
+    ):
         external_data.load(path)
     data.unlink()
     with pytest.raises(WeightsError, match=r"net\.onnx\.data cannot be read"):
