@@ -174,7 +174,7 @@ class Store:
     def _roots(self) -> Iterator[Path]:
         yield self.root
         yield from self.shared
-        if "_scratch" in vars(self):
+        if "_fallback_root" in vars(self):
             yield self._fallback_root
 
     @cached_property

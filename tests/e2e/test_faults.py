@@ -264,6 +264,36 @@ def start_fetch(url: str, root: Path, patch: str = "") -> subprocess.Popen[str]:
     )
 
 
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A job in the background is started with the signal ignored, and so are its children."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_control_c_ends_a_transfer_that_the_next_one_continues(tmp_path: Path) -> None:
+    released = threading.Event()
+
+    def hangs_halfway(handler: Handler, _: int) -> None:
+        handler.answer(DATA[:600_000], length=len(DATA))
+        handler.wfile.flush()
+        released.wait(60)
+
+    with serve(hangs_halfway) as server:
+        process = start_fetch(server.url, tmp_path, HEED)
+        partial = tmp_path / "partial" / described("x").digest
+        while process.poll() is None and not (partial.exists() and partial.stat().st_size > 0):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGINT
+        assert stderr.endswith("KeyboardInterrupt\n")
+        assert visible(Store(tmp_path)) == []
+        released.set()
+        server.fault = good
+        path = Store(tmp_path).fetch([described(server.url)])["w.bin"]
+        assert path.read_bytes() == DATA
+        assert server.visits[-1].range is not None
+
+
 NO_LOCKS = """
 import errno, filelock
 def _refuse(*_, **__): raise OSError(errno.ENOLCK, "No locks available")

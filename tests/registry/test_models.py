@@ -17,6 +17,8 @@ from furiosa_models.networks import signature
 from furiosa_models.types import Platform
 from furiosa_models.vision import __all__ as vision_names
 
+from ..platforms import BOTH
+
 MODELS = list_models()
 BRING_YOUR_OWN = {"YOLOv5n"}  # no package and no published place has its weights
 NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy of it
@@ -66,7 +68,7 @@ def test_every_set_fits_the_model(name: str) -> None:
         assert set(artifact.head) <= {field.name for field in fields(model.head)}
 
 
-@pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+@BOTH
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_runs_from_photo_to_result(
     name: str, platform: Platform, photos: list[Path]

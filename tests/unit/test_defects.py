@@ -25,7 +25,8 @@ from furiosa_models.types import Platform
 from furiosa_models.vision import SSDMobileNet, SSDResNet34
 from furiosa_models.vision.postprocess import LtrbBoundingBox, xyxytocxcywh, xyxytoxywh
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ..platforms import BOTH
+
 Floats = npt.NDArray[np.float32]
 
 NAMES = tuple("abcdefghij")

@@ -21,6 +21,8 @@ from furiosa_models.types import Format, ModelTaskType, Platform
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 from tests.planted import plant
 
+from ..platforms import BOTH
+
 
 @pytest.fixture(scope="module")
 def detector() -> SSDMobileNet:
@@ -191,7 +193,7 @@ def test_contexts_of_0_10_are_plain_dicts(detector: SSDMobileNet, photos: list[P
     assert detector.postprocess(outputs, plain) == detector.postprocess(outputs, contexts)
 
 
-@pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+@BOTH
 def test_wrong_outputs_and_contexts(photos: list[Path], platform: Platform) -> None:
     model = SSDMobileNet(weights="random", postprocessor_type=platform)
     outputs, contexts = run(model, photos[:1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -263,6 +264,18 @@ def test_an_unwritable_cache_is_told_once(tmp_path: Path, caplog: pytest.LogCapt
         assert store.derive(key, lambda: DATA).read_bytes() == DATA
         store.note(key, "ab" * 32)
     assert caplog.text.count("nothing is cached. Set FURIOSA_MODELS_CACHE_HOME") == 1
+
+
+def test_what_an_unwritable_cache_cannot_keep_is_built_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    store = Store(tmp_path / "file", shared=())
+    path = store.derive("ab12", lambda: DATA)
+    assert store.derive("ab12", lambda: pytest.fail("built twice")) == path
+    assert store.derived("ab12") == path
+    folder = path.parents[3]
+    del store
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_an_unreachable_file_is_remembered(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from furiosa_models.heads.anchor_free import GridHead
 from furiosa_models.heads.recognize import detector_head
 from furiosa_models.spec import GraphFacts, ImageContext, TensorFacts
 
+from ...platforms import BOTH
+
 Floats = npt.NDArray[np.float32]
 
 SIZE = (64, 96)
 PHOTO = ImageContext(96, 64)
 NAMES = ("cat", "dog", "bird")
 BOX = (20.0, 8.0, 52.0, 40.0)  # left, top, right, bottom; its center (36, 24)
-BOTH = pytest.mark.parametrize("platform", [Platform.PYTHON, Platform.RUST])
 
 
 def cells(*strides: int) -> list[tuple[int, int, int]]:

@@ -14,6 +14,8 @@ from furiosa_models.heads.boxes import BoxesHead
 from furiosa_models.heads.recognize import detector_head
 from furiosa_models.spec import GraphFacts, ImageContext, TensorFacts
 
+from ...platforms import BOTH
+
 Array = npt.NDArray[Any]
 
 SIZE = (320, 640)
@@ -24,7 +26,6 @@ CENTER = np.array([192.0, 160.0, 256.0, 160.0])
 CORNERS = np.array([LEFT, TOP, RIGHT, BOTTOM])
 ONE = np.ones(4)
 FRACTION = np.array([640.0, 320.0, 640.0, 320.0])
-BOTH = pytest.mark.parametrize("platform", [Platform.PYTHON, Platform.RUST])
 
 
 def facts(

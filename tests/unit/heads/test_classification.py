@@ -9,7 +9,8 @@ from furiosa_models.errors import ShapeError
 from furiosa_models.heads.classification import ClassificationHead, rank_classes
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 NAN, INF = float("nan"), float("inf")
 
 

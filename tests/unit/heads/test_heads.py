@@ -14,7 +14,8 @@ from furiosa_models.tasks import Detections, Poses
 from furiosa_models.types import Platform
 from furiosa_models.vision import SSDResNet34
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 Floats = npt.NDArray[np.float32]
 
 MOBILENET = SSDHead(feature_maps=(19, 10, 5, 3, 2, 1))

@@ -10,7 +10,8 @@ from furiosa_models.errors import ShapeError
 from furiosa_models.heads.pose import PoseArrays, decode_pose
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 NAN, INF = float("nan"), float("inf")
 Floats = npt.NDArray[np.float32]
 Maps = tuple[list[Floats], list[Floats]]

@@ -11,7 +11,8 @@ from furiosa_models.heads.ssd import decode_ssd
 from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 NAN, INF = float("nan"), float("inf")
 Floats = npt.NDArray[np.float32]
 

@@ -7,6 +7,8 @@ import pytest
 from furiosa_models.heads.ssd import SSDLayout, decode_ssd
 from furiosa_models.types import Platform
 
+from ...platforms import BOTH
+
 Floats = npt.NDArray[np.float32]
 CLASSES, ANCHORS, HEIGHT, WIDTH = 3, 2, 3, 4
 
@@ -17,7 +19,7 @@ def class_major(maps: Floats) -> Floats:
     return np.reshape(split.swapaxes(1, 2), maps.shape)
 
 
-@pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+@BOTH
 @pytest.mark.parametrize("images", [1, 3])
 def test_both_layouts_hold_the_same_numbers(platform: Platform, images: int) -> None:
     rng = np.random.default_rng(5)

@@ -13,7 +13,8 @@ from furiosa_models.ops.nms import DetectionArrays
 from furiosa_models.ops.scores import sigmoid
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 NAN, INF = float("nan"), float("inf")
 Floats = npt.NDArray[np.float32]
 STRIDES = (8, 16)

@@ -21,6 +21,7 @@ from furiosa_models.types import Platform
 from furiosa_models.vision import EfficientNetB0, SSDMobileNet
 
 from ...conftest import ROOT
+from ...platforms import BOTH
 
 PHOTO = ROOT / "examples" / "images" / "coffee.png"
 NAME = "a.jpg"
@@ -190,7 +191,7 @@ def test_a_draft_lies_where_the_photo_lies(resize: Any, orientation: int) -> Non
     assert np.abs(tensor.astype(int) - expected).mean() < 8
 
 
-@pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+@BOTH
 def test_models_draft_when_asked(platform: Platform) -> None:
     data = encoded((1920, 1080))
     for model in (

@@ -12,7 +12,8 @@ from furiosa_models.images.resize import resize
 from furiosa_models.spec import ImageContext, ImageInput, as_context
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 SSD = ImageInput(size=(300, 300), mean=(127.0,) * 3, std=(127.0,) * 3)
 YOLO = ImageInput(size=(640, 640), resize="letterbox")
 RESNET = ImageInput(size=(224, 224), resize="crop", interpolation="opencv_area", resize_to=256)

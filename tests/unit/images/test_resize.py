@@ -9,7 +9,8 @@ from furiosa_models.images.resize import resize
 from furiosa_models.spec import Interpolation
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 METHODS: tuple[Interpolation, ...] = (
     "opencv_linear",
     "opencv_area",

@@ -9,7 +9,8 @@ from furiosa_models.errors import ShapeError
 from furiosa_models.ops.boxes import box_convert, box_iou, clip_boxes_to_image
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 NAN, INF = float("nan"), float("inf")
 
 

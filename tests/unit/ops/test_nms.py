@@ -8,7 +8,8 @@ from furiosa_models.errors import ShapeError
 from furiosa_models.ops.nms import batched_nms, nms
 from furiosa_models.types import Platform
 
-BOTH = pytest.mark.parametrize("platform", [Platform.RUST, Platform.PYTHON])
+from ...platforms import BOTH
+
 NAN, INF = float("nan"), float("inf")
 # the second overlaps the first by 0.6, the third by a third; the last is alone
 BOXES = np.array([[0, 0, 10, 4], [0, 0, 6, 4], [5, 0, 15, 4], [20, 0, 22, 2]], np.float32)
