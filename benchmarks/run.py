@@ -43,11 +43,21 @@ SCRIPTS = (
     "fetch",
     "instructions",
 )
+TOOLS = {
+    "postprocess": ("cc",),
+    "fetch": ("curl", "sha256sum"),
+    "instructions": ("valgrind",),
+}
+"""Programs beside Python that scripts start."""
 
 
 def main() -> None:
     """Measure and keep."""
     options = _arguments()
+    scripts = options.scripts or SCRIPTS
+    missing = [tool for s in scripts for tool in TOOLS.get(s, ()) if shutil.which(tool) is None]
+    if missing:
+        sys.exit(f"install {', '.join(missing)} first")
     dirty = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
     if dirty and not (options.quick or options.dirty):
         sys.exit(f"commit first, or say --dirty and let the page show it:\n{dirty}")
@@ -60,7 +70,7 @@ def main() -> None:
     python = _environment()
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        for script in options.scripts or SCRIPTS:
+        for script in scripts:
             began = time.monotonic()
             _measure(python, script, {**facts, "order": SCRIPTS.index(script)}, Path(folder))
             print(f"[{script}: {time.monotonic() - began:.0f} s]", flush=True)
