@@ -64,9 +64,9 @@ docs: setup  ## Build the documentation into site/
 	$(PIP) --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-bench: setup  ## Measure ours beside the peers (in a venv of its own); into benchmarks/results/
-	for table in postprocess decode preprocess end_to_end startup stream load runtime; do \
-		$(BIN)/python benchmarks/$$table.py || exit 1; done
+bench: BENCH ?=
+bench: setup  ## Measure ours beside the peers: all, or BENCH="decode load"; into benchmarks/results/
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 wheel: setup  ## Build a wheel into dist/: for manylinux2014 where Zig is there, else for this platform
 	@rm -rf $(DIST)

@@ -1,56 +1,115 @@
-"""JPEG decoders that pip has, side by side: encoded bytes to RGB pixels, one thread."""
+"""A JPEG file to pixels: decoders that pip has, on one thread."""
 
 from __future__ import annotations
 
-import io
-
-import common
-
-common.enter()
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import kornia_rs
 import numpy as np
-import scenes
+import photos
 import simplejpeg
+from common import Contender, Row, Table, Work, interleave, run, turns_of
 from PIL import Image
 
 from furiosa_models.images.read import read_image
 from furiosa_models.spec import ImageInput
 
 SPEC = ImageInput((300, 300))
+"""What drafts are for: they are no smaller than this."""
+
+NEW, AGAIN, DRAFT = "new memory", "memory used again", "draft"
+CONTENDERS = (
+    Contender("ours", "ours", NEW, "libjpeg-turbo by simplejpeg, and all checks"),
+    Contender("simplejpeg", "peer", NEW),
+    Contender("OpenCV", "peer", NEW, "`imread` to RGB"),
+    Contender("kornia-rs, turbo", "peer", NEW, "libjpeg-turbo"),
+    Contender("kornia-rs, zune", "peer", NEW, "a decoder written in Rust"),
+    Contender("Pillow", "peer", NEW),
+    Contender("ours, again", "ours", AGAIN, "as `predict` reads photos"),
+    Contender("simplejpeg, buffer", "peer", AGAIN, "`buffer=`"),
+    Contender("OpenCV, dst", "peer", AGAIN, "`imread` into an array"),
+    Contender("ours, draft", "ours", DRAFT, "for 300 x 300: a half, a quarter, an eighth"),
+    Contender("simplejpeg, draft", "peer", DRAFT, "`min_width=`, `buffer=`"),
+    Contender("OpenCV, reduced", "peer", DRAFT, "`IMREAD_REDUCED_COLOR`"),
+    Contender("Pillow, draft", "peer", DRAFT),
+)
 
 
-def pillow(data: bytes) -> object:
-    """Pillow, with its own settings."""
-    with Image.open(io.BytesIO(data)) as image:
+def pillow(path: str, draft: tuple[int, int] | None = None) -> Any:
+    """Decode with Pillow."""
+    with Image.open(path) as image:
+        if draft is not None:
+            image.draft("RGB", draft)
         return np.asarray(image.convert("RGB"))
 
 
-def zune(data: bytes) -> object:
-    """The fastest decoder that is written in Rust."""
-    return kornia_rs.io.decode_image_jpeg(data)
-
-
-def row(size: str) -> common.Row:
-    """All of them on one photo."""
-    data = scenes.photo(size).read_bytes()
-    buffer = np.frombuffer(data, np.uint8)
-    contenders: dict[str, common.Work] = {
-        "ours (libjpeg-turbo by simplejpeg)": lambda: read_image(data),
-        "simplejpeg alone": lambda: simplejpeg.decode_jpeg(data),
-        "OpenCV": lambda: cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB),
-        "zune-jpeg by kornia-rs": lambda: zune(data),
-        "Pillow": lambda: pillow(data),
-        "ours, draft for 300x300": lambda: read_image(data, draft=SPEC.resized),
+def row(name: str) -> Row:
+    """Measure all decoders on the photos of a group; the figure is of one photo."""
+    paths = photos.group(name)
+    buffers = {path: np.empty_like(photos.pixels(path)) for path in paths}
+    factors = {
+        path: photos.draft_factor(b, SPEC.resized(*b.shape[:2])) for path, b in buffers.items()
     }
-    return common.Row(size, common.interleaved(contenders))
+    least = {
+        path: (-(-b.shape[0] // factors[path]), -(-b.shape[1] // factors[path]))
+        for path, b in buffers.items()
+    }
+    turbo = kornia_rs.io.ImageDecoder()
+
+    def smaller(path: str) -> Any:
+        height, width = least[path]
+        buffer = buffers[path].reshape(-1)
+        return simplejpeg.decode_jpeg(
+            photos.read(path), "RGB", min_height=height, min_width=width, buffer=buffer
+        )
+
+    decoders: dict[str, Callable[[str], Any]] = {
+        "ours": read_image,
+        "simplejpeg": lambda path: simplejpeg.decode_jpeg(photos.read(path), "RGB"),
+        "OpenCV": lambda path: cv2.imread(path, cv2.IMREAD_COLOR_RGB),
+        "kornia-rs, turbo": lambda path: turbo.decode(photos.read(path)),
+        "kornia-rs, zune": lambda path: kornia_rs.io.decode_image_jpeg(photos.read(path)),
+        "Pillow": pillow,
+        "ours, again": lambda path: read_image(path, reuse_buffer=True),
+        "simplejpeg, buffer": lambda path: simplejpeg.decode_jpeg(
+            photos.read(path), "RGB", buffer=buffers[path]
+        ),
+        "OpenCV, dst": lambda path: cv2.imread(path, buffers[path], cv2.IMREAD_COLOR_RGB),
+    }
+    if max(factors.values()) > 1:
+        decoders |= {
+            "ours, draft": lambda path: read_image(path, draft=SPEC.resized, reuse_buffer=True),
+            "simplejpeg, draft": smaller,
+            "OpenCV, reduced": lambda path: cv2.imread(path, photos.REDUCED[factors[path]]),
+            "Pillow, draft": lambda path: pillow(path, least[path][::-1]),
+        }
+    works = {decoder: _each(decode, paths) for decoder, decode in decoders.items()}
+    samples = interleave(turns_of(works, items=len(paths)), seconds=0.8)
+    return Row(f"{name} ({len(paths)} photos)" if len(paths) > 1 else name, samples)
 
 
-def main() -> None:
-    """Measure and report."""
+def _each(decode: Callable[[str], Any], paths: Sequence[str]) -> Work:
+    def work() -> None:
+        for path in paths:
+            decode(path)
+
+    return work
+
+
+def measure() -> Iterator[Table]:
+    """Measure every group of photos."""
     cv2.setNumThreads(1)
-    common.report("decode", "JPEG to pixels, one thread", [row(size) for size in scenes.SIZES])
+    yield Table(
+        "decode",
+        "Decoding JPEGs",
+        "A JPEG file to RGB pixels, on one thread. Decoding into memory that was used before "
+        "spares the system from finding new pages: three kinds of work, three divisions.",
+        CONTENDERS,
+        [row(name) for name in photos.GROUPS],
+    )
 
 
-main()
+if __name__ == "__main__":
+    run(measure)

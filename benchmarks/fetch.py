@@ -1,7 +1,6 @@
-"""Fetching 100 MB from a local server, beside `curl` and `sha256sum`: seconds and ratio.
+"""Fetching 100 MB from a local server, beside `curl` and `sha256sum`.
 
-Ours downloads, hashes and commits with fsync; theirs downloads to a file and hashes it. The two
-alternate; the minimum of the rounds is compared.
+Ours downloads, hashes and commits with fsync; theirs downloads to a file and hashes it.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from common import Contender, Row, Table, interleave, run, timed
 
 from furiosa_models.artifacts import File, Store
 
-ROUNDS = 7
 SIZE = 100 << 20
 
 
@@ -30,29 +30,22 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def ours(file: File, folder: Path) -> float:
-    """Seconds of a cold fetch through the store."""
-    start = time.perf_counter()
+def ours(file: File, folder: Path) -> None:
+    """Fetch through an empty store."""
     Store(folder / "store", shared=()).fetch([file])
-    elapsed = time.perf_counter() - start
     shutil.rmtree(folder / "store")
-    return elapsed
 
 
-def theirs(url: str, folder: Path) -> float:
-    """Seconds of `curl` and `sha256sum`."""
+def theirs(url: str, folder: Path) -> None:
+    """Fetch with `curl`, and hash with `sha256sum`."""
     target = folder / "curl.bin"
-    start = time.perf_counter()
     subprocess.run(["curl", "--silent", "--fail", "--output", target, url], check=True)
     subprocess.run(["sha256sum", target], check=True, stdout=subprocess.DEVNULL)
-    elapsed = time.perf_counter() - start
     target.unlink()
-    return elapsed
 
 
-def main() -> None:
-    """Measure and print."""
-    os.environ["FURIOSA_MODELS_PROGRESS"] = "0"
+def measure() -> Iterator[Table]:
+    """Measure both."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = os.urandom(SIZE)
@@ -63,11 +56,21 @@ def main() -> None:
         url = f"http://127.0.0.1:{server.server_port}/w.bin"
         digest = hashlib.sha256(data).hexdigest()
         file = File(name="w.bin", size=SIZE, sha256=digest, sources=(url,))
-        rounds = [(ours(file, folder), theirs(url, folder)) for _ in range(ROUNDS)]
+        turns = {
+            "ours": timed(lambda: ours(file, folder)),
+            "curl, sha256sum": timed(lambda: theirs(url, folder)),
+        }
+        samples = interleave(turns, seconds=4, least_rounds=7)
         server.shutdown()
-    a, b = (min(column) for column in zip(*rounds, strict=True))
-    print(f"furiosa_models {a:.3f} s, curl + sha256sum {b:.3f} s, ratio {a / b:.2f}")
+    yield Table(
+        "fetch",
+        "Fetching",
+        "100 MB from a server on the same machine, hashed; ours also makes sure that they are on "
+        "the disk.",
+        (Contender("ours", "ours"), Contender("curl, sha256sum", "peer")),
+        [Row("100 MB", samples)],
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)

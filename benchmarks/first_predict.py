@@ -1,54 +1,27 @@
-"""Wall time and peak memory of each model's first `predict` with warm caches.
+"""Wall time and peak memory of each model's first `predict`, with warm caches.
 
-A fresh process imports the package, makes the model and runs it on one photo; the minimum of the
-rounds counts. Models whose weights are unreachable run with random ones, from an ONNX file. The
-table is kept in `docs/first_predict.json`, from which the documentation shows it.
+A fresh process imports the package, makes the model and runs it on one photo. Models whose weights
+are out of reach run with random ones, from an ONNX file.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from furiosa_models import get_model, list_models
-from furiosa_models.runtime.machine import cpu_name
+from common import QUICK, ROOT, Contender, Row, Table, answer, memory, once, run
 
-ROOT = Path(__file__).parents[1]
-PHOTO = ROOT / "examples" / "images" / "astronaut.png"
-ROUNDS = 3
-
-SCRIPT = """
-import json, re, sys, time
-start = time.perf_counter()
-from furiosa_models import get_model
-model = get_model(sys.argv[1], weights=sys.argv[2])
-model.predict(sys.argv[3], device="cpu")
-elapsed = time.perf_counter() - start
-# Not getrusage: what it says of memory outlives exec, so that it may be the parent's.
-peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
-print(json.dumps({"seconds": elapsed, "peak_mb": peak / 1024}))
-"""
-
-
-def measure(name: str, weights: str) -> dict[str, float]:
-    """The best round's seconds and peak memory."""
-    command = [sys.executable, "-c", SCRIPT, name, weights, str(PHOTO)]
-    subprocess.run(command, check=True, capture_output=True)  # warms the caches
-    rounds = [
-        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        for _ in range(ROUNDS)
-    ]
-    return {key: min(row[key] for row in rounds) for key in rounds[0]}
+PHOTO = str(ROOT / "examples" / "images" / "astronaut.png")
+ROUNDS = 1 if QUICK else 3
+OURS = "predict"
 
 
 def reachable(name: str, folder: Path) -> str:
-    """A set of weights that can be had here, or an ONNX file with random ones."""
+    """Return a set of weights that can be had here, or an ONNX file with random ones."""
+    from furiosa_models import get_model
+
     for weights in get_model(name).available_weights():
         if weights != "published":
             return weights
@@ -57,20 +30,47 @@ def reachable(name: str, folder: Path) -> str:
     return str(path)
 
 
-def main() -> None:
-    """Measure every model, print a table, and keep it."""
-    os.environ["FURIOSA_MODELS_PROGRESS"] = "0"
-    rows: list[dict[str, Any]] = []
+def predict(name: str, weights: str) -> None:
+    """Predict once, and say how long it took and what it held."""
+    start = time.perf_counter()
+    from furiosa_models import get_model
+
+    get_model(name, weights=weights).predict(PHOTO, device="cpu")
+    # Not getrusage: what it says of memory outlives exec, so that it may be the parent's.
+    answer({"seconds": time.perf_counter() - start, "mb": memory("VmHWM") / 1e6})
+
+
+def measure() -> Iterator[Table]:
+    """Measure every model."""
+    from furiosa_models import list_models
+
+    rows: dict[str, list[Row]] = {"seconds": [], "mb": []}
     with tempfile.TemporaryDirectory() as folder:
         for name in list_models():
             weights = reachable(name, Path(folder))
-            shown = "random" if weights.endswith(".onnx") else weights
-            rows.append({"model": name, "weights": shown, **measure(name, weights)})
-            print("{model:20} {weights:12} {seconds:7.3f} s {peak_mb:7.0f} MB".format(**rows[-1]))
-    machine = {"cpus": os.cpu_count(), "processor": cpu_name(), "python": platform.python_version()}
-    document = {"machine": machine, "rows": rows}
-    (ROOT / "docs" / "first_predict.json").write_text(json.dumps(document, indent=1) + "\n")
+            once("predict", name, weights)  # warms the caches
+            rounds = [once("predict", name, weights) for _ in range(ROUNDS)]
+            case = f"{name} ({'random' if weights.endswith('.onnx') else weights})"
+            for figure, found in rows.items():
+                found.append(Row(case, {OURS: [r[figure] for r in rounds]}))
+    contender = Contender(OURS, "ours")
+    yield Table(
+        "first_predict",
+        "The first prediction",
+        "The first `predict` of a fresh process, with warm caches: import, model, photo (512 x "
+        "512), network, results.",
+        (contender,),
+        rows["seconds"],
+    )
+    yield Table(
+        "first_predict_memory",
+        "Memory of the first prediction",
+        "The peak of that process.",
+        (contender,),
+        rows["mb"],
+        unit="MB",
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, {"predict": predict})

@@ -2,62 +2,60 @@
 
 A kernel is called once and eleven times in processes of their own; a tenth of the difference is
 one call's, Python's share (some ten thousand) included. Valgrind shows a processor with AVX2 and
-without AVX-512. Names of kernels may be given; the default is all of them. The first counts that
-were ever kept stay in the results, as those before.
+without AVX-512.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import common
-
-common.enter()
-
 import numpy as np
 import scenes
+from common import Contender, Row, Table, Work, run
 
 from furiosa_models.heads.classification import rank_classes
 from furiosa_models.heads.ssd import decode_ssd
 from furiosa_models.heads.yolo import decode_yolov5
 from furiosa_models.images.preprocess import normalize, prepare
 from furiosa_models.ops.anchors import multiple_grid_anchors, yolo_p5_anchors
+from furiosa_models.runtime.machine import available_cpus
 from furiosa_models.spec import ImageInput
 
 CALLS = 10
+SIZES = {"VGA": (640, 480), "FHD": (1920, 1080)}
+OURS = "ours"
 
 
-def _prepare(size: str, spec: ImageInput) -> common.Work:
-    width, height = scenes.SIZES[size]
+def _prepare(size: str, spec: ImageInput) -> Work:
+    width, height = SIZES[size]
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     out = np.empty((3, *spec.size), np.uint8)
     return partial(prepare, pixels, spec, out=out)
 
 
-def _normalize() -> common.Work:
+def _normalize() -> Work:
     spec = ImageInput((300, 300), mean=(127.5,) * 3, std=(127.5,) * 3)
     return partial(normalize, np.zeros((1, 3, 300, 300), np.uint8), spec)
 
 
-def _ssd() -> common.Work:
+def _ssd() -> Work:
     maps = scenes.mobilenet(-4.2)
     grid = multiple_grid_anchors(tuple((side, side) for side, _ in scenes.MOBILENET_LEVELS))
     return partial(decode_ssd, maps[0::2], maps[1::2], grid, score_threshold=0.3)
 
 
-def _yolov5() -> common.Work:
+def _yolov5() -> Work:
     return partial(decode_yolov5, scenes.yolov5(80, 58, 11), yolo_p5_anchors(), scenes.YOLO_STRIDES)
 
 
-def _classify() -> common.Work:
+def _classify() -> Work:
     logits = np.random.default_rng(0).normal(0, 1, (1, 1000)).astype(np.float32)
     return partial(rank_classes, logits)
 
@@ -77,7 +75,7 @@ KERNELS: dict[str, Callable[[], Callable[[], Any]]] = {
 
 
 def count(kernel: str, calls: int) -> int:
-    """Instructions of a whole process with so many calls."""
+    """Return the instructions of a whole process with so many calls."""
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}"]
     script = [sys.executable, __file__, "--call", kernel, str(calls)]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
@@ -91,24 +89,30 @@ def count(kernel: str, calls: int) -> int:
     return int(found[1])
 
 
-def main() -> None:
-    """Count and keep."""
+def of_one(kernel: str) -> float:
+    """Return the instructions of one call, in millions."""
+    return (count(kernel, CALLS + 1) - count(kernel, 1)) / CALLS / 1e6
+
+
+def measure() -> Iterator[Table]:
+    """Count those of every kernel, as many at a time as there are CPUs: it is no matter of time."""
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        counts = list(pool.map(of_one, KERNELS))
+    yield Table(
+        "instructions",
+        "Instructions",
+        "What one call of a kernel in Rust takes, with AVX2: a count that repeats where times do "
+        "not.",
+        (Contender(OURS, "ours"),),
+        [Row(kernel, {OURS: [n]}) for kernel, n in zip(KERNELS, counts, strict=True)],
+        unit="million instructions",
+    )
+
+
+if __name__ == "__main__":
     if sys.argv[1:2] == ["--call"]:
         work = KERNELS[sys.argv[2]]()
         for _ in range(int(sys.argv[3])):
             work()
-        return
-    if shutil.which("valgrind") is None:
-        sys.exit("valgrind is not there: install it (on Debian: apt-get install valgrind)")
-    counts = {}
-    for kernel in sys.argv[1:] or KERNELS:
-        counts[kernel] = round((count(kernel, CALLS + 1) - count(kernel, 1)) / CALLS)
-        print(f"{kernel:24} {counts[kernel]:>12,} instructions", flush=True)
-    path = common.RESULTS / "instructions.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    before = known.get("before") or known.get("instructions", {})
-    document = {"machine": common.machine(), "before": before, "instructions": counts}
-    path.write_text(json.dumps(document, indent=2) + "\n")
-
-
-main()
+    else:
+        run(measure)

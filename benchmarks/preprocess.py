@@ -1,135 +1,247 @@
-"""A JPEG file to a network's input, milliseconds; and the resize alone, from decoded pixels.
-
-Beside ours: OpenCV as furiosa-models 0.10 uses it, OpenCV at its best, simplejpeg (libjpeg-turbo)
-with OpenCV, and Pillow. The floor is the entropy decoding of the file alone, in C.
-"""
+"""A JPEG file, or decoded pixels, to a network's input: on one thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
-
-import common
-
-common.enter()
 
 import cv2
 import numpy as np
-import scenes
+import photos
 import simplejpeg
+from common import Contender, Goal, Row, Table, Work, interleave, run, turns_of
 from PIL import Image
 
-from furiosa_models.images.jpeg import reduction_factor
-from furiosa_models.images.preprocess import prepare
-from furiosa_models.images.read import read_image
-from furiosa_models.spec import ImageInput
+from furiosa_models import Model, get_model
 
 Pixels: TypeAlias = Any
-Shape: TypeAlias = "Callable[[Pixels, Any], Pixels]"
 
-PIPELINES = (
-    ("VGA", ImageInput((300, 300)), 0.53),
-    ("FHD", ImageInput((300, 300)), 3.2),
-    ("FHD", ImageInput((640, 640), resize="letterbox"), 3.2),
-    ("FHD", ImageInput((224, 224), interpolation="opencv_area"), 3.2),
-    ("4K", ImageInput((640, 640), resize="letterbox"), 13.1),
+FULL, DRAFT = "whole", "draft"
+FILE_CONTENDERS = (
+    Contender("ours", "ours", FULL, "`preprocess(path)`"),
+    Contender("furiosa 0.10", "peer", FULL, "OpenCV as furiosa-models 0.10 uses it"),
+    Contender("OpenCV", "peer", FULL, "`imread` into memory used again, resize, split"),
+    Contender("simplejpeg + OpenCV", "peer", FULL, "decoded into memory used again, resize, split"),
+    Contender("Pillow", "peer", FULL),
+    Contender("ours, draft", "ours", DRAFT, "`preprocess(path, draft=True)`"),
+    Contender("simplejpeg + OpenCV, draft", "peer", DRAFT),
+    Contender("OpenCV, reduced", "peer", DRAFT, "`IMREAD_REDUCED_COLOR`"),
+    Contender("Pillow, draft", "peer", DRAFT),
 )
-METHODS = {"opencv_linear": cv2.INTER_LINEAR, "opencv_area": cv2.INTER_AREA}
+PIXELS_CONTENDERS = (
+    Contender("ours", "ours", about="`preprocess(array)`"),
+    Contender("OpenCV", "peer", about="resize into memory used again, channels split"),
+    Contender("OpenCV, resize alone", "baseline", about="without splitting the channels"),
+)
+FILE_GOAL = Goal(
+    "ours takes at most 1.15 times as long as simplejpeg with OpenCV",
+    "ours",
+    "simplejpeg + OpenCV",
+    1.15,
+)
+PIXELS_GOAL = Goal(
+    "ours takes no longer than OpenCV's resize alone", "ours", "OpenCV, resize alone"
+)
+METHODS = {
+    "opencv_linear": (cv2.INTER_LINEAR, Image.Resampling.BILINEAR),
+    "opencv_area": (cv2.INTER_AREA, Image.Resampling.BOX),
+}
 
 
-def by_opencv(pixels: Pixels, spec: ImageInput) -> Pixels:
-    """Resize, letterbox if wanted, and split the channels."""
-    height, width = pixels.shape[:2]
-    rows, columns = spec.size
-    if spec.resize == "letterbox":
-        scale = min(rows / height, columns / width)
-        rows, columns = round(height * scale), round(width * scale)
-    resized = cv2.resize(pixels, (columns, rows), interpolation=METHODS[spec.interpolation])
-    down, across = spec.size[0] - rows, spec.size[1] - columns
+@dataclass(frozen=True)
+class Pipeline:
+    """What is made of photos.
+
+    Attributes:
+        name: What it is called.
+        model: Has the input.
+    """
+
+    name: str
+    model: Model
+
+    @property
+    def letterbox(self) -> bool:
+        """Whether a photo keeps its form."""
+        return bool(self.model.input.resize == "letterbox")
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width that a photo is resized to."""
+        rows, columns = self.model.input.size
+        if self.letterbox:
+            scale = min(rows / height, columns / width)
+            return round(height * scale), round(width * scale)
+        return rows, columns
+
+
+class OpenCV:
+    """Resizing and splitting by OpenCV, into memory that is used again.
+
+    Args:
+        pipeline: What is made.
+        height: Of the photo.
+        width: Of the photo.
+    """
+
+    def __init__(self, pipeline: Pipeline, height: int, width: int) -> None:
+        rows, columns = pipeline.model.input.size
+        self._method = METHODS[pipeline.model.input.interpolation][0]
+        self._size = pipeline.target(height, width)[::-1]
+        down, across = rows - self._size[1], columns - self._size[0]
+        place = (
+            slice(down // 2, down // 2 + self._size[1]),
+            slice(across // 2, across // 2 + self._size[0]),
+        )
+        self._resized = np.empty((*self._size[::-1], 3), np.uint8)
+        self._out = np.full((3, rows, columns), 114, np.uint8)
+        self._planes = [np.empty(self._size[::-1], np.uint8) for _ in range(3)]
+        self._whole = not (down or across)
+        self._place = place
+        if self._whole:
+            self._planes = list(self._out)
+
+    def resize(self, pixels: Pixels) -> Pixels:
+        """Resize alone."""
+        return cv2.resize(pixels, self._size, self._resized, interpolation=self._method)
+
+    def prepare(self, pixels: Pixels, *, bgr: bool = False) -> Pixels:
+        """Resize, and put the channels where the network wants them."""
+        self.resize(pixels)
+        cv2.split(self._resized, self._planes[::-1] if bgr else self._planes)
+        if not self._whole:
+            for out, plane in zip(self._out, self._planes, strict=True):
+                out[self._place] = plane
+        return self._out
+
+
+def furiosa(path: str, pipeline: Pipeline) -> Pixels:
+    """Do what furiosa-models 0.10 does."""
+    decoded: Any = cv2.imread(path)
+    pixels = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    rows, columns = pipeline.target(*pixels.shape[:2])
+    method = METHODS[pipeline.model.input.interpolation][0]
+    resized = cv2.resize(pixels, (columns, rows), interpolation=method)
+    down, across = pipeline.model.input.size[0] - rows, pipeline.model.input.size[1] - columns
     if down or across:
         edges = down // 2, down - down // 2, across // 2, across - across // 2
         resized = cv2.copyMakeBorder(resized, *edges, cv2.BORDER_CONSTANT, value=(114,) * 3)
-    return resized
+    return np.stack([resized.transpose([2, 0, 1])], axis=0)
 
 
-def furiosa(path: str, spec: ImageInput) -> Pixels:
-    """What furiosa-models 0.10 does."""
-    decoded: Pixels = cv2.imread(path)
-    pixels = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    return np.stack([by_opencv(pixels, spec).transpose([2, 0, 1])], axis=0)
-
-
-def opencv(path: str, spec: ImageInput) -> Pixels:
-    """The best that OpenCV offers: colors turned after the resize, channels split by blob."""
-    return cv2.dnn.blobFromImage(by_opencv(cv2.imread(path), spec), swapRB=True, ddepth=cv2.CV_8U)
-
-
-def ours(path: str, spec: ImageInput, *, draft: bool = False) -> Pixels:
-    """What `Model.preprocess` does."""
-    image = read_image(path, draft=spec.resized if draft else None, reuse_buffer=True)
-    return prepare(image.pixels, spec, size=image.drafted_from)[0]
-
-
-def turbo(path: str, spec: ImageInput, factor: int = 1) -> Pixels:
-    """The fastest decoder with a wheel, then OpenCV; `factor` is that of its drafts."""
-    with open(path, "rb") as file:  # noqa: PTH123 - as fast as it gets
-        data = file.read()
-    height, width, *_ = simplejpeg.decode_jpeg_header(data)
-    least = {"min_height": -(-height // factor), "min_width": -(-width // factor)}
-    pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", **least)
-    return np.ascontiguousarray(by_opencv(pixels, spec).transpose(2, 0, 1))
-
-
-def pillow(path: str, spec: ImageInput) -> Pixels:
-    """Pillow alone."""
+def pillow(path: str, pipeline: Pipeline, *, draft: bool) -> Pixels:
+    """Let Pillow do all of it."""
     with Image.open(path) as image:
-        height, width = spec.size
-        resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+        rows, columns = pipeline.target(image.height, image.width)
+        if draft:
+            image.draft("RGB", (columns, rows))
+        method = METHODS[pipeline.model.input.interpolation][1]
+        resized = image.convert("RGB").resize((columns, rows), method)
+    if pipeline.letterbox:
+        canvas = Image.new("RGB", pipeline.model.input.size[::-1], (114,) * 3)
+        corner = (canvas.width - columns) // 2, (canvas.height - rows) // 2
+        canvas.paste(resized, corner)
+        resized = canvas
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
 
-def from_file(size: str, spec: ImageInput, floor: float) -> common.Row:
-    """File to tensor."""
-    path = str(scenes.photo(size))
-    width, height = scenes.SIZES[size]
-    factor = reduction_factor(height, width, spec.resized(height, width))
-    contenders: dict[str, common.Work] = {
-        "ours": lambda: ours(path, spec),
-        "furiosa 0.10 (OpenCV)": lambda: furiosa(path, spec),
-        "OpenCV": lambda: opencv(path, spec),
-        "simplejpeg + OpenCV": lambda: turbo(path, spec),
+def from_file(group: str, pipeline: Pipeline) -> Row:
+    """Measure all contenders on the files of a group; the figure is of one photo."""
+    paths = photos.group(group)
+    buffers = {path: np.empty_like(photos.pixels(path)) for path in paths}
+    tools = {path: OpenCV(pipeline, *b.shape[:2]) for path, b in buffers.items()}
+    factors = {
+        path: photos.draft_factor(b, pipeline.target(*b.shape[:2])) for path, b in buffers.items()
     }
-    if factor > 1:
-        contenders["ours, draft"] = lambda: ours(path, spec, draft=True)
-        contenders["simplejpeg draft + OpenCV"] = lambda: turbo(path, spec, factor)
-    if spec.resize == "stretch":
-        contenders["Pillow"] = lambda: pillow(path, spec)
-    case = f"{size} -> {spec.size[0]} {spec.resize} {spec.interpolation}"
-    return common.Row(case, common.interleaved(contenders), floor * 1e-3)
-
-
-def from_pixels(size: str, spec: ImageInput) -> common.Row:
-    """Decoded pixels to tensor."""
-    pixels = read_image(scenes.photo(size)).pixels
-    out = np.empty((3, *spec.size), np.uint8)
-    contenders: dict[str, common.Work] = {
-        "ours": lambda: prepare(pixels, spec, out=out),
-        "OpenCV resize alone": lambda: by_opencv(pixels, spec),
-        "OpenCV, channels split": lambda: cv2.dnn.blobFromImage(
-            by_opencv(pixels, spec), ddepth=cv2.CV_8U
-        ),
+    least = {
+        path: {
+            "min_height": -(-buffers[path].shape[0] // factor),
+            "min_width": -(-buffers[path].shape[1] // factor),
+        }
+        for path, factor in factors.items()
     }
-    case = f"{size} -> {spec.size[0]} {spec.resize} {spec.interpolation}"
-    return common.Row(case, common.interleaved(contenders))
+
+    def turbo(path: str, **options: int) -> Pixels:
+        flat = buffers[path].reshape(-1)
+        return tools[path].prepare(
+            simplejpeg.decode_jpeg(photos.read(path), "RGB", buffer=flat, **options)
+        )
+
+    def opencv(path: str) -> Pixels:
+        return tools[path].prepare(cv2.imread(path, buffers[path], cv2.IMREAD_COLOR_RGB))
+
+    ways: dict[str, Callable[[str], Any]] = {
+        "ours": pipeline.model.preprocess,
+        "furiosa 0.10": lambda path: furiosa(path, pipeline),
+        "OpenCV": opencv,
+        "simplejpeg + OpenCV": turbo,
+        "Pillow": lambda path: pillow(path, pipeline, draft=False),
+    }
+    if max(factors.values()) > 1:
+        ways |= {
+            "ours, draft": lambda path: pipeline.model.preprocess(path, draft=True),
+            "simplejpeg + OpenCV, draft": lambda path: turbo(path, **least[path]),
+            "OpenCV, reduced": lambda path: tools[path].prepare(
+                cv2.imread(path, photos.REDUCED[factors[path]]), bgr=factors[path] > 1
+            ),
+            "Pillow, draft": lambda path: pillow(path, pipeline, draft=True),
+        }
+    works = {way: _each(make, paths) for way, make in ways.items()}
+    samples = interleave(turns_of(works, items=len(paths)), seconds=0.8)
+    return Row(f"{group} to {pipeline.name}", samples, [FILE_GOAL])
 
 
-def main() -> None:
-    """Measure and report."""
+def from_pixels(group: str, pipeline: Pipeline) -> Row:
+    """Measure what is left when the photos are decoded; the figure is of one photo."""
+    paths = photos.group(group)
+    arrays = [photos.pixels(path) for path in paths]
+    pairs = [(OpenCV(pipeline, *array.shape[:2]), array) for array in arrays]
+    works: dict[str, Work] = {
+        "ours": lambda: [pipeline.model.preprocess(array, color="rgb") for array in arrays],
+        "OpenCV": lambda: [tool.prepare(array) for tool, array in pairs],
+        "OpenCV, resize alone": lambda: [tool.resize(array) for tool, array in pairs],
+    }
+    samples = interleave(turns_of(works, items=len(paths)), seconds=0.5)
+    return Row(f"{group} to {pipeline.name}", samples, [PIXELS_GOAL])
+
+
+def _each(make: Callable[[str], Any], paths: Sequence[str]) -> Work:
+    def work() -> None:
+        for path in paths:
+            make(path)
+
+    return work
+
+
+def measure() -> Iterator[Table]:
+    """Measure every pipeline."""
     cv2.setNumThreads(1)
-    rows = [from_pixels(size, spec) for size, spec, _ in PIPELINES]
-    common.report("resize", "Preprocessing, decoded pixels to tensor, one thread", rows)
-    rows = [from_file(*pipeline) for pipeline in PIPELINES]
-    common.report("preprocess", "Preprocessing, JPEG file to tensor, one thread", rows)
+    ssd = Pipeline("300 x 300, stretched", get_model("SSDMobileNet", weights="random"))
+    yolo = Pipeline("640 x 640, letterboxed", get_model("YOLOv5s", weights="random"))
+    area = {"size": (224, 224), "interpolation": "opencv_area"}
+    small = Pipeline(
+        "224 x 224, stretched by area", get_model("SSDMobileNet", weights="random", input=area)
+    )
+    cases = [
+        ("VGA", ssd), ("HD", ssd), ("FHD", ssd), ("HD", yolo), ("FHD", yolo), ("FHD", small),
+        ("15 MP", yolo),
+    ]  # fmt: skip
+    yield Table(
+        "preprocess",
+        "Preprocessing",
+        "A JPEG file to the network's input, on one thread. Drafts are decoded at a fraction of "
+        "their size by all that have them, no smaller than what they are resized to.",
+        FILE_CONTENDERS,
+        [from_file(*case) for case in cases],
+    )
+    yield Table(
+        "resize",
+        "Resizing",
+        "Decoded pixels to the network's input, on one thread.",
+        PIXELS_CONTENDERS,
+        [from_pixels(*case) for case in cases],
+    )
 
 
-main()
+if __name__ == "__main__":
+    run(measure)

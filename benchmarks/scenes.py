@@ -1,34 +1,17 @@
-"""What the benchmarks are run on: photos of known sizes, and outputs with known objects in them."""
+"""Outputs of networks with known objects in them."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from common import ROOT
-from PIL import Image
 
 Maps: TypeAlias = "list[npt.NDArray[np.float32]]"
 
-SIZES = {"VGA": (640, 480), "FHD": (1920, 1080), "4K": (3840, 2160)}
 MOBILENET_LEVELS = ((19, 3), (10, 6), (5, 6), (3, 6), (2, 6), (1, 6))
 RESNET34_LEVELS = ((50, 4), (25, 6), (13, 6), (7, 6), (3, 4), (3, 4))
 YOLO_STRIDES = (8, 16, 32)
-
-
-def photo(size: str) -> Path:
-    """A JPEG of that size (quality 90): one of the example photos, enlarged."""
-    path = ROOT / "build" / "bench-photos" / f"{size}.jpg"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        source = sorted((ROOT / "examples" / "images").glob("*.[jp][pn]g"))[0]
-        with Image.open(source) as image:
-            image.convert("RGB").resize(SIZES[size], Image.Resampling.LANCZOS).save(
-                path, quality=90
-            )
-    return path
 
 
 def mobilenet(level: float, seed: int = 0) -> Maps:

@@ -1,41 +1,42 @@
-"""Start-up, milliseconds over bare Python: each import or command in processes of its own.
+"""Start-up over bare Python: each import or command in processes of its own.
 
 Bytecode is compiled before, as `pip install` compiles it.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 
-import common
+import photos
+from common import Contender, Goal, Row, Table, interleave, run
 
-common.enter()
-
-import scenes
-
-ROUNDS = 7
-FIRST = (
+BARE, OURS, OTHERS = "bare Python", "ours", "a library"
+PREDICT = (
     "from furiosa_models.vision import SSDMobileNet;"
     "SSDMobileNet(weights='random').predict({photo!r}, device='cpu', score_threshold=0.9)"
 )
 CASES = {
-    "bare Python": "pass",
+    BARE: "pass",
     "import furiosa_models": "import furiosa_models",
     "furiosa-models list": (
         "import sys; sys.argv = ['furiosa-models', 'list'];"
         "from furiosa_models.cli import main; main()"
     ),
-    "first detections of SSDMobileNet": FIRST,
+    "first detections of SSDMobileNet": PREDICT,
     "import numpy": "import numpy",
     "import onnxruntime": "import onnxruntime",
     "import cv2": "import cv2",
     "import pydantic": "import pydantic; pydantic.BaseModel",
     "import requests": "import requests",
+    "import openvino": "import openvino",
+    "import ultralytics": "from ultralytics import YOLO",
+    "import rtmlib": "import rtmlib",
 }
-TARGETS = {
+GOALS = {
     "import furiosa_models": 5e-3,
     "furiosa-models list": 120e-3,
     "first detections of SSDMobileNet": 350e-3,
@@ -43,28 +44,39 @@ TARGETS = {
 
 
 def process(code: str) -> float:
-    """Seconds from the start of a Python process to its end."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-c", code]
+    """Return seconds from the start of a Python process to its end."""
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Measure and report."""
-    photo = str(scenes.photo("VGA"))
+def measure() -> Iterator[Table]:
+    """Measure every case."""
+    photo = photos.one("VGA")
     codes = {name: code.format(photo=photo) for name, code in CASES.items()}
-    best = dict.fromkeys(codes, float("inf"))
-    for _ in range(ROUNDS + 1):  # the first round warms the caches
-        for name, code in codes.items():
-            best[name] = min(best[name], process(code))
-    bare = best.pop("bare Python")
-    rows = [
-        common.Row(name, {"over bare Python": seconds - bare}, notes={"target": TARGETS.get(name)})
-        for name, seconds in best.items()
-    ]
-    common.report("startup", f"Start-up over bare Python ({bare * 1e3:.0f} ms)", rows)
+    turns = {name: partial(process, code) for name, code in codes.items()}
+    for turn in turns.values():
+        turn()  # compiles bytecode
+    samples = interleave(turns, seconds=0.0, least_rounds=9)
+    bare = samples.pop(BARE)
+    rows = []
+    for name, seconds in samples.items():
+        column = OURS if name in GOALS else OTHERS
+        over = [whole - part for whole, part in zip(seconds, bare, strict=True)]
+        goals = [
+            Goal(f"{name} takes at most {1e3 * limit:g} ms", OURS, plus=limit)
+            for case, limit in GOALS.items()
+            if case == name
+        ]
+        rows.append(Row(name, {column: over}, goals))
+    yield Table(
+        "startup",
+        "Start-up",
+        "Whole processes, over a bare Python; bytecode and caches are warm.",
+        (Contender(OURS, "ours"), Contender(OTHERS, "baseline")),
+        rows,
+    )
 
 
-main()
+if __name__ == "__main__":
+    run(measure)

@@ -1,75 +1,85 @@
-"""`predict(stream=True)` over JPEG files beside the bare network, and its memory over many photos.
-
-Give a model's name and a folder to measure another one: `stream.py SSDMobileNet photos/`.
-"""
+"""`predict(stream=True)` over JPEG files beside the bare network, and its memory over many."""
 
 from __future__ import annotations
 
-import resource
-import sys
-import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import common
+import photos
+from common import QUICK, Contender, Goal, Row, Table, interleave, memory, run, timed
 
-common.enter()
+from furiosa_models import get_model
+from furiosa_models.runtime.sync import create_runner
 
-import scenes
+STREAM, ALONE, SINGLY = "predict(stream=True)", "network alone", "predict, one by one"
+CONTENDERS = (
+    Contender(STREAM, "ours"),
+    Contender(SINGLY, "ours"),
+    Contender(ALONE, "baseline", about="one runner with all CPUs, one by one"),
+)
+CASES = (("SSDMobileNet", 140, 0.92), ("YOLOv5s", 28, 0.97))
+"""Networks, how many photos, and the part of the bare throughput that is aimed at."""
 
-from furiosa_models.catalog import get_model
-
-ROUNDS = 3
-PHOTOS = 500
-MANY = 5000
-
-
-def seconds(work: Iterable[object]) -> float:
-    """Seconds until all results are there."""
-    start = time.perf_counter()
-    for _ in work:
-        pass
-    return time.perf_counter() - start
+OPTIONS: dict[str, Any] = {"device": "cpu", "score_threshold": 0.9}
+COUNTS = (50, 100) if QUICK else (100, 500, 1000, 2000)
 
 
-def resident() -> int:
-    """Bytes that the process holds now; its peak where the system does not say."""
-    status = Path("/proc/self/statm")
-    if status.exists():
-        return int(status.read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def main() -> None:
-    """Measure and report."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "SSDMobileNet"
-    one = str(scenes.photo("VGA"))
-    photos = sorted(map(str, Path(sys.argv[2]).glob("*.jpg"))) if sys.argv[2:] else [one]
-    few = (photos * PHOTOS)[:PHOTOS]
-    with get_model(name, weights="random") as model:
-        options: dict[str, Any] = {"device": "cpu", "score_threshold": 0.9}
-        runner = model._runner("cpu")
-        tensor, _ = model.preprocess([photos[0]])
-        contenders: dict[str, Callable[[], Iterable[object]]] = {
-            "predict(stream=True)": lambda: model.predict(few, stream=True, **options),
-            "session.run alone": lambda: (runner.run(tensor) for _ in few),
-            "predict, one by one": lambda: (model.predict(photo, **options) for photo in few),
+def row(name: str, count: int, share: float) -> Row:
+    """Measure one network."""
+    paths = (photos.group("VGA") * count)[:count]
+    with get_model(name, weights="random") as model, create_runner(model, device="cpu") as runner:
+        tensor, _ = model.preprocess(paths[0])
+        works: dict[str, Callable[[], Iterable[object]]] = {
+            STREAM: lambda: model.predict(paths, stream=True, **OPTIONS),
+            ALONE: lambda: (runner.run(tensor) for _ in paths),
+            SINGLY: lambda: (model.predict(path, **OPTIONS) for path in paths),
         }
-        best = dict.fromkeys(contenders, float("inf"))
-        for _ in range(ROUNDS):
-            for contender, work in contenders.items():
-                best[contender] = min(best[contender], seconds(work()) / len(few))
-        memory = {}
-        many = (photos * MANY)[:MANY]
-        for done, _ in enumerate(model.predict(many, stream=True, **options), 1):
-            if done in (100, 500, 1000, 2000, MANY):
-                memory[done] = resident()
-                print(f"{done} photos: {memory[done] / 1e6:.0f} MB", flush=True)
-    ratio = best["session.run alone"] / best["predict(stream=True)"]
-    print(f"throughput over that of the bare network: {ratio:.3f} (target 0.85)")
-    notes = {"throughput_ratio": ratio, "resident_bytes": memory}
-    common.report("stream", "Throughput, per photo", [common.Row(f"{name} VGA", best, notes=notes)])
+        turns = {
+            way: timed(lambda work=work: exhaust(work()), items=count)  # type: ignore[misc]
+            for way, work in works.items()
+        }
+        samples = interleave(turns, seconds=8)
+    text = f"a stream has {share:g} of the throughput of the network alone"
+    return Row(name, samples, [Goal(text, STREAM, ALONE, 1 / share)])
 
 
-main()
+def exhaust(results: Iterable[object]) -> None:
+    """Take all results."""
+    for _ in results:
+        pass
+
+
+def growth() -> Row:
+    """Measure what the process holds after so many photos of one stream."""
+    paths = photos.group("VGA")
+    many = (paths * (COUNTS[-1] // len(paths) + 1))[: COUNTS[-1]]
+    found: dict[str, list[float]] = {}
+    with get_model("SSDMobileNet", weights="random") as model:
+        for done, _ in enumerate(model.predict(many, stream=True, **OPTIONS), 1):
+            if done in COUNTS:
+                found[f"after {done}"] = [memory("VmRSS") / 1e6]
+    return Row("SSDMobileNet", found)
+
+
+def measure() -> Iterator[Table]:
+    """Measure throughput and memory."""
+    yield Table(
+        "stream",
+        "Many photos",
+        "JPEG files of about 640 x 480 pixels to results, per photo, on all CPUs, beside the "
+        "network alone; random weights.",
+        CONTENDERS,
+        [row(*case) for case in CASES],
+    )
+    yield Table(
+        "stream_memory",
+        "Memory over many photos",
+        "What the process holds after so many photos of one stream.",
+        [Contender(f"after {count}", "ours") for count in COUNTS],
+        [growth()],
+        unit="MB",
+    )
+
+
+if __name__ == "__main__":
+    run(measure)

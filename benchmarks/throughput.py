@@ -1,37 +1,32 @@
-"""Inferences of many images on all CPUs: one by one, through a queue, by a hundred coroutines."""
+"""Inferences of many images on all CPUs, of which there is no order to keep."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
-
-import common
-
-common.enter()
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from common import Contender, Row, Table, Worker, interleave, run, serve, timed
 
-from furiosa_models import runtime
-from furiosa_models.catalog import get_model
+from furiosa_models import get_model, runtime
+from furiosa_models.runtime.machine import available_cpus
 from furiosa_models.runtime.sync import create_queue, create_runner
 
 NETWORKS = ("SSDMobileNet", "EfficientNetB0", "ResNet50")
-IMAGES = 100
-ROUNDS = 5
+IMAGES = 40
+PAUSE_S = 0.03
 
-Images = list[npt.NDArray[np.uint8]]
-
-
-def one_by_one(program: bytes, images: Images) -> float:
-    """A runner that has all CPUs for each image."""
-    with create_runner(program, device="cpu") as runner:
-        return timed(lambda: [runner.run(image) for image in images])
+Images = Sequence[Any]
 
 
-def queued(program: bytes, images: Images) -> float:
-    """A queue, whose workers have a CPU and an image each."""
+def queued(program: str, images: Images) -> Callable[[], object]:
+    """Return the work of a queue, whose workers have a CPU and an image each."""
     submitter, receiver = create_queue(program, device="cpu")
 
     def work() -> None:
@@ -40,56 +35,96 @@ def queued(program: bytes, images: Images) -> float:
         for _ in images:
             receiver.recv()
 
-    with submitter, receiver:
-        return timed(work)
+    return work
 
 
-def concurrent(program: bytes, images: Images) -> float:
-    """As many coroutines as there are images, which await the same runner."""
+def one_by_one(program: str, images: Images) -> Callable[[], object]:
+    """Return the work of a runner that has all CPUs for each image."""
+    runner = create_runner(program, device="cpu")
+    return lambda: [runner.run(image) for image in images]
 
-    async def work() -> float:
+
+def concurrent(program: str, images: Images) -> Callable[[], object]:
+    """Return the work of as many coroutines as there are images, which await one runner."""
+
+    async def work() -> None:
         async with runtime.create_runner(program, device="cpu") as runner:
-            await runner.run(images[0])
-            start = time.perf_counter()
             await asyncio.gather(*(runner.run(image) for image in images))
-            return time.perf_counter() - start
 
-    return asyncio.run(work())
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of the second time."""
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return lambda: asyncio.run(work())
 
 
-CONTENDERS = {
-    "a queue": queued,
-    "one by one": one_by_one,
-    "100 coroutines": concurrent,
+def thread_pool(program: str, images: Images) -> Callable[[], object]:
+    """Return the work of a thread for each CPU, on one session of ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(program, options)
+    name = session.get_inputs()[0].name
+    pool = ThreadPoolExecutor(available_cpus())
+    return lambda: list(pool.map(lambda image: session.run(None, {name: image}), images))
+
+
+def async_queue(program: str, images: Images) -> Callable[[], object]:
+    """Return the work of OpenVINO's own queue, tuned for throughput."""
+    import openvino
+
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    compiled = openvino.Core().compile_model(program, "CPU", hints)
+    requests = openvino.AsyncInferQueue(compiled)
+
+    def work() -> None:
+        for image in images:
+            requests.start_async([image])
+        requests.wait_all()
+
+    return work
+
+
+WORKS = {
+    "ours, a queue": queued,
+    "ours, one by one": one_by_one,
+    "ours, coroutines": concurrent,
+    "ONNX Runtime, a thread pool": thread_pool,
+    "OpenVINO, AsyncInferQueue": async_queue,
 }
 
 
-def row(name: str) -> common.Row:
-    """One network; contenders take turns, and each keeps its best turn."""
-    program = get_model(name, weights="random").model_source(precision="fp32")
-    with create_runner(program, device="cpu") as runner:
-        shape = runner.model.input(0).shape
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, shape, np.uint8) for _ in range(IMAGES)]
-    best = dict.fromkeys(CONTENDERS, float("inf"))
-    for _ in range(ROUNDS):
-        for label, contender in CONTENDERS.items():
-            best[label] = min(best[label], contender(program, images) / IMAGES)
-    return common.Row(name, best)
+def contend(name: str, program: str, shape: Sequence[int]) -> None:
+    """Load a program, and take turns with all images."""
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, shape, np.uint8) for _ in range(IMAGES)]
+    turn = timed(WORKS[name](program, images), items=IMAGES)
+    serve(lambda _: turn())
 
 
-def main() -> None:
-    """Measure and report."""
-    title = "Throughput of inference on all CPUs, per image"
-    common.report("throughput", title, [row(name) for name in NETWORKS])
+def measure() -> Iterator[Table]:
+    """Measure every network."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FURIOSA_MODELS_CACHE_HOME"] = folder
+        for name in NETWORKS:
+            model = get_model(name, weights="random")
+            path = Path(folder) / f"{name}.onnx"
+            path.write_bytes(model.model_source(precision="fp32"))
+            shape = (1, 3, *model.input.size)
+            with ExitStack() as stack:
+                turns = {
+                    way: stack.enter_context(Worker("contend", way, str(path), shape))
+                    for way in WORKS
+                }
+                samples = interleave(turns, seconds=2.5, pause=PAUSE_S)
+            rows.append(Row(name, samples))
+    contenders = [Contender(name, "ours" if name.startswith("ours") else "peer") for name in WORKS]
+    yield Table(
+        "throughput",
+        "Throughput",
+        f"The network alone, {IMAGES} images that are there at once, on all CPUs; per image.",
+        contenders,
+        rows,
+    )
 
 
-main()
+if __name__ == "__main__":
+    run(measure, {"contend": contend})

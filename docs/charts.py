@@ -1,158 +1,211 @@
-"""Horizontal bar charts as SVG: readable on light and dark pages, without a script or a library.
+"""Charts as SVG: figures of contenders, a line for each case, in a column that a phone can show.
 
-Text takes the color of the page, so that a theme changes it; bars have colors of medium
-lightness, and the label of each says what it is, so that nothing depends on color alone.
+Matplotlib draws them at the width of a small phone, and pages never show them smaller. Text stays
+text, in the font and the color of the page, so that a theme changes it. Each contender has a marker
+of its own, so that nothing depends on color alone; and every figure is in a table beside the chart.
 """
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import NamedTuple
 
-__all__ = ["Bar", "Group", "bar_chart"]
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-WIDTH = 760
-_LABELS, _FIGURES = 230, 130  # columns left and right of the bars
-_ROW, _HEADING, _AXIS = 18, 24, 22
-_LOG_FROM = 20.0  # largest over least value from which the scale is logarithmic
-_COLORS = {"ours": "#3b82f6", "peer": "#94a3b8", "floor": "#22a06b"}
+__all__ = ["WIDTH", "Line", "Series", "chart"]
+
+WIDTH = 328
+"""Pixels: what a page has left of a phone of 360 pixels."""
+
+_FONT = 13.0
+_LEGEND, _ROW, _AXIS = 18.0, 38.0, 40.0
+_GAP = 6.0  # below the legend
+_MARGIN = 10.0
+_TEXT = "#010203"  # stands for the color of the page
+_FAR = 20.0  # largest over least value from which the scale is logarithmic
+_OURS, _FLOOR, _BASELINE = "#3b82f6", "#22a06b", "#8b949e"
+_PEERS = ("#d9480f", "#b5179e", "#c98a00", "#7048e8", "#0b7285", "#a61e4d", "#66800b", "#5f3dc4")
+_MARKERS = "oD^vP*X<>phd"
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """A bar.
+class Series:
+    """A contender: its name, and its kind, `ours`, `peer`, `baseline` or `floor`."""
 
-    Attributes:
-        label: What it stands for.
-        value: Its length, positive.
-        text: The figure behind it.
-        kind: `ours`, `peer` or `floor`.
-    """
-
-    label: str
-    value: float
-    text: str
+    name: str
     kind: str = "peer"
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Bars under a heading, which may be empty."""
-
-    heading: str
-    bars: Sequence[Bar]
-
-
-class _Scale(NamedTuple):
-    """From values to widths.
+class Line:
+    """A case.
 
     Attributes:
-        least: Value at the left end.
-        most: Value at the right end.
-        is_log: Whether it is logarithmic.
+        label: What it is called.
+        points: By contender: figure, and the ends of its noise; all positive.
     """
 
-    least: float
-    most: float
-    is_log: bool
-
-    @classmethod
-    def over(cls, values: Sequence[float]) -> _Scale:
-        """The scale for some values, its ends being round."""
-        least, most = min(values), max(values)
-        if most / least >= _LOG_FROM:
-            ends = math.floor(math.log10(least)), math.ceil(math.log10(most))
-            return cls(10.0 ** ends[0], 10.0 ** max(ends[1], ends[0] + 1), True)
-        step = _round_step(most)
-        return cls(0.0, math.ceil(most / step - 1e-9) * step, False)
-
-    def at(self, value: float) -> float:
-        """Where a value lies, in pixels from the left end."""
-        if self.is_log:
-            share = math.log10(value / self.least) / math.log10(self.most / self.least)
-        else:
-            share = value / self.most
-        return share * (WIDTH - _LABELS - _FIGURES)
-
-    def ticks(self) -> list[float]:
-        """Round values to draw lines at."""
-        if self.is_log:
-            decades = round(math.log10(self.most / self.least))
-            return [self.least * 10.0**i for i in range(decades + 1)]
-        step = _round_step(self.most)
-        return [step * i for i in range(round(self.most / step) + 1)]
+    label: str
+    points: Mapping[str, tuple[float, float, float]]
 
 
-def bar_chart(title: str, groups: Sequence[Group], unit: str) -> str:
-    """An SVG of all bars, one below the other, with the title and the figures as its text.
+def chart(
+    title: str,
+    series: Sequence[Series],
+    lines: Sequence[Line],
+    axis: str,
+    *,
+    reference: float | None = None,
+) -> str:
+    """Return an SVG with a line for each case and a marker for each of its figures.
 
     Args:
         title: What is compared, for readers who do not see it.
-        groups: The bars; a group's heading stands above its bars.
-        unit: Unit of the values, at the axis.
+        series: The contenders.
+        lines: The cases.
+        axis: What the axis shows.
+        reference: A value that is marked by a line through all cases.
 
     Raises:
-        ValueError: There are no bars, or one is not positive.
+        ValueError: There is nothing to draw, or a figure is not positive.
     """
-    bars = [bar for group in groups for bar in group.bars]
-    if not bars or min(bar.value for bar in bars) <= 0:
-        msg = f"chart {title!r}: expected bars of positive length, got {[b.value for b in bars]}"
+    ends = [end for line in lines for point in line.points.values() for end in point]
+    if not ends or min(ends) <= 0:
+        msg = f"chart {title!r}: expected positive figures, got {sorted(ends)[:3]}"
         raise ValueError(msg)
-    scale = _Scale.over([bar.value for bar in bars])
-    bottom = sum(_HEADING for group in groups if group.heading) + len(bars) * _ROW
-    description = "; ".join(map(_described, groups))
-    return "\n".join(
-        [
-            f'<svg viewBox="0 0 {WIDTH} {bottom + _AXIS}" role="img" width="100%" '
-            f'style="max-width: {WIDTH}px" font-size="12" font-family="inherit" '
-            'fill="currentColor" xmlns="http://www.w3.org/2000/svg">',
-            f"<title>{escape(title)}</title>",
-            f"<desc>{escape(description)}</desc>",
-            *_axis(scale, bottom, unit),
-            *_bars(groups, scale),
-            "</svg>",
-        ]
+    shown = [one for one in series if any(one.name in line.points for line in lines)]
+    height = _LEGEND * len(shown) + _GAP + _ROW * len(lines) + _AXIS + 2 * _MARGIN
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.size": _FONT}):
+        figure = Figure((WIDTH / 72, height / 72), dpi=72)
+        figure.patch.set_alpha(0.0)
+        bottom = (_AXIS + _MARGIN) / height
+        plot = figure.add_axes(
+            (
+                _MARGIN / WIDTH,
+                bottom,
+                1 - 2 * _MARGIN / WIDTH,
+                _ROW * len(lines) / height,
+            )
+        )
+        _scale(plot, ends if reference is None else [*ends, reference], axis)
+        _draw(plot, shown, lines, reference)
+        _legend(figure, shown, height)
+        image = io.BytesIO()
+        figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
+    return _inline(image.getvalue().decode(), title, _described(shown, lines))
+
+
+def _styles(series: Sequence[Series]) -> dict[str, tuple[str, str]]:
+    """Color and marker of each contender."""
+    colors = iter(_PEERS * len(series))
+    fixed = {"ours": _OURS, "floor": _FLOOR, "baseline": _BASELINE}
+    return {
+        one.name: (fixed.get(one.kind) or next(colors), _MARKERS[place % len(_MARKERS)])
+        for place, one in enumerate(series)
+    }
+
+
+def _draw(
+    plot: Axes, series: Sequence[Series], lines: Sequence[Line], reference: float | None
+) -> None:
+    styles = _styles(series)
+    plot.set_ylim(len(lines), 0)
+    if reference is not None:
+        plot.axvline(reference, color=_OURS, linewidth=1.2)
+    for row, line in enumerate(lines):
+        plot.text(0.0, row + 0.33, line.label, transform=plot.get_yaxis_transform(), color=_TEXT)
+        plot.axhline(row + 0.7, color=_BASELINE, linewidth=0.5, alpha=0.5)
+        for one in reversed(series):  # ours on top
+            if one.name in line.points:
+                middle, low, high = line.points[one.name]
+                color, marker = styles[one.name]
+                plot.plot((low, high), (row + 0.7,) * 2, color=color, linewidth=2.0, alpha=0.5)
+                plot.plot(middle, row + 0.7, marker, color=color, markersize=8.0)
+
+
+def _legend(figure: Figure, series: Sequence[Series], height: float) -> None:
+    styles = _styles(series)
+    legend = figure.add_axes(
+        (0, 1 - (_LEGEND * len(series) + _MARGIN) / height, 1, _LEGEND * len(series) / height)
+    )
+    legend.set_axis_off()
+    legend.set_xlim(0, WIDTH)
+    legend.set_ylim(len(series), 0)
+    for place, one in enumerate(series):
+        color, marker = styles[one.name]
+        legend.plot(_MARGIN + 6, place + 0.5, marker, color=color, markersize=8.0, clip_on=False)
+        legend.text(_MARGIN + 18, place + 0.75, one.name, color=_TEXT)
+
+
+def _scale(plot: Axes, values: Sequence[float], label: str) -> None:
+    least, most = min(values), max(values)
+    plot.patch.set_alpha(0.0)
+    for side in ("left", "right", "top"):
+        plot.spines[side].set_visible(False)
+    plot.spines["bottom"].set_color(_BASELINE)
+    plot.tick_params(axis="x", colors=_TEXT, labelsize=_FONT)
+    plot.set_yticks([])
+    if most / least >= _FAR:
+        plot.set_xscale("log")
+        plot.set_xlim(least / 1.15, most * 1.15)
+        ticks = _decades(least, most)
+    else:
+        start = 0.0 if most / least > 4 else least - 0.08 * (most - least or least)
+        plot.set_xlim(start, most + 0.05 * (most - start))
+        step = _step(most - start)
+        first = math.ceil(start / step)
+        ticks = [step * i for i in range(first, math.floor(most / step) + 1)]
+    plot.xaxis.set_major_locator(FixedLocator(ticks))
+    plot.xaxis.set_minor_locator(NullLocator())
+    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plot.set_xlabel(label, color=_TEXT)
+
+
+def _decades(least: float, most: float) -> list[float]:
+    """Round values of a logarithmic axis, with steps between them where there is room."""
+    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    parts = (1, 2, 5) if len(powers) <= 3 else (1,)
+    ticks = [part * 10.0**power for power in powers for part in parts]
+    inside = [tick for tick in ticks if least / 1.1 <= tick <= most * 1.1]
+    return inside[:: max(1, round(len(inside) / 6))]
+
+
+def _step(length: float) -> float:
+    """A round distance of which three to five fit into a length."""
+    power = 10.0 ** math.floor(math.log10(length))
+    return next(power * part for part in (0.2, 0.5, 1.0, 2.0, 5.0) if length / (power * part) <= 5)
+
+
+def _described(series: Sequence[Series], lines: Sequence[Line]) -> str:
+    names = [one.name for one in series]
+    return "; ".join(
+        f"{line.label}: "
+        + ", ".join(f"{name} {line.points[name][0]:.3g}" for name in names if name in line.points)
+        for line in lines
     )
 
 
-def _described(group: Group) -> str:
-    figures = ", ".join(f"{bar.label} {bar.text}" for bar in group.bars)
-    return f"{group.heading}: {figures}" if group.heading else figures
-
-
-def _axis(scale: _Scale, bottom: int, unit: str) -> Iterable[str]:
-    for value in scale.ticks():
-        x = f"{_LABELS + scale.at(value):.1f}"
-        yield (
-            f'<line x1="{x}" y1="0" x2="{x}" y2="{bottom}" stroke="currentColor" opacity="0.15"/>'
-        )
-        yield f'<text x="{x}" y="{bottom + 15}" text-anchor="middle">{value:g}</text>'
-    kind = f"{unit}, log" if scale.is_log else unit
-    yield f'<text x="{WIDTH}" y="{bottom + 15}" text-anchor="end">{escape(kind)}</text>'
-
-
-def _bars(groups: Sequence[Group], scale: _Scale) -> Iterable[str]:
-    top = 0
-    for group in groups:
-        if group.heading:
-            yield f'<text x="0" y="{top + 17}" font-weight="bold">{escape(group.heading)}</text>'
-            top += _HEADING
-        for bar in group.bars:
-            width = max(scale.at(bar.value), 1.0)
-            y = top + 13
-            yield f'<text x="{_LABELS - 6}" y="{y}" text-anchor="end">{escape(bar.label)}</text>'
-            yield (
-                f'<rect x="{_LABELS}" y="{top + 3}" width="{width:.1f}" height="{_ROW - 5}" '
-                f'rx="2" fill="{_COLORS[bar.kind]}"/>'
-            )
-            yield (f'<text x="{_LABELS + width + 5:.1f}" y="{top + 13}">{escape(bar.text)}</text>')
-            top += _ROW
-
-
-def _round_step(most: float) -> float:
-    """A round distance such that there are two to five steps up to `most`."""
-    power = 10.0 ** math.floor(math.log10(most))
-    return next(power * part for part in (0.2, 0.5, 1.0, 2.0) if most / (power * part) <= 5)
+def _inline(svg: str, title: str, description: str) -> str:
+    """Return what a page takes: no prolog, no style for the page, no name twice."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<(style|metadata).*?</\1>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="(?![mp][0-9a-f]{8})[^"]*"', "", svg)
+    svg = svg.replace(_TEXT, "currentColor")
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
+    head, _, rest = svg.partition(">")
+    view = re.search(r'viewBox="[^"]*"', head)
+    assert view is not None
+    opening = (
+        f'<svg {view[0]} role="img" width="100%" style="min-width: {WIDTH}px; max-width: 480px" '
+        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    texts = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
+    return "".join(part for part in (opening, texts, re.sub(r"\s+", " ", rest))).strip()

@@ -37,9 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "artifacts.schema.json": json.dumps(json_schema(), indent=2),
         "guide/cli.md": cli_page(),
-        "guide/performance.md": performance_page(
-            ROOT / "benchmarks" / "results", ROOT / "docs" / "first_predict.json"
-        ),
+        "guide/performance.md": performance_page(ROOT / "benchmarks" / "results"),
         "models/index.md": models_page(),
         **{f"models/{page_name(name)}": model_page(name) for name in list_models()},
     }

@@ -1,244 +1,215 @@
-"""What the benchmarks measured, read from `benchmarks/results/*.json`, and whether it is enough.
+"""What the benchmarks measured, read from `benchmarks/results/*.json`.
 
-Every file becomes a section. Those with rows of `benchmarks/common.py` need nothing here; what is
-known of a file (a sentence on what was done, and its target) is in `KNOWN`.
+Every file says what it holds: titles, contenders, figures with their noise, goals. Nothing is known
+here of any one of them. `Verdict` is who is first among those that do the same, if the noise lets
+anyone tell.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-__all__ = ["Line", "Section", "read_sections"]
+__all__ = [
+    "Contender",
+    "Goal",
+    "Results",
+    "Row",
+    "Standing",
+    "Table",
+    "Value",
+    "Verdict",
+    "read_results",
+]
 
-Row: TypeAlias = Mapping[str, Any]
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What was measured in one case.
+class Value:
+    """A figure, or a ratio of two.
 
     Attributes:
-        case: What was done.
-        values: Figure of each contender, in seconds (or the section's own unit); less is better.
-        floor: Figure of a program that does nothing else, where there is one.
-        limit: What the first contender is to stay below, in the unit of the values.
-        target: The target in words.
+        median: Over all rounds.
+        low: 10th percentile.
+        high: 90th percentile.
+        rounds: How many there were.
     """
 
-    case: str
-    values: Mapping[str, float]
-    floor: float | None = None
-    limit: float | None = None
-    target: str = ""
-
-    @property
-    def is_met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
-        return None if self.limit is None else self.of_interest <= self.limit
-
-    @property
-    def of_interest(self) -> float:
-        """The figure that the target is for: the first one that is ours."""
-        ours = (value for name, value in self.values.items() if is_ours(name))
-        return next(ours, next(iter(self.values.values())))
+    median: float
+    low: float
+    high: float
+    rounds: int
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class Contender:
+    """A column: `kind` is `ours`, `peer`, `baseline` or `floor`; see `benchmarks/common.py`."""
+
+    name: str
+    kind: str
+    division: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What was aimed at: `reached` is `yes`, `no`, or `noise`; see `benchmarks/common.py`."""
+
+    text: str
+    of: str
+    value: float
+    limit: float
+    reached: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A case: figures, and their ratios to those of ours in the same division, by contender."""
+
+    case: str
+    values: Mapping[str, Value]
+    ratios: Mapping[str, Value]
+    goals: tuple[Goal, ...]
+
+
+class Standing(Enum):
+    """How ours stands beside its peers."""
+
+    FIRST = "first"
+    EQUAL = "equal within noise"
+    BEHIND = "behind"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How ours stands in one division of a row.
+
+    Attributes:
+        standing: First, equal to some within noise, or behind some.
+        ours: The contender that stands for us.
+        peers: The peers that are ahead of it, the best one first; or those that are equal.
+        ratio: Of the best one of those to ours.
+        other: Another contender of ours that is ahead of all peers, where ours is behind.
+    """
+
+    standing: Standing
+    ours: str
+    peers: tuple[str, ...] = ()
+    ratio: Value | None = None
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of one file; `benchmarks/common.py` explains the fields."""
+
+    name: str
+    title: str
+    text: str
+    unit: str
+    more: bool
+    contenders: tuple[Contender, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def divisions(self) -> list[str]:
+        """The divisions, in order."""
+        return list(dict.fromkeys(contender.division for contender in self.contenders))
+
+    def of_division(self, division: str) -> list[Contender]:
+        """Return the contenders of a division."""
+        return [contender for contender in self.contenders if contender.division == division]
+
+    def verdict(self, row: Row, division: str) -> Verdict | None:
+        """Say how ours stands in a division of a row; None where it has no peers."""
+        present = [c for c in self.of_division(division) if c.name in row.values]
+        peers = [c.name for c in present if c.kind == "peer" and c.name in row.ratios]
+        ours = [c.name for c in present if c.kind == "ours"]
+        if not peers or not ours:
+            return None
+        ordered = sorted(peers, key=lambda name: row.ratios[name].median, reverse=self.more)
+        ahead = tuple(name for name in ordered if self._is_ahead(row.ratios[name]))
+        if ahead:
+            best = row.ratios[ahead[0]]
+            others = (name for name in ours[1:] if self._better(row.ratios[name], best))
+            return Verdict(Standing.BEHIND, ours[0], ahead, best, next(others, ""))
+        equal = tuple(n for n in ordered if row.ratios[n].low <= 1 <= row.ratios[n].high)
+        if equal:
+            return Verdict(Standing.EQUAL, ours[0], equal, row.ratios[equal[0]])
+        return Verdict(Standing.FIRST, ours[0])
+
+    def _is_ahead(self, ratio: Value) -> bool:
+        return ratio.low > 1 if self.more else ratio.high < 1
+
+    def _better(self, one: Value, other: Value) -> bool:
+        return one.median > other.median if self.more else one.median < other.median
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
     """A file of results.
 
     Attributes:
         name: Its name.
-        title: What was measured.
-        text: How, and what the target is.
-        lines: The cases.
-        unit: Of the values: `s` for times, else a word.
+        run: Commit, date, and what else is known of the run.
         machine: What it was measured on.
-        rest: A document that has no rows that are understood.
+        packages: Versions of what was measured.
+        tables: Its tables.
     """
 
     name: str
-    title: str
-    text: str = ""
-    lines: tuple[Line, ...] = ()
-    unit: str = "s"
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    rest: Any = None
+    run: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    packages: Mapping[str, str]
+    tables: tuple[Table, ...]
 
 
-def is_ours(contender: str) -> bool:
-    """Whether a contender is this package, rather than a peer or a baseline."""
-    return contender.startswith(("ours", "predict(", "over bare Python"))
+def read_results(folder: Path) -> list[Results]:
+    """Return the results of a folder, in the order in which they were measured.
+
+    Raises:
+        ValueError: A file has another form.
+    """
+    found = [_results(json.loads(path.read_text()), path) for path in folder.glob("*.json")]
+    return sorted(found, key=lambda results: (results.run["order"], results.name))
 
 
-def read_sections(folder: Path) -> list[Section]:
-    """The sections of all files of a folder: those in `KNOWN` in its order, then the others."""
-    found = []
-    for path in folder.glob("*.json"):
-        found += _sections(path.stem, json.loads(path.read_text()))
-    order = list(KNOWN)
-
-    def place(section: Section) -> tuple[int, str]:
-        file = section.name.partition("-")[0]
-        return (order.index(file) if file in order else len(order)), section.name
-
-    return sorted(found, key=place)
-
-
-def _sections(name: str, document: Any) -> list[Section]:
-    if name == "runtime":
-        return _of_runtime(document)
-    machine = document.get("machine", {}) if isinstance(document, dict) else {}
-    title, text, target = KNOWN.get(name, ("", "", None))
-    section = Section(name, title or name.replace("_", " ").capitalize(), text, machine=machine)
-    if not isinstance(document, dict):
-        return [replace(section, rest=document)]
-    if "instructions" in document:
-        before = document.get("before", {})
-        lines = tuple(
-            Line(
-                case,
-                {"ours": n / 1e6, **({"before": before[case] / 1e6} if case in before else {})},
-            )
-            for case, n in document["instructions"].items()
+def _results(document: Mapping[str, Any], path: Path) -> Results:
+    if document.get("schema") != SCHEMA:
+        msg = (
+            f"{path.name}: expected schema {SCHEMA}, got {document.get('schema')!r}: measure again"
         )
-        return [replace(section, lines=lines, unit="million instructions")]
-    rows = document.get("rows")
-    if not isinstance(rows, list) or not all("seconds" in row and "case" in row for row in rows):
-        return [replace(section, rest={k: v for k, v in document.items() if k != "machine"})]
-    section = replace(
-        section,
-        title=title or document.get("title", section.title),
-        lines=tuple(_line(row, target) for row in rows),
+        raise ValueError(msg)
+    return Results(
+        document["name"],
+        document["run"],
+        document["machine"],
+        document["packages"],
+        tuple(_table(table) for table in document["tables"]),
     )
-    return [section, *_beside(section, rows)]
 
 
-def _beside(section: Section, rows: Sequence[Row]) -> Iterator[Section]:
-    """What a file's notes hold of every contender of every row, as sections of their own."""
-    for figure, (words, unit) in _FIGURES.items():
-        if all(figure in row.get("notes", {}) for row in rows):
-            lines = tuple(Line(row["case"], row["notes"][figure]) for row in rows)
-            name, title = f"{section.name}-{figure}", f"{section.title}: {words}"
-            yield replace(section, name=name, title=title, text="", lines=lines, unit=unit)
+def _table(table: Mapping[str, Any]) -> Table:
+    return Table(
+        table["name"],
+        table["title"],
+        table["text"],
+        table["unit"],
+        table["better"] == "more",
+        tuple(Contender(**contender) for contender in table["contenders"]),
+        tuple(_rows(table["rows"])),
+    )
 
 
-def _line(row: Row, target: Target | None) -> Line:
-    line = Line(row["case"], row["seconds"], row.get("floor"))
-    limit, words = target(row) if target else (None, "")
-    return replace(line, limit=limit, target=words)
-
-
-def _of_runtime(document: Row) -> list[Section]:
-    """`benchmarks/runtime.py` has a form of its own: runs and loading in one row."""
-    machine = {"cpu": document["machine"], "versions": document["versions"]}
-    runs = []
-    for row in document["rows"]:
-        times = {label: ms / 1e3 for label, ms in row["ms"].items()}
-        tuned = min(t for label, t in times.items() if label.startswith("plain"))
-        values = {
-            "ours": times["ours"],
-            "ONNX Runtime, default": times["default"],
-            "ONNX Runtime, best tuned": tuned,
-            "ours, int8": times["ours, int8"],
-        }
-        case = f"{row['network']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
-        runs.append(Line(case, values, limit=tuned, target="the best tuned session's"))
-    title, text, _ = KNOWN["runtime"]
-    return [Section("runtime", title, text, tuple(runs), machine=machine)]
-
-
-_FIGURES = {
-    "first_run": ("until the first outputs", "s"),
-    "peak_mb": ("growth of peak memory", "MB"),
-}
-"""Notes that are shown: what they are in words, and their unit."""
-
-Target: TypeAlias = "Callable[[Row], tuple[float | None, str]]"
-
-
-def _postprocess(row: Row) -> tuple[float | None, str]:
-    peers = [seconds for name, seconds in row["seconds"].items() if not is_ours(name)]
-    limits = [2 * row["floor"] + 15e-6] if row.get("floor") else []
-    return min([*limits, *peers], default=None), "2 floors + 15 \u00b5s, and every peer's"
-
-
-def _of_peer(peer: str, factor: float, words: str) -> Target:
-    def target(row: Row) -> tuple[float | None, str]:
-        seconds = row["seconds"].get(peer)
-        return (None, "") if seconds is None else (factor * seconds, words)
-
-    return target
-
-
-def _over_run(row: Row) -> tuple[float | None, str]:
-    wanted = row.get("notes", {}).get("target")
-    bare = row["seconds"].get("session.run alone")
-    if wanted is None or bare is None:
-        return None, ""
-    return wanted * bare, f"{wanted:g} of session.run alone"
-
-
-def _noted(row: Row) -> tuple[float | None, str]:
-    wanted = row.get("notes", {}).get("target")
-    return wanted, "" if wanted is None else f"{wanted * 1e3:g} ms"
-
-
-KNOWN: dict[str, tuple[str, str, Target | None]] = {
-    "postprocess": (
-        "Postprocessing",
-        "The network's outputs to results, result objects included. The floor is a program in C "
-        "with AVX2 that does the same and makes expected an objects, measured on another machine.",
-        _postprocess,
-    ),
-    "decode": ("Decoding JPEGs", "Encoded bytes to pixels, on one thread.", None),
-    "resize": (
-        "Resizing",
-        "Decoded pixels to the network's input, on one thread.",
-        _of_peer("OpenCV resize alone", 1, "OpenCV's"),
-    ),
-    "preprocess": (
-        "Preprocessing",
-        "A JPEG file to the network's input, on one thread. The floor is the entropy decoding of "
-        "the file alone, measured on another machine.",
-        _of_peer("simplejpeg + OpenCV", 1.15, "1.15 of simplejpeg + OpenCV"),
-    ),
-    "runtime": (
-        "Inference",
-        "Batches of one photo, random weights; the best tuned session is the fastest of some that "
-        "differ in spinning, denormals and block sizes.",
-        None,
-    ),
-    "load": (
-        "Loading",
-        "A session that is ready to run, each in a process of its own. Ours maps its weights into "
-        "memory and reads them when it first runs, so see both.",
-        _of_peer("InferenceSession(bytes)", 0.1, "a tenth of InferenceSession(bytes)"),
-    ),
-    "end_to_end": (
-        "End to end",
-        "A JPEG file to results, on one thread, beside the network alone.",
-        _over_run,
-    ),
-    "stream": (
-        "Many photos",
-        "`predict(stream=True)` over JPEG files, per photo, beside the network alone.",
-        _of_peer("session.run alone", 1 / 0.85, "0.85 of the bare throughput"),
-    ),
-    "startup": (
-        "Start-up",
-        "Whole processes, over a bare Python; bytecode and caches are warm.",
-        _noted,
-    ),
-    "instructions": (
-        "Instructions",
-        "What one call of a kernel in Rust takes, counted by callgrind: a figure that repeats. "
-        "Before is the first count that was kept.",
-        None,
-    ),
-}
-"""By file: title, text, and the target of a row in its unit and in words."""
+def _rows(rows: list[Mapping[str, Any]]) -> Iterator[Row]:
+    for row in rows:
+        values, ratios = (
+            {name: Value(**value) for name, value in row[key].items()}
+            for key in ("values", "ratios")
+        )
+        yield Row(row["case"], values, ratios, tuple(Goal(**goal) for goal in row["goals"]))

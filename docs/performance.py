@@ -1,182 +1,271 @@
-"""The page "Performance": tables and charts of what the benchmarks measured."""
+"""The page "Performance": what is lost, then tables and charts of all that was measured."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from charts import Bar, Group, bar_chart
-from measured import Line, Section, is_ours, read_sections
+from charts import Line, Series, chart
+from measured import Contender, Results, Row, Standing, Table, Value, Verdict, read_results
 
 __all__ = ["performance_page"]
 
 _INTRO = """# Performance
 
-What `make bench` measured, beside peers that pip has. Contenders take turns, and the least of many
-times counts; absolute figures move from machine to machine, so compare the ratios: `x2` is twice
-the time of the first column. Every script is in `benchmarks/`, every figure in
-`benchmarks/results/`."""
-
-_KINDS = ("cpu", "cpus", "vectors", "system", "python", "versions", "packages", "load", "commit")
+What `make bench` measured, beside peers that pip has: all that was measured is here. Contenders
+take turns, round by round. A figure is the median over the rounds; `x2` is twice the figure of
+ours, with the 10th and the 90th percentile of the rounds behind it. Where these lie on both sides
+of 1, the two are equal within noise. Figures move from machine to machine, ratios much less."""
 
 
-def performance_page(results: Path, first_predict: Path) -> str:
-    """The page, in Markdown with inline SVG.
+def performance_page(folder: Path) -> str:
+    """Return the page, in Markdown with inline SVG.
 
     Args:
-        results: Folder of the benchmarks' results.
-        first_predict: What `benchmarks/first_predict.py` measured.
+        folder: Where the benchmarks' results are.
     """
-    sections = read_sections(results)
-    parts = [_INTRO, _verdicts(sections)]
-    parts += ["\n".join(_section(section)) for section in sections]
-    return "\n\n".join([*parts, _first_prediction(first_predict)]) + "\n"
+    results = read_results(folder)
+    tables = [table for result in results for table in result.tables]
+    parts = [
+        _INTRO,
+        "\n".join(_circumstances(results)),
+        "\n".join(_losses(tables)),
+        "\n".join(_equals(tables)),
+        "\n".join(_goals(tables)),
+        *("\n".join(_section(table)) for table in tables),
+        "\n".join(_versions(results)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _verdicts(sections: list[Section]) -> str:
-    """Which targets are met, in one table."""
-    rows = ["| | cases within the target | missed |", "|---|---|---|"]
-    for section in sections:
-        judged = [line for line in section.lines if line.is_met is not None]
-        missed = [line.case for line in judged if not line.is_met]
-        if judged:
-            link = f"[{section.title}](#{section.name})"
-            count = f"{len(judged) - len(missed)} of {len(judged)}"
-            rows.append(f"| {link} | {count} | {', '.join(missed) or '-'} |")
-    return "\n".join(rows)
+# --- Above the tables ---------------------------------------------------------------------------
 
 
-def _section(section: Section) -> Iterator[str]:
-    yield f"## {section.title} {{ #{section.name} }}"
-    yield ""
-    if section.text:
-        yield from [section.text, ""]
-    if section.lines:
-        yield from ["<figure>", _chart(section), "</figure>", ""]
-        yield from _table(section)
+def _circumstances(results: Sequence[Results]) -> Iterator[str]:
+    """Where, when and of what; loudly where that is not one clean commit."""
+    if not results:
+        return
+    facts = [
+        f"{r.machine['cpus']} CPUs of {r.machine['cpu']} ({', '.join(r.machine['vectors'])}), "
+        f"{r.machine['memory_gb']} GB, {r.machine['system']}, Python {r.machine['python']}; "
+        f"commit `{r.run['commit'][:12]}`, {r.run['date'][:10]}"
+        for r in results
+    ]
+    names = [", ".join(r.name for r, own in zip(results, facts, strict=True) if own == fact)
+             for fact in facts]  # fmt: skip
+    groups = dict(zip(names, facts, strict=True))
+    if len(groups) == 1:
+        yield f"Measured on {facts[0]}."
     else:
-        yield from _rest(section.rest)
-    if facts := _machine(section.machine):
-        yield from ["", f"*{facts}*"]
+        yield '!!! warning "Measured in several runs"'
+        yield ""
+        yield from (f"    - {name}: {fact}" for name, fact in groups.items())
+    for problem in _problems(results):
+        yield from ["", f'!!! danger "{problem}"', ""]
 
 
-def _chart(section: Section) -> str:
-    unit = _unit(section)[1]
-    if all(len(line.values) == 1 for line in section.lines):  # a heading for each bar is too much
-        targeted = any(line.limit is not None for line in section.lines)
-        bars = [
-            bar
-            for line in section.lines
-            for bar in _bars(line, section, ours=not targeted or line.limit is not None)
+def _problems(results: Sequence[Results]) -> Iterator[str]:
+    dirty = [r.name for r in results if r.run["dirty"]]
+    if dirty:
+        yield f"Measured with changes that are in no commit: {', '.join(dirty)}"
+    quick = [r.name for r in results if r.run["quick"]]
+    if quick:
+        yield f"Measured to see that it runs, in a few rounds only: {', '.join(quick)}"
+    busy = [r.name for r in results if (r.run["load"] or 0.0) > r.machine["cpus"] + 1.0]
+    if busy:
+        yield f"Measured while the machine did other things: {', '.join(busy)}"
+
+
+def _judged(
+    tables: Sequence[Table], standing: Standing
+) -> Iterator[tuple[Table, Row, str, Verdict]]:
+    for table in tables:
+        for row in table.rows:
+            for division in table.divisions:
+                verdict = table.verdict(row, division)
+                if verdict is not None and verdict.standing is standing:
+                    yield table, row, division, verdict
+
+
+def _losses(tables: Sequence[Table]) -> Iterator[str]:
+    """What peers are better at, before anything else."""
+    found = list(_judged(tables, Standing.BEHIND))
+    yield "## Where others are ahead { #behind }"
+    yield ""
+    if not found:
+        yield "Nowhere in what was measured."
+        return
+    yield "| | case | ours | ahead of it | best of these | |"
+    yield "|---|---|---|---|---|---|"
+    for table, row, division, verdict in found:
+        assert verdict.ratio is not None
+        link = f"[{table.title}](#{table.name})"
+        also = f"{verdict.other} is ahead of them" if verdict.other else ""
+        peers = ", ".join(verdict.peers)
+        yield _line([link, _case(row, division), verdict.ours, peers, _ratio(verdict.ratio), also])
+
+
+def _equals(tables: Sequence[Table]) -> Iterator[str]:
+    """How often ours is first, equal and behind."""
+    yield "## All comparisons { #comparisons }"
+    yield ""
+    yield "| | first | equal within noise | behind |"
+    yield "|---|---|---|---|"
+    for table in tables:
+        counts = [sum(1 for _ in _judged([table], standing)) for standing in Standing]
+        if any(counts):
+            yield _line([f"[{table.title}](#{table.name})", *map(str, counts)])
+
+
+def _goals(tables: Sequence[Table]) -> Iterator[str]:
+    """What we aimed at, and where it is reached."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for table in tables:
+        for row in table.rows:
+            for goal in row.goals:
+                key = f"[{table.title}](#{table.name})", goal.text
+                over = f"{row.case} (x{goal.value / goal.limit:.2f} of it)"
+                found.setdefault(key, []).append((goal.reached, over))
+    if not found:
+        return
+    yield "## What we aimed at { #goals }"
+    yield ""
+    yield "| | goal | reached | within noise of it | not reached |"
+    yield "|---|---|---|---|---|"
+    for (link, text), cases in found.items():
+        count = sum(reached == "yes" for reached, _ in cases)
+        lists = [
+            ", ".join(case for reached, case in cases if reached == state) or "-"
+            for state in ("noise", "no")
         ]
-        return bar_chart(section.title, [Group("", bars)], unit)
-    groups = [Group(line.case, list(_bars(line, section))) for line in section.lines]
-    return bar_chart(section.title, [group for group in groups if group.bars], unit)
+        yield _line([link, text, f"{count} of {len(cases)}", *lists])
 
 
-def _bars(line: Line, section: Section, *, ours: bool | None = None) -> Iterator[Bar]:
-    """Bars of a case; where it has only one, that has the case's name, and `ours` says whose."""
-    for name, value in {**line.values, "floor": line.floor}.items():
-        if value is None or value <= 0:  # an import may take less than the noise
+# --- Tables -------------------------------------------------------------------------------------
+
+
+def _section(table: Table) -> Iterator[str]:
+    yield f"## {table.title} {{ #{table.name} }}"
+    yield ""
+    yield from [table.text, ""]
+    for division in table.divisions:
+        contenders = table.of_division(division)
+        rows = [row for row in table.rows if any(c.name in row.values for c in contenders)]
+        if not rows:
             continue
-        kind = "floor" if name == "floor" else "ours" if is_ours(name) else "peer"
-        if ours is not None:
-            name, kind = line.case, "ours" if ours else "peer"
-        yield Bar(name, value * _unit(section)[0], _cell(line, value, section), kind)
+        if len(table.divisions) > 1:
+            yield from [f"### {division.capitalize()} {{ #{_anchor(table, division)} }}", ""]
+        yield from _chart(table, contenders, rows, division)
+        yield from _table(table, contenders, rows, division)
+        about = [f"- {c.name}: {c.about}." for c in contenders if c.about]
+        yield from ["", *about, ""] if about else [""]
 
 
-def _table(section: Section) -> Iterator[str]:
-    names = list(dict.fromkeys(name for line in section.lines for name in line.values))
-    floors = ["floor"] if any(line.floor for line in section.lines) else []
-    targets = ["target"] if any(line.is_met is not None for line in section.lines) else []
-    yield f"| | {' | '.join([*names, *floors, *targets])} |"
-    yield "|---" * (1 + len([*names, *floors, *targets])) + "|"
-    for line in section.lines:
-        columns = {**line.values, "floor": line.floor}
-        cells = [_cell(line, columns.get(name), section) for name in [*names, *floors]]
-        cells += [_verdict(line, section)] if targets else []
-        yield f"| {' | '.join([line.case, *cells])} |"
+def _anchor(table: Table, division: str) -> str:
+    return f"{table.name}-{division.replace(' ', '-').lower()}"
 
 
-def _cell(line: Line, value: float | None, section: Section) -> str:
-    """A figure, and how many times the first one it is."""
+def _chart(
+    table: Table, contenders: Sequence[Contender], rows: Sequence[Row], division: str
+) -> Iterator[str]:
+    """Ratios to ours where there are peers, else the figures themselves."""
+    scale, unit = _unit(table, contenders, rows)
+    ours = next((c.name for c in contenders if c.kind == "ours"), None)
+    compared = ours is not None and all(
+        len(row.ratios.keys() & {c.name for c in contenders}) > 0 for row in rows
+    )
+    lines = []
+    for row in rows:
+        points: dict[str, tuple[float, float, float]] = {}
+        for contender in contenders:
+            value = (row.ratios if compared else row.values).get(contender.name)
+            if compared and contender.name == ours:
+                value = Value(1.0, 1.0, 1.0, 1)
+            if value is not None and value.low > 0:  # a difference may be less than its noise
+                factor = 1.0 if compared else scale
+                points[contender.name] = (
+                    value.median * factor, value.low * factor, value.high * factor
+                )  # fmt: skip
+        if points:
+            lines.append(Line(row.case, points))
+    if not lines:
+        return
+    axis = f"times ours ({'more' if table.more else 'less'} is better)" if compared else unit
+    title = f"{table.title}, {division}" if division else table.title
+    series = [Series(contender.name, contender.kind) for contender in contenders]
+    drawn = chart(title, series, lines, axis, reference=1.0 if compared else None)
+    yield from ["<figure>", drawn, "</figure>", ""]
+
+
+def _table(
+    table: Table, contenders: Sequence[Contender], rows: Sequence[Row], division: str
+) -> Iterator[str]:
+    scale, unit = _unit(table, contenders, rows)
+    shown = [c for c in contenders if any(c.name in row.values for row in rows)]
+    verdicts = {row.case: table.verdict(row, division) for row in rows}
+    judged = any(verdicts.values())
+    yield _line([f"*{unit}*", *(c.name for c in shown), *(["ours is"] if judged else [])])
+    yield "|---" * (1 + len(shown) + judged) + "|"
+    for row in rows:
+        cells = [_cell(row, contender.name, scale) for contender in shown]
+        yield _line([row.case, *cells, *([_words(verdicts[row.case])] if judged else [])])
+
+
+def _cell(row: Row, name: str, scale: float) -> str:
+    value = row.values.get(name)
     if value is None:
         return "-"
-    base = next(iter(line.values.values()))
-    figure = _figure(value, section)
-    return figure if value == base or base <= 0 else f"{figure} (x{value / base:.2f})"
+    ratio = row.ratios.get(name)
+    figure = _figure(value.median * scale)
+    return figure if ratio is None else f"{figure}, {_ratio(ratio)}"
 
 
-def _verdict(line: Line, section: Section) -> str:
-    if line.limit is None:
+def _words(verdict: Verdict | None) -> str:
+    if verdict is None:
         return "-"
-    state = "met" if line.is_met else f"**missed**, x{line.of_interest / line.limit:.2f}"
-    return f"{_figure(line.limit, section)} ({line.target}): {state}"
+    if verdict.standing is Standing.FIRST:
+        return "first"
+    peers = ", ".join(verdict.peers)
+    if verdict.standing is Standing.EQUAL:
+        return f"equal to {peers} within noise"
+    also = f"; {verdict.other} is not" if verdict.other else ""
+    return f"**behind** {peers}{also}"
 
 
-def _figure(value: float, section: Section) -> str:
-    scale, unit = _unit(section)
-    scaled = value * scale
-    text = f"{scaled:.0f}" if abs(scaled) >= 100 else f"{scaled:.3g}"
-    return f"{text} {unit}" if section.unit == "s" else text
+def _case(row: Row, division: str) -> str:
+    return f"{row.case}, {division}" if division else row.case
 
 
-def _unit(section: Section) -> tuple[float, str]:
+def _ratio(ratio: Value) -> str:
+    """A ratio with its noise, which is little enough to leave out where it does not show."""
+    low, middle, high = (f"{value:.2f}" for value in (ratio.low, ratio.median, ratio.high))
+    return f"x{middle}" if low == high else f"x{middle} ({low} to {high})"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _unit(table: Table, contenders: Iterable[Contender], rows: Sequence[Row]) -> tuple[float, str]:
     """What values are multiplied by to be shown, and the unit that they then have."""
-    if section.unit != "s":
-        return 1.0, section.unit
-    middle = sorted(line.of_interest for line in section.lines)[len(section.lines) // 2]
-    return (1e6, "\u00b5s") if middle < 1e-3 else (1e3, "ms")
-
-
-def _machine(facts: Mapping[str, Any]) -> str:
-    """The machine in one line; a load beside the benchmark's own says that it was busy."""
-    texts = {
-        "cpu": lambda v: str(v),
-        "cpus": lambda v: f"{v} CPUs",
-        "vectors": lambda v: ", ".join(v),
-        "python": lambda v: f"Python {v}",
-        "packages": lambda v: ", ".join(f"{name} {version}" for name, version in v.items()),
-        "load": lambda v: f"load {v[0]:.1f}",
-        "commit": lambda v: f"commit {v}",
-    }
-    shown = [texts.get(kind, str)(facts[kind]) for kind in _KINDS if facts.get(kind)]
-    return "; ".join(shown)
-
-
-def _rest(document: Any) -> Iterator[str]:
-    """A document of an unknown form: a table of its rows where it has some, else its JSON."""
-    rows = document.get("rows") if isinstance(document, dict) else document
-    if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        yield f"| {' | '.join(names)} |"
-        yield "|---" * len(names) + "|"
-        for row in rows:
-            yield f"| {' | '.join(_plain(row.get(name)) for name in names)} |"
-    else:
-        yield from ["```json", json.dumps(document, indent=1), "```"]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "-" if value is None else str(value).replace("|", "\\|")
-
-
-def _first_prediction(path: Path) -> str:
-    """What `benchmarks/first_predict.py` measured of every model."""
-    document = json.loads(path.read_text())
-    machine = document["machine"]
-    intro = (
-        "Wall time and peak memory of the first `predict` of a fresh process, with warm caches, "
-        f"on {machine['cpus']} CPUs of {machine['processor']}, Python {machine['python']}: import, "
-        "model, photo, network, results. `python benchmarks/first_predict.py` measures it again."
+    if table.unit != "s":
+        return 1.0, table.unit
+    names = [contender.name for contender in contenders]
+    figures = sorted(
+        row.values[name].median for row in rows for name in names if name in row.values
     )
-    rows = [
-        f"| {row['model']} | {row['weights']} | {row['seconds']:.2f} | {row['peak_mb']:.0f} |"
-        for row in document["rows"]
-    ]
-    head = ["| model | weights | seconds | peak MB |", "|---|---|---|---|"]
-    return "\n".join(["## The first prediction { #first }", "", intro, "", *head, *rows])
+    return (1e6, "µs") if figures[len(figures) // 2] < 1e-3 else (1e3, "ms")
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _versions(results: Sequence[Results]) -> Iterator[str]:
+    """Versions of all packages of the benchmarks' environment."""
+    if not results:
+        return
+    packages = {name: version for r in results for name, version in r.packages.items()}
+    yield "## Versions { #versions }"
+    yield ""
+    yield ", ".join(f"{name} {version}" for name, version in packages.items()) + "."

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -43,8 +44,13 @@ TargetSize: TypeAlias = "Callable[[int, int], tuple[int, int]]"
 
 _START = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
+_EXIF = b"Exif\0\0"
+_XMP_ORIENTATION = b"tiff:Orientation"
+_SHORT = 3
+_TIFF_SIZES = {1: 1, 2: 1, _SHORT: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _MAX_BUFFER = 64 << 20  # bytes; enough for 22 megapixels
-_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+_SCAN, _END = 0xDA, 0xD9
+_START_OF_SCAN, _EXIF_OR_XMP = b"\xff\xda", b"\xe1"
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _STANDALONE_MARKERS = frozenset({0x00, 0x01, *range(0xD0, 0xD8)})  # markers without a length
@@ -306,9 +312,13 @@ def is_sideways(orientation: int) -> bool:
 
 
 def _orientation(data: bytes, name: str) -> int:
-    """Return the EXIF orientation as Pillow reads it (EXIF or XMP); 1 if it is damaged."""
-    if not _may_have_orientation(data):
-        return 1
+    """Return the EXIF orientation as Pillow reads it (EXIF or XMP); 1 if it is damaged.
+
+    Opening the file with Pillow is slow, so only files with unusual metadata are left to it.
+    """
+    found = _plain_orientation(data)
+    if found is not None:
+        return found
     from PIL import Image
 
     try:
@@ -318,18 +328,52 @@ def _orientation(data: bytes, name: str) -> int:
         return 1
 
 
-def _may_have_orientation(data: bytes) -> bool:
-    """Return whether the file has an APP1 segment (EXIF or XMP), or may have one.
-
-    Opening the file with Pillow only to learn that it is upright would be slow.
-    """
+def _plain_orientation(data: bytes) -> int | None:
+    """Return an orientation that is stated in the usual way; None if Pillow must read it."""
+    blocks = []
     at = len(_START) - 1
-    while data[at : at + 1] == b"\xff":
-        marker = data[at + 1]
-        if marker in (_APP1, _SCAN):
-            return marker == _APP1
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return True
+    while (marker := data[at : at + 2])[:1] == b"\xff" and marker != _START_OF_SCAN:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker[1:] == _EXIF_OR_XMP:
+            blocks.append(data[at + 4 : end])
+        at = end
+    if marker != _START_OF_SCAN:
+        return None
+    exif = [block[len(_EXIF) :] for block in blocks if block.startswith(_EXIF)]
+    if len(exif) > 1:
+        return None
+    orientation = _orientation_tag(exif[0]) if exif else 0
+    if orientation == 0:  # then XMP may say it
+        return None if any(_XMP_ORIENTATION in block for block in blocks) else 1
+    return orientation
+
+
+def _orientation_tag(tiff: bytes) -> int | None:
+    """Return the orientation in a TIFF header; 0 if it has none, None if anything is unusual."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None or len(tiff) < 10:
+        return None
+    (first,) = struct.unpack_from(order + "L", tiff, 4)
+    if not 8 <= first <= len(tiff) - 2:
+        return None
+    (count,) = struct.unpack_from(order + "H", tiff, first)
+    start = first + 2
+    if start + 12 * count + 4 > len(tiff):
+        return None
+    found = 0
+    for tag, kind, number, value in struct.iter_unpack(
+        order + "HHL4s", tiff[start : start + 12 * count]
+    ):
+        size = number * _TIFF_SIZES.get(kind, 0)
+        (place,) = struct.unpack(order + "L", value)
+        if not size or (size > 4 and place + size > len(tiff)):
+            return None
+        if tag == _ORIENTATION:
+            (one, _) = struct.unpack(order + "HH", value)
+            if found or (kind, number) != (_SHORT, 1) or one not in range(1, 9):
+                return None
+            found = one
+    return found
 
 
 @cache

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +22,7 @@ UNION_EPSILON = 1e-5
 """Added by decoders to the union of two boxes, as in 0.10 and MLPerf's references."""
 
 _PAIRS_AT_ONCE = 1 << 16  # limits the memory of the numpy implementation
+_BEST_AT_ONCE = 12  # boxes of a class that are compared with all others in one step
 
 
 def nms(
@@ -109,39 +109,42 @@ def _suppress(
         rank = rank[np.arange(len(rank)) - first < max_per_class]
     order = ranked[rank]
     classes = class_ids[order]
-    end = np.searchsorted(classes, classes, side="right")
-    alive = [True] * len(order)
-    overlapping = _overlapping(
-        boxes[order].T.copy(), end, alive, np.float32(iou_threshold), epsilon
-    )
-    for i, j in chain.from_iterable(overlapping):
-        if alive[i]:
-            alive[j] = False
-    return ranked[np.sort(rank[np.flatnonzero(alive)])]
+    left = np.arange(len(order))
+    kept = [left[:0]]
+    corners = boxes[order].T.copy()
+    while len(left):  # each step keeps the best few boxes of each class and drops what they overlap
+        best, pairs = _clashes(corners, classes, np.float32(iou_threshold), epsilon)
+        alive = bytearray(b"\1") * len(left)
+        for i, j in pairs:
+            if alive[i]:
+                alive[j] = 0
+        stays = np.frombuffer(alive, bool)
+        kept.append(left[best[stays[best]]])
+        stays[best] = False
+        left, classes, corners = left[stays], classes[stays], corners[:, stays]
+    return ranked[np.sort(rank[np.concatenate(kept)])]
 
 
-def _overlapping(
-    corners: Boxes, end: Indices, alive: list[bool], iou_threshold: np.float32, epsilon: float
-) -> Iterator[Iterable[tuple[int, int]]]:
-    """Yield, in blocks, the pairs i < j of a class that overlap too much, ordered by i and then j.
+def _clashes(
+    corners: Boxes, classes: Indices, iou_threshold: np.float32, epsilon: float
+) -> tuple[Indices, Iterable[tuple[int, int]]]:
+    """Return the best few boxes of each class, and the overlapping pairs i < j with i among them.
 
-    Corners `(4, n)` are grouped by class, best first; the class of box i ends at index `end[i]`.
-    Pairs are compared in large blocks; boxes that were dropped before a block are skipped.
+    Corners `(4, n)` are grouped by class, best first. The IoU of each pair exceeds the threshold.
+    Pairs are ordered by i.
     """
-    following = end - np.arange(len(end)) - 1
-    total = np.cumsum(following)
-    start = 0
-    while start < len(end):
-        done = total[start - 1] if start else 0
-        stop = max(int(np.searchsorted(total, done + _PAIRS_AT_ONCE, side="right")), start + 1)
-        rows = start + np.flatnonzero(alive[start:stop])
-        count = following[rows]
-        i = np.repeat(rows, count)
-        j = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count) + i + 1
-        i, j = _neighbors(corners, i, j)
-        hit = iou_of(corners.take(i, axis=1), corners.take(j, axis=1), epsilon) > iou_threshold
-        yield zip(i[hit].tolist(), j[hit].tolist(), strict=True)
-        start = stop
+    count = len(classes)
+    few = min(max(_PAIRS_AT_ONCE // count, 1), _BEST_AT_ONCE)
+    edges = np.concatenate(([0], np.flatnonzero(classes[1:] != classes[:-1]) + 1, [count]))
+    sizes = edges[1:] - edges[:-1]
+    first, end = np.repeat(edges[:-1], sizes), np.repeat(edges[1:], sizes)
+    best = np.flatnonzero(np.arange(count) - first < few)
+    following = end[best] - best - 1
+    i = np.repeat(best, following)
+    j = np.arange(len(i)) - np.repeat(np.cumsum(following) - following, following) + i + 1
+    i, j = _neighbors(corners, i, j)
+    hit = iou_of(corners.take(i, axis=1), corners.take(j, axis=1), epsilon) > iou_threshold
+    return best, zip(i[hit].tolist(), j[hit].tolist(), strict=True)
 
 
 def _neighbors(corners: Boxes, i: Indices, j: Indices) -> tuple[Indices, Indices]:

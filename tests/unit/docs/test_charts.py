@@ -1,72 +1,91 @@
 from __future__ import annotations
 
-from itertools import pairwise
+import re
 from xml.etree import ElementTree
 
 import pytest
-from charts import Bar, Group, bar_chart
+from charts import WIDTH, Line, Series, chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def widths(svg: str) -> list[float]:
-    return [
-        float(rect.get("width") or 0) for rect in ElementTree.fromstring(svg).iter(f"{SVG}rect")
-    ]
+def line(label: str, **points: float) -> Line:
+    return Line(label, {name: (value, value * 0.9, value * 1.1) for name, value in points.items()})
+
+
+def drawn(*lines: Line, axis: str = "ms", reference: float | None = None) -> str:
+    names = dict.fromkeys(name for each in lines for name in each.points)
+    series = [Series(name, "ours" if name == "ours" else "peer") for name in names]
+    return chart("A & B", series, lines, axis, reference=reference)
 
 
 def texts(svg: str) -> list[str]:
     return [text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
-def one(*values: float) -> str:
-    bars = [Bar(f"bar {i}", value, f"{value:g} ms") for i, value in enumerate(values)]
-    return bar_chart("A & B", [Group("case <1>", bars)], "ms")
+def test_cases_contenders_and_the_axis_are_named() -> None:
+    found = texts(drawn(line("case <1>", ours=2, peer=8), line("other", ours=3)))
+    assert {"case <1>", "other", "ours", "peer", "ms"} <= set(found)
 
 
-def test_bars_are_as_long_as_their_values() -> None:
-    short, long = widths(one(2, 8))
-    assert long == pytest.approx(4 * short)
-    assert "0" in texts(one(2, 8))
-
-
-def test_far_apart_values_get_a_logarithmic_scale() -> None:
-    found = widths(one(2, 20, 200))
-    first, second = (later - earlier for earlier, later in pairwise(found))
-    assert first == pytest.approx(second, abs=0.11)
-    assert "ms, log" in texts(one(2, 20, 200))
-
-
-@pytest.mark.parametrize("values", [(5.0,), (1.0, 1.0), (10.0, 100.0, 1000.0), (0.001, 3e6)])
-def test_bars_and_ticks_stay_inside(values: tuple[float, ...]) -> None:
-    svg = one(*values)
+def test_text_can_be_read_on_a_phone() -> None:
+    svg = drawn(line("case", ours=2, peer=8))
     root = ElementTree.fromstring(svg)
-    lines = [float(line.get("x1") or 0) for line in root.iter(f"{SVG}line")]
-    assert 1 <= min(widths(svg)) <= max(widths(svg)) <= max(lines) - min(lines) + 0.1
-    assert 2 <= len(lines) <= 12
-    assert lines == sorted(lines)
+    assert [float(n) for n in (root.get("viewBox") or "").split()][2] == WIDTH <= 328
+    assert f"min-width: {WIDTH}px" in (root.get("style") or "")
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    assert len(sizes) == len(texts(svg))
+    assert min(sizes) >= 12
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"), [((2.0, 8.0), {"0", "2", "4"}), ((1.0, 100.0), {"1", "10", "100"})]
+)
+def test_far_apart_values_get_a_logarithmic_scale(
+    values: tuple[float, float], ticks: set[str]
+) -> None:
+    assert ticks <= set(texts(drawn(line("case", ours=values[0], peer=values[1]))))
+
+
+@pytest.mark.parametrize("values", [(5.0,), (1.0, 1.0), (0.98, 1.02), (10.0, 1000.0), (0.001, 3e6)])
+def test_there_are_a_few_ticks(values: tuple[float, ...]) -> None:
+    points = {f"c{i}": value for i, value in enumerate(values)}
+    found = texts(drawn(line("case", **points)))
+    numbers = [text for text in found if re.fullmatch(r"[\d.e+-]+", text)]
+    assert 2 <= len(numbers) <= 8
 
 
 def test_it_can_be_read_without_seeing_it() -> None:
-    root = ElementTree.fromstring(one(2, 8))
+    root = ElementTree.fromstring(drawn(line("case <1>", ours=2, peer=8)))
     assert root.get("role") == "img"
     assert root.findtext(f"{SVG}title") == "A & B"
-    assert root.findtext(f"{SVG}desc") == "case <1>: bar 0 2 ms, bar 1 8 ms"
+    assert root.findtext(f"{SVG}desc") == "case <1>: ours 2, peer 8"
 
 
-def test_text_has_the_color_of_the_page_and_bars_that_of_their_kind() -> None:
-    bars = [Bar(kind, 1, "1", kind) for kind in ("ours", "peer", "floor")]
-    root = ElementTree.fromstring(bar_chart("kinds", [Group("", bars)], "s"))
-    assert root.get("fill") == "currentColor"
-    assert all(text.get("fill") is None for text in root.iter(f"{SVG}text"))
-    assert len({rect.get("fill") for rect in root.iter(f"{SVG}rect")}) == 3
+def test_text_has_the_color_and_the_font_of_the_page() -> None:
+    svg = drawn(line("case", ours=2, peer=8))
+    assert "currentColor" in svg
+    assert "#010203" not in svg
+    assert "font-family: inherit" in svg
+    assert "<style" not in svg
+
+
+def test_pages_may_have_many_charts() -> None:
+    svg = drawn(line("case", ours=2, peer=8))
+    names = re.findall(r' id="([^"]*)"', svg)
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[mp][0-9a-f]+", name) for name in names)
+    assert "\n" not in svg  # a blank line would end it, in Markdown
 
 
 def test_the_same_data_give_the_same_chart() -> None:
-    assert one(1, 2, 3) == one(1, 2, 3)
+    one = line("case", ours=2, peer=8)
+    assert drawn(one, reference=1.0) == drawn(one, reference=1.0)
 
 
-@pytest.mark.parametrize("values", [(), (0.0, 1.0), (-1.0,)])
-def test_no_bars_or_none_to_draw(values: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="expected bars of positive length"):
-        one(*values)
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_nothing_to_draw(value: float) -> None:
+    with pytest.raises(ValueError, match="expected positive figures"):
+        drawn(line("case", ours=1.0, peer=value))
+    with pytest.raises(ValueError, match="expected positive figures"):
+        chart("empty", [], [], "ms")

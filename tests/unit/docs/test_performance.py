@@ -5,120 +5,178 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measured import KNOWN, read_sections
+from measured import Standing, read_results
 from performance import performance_page
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks" / "results"
-FIRST = ROOT / "docs" / "first_predict.json"
-MACHINE = {"cpu": "A CPU", "cpus": 2, "load": [3.25, 1, 1], "commit": "abc123"}
+RUN = {"commit": "0123456789abcdef", "dirty": False, "date": "2026-11-26T00:00:00", "quick": False}
+MACHINE = {
+    "cpu": "A CPU", "cpus": 2, "vectors": ["avx2"], "memory_gb": 8, "system": "Linux",
+    "python": "3.11",
+}  # fmt: skip
+OURS = {"name": "ours", "kind": "ours", "division": "", "about": "what we do"}
+PEER = {"name": "peer", "kind": "peer", "division": "", "about": ""}
 
 
-def write(folder: Path, name: str, *rows: dict[str, Any], **document: Any) -> None:
-    text = json.dumps({"machine": MACHINE, "rows": list(rows), **document})
-    (folder / f"{name}.json").write_text(text)
+def value(median: float, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    low, high = median if low is None else low, median if high is None else high
+    return {"median": median, "low": low, "high": high, "rounds": 5}
 
 
-def row(case: str, floor: float | None = None, **seconds: float) -> dict[str, Any]:
-    return {"case": case, "seconds": seconds, "floor": floor, "notes": {}}
+def row(case: str, ours: float, peer: float, noise: float = 0.0, **fields: Any) -> dict[str, Any]:
+    ratio = peer / ours
+    return {
+        "case": case,
+        "values": {"ours": value(ours), "peer": value(peer)},
+        "ratios": {"peer": value(ratio, ratio - noise, ratio + noise)},
+        "goals": [],
+        **fields,
+    }
 
 
-def names() -> set[str]:
-    return {path.stem for path in RESULTS.glob("*.json")}
+def table(name: str, *rows: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": name.capitalize(),
+        "text": "How it was measured.",
+        "unit": "s",
+        "better": "less",
+        "contenders": [OURS, PEER],
+        "rows": list(rows),
+        **fields,
+    }
 
 
-def lines_of(folder: Path) -> list[str]:
-    return performance_page(folder, FIRST).splitlines()
+def write(folder: Path, *tables: dict[str, Any], name: str = "one", **run: Any) -> None:
+    document = {
+        "schema": 1,
+        "name": name,
+        "run": {**RUN, "order": 0, "load": 0.1, **run},
+        "machine": MACHINE,
+        "packages": {"numpy": "2.0"},
+        "tables": list(tables),
+    }
+    (folder / f"{name}.json").write_text(json.dumps(document))
 
 
-def test_every_result_is_shown_with_its_chart() -> None:
-    page = performance_page(RESULTS, FIRST)
-    for path in RESULTS.glob("*.json"):
-        assert f"{{ #{path.stem} }}" in page
-        assert path.stem not in KNOWN or KNOWN[path.stem][0] in page
-    assert page.count("<svg") == page.count("</svg>") >= len(KNOWN.keys() & names())
-    assert page == performance_page(RESULTS, FIRST)
+def goal(reached: str) -> dict[str, Any]:
+    return {"text": "be quick", "of": "ours", "value": 2.0, "limit": 1.0, "reached": reached}
 
 
-def test_a_row_has_ratios_the_floor_and_its_target(tmp_path: Path) -> None:
-    write(tmp_path, "postprocess", row("easy", 10e-6, ours=30e-6, peer=90e-6))
-    write(tmp_path, "resize", row("hard", ours=2e-3, **{"OpenCV resize alone": 1e-3}))
-    page = lines_of(tmp_path)
-    unit = "\u00b5s"
-    assert (
-        f"| easy | 30 {unit} | 90 {unit} (x3.00) | 10 {unit} (x0.33) "
-        f"| 35 {unit} (2 floors + 15 {unit}, and every peer's): met |"
-    ) in page
-    assert "| hard | 2 ms | 1 ms (x0.50) | 1 ms (OpenCV's): **missed**, x2.00 |" in page
-    assert "| [Postprocessing](#postprocess) | 1 of 1 | - |" in page
-    assert "| [Resizing](#resize) | 0 of 1 | hard |" in page
-    assert "*A CPU; 2 CPUs; load 3.2; commit abc123*" in page
+def test_every_result_is_shown_with_its_chart_and_all_its_contenders() -> None:
+    page = performance_page(RESULTS)
+    for results in read_results(RESULTS):
+        for each in results.tables:
+            assert f"## {each.title} {{ #{each.name} }}" in page
+            for contender in each.contenders:
+                measured = any(contender.name in row.values for row in each.rows)
+                assert not measured or f" {contender.name} |" in page
+    assert page == performance_page(RESULTS)
 
 
-def test_a_peer_that_is_faster_than_the_floors_limit_is_the_limit(tmp_path: Path) -> None:
-    write(tmp_path, "postprocess", row("case", 100e-6, ours=30e-6, peer=20e-6))
-    (section,) = read_sections(tmp_path)
-    assert section.lines[0].limit == 20e-6
-    assert section.lines[0].is_met is False
+def test_results_are_of_one_clean_commit() -> None:
+    found = read_results(RESULTS)
+    assert len({results.run["commit"] for results in found}) <= 1
+    assert not any(results.run["dirty"] or results.run["quick"] for results in found)
 
 
-def test_a_new_file_of_rows_gets_a_section_of_its_own(tmp_path: Path) -> None:
-    write(tmp_path, "warp_speed", row("case", ours=1.0, peer=2.0), title="Warping")
-    page = lines_of(tmp_path)
-    assert "## Warping { #warp_speed }" in page
-    assert "| case | 1000 ms | 2000 ms (x2.00) |" in page
+def test_what_is_lost_comes_first_and_its_row_says_so(tmp_path: Path) -> None:
+    write(tmp_path, table("speed", row("slow", 2e-3, 1e-3), row("fast", 1e-3, 2e-3)))
+    page = performance_page(tmp_path)
+    lines = page.splitlines()
+    assert "| [Speed](#speed) | slow | ours | peer | x0.50 |  |" in lines
+    assert page.index("Where others are ahead") < page.index("## Speed")
+    assert "| slow | 2 | 1, x0.50 | **behind** peer |" in lines
+    assert "| fast | 1 | 2, x2.00 | first |" in lines
+    assert "| [Speed](#speed) | 1 | 0 | 1 |" in lines
+    assert "- ours: what we do." in lines
+
+
+def test_within_the_noise_nobody_is_first(tmp_path: Path) -> None:
+    write(tmp_path, table("speed", row("close", 100e-6, 99e-6, noise=0.02)))
+    page = performance_page(tmp_path)
+    assert "| close | 100 | 99, x0.99 (0.97 to 1.01) | equal to peer within noise |" in page
+    assert "Nowhere in what was measured." in page
 
 
 @pytest.mark.parametrize(
-    ("document", "expected"),
+    ("ours", "standing"), [(2.0, Standing.FIRST), (0.5, Standing.BEHIND), (1.0, Standing.EQUAL)]
+)
+def test_more_may_be_better(ours: float, standing: Standing, tmp_path: Path) -> None:
+    rate = table("rate", row("case", ours, 1.0), unit="photos/s", better="more")
+    write(tmp_path, rate)
+    (found,) = read_results(tmp_path)
+    verdict = found.tables[0].verdict(found.tables[0].rows[0], "")
+    assert verdict is not None
+    assert verdict.standing is standing
+
+
+def test_only_what_does_the_same_is_compared(tmp_path: Path) -> None:
+    other = {"name": "peer, draft", "kind": "peer", "division": "draft", "about": ""}
+    second = {"name": "ours, int8", "kind": "ours", "division": "", "about": ""}
+    case = row("case", 2.0, 1.0)
+    case["values"] |= {"peer, draft": value(0.1), "ours, int8": value(0.5)}
+    case["ratios"] |= {"ours, int8": value(0.25)}
+    write(tmp_path, table("speed", case, contenders=[OURS, PEER, second, other]))
+    (found,) = read_results(tmp_path)
+    (speed,) = found.tables
+    verdict = speed.verdict(speed.rows[0], "")
+    assert verdict is not None
+    assert (verdict.standing, verdict.peers) == (Standing.BEHIND, ("peer",))
+    assert verdict.other == "ours, int8"
+    assert speed.verdict(speed.rows[0], "draft") is None
+    assert "**behind** peer; ours, int8 is not" in performance_page(tmp_path)
+
+
+def test_goals_are_said_in_plain_words(tmp_path: Path) -> None:
+    rows = [row(state, 2.0, 3.0, goals=[goal(state)]) for state in ("yes", "noise", "no")]
+    write(tmp_path, table("speed", *rows))
+    line = "| [Speed](#speed) | be quick | 1 of 3 | noise (x2.00 of it) | no (x2.00 of it) |"
+    assert line in performance_page(tmp_path).splitlines()
+
+
+def test_one_run_of_one_commit(tmp_path: Path) -> None:
+    write(tmp_path, table("a"), name="a")
+    write(tmp_path, table("b"), name="b")
+    page = performance_page(tmp_path)
+    assert "Measured on 2 CPUs of A CPU (avx2), 8 GB, Linux, Python 3.11; " in page
+    assert "commit `0123456789ab`, 2026-11-26." in page
+    assert "!!!" not in page
+    write(tmp_path, table("b"), name="b", commit="fedcba", date="2026-12-01")
+    assert '!!! warning "Measured in several runs"' in performance_page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
     [
-        ({"rows": [{"a": 1.23456, "b": "x|y"}, {"c": None}]}, "| 1.235 | x\\|y | - |"),
-        ([{"a": 1}], "| 1 |"),
-        ({"figure": 3}, ' "figure": 3'),
+        ({"dirty": True}, "changes that are in no commit"),
+        ({"quick": True}, "a few rounds only"),
+        ({"load": 4.5}, "while the machine did other things"),
     ],
 )
-def test_a_file_of_another_form_is_shown_as_it_is(
-    document: Any, expected: str, tmp_path: Path
-) -> None:
-    (tmp_path / "odd.json").write_text(json.dumps(document))
-    page = lines_of(tmp_path)
-    assert "## Odd { #odd }" in page
-    assert expected in page
+def test_doubtful_runs_are_marked(run: dict[str, Any], words: str, tmp_path: Path) -> None:
+    write(tmp_path, table("a"), name="a", **run)
+    page = performance_page(tmp_path)
+    assert "!!! danger" in page
+    assert f"{words}: a" in page
 
 
-def test_one_figure_for_each_case_needs_no_headings(tmp_path: Path) -> None:
-    noise = row("noise", **{"over bare Python": -1e-4})
-    targeted = row("start", **{"over bare Python": 0.2}) | {"notes": {"target": 0.1}}
-    write(tmp_path, "startup", targeted, noise)
-    page = "\n".join(lines_of(tmp_path))
-    assert "| start | 200 ms | 100 ms (100 ms): **missed**, x2.00 |" in page
-    assert page.count("<rect") == 1
-    assert 'font-weight="bold"' not in page
+def test_figures_without_peers_and_those_below_the_noise(tmp_path: Path) -> None:
+    alone = {"case": "start", "values": {"ours": value(-1e-4)}, "ratios": {}, "goals": []}
+    write(tmp_path, table("start", alone, contenders=[OURS]))
+    page = performance_page(tmp_path)
+    assert "| start | -100 |" in page
+    assert "<svg" not in page
 
 
-def test_the_best_tuned_session_is_the_limit_of_inference() -> None:
-    runs = next(section for section in read_sections(RESULTS) if section.name == "runtime")
-    assert runs.lines
-    for line in runs.lines:
-        assert line.limit == line.values["ONNX Runtime, best tuned"]
+def test_other_forms_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text('{"rows": []}')
+    with pytest.raises(ValueError, match=r"old\.json: expected schema 1, got None"):
+        read_results(tmp_path)
 
 
-def test_notes_of_every_contender_are_sections_beside_it(tmp_path: Path) -> None:
-    seconds = {"ours, warm": 1e-3, "InferenceSession(bytes)": 2e-2}
-    notes = {"peak_mb": {"ours, warm": 8.0, "InferenceSession(bytes)": 96.0}}
-    write(tmp_path, "load", row("Net", **seconds) | {"notes": notes})
-    write(tmp_path, "startup", row("start", **{"over bare Python": 0.2}))
-    assert [s.name for s in read_sections(tmp_path)] == ["load", "load-peak_mb", "startup"]
-    page = lines_of(tmp_path)
-    assert (
-        "| Net | 1 ms | 20 ms (x20.00) | 2 ms (a tenth of InferenceSession(bytes)): met |" in page
-    )
-    assert "## Loading: growth of peak memory { #load-peak_mb }" in page
-    assert "| Net | 8 | 96 (x12.00) |" in page
-
-
-def test_known_files_come_in_their_order() -> None:
-    names = [s.name for s in read_sections(RESULTS) if "-" not in s.name]
-    assert [name for name in names if name in KNOWN] == [name for name in KNOWN if name in names]
-    unknown = [name for name in names if name not in KNOWN]
-    assert names[len(names) - len(unknown) :] == sorted(unknown)
+def test_files_come_in_the_order_in_which_they_were_measured(tmp_path: Path) -> None:
+    for order, name in enumerate(("z", "m", "a")):
+        write(tmp_path, table(name), name=name, order=order)
+    assert [results.name for results in read_results(tmp_path)] == ["z", "m", "a"]

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import io
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -81,6 +82,60 @@ def test_orientation_in_xmp() -> None:
     assert decode(data).shape == (61, 47, 3)
 
 
+def by_pillow(data: bytes) -> int:
+    """Orientation by Pillow, 1 where it cannot tell."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+                return int(image.getexif().get(0x0112, 1))
+        except Exception:
+            return 1
+
+
+def with_exif(order: Literal["II", "MM"], *blocks: bytes, cut: int = 0) -> bytes:
+    """A photo with EXIF of a camera and other blocks; the last bytes of the EXIF are cut off."""
+    exif = Image.Exif()
+    exif.endian = "<" if order == "II" else ">"
+    for tag, value in {0x010F: "Maker of cameras", 0x0110: "Q", 0x0112: 6, 0x011A: 72.0}.items():
+        exif[tag] = value
+    tiff = exif.tobytes()
+    options: dict[str, Any] = {"xmp": blocks[0]} if blocks else {}
+    return encoded(exif=tiff[: len(tiff) - cut], **options)
+
+
+@pytest.mark.parametrize("order", ["II", "MM"])
+@pytest.mark.parametrize("blocks", [(), (b'<r tiff:Orientation="3"/>',)])
+def test_the_usual_exif_is_read_without_pillow(
+    order: Literal["II", "MM"], blocks: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = with_exif(order, *blocks)
+    upright = encoded()
+    assert by_pillow(data) == 6
+    monkeypatch.setattr(Image, "open", None)
+    assert decode(data).shape == (61, 47, 3)
+    assert decode(upright).shape == (47, 61, 3)
+
+
+@given(
+    order=st.sampled_from(["II", "MM"]),
+    changes=st.dictionaries(st.integers(0, 160), st.integers(0, 255), max_size=4),
+    has_xmp=st.booleans(),
+    cut=st.integers(0, 40),
+)
+@settings(max_examples=400)
+def test_damaged_exif_is_what_it_is_to_pillow(
+    order: Literal["II", "MM"], changes: dict[int, int], has_xmp: bool, cut: int
+) -> None:
+    blocks = (b'<r tiff:Orientation="3"/>',) if has_xmp else ()
+    data = bytearray(with_exif(order, *blocks, cut=cut))
+    start = data.index(b"Exif")
+    size = int.from_bytes(data[start - 2 : start], "big") - 2
+    for place, value in changes.items():
+        data[start + place % size] = value
+    assert jpeg._orientation(bytes(data), NAME) == by_pillow(bytes(data))
+
+
 def test_rgb_that_was_never_converted() -> None:
     data = encoded(keep_rgb=True, subsampling=0)
     np.testing.assert_array_equal(decode(data), pillow(data))
@@ -93,7 +148,7 @@ def test_what_is_left_to_pillow() -> None:
     assert jpeg.decode_jpeg(b"\xff\xd8\xff", NAME) is None
 
 
-def test_fleeting_pixels_give_way_to_the_next() -> None:
+def test_pixels_in_a_reused_buffer_give_way_to_the_next() -> None:
     small, large = encoded((40, 30)), encoded((61, 47))
     first = read_image(large, reuse_buffer=True).pixels
     np.testing.assert_array_equal(first, pillow(large))

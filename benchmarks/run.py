@@ -1,0 +1,132 @@
+"""Measure everything that the page on performance shows, from one commit.
+
+    make bench                                   # everything, about twenty-five minutes
+    make bench BENCH="decode preprocess"         # some of it
+    make bench BENCH="--quick"                   # a few rounds, kept apart in build/
+
+The scripts run one after the other in an environment with the peers (`requirements.txt`), which
+this one makes. Results replace those of `benchmarks/results` when all scripts are done. Uncommitted
+changes are refused, as nobody could measure the same again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+RESULTS = HERE / "results"
+REQUIREMENTS = HERE / "requirements.txt"
+VENV = ROOT / "build" / "bench-venv"
+SCRIPTS = (
+    "postprocess",
+    "decode",
+    "preprocess",
+    "end_to_end",
+    "inference",
+    "load",
+    "throughput",
+    "stream",
+    "second_session",
+    "startup",
+    "first_predict",
+    "fetch",
+    "instructions",
+)
+TOOLS = {
+    "postprocess": ("cc",),
+    "fetch": ("curl", "sha256sum"),
+    "instructions": ("valgrind",),
+}
+"""Programs beside Python that scripts start."""
+
+
+def main() -> None:
+    """Measure and keep."""
+    options = _arguments()
+    scripts = options.scripts or SCRIPTS
+    missing = [tool for s in scripts for tool in TOOLS.get(s, ()) if shutil.which(tool) is None]
+    if missing:
+        sys.exit(f"install {', '.join(missing)} first")
+    dirty = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    if dirty and not (options.quick or options.dirty):
+        sys.exit(f"commit first, or say --dirty and let the page show it:\n{dirty}")
+    facts = {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(dirty),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "quick": options.quick,
+    }
+    python = _environment()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        for script in scripts:
+            began = time.monotonic()
+            _measure(python, script, {**facts, "order": SCRIPTS.index(script)}, Path(folder))
+            print(f"[{script}: {time.monotonic() - began:.0f} s]", flush=True)
+        target = ROOT / "build" / "bench-quick" if options.quick else RESULTS
+        if not options.scripts:
+            shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True, exist_ok=True)
+        for path in Path(folder).glob("*.json"):
+            shutil.copy(path, target)
+    print(f"{time.monotonic() - start:.0f} s in all -> {target.relative_to(ROOT)}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scripts", nargs="*", metavar="script", help=" ".join(SCRIPTS))
+    parser.add_argument("--quick", action="store_true", help="a few rounds, kept in build/")
+    parser.add_argument("--dirty", action="store_true", help="take uncommitted changes")
+    options = parser.parse_args()
+    if unknown := set(options.scripts) - set(SCRIPTS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
+    return options
+
+
+def _measure(python: Path, script: str, facts: dict[str, object], folder: Path) -> None:
+    environment = {
+        **os.environ,
+        "BENCH_RESULTS": str(folder),
+        "BENCH_RUN": json.dumps(facts),
+        "BENCH_QUICK": "1" if facts["quick"] else "",
+        "FURIOSA_MODELS_PROGRESS": "0",
+        "PYTHONPATH": str(ROOT),
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run([str(python), str(HERE / f"{script}.py")], env=environment, check=False)
+    if done.returncode:
+        sys.exit(f"{script} failed; no results were kept")
+
+
+def _environment() -> Path:
+    """Return the Python of the peers' environment, which is made where it is not as it should."""
+    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    ready = VENV / ".ready"
+    if not ready.exists() or ready.read_text() != digest:
+        print(f"making {VENV.relative_to(ROOT)}: several gigabytes ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps"]
+        subprocess.run([*install, "--requirement", str(REQUIREMENTS)], check=True)
+        ready.write_text(digest)
+    return python
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

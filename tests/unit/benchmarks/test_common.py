@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from common import Contender, Goal, Row, Table, as_json, interleave, samples_of, timed
+
+CONTENDERS = (
+    Contender("ours", "ours"),
+    Contender("peer"),
+    Contender("ours, draft", "ours", "draft"),
+    Contender("peer, draft", division="draft"),
+)
+
+
+def measured(row: Row, **fields: Any) -> dict[str, Any]:
+    document = as_json(Table("t", "T", "how", CONTENDERS, [row], **fields))
+    found: dict[str, Any] = document["rows"][0]
+    return found
+
+
+def test_contenders_take_turns_forth_and_back() -> None:
+    calls: list[str] = []
+
+    def turn(name: str) -> float:
+        calls.append(name)
+        return float(len(calls))
+
+    samples = interleave({n: lambda n=n: turn(n) for n in "ab"}, seconds=0.0, least_rounds=3)  # type: ignore[misc]
+    assert calls == list("abbaab")
+    assert samples == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
+
+
+def test_a_turn_is_the_median_of_short_work_per_item() -> None:
+    calls = 0
+
+    def work() -> None:
+        nonlocal calls
+        calls += 1
+        time.sleep(1e-3 if calls % 5 else 20e-3)
+
+    turn = timed(work, items=2, least=5)
+    before = calls
+    assert turn() < 5e-3
+    assert calls - before >= 5
+
+
+def test_figures_have_their_noise() -> None:
+    row = measured(Row("case", {"ours": [float(n) for n in range(1, 12)]}))
+    assert row["values"]["ours"] == {"median": 6.0, "low": 2.0, "high": 10.0, "rounds": 11}
+
+
+def test_ratios_are_of_one_round_and_one_division() -> None:
+    samples = {
+        "ours": [1.0, 10.0, 100.0],
+        "peer": [2.0, 20.0, 200.0],
+        "ours, draft": [4.0] * 3,
+        "peer, draft": [1.0] * 3,
+    }
+    ratios = measured(Row("case", samples))["ratios"]
+    assert ratios.keys() == {"peer", "peer, draft"}
+    assert (ratios["peer"]["low"], ratios["peer"]["high"]) == (2.0, 2.0)
+    assert ratios["peer, draft"]["median"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("ours", "reached"),
+    [([1.0] * 5, "yes"), ([1.0, 3.0, 3.0, 3.0, 3.0], "noise"), ([3.0] * 5, "no")],
+)
+def test_goals(ours: list[float], reached: str) -> None:
+    goal = Goal("at most twice, and a half", "ours", "peer", 2, 0.5)
+    row = measured(Row("case", {"ours": ours, "peer": [1.0] * 5}, [goal]))
+    assert row["goals"][0]["limit"] == 2.5
+    assert row["goals"][0]["reached"] == reached
+
+
+def test_a_goal_may_be_a_number_and_at_least() -> None:
+    goals = [Goal("at least 3", "ours", plus=3, more=True), Goal("of what is not there", "none")]
+    row = measured(Row("case", {"ours": [4.0, 5.0]}, goals))
+    assert [goal["reached"] for goal in row["goals"]] == ["yes"]
+
+
+def test_rounds_become_columns() -> None:
+    assert samples_of([{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}]) == {
+        "a": [1.0, 3.0],
+        "b": [2.0, 4.0],
+    }
