@@ -1,4 +1,4 @@
-# Every target sets up what it needs: Python >= 3.10, a Rust toolchain and the package indexes.
+# Every target sets up what it needs; this takes Python >= 3.10, a Rust toolchain and package indexes.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -17,37 +17,37 @@ PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
-setup: $(READY)  ## Make .venv with the package, its native module and the tools
+setup: $(READY)  ## Create .venv with the package, its native module and the tools
 
 $(READY): $(USABLE)
 	$(PIP) --editable '.[dev]'
 	@rm -f $(VENV)/.ready-* && touch $@
 
 $(USABLE):
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.10 or newer"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed"; exit 1; }
-	@command -v cargo >/dev/null || { echo "cargo is not there: install a Rust toolchain (rustup)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a venv (on Debian: apt-get install python3-venv)"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.10 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "expected Python 3.10 or newer"; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo was not found: install a Rust toolchain (rustup)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot create a virtual environment (on Debian: apt-get install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(PIP) --editable .
 	@rm -f $(VENV)/.usable-* && touch $@
 
-demo: $(USABLE)  ## Find things in the example photos: prints results, draws them into out/
+demo: $(USABLE)  ## Detect objects in the example photos; print the results and draw them into out/
 	$(BIN)/python examples/demo.py
 
 test: setup  ## Run the tests (no network needed beyond the set-up)
 	$(BIN)/python $(PYTEST) -m "not accuracy and not network and not slow"
 
-test-marked: setup  ## Run the tests that need package indexes, the labeled photos, or patience
+test-marked: setup  ## Run the tests that need package indexes, labeled photos, or a long time
 	$(BIN)/python $(PYTEST) -m "accuracy or network or slow"
 
-test-oldest: wheel  ## Run the unit tests on the oldest versions of dependencies that are allowed
+test-oldest: wheel  ## Run the unit tests with the oldest allowed versions of dependencies
 	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --only-binary :all: \
 		"furiosa-model-zoo[dev] @ $$(ls $$PWD/$(DIST)/*.whl)" 'numpy<2'
 	$(OLDEST)/bin/python $(PYTEST) -W default -m "not accuracy and not network and not slow" tests/unit
 
-lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module, Rust tests
+lint: setup  ## Run ruff, mypy, clippy, rustfmt, stubtest and the Rust tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml furiosa_models._native
@@ -55,8 +55,8 @@ lint: setup  ## ruff, mypy, clippy, rustfmt, the native stub against the module,
 	cd native/fuzz && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 
 fuzz: SECONDS ?= 60
-fuzz: setup  ## Fuzz the readers of files and the kernels, SECONDS each; needs a nightly toolchain
-	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is not there: cargo install cargo-fuzz"; exit 1; }
+fuzz: setup  ## Fuzz the file readers and the kernels, SECONDS each; needs a nightly toolchain
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz was not found: cargo install cargo-fuzz"; exit 1; }
 	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.all $(SECONDS)
 
@@ -68,7 +68,7 @@ bench: BENCH ?=
 bench: setup  ## Measure ours beside the peers: all, or BENCH="decode load"; into benchmarks/results/
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
-wheel: setup  ## Build a wheel into dist/: for manylinux2014 where Zig is there, else for this platform
+wheel: setup  ## Build a wheel into dist/: for manylinux2014 if Zig is installed, else for this platform
 	@rm -rf $(DIST)
 	@if $(BIN)/python -m ziglang version >/dev/null 2>&1; \
 	then $(BIN)/maturin build --quiet --release --out $(DIST) --zig --compatibility manylinux2014; \
@@ -82,7 +82,7 @@ test-wheel: wheel  ## Install the wheel into an empty venv, and test it outside 
 		FURIOSA_MODELS_FROM_WHEEL=1 $$here/$(EMPTY)/bin/python -m pytest -q -W error \
 		-o 'markers=installed: needs no checkout' . && rm -r $$outside
 
-constraints: setup  ## Renew constraints.txt: the newest versions that the project allows
+constraints: setup  ## Update constraints.txt to the newest allowed versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev,docs]'
 	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable \
 		| sed 's/$$/; python_version >= "3.11"/'; } > constraints.new && mv constraints.new constraints.txt
@@ -90,5 +90,5 @@ constraints: setup  ## Renew constraints.txt: the newest versions that the proje
 format: setup  ## Format Python and Rust
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && cd native && cargo fmt && cd fuzz && cargo fmt
 
-clean:  ## Remove what was built
+clean:  ## Remove build outputs
 	rm -rf $(VENV) out build dist native/target native/fuzz/target furiosa_models/*.so
