@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether an error is the user's; a plain TypeError is a bug of this package."""
+    """Return whether an error is the user's; a plain TypeError is a bug of this package."""
     return isinstance(error, FuriosaModelsError) or not isinstance(error, TypeError)
 
 

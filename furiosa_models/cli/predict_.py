@@ -152,7 +152,7 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
 
 
 def _is_below(path: Path, folder: Path) -> bool:
-    """Whether a path is in a folder, and not the folder itself."""
+    """Return whether a path is in a folder, and not the folder itself."""
     return folder.is_dir() and folder.resolve() in path.resolve().parents
 
 
@@ -266,7 +266,7 @@ def _keep_classes(result: Any, classes: Collection[str]) -> Any:
 
 
 def _shows_progress(images: tuple[str, ...], *, silent: bool) -> bool:
-    """Whether to show a progress bar: for many photos, unless results go to the terminal."""
+    """Return whether to show a progress bar: for many photos, unless results go to the terminal."""
     return (silent or not sys.stdout.isatty()) and count(images) != 1
 
 

@@ -626,7 +626,7 @@ def _set_dim(dim: onnx.TensorShapeProto.Dimension, size: int | None) -> None:
 
 
 def _is_old(node: onnx.NodeProto, version: int) -> bool:
-    """Whether an operation with these attributes exists in an opset version."""
+    """Return whether an operation with these attributes exists in an opset version."""
     if node.domain not in _DEFAULT_DOMAIN:
         return True
     try:

@@ -95,7 +95,7 @@ def external_weight_files(path: str | os.PathLike[str]) -> list[str]:
 
 
 def is_too_large(path: str | os.PathLike[str]) -> bool:
-    """Whether a model with its external weights exceeds the size of a protobuf message."""
+    """Return whether a model with its external weights exceeds the size of a protobuf message."""
     files = [Path(path).parent / name for name in external_weight_files(path)]
     if not files:
         return False

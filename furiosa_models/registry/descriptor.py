@@ -161,7 +161,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _is_model(name: str, classes: dict[str, ast.ClassDef]) -> bool:
-    """Whether a class is a model class by its name or by its base classes in the same file."""
+    """Return whether a class is a model class by its name or its bases in the same file."""
     pending, seen = [name], {name}
     while pending:
         each = pending.pop()

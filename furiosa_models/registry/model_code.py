@@ -239,7 +239,7 @@ def _stand_in(installed: types.ModuleType | None) -> types.ModuleType:
 
 
 def _is_from(module: types.ModuleType | None, root: Path) -> bool:
-    """Whether a module is a file or a folder of a registry."""
+    """Return whether a module is a file or a folder of a registry."""
     spec = getattr(module, "__spec__", None)
     if spec is None:
         return False
@@ -293,7 +293,7 @@ def _neighbors(file: Path, path: str) -> Iterator[str]:
 
 
 def _is_elsewhere(parts: Sequence[str]) -> bool:
-    """Whether an absolute name refers to a module outside the registry."""
+    """Return whether an absolute name refers to a module outside the registry."""
     if parts[0] == _VENDOR:
         return len(parts) < 2 or parts[1] == "registry"
     if parts[0] in sys.stdlib_module_names or parts[0] in sys.modules:

@@ -227,7 +227,7 @@ def _found_in_0_10(result: Any) -> Any:
 
 
 def _is_found(result: Any) -> bool:
-    """Whether a result is a sequence of dataclasses, such as objects or people."""
+    """Return whether a result is a sequence of dataclasses, such as objects or people."""
     return (
         isinstance(result, Sequence)
         and not isinstance(result, str)

@@ -207,5 +207,5 @@ class _Tensors:
 
 
 def _is_inline(reference: object) -> TypeGuard[Call]:
-    """Whether a storage is a nested checkpoint inside the pickle."""
+    """Return whether a storage is a nested checkpoint inside the pickle."""
     return isinstance(reference, Call) and reference.name == "torch.storage._load_from_bytes"
