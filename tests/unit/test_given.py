@@ -240,8 +240,8 @@ def test_a_head_given_as_an_object_is_fitted_to_the_graph(
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (BoxesHead((640, 640), scores=7), "scores are output 7 by the head"),
-        (BoxesHead((640, 640), boxes=-1), "boxes are output -1 by the head"),
+        (BoxesHead((640, 640), scores=7), "the head expects scores in output 7"),
+        (BoxesHead((640, 640), boxes=-1), "the head expects boxes in output -1"),
         (BoxesHead((640, 640)), "values per box in output 0"),
         (YOLOv5Head(strides=(8, 16)), "expected a map for each of the strides"),
     ],
@@ -364,6 +364,6 @@ def test_scores_of_a_sigmoid_are_given_as_they_are(photos: list[Path], classes: 
 
 
 def test_one_number_is_no_score(photos: list[Path]) -> None:
-    with pytest.raises(ShapeError, match="the graph gives one number, .* no sigmoid"):
+    with pytest.raises(ShapeError, match="the graph has a single output value without a sigmoid"):
         Classifier(ending_in(None, 1)).predict(photos[0], device="cpu")
     assert len(Classifier(ending_in(None, 2)).predict(photos[0], device="cpu").scores) == 2

@@ -185,5 +185,5 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "best.onnx"
     path.write_text("<html>not found</html>")
     for make in (Detector, open_model):
-        with pytest.raises(WeightsError, match=r"best\.onnx: not an ONNX model: a page of the web"):
+        with pytest.raises(WeightsError, match=r"best\.onnx: not an ONNX model: an HTML page"):
             make(str(path)).labels  # noqa: B018 - it is read where it is needed

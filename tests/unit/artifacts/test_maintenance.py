@@ -253,7 +253,7 @@ def test_the_command(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run("ls", "--json").count('"digest"') == 3
     assert "all files are intact" in run("verify")
     assert "2 files written" in run("export", str(tmp_path / "cache.tar"))
-    assert "2 files taken" in run("import", str(tmp_path / "cache.tar"))
+    assert "2 files imported" in run("import", str(tmp_path / "cache.tar"))
     path = maintenance.entries(store)[0].path
     path.chmod(0o644)
     path.write_bytes(b"damaged")

@@ -211,7 +211,7 @@ def test_what_is_its_own(uri: str, location: str, is_own: bool) -> None:
 
 @pytest.mark.parametrize("uri", ["http://[/zoo", "http://zoo:port/", "a\0b", "file:///a\0b"])
 def test_a_uri_that_is_none(uri: str) -> None:
-    with pytest.raises(ArtifactUnavailable, match="is no (folder|URL)"):
+    with pytest.raises(ArtifactUnavailable, match="is not a (folder|valid URL)"):
         sync.list(uri)
 
 
