@@ -106,7 +106,7 @@ def test_a_document_says_whose_weights_they_are() -> None:
 
 def test_a_folder_with_something_in_it_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    with pytest.raises(FileExistsError, match="something in it"):
+    with pytest.raises(FileExistsError, match="is not empty"):
         publish.publish(tmp_path, ["SSDMobileNet"], "random")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
