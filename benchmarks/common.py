@@ -61,7 +61,6 @@ Turn: TypeAlias = "Callable[[], float]"
 Samples: TypeAlias = "dict[str, list[float]]"
 Kind: TypeAlias = Literal["ours", "peer", "baseline", "floor"]
 
-_LEAST_TURN_S = 3e-3
 _LEAST_WARM_S = 0.5
 _MOST_REPEATS = 100
 
@@ -175,18 +174,18 @@ def interleave(
     return samples
 
 
-def timed(work: Work, *, items: int = 1, least: int = 1) -> Turn:
+def timed(work: Work, *, items: int = 1, seconds: float = 3e-3) -> Turn:
     """Return a turn that repeats short work: the median of its repetitions, per item.
 
     Args:
         work: What is timed.
         items: How many things it does, such as photos that it reads.
-        least: How often it is repeated at least.
+        seconds: How long a turn takes at least.
     """
     taken = _seconds(work)
     if taken < _LEAST_WARM_S:  # the first time is not like the others
         taken = _seconds(work)
-    repeats = max(least, min(_MOST_REPEATS, int(_LEAST_TURN_S / max(taken, 1e-7))))
+    repeats = max(1, min(_MOST_REPEATS, int(seconds / max(taken, 1e-7))))
     return lambda: median(_seconds(work) for _ in range(repeats)) / items
 
 

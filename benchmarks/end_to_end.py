@@ -282,7 +282,7 @@ def race() -> Iterator[tuple[str, Samples]]:
             found = {name: workers[name].facts[group] for name in BARE}
             print(f"{group}: found {found}", flush=True)
             turns = {name: partial(worker, group) for name, worker in workers.items()}
-            yield group, interleave(turns, seconds=2.0, pause=PAUSE_S)
+            yield group, interleave(turns, seconds=1.2, least_rounds=7, pause=PAUSE_S)
 
 
 # --- The zoo's own networks ---------------------------------------------------------------------

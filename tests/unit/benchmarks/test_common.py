@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
+import common
 import pytest
 from common import Contender, Goal, Row, Table, as_json, interleave, samples_of, timed
 
@@ -32,18 +32,16 @@ def test_contenders_take_turns_forth_and_back() -> None:
     assert samples == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
 
 
-def test_a_turn_is_the_median_of_short_work_per_item() -> None:
-    calls = 0
+def test_a_turn_is_the_median_of_short_work_per_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.4, 0.01, 0.02, 5.0, 0.01])  # the first two tell how often it is repeated
+    monkeypatch.setattr(common, "_seconds", lambda _: next(times))
+    assert timed(lambda: None, items=2, seconds=0.03)() == 0.01
 
-    def work() -> None:
-        nonlocal calls
-        calls += 1
-        time.sleep(1e-3 if calls % 5 else 20e-3)
 
-    turn = timed(work, items=2, least=5)
-    before = calls
-    assert turn() < 5e-3
-    assert calls - before >= 5
+def test_long_work_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.6, 0.7])
+    monkeypatch.setattr(common, "_seconds", lambda _: next(times))
+    assert timed(lambda: None)() == 0.7
 
 
 def test_figures_have_their_noise() -> None:
