@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,24 @@ def test_waiting_for_a_lock_is_said_and_ends(
     waiting, going_on = (record.getMessage() for record in caplog.records)
     assert waiting.startswith(f"another process holds {lock}: waiting for it")
     assert going_on.endswith("continuing without it")
+
+
+def test_without_the_lock_the_partial_file_of_another_process_is_left_alone(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def not_held(_: Path) -> Iterator[bool]:
+        yield False
+
+    monkeypatch.setattr(transfer, "best_effort_lock", not_held)
+    file = described(source)
+    other = tmp_path / "store" / "partial" / file.digest
+    other.parent.mkdir(parents=True)
+    other.write_bytes(DATA[:100])
+    path = Store(tmp_path / "store").fetch([file])["w.bin"]
+    assert path.read_bytes() == DATA
+    assert other.read_bytes() == DATA[:100]
+    assert list(other.parent.iterdir()) == [other]
 
 
 def test_another_sha256_than_before_is_a_failure_of_that_source(
