@@ -23,7 +23,7 @@ def test_a_terminal_gets_lines_that_fit(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((26, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((26, 24)))
     print_table(["model", "what it is"], ROWS)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:4] == ["ResNet50  1000 classes of", "          ImageNet,", "          224x224"]
