@@ -18,7 +18,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
@@ -52,6 +52,10 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = 1
 """Version of the form of the results."""
+
+RESOLUTION = 0.01
+"""What part of a figure two contenders have to differ by: where a process finds its memory decides
+about less, and that is the same in all rounds of one run."""
 
 QUICK = bool(os.environ.get("BENCH_QUICK"))
 """Whether a few rounds are enough, as the figures only show that everything runs."""
@@ -368,22 +372,45 @@ def _row(row: Row, table: Table) -> dict[str, Any]:
         "case": row.case,
         "values": {name: asdict(value) for name, value in values.items()},
         "ratios": {name: asdict(ratio) for name, ratio in _ratios(row, table).items()},
+        "standings": _standings(row, table),
         "goals": list(_goals(row, values)),
     }
+
+
+def _pairs(row: Row, table: Table) -> Iterator[tuple[Contender, Contender]]:
+    """The contenders of a row, each with the one that stands for ours in its division."""
+    present = [contender for contender in table.contenders if contender.name in row.samples]
+    for contender in present:
+        rivals = (c for c in present if c.kind == "ours" and c.division == contender.division)
+        ours = next(rivals, contender)
+        if ours is not contender:
+            yield contender, ours
 
 
 def _ratios(row: Row, table: Table) -> dict[str, Value]:
     """Each contender's figures over those of ours in its division, round by round."""
     ratios: dict[str, Value] = {}
-    present = [c for c in table.contenders if c.name in row.samples]
-    for contender in present:
-        rivals = (c for c in present if c.kind == "ours" and c.division == contender.division)
-        ours = next(rivals, None)
-        if ours is None or ours.name == contender.name or min(row.samples[ours.name]) <= 0:
-            continue
-        pairs = zip(row.samples[contender.name], row.samples[ours.name], strict=True)
-        ratios[contender.name] = Value.of([theirs / own for theirs, own in pairs])
+    for contender, ours in _pairs(row, table):
+        own = row.samples[ours.name]
+        if min(own) > 0:  # a difference may be less than its noise
+            rounds = zip(row.samples[contender.name], own, strict=True)
+            ratios[contender.name] = Value.of([theirs / mine for theirs, mine in rounds])
     return ratios
+
+
+def _standings(row: Row, table: Table) -> dict[str, str]:
+    """How ours stands beside each peer: `ahead`, `behind`, or `equal` within noise."""
+    found = {}
+    for peer, ours in _pairs(row, table):
+        if peer.kind != "peer":
+            continue
+        theirs, own = (np.array(row.samples[contender.name]) for contender in (peer, ours))
+        lead = (theirs - own) * (-1 if table.better == "more" else 1)
+        low, middle, high = np.percentile(lead, (10, 50, 90))
+        told_apart = abs(middle) >= RESOLUTION * abs(np.median(own))
+        standing = "ahead" if low > 0 else "behind" if high < 0 else "equal"
+        found[peer.name] = standing if told_apart else "equal"
+    return found
 
 
 def _goals(row: Row, values: Mapping[str, Value]) -> Iterable[dict[str, Any]]:

@@ -8,7 +8,7 @@ anyone tell.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -67,22 +67,31 @@ class Goal:
     reached: str
 
 
+class Standing(Enum):
+    """How ours stands beside a peer."""
+
+    AHEAD = "ahead"
+    EQUAL = "equal"
+    BEHIND = "behind"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A case: figures, and their ratios to those of ours in the same division, by contender."""
+    """A case.
+
+    Attributes:
+        case: What was done.
+        values: Figure of each contender.
+        ratios: Its ratio to that of ours in the same division.
+        standings: How ours stands beside each peer.
+        goals: What was aimed at.
+    """
 
     case: str
     values: Mapping[str, Value]
     ratios: Mapping[str, Value]
+    standings: Mapping[str, Standing]
     goals: tuple[Goal, ...]
-
-
-class Standing(Enum):
-    """How ours stands beside its peers."""
-
-    FIRST = "first"
-    EQUAL = "equal within noise"
-    BEHIND = "behind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ class Verdict:
     """How ours stands in one division of a row.
 
     Attributes:
-        standing: First, equal to some within noise, or behind some.
+        standing: Ahead of all peers, equal to some within noise, or behind some.
         ours: The contender that stands for us.
         peers: The peers that are ahead of it, the best one first; or those that are equal.
         ratio: Of the best one of those to ours.
@@ -128,26 +137,29 @@ class Table:
     def verdict(self, row: Row, division: str) -> Verdict | None:
         """Say how ours stands in a division of a row; None where it has no peers."""
         present = [c for c in self.of_division(division) if c.name in row.values]
-        peers = [c.name for c in present if c.kind == "peer" and c.name in row.ratios]
         ours = [c.name for c in present if c.kind == "ours"]
+        peers = [c.name for c in present if c.name in row.standings]
         if not peers or not ours:
             return None
-        ordered = sorted(peers, key=lambda name: row.ratios[name].median, reverse=self.more)
-        ahead = tuple(name for name in ordered if self._is_ahead(row.ratios[name]))
-        if ahead:
-            best = row.ratios[ahead[0]]
-            others = (name for name in ours[1:] if self._better(row.ratios[name], best))
-            return Verdict(Standing.BEHIND, ours[0], ahead, best, next(others, ""))
-        equal = tuple(n for n in ordered if row.ratios[n].low <= 1 <= row.ratios[n].high)
-        if equal:
-            return Verdict(Standing.EQUAL, ours[0], equal, row.ratios[equal[0]])
-        return Verdict(Standing.FIRST, ours[0])
+        peers.sort(key=lambda name: row.values[name].median, reverse=self.more)
+        for standing in (Standing.BEHIND, Standing.EQUAL):
+            found = tuple(name for name in peers if row.standings[name] is standing)
+            if found:
+                other = self._better(row, ours[1:], found[0])
+                return Verdict(
+                    standing,
+                    ours[0],
+                    found,
+                    row.ratios.get(found[0]),
+                    other if standing is Standing.BEHIND else "",
+                )
+        return Verdict(Standing.AHEAD, ours[0])
 
-    def _is_ahead(self, ratio: Value) -> bool:
-        return ratio.low > 1 if self.more else ratio.high < 1
-
-    def _better(self, one: Value, other: Value) -> bool:
-        return one.median > other.median if self.more else one.median < other.median
+    def _better(self, row: Row, ours: Sequence[str], peer: str) -> str:
+        """Return the first of ours whose figure is better than a peer's."""
+        sign = -1 if self.more else 1
+        least = sign * row.values[peer].median
+        return next((name for name in ours if sign * row.values[name].median < least), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,4 +224,6 @@ def _rows(rows: list[Mapping[str, Any]]) -> Iterator[Row]:
             {name: Value(**value) for name, value in row[key].items()}
             for key in ("values", "ratios")
         )
-        yield Row(row["case"], values, ratios, tuple(Goal(**goal) for goal in row["goals"]))
+        standings = {name: Standing(word) for name, word in row["standings"].items()}
+        goals = tuple(Goal(**goal) for goal in row["goals"])
+        yield Row(row["case"], values, ratios, standings, goals)

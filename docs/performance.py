@@ -15,7 +15,8 @@ _INTRO = """# Performance
 What `make bench` measured, beside peers that pip has: all that was measured is here. Contenders
 take turns, round by round. A figure is the median over the rounds; `x2` is twice the figure of
 ours, with the 10th and the 90th percentile of the rounds behind it. Where these lie on both sides
-of 1, the two are equal within noise. Figures move from machine to machine, ratios much less."""
+of 1, or less than 1 % apart, the two are equal within noise. Figures move from machine to machine,
+ratios much less."""
 
 
 def performance_page(folder: Path) -> str:
@@ -98,11 +99,11 @@ def _losses(tables: Sequence[Table]) -> Iterator[str]:
     yield "| | case | ours | ahead of it | best of these | |"
     yield "|---|---|---|---|---|---|"
     for table, row, division, verdict in found:
-        assert verdict.ratio is not None
         link = f"[{table.title}](#{table.name})"
         also = f"{verdict.other} is ahead of them" if verdict.other else ""
-        peers = ", ".join(verdict.peers)
-        yield _line([link, _case(row, division), verdict.ours, peers, _ratio(verdict.ratio), also])
+        ratio = _ratio(verdict.ratio) if verdict.ratio else "-"
+        peers = "; ".join(verdict.peers)
+        yield _line([link, _case(row, division), verdict.ours, peers, ratio, also])
 
 
 def _equals(tables: Sequence[Table]) -> Iterator[str]:
@@ -124,8 +125,8 @@ def _goals(tables: Sequence[Table]) -> Iterator[str]:
         for row in table.rows:
             for goal in row.goals:
                 key = f"[{table.title}](#{table.name})", goal.text
-                over = f"{row.case} (x{goal.value / goal.limit:.2f} of it)"
-                found.setdefault(key, []).append((goal.reached, over))
+                over = f" (x{goal.value / goal.limit:.2f} of it)" if goal.limit > 0 else ""
+                found.setdefault(key, []).append((goal.reached, row.case + over))
     if not found:
         return
     yield "## What we aimed at { #goals }"
@@ -135,7 +136,7 @@ def _goals(tables: Sequence[Table]) -> Iterator[str]:
     for (link, text), cases in found.items():
         count = sum(reached == "yes" for reached, _ in cases)
         lists = [
-            ", ".join(case for reached, case in cases if reached == state) or "-"
+            "; ".join(case for reached, case in cases if reached == state) or "-"
             for state in ("noise", "no")
         ]
         yield _line([link, text, f"{count} of {len(cases)}", *lists])
@@ -153,8 +154,9 @@ def _section(table: Table) -> Iterator[str]:
         rows = [row for row in table.rows if any(c.name in row.values for c in contenders)]
         if not rows:
             continue
-        if len(table.divisions) > 1:
-            yield from [f"### {division.capitalize()} {{ #{_anchor(table, division)} }}", ""]
+        if division:
+            heading = f"{division[0].upper()}{division[1:]}"
+            yield from [f"### {heading} {{ #{_anchor(table, division)} }}", ""]
         yield from _chart(table, contenders, rows, division)
         yield from _table(table, contenders, rows, division)
         about = [f"- {c.name}: {c.about}." for c in contenders if c.about]
@@ -223,9 +225,9 @@ def _cell(row: Row, name: str, scale: float) -> str:
 def _words(verdict: Verdict | None) -> str:
     if verdict is None:
         return "-"
-    if verdict.standing is Standing.FIRST:
+    if verdict.standing is Standing.AHEAD:
         return "first"
-    peers = ", ".join(verdict.peers)
+    peers = "; ".join(verdict.peers)
     if verdict.standing is Standing.EQUAL:
         return f"equal to {peers} within noise"
     also = f"; {verdict.other} is not" if verdict.other else ""

@@ -223,10 +223,9 @@ class BoxesHead(Head):
         ids: Any
         if self.multi_label:
             place, ids = np.nonzero(values > min_score)
-        else:
-            best: Any = values.argmax(axis=1) if len(values) else np.zeros(0, np.int64)
-            place = np.flatnonzero(values[np.arange(len(values)), best] > min_score)
-            ids = best[place]
+        else:  # most boxes have no score above the threshold, and need no class
+            place = np.flatnonzero(values.max(axis=1, initial=-np.inf) > min_score)
+            ids = values[place].argmax(axis=1) if len(place) else place
         return rows[place, :4], ids.astype(np.int64), values[place, ids]
 
     def _kept(

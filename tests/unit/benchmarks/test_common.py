@@ -84,3 +84,25 @@ def test_rounds_become_columns() -> None:
         "a": [1.0, 3.0],
         "b": [2.0, 4.0],
     }
+
+
+@pytest.mark.parametrize(
+    ("peer", "standing"),
+    [
+        ([2.0] * 5, "ahead"),
+        ([0.5] * 5, "behind"),
+        ([0.9, 1.1, 0.9, 1.1, 0.9], "equal"),
+        ([0.995] * 5, "equal"),
+    ],
+)
+def test_standings(peer: list[float], standing: str) -> None:
+    row = Row("case", {"ours": [1.0] * 5, "peer": peer})
+    assert measured(row)["standings"] == {"peer": standing}
+    other = {"ahead": "behind", "behind": "ahead"}.get(standing, "equal")
+    assert measured(row, better="more")["standings"] == {"peer": other}
+
+
+def test_differences_below_zero_have_standings_and_no_ratio() -> None:
+    row = measured(Row("case", {"ours": [-1.0, 1.0, 1.0], "peer": [4.0, 6.0, 6.0]}))
+    assert row["standings"] == {"peer": "ahead"}
+    assert row["ratios"] == {}

@@ -26,10 +26,12 @@ def value(median: float, low: float | None = None, high: float | None = None) ->
 
 def row(case: str, ours: float, peer: float, noise: float = 0.0, **fields: Any) -> dict[str, Any]:
     ratio = peer / ours
+    standing = "equal" if abs(ratio - 1) <= noise else "ahead" if ratio > 1 else "behind"
     return {
         "case": case,
         "values": {"ours": value(ours), "peer": value(peer)},
         "ratios": {"peer": value(ratio, ratio - noise, ratio + noise)},
+        "standings": {"peer": standing},
         "goals": [],
         **fields,
     }
@@ -101,15 +103,20 @@ def test_within_the_noise_nobody_is_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "standing"), [(2.0, Standing.FIRST), (0.5, Standing.BEHIND), (1.0, Standing.EQUAL)]
+    ("better", "first"), [("less", ("peer", "peer 2")), ("more", ("peer 2", "peer"))]
 )
-def test_more_may_be_better(ours: float, standing: Standing, tmp_path: Path) -> None:
-    rate = table("rate", row("case", ours, 1.0), unit="photos/s", better="more")
-    write(tmp_path, rate)
+def test_the_best_of_those_ahead_comes_first(
+    better: str, first: tuple[str, ...], tmp_path: Path
+) -> None:
+    case = row("case", 1.5, 1.0)
+    case["values"] |= {"peer 2": value(2.0)}
+    case["standings"] = {"peer": "behind", "peer 2": "behind"}
+    contenders = [OURS, PEER, {**PEER, "name": "peer 2"}]
+    write(tmp_path, table("rate", case, unit="x", better=better, contenders=contenders))
     (found,) = read_results(tmp_path)
     verdict = found.tables[0].verdict(found.tables[0].rows[0], "")
     assert verdict is not None
-    assert verdict.standing is standing
+    assert (verdict.standing, verdict.peers) == (Standing.BEHIND, first)
 
 
 def test_only_what_does_the_same_is_compared(tmp_path: Path) -> None:
@@ -163,7 +170,9 @@ def test_doubtful_runs_are_marked(run: dict[str, Any], words: str, tmp_path: Pat
 
 
 def test_figures_without_peers_and_those_below_the_noise(tmp_path: Path) -> None:
-    alone = {"case": "start", "values": {"ours": value(-1e-4)}, "ratios": {}, "goals": []}
+    alone = row("start", -1e-4, 1.0)
+    del alone["values"]["peer"]
+    alone |= {"ratios": {}, "standings": {}}
     write(tmp_path, table("start", alone, contenders=[OURS]))
     page = performance_page(tmp_path)
     assert "| start | -100 |" in page
