@@ -33,7 +33,7 @@ PUBLISHED = {
 
 
 def put(bucket: Path, data: bytes, old_layout: bool = False) -> dict[str, Any]:
-    """Store a file as the bucket does; gives what the table says of it."""
+    """Store a file in the bucket's layout; return its entry of the table."""
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     path = bucket / ("files/md5" if old_layout else "") / md5[:2] / md5[2:]
     path.parent.mkdir(parents=True, exist_ok=True)

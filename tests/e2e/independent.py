@@ -1,6 +1,6 @@
-"""A second opinion: the same jobs done with OpenCV, Pillow and textbook formulas only.
+"""An independent implementation that uses only OpenCV, Pillow and textbook formulas.
 
-Nothing here imports the package, so that an error in it cannot be repeated here.
+Nothing here imports the package, so that it cannot share the package's errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Network = Callable[[Array], list[Array]]
 
 
 def onnx_network(model: bytes) -> Network:
-    """Return what runs an ONNX file with ONNX Runtime."""
+    """Return a function that runs an ONNX file with ONNX Runtime."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda tensor: session.run(None, {name: tensor})

@@ -1,4 +1,4 @@
-"""What the network and the machine do to a fetch: the right file, or a clear error; never half."""
+"""Faults of network and machine: a fetch gives the right file or a clear error."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def statuses(*codes: int) -> Fault:
 
 
 def cannot_continue(handler: Handler, count: int) -> None:
-    """Breaks off once, and does not know ranges."""
+    """Close the connection once; do not support ranges."""
     handler.answer(DATA if count else DATA[:500_000], length=len(DATA))
 
 
 def another_range(handler: Handler, count: int) -> None:
-    """Breaks off, then continues elsewhere than asked, then behaves."""
+    """Close the connection, then send another range than requested, then answer correctly."""
     if count == 0:
         handler.answer(DATA[:500_000], length=len(DATA))
     elif count == 1:
@@ -96,7 +96,7 @@ def another_range(handler: Handler, count: int) -> None:
 
 
 def lying_range(handler: Handler, count: int) -> None:
-    """Breaks off, then continues with wrong bytes under the right header, then behaves."""
+    """Close the connection, then send wrong bytes for the range, then answer correctly."""
     wrong = DATA if count != 1 else bytes(len(DATA))
     handler.serve_range(wrong, until=500_000 if count == 0 else None)
 
@@ -127,7 +127,7 @@ RECOVERABLE = {
 
 
 @pytest.mark.parametrize("fault", RECOVERABLE.values(), ids=RECOVERABLE)
-def test_passing_faults_end_with_the_right_file(fault: Fault, tmp_path: Path) -> None:
+def test_transient_faults_end_with_the_right_file(fault: Fault, tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(fault) as server:
         path = store.fetch([described(server.url)])["w.bin"]
@@ -136,7 +136,7 @@ def test_passing_faults_end_with_the_right_file(fault: Fault, tmp_path: Path) ->
     assert list((tmp_path / "partial").iterdir()) == []
 
 
-def test_a_cut_body_is_continued_not_begun_anew(tmp_path: Path) -> None:
+def test_truncated_body_is_resumed(tmp_path: Path) -> None:
     with serve(truncated(0.5)) as server:
         Store(tmp_path).fetch([described(server.url)])
     assert [visit.range for visit in server.visits] == [None, f"bytes={len(DATA) // 2}-"]
@@ -163,7 +163,7 @@ LASTING = {
 
 
 @pytest.mark.parametrize(("fault", "error", "complaint", "visits"), LASTING.values(), ids=LASTING)
-def test_lasting_faults_are_clear_errors(
+def test_permanent_faults_are_clear_errors(
     fault: Fault, error: type[Exception], complaint: str, visits: int, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
@@ -174,7 +174,7 @@ def test_lasting_faults_are_clear_errors(
 
 
 @pytest.mark.parametrize("fault", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_hardly_http_is_a_failure_of_that_source(fault: Fault, tmp_path: Path) -> None:
+def test_invalid_http_responses_fail_only_that_source(fault: Fault, tmp_path: Path) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with serve(fault) as bad, serve(good) as right:
         start = time.monotonic()
@@ -195,7 +195,9 @@ def test_what_is_hardly_http_is_a_failure_of_that_source(fault: Fault, tmp_path:
 
 
 @pytest.mark.parametrize("fault", ENDLESS.values(), ids=ENDLESS)
-def test_a_deadline_is_one(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_total_timeout_is_enforced(
+    fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.4)
     monkeypatch.setattr(http, "STALL_TIMEOUT_S", 60.0)
     with serve(fault) as bad, serve(good) as right:
@@ -211,7 +213,7 @@ def test_a_deadline_is_one(fault: Fault, tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_bytes() == DATA
 
 
-def test_an_interrupted_fetch_is_continued_by_the_next(tmp_path: Path) -> None:
+def test_interrupted_fetch_is_resumed_by_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(lambda h, _: h.serve_range(until=600_000)) as server:
         with pytest.raises(ArtifactUnavailable, match="every source was tried"):
@@ -222,7 +224,7 @@ def test_an_interrupted_fetch_is_continued_by_the_next(tmp_path: Path) -> None:
     assert 600_000 - http.BODY_CHUNK < int(asked.removeprefix("bytes=").rstrip("-")) <= 600_000
 
 
-def test_leftovers_of_a_wrong_source_do_no_harm(tmp_path: Path) -> None:
+def test_wrong_partial_file_is_discarded(tmp_path: Path) -> None:
     store = Store(tmp_path)
     file = described("http://127.0.0.1:9/gone")
     leftover = tmp_path / "partial" / file.digest
@@ -233,7 +235,7 @@ def test_leftovers_of_a_wrong_source_do_no_harm(tmp_path: Path) -> None:
     assert path.read_bytes() == DATA
 
 
-def test_credentials_are_not_repeated(tmp_path: Path) -> None:
+def test_errors_and_files_contain_no_credentials(tmp_path: Path) -> None:
     with serve(statuses(*[404] * 9)) as server:
         secret = server.url.replace("http://", "http://user:hunter2@") + "?token=hunter2"
         with pytest.raises(ArtifactUnavailable) as caught:
@@ -269,7 +271,7 @@ HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_control_c_ends_a_transfer_that_the_next_one_continues(tmp_path: Path) -> None:
+def test_transfer_interrupted_by_control_c_is_resumed(tmp_path: Path) -> None:
     released = threading.Event()
 
     def hangs_halfway(handler: Handler, _: int) -> None:
@@ -303,7 +305,7 @@ filelock.FileLock.acquire = _refuse
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patch", ["", NO_LOCKS], ids=["locks", "no locks"])
-def test_sixteen_processes_fetch_one_cold_artifact(tmp_path: Path, patch: str) -> None:
+def test_sixteen_processes_fetch_one_artifact_at_once(tmp_path: Path, patch: str) -> None:
     with serve(slow(0.5)) as server:
         processes = [start_fetch(server.url, tmp_path, patch) for _ in range(16)]
         outputs = [process.communicate(timeout=120) for process in processes]
@@ -320,8 +322,8 @@ def fetch_into(url: str, root: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_hundred_kills_leave_nothing_wrong(tmp_path: Path) -> None:
-    # A fork server has imported everything: kills fall on the transfer and the commit.
+def test_two_hundred_kills_leave_no_damaged_file(tmp_path: Path) -> None:
+    # The fork server has imported everything: kills hit the transfer and the commit.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__, "furiosa_models.artifacts.transfer", "urllib3"])
     randomness = random.Random(0)
@@ -365,7 +367,7 @@ def test_two_hundred_kills_leave_nothing_wrong(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
-    """A folder that can be traversed by a user whom file permissions hold; root becomes one."""
+    """A folder for an unprivileged user; root changes to one, to respect file permissions."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     was_root = os.geteuid() == 0
@@ -380,7 +382,7 @@ def unprivileged() -> Iterator[Path]:
             path.chmod(0o755)
 
 
-def test_a_read_only_cache_serves_what_it_has(unprivileged: Path) -> None:
+def test_read_only_cache_is_usable(unprivileged: Path) -> None:
     os.seteuid(0) if os.getuid() == 0 else None
     store = Store(unprivileged / "cache")
     with serve(good) as server:
@@ -398,9 +400,7 @@ def test_a_read_only_cache_serves_what_it_has(unprivileged: Path) -> None:
             store.fetch([other])
 
 
-def test_a_shared_cache_stands_behind_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shared_cache_is_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(good) as server:
         path = Store(tmp_path / "shared").fetch([described(server.url)])["w.bin"]
     monkeypatch.setenv("FURIOSA_MODELS_SHARED_CACHE", str(tmp_path / "shared"))
@@ -409,7 +409,7 @@ def test_a_shared_cache_stands_behind_the_first(
     assert visible(store) == []
 
 
-def test_a_disk_without_room_is_said_before_the_download(
+def test_too_little_disk_space_is_reported_before_the_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
@@ -426,7 +426,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 """
 
 
-def test_a_disk_that_fills_up_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_the_fetch_can_be_repeated(tmp_path: Path) -> None:
     with serve(good) as server:
         process = start_fetch(server.url, tmp_path, FULL)
         _, errors = process.communicate(timeout=60)
@@ -437,7 +437,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_lost(tmp_path: Path) -> Non
         assert Store(tmp_path).fetch([described(server.url)])["w.bin"].read_bytes() == DATA
 
 
-def test_a_flipped_bit_is_found_and_mended(tmp_path: Path) -> None:
+def test_flipped_bit_is_found_and_repaired(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(good) as server:
         file = described(server.url)
@@ -465,7 +465,7 @@ except ArtifactUnavailable as error:
 """
 
 
-def test_offline_opens_no_socket(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_opens_no_socket(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     command = [sys.executable, "-c", OFFLINE, str(photos[0])]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
