@@ -65,7 +65,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_what_is_said_once_is_complete_where_it_is_read() -> None:
+def test_shared_fields_are_inherited_by_every_set() -> None:
     net = parse_zoo(GOOD, "toys")["Net"]
     published, package = net.sets.values()
     assert (published.version, package.version) == ("v1", "v2")
@@ -87,7 +87,7 @@ def test_what_is_said_once_is_complete_where_it_is_read() -> None:
     assert (package.size, package.files[0].algorithm, package.files[0].digest) == (9, "sha256", SHA)
 
 
-def test_a_model_says_what_it_is() -> None:
+def test_model_entry_has_name_task_and_metadata() -> None:
     net = parse_zoo(GOOD, "toys")["Net"]
     assert (net.name, net.aliases, net.task.value) == (
         "NetOne",
@@ -196,13 +196,13 @@ BAD: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("document", "complaint"), BAD.values(), ids=BAD)
-def test_a_malformed_descriptor_is_refused(document: Any, complaint: str) -> None:
+def test_malformed_descriptor_is_rejected(document: Any, complaint: str) -> None:
     with pytest.raises(DescriptorError, match=re.escape(complaint)) as caught:
         _ = [list(entry.sets.values()) for entry in parse_zoo(document, "toys").values()]
     assert "descriptor toys" in str(caught.value)
 
 
-def test_a_bucket_of_odd_paths_is_refused() -> None:
+def test_bucket_with_invalid_paths_is_rejected() -> None:
     for paths in (["{0}"], ["{head.x}"], [3], 3, ["{"]):
         document = {**GOOD, "bucket": {**GOOD["bucket"], "paths": paths}}
         with pytest.raises(DescriptorError, match="toys: Net/published"):
@@ -224,7 +224,7 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("text", "complaint"), TEXTS.values(), ids=TEXTS)
-def test_what_is_no_descriptor(text: bytes, complaint: str) -> None:
+def test_text_that_is_not_a_descriptor_is_rejected(text: bytes, complaint: str) -> None:
     with pytest.raises(DescriptorError, match=complaint) as caught:
         read_zoo(text, "toys")
     assert str(caught.value).startswith("descriptor toys")
@@ -248,7 +248,7 @@ PLACES: list[tuple[Any, ...]] = [
 
 @hypothesis.settings(max_examples=1000, deadline=None)
 @hypothesis.given(st.sampled_from(PLACES), JSON)
-def test_any_value_in_any_place_is_read_or_refused(place: tuple[Any, ...], value: Any) -> None:
+def test_any_value_in_any_field_is_read_or_rejected(place: tuple[Any, ...], value: Any) -> None:
     document = copy.deepcopy({"": GOOD})
     target: Any = document
     for step in ("", *place[:-1]):
@@ -262,11 +262,11 @@ def test_any_value_in_any_place_is_read_or_refused(place: tuple[Any, ...], value
             _ = [artifact.all_files for artifact in entry.sets.values()]
 
 
-def test_a_model_of_the_users_has_no_sets() -> None:
+def test_user_model_has_no_published_weights() -> None:
     assert sets_of("MyNet") == {}
 
 
-def test_published_sets_come_first() -> None:
+def test_published_weights_come_first() -> None:
     for model, entry in zoo().items():
         if "published" in entry.sets:
             assert next(iter(entry.sets)) == "published", model

@@ -1,4 +1,4 @@
-"""How files come into a store where others may write, and a disk that may not take them."""
+"""Transfers into a store that others can write to, and onto a failing disk."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pipe(partial: Path, _: Path) -> None:
 
 
 @pytest.mark.parametrize("link", [symbolic, hard, dangling, pipe])
-def test_what_lies_in_place_of_a_partial_file_is_not_written(
+def test_link_in_place_of_a_partial_file_is_not_written(
     link: Callable[[Path, Path], None], tmp_path: Path, source: str
 ) -> None:
     victim = tmp_path / "victim"
@@ -63,7 +63,7 @@ def test_what_lies_in_place_of_a_partial_file_is_not_written(
     assert not (tmp_path / "made by the fetch").exists()
 
 
-def test_a_lock_that_is_a_link_empties_nothing(tmp_path: Path) -> None:
+def test_lock_that_is_a_link_does_not_truncate_its_target(tmp_path: Path) -> None:
     victim, lock = tmp_path / "victim", tmp_path / "locks" / "x.lock"
     victim.write_bytes(b"mine")
     lock.parent.mkdir()
@@ -82,7 +82,7 @@ time.sleep(60)
 """
 
 
-def test_waiting_for_a_lock_is_said_and_ends(
+def test_waiting_for_a_lock_is_logged_and_times_out(
     tmp_path: Path,
     source: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -94,7 +94,7 @@ def test_waiting_for_a_lock_is_said_and_ends(
     lock = tmp_path / "store" / "locks" / f"{file.digest}.lock"
     lock.parent.mkdir(parents=True)
     lock.touch(0o644)
-    # Whoever may read the file may hold it.
+    # Every user who can read the file can lock it.
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
@@ -112,9 +112,7 @@ def test_waiting_for_a_lock_is_said_and_ends(
     assert going_on.endswith("continuing without it")
 
 
-def test_another_sha256_than_before_is_a_failure_of_that_source(
-    tmp_path: Path, source: str
-) -> None:
+def test_changed_sha256_of_an_md5_file_fails_that_source(tmp_path: Path, source: str) -> None:
     file = described(source, str(tmp_path / "none"), algorithm="md5")
     pin = tmp_path / "store" / "pins" / file.digest
     pin.parent.mkdir(parents=True)
@@ -126,14 +124,14 @@ def test_another_sha256_than_before_is_a_failure_of_that_source(
     assert "none: No such file" in str(caught.value)
 
 
-def test_a_folder_that_takes_no_pin_is_said(tmp_path: Path, source: str) -> None:
+def test_unwritable_pins_folder_is_reported(tmp_path: Path, source: str) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "pins").write_text("no folder")
     with pytest.raises(ArtifactUnavailable, match="pins.* cannot be written"):
         Store(tmp_path / "store").fetch([described(source, algorithm="md5")])
 
 
-def test_a_leftover_larger_than_the_file_is_not_read(tmp_path: Path, source: str) -> None:
+def test_too_large_partial_file_is_not_read(tmp_path: Path, source: str) -> None:
     file = described(source)
     partial = tmp_path / "store" / "partial" / file.digest
     partial.parent.mkdir(parents=True)
@@ -144,7 +142,7 @@ def test_a_leftover_larger_than_the_file_is_not_read(tmp_path: Path, source: str
     assert time.monotonic() - start < 5
 
 
-def test_a_disk_that_fails_while_going_back_is_said(
+def test_disk_error_while_rewinding_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
