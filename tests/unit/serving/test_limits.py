@@ -1,4 +1,4 @@
-"""Budgets that requests share."""
+"""Memory budgets that requests share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def started(*tasks: asyncio.Task[None]) -> None:
     await asyncio.sleep(0.01)
 
 
-def test_what_fits_passes_what_does_not() -> None:
+def test_small_requests_pass_large_waiting_ones() -> None:
     async def main() -> None:
         budget = Budget(10, max_waiting=9, timeout=20)
         await budget.take(8)
@@ -49,7 +49,7 @@ def test_what_fits_passes_what_does_not() -> None:
     run(main())
 
 
-def test_nobody_waits_for_ever_nor_in_a_long_line() -> None:
+def test_waiting_time_and_queue_length_are_limited() -> None:
     async def main() -> None:
         budget = Budget(1, max_waiting=1, timeout=0.05)
         await budget.take(1)
@@ -66,7 +66,7 @@ def test_nobody_waits_for_ever_nor_in_a_long_line() -> None:
 
 
 @pytest.mark.parametrize("granted", [False, True])
-def test_who_is_cancelled_keeps_nothing(granted: bool) -> None:
+def test_canceled_request_releases_its_budget(granted: bool) -> None:
     async def main() -> None:
         budget = Budget(1, max_waiting=1, timeout=20)
         await budget.take(1)
