@@ -30,7 +30,7 @@ def maps() -> list[Floats]:
 def put(
     level: Floats, anchor: int, place: tuple[int, int], objectness: float, **classes: float
 ) -> Floats:
-    """Let an anchor see something at a row and column; returns its numbers there."""
+    """Write a detection of an anchor at a row and column; return its numbers there."""
     numbers: Floats = level[0].reshape(2, 8, *level.shape[2:])[anchor, :, place[0], place[1]]
     numbers[:5] = [0.5, 0.5, 0.5, 0.5, objectness]
     for name, score in classes.items():
@@ -43,14 +43,14 @@ def detect(maps: Any, platform: Platform, **options: Any) -> list[DetectionArray
 
 
 @BOTH
-def test_nothing_is_detected(maps: list[Floats], platform: Platform) -> None:
+def test_empty_outputs_give_no_detection(maps: list[Floats], platform: Platform) -> None:
     (found,) = detect(maps, platform)
     assert [column.shape for column in found] == [(0, 4), (0,), (0,)]
     assert [column.dtype for column in found] == [np.float32, np.float32, np.int64]
 
 
 @BOTH
-def test_where_boxes_lie(maps: list[Floats], platform: Platform) -> None:
+def test_boxes_are_decoded(maps: list[Floats], platform: Platform) -> None:
     put(maps[0], 1, (1, 2), 0.9, c2=0.8)
     put(maps[1], 0, (0, 1), 0.5, c0=1.0)[:4] = [0.0, 1.0, 1.0, 0.25]
     (found,) = detect(maps, platform)
@@ -62,7 +62,9 @@ def test_where_boxes_lie(maps: list[Floats], platform: Platform) -> None:
 
 
 @BOTH
-def test_every_class_above_the_threshold_counts(maps: list[Floats], platform: Platform) -> None:
+def test_every_class_above_the_threshold_is_detected(
+    maps: list[Floats], platform: Platform
+) -> None:
     put(maps[0], 0, (0, 0), 0.5, c0=1.0, c1=0.75, c2=0.25)
     (found,) = detect(maps, platform)
     assert found.class_ids.tolist() == [0, 1]
@@ -72,7 +74,7 @@ def test_every_class_above_the_threshold_counts(maps: list[Floats], platform: Pl
 
 @BOTH
 @pytest.mark.parametrize("threshold", [0.0, 0.001, 0.25, 0.5, 0.99])
-def test_the_threshold_has_to_be_exceeded(
+def test_score_must_exceed_the_threshold(
     maps: list[Floats], platform: Platform, threshold: float
 ) -> None:
     at = np.float32(threshold)
@@ -86,8 +88,8 @@ def test_the_threshold_has_to_be_exceeded(
 
 
 @BOTH
-def test_the_threshold_of_logits(maps: list[Floats], platform: Platform) -> None:
-    """Logits an ulp apart split where the float32 score exceeds the threshold."""
+def test_threshold_of_logits_is_exact(maps: list[Floats], platform: Platform) -> None:
+    """Of adjacent float32 logits, exactly those whose score exceeds the threshold pass."""
     for value in maps:
         value[:] = -99
     for step in range(-40, 40):
@@ -100,13 +102,13 @@ def test_the_threshold_of_logits(maps: list[Floats], platform: Platform) -> None
 
 
 @BOTH
-def test_objectness_alone_has_to_pass(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 0, (0, 0), 0.25, c0=8.0)  # no probability, but a quantized graph may round up
+def test_objectness_must_exceed_the_threshold(maps: list[Floats], platform: Platform) -> None:
+    put(maps[0], 0, (0, 0), 0.25, c0=8.0)  # not a probability, but quantized graphs may round up
     assert len(detect(maps, platform)[0].scores) == 0
 
 
 @BOTH
-def test_a_sigmoid_can_be_left_to_the_decoder(platform: Platform) -> None:
+def test_decoder_can_apply_the_sigmoid(platform: Platform) -> None:
     rng = np.random.default_rng(1)
     logits = [rng.normal(0, 2, (2, 16, h, w)).astype(np.float32) for h, w in ((2, 4), (1, 2))]
     inside = detect(logits, platform, with_sigmoid=True)
@@ -151,7 +153,7 @@ def test_nan_and_infinite_outputs(
 
 
 @BOTH
-def test_a_batch_is_its_images(platform: Platform) -> None:
+def test_batch_equals_single_images(platform: Platform) -> None:
     rng = np.random.default_rng(4)
     shapes = (3, 16, 2, 4), (3, 16, 1, 2)
     batch = [rng.uniform(0, 1, shape).astype(np.float32) for shape in shapes]
@@ -162,7 +164,7 @@ def test_a_batch_is_its_images(platform: Platform) -> None:
 
 
 @BOTH
-def test_any_strides_are_read(maps: list[Floats], platform: Platform) -> None:
+def test_arrays_with_any_strides_are_accepted(maps: list[Floats], platform: Platform) -> None:
     put(maps[0], 1, (1, 2), 0.9, c2=0.8)
     other = [np.ascontiguousarray(m.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for m in maps]
     assert_equal(detect(maps, platform)[0], detect(other, platform)[0])
@@ -188,13 +190,13 @@ def assert_equal(one: DetectionArrays, other: DetectionArrays) -> None:
         ([(1, 10, 2, 4), (1, 10, 1, 2)], r"c classes, at least one, got 10"),
     ],
 )
-def test_wrong_maps(platform: Platform, shapes: Any, message: str) -> None:
+def test_wrong_maps_are_rejected(platform: Platform, shapes: Any, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         detect([np.zeros(shape, np.float32) for shape in shapes], platform)
 
 
 @BOTH
-def test_other_bad_arguments(maps: list[Floats], platform: Platform) -> None:
+def test_other_invalid_arguments_are_rejected(maps: list[Floats], platform: Platform) -> None:
     with pytest.raises(ShapeError, match=r"maps\[1\] must be a float32 .* got float64"):
         detect([maps[0], maps[1].astype(float)], platform)
     with pytest.raises(ShapeError, match=r"anchors must be a float32 array of shape \(2, a, 2\)"):
