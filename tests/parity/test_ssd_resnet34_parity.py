@@ -1,4 +1,4 @@
-"""SSDResNet34: Rust = numpy = the published wheel = the textbook."""
+"""SSDResNet34: Rust, numpy, the published wheel and the textbook implementation agree."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def outputs(seed: int, background: float, *, images: int = 1) -> Maps:
 
 
 def both(maps: Maps) -> list[DetectionArrays]:
-    """Return what Rust detects, after seeing that numpy detects the same."""
+    """Return the result of Rust after checking that the result of numpy is equal."""
     anchors = default_boxes(RESNET34_MAPS)
     found = decode_ssd(*maps, anchors, platform=Platform.RUST, **OPTIONS)
     for ours, other in zip(
@@ -61,7 +61,7 @@ def both(maps: Maps) -> list[DetectionArrays]:
     ("background", "images", "count"),
     [(18.0, 1, 0), (11.0, 1, 20), (10.0, 4, 50), (8.5, 1, 199), (4.0, 1, 200)],
 )
-def test_the_wheel(background: float, images: int, count: int) -> None:
+def test_decoding_equals_the_wheel(background: float, images: int, count: int) -> None:
     wheel = pytest.importorskip(
         "furiosa_native_postprocess.ssd_resnet34", reason="the published wheel is the oracle"
     )
@@ -76,14 +76,14 @@ def test_the_wheel(background: float, images: int, count: int) -> None:
         np.testing.assert_allclose(got, np.array(rows).reshape(-1, 6), rtol=3e-6, atol=1e-7)
 
 
-def test_only_the_best_200_of_a_class_go_through_suppression() -> None:
-    """The 200 best all lie on one box, so the 201st is not found although it is alone."""
+def test_suppression_considers_the_best_200_of_a_class() -> None:
+    """The best 200 boxes coincide, so the 201st, a separate box, is not found."""
     maps = outputs(0, 30.0)
     for box_map in maps[1]:
         box_map[:] = 0
     first = maps[0][0].reshape(81, 4, 50, 50)
     first[7, 0, 0, 0] = 60.0
-    # of cells side by side, all boxes are moved onto the first cell's
+    # the boxes of adjacent cells are moved onto that of the first cell
     places = [(y, x) for y in range(15) for x in range(14)][1:200]
     deltas = maps[1][0].reshape(4, 4, 50, 50)
     for y, x in places:
@@ -111,7 +111,7 @@ def textbook(maps: Maps) -> npt.NDArray[np.float64]:
     return rows[np.argsort(-rows[:, 0])]
 
 
-def test_the_textbook() -> None:
+def test_decoding_equals_the_textbook() -> None:
     maps = outputs(3, 10.5)
     candidates = textbook(maps)
     assert 10 < len(candidates) < 200
