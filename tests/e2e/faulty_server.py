@@ -278,7 +278,7 @@ HOSTILE: dict[str, Fault] = {
         lambda: itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(bytes(1 << 16)))
     ),
 }
-"""What no good server does, and what must end with the next source soon."""
+"""Invalid behavior of servers; the next source must be tried soon."""
 
 ENDLESS: dict[str, Fault] = {
     "a body that drips": stream(
@@ -303,4 +303,4 @@ ENDLESS: dict[str, Fault] = {
     "a slow chain of redirects": slow_redirects,
     "503 for ever": headed(b"Retry-After: 1", status=b"503 No", body=b""),
 }
-"""What a timeout of a socket does not end."""
+"""Slow responses that a socket timeout does not stop."""

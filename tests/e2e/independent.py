@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 Network = Callable[[Array], list[Array]]
-"""Takes a tensor (1, 3, H, W), gives the network's raw outputs (1, C, H, W)."""
+"""Maps a tensor (1, 3, H, W) to the raw outputs (1, C, H, W) of the network."""
 
 
 def onnx_network(model: bytes) -> Network:

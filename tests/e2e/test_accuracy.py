@@ -115,9 +115,9 @@ SETS: dict[str, tuple[str, str, float, str | None]] = {
     # Its checkpoint runs only at 320 pixels: see the test below.
     "YOLOv5l from its package": ("YOLOv5l", "coco", 0.4894, None),
 }
-"""Model, weights, the mAP that the catalog states, and the source that the other pipeline runs.
+"""Model, weights, the mAP that the catalog states, and the file for the independent implementation.
 
-The mAP is that of boxes that are clipped to the photo. """
+The boxes are clipped to the photo. """
 
 
 def source_files(name: str, weights: str) -> list[Path]:

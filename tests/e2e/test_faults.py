@@ -267,7 +267,7 @@ def start_fetch(url: str, root: Path, patch: str = "") -> subprocess.Popen[str]:
 
 
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-"""A job in the background is started with the signal ignored, and so are its children."""
+"""Background jobs ignore SIGINT, and child processes inherit this."""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

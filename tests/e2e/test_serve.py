@@ -24,7 +24,7 @@ HEEDING = (
     "from furiosa_models.cli import main; sys.exit(main())"
 )
 COMMAND = [sys.executable, "-c", HEEDING, "serve"]
-"""Heeds Ctrl-C also where the tests run in the background, whose processes ignore it."""
+"""Enables Ctrl-C even if the tests run in the background, where processes ignore it."""
 RANDOM = ["efficientnet-lite0", "--weights", "random", "--device", "cpu"]
 UPLOAD = (
     b"POST /infer HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\nContent-Length: 99999\r\n"
@@ -192,7 +192,7 @@ WORST: dict[str, Callable[[], bytes]] = {
     "TIFF": lambda: encoded("TIFF", (8200, 8100), compression="tiff_lzw"),
     "JPEG": lambda: encoded("JPEG", (7000, 6700), progressive=True, subsampling=0),
 }
-"""Photos that take nearly as much memory to decode as any photo may."""
+"""Photos whose decoding takes nearly the maximum memory."""
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ FORMS: dict[str, tuple[str, Any]] = {
     "flac": ("s16", np.int16),
     "pcm_u8": ("u8", np.uint8),
 }
-"""Encoders of sound, and what they take."""
+"""Audio encoders, and their sample formats."""
 
 
 def picture(level: int = 100, width: int = 64, height: int = 48) -> npt.NDArray[np.uint8]:

@@ -166,7 +166,7 @@ DIGESTS: dict[int, dict[str, str]] = {
         "head operations": "e5f2308f03cb6ee2",
     }
 }
-"""Start of the sha256 of what each edit gives, by the recipe number of edits."""
+"""First digits of the sha256 of each edited model, by the recipe number of edits."""
 
 
 @pytest.mark.parametrize("name", EDITED)

@@ -24,7 +24,7 @@ from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 from .conftest import Start, served
 
 FEW: Any = {"score_threshold": 0.8}
-"""Random weights find tens of thousands of things otherwise."""
+"""Without it, random weights give tens of thousands of detections."""
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from furiosa_models.vision import SSDMobileNet
 from .conftest import served
 
 LIMITS = Limits(max_bytes=1 << 20, max_memory=16 << 20, queue_timeout=2.0)
-"""Of which 12 MiB are for photos."""
+"""12 MiB of it are for photos."""
 
 
 def photo(side: int) -> bytes:
