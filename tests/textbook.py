@@ -1,7 +1,7 @@
-"""Boxes, anchors and suppression as the papers and the original programs write them.
+"""Reference implementations of boxes, anchors and suppression after the papers and programs.
 
-Nothing here imports the package, so that an error in it cannot be repeated here. All of it is
-float64.
+Nothing here imports the package, so that it cannot share the package's errors. Everything
+is float64.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ YOLO_P6_PIXELS = (
 
 
 def iou(one: Doubles, others: Doubles, epsilon: float = 0.0) -> Doubles:
-    """Return the intersection over union of an xyxy box with each of others, `(n,)`.
+    """Return the intersection over union of an xyxy box with each of the others, `(n,)`.
 
     It is 0 where the union is empty; `epsilon` is added to each union.
     """
