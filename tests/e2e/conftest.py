@@ -45,7 +45,7 @@ def put(bucket: Path, data: bytes, old_layout: bool = False) -> dict[str, Any]:
 def use_bucket(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Callable[[Path], str]
 ) -> Callable[..., Path]:
-    """Make the catalog point to a bucket that has a model; gives the bucket's folder."""
+    """Return a function that adds a bucket with a model to the catalog and returns its folder."""
 
     def use(model: str, *, old_layout: bool = False) -> Path:
         network = PUBLISHED[model]

@@ -33,9 +33,9 @@ def onnx_network(model: bytes) -> Network:
 
 
 def graphdef_network(path: Path) -> Network:
-    """Return what runs a frozen SSD of TensorFlow with OpenVINO, from scaled pixels to raw heads.
+    """Return a function that runs a frozen SSD of TensorFlow with OpenVINO.
 
-    Its own preprocessing and suppression are cut off.
+    It maps scaled pixels to raw outputs; preprocessing and suppression of the graph are removed.
     """
     import openvino
     from openvino import opset13 as operations

@@ -28,17 +28,17 @@ from .faulty_server import DATA, ENDLESS, HOSTILE, Fault, Handler, good, serve, 
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.01)
     monkeypatch.setattr(http, "STALL_TIMEOUT_S", 0.5)
 
 
-def described(*sources: str) -> File:
+def make_file(*sources: str) -> File:
     digest = hashlib.sha256(DATA).hexdigest()
     return File(name="w.bin", size=len(DATA), sha256=digest, sources=sources)
 
 
-def visible(store: Store) -> list[Path]:
+def stored_files(store: Store) -> list[Path]:
     return [path for path in (store.root / "objects").rglob("*") if path.is_file()]
 
 
@@ -80,7 +80,7 @@ def statuses(*codes: int) -> Fault:
     return fault
 
 
-def cannot_continue(handler: Handler, count: int) -> None:
+def no_range_support(handler: Handler, count: int) -> None:
     """Close the connection once; do not support ranges."""
     handler.answer(DATA if count else DATA[:500_000], length=len(DATA))
 
@@ -117,7 +117,7 @@ RECOVERABLE = {
     "429": statuses(429),
     "500, 503": statuses(500, 503),
     "four times 503": statuses(503, 503, 503, 503),
-    "no ranges": cannot_continue,
+    "no ranges": no_range_support,
     "another range": another_range,
     "lying range": lying_range,
     "unsatisfiable range": unsatisfiable_range,
@@ -130,15 +130,15 @@ RECOVERABLE = {
 def test_transient_faults_end_with_the_right_file(fault: Fault, tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(fault) as server:
-        path = store.fetch([described(server.url)])["w.bin"]
+        path = store.fetch([make_file(server.url)])["w.bin"]
     assert path.read_bytes() == DATA
-    assert visible(store) == [path]
+    assert stored_files(store) == [path]
     assert list((tmp_path / "partial").iterdir()) == []
 
 
 def test_truncated_body_is_resumed(tmp_path: Path) -> None:
     with serve(truncated(0.5)) as server:
-        Store(tmp_path).fetch([described(server.url)])
+        Store(tmp_path).fetch([make_file(server.url)])
     assert [visit.range for visit in server.visits] == [None, f"bytes={len(DATA) // 2}-"]
 
 
@@ -168,9 +168,9 @@ def test_permanent_faults_are_clear_errors(
 ) -> None:
     store = Store(tmp_path)
     with serve(fault) as server, pytest.raises(error, match=complaint):
-        store.fetch([described(server.url)])
+        store.fetch([make_file(server.url)])
     assert len(server.visits) == visits
-    assert visible(store) == []
+    assert stored_files(store) == []
 
 
 @pytest.mark.parametrize("fault", HOSTILE.values(), ids=HOSTILE)
@@ -179,12 +179,12 @@ def test_invalid_http_responses_fail_only_that_source(fault: Fault, tmp_path: Pa
     with serve(fault) as bad, serve(good) as right:
         start = time.monotonic()
         with pytest.raises((ArtifactUnavailable, ArtifactCorrupted)) as caught:
-            Store(tmp_path / "one").fetch([described(bad.url)])
+            Store(tmp_path / "one").fetch([make_file(bad.url)])
         assert time.monotonic() - start < 5
         store = Store(tmp_path / "two")
-        path = store.fetch([described(bad.url, right.url)])["w.bin"]
+        path = store.fetch([make_file(bad.url, right.url)])["w.bin"]
     assert path.read_bytes() == DATA
-    assert visible(store) == [path]
+    assert stored_files(store) == [path]
     message = str(caught.value)
     reason = message.partition(f"{bad.url}: ")[2].partition("\nCheck the network")[0]
     assert reason, message
@@ -202,10 +202,10 @@ def test_total_timeout_is_enforced(
     monkeypatch.setattr(http, "STALL_TIMEOUT_S", 60.0)
     with serve(fault) as bad, serve(good) as right:
         start = time.monotonic()
-        path = Store(tmp_path).fetch([described(bad.url, right.url)])["w.bin"]
+        path = Store(tmp_path).fetch([make_file(bad.url, right.url)])["w.bin"]
         assert time.monotonic() - start < 3
         with pytest.raises(ArtifactUnavailable, match=r"not finished after 0\.4 s|HTTP 503"):
-            Store(tmp_path / "other").fetch([described(bad.url)])
+            Store(tmp_path / "other").fetch([make_file(bad.url)])
         for thread in threading.enumerate():
             if thread.name == "furiosa_models.fetch":
                 thread.join(5)
@@ -217,21 +217,21 @@ def test_interrupted_fetch_is_resumed_by_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(lambda h, _: h.serve_range(until=600_000)) as server:
         with pytest.raises(ArtifactUnavailable, match="every source was tried"):
-            store.fetch([described(server.url)])
+            store.fetch([make_file(server.url)])
         server.fault = good
-        store.fetch([described(server.url)])
+        store.fetch([make_file(server.url)])
     asked = server.visits[-1].range or ""
     assert 600_000 - http.BODY_CHUNK < int(asked.removeprefix("bytes=").rstrip("-")) <= 600_000
 
 
 def test_wrong_partial_file_is_discarded(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    file = described("http://127.0.0.1:9/gone")
+    file = make_file("http://127.0.0.1:9/gone")
     leftover = tmp_path / "partial" / file.digest
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"something else altogether")
     with serve(good) as server:
-        path = store.fetch([described(server.url)])["w.bin"]
+        path = store.fetch([make_file(server.url)])["w.bin"]
     assert path.read_bytes() == DATA
 
 
@@ -239,7 +239,7 @@ def test_errors_and_files_contain_no_credentials(tmp_path: Path) -> None:
     with serve(statuses(*[404] * 9)) as server:
         secret = server.url.replace("http://", "http://user:hunter2@") + "?token=hunter2"
         with pytest.raises(ArtifactUnavailable) as caught:
-            Store(tmp_path).fetch([described(secret, "http://u:hunter2@127.0.0.1:9/x")])
+            Store(tmp_path).fetch([make_file(secret, "http://u:hunter2@127.0.0.1:9/x")])
     assert "hunter2" not in str(caught.value)
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
 
@@ -256,7 +256,7 @@ print(hashlib.sha256(Store(Path(root)).fetch([file])["w.bin"].read_bytes()).hexd
 
 
 def start_fetch(url: str, root: Path, patch: str = "") -> subprocess.Popen[str]:
-    file = described(url)
+    file = make_file(url)
     arguments = [str(file.size), file.digest, url, str(root)]
     return subprocess.Popen(
         [sys.executable, "-c", FETCH.format(patch=patch), *arguments],
@@ -266,7 +266,7 @@ def start_fetch(url: str, root: Path, patch: str = "") -> subprocess.Popen[str]:
     )
 
 
-HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+ENABLE_CONTROL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 """Background jobs ignore SIGINT, and child processes inherit this."""
 
 
@@ -280,18 +280,18 @@ def test_transfer_interrupted_by_control_c_is_resumed(tmp_path: Path) -> None:
         released.wait(60)
 
     with serve(hangs_halfway) as server:
-        process = start_fetch(server.url, tmp_path, HEED)
-        partial = tmp_path / "partial" / described("x").digest
+        process = start_fetch(server.url, tmp_path, ENABLE_CONTROL_C)
+        partial = tmp_path / "partial" / make_file("x").digest
         while process.poll() is None and not (partial.exists() and partial.stat().st_size > 0):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == -signal.SIGINT
         assert stderr.endswith("KeyboardInterrupt\n")
-        assert visible(Store(tmp_path)) == []
+        assert stored_files(Store(tmp_path)) == []
         released.set()
         server.fault = good
-        path = Store(tmp_path).fetch([described(server.url)])["w.bin"]
+        path = Store(tmp_path).fetch([make_file(server.url)])["w.bin"]
         assert path.read_bytes() == DATA
         assert server.visits[-1].range is not None
 
@@ -313,11 +313,11 @@ def test_sixteen_processes_fetch_one_artifact_at_once(tmp_path: Path, patch: str
     assert [out for out, _ in outputs] == [right] * 16, outputs[0][1]
     if not patch:
         assert len(server.visits) == 1
-    assert len(visible(Store(tmp_path))) == 1
+    assert len(stored_files(Store(tmp_path))) == 1
 
 
 def fetch_into(url: str, root: Path) -> None:
-    Store(root).fetch([described(url)])
+    Store(root).fetch([make_file(url)])
 
 
 @pytest.mark.slow
@@ -333,7 +333,7 @@ def test_two_hundred_kills_leave_no_damaged_file(tmp_path: Path) -> None:
         process.start()
         return process
 
-    def time_of_a_fetch(root: Path) -> float:
+    def fetch_duration(root: Path) -> float:
         with serve(slow(0.2)) as server:
             begin = time.perf_counter()
             process = start(server.url, root)
@@ -342,7 +342,7 @@ def test_two_hundred_kills_leave_no_damaged_file(tmp_path: Path) -> None:
             return time.perf_counter() - begin
 
     whole = min(
-        time_of_a_fetch(tmp_path / f"whole-{i}") for i in range(4)
+        fetch_duration(tmp_path / f"whole-{i}") for i in range(4)
     )  # the first one starts the fork server
     killed = 0
     for attempt in itertools.count():
@@ -356,17 +356,17 @@ def test_two_hundred_kills_leave_no_damaged_file(tmp_path: Path) -> None:
             process.join()
             killed += process.exitcode == -signal.SIGKILL
             store = Store(root)
-            assert all(path.read_bytes() == DATA for path in visible(store))
+            assert all(path.read_bytes() == DATA for path in stored_files(store))
             server.fault = good
-            assert store.fetch([described(server.url)])["w.bin"].read_bytes() == DATA
+            assert store.fetch([make_file(server.url)])["w.bin"].read_bytes() == DATA
         maintenance.prune(store)
         left = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
         assert {path.parts[0] for path in left} == {"objects", "stamps"}
-        assert [path.name for path in left] == [described("x").digest] * 2
+        assert [path.name for path in left] == [make_file("x").digest] * 2
 
 
 @pytest.fixture
-def unprivileged() -> Iterator[Path]:
+def unprivileged_folder() -> Iterator[Path]:
     """A folder for an unprivileged user; root changes to one, to respect file permissions."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
@@ -382,11 +382,11 @@ def unprivileged() -> Iterator[Path]:
             path.chmod(0o755)
 
 
-def test_read_only_cache_is_usable(unprivileged: Path) -> None:
+def test_read_only_cache_is_usable(unprivileged_folder: Path) -> None:
     os.seteuid(0) if os.getuid() == 0 else None
-    store = Store(unprivileged / "cache")
+    store = Store(unprivileged_folder / "cache")
     with serve(good) as server:
-        file = described(server.url)
+        file = make_file(server.url)
         store.fetch([file])
         store.derive("ab" * 32, lambda: b"built")
         for path in [store.root, *store.root.rglob("*")]:
@@ -402,11 +402,11 @@ def test_read_only_cache_is_usable(unprivileged: Path) -> None:
 
 def test_shared_cache_is_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(good) as server:
-        path = Store(tmp_path / "shared").fetch([described(server.url)])["w.bin"]
+        path = Store(tmp_path / "shared").fetch([make_file(server.url)])["w.bin"]
     monkeypatch.setenv("FURIOSA_MODELS_SHARED_CACHE", str(tmp_path / "shared"))
     store = Store(tmp_path / "own")
-    assert store.fetch([described("http://127.0.0.1:9/gone")])["w.bin"] == path
-    assert visible(store) == []
+    assert store.fetch([make_file("http://127.0.0.1:9/gone")])["w.bin"] == path
+    assert stored_files(store) == []
 
 
 def test_too_little_disk_space_is_reported_before_the_download(
@@ -415,7 +415,7 @@ def test_too_little_disk_space_is_reported_before_the_download(
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with serve(good) as server, pytest.raises(ArtifactUnavailable, match=r"needs 1\.0 MB"):
-        Store(tmp_path).fetch([described(server.url)])
+        Store(tmp_path).fetch([make_file(server.url)])
     assert server.visits == []
 
 
@@ -433,14 +433,14 @@ def test_full_disk_is_reported_and_the_fetch_can_be_repeated(tmp_path: Path) -> 
         assert process.returncode == 1
         assert "CacheNotWritable" in errors
         assert "cannot be written (File too large)" in errors
-        assert visible(Store(tmp_path)) == []
-        assert Store(tmp_path).fetch([described(server.url)])["w.bin"].read_bytes() == DATA
+        assert stored_files(Store(tmp_path)) == []
+        assert Store(tmp_path).fetch([make_file(server.url)])["w.bin"].read_bytes() == DATA
 
 
 def test_flipped_bit_is_found_and_repaired(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(good) as server:
-        file = described(server.url)
+        file = make_file(server.url)
         path = store.fetch([file])["w.bin"]
         path.chmod(0o644)
         path.write_bytes(DATA[:-1] + bytes([DATA[-1] ^ 1]))

@@ -19,11 +19,11 @@ import pytest
 import requests
 from PIL import Image
 
-HEEDING = (
+ENABLE_CONTROL_C = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from furiosa_models.cli import main; sys.exit(main())"
 )
-COMMAND = [sys.executable, "-c", HEEDING, "serve"]
+COMMAND = [sys.executable, "-c", ENABLE_CONTROL_C, "serve"]
 """Enables Ctrl-C even if the tests run in the background, where processes ignore it."""
 RANDOM = ["efficientnet-lite0", "--weights", "random", "--device", "cpu"]
 UPLOAD = (
@@ -139,7 +139,7 @@ def test_request_in_progress_is_completed_at_shutdown(
     assert server.process.wait(30) == -15
 
 
-def failed(*arguments: str, code: int = 1) -> str:
+def output_of_failed_start(*arguments: str, code: int = 1) -> str:
     """Return the output of a server that does not start."""
     done = subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=120
@@ -152,22 +152,24 @@ def failed(*arguments: str, code: int = 1) -> str:
 def test_startup_failure_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        written = failed(*RANDOM, "--port", port)
+        written = output_of_failed_start(*RANDOM, "--port", port)
         assert written == (
             f"Error: cannot listen on 127.0.0.1, port {port}: Address already in use; choose "
             "another --host or --port\n"
         )
-        written = failed(*RANDOM, "--host", "no.such.host.invalid")
+        written = output_of_failed_start(*RANDOM, "--host", "no.such.host.invalid")
         assert written.startswith("Error: cannot listen on no.such.host.invalid, port 8000: ")
         assert len(written.splitlines()) == 1
         monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
-        written = failed("SSDMobileNet", "--port", port)  # before it listens
+        written = output_of_failed_start("SSDMobileNet", "--port", port)  # before it listens
         assert "Error: " in written
         assert "listen" not in written
         assert len([line for line in written.splitlines() if line[:5] != "Note:"]) == 1
-    assert "there is no such device" not in failed(*RANDOM[:3], "--device", "nowhere")
-    assert "'mud' is not a color" in failed(*RANDOM, "--background", "mud", code=2)
-    written = failed(*RANDOM, "--max-request", "64", "--max-memory", "255", code=2)
+    assert "there is no such device" not in output_of_failed_start(
+        *RANDOM[:3], "--device", "nowhere"
+    )
+    assert "'mud' is not a color" in output_of_failed_start(*RANDOM, "--background", "mud", code=2)
+    written = output_of_failed_start(*RANDOM, "--max-request", "64", "--max-memory", "255", code=2)
     assert "at least four times" in written
 
 

@@ -113,7 +113,7 @@ def definitions(body: list[ast.stmt], prefix: str = "") -> dict[str, ast.stmt]:
     return {name: node for name, node in found.items() if not INTERNAL & {*name.split(".")}}
 
 
-def missing_or_different(module: object, name: str, node: ast.stmt) -> str | None:
+def incompatibilities(module: object, name: str, node: ast.stmt) -> str | None:
     """Return how ours is incompatible with the vendor's definition."""
     path = name.removesuffix(".__new__").split(".")
     ours: object = module
@@ -143,7 +143,7 @@ def missing_or_different(module: object, name: str, node: ast.stmt) -> str | Non
 @pytest.mark.parametrize("stub", STUBS)
 def test_our_signatures_match_the_vendors(vendor_package: Path, stub: str) -> None:
     found = definitions(ast.parse((vendor_package / "native_runtime" / stub).read_text()).body)
-    differences = [missing_or_different(STUBS[stub], name, found[name]) for name in found]
+    differences = [incompatibilities(STUBS[stub], name, found[name]) for name in found]
     assert [difference for difference in differences if difference] == []
     assert found
 

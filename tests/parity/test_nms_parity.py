@@ -20,7 +20,9 @@ Floats = npt.NDArray[np.float32]
 ANY_FLOAT = st.floats(width=32)
 
 
-def crowd(count: int, seed: int, step: float = 1.0) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+def random_boxes(
+    count: int, seed: int, step: float = 1.0
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     """Return boxes on a coarse grid (so that they repeat), scores with ties, classes."""
     rng = np.random.default_rng(seed)
     corner, side = rng.integers(0, 40, (count, 2)) * step, rng.integers(1, 25, (count, 2)) * step
@@ -32,7 +34,7 @@ def crowd(count: int, seed: int, step: float = 1.0) -> tuple[Floats, Floats, npt
 @settings(max_examples=80, deadline=None)
 @given(count=st.integers(0, 120), seed=st.integers(0, 999), limit=st.floats(0, 1))
 def test_suppression_equals_the_textbook(count: int, seed: int, limit: float) -> None:
-    boxes, scores, classes = crowd(count, seed)
+    boxes, scores, classes = random_boxes(count, seed)
     expected = suppress(boxes, scores, classes, np.float32(limit))
     for platform in (Platform.RUST, Platform.PYTHON):
         assert batched_nms(boxes, scores, classes, limit, platform=platform).tolist() == expected
@@ -40,7 +42,7 @@ def test_suppression_equals_the_textbook(count: int, seed: int, limit: float) ->
 
 @pytest.mark.parametrize(("count", "seed"), [(1500, 0), (3000, 1)])
 def test_rust_equals_numpy_on_many_boxes(count: int, seed: int) -> None:
-    boxes, scores, classes = crowd(count, seed, step=0.37)
+    boxes, scores, classes = random_boxes(count, seed, step=0.37)
     for limits in ({}, {"max_candidates": 99}, {"max_per_class": 70}, {"max_detections": 50}):
         kept = [
             batched_nms(boxes, scores, classes, 0.5, platform=platform, **limits).tolist()

@@ -35,7 +35,7 @@ def outputs(seed: int, mean: float, *, images: int = 1, classes: int = 91) -> Ma
     return class_maps, [normal(a * 4, side, 0.0) for side, a in LEVELS]
 
 
-def both(maps: Maps, **options: Any) -> list[DetectionArrays]:
+def decode_on_both(maps: Maps, **options: Any) -> list[DetectionArrays]:
     """Return the result of Rust after checking that the result of numpy is equal."""
     anchors = multiple_grid_anchors(MOBILENET_MAPS)
     found = decode_ssd(*maps, anchors, platform=Platform.RUST, **options)
@@ -75,7 +75,7 @@ def rows(found: DetectionArrays) -> npt.NDArray[np.float64]:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_decoding_equals_the_wheel(mean: float, count: int, seed: int) -> None:
     maps = outputs(seed, mean, images=3)
-    for image, found in enumerate(both(maps)):
+    for image, found in enumerate(decode_on_both(maps)):
         expected, got = by_wheel(maps, image), rows(found)
         assert len(got) == len(expected)
         assert count // 3 <= len(got) <= count * 3
@@ -95,7 +95,7 @@ def test_decoding_equals_the_wheel_on_ties(candidates: int) -> None:
         picked = view[:, 5].copy()
         picked.reshape(-1)[: max(candidates // 6, level == 0)] = 1.5
         view[:, 5] = picked
-    expected, got = by_wheel(maps, 0), rows(both(maps)[0])
+    expected, got = by_wheel(maps, 0), rows(decode_on_both(maps)[0])
     assert len(got) == len(expected) > 0
     np.testing.assert_allclose(got, expected, atol=1e-7, rtol=2e-7)
 
@@ -127,7 +127,7 @@ def test_decoding_equals_the_textbook(activation: Any, threshold: float, limit: 
     if activation == "softmax":
         maps = [m * 3 for m in maps[0]], maps[1]
     options = {"activation": activation, "score_threshold": threshold, "iou_threshold": limit}
-    (found,) = both(maps, **options)
+    (found,) = decode_on_both(maps, **options)
     expected = textbook(maps, activation, threshold, limit)
     assert len(expected.scores) > 0
     np.testing.assert_allclose(rows(found), rows(expected), rtol=1e-5, atol=1e-6)

@@ -43,7 +43,7 @@ def outputs(seed: int, background: float, *, images: int = 1) -> Maps:
     return class_maps, [normal(4 * anchors, side) for side, anchors in LEVELS]
 
 
-def both(maps: Maps) -> list[DetectionArrays]:
+def decode_on_both(maps: Maps) -> list[DetectionArrays]:
     """Return the result of Rust after checking that the result of numpy is equal."""
     anchors = default_boxes(RESNET34_MAPS)
     found = decode_ssd(*maps, anchors, platform=Platform.RUST, **OPTIONS)
@@ -67,7 +67,7 @@ def test_decoding_equals_the_wheel(background: float, images: int, count: int) -
     )
     maps = outputs(int(background), background, images=images)
     oracle = wheel.RustPostProcessor()
-    for image, found in enumerate(both(maps)):
+    for image, found in enumerate(decode_on_both(maps)):
         expected = oracle.eval([m[image] for m in maps[1]], [m[image] for m in maps[0]])
         rows = [(d.class_id, d.score, d.left, d.top, d.right, d.bottom) for d in expected]
         got: Any = np.column_stack((found.class_ids, found.scores, found.boxes))
@@ -90,9 +90,9 @@ def test_suppression_considers_the_best_200_of_a_class() -> None:
         first[7, 0, y, x] = 50.0
         deltas[0, 0, y, x], deltas[1, 0, y, x] = -x / 50 / 0.07 * 10, -y / 50 / 0.07 * 10
     first[7, 0, 40, 40] = 40.0
-    assert len(both(maps)[0].scores) == 1
+    assert len(decode_on_both(maps)[0].scores) == 1
     first[7, 0, places[-1][0], places[-1][1]] = -9.0
-    (found,) = both(maps)
+    (found,) = decode_on_both(maps)
     np.testing.assert_allclose(found.boxes[:, 0], [0.01 - 0.035, 0.81 - 0.035], atol=1e-6)
 
 
@@ -116,6 +116,6 @@ def test_decoding_equals_the_textbook() -> None:
     candidates = textbook(maps)
     assert 10 < len(candidates) < 200
     kept = suppress(candidates[:, 2:], candidates[:, 0], candidates[:, 1], 0.5, epsilon=1e-5)
-    (found,) = both(maps)
+    (found,) = decode_on_both(maps)
     got: Any = np.column_stack((found.scores, found.class_ids, found.boxes))
     np.testing.assert_allclose(got, candidates[kept], rtol=1e-5, atol=1e-6)

@@ -14,7 +14,7 @@ from furiosa_models.progress import progress_bar
 from furiosa_models.vision import SSDMobileNet
 
 
-class Plain:
+class MinimalStream:
     """A stream replacement, as of loggers, that only has `write` and `flush`."""
 
     def write(self, text: str) -> int:
@@ -37,7 +37,7 @@ class Broken(io.StringIO):
 
 STREAMS: dict[str, Any] = {
     "none": None,
-    "write and flush only": Plain(),
+    "write and flush only": MinimalStream(),
     "closed": closed(),
     "broken": Broken(),
     "text": io.StringIO(),
@@ -70,8 +70,8 @@ def test_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_log_messages_do_not_stop_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = logging.getLogger("furiosa_models.images.pipeline")
-    for stream in (None, Plain(), closed(), Broken()):
-        handler = logging.StreamHandler(stream if stream is not None else Plain())
+    for stream in (None, MinimalStream(), closed(), Broken()):
+        handler = logging.StreamHandler(stream if stream is not None else MinimalStream())
         handler.stream = stream  # type: ignore[assignment]
         monkeypatch.setattr(sys, "stderr", stream)
         logger.addHandler(handler)

@@ -23,7 +23,7 @@ def make_file(*sources: str, data: bytes = DATA, algorithm: str = "sha256") -> F
     return File(name="w.bin", size=len(data), sources=sources, **digest)
 
 
-def litter(root: Path) -> list[Path]:
+def leftover_files(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file() and ".part-" in path.name]
 
 
@@ -44,7 +44,7 @@ def test_file_over_http_is_verified_and_stored(
     assert not path.stat().st_mode & stat.S_IWUSR
     (served / "w.bin").unlink()
     assert store.fetch([file])["w.bin"] == path  # from the store
-    assert litter(tmp_path) == []
+    assert leftover_files(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_wrong_bytes_are_rejected_and_not_stored(
         store.fetch([file])
 
     assert not store.has(file)
-    assert litter(tmp_path) == []
+    assert leftover_files(tmp_path) == []
 
 
 def test_the_next_source_is_tried(tmp_path: Path) -> None:
@@ -293,4 +293,4 @@ def test_many_processes_fetch_one_file(tmp_path: Path) -> None:
     with context.Pool(4) as pool:
         results = pool.starmap(_fetch, [(tmp_path / "store", tmp_path / "w.bin")] * 8)
     assert results == [DATA] * 8
-    assert litter(tmp_path) == []
+    assert leftover_files(tmp_path) == []

@@ -20,7 +20,7 @@ from furiosa_models.progress import progress_bar
 DATA = b"weights" * 1000
 
 
-def described(*sources: str, algorithm: str = "sha256") -> File:
+def make_file(*sources: str, algorithm: str = "sha256") -> File:
     digest = {algorithm: hashlib.new(algorithm, DATA).hexdigest()}
     return File(name="w.bin", size=len(DATA), sources=sources, **digest)
 
@@ -53,7 +53,7 @@ def test_link_in_place_of_a_partial_file_is_not_written(
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
-    file = described(source)
+    file = make_file(source)
     partial = tmp_path / "store" / "partial" / file.digest
     partial.parent.mkdir(parents=True)
     link(partial, victim)
@@ -90,7 +90,7 @@ def test_waiting_for_a_lock_is_logged_and_times_out(
 ) -> None:
     monkeypatch.setattr(transfer, "LOCK_WARNING_S", 0.2)
     monkeypatch.setattr(transfer, "LOCK_TIMEOUT_S", 0.6)
-    file = described(source)
+    file = make_file(source)
     lock = tmp_path / "store" / "locks" / f"{file.digest}.lock"
     lock.parent.mkdir(parents=True)
     lock.touch(0o644)
@@ -113,7 +113,7 @@ def test_waiting_for_a_lock_is_logged_and_times_out(
 
 
 def test_changed_sha256_of_an_md5_file_fails_that_source(tmp_path: Path, source: str) -> None:
-    file = described(source, str(tmp_path / "none"), algorithm="md5")
+    file = make_file(source, str(tmp_path / "none"), algorithm="md5")
     pin = tmp_path / "store" / "pins" / file.digest
     pin.parent.mkdir(parents=True)
     pin.write_bytes(b"a" * 64)
@@ -128,11 +128,11 @@ def test_unwritable_pins_folder_is_reported(tmp_path: Path, source: str) -> None
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "pins").write_text("no folder")
     with pytest.raises(ArtifactUnavailable, match="pins.* cannot be written"):
-        Store(tmp_path / "store").fetch([described(source, algorithm="md5")])
+        Store(tmp_path / "store").fetch([make_file(source, algorithm="md5")])
 
 
 def test_too_large_partial_file_is_not_read(tmp_path: Path, source: str) -> None:
-    file = described(source)
+    file = make_file(source)
     partial = tmp_path / "store" / "partial" / file.digest
     partial.parent.mkdir(parents=True)
     with partial.open("wb") as hole:
@@ -150,7 +150,7 @@ def test_disk_error_while_rewinding_is_reported(
             raise OSError(28, "No space left on device")
 
     with progress_bar("x", 1) as bar:
-        partial = transfer.Partial(tmp_path / "partial" / "x", described(), bar)
+        partial = transfer.Partial(tmp_path / "partial" / "x", make_file(), bar)
         partial.write(b"data")
         partial._stream.close()
         monkeypatch.setattr(partial, "_stream", Full())

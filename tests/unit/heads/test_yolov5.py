@@ -27,7 +27,7 @@ def maps() -> list[Floats]:
     return [np.zeros((1, 2 * 8, 2, 4), np.float32), np.zeros((1, 2 * 8, 1, 2), np.float32)]
 
 
-def put(
+def put_detection(
     level: Floats, anchor: int, place: tuple[int, int], objectness: float, **classes: float
 ) -> Floats:
     """Write a detection of an anchor at a row and column; return its numbers there."""
@@ -51,8 +51,8 @@ def test_empty_outputs_give_no_detection(maps: list[Floats], platform: Platform)
 
 @BOTH
 def test_boxes_are_decoded(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 1, (1, 2), 0.9, c2=0.8)
-    put(maps[1], 0, (0, 1), 0.5, c0=1.0)[:4] = [0.0, 1.0, 1.0, 0.25]
+    put_detection(maps[0], 1, (1, 2), 0.9, c2=0.8)
+    put_detection(maps[1], 0, (0, 1), 0.5, c0=1.0)[:4] = [0.0, 1.0, 1.0, 0.25]
     (found,) = detect(maps, platform)
     np.testing.assert_allclose(found.scores, [0.72, 0.5], rtol=1e-6)
     assert found.class_ids.tolist() == [2, 0]
@@ -65,7 +65,7 @@ def test_boxes_are_decoded(maps: list[Floats], platform: Platform) -> None:
 def test_every_class_above_the_threshold_is_detected(
     maps: list[Floats], platform: Platform
 ) -> None:
-    put(maps[0], 0, (0, 0), 0.5, c0=1.0, c1=0.75, c2=0.25)
+    put_detection(maps[0], 0, (0, 0), 0.5, c0=1.0, c1=0.75, c2=0.25)
     (found,) = detect(maps, platform)
     assert found.class_ids.tolist() == [0, 1]
     assert found.scores.tolist() == [0.5, 0.375]
@@ -79,9 +79,9 @@ def test_score_must_exceed_the_threshold(
 ) -> None:
     at = np.float32(threshold)
     above = np.nextafter(at, np.float32(2))
-    put(maps[0], 0, (0, 0), 1.0, c0=float(at), c1=float(above))
-    put(maps[1], 1, (0, 0), float(at), c0=1.0)
-    put(maps[1], 0, (0, 1), float(above), c2=1.0)
+    put_detection(maps[0], 0, (0, 0), 1.0, c0=float(at), c1=float(above))
+    put_detection(maps[1], 1, (0, 0), float(at), c0=1.0)
+    put_detection(maps[1], 0, (0, 1), float(above), c2=1.0)
     (found,) = detect(maps, platform, score_threshold=threshold)
     assert found.scores.tolist() == [above, above]
     assert found.class_ids.tolist() == [1, 2]
@@ -95,7 +95,7 @@ def test_threshold_of_logits_is_exact(maps: list[Floats], platform: Platform) ->
     for step in range(-40, 40):
         logit = np.float32(step * 2.0**-25)
         objectness = np.float32(50)
-        numbers = put(maps[0], 0, (0, 0), float(objectness), c1=float(logit))
+        numbers = put_detection(maps[0], 0, (0, 0), float(objectness), c1=float(logit))
         score = sigmoid(numbers[6:7])[0]
         (found,) = detect(maps, platform, with_sigmoid=True, score_threshold=0.5)
         assert found.scores.tolist() == ([score] if score > np.float32(0.5) else [])
@@ -103,7 +103,9 @@ def test_threshold_of_logits_is_exact(maps: list[Floats], platform: Platform) ->
 
 @BOTH
 def test_objectness_must_exceed_the_threshold(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 0, (0, 0), 0.25, c0=8.0)  # not a probability, but quantized graphs may round up
+    put_detection(
+        maps[0], 0, (0, 0), 0.25, c0=8.0
+    )  # not a probability, but quantized graphs may round up
     assert len(detect(maps, platform)[0].scores) == 0
 
 
@@ -121,8 +123,8 @@ def test_decoder_can_apply_the_sigmoid(platform: Platform) -> None:
 @BOTH
 def test_suppression_order_and_limits(maps: list[Floats], platform: Platform) -> None:
     for place in ((0, 0), (1, 3)):
-        put(maps[0], 0, place, 0.5, c1=1.0, c2=1.0)
-    put(maps[0], 0, (0, 3), 1.0, c0=1.0)
+        put_detection(maps[0], 0, place, 0.5, c1=1.0, c2=1.0)
+    put_detection(maps[0], 0, (0, 3), 1.0, c0=1.0)
     # equal scores rank as in memory: by level, anchor, class and cell
     (found,) = detect(maps, platform)
     assert found.class_ids.tolist() == [0, 1, 1, 2, 2]
@@ -141,11 +143,11 @@ def test_suppression_order_and_limits(maps: list[Floats], platform: Platform) ->
 def test_nan_and_infinite_outputs(
     maps: list[Floats], platform: Platform, with_sigmoid: bool
 ) -> None:
-    put(maps[0], 0, (0, 0), NAN, c0=9.0)
-    put(maps[0], 0, (0, 1), INF, c0=NAN, c1=INF)
-    put(maps[0], 0, (1, 1), 9.0, c2=9.0)[0] = NAN
-    put(maps[0], 1, (1, 1), 9.0, c2=9.0)[2] = INF
-    put(maps[1], 1, (0, 1), -INF, c0=9.0)
+    put_detection(maps[0], 0, (0, 0), NAN, c0=9.0)
+    put_detection(maps[0], 0, (0, 1), INF, c0=NAN, c1=INF)
+    put_detection(maps[0], 0, (1, 1), 9.0, c2=9.0)[0] = NAN
+    put_detection(maps[0], 1, (1, 1), 9.0, c2=9.0)[2] = INF
+    put_detection(maps[1], 1, (0, 1), -INF, c0=9.0)
     (found,) = detect(maps, platform, with_sigmoid=with_sigmoid, score_threshold=0.6)
     assert np.isfinite(found.boxes).all()
     # a sigmoid makes 1 of an infinite logit, and of an infinite size twice the anchor's root
@@ -165,7 +167,7 @@ def test_batch_equals_single_images(platform: Platform) -> None:
 
 @BOTH
 def test_arrays_with_any_strides_are_accepted(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 1, (1, 2), 0.9, c2=0.8)
+    put_detection(maps[0], 1, (1, 2), 0.9, c2=0.8)
     other = [np.ascontiguousarray(m.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for m in maps]
     assert_equal(detect(maps, platform)[0], detect(other, platform)[0])
 

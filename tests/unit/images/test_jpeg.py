@@ -35,7 +35,7 @@ def encoded(size: tuple[int, int] = (61, 47), mode: str = "RGB", **options: Any)
     return buffer.getvalue()
 
 
-def turned(orientation: int, size: tuple[int, int] = (61, 47)) -> bytes:
+def rotated(orientation: int, size: tuple[int, int] = (61, 47)) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     return encoded(size, exif=exif.tobytes())
@@ -69,7 +69,7 @@ def test_pixels_equal_those_of_pillow(
 
 @pytest.mark.parametrize("orientation", range(10))
 def test_rotated_photos_equal_those_of_pillow(orientation: int) -> None:
-    data = turned(orientation)
+    data = rotated(orientation)
     pixels = read_image(data).pixels
     np.testing.assert_array_equal(pixels, pillow(data))
     assert pixels.flags.c_contiguous
@@ -82,7 +82,7 @@ def test_orientation_is_read_from_xmp() -> None:
     assert decode(data).shape == (61, 47, 3)
 
 
-def by_pillow(data: bytes) -> int:
+def orientation_by_pillow(data: bytes) -> int:
     """Read the orientation with Pillow; 1 if it is unknown."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,7 +111,7 @@ def test_typical_exif_is_read_without_pillow(
 ) -> None:
     data = with_exif(order, *blocks)
     upright = encoded()
-    assert by_pillow(data) == 6
+    assert orientation_by_pillow(data) == 6
     monkeypatch.setattr(Image, "open", None)
     assert decode(data).shape == (61, 47, 3)
     assert decode(upright).shape == (47, 61, 3)
@@ -133,7 +133,7 @@ def test_damaged_exif_gives_the_orientation_of_pillow(
     size = int.from_bytes(data[start - 2 : start], "big") - 2
     for place, value in changes.items():
         data[start + place % size] = value
-    assert jpeg._orientation(bytes(data), NAME) == by_pillow(bytes(data))
+    assert jpeg._orientation(bytes(data), NAME) == orientation_by_pillow(bytes(data))
 
 
 def test_jpeg_in_rgb_equals_that_of_pillow() -> None:
@@ -161,7 +161,7 @@ def test_reused_buffer_is_overwritten_by_the_next_photo() -> None:
     with ThreadPoolExecutor(1) as pool:
         elsewhere = pool.submit(read_image, large, reuse_buffer=True).result().pixels
     assert not np.shares_memory(elsewhere, second)
-    whole = read_image(turned(6), reuse_buffer=True).pixels
+    whole = read_image(rotated(6), reuse_buffer=True).pixels
     assert not np.shares_memory(whole, second)
 
 
@@ -174,7 +174,7 @@ def test_batch_equals_single_photos() -> None:
 
 
 def test_pixels_are_the_same_without_the_fast_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    photos = [encoded(), turned(6), encoded(mode="L")]
+    photos = [encoded(), rotated(6), encoded(mode="L")]
     fast = [read_image(data).pixels for data in photos]
     monkeypatch.setattr(jpeg, "_simplejpeg", lambda: None)
     assert jpeg.decode_jpeg(photos[0], NAME) is None
@@ -212,7 +212,7 @@ def test_reduction_factor(size: tuple[int, int], resized: tuple[int, int], expec
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_draft_is_smaller_and_has_the_original_size(orientation: int) -> None:
-    data = turned(orientation, (1921, 1081))
+    data = rotated(orientation, (1921, 1081))
     upright = (1081, 1921) if orientation == 1 else (1921, 1081)
     spec = ImageInput(size=(224, 224), resize="crop", resize_to=256)
     image = read_image(data, draft=spec.resized)
@@ -236,7 +236,7 @@ def test_small_jpegs_and_other_formats_are_not_drafted() -> None:
 @pytest.mark.parametrize("orientation", [1, 8])
 def test_draft_has_the_position_of_the_photo(resize: Any, orientation: int) -> None:
     spec = ImageInput(size=(96, 128), resize=resize, resize_to=100)
-    data = turned(orientation, (1001, 703))
+    data = rotated(orientation, (1001, 703))
     whole, draft = read_image(data), read_image(data, draft=spec.resized)
     assert draft.pixels.size < whole.pixels.size / 3
     expected, context = prepare(whole.pixels, spec)

@@ -14,7 +14,7 @@ from furiosa_models.errors import ImageError
 from furiosa_models.images.read import read_image
 
 
-def every(*options: Any) -> list[tuple[Any, ...]]:
+def combinations(*options: Any) -> list[tuple[Any, ...]]:
     return list(product(*options))
 
 
@@ -29,7 +29,7 @@ def pillow(data: bytes) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "largest"), every((b"P2", b"P3", b"P5", b"P6"), (1, 100, 255, 256, 1023, 65535))
+    ("kind", "largest"), combinations((b"P2", b"P3", b"P5", b"P6"), (1, 100, 255, 256, 1023, 65535))
 )
 def test_every_depth_equals_that_of_pillow(kind: bytes, largest: int) -> None:
     count = 7 * 5 * (3 if kind in (b"P3", b"P6") else 1)

@@ -24,7 +24,7 @@ from furiosa_models.vision import SSDMobileNet
 NAME = "furiosa_models.predict"
 
 
-class Found:
+class FakeResult:
     def __init__(self, value: int) -> None:
         self.value = value
         self.image: Any = None
@@ -37,7 +37,7 @@ class Network:
         self.batches: list[int] = []
         self.fails_at: int | None = None
 
-    def steps(self) -> Steps[Found]:
+    def steps(self) -> Steps[FakeResult]:
         return Steps("bgr", None, self.prepare, self.run, self.decode)
 
     def prepare(
@@ -53,16 +53,16 @@ class Network:
 
     def decode(
         self, outputs: Sequence[npt.NDArray[Any]], contexts: Sequence[ImageContext]
-    ) -> list[Found]:
+    ) -> list[FakeResult]:
         assert contexts
-        return [Found(int(value)) for value in outputs[0]]
+        return [FakeResult(int(value)) for value in outputs[0]]
 
 
 def gray(level: int) -> npt.NDArray[np.uint8]:
     return np.full((2, 2), level, np.uint8)
 
 
-def values(results: Iterator[Found]) -> list[int]:
+def values(results: Iterator[FakeResult]) -> list[int]:
     return [result.value for result in results]
 
 
@@ -244,7 +244,7 @@ def test_predict_of_one_photo_starts_no_thread(
     assert SSDMobileNet(weights="random").predict(photos[0], device="cpu") is not None
 
 
-def keep_gray(result: Found) -> int:
+def keep_gray(result: FakeResult) -> int:
     image: Any = result.image
     return int(image.rgb[0, 0, 0])
 

@@ -223,12 +223,12 @@ def test_photo_reference_keeps_the_source(png: Path) -> None:
         assert photo_reference(image, read_image(image)) is image
 
 
-class Reset(io.RawIOBase):
+class ResetStream(io.RawIOBase):
     def read(self, *_: object) -> bytes:
         raise ConnectionResetError("peer is gone")
 
 
-class Words(io.RawIOBase):
+class TextStream(io.RawIOBase):
     def read(self, *_: object) -> Any:
         return 7
 
@@ -242,11 +242,11 @@ def closed() -> io.BytesIO:
 @pytest.mark.parametrize(
     ("source", "what"),
     [
-        (Reset(), "peer is gone"),
+        (ResetStream(), "peer is gone"),
         (closed(), "closed file"),
         (io.StringIO("words"), "open it in mode 'rb'"),
         (io.BytesIO(), "has no data at its current position"),
-        (Words(), "cannot be read"),
+        (TextStream(), "cannot be read"),
         ("n" * 5000 + ".jpg", "opened"),
         ("n" * 300 + "/" + "m" * 300, "opened"),
         ("nul\0.mp4", "opened"),

@@ -18,7 +18,7 @@ from furiosa_models.errors import ImageError
 from furiosa_models.images.read import read_image
 
 
-def every(*options: Any) -> list[tuple[Any, ...]]:
+def combinations(*options: Any) -> list[tuple[Any, ...]]:
     return list(product(*options))
 
 
@@ -73,7 +73,7 @@ def level(data: bytes) -> npt.NDArray[np.int64]:
     return read_image(data).rgb[:, :, 0].astype(np.int64)
 
 
-@pytest.mark.parametrize(("bits", "order", "white"), every((8, 16, 32), "<>", (False, True)))
+@pytest.mark.parametrize(("bits", "order", "white"), combinations((8, 16, 32), "<>", (False, True)))
 def test_photometric_white_is_zero(bits: int, order: str, white: bool) -> None:
     most = 2**bits - 1
     values = (RAMP * (most // 255)).astype(f"u{bits // 8}")
@@ -81,7 +81,7 @@ def test_photometric_white_is_zero(bits: int, order: str, white: bool) -> None:
     np.testing.assert_array_equal(level(gray(stored, int(not white), order=order)), RAMP)
 
 
-@pytest.mark.parametrize(("order", "white"), every("<>", (False, True)))
+@pytest.mark.parametrize(("order", "white"), combinations("<>", (False, True)))
 def test_twelve_bit_samples(order: str, white: bool) -> None:
     values = RAMP * 16 + 9
     values = 4095 - values if white else values
@@ -94,7 +94,7 @@ def test_twelve_bit_samples(order: str, white: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "planar", "photometric", "bits"), every("<>", (1, 2), (2, 5), (8, 16))
+    ("order", "planar", "photometric", "bits"), combinations("<>", (1, 2), (2, 5), (8, 16))
 )
 def test_chunky_and_planar_colors(order: str, planar: int, photometric: int, bits: int) -> None:
     colors = RGB if photometric == 2 else np.dstack([255 - RGB, np.zeros_like(RAMP)])
@@ -116,7 +116,7 @@ def test_chunky_and_planar_colors(order: str, planar: int, photometric: int, bit
         np.testing.assert_allclose(read_image(source).rgb.astype(int), RGB, atol=1)
 
 
-@pytest.mark.parametrize(("planar", "extra"), every((1, 2), (1, 2)))
+@pytest.mark.parametrize(("planar", "extra"), combinations((1, 2), (1, 2)))
 def test_sixteen_bit_gray_with_alpha(planar: int, extra: int) -> None:
     alpha = np.full_like(RAMP, 255)
     values = (np.dstack([RAMP, alpha]) * 257).astype("<u2")
@@ -165,7 +165,7 @@ def test_planar_tiles() -> None:
     np.testing.assert_array_equal(read_image(tiff(tiles, tags)).rgb, RGB)
 
 
-@pytest.mark.parametrize(("bits", "factor"), every((8, 4), (257, 1)))
+@pytest.mark.parametrize(("bits", "factor"), combinations((8, 4), (257, 1)))
 def test_color_maps_of_sixteen_and_eight_bits(bits: int, factor: int) -> None:
     steps = RAMP if bits == 8 else RAMP // 16 * 17
     count = 1 << bits

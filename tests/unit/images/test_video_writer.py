@@ -82,7 +82,7 @@ def source(
     return path
 
 
-def copied(path: Path, original: Path) -> Path:
+def copy_video(path: Path, original: Path) -> Path:
     """Copy the frames of a video with their times."""
     with VideoWriter(path, like=original) as writer:
         for image in decode_video(original):
@@ -131,7 +131,7 @@ def test_images_are_written_as_a_playable_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv"])
 def test_times_of_variable_frame_rate_are_kept(suffix: str, tmp_path: Path) -> None:
     original = source(tmp_path / "a.mp4", times=IRREGULAR)
-    out = copied(tmp_path / f"out{suffix}", original)
+    out = copy_video(tmp_path / f"out{suffix}", original)
     unit = (
         Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, 90000)
     )  # Matroska uses milliseconds
@@ -146,7 +146,7 @@ def test_times_of_variable_frame_rate_are_kept(suffix: str, tmp_path: Path) -> N
 def test_start_time_is_shifted_to_zero(tmp_path: Path) -> None:
     original = source(tmp_path / "a.ts", times=(900000, 903600, 909000), format="mpegts")
     assert times(original)[0] > 5
-    out = copied(tmp_path / "out.mp4", original)
+    out = copy_video(tmp_path / "out.mp4", original)
     assert times(out) == [0, Fraction(1, 25), Fraction(1, 10)]
     kept: list[Any] = [image.kept for image in decode_video(original)]
     assert [one.time for one in kept] == times(out)
@@ -180,7 +180,7 @@ def test_rotated_video_is_written_upright(tmp_path: Path) -> None:
     turn = (0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30)
     original = source(tmp_path / "a.mp4", matrix=turn, aspect=Fraction(4, 3))
     assert video_format(original).aspect == Fraction(3, 4)
-    out = copied(tmp_path / "out.mp4", original)
+    out = copy_video(tmp_path / "out.mp4", original)
     with av.open(str(out)) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (48, 64)
@@ -201,14 +201,14 @@ def test_image_of_another_size_is_scaled(tmp_path: Path) -> None:
 def test_audio_is_copied(tmp_path: Path) -> None:
     steps = tuple(range(0, 63000, 3600))
     original = source(tmp_path / "a.mp4", times=steps, sound="aac")
-    out = copied(tmp_path / "out.mp4", original)
+    out = copy_video(tmp_path / "out.mp4", original)
     assert audio_packets(out) == audio_packets(original)
     assert times(out) == times(original)
 
 
 def test_audio_ends_with_the_frames(tmp_path: Path) -> None:
     original = source(tmp_path / "a.mp4", sound="aac")  # three frames, 30 packets
-    out = copied(tmp_path / "out.mp4", original)
+    out = copy_video(tmp_path / "out.mp4", original)
     sound = audio_packets(original)
     assert 0 < len(audio_packets(out)) < len(sound)
 
@@ -219,7 +219,7 @@ def test_unsupported_audio_is_skipped_with_a_warning(
 ) -> None:
     original = source(tmp_path / "a.mkv", sound=codec, format="matroska")
     with caplog.at_level(logging.WARNING):
-        out = copied(tmp_path / f"out{suffix}", original)
+        out = copy_video(tmp_path / f"out{suffix}", original)
     assert len(list(frames(out))) == 3
     with av.open(str(out)) as container:
         assert not container.streams.audio

@@ -28,7 +28,7 @@ artifacts:
 """
 
 
-def merged(levels: int) -> bytes:
+def nested_merges(levels: int) -> bytes:
     """Make a small document whose merge keys expand to `10 ** levels` mappings."""
     lines = ["a0: &a0 {k: v}"]
     for level in range(1, levels):
@@ -128,7 +128,7 @@ TEXTS: dict[str, tuple[bytes, str]] = {
     "half of UTF-16": (b"\xff\xfea\x00\x00", "is not valid YAML"),
     "NUL": (b"artifacts: \x00", "is not valid YAML"),
     "a zip": (b"PK\x03\x04", "is not valid YAML"),
-    "merges of merges": (merged(12), "more than 100000 values"),
+    "merges of merges": (nested_merges(12), "more than 100000 values"),
     "lists of lists": (billion_laughs(12), "more than 100000 values"),
     "brackets": (b"[" * 100_000, "more than 32 levels"),
     "braces": (b"{" * 100_000, "more than 32 levels"),

@@ -92,7 +92,7 @@ def process(code: str, model: Path, device: str = "cpu") -> subprocess.Popen[str
     )
 
 
-def ended(code: str, model: Path, device: str = "cpu") -> tuple[int, str, str]:
+def run_to_end(code: str, model: Path, device: str = "cpu") -> tuple[int, str, str]:
     """Run a process; return its exit code, output and errors."""
     done = process(code, model, device)
     try:
@@ -106,15 +106,15 @@ def ended(code: str, model: Path, device: str = "cpu") -> tuple[int, str, str]:
 @pytest.mark.parametrize("end", ENDS)
 def test_process_exits_cleanly_with_a_busy_queue(model: Path, end: str) -> None:
     for _ in range(2):
-        assert ended(ENDS[end], model) == (0, "", "")
+        assert run_to_end(ENDS[end], model) == (0, "", "")
 
 
 def test_process_exits_cleanly_with_openvino(model: Path) -> None:
-    assert ended(ENDS["the script's end"], model, "openvino") == (0, "", "")
+    assert run_to_end(ENDS["the script's end"], model, "openvino") == (0, "", "")
 
 
 def test_exception_is_the_last_output_of_the_process(model: Path) -> None:
-    code, _, err = ended(f"{BUSY}\nraise ValueError('a reason of its own')", model)
+    code, _, err = run_to_end(f"{BUSY}\nraise ValueError('a reason of its own')", model)
     assert code == 1
     assert err.endswith("ValueError: a reason of its own\n")
 
@@ -147,4 +147,4 @@ if child == 0:  # ONNX Runtime itself does not survive a fork: its session canno
 _, status = os.waitpid(child, 0)
 print(os.waitstatus_to_exitcode(status), len([receiver.recv() for _ in range(29)]))
 """
-    assert ended(code, model) == (0, "7 29\n", "")
+    assert run_to_end(code, model) == (0, "7 29\n", "")

@@ -75,10 +75,10 @@ def test_quantized_tensors_stay_quantized() -> None:
 
 
 def test_unsupported_batch_size_is_rejected() -> None:
-    with create_runner(tiny_tflite.flattening(), device="cpu", batch_size=1) as runner:
+    with create_runner(tiny_tflite.fixed_reshape(), device="cpu", batch_size=1) as runner:
         assert runner.run(X)[0].shape == (1, 12)
     with pytest.raises(ShapeError, match="does not support batch size 2"):
-        create_runner(tiny_tflite.flattening(), device="cpu", batch_size=2)
+        create_runner(tiny_tflite.fixed_reshape(), device="cpu", batch_size=2)
 
 
 def test_output_of_one_row_for_any_batch_size() -> None:

@@ -19,7 +19,7 @@ from furiosa_models.runtime.queue import Channel, Closed, Pipeline, WouldBlock
 from furiosa_models.runtime.sync import QueuePair, create_queue
 from furiosa_models.runtime.tensor import DataType, Model, TensorDesc
 
-from .tiny import X, looking_up, make_model
+from .tiny import X, make_model, table_lookup
 
 
 def tiny_queue(**options: Any) -> QueuePair:
@@ -94,7 +94,7 @@ def test_invalid_inputs_are_rejected_on_submission() -> None:
 
 
 def test_failed_inference_raises_only_in_the_receiver() -> None:
-    with create_queue(looking_up(), device="cpu", worker_num=1) as (submitter, receiver):
+    with create_queue(table_lookup(), device="cpu", worker_num=1) as (submitter, receiver):
         for i in (0, 7, 2):
             submitter.submit(np.array([i]), context=i)
         submitter.close()
@@ -104,7 +104,7 @@ def test_failed_inference_raises_only_in_the_receiver() -> None:
         assert [context for context, _ in receiver] == [2]
 
 
-class _Dying:
+class _DyingSession:
     """A session whose inferences end the thread that runs them."""
 
     model = Model([TensorDesc("x", X.shape, DataType.FLOAT32)], [])
@@ -114,7 +114,7 @@ class _Dying:
 
 
 def test_dead_worker_does_not_block_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)
+    pipeline = Pipeline(_DyingSession(), 2, 4, 4)
     for i in range(3):
         pipeline.submit(X, i)
     for _ in range(3):
@@ -124,12 +124,12 @@ def test_dead_worker_does_not_block_a_receiver() -> None:
 
 
 def test_missing_workers_do_not_block_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)
+    pipeline = Pipeline(_DyingSession(), 2, 4, 4)
     pipeline.close_submitter()
     pipeline.join()
     with pytest.raises(SessionTerminated):
         pipeline.take()
-    pipeline = Pipeline(_Dying(), 1, 4, 4)
+    pipeline = Pipeline(_DyingSession(), 1, 4, 4)
     living, pipeline._workers._threads = (
         pipeline._workers._threads,
         [threading.Thread()],

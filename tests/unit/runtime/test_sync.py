@@ -12,7 +12,7 @@ from furiosa_models.runtime.errors import FuriosaRuntimeError, SessionClosed
 from furiosa_models.runtime.sync import ModelSource, Runner, create_runner
 from furiosa_models.vision import EfficientNetLite0
 
-from .tiny import X, looking_up, make_model, mnist_like, three_inputs
+from .tiny import X, make_model, mnist_like, table_lookup, three_inputs
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_allocated_inputs_are_accepted(runner: Runner) -> None:
 
 
 def test_other_kinds_of_inputs() -> None:
-    with create_runner(looking_up(), device="cpu") as runner:
+    with create_runner(table_lookup(), device="cpu") as runner:
         assert runner.run(np.array([2]))[0][0] == 3.0
         assert runner.run(iter([np.array([1])]))[0][0] == 2.0  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="a tensor or a list"):

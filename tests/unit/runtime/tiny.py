@@ -56,7 +56,7 @@ def three_inputs() -> onnx.ModelProto:
     return _model(helper.make_graph(nodes, "sums", infos, outputs))
 
 
-def looking_up() -> onnx.ModelProto:
+def table_lookup() -> onnx.ModelProto:
     """Make a model of `y[i] = table[index[i]]`, which fails if an index is out of range."""
     table = helper.make_tensor("table", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
     graph = helper.make_graph(

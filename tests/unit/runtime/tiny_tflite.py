@@ -51,7 +51,7 @@ def quantized() -> bytes:
     return write(tensors, [Operator(ADD, [0, 0], [1])], [0], [1])
 
 
-def flattening() -> bytes:
+def fixed_reshape() -> bytes:
     """Make a model that reshapes to a fixed row of twelve numbers for any batch size."""
     tensors = [
         Tensor("x"),

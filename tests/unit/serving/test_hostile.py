@@ -71,7 +71,7 @@ def is_closed(client: socket.socket) -> bool:
     return answer(client) == (0, {})
 
 
-def still_answers(port: int, photos: list[Path]) -> bool:
+def is_responsive(port: int, photos: list[Path]) -> bool:
     url = f"http://127.0.0.1:{port}/infer?score_threshold=0.9"
     return requests.post(url, data=photos[0].read_bytes(), timeout=30).status_code == 200
 
@@ -215,7 +215,7 @@ def test_stalled_uploads_do_not_block_others(port: int, photos: list[Path]) -> N
     clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(14)]
     for client in clients:  # they request seven times the memory for bodies
         client.sendall(HEAD + b"Content-Length: 8388608\r\n\r\nx")
-    assert still_answers(port, photos)
+    assert is_responsive(port, photos)
     assert all(answer(client)[0] == 408 for client in clients)
     for client in clients:
         client.close()

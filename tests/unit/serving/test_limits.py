@@ -18,7 +18,7 @@ def run(awaitable: Awaitable[Any]) -> None:
     asyncio.run(main())
 
 
-async def started(*tasks: asyncio.Task[None]) -> None:
+async def let_wait(*tasks: asyncio.Task[None]) -> None:
     """Let tasks run until they wait for something."""
     while not all(task.done() for task in tasks) and len(asyncio.all_tasks()) < len(tasks):
         await asyncio.sleep(0)
@@ -30,11 +30,11 @@ def test_small_requests_pass_large_waiting_ones() -> None:
         budget = Budget(10, max_waiting=9, timeout=20)
         await budget.take(8)
         large = asyncio.create_task(budget.take(5))
-        await started(large)
+        await let_wait(large)
         assert not large.done()
         await budget.take(2)
         small = asyncio.create_task(budget.take(1))
-        await started(small)
+        await let_wait(small)
         assert not small.done()
         budget.give(2)
         await small
@@ -54,7 +54,7 @@ def test_waiting_time_and_queue_length_are_limited() -> None:
         budget = Budget(1, max_waiting=1, timeout=0.05)
         await budget.take(1)
         waiting = asyncio.create_task(budget.take(1))
-        await started(waiting)
+        await let_wait(waiting)
         with pytest.raises(Busy):
             await budget.take(1)
         with pytest.raises(Busy):
@@ -71,7 +71,7 @@ def test_canceled_request_releases_its_budget(granted: bool) -> None:
         budget = Budget(1, max_waiting=1, timeout=20)
         await budget.take(1)
         waiting = asyncio.create_task(budget.take(1))
-        await started(waiting)
+        await let_wait(waiting)
         if granted:
             budget.give(1)
         waiting.cancel()
