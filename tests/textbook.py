@@ -48,11 +48,11 @@ def iou(one: Doubles, others: Doubles, epsilon: float = 0.0) -> Doubles:
 def suppress(
     boxes: Array, scores: Array, class_ids: Array, limit: float, epsilon: float = 0.0
 ) -> list[int]:
-    """Return the indices that greedy suppression keeps, best first; classes do not compete.
+    """Return the indices that greedy suppression within each class keeps, best first.
 
     Args:
         boxes: `(n, 4)` xyxy.
-        scores: `(n,)`; of equal ones, the first wins.
+        scores: `(n,)`; of equal scores, the first is kept.
         class_ids: `(n,)`.
         limit: A box is dropped if its IoU with a kept one of its class is above it.
         epsilon: Added to each union, as FuriosaAI's programs do (1e-5).

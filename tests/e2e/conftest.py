@@ -1,6 +1,6 @@
-"""A stand-in for FuriosaAI's bucket.
+"""A fake of FuriosaAI's bucket.
 
-The stand-in is a local server with files in the bucket's layout: the published networks with
+It is a local server with files in the bucket's layout: the published networks with
 random weights, under their real names. Only hashes, sizes and the endpoint differ from zoo.json.
 """
 

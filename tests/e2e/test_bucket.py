@@ -1,4 +1,4 @@
-"""The headline models through a stand-in for FuriosaAI's bucket; see `conftest.py`."""
+"""The published models, fetched from a fake of FuriosaAI's bucket; see `conftest.py`."""
 
 from __future__ import annotations
 

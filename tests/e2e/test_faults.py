@@ -394,7 +394,7 @@ def test_read_only_cache_is_usable(unprivileged_folder: Path) -> None:
         os.seteuid(65534) if os.getuid() == 0 else None
         assert store.fetch([file])["w.bin"].read_bytes() == DATA
         assert store.derive("ab" * 32, lambda: b"again").read_bytes() == b"built"
-        assert store.derive("cd" * 32, lambda: b"new").read_bytes() == b"new"  # for this process
+        assert store.derive("cd" * 32, lambda: b"new").read_bytes() == b"new"  # not stored
         other = File(name="o", size=3, sha256=hashlib.sha256(b"abc").hexdigest(), sources=("x",))
         with pytest.raises(ArtifactUnavailable, match="FURIOSA_MODELS_CACHE_HOME"):
             store.fetch([other])

@@ -161,7 +161,7 @@ def test_startup_failure_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) ->
         assert written.startswith("Error: cannot listen on no.such.host.invalid, port 8000: ")
         assert len(written.splitlines()) == 1
         monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
-        written = output_of_failed_start("SSDMobileNet", "--port", port)  # before it listens
+        written = output_of_failed_start("SSDMobileNet", "--port", port)  # fails before listening
         assert "Error: " in written
         assert "listen" not in written
         assert len([line for line in written.splitlines() if line[:5] != "Note:"]) == 1

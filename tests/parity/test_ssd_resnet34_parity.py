@@ -72,7 +72,7 @@ def test_decoding_equals_the_wheel(background: float, images: int, count: int) -
         rows = [(d.class_id, d.score, d.left, d.top, d.right, d.bottom) for d in expected]
         got: Any = np.column_stack((found.class_ids, found.scores, found.boxes))
         assert count // 4 <= len(got) <= count * 4
-        # the wheel sums exponentials of 81 logits in float32
+        # the wheel sums the exponentials of 81 logits in float32
         np.testing.assert_allclose(got, np.array(rows).reshape(-1, 6), rtol=3e-6, atol=1e-7)
 
 

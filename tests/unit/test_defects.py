@@ -217,6 +217,6 @@ def test_13_preprocess_gives_the_declared_input() -> None:
         assert tensor.flags.c_contiguous
 
 
-def test_14_no_network_needs_torch() -> None:
+def test_14_vision_does_not_need_torch() -> None:
     code = "import sys; sys.modules['torch'] = None; from furiosa_models.vision import *"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -78,7 +78,7 @@ def test_load_and_load_async() -> None:
     assert model.platform is Platform.RUST
 
 
-def test_load_async_leaves_the_loop_free(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_async_does_not_block_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     monkeypatch.setattr("furiosa_models.weights.Weights.resolve", lambda _: release.wait(5))
 
@@ -257,7 +257,7 @@ def test_classification_of_0_10(classifier: EfficientNetLite0, photos: list[Path
     assert len(result.top) == 5
 
 
-def test_classification_of_many(classifier: EfficientNetLite0, photos: list[Path]) -> None:
+def test_classification_of_a_batch(classifier: EfficientNetLite0, photos: list[Path]) -> None:
     tensor, contexts = classifier.preprocess(photos[:2])
     with create_runner(classifier, device="cpu") as runner:
         outputs = runner.run(tensor)

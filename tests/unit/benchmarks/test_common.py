@@ -81,7 +81,7 @@ def test_goal_can_be_a_minimum_number() -> None:
     assert [goal["reached"] for goal in row["goals"]] == ["yes"]
 
 
-def test_rounds_become_columns() -> None:
+def test_rounds_are_transposed_to_columns() -> None:
     assert samples_of([{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}]) == {
         "a": [1.0, 3.0],
         "b": [2.0, 4.0],

@@ -75,7 +75,7 @@ def test_page_shows_every_result_and_all_contenders() -> None:
     assert page == performance_page(RESULTS)
 
 
-def test_results_are_of_one_clean_commit() -> None:
+def test_all_results_are_from_one_clean_commit() -> None:
     found = read_results(RESULTS)
     assert len({results.run["commit"] for results in found}) <= 1
     assert not any(results.run["dirty"] or results.run["quick"] for results in found)

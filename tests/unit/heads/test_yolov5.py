@@ -150,7 +150,7 @@ def test_nan_and_infinite_outputs(
     put_detection(maps[1], 1, (0, 1), -INF, c0=9.0)
     (found,) = detect(maps, platform, with_sigmoid=with_sigmoid, score_threshold=0.6)
     assert np.isfinite(found.boxes).all()
-    # a sigmoid makes 1 of an infinite logit, and of an infinite size twice the anchor's root
+    # the sigmoid maps infinite logits to 1, and infinite sizes to a finite size
     assert found.class_ids.tolist() == ([1, 2] if with_sigmoid else [])
 
 

@@ -95,7 +95,7 @@ def test_unconvertible_colors_raise_image_error(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "mode", ["RGBA", "LA", "PA", "P", "RGB with a transparent color", "L with one"]
 )
-def test_background_shows_through(mode: str) -> None:
+def test_background_replaces_transparent_pixels(mode: str) -> None:
     if mode.startswith(("RGB with", "L with")):
         image = Image.new(mode.split()[0], (4, 4), 0)
         data = saved(image, transparency=0 if image.mode == "L" else (0, 0, 0))

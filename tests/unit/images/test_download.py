@@ -180,7 +180,7 @@ def test_download_thread_ends_after_the_time_limit(
     end = time.monotonic() + 2
     while threading.active_count() > before + 1 and time.monotonic() < end:
         time.sleep(0.02)
-    assert threading.active_count() == before + 1  # the server's
+    assert threading.active_count() == before + 1  # the thread of the server
 
 
 @pytest.mark.parametrize(

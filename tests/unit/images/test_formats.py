@@ -103,7 +103,7 @@ def test_heic_is_read_upright_with_the_extra() -> None:
     for source in (HEIC, HEIC.read_bytes()):
         pixels = read_image(source).rgb.astype(int)
         assert pixels.shape == (64, 48, 3)
-        np.testing.assert_allclose(pixels[5, 40], (200, 30, 60), atol=8)  # it was at the upper left
+        np.testing.assert_allclose(pixels[5, 40], (200, 30, 60), atol=8)  # stored at the upper left
     with pytest.raises(ImageError, match="as HEIC"):
         read_image(HEIC.read_bytes()[:300])
 

@@ -31,7 +31,7 @@ def photo(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 @BOTH
-def test_stretch(platform: Platform) -> None:
+def test_stretch_resizes_to_the_input_size(platform: Platform) -> None:
     image = photo(60, 80)
     tensor, context = prepare(image, SSD, platform=platform)
     expected = resize(image, (300, 300), "opencv_linear").transpose(2, 0, 1)
@@ -52,7 +52,7 @@ def test_stretch(platform: Platform) -> None:
         ((1, 5000), (1, 640), (319, 0), (0.0, 319.5)),
     ],
 )
-def test_letterbox(
+def test_letterbox_keeps_the_aspect_ratio(
     platform: Platform,
     size: tuple[int, int],
     inner: tuple[int, int],
@@ -71,7 +71,7 @@ def test_letterbox(
 @BOTH
 @pytest.mark.parametrize("spec", [RESNET, EFFICIENTNET])
 @pytest.mark.parametrize("size", [(300, 400), (401, 300), (256, 256), (257, 259), (100, 131)])
-def test_crop(platform: Platform, spec: ImageInput, size: tuple[int, int]) -> None:
+def test_crop_takes_the_center(platform: Platform, spec: ImageInput, size: tuple[int, int]) -> None:
     image = photo(*size)
     height, width = size
     inner = (
@@ -97,7 +97,7 @@ def test_crop_larger_than_the_image_is_padded(platform: Platform) -> None:
 @BOTH
 @pytest.mark.parametrize("bgr", [False, True])
 @pytest.mark.parametrize("color", ["rgb", "bgr"])
-def test_channel_order(platform: Platform, bgr: bool, color: Any) -> None:
+def test_channel_order_is_converted(platform: Platform, bgr: bool, color: Any) -> None:
     image = photo(20, 30)
     spec = ImageInput(size=(20, 30), color=color)
     tensor, _ = prepare(image, spec, bgr=bgr, platform=platform)

@@ -71,7 +71,7 @@ def test_photos_of_a_source_are_counted(png: Path) -> None:
         3,
     ]
     (folder / "empty").mkdir()
-    assert count([png, folder / "empty"]) == 2  # one of them an error
+    assert count([png, folder / "empty"]) == 2  # the empty folder counts as one error
     (folder / "clip.mp4").write_bytes(b"")
     assert [count(folder), count([png, folder / "clip.mp4"])] == [None, None]
 

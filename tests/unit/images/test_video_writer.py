@@ -308,7 +308,7 @@ def test_damaged_frames_are_reported_and_the_others_read(tmp_path: Path) -> None
     with pytest.raises(ImageError, match="cannot be read after frame"):
         list(frames(path))
     last: Any = read[-1]
-    np.testing.assert_array_equal(last.kept._read(), last.rgb)  # past the damage
+    np.testing.assert_array_equal(last.kept._read(), last.rgb)  # a frame after the damage
 
 
 def test_prefetched_frames_stay_in_memory() -> None:

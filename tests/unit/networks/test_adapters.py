@@ -65,7 +65,7 @@ def test_tfjs_checkpoints_are_converted_to_pytorch() -> None:
         f"{model}/stem_conv2d/Conv2D_bn_offset": bias,
         f"{model}/stack_0/block_0/depthwise_conv2d/depthwise_weights": depthwise,
         f"{model}/stack_0/block_0/depthwise_conv2d/depthwise_bn_offset": bias,
-        f"{numbered}100": _random(2, 7),  # after _9, whatever the order of the text
+        f"{numbered}100": _random(2, 7),  # after _9 in numeric order
         f"{numbered}9": bias + 4,
         f"{numbered}8": pointwise + 3,
         f"{numbered}7": bias + 2,

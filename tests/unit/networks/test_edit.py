@@ -62,7 +62,7 @@ def test_signature_names_symbolic_dimensions() -> None:
     ]
 
 
-def test_head_operations_see_through_reshapes() -> None:
+def test_head_operations_ignore_reshapes() -> None:
     expected = {"maps": frozenset({"Conv"}), "scores": frozenset({"Sigmoid"})}
     assert networks.head_operations(network()) == expected
 

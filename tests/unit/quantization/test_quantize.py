@@ -116,7 +116,7 @@ def test_bias_correction_restores_the_means(calibrator: Calibrator, ranges: Rang
     assert error(quantize(network(), ranges, channel_means=means)) < 0.05
 
 
-def test_seven_bits_for_weights(ranges: Ranges) -> None:
+def test_weights_with_seven_bits(ranges: Ranges) -> None:
     program = quantize(network(), ranges, reduce_range=True)
     weights = onnx.load_from_string(program).graph.initializer
     (w3,) = [numpy_helper.to_array(t) for t in weights if t.name == "w3_quantized"]

@@ -211,7 +211,7 @@ def test_workers_of_deleted_queues_end() -> None:
     assert threading.active_count() == before
 
 
-def test_many_threads_at_both_ends() -> None:
+def test_queue_with_many_threads_at_both_ends() -> None:
     submitter, receiver = tiny_queue(worker_num=3, input_queue_size=2, output_queue_size=2)
     received: list[int] = []
 

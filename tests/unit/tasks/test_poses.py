@@ -57,7 +57,7 @@ def test_repr() -> None:
     assert repr(make(6)).endswith(", ... 1 more>")
 
 
-def test_export() -> None:
+def test_results_are_exported() -> None:
     found = make()
     rows = json.loads(found.to_json())
     assert rows == found.to_dict()

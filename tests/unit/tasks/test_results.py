@@ -62,13 +62,13 @@ def test_items_have_the_types_of_0_10() -> None:
         found[2]
 
 
-def test_repr_and_truth() -> None:
+def test_repr_and_truth_value() -> None:
     assert repr(make()) == "<2 detections: dog 0.75, cat 0.50>"
     assert repr(make()[:0]) == "<no detections>"
     assert not make()[:0]
 
 
-def test_export() -> None:
+def test_results_are_exported() -> None:
     found = make()
     rows = json.loads(found.to_json())
     assert rows == found.to_dict()
@@ -127,7 +127,7 @@ def test_plot_without_a_photo_gives_advice() -> None:
         make().plot()
 
 
-def test_save(photo: Path, tmp_path: Path) -> None:
+def test_results_are_saved(photo: Path, tmp_path: Path) -> None:
     found = make(photo)
     assert read_image(found.save(tmp_path / "out.jpg")).pixels.shape == (48, 64, 3)
     assert json.loads(found.save(tmp_path / "out.json").read_text()) == found.to_dict()
