@@ -103,9 +103,7 @@ def test_threshold_of_logits_is_exact(maps: list[Floats], platform: Platform) ->
 
 @BOTH
 def test_objectness_must_exceed_the_threshold(maps: list[Floats], platform: Platform) -> None:
-    put_detection(
-        maps[0], 0, (0, 0), 0.25, c0=8.0
-    )  # not a probability, but quantized graphs may round up
+    put_detection(maps[0], 0, (0, 0), 0.25, c0=8.0)  # quantized graphs may exceed 1
     assert len(detect(maps, platform)[0].scores) == 0
 
 

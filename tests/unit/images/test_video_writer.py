@@ -132,9 +132,7 @@ def test_images_are_written_as_a_playable_video(tmp_path: Path) -> None:
 def test_times_of_variable_frame_rate_are_kept(suffix: str, tmp_path: Path) -> None:
     original = source(tmp_path / "a.mp4", times=IRREGULAR)
     out = copy_video(tmp_path / f"out{suffix}", original)
-    unit = (
-        Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, 90000)
-    )  # Matroska uses milliseconds
+    unit = Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, 90000)  # 1 ms in Matroska
     assert len(times(out)) == len(IRREGULAR)
     for found, expected in zip(times(out), IRREGULAR, strict=True):
         assert abs(found - Fraction(expected, 90000)) <= unit / 2
