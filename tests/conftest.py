@@ -12,14 +12,14 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
-# How long an example takes says more of the machine than of the code.
+# The time of an example depends more on the machine than on the code.
 settings.register_profile("furiosa", deadline=None, print_blob=True)
 settings.load_profile("furiosa")
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the user's settings, or writes into the user's cache."""
+    """Hide the user's settings and cache from all tests."""
     for name in [*os.environ]:
         if name.startswith(("FURIOSA_", "NPU_")) and name != "FURIOSA_MODELS_TEST_DATA":
             monkeypatch.delenv(name)
@@ -29,9 +29,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the tests that fetch real weights, so that each is fetched once a run.
+    """One cache for the tests that fetch real weights, so that each is fetched once per run.
 
-    The processes of a run share it, as they share the folder above their own.
+    The processes of a run share it, because they share the parent of their folders.
     """
     if given := os.environ.get("FURIOSA_MODELS_TEST_CACHE"):
         return Path(given)
@@ -67,7 +67,7 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Path], str]]:
-    """Serve a folder over HTTP; gives the URL."""
+    """Return a function that serves a folder over HTTP and returns its URL."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
     def start(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Files that are broken in the middle."""
+"""Files that are damaged in the middle."""
 
 from __future__ import annotations
 

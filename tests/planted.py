@@ -1,4 +1,4 @@
-"""Files of the catalog that are not available here, as if they had been fetched and verified."""
+"""Fake files of the catalog, stored as if they had been fetched and verified."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["plant"]
 
 
 def plant(file: File, data: bytes) -> None:
-    """Put bytes into the user's store in place of a file, and note that they were verified."""
+    """Store bytes in place of a file, and mark them as verified."""
     store = Store()
     path = store.path(file)
     stamp = store.root / "stamps" / file.algorithm / file.digest

@@ -1,4 +1,4 @@
-"""Marks for tests of what is written twice: in Rust and in numpy."""
+"""Marks for tests of code that has two implementations, in Rust and in numpy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Boxes, anchors and suppression as the papers and the original programs write them.
+"""Reference implementations of boxes, anchors and suppression after the papers and programs.
 
-Nothing here imports the package, so that an error in it cannot be repeated here. All of it is
-float64.
+Nothing here imports the package, so that it cannot share the package's errors. Everything
+is float64.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ YOLO_P6_PIXELS = (
 
 
 def iou(one: Doubles, others: Doubles, epsilon: float = 0.0) -> Doubles:
-    """Return the intersection over union of an xyxy box with each of others, `(n,)`.
+    """Return the intersection over union of an xyxy box with each of the others, `(n,)`.
 
     It is 0 where the union is empty; `epsilon` is added to each union.
     """
@@ -48,11 +48,11 @@ def iou(one: Doubles, others: Doubles, epsilon: float = 0.0) -> Doubles:
 def suppress(
     boxes: Array, scores: Array, class_ids: Array, limit: float, epsilon: float = 0.0
 ) -> list[int]:
-    """Return the indices that greedy suppression keeps, best first; classes do not compete.
+    """Return the indices that greedy suppression within each class keeps, best first.
 
     Args:
         boxes: `(n, 4)` xyxy.
-        scores: `(n,)`; of equal ones, the first wins.
+        scores: `(n,)`; of equal scores, the first is kept.
         class_ids: `(n,)`.
         limit: A box is dropped if its IoU with a kept one of its class is above it.
         epsilon: Added to each union, as FuriosaAI's programs do (1e-5).

@@ -1,6 +1,6 @@
-"""A stand-in for FuriosaAI's bucket.
+"""A fake of FuriosaAI's bucket.
 
-The stand-in is a local server with files in the bucket's layout: the published networks with
+It is a local server with files in the bucket's layout: the published networks with
 random weights, under their real names. Only hashes, sizes and the endpoint differ from zoo.json.
 """
 
@@ -33,7 +33,7 @@ PUBLISHED = {
 
 
 def put(bucket: Path, data: bytes, old_layout: bool = False) -> dict[str, Any]:
-    """Store a file as the bucket does; gives what the table says of it."""
+    """Store a file in the bucket's layout; return its entry of the table."""
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     path = bucket / ("files/md5" if old_layout else "") / md5[:2] / md5[2:]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def put(bucket: Path, data: bytes, old_layout: bool = False) -> dict[str, Any]:
 def use_bucket(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Callable[[Path], str]
 ) -> Callable[..., Path]:
-    """Make the catalog point to a bucket that has a model; gives the bucket's folder."""
+    """Return a function that adds a bucket with a model to the catalog and returns its folder."""
 
     def use(model: str, *, old_layout: bool = False) -> Path:
         network = PUBLISHED[model]

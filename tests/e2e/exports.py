@@ -1,4 +1,4 @@
-"""Exports of trained networks as users bring them, and plain decoders of their outputs."""
+"""Typical exports of trained networks, and simple reference decoders of their outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZE = 640
 
 
 def exported_yolov5(raw: Path, names: Sequence[str] | None = None) -> onnx.ModelProto:
-    """The authors' export, (1, 25200, 85) with boxes in pixels, of the network with raw maps."""
+    """Convert a network with raw maps to the authors' export, (1, 25200, 85), boxes in pixels."""
     model = onnx.load(raw)
     graph = model.graph
     parts = []
@@ -67,7 +67,7 @@ def exported_yolov5(raw: Path, names: Sequence[str] | None = None) -> onnx.Model
 
 
 def letterboxed(photo: Path, *, end: bool = False) -> tuple[Floats, float, tuple[float, float]]:
-    """A photo in the middle (or at the upper left) of a gray square, RGB 0..1, scale and margin."""
+    """Letterbox a photo (centered or at the upper left), RGB 0..1; return scale and padding too."""
     image = np.array(Image.open(photo).convert("RGB"))
     height, width = image.shape[:2]
     scale = min(SIZE / height, SIZE / width)
@@ -82,14 +82,14 @@ def letterboxed(photo: Path, *, end: bool = False) -> tuple[Floats, float, tuple
 
 
 def run(model: str | bytes, tensor: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Outputs of ONNX Runtime."""
+    """Run a model with ONNX Runtime; return its outputs."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     outputs: list[npt.NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: tensor})
     return outputs
 
 
 def suppressed(boxes: Floats, scores: Floats, ids: npt.NDArray[Any], overlap: float) -> list[int]:
-    """Greedy suppression by class, as a textbook writes it."""
+    """Apply textbook greedy non-maximum suppression by class."""
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable").tolist():
         clashes = False
@@ -109,6 +109,6 @@ def suppressed(boxes: Floats, scores: Floats, ids: npt.NDArray[Any], overlap: fl
 
 
 def corners(boxes: Floats) -> Floats:
-    """Corners of boxes by center and size."""
+    """Convert boxes from center and size to corners."""
     half = boxes[:, 2:] / 2
     return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)

@@ -1,4 +1,4 @@
-"""A real HTTP server that misbehaves as it is told."""
+"""A real HTTP server that misbehaves as configured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Visit:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """What every fault is told through: `fault(handler, how many requests came before)`."""
+    """A request handler that calls `fault(handler, number of earlier requests)`."""
 
     protocol_version = "HTTP/1.1"
     server: FaultyServer
@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(
         self, body: bytes, status: int = 200, length: int | None = None, **headers: str
     ) -> None:
-        """Send a whole answer; `length` is what it claims."""
+        """Send a complete response; `length` is the declared Content-Length."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.send_header("Connection", "close")
@@ -52,19 +52,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     @property
     def start(self) -> int:
-        """Where the asked range begins."""
+        """Return the start of the requested range."""
         text = self.headers.get("Range", "bytes=0-")
         return int(text.removeprefix("bytes=").partition("-")[0])
 
     def serve_range(self, data: bytes = DATA, until: int | None = None) -> None:
-        """Answer as a good server does, up to a byte at which the connection ends."""
+        """Answer correctly, but close the connection at the byte `until`."""
         start, total = self.start, len(data)
         status = 206 if "Range" in self.headers else 200
         span = {"Content_Range": f"bytes {start}-{total - 1}/{total}"} if status == 206 else {}
         self.answer(data[start:until], status, total - start, **span)
 
     def reset(self) -> None:
-        """End the connection with a TCP reset."""
+        """Close the connection with a TCP reset."""
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.wfile.flush()
@@ -91,7 +91,7 @@ class FaultyServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # clients go away in these tests
+        pass  # clients disconnect in these tests
 
     @property
     def url(self) -> str:
@@ -112,12 +112,12 @@ def serve(fault: Fault) -> Iterator[FaultyServer]:
 
 
 def good(handler: Handler, _: int) -> None:
-    """No fault."""
+    """Answer without a fault."""
     handler.serve_range()
 
 
 def slow(seconds: float) -> Fault:
-    """The file in 64 pieces over some time."""
+    """Return a fault that sends the file in 64 pieces over some time."""
 
     def fault(handler: Handler, _: int) -> None:
         handler.send_response(200)
@@ -132,20 +132,20 @@ def slow(seconds: float) -> Fault:
 
 
 def zipped(handler: Handler, _: int) -> None:
-    """The file in an encoding that nobody asked for."""
+    """Send the file in an encoding that was not requested."""
     handler.answer(gzip.compress(DATA), Content_Encoding="gzip")
 
 
-# --- Answers that are hardly HTTP ---------------------------------------------------------------
+# --- Invalid or hostile HTTP responses ----------------------------------------------------------
 
 
 def raw(*pieces: bytes, pause: float = 0.0) -> Fault:
-    """An answer byte by byte as it is given, piece after piece."""
+    """Return a fault that sends the given bytes, piece by piece, as the whole response."""
     return stream(lambda: iter(pieces), pause)
 
 
 def stream(pieces: Callable[[], Iterable[bytes]], pause: float = 0.0) -> Fault:
-    """An answer of pieces that may have no end."""
+    """Return a fault that sends pieces, of which there may be infinitely many."""
 
     def fault(handler: Handler, _: int) -> None:
         for piece in pieces():
@@ -157,34 +157,34 @@ def stream(pieces: Callable[[], Iterable[bytes]], pause: float = 0.0) -> Fault:
 
 
 def headed(*headers: bytes, status: bytes = b"200 OK", body: bytes = DATA) -> Fault:
-    """An answer with some headers and no others."""
+    """Return a fault that sends these headers and no others."""
     return raw(b"HTTP/1.1 " + status + b"\r\n" + b"\r\n".join([*headers, b"", b""]) + body)
 
 
 def redirected(location: bytes, body: bytes = b"") -> Fault:
-    """A redirect."""
+    """Return a fault that redirects."""
     return headed(b"Location: " + location, status=b"302 Found", body=body)
 
 
 def encoded(name: bytes, body: bytes) -> Fault:
-    """A body in an encoding."""
+    """Return a fault that sends a body in an encoding."""
     length = b"Content-Length: %d" % len(body)
     return headed(b"Content-Encoding: " + name, length, body=body)
 
 
 def chunked(body: bytes) -> Fault:
-    """A body in chunks, or in what is said to be some."""
+    """Return a fault that sends a chunked body, which may be invalid."""
     return headed(b"Transfer-Encoding: chunked", body=body)
 
 
 def slow_redirects(handler: Handler, count: int) -> None:
-    """A chain of redirects, each of which takes a while."""
+    """Redirect to the next one of a chain of slow redirects."""
     time.sleep(0.2)
     handler.answer(b"", 302, Location=f"/{count}")
 
 
 def _bomb() -> bytes:
-    """Half a GiB of nothing."""
+    """Return half a GiB of zeros, compressed."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     return b"".join(packer.compress(bytes(1 << 20)) for _ in range(512)) + packer.flush()
 
@@ -278,7 +278,7 @@ HOSTILE: dict[str, Fault] = {
         lambda: itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(bytes(1 << 16)))
     ),
 }
-"""What no good server does, and what must end with the next source soon."""
+"""Invalid behavior of servers; the next source must be tried soon."""
 
 ENDLESS: dict[str, Fault] = {
     "a body that drips": stream(
@@ -303,4 +303,4 @@ ENDLESS: dict[str, Fault] = {
     "a slow chain of redirects": slow_redirects,
     "503 for ever": headed(b"Retry-After: 1", status=b"503 No", body=b""),
 }
-"""What a timeout of a socket does not end."""
+"""Slow responses that a socket timeout does not stop."""

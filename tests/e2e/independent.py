@@ -1,6 +1,6 @@
-"""A second opinion: the same jobs done with OpenCV, Pillow and textbook formulas only.
+"""An independent implementation that uses only OpenCV, Pillow and textbook formulas.
 
-Nothing here imports the package, so that an error in it cannot be repeated here.
+Nothing here imports the package, so that it cannot share the package's errors.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Array = npt.NDArray[Any]
 
 
 Network = Callable[[Array], list[Array]]
-"""Takes a tensor (1, 3, H, W), gives the network's raw outputs (1, C, H, W)."""
+"""Maps a tensor (1, 3, H, W) to the raw outputs (1, C, H, W) of the network."""
 
 
 def onnx_network(model: bytes) -> Network:
-    """Return what runs an ONNX file with ONNX Runtime."""
+    """Return a function that runs an ONNX file with ONNX Runtime."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda tensor: session.run(None, {name: tensor})
 
 
 def graphdef_network(path: Path) -> Network:
-    """Return what runs a frozen SSD of TensorFlow with OpenVINO, from scaled pixels to raw heads.
+    """Return a function that runs a frozen SSD of TensorFlow with OpenVINO.
 
-    Its own preprocessing and suppression are cut off.
+    It maps scaled pixels to raw outputs; preprocessing and suppression of the graph are removed.
     """
     import openvino
     from openvino import opset13 as operations

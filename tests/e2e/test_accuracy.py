@@ -1,4 +1,4 @@
-"""Accuracy with real weights on labeled photos, beside an independent implementation's."""
+"""Accuracy with real weights on labeled photos, compared with an independent implementation."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ pytestmark = [
     pytest.mark.usefixtures("use_warm_cache"),
 ]
 
-MAX_DETECTIONS = 100  # detections of one photo that COCO's mAP looks at
+MAX_DETECTIONS = 100  # detections per photo that COCO's mAP considers
 Report = Callable[[str], None]
 
 
 @pytest.fixture
 def report(record_property: Callable[[str, object], None], capfd: Any) -> Report:
-    """Say a measured figure, whatever becomes of the test."""
+    """Print a measured value, whether or not the test passes."""
 
     def say(text: str) -> None:
         record_property("measured", text)
@@ -112,22 +112,22 @@ SETS: dict[str, tuple[str, str, float, str | None]] = {
     ),
     "YOLOv5s from an ONNX file": ("YOLOv5s", YOLO_ONNX, 0.3702, YOLO_ONNX),
     "YOLOv5s from its package": ("YOLOv5s", "coco", 0.3702, YOLO_ONNX),
-    # Its checkpoint runs at 320 pixels alone: see the test below.
+    # Its checkpoint runs only at 320 pixels: see the test below.
     "YOLOv5l from its package": ("YOLOv5l", "coco", 0.4894, None),
 }
-"""Model, weights, the mAP that the catalog states, and the source that the other pipeline runs.
+"""Model, weights, the mAP that the catalog states, and the file for the independent implementation.
 
-The mAP is that of boxes that are clipped to the photo. """
+The boxes are clipped to the photo. """
 
 
 def source_files(name: str, weights: str) -> list[Path]:
-    """Return the published files of a set of weights, as they are."""
+    """Return the published files of a set of weights, unmodified."""
     return list(Store().fetch(get_model(name).catalog()[weights].files).values())
 
 
 @pytest.mark.network
 @pytest.mark.parametrize(("name", "weights", "stated", "source"), SETS.values(), ids=[*SETS])
-def test_map(
+def test_map_equals_the_stated_and_the_independent_one(
     name: str, weights: str, stated: float, source: str | None, data: Path, report: Report
 ) -> None:
     ours = data / "weights" / weights if weights.endswith(".onnx") else weights
@@ -138,7 +138,7 @@ def test_map(
     report(f"mAP: Rust {rust:.4f}, Python {python:.4f}, stated {stated:.4f}")
     assert rust == pytest.approx(stated, abs=0.003)
     assert python == pytest.approx(rust, abs=0.001)
-    assert_stated(name, weights, "mAP", stated)
+    assert_equals_catalog(name, weights, "mAP", stated)
     if source is None:
         return
     network = (
@@ -169,8 +169,8 @@ def test_yolov5l_is_as_accurate_as_its_checkpoint(
     assert ours == pytest.approx(other, abs=0.003)
 
 
-def assert_stated(name: str, weights: str, metric: str, value: float) -> None:
-    """The catalog states a figure of its own sets of weights."""
+def assert_equals_catalog(name: str, weights: str, metric: str, value: float) -> None:
+    """Check the accuracy that the catalog states for its weights."""
     artifact = get_model(name).catalog().get(weights)
     if artifact is not None:
         figures = {accuracy.metric: accuracy.value for accuracy in artifact.accuracy}
@@ -178,7 +178,7 @@ def assert_stated(name: str, weights: str, metric: str, value: float) -> None:
 
 
 @pytest.mark.network
-def test_the_package_and_the_onnx_file_are_one_network(data: Path, report: Report) -> None:
+def test_built_network_gives_the_outputs_of_the_onnx_file(data: Path, report: Report) -> None:
     onnx = data / "weights" / "ssd_mobilenet_v1_075_coco_raw12.onnx"
     ours = SSDMobileNet(weights="depth075")
     worst = 0.0
@@ -203,7 +203,7 @@ def test_the_package_and_the_onnx_file_are_one_network(data: Path, report: Repor
         ("ResNet50", "keras-v1", 0.8123),
     ],
 )
-def test_top_1(name: str, weights: str, stated: float, data: Path, report: Report) -> None:
+def test_top_1_accuracy(name: str, weights: str, stated: float, data: Path, report: Report) -> None:
     with (data / "imagenet" / "val227.csv").open() as file:
         rows = list(csv.DictReader(file))
     model = get_model(name, weights=weights)
@@ -211,8 +211,8 @@ def test_top_1(name: str, weights: str, stated: float, data: Path, report: Repor
     results = model.predict(photos, top_k=1)
     right = sum(int(row["class_index"]) == r.class_id for row, r in zip(rows, results, strict=True))
     report(f"{name} top-1: {right}/{len(rows)} = {right / len(rows):.4f}")
-    assert right / len(rows) == pytest.approx(stated, abs=0.0031)  # one photo more or less
-    assert_stated(name, weights, "top-1", stated)
+    assert right / len(rows) == pytest.approx(stated, abs=0.0031)  # one photo
+    assert_equals_catalog(name, weights, "top-1", stated)
 
 
 @pytest.mark.network

@@ -1,4 +1,4 @@
-"""The headline models through a stand-in for FuriosaAI's bucket; see `conftest.py`."""
+"""The published models, fetched from a fake of FuriosaAI's bucket; see `conftest.py`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .conftest import PUBLISHED
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_headline_model_comes_out_of_the_bucket(
+def test_published_weights_are_fetched_from_the_bucket(
     name: str, use_bucket: Callable[..., Path], photos: list[Path]
 ) -> None:
     use_bucket(name)
     with get_model(name) as model:
-        # Random networks find things everywhere: keep those that they are surest of.
+        # Networks with random weights detect objects everywhere: keep the best scores.
         is_classifier = model.task_type is ModelTaskType.IMAGE_CLASSIFICATION
         options: dict[str, Any] = {} if is_classifier else {"score_threshold": 0.8}
         result = model.predict(photos[1], device="cpu", **options)
@@ -33,7 +33,7 @@ def test_a_headline_model_comes_out_of_the_bucket(
         assert model.postprocess(model._runner("cpu").run(tensor), contexts)
 
 
-def test_the_older_layout_of_the_bucket_is_tried_second(
+def test_old_bucket_layout_is_the_fallback(
     use_bucket: Callable[..., Path], photos: list[Path]
 ) -> None:
     use_bucket("EfficientNetB0", old_layout=True)
@@ -42,7 +42,7 @@ def test_the_older_layout_of_the_bucket_is_tried_second(
     assert model.weights == "published"
 
 
-def test_a_wrong_file_in_the_bucket_is_refused(use_bucket: Callable[..., Path]) -> None:
+def test_wrong_file_in_the_bucket_is_rejected(use_bucket: Callable[..., Path]) -> None:
     bucket = use_bucket("EfficientNetB0")
     for path in bucket.rglob("*"):
         if path.is_file():
@@ -51,7 +51,7 @@ def test_a_wrong_file_in_the_bucket_is_refused(use_bucket: Callable[..., Path]) 
         _ = get_model("EfficientNetB0").origin
 
 
-def test_an_empty_bucket_names_what_was_tried(use_bucket: Callable[..., Path]) -> None:
+def test_error_for_an_empty_bucket_lists_tried_urls(use_bucket: Callable[..., Path]) -> None:
     bucket = use_bucket("SSDResNet34")
     for path in bucket.rglob("*"):
         if path.is_file():
@@ -62,7 +62,7 @@ def test_an_empty_bucket_names_what_was_tried(use_bucket: Callable[..., Path]) -
     assert "weights='random'" in str(caught.value)
 
 
-def test_the_published_resnet50_names_the_class_before_its_index(
+def test_published_resnet50_class_is_output_index_minus_one(
     use_bucket: Callable[..., Path], photos: list[Path]
 ) -> None:
     use_bucket("ResNet50")

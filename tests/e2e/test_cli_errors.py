@@ -1,4 +1,4 @@
-"""What the command does when something is wrong: one line, an exit code, and nothing lost."""
+"""Errors of the command: one line, an exit code, and no lost data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SSD = ["predict", "SSDMobileNet", "--weights=random", "--device=cpu", "--score-t
 
 
 @pytest.mark.parametrize("model", ["SSDMobileNet", "SSDResNet34", "YOLOv7w6Pose", "YOLOv5n"])
-def test_a_model_out_of_reach_is_one_line(
+def test_unavailable_model_is_a_one_line_error(
     model: str, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
@@ -54,7 +54,7 @@ def test_a_model_out_of_reach_is_one_line(
     assert "Traceback (most recent call last)" in whole
 
 
-def test_folders_and_ports_that_cannot_be_had(photo: Path) -> None:
+def test_unusable_output_folders_and_ports_are_errors(photo: Path) -> None:
     assert "cannot create the folder" in one_line(run(*LITE, photo, "-o", photo / "out"))
     assert "cannot create the folder" in one_line(run(*LITE, photo, "-o", "/proc/nothing"))
     for port in ("99999", "-1", "http"):
@@ -63,7 +63,9 @@ def test_folders_and_ports_that_cannot_be_had(photo: Path) -> None:
         assert b"Traceback" not in result.stderr
 
 
-def test_a_cache_that_cannot_be_written(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_an_unwritable_cache_names_the_variable(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(photo / "cache"))
     result = run("fetch", "EfficientNetLite0")
     assert b"Traceback" not in result.stderr
@@ -71,7 +73,7 @@ def test_a_cache_that_cannot_be_written(photo: Path, monkeypatch: pytest.MonkeyP
     assert "set FURIOSA_MODELS_CACHE_HOME to a writable folder" in line
 
 
-def test_errors_are_inside_the_document(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_output_contains_the_errors(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = photo.with_name("bad.png")
     bad.write_text("no photo")
     result = run(*LITE, photo, bad, photo.with_name("none.jpg"), "--json")
@@ -90,7 +92,7 @@ def test_errors_are_inside_the_document(photo: Path, monkeypatch: pytest.MonkeyP
     assert "no set of weights of SSDResNet34" in error["message"]
 
 
-def test_standard_input(photo: Path, tmp_path: Path) -> None:
+def test_photo_is_read_from_standard_input(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run(*LITE, "-", "--json", "-o", out, stdin=photo.read_bytes())
     (entry,) = json.loads(result.stdout)["photos"]
@@ -101,9 +103,9 @@ def test_standard_input(photo: Path, tmp_path: Path) -> None:
     assert "'stdin' cannot be decoded" in one_line(run(*LITE, "-", stdin=b"no photo"))
 
 
-def test_a_photo_is_never_overwritten(photo: Path) -> None:
+def test_photos_are_never_overwritten(photo: Path) -> None:
     before = photo.read_bytes()
-    other = photo.with_name("b.jpg")  # a photo that is no input of the run
+    other = photo.with_name("b.jpg")  # a photo that is not an input of the run
     other.write_bytes(before)
     photo.with_name("b.json").write_text("mine")
     second = photo.with_name("b.png")
@@ -116,7 +118,7 @@ def test_a_photo_is_never_overwritten(photo: Path) -> None:
     assert {"a-2.jpg", "a-2.json", "b-2.jpg", "b-2.json"} <= names
 
 
-def test_results_are_replaced_when_asked(photo: Path, tmp_path: Path) -> None:
+def test_results_are_replaced_with_the_option_overwrite(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for extra, count in (([], 2), ([], 4), (["--overwrite"], 4)):
         assert run(*SSD, photo, "-o", out, *extra).returncode == 0
@@ -131,7 +133,7 @@ def test_results_are_replaced_when_asked(photo: Path, tmp_path: Path) -> None:
     assert photo.read_bytes() == before
 
 
-def test_two_processes_do_not_share_files(photo: Path, tmp_path: Path) -> None:
+def test_concurrent_processes_write_separate_files(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [*COMMAND, *SSD, str(photo), "-o", str(out)]
     runs = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
@@ -140,7 +142,7 @@ def test_two_processes_do_not_share_files(photo: Path, tmp_path: Path) -> None:
     assert all(path.stat().st_size for path in out.iterdir())
 
 
-def test_names_that_look_like_numbered_ones(tmp_path: Path) -> None:
+def test_file_names_that_look_numbered_do_not_collide(tmp_path: Path) -> None:
     for name in ("one/a.jpg", "two/a.jpg", "one/a-2.jpg", "two/a.png", "one/a-2-2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name)
@@ -149,7 +151,7 @@ def test_names_that_look_like_numbered_ones(tmp_path: Path) -> None:
     assert len([*out.iterdir()]) == 10
 
 
-def test_classes_and_precision(photos: list[Path]) -> None:
+def test_options_classes_and_precision(photos: list[Path]) -> None:
     labels = SSDMobileNet(weights="random").labels
     loose = ["predict", "SSDMobileNet", "--weights=random", "--score-threshold=0.6", "--json"]
     every = json.loads(run(*loose, photos[0]).stdout)["photos"][0]["results"]
@@ -160,7 +162,7 @@ def test_classes_and_precision(photos: list[Path]) -> None:
     assert "was not calibrated" in one_line(run(*loose[:-1], photos[0], "--precision", "int8"))
 
 
-def test_a_file_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
+def test_model_file_instead_of_a_model_name(photos: list[Path], tmp_path: Path) -> None:
     own = tmp_path / "own.onnx"
     own.write_bytes(EfficientNetLite0(weights="random").origin)
     names = tmp_path / "names.txt"
@@ -182,7 +184,7 @@ def test_a_file_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
     assert "fit no known detector" in one_line(run("predict", tiny, photos[0]))
 
 
-def test_a_saved_folder_in_place_of_a_name(photos: list[Path], tmp_path: Path) -> None:
+def test_saved_folder_instead_of_a_model_name(photos: list[Path], tmp_path: Path) -> None:
     folder = EfficientNetLite0(weights="random").save(tmp_path / "saved")
     saved = json.loads(run("predict", folder, photos[0], "--json").stdout)
     direct = json.loads(run(*LITE, photos[0], "--json").stdout)
@@ -190,10 +192,10 @@ def test_a_saved_folder_in_place_of_a_name(photos: list[Path], tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_an_interrupted_command_gives_130() -> None:
+def test_interrupted_command_exits_with_130() -> None:
     code = (
         "import sys, os, signal, threading, furiosa_models.cli as c\n"
-        # Where a job in the background started us, the signal is ignored, and so it is here.
+        # Background jobs ignore SIGINT, and child processes inherit this.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
         "sys.argv[1:] = ['predict', 'efficientnet-lite0', '-', '--weights=random']\n"
@@ -229,7 +231,7 @@ def test_model_names_are_completed() -> None:
     assert done.stdout.startswith("file,")
 
 
-def test_mistakes_are_one_line(photo: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_a_one_line_error(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "boom.py").write_text("raise RuntimeError('boom')")
     imported = subprocess.run(
         [*COMMAND, "--import", "boom", "list"], capture_output=True, check=False, cwd=tmp_path
@@ -242,7 +244,7 @@ def test_mistakes_are_one_line(photo: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_results_for_a_full_disk_are_one_line(photo: Path) -> None:
+def test_full_disk_is_a_one_line_error(photo: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         result = subprocess.run(
             [*COMMAND, *LITE, photo, "--json"], stdout=full, stderr=subprocess.PIPE, check=False
@@ -251,7 +253,7 @@ def test_results_for_a_full_disk_are_one_line(photo: Path) -> None:
     assert result.stderr.splitlines() == [b"Error: [Errno 28] No space left on device"]
 
 
-def test_results_of_before_are_no_photos(photo: Path) -> None:
+def test_earlier_results_are_not_read_as_photos(photo: Path) -> None:
     folder = photo.parent
     for number in (1, 2, 3):
         document = run(*LITE, folder, "-o", folder / "out", "--json")
@@ -259,7 +261,7 @@ def test_results_of_before_are_no_photos(photo: Path) -> None:
         assert len([*(folder / "out").glob("*.jpg")]) == number
 
 
-def test_help_without_docstrings() -> None:
+def test_help_works_without_docstrings() -> None:
     expected = {"": "A vision model zoo", "predict": "Run a MODEL on", "serve": "Serve a MODEL"}
     for command, text in expected.items():
         shown = subprocess.run(
@@ -271,22 +273,22 @@ def test_help_without_docstrings() -> None:
         assert text in shown
 
 
-def test_the_cache_says_whose_its_files_are(photo: Path) -> None:
+def test_cache_ls_names_the_model_of_each_file(photo: Path) -> None:
     assert run(*LITE, photo).returncode == 0
     listed = run("cache", "ls").stdout.decode()
     assert "EfficientNetLite0/random (program)" in listed
     assert "(built)" not in listed
     document = json.loads(run("cache", "ls", "--json").stdout)
-    (file,) = document["files"]  # the graph is built again when it is needed
+    (file,) = document["files"]  # the graph is rebuilt on demand
     assert file["name"] == "EfficientNetLite0/random (facts of the graph)"
     assert document["compiled"][0]["of"] == "EfficientNetLite0/random (program)"
 
 
-def test_verify_builds_again_what_was_built(photo: Path, tmp_path: Path) -> None:
+def test_damaged_built_files_are_found_and_rebuilt(photo: Path, tmp_path: Path) -> None:
     assert run(*LITE, photo).returncode == 0
     assert run("cache", "verify").stdout == b"all files are intact\n"
     notes = list((tmp_path / "cache" / "derived").glob("*/*"))
-    assert len(notes) == 3  # the graph, the program and the facts
+    assert len(notes) == 3  # the graph, the program and the metadata
     for note in notes:
         note.chmod(0o644)
         note.write_text("ab" * 32)
@@ -297,7 +299,7 @@ def test_verify_builds_again_what_was_built(photo: Path, tmp_path: Path) -> None
     assert run(*LITE, photo).returncode == 0
 
 
-def test_numbers_are_numbers() -> None:
+def test_desc_json_contains_numbers() -> None:
     described = json.loads(run("desc", "ssd-mobilenet", "--json").stdout)
     first = described["weights"][0]
     assert isinstance(first["size"], int)
@@ -308,13 +310,13 @@ def test_numbers_are_numbers() -> None:
     assert b"27.3 MB" in run("desc", "ssd-mobilenet").stdout
 
 
-def test_the_list_has_postprocesses() -> None:
+def test_list_shows_postprocessors() -> None:
     lines = run("list").stdout.decode().splitlines()
     assert "Available postprocesses" in lines[0]
     assert all("Python, Rust" in line for line in lines[1:])
 
 
-def test_classes_that_are_none_of_the_models(photo: Path) -> None:
+def test_unknown_or_empty_classes_are_errors(photo: Path) -> None:
     wrong = run(*SSD, photo, "--classes", "dgo,cat")
     assert wrong.returncode == 2
     assert b"SSDMobileNet has no class 'dgo'; did you mean dog?" in wrong.stderr

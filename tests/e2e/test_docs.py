@@ -22,7 +22,7 @@ def blocks() -> Iterator[tuple[str, str]]:
             yield f"{page.relative_to(ROOT)}:{line}", match[1]
 
 
-def test_there_are_blocks() -> None:
+def test_code_blocks_are_found() -> None:
     assert len(list(blocks())) >= 6
 
 
@@ -30,7 +30,7 @@ def test_there_are_blocks() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("use_warm_cache")
 @pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks()])
-def test_block(code: str, tmp_path: Path) -> None:
+def test_code_block_runs(code: str, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")  # blocks write to the working directory
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path

@@ -28,7 +28,7 @@ EXPECTED = {
     "yolov5s.py": "cup 0.",
 }
 
-# Their weights are in no package: these run against a stand-in for the bucket, with random ones.
+# No package contains their weights: they run against a fake bucket with random weights.
 FROM_THE_BUCKET = {
     "efficientnet_v2_s.py": "EfficientNetV2s",
     "ssd_resnet34.py": "SSDResNet34",
@@ -39,14 +39,14 @@ FROM_THE_BUCKET = {
 }
 
 
-def test_every_example_is_expected_to_print_something() -> None:
+def test_every_example_is_tested() -> None:
     tested = [*EXPECTED, *FROM_THE_BUCKET]
     assert sorted(tested) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FROM_THE_BUCKET)
-def test_example_from_the_bucket(
+def test_example_with_weights_from_the_bucket_runs(
     name: str,
     use_bucket: Callable[..., Path],
     tmp_path: Path,
@@ -62,7 +62,7 @@ def test_example_from_the_bucket(
 @pytest.mark.slow
 @pytest.mark.usefixtures("use_warm_cache")
 @pytest.mark.parametrize("name", EXPECTED)
-def test_example(name: str, tmp_path: Path) -> None:
+def test_example_runs(name: str, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")  # it writes below the working directory
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(

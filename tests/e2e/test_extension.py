@@ -1,4 +1,4 @@
-"""What users add in one module of their own works everywhere, without touching the package."""
+"""User-defined models, tasks and backends work everywhere, without changes to the package."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMES = ("Negative", "Traffic", "WarmNet")
 
 
 def command(*arguments: str, code: int = 0) -> str:
-    """Output of the command, which has imported the module."""
+    """Return the output of the command, run with the user's module imported."""
     run = [sys.executable, "-m", "furiosa_models", "--import", MODULE, *arguments]
     done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == code, done.stderr
@@ -41,7 +41,7 @@ def command(*arguments: str, code: int = 0) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def my_zoo() -> Iterator[Any]:
-    """The user's module, whose models and backend other tests do not see."""
+    """Import the user's module; its models and backend are hidden from other tests."""
     tables: list[dict[str, Any]] = [catalog._registered, backends._registered]
     before = [{*table} for table in tables]
     yield importlib.import_module(MODULE)
@@ -53,7 +53,7 @@ def my_zoo() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def expected(photos: list[Path]) -> Detections:
-    """The best thing in the negative of a photo, by the steps of 0.10."""
+    """Detect the best object in the inverted photo with the 0.10 steps."""
     base = SSDMobileNet("random")
     tensor, contexts = base.preprocess([photos[0]])
     with create_runner(base, device="cpu") as runner:
@@ -62,7 +62,7 @@ def expected(photos: list[Path]) -> Detections:
     return found[:1]
 
 
-def test_they_are_listed_and_described() -> None:
+def test_user_models_are_listed_and_described() -> None:
     assert set(NAMES) <= set(list_models())
     assert list_models(task="warm") == ["WarmNet"]
     rows = {row["model"]: row for row in json.loads(command("list", "--json"))}
@@ -75,7 +75,7 @@ def test_they_are_listed_and_described() -> None:
     assert "320x320" in command("desc", "Traffic")
 
 
-def test_a_sibling_network_has_labels_and_no_weights_of_its_base(photos: list[Path]) -> None:
+def test_network_variant_has_its_own_labels_and_no_base_weights(photos: list[Path]) -> None:
     model: Any = get_model("traffic")
     assert model.labels == ("car", "bus", "bicycle")
     assert model.available_weights() == []
@@ -84,7 +84,7 @@ def test_a_sibling_network_has_labels_and_no_weights_of_its_base(photos: list[Pa
     assert len(found) > 0
 
 
-def test_a_task_of_its_own(my_zoo: Any, photos: list[Path], tmp_path: Path) -> None:
+def test_user_defined_task(my_zoo: Any, photos: list[Path], tmp_path: Path) -> None:
     model: Any = get_model("warm-net")
     one = model.predict(photos[0], device="cpu")
     assert isinstance(one, my_zoo.Warmth)
@@ -110,7 +110,7 @@ def test_a_task_of_its_own(my_zoo: Any, photos: list[Path], tmp_path: Path) -> N
     assert "error" in command(*arguments, "--precision", "fp32")
 
 
-def test_a_subclass_with_steps_of_its_own_is_honored_everywhere(
+def test_overridden_steps_are_used_everywhere(
     photos: list[Path], expected: Detections, tmp_path: Path
 ) -> None:
     model: Any = get_model("negative")
@@ -125,7 +125,7 @@ def test_a_subclass_with_steps_of_its_own_is_honored_everywhere(
     report = benchmark(model, photos[:1], device="cpu")
     assert report.model == "Negative"
 
-    class Empty(type(model)):  # type: ignore[misc]  # a class that is known at run time only
+    class Empty(type(model)):  # type: ignore[misc]  # a class that is known only at run time
         def postprocess(self, model_outputs: Any, contexts: Any, **options: Any) -> Any:
             del model_outputs, options
             return [
@@ -144,7 +144,7 @@ def test_a_subclass_with_steps_of_its_own_is_honored_everywhere(
     assert measured.figures == {"mAP": 0.0, "mAP50": 0.0}
 
 
-def test_postprocess_that_loses_a_photo_is_an_error(photos: list[Path]) -> None:
+def test_postprocess_with_too_few_results_is_an_error(photos: list[Path]) -> None:
     class Loses(SSDMobileNet):
         def postprocess(self, model_outputs: Any, contexts: Any, **options: Any) -> Any:  # type: ignore[override]
             return super().postprocess(model_outputs, contexts, **options)[1:]
@@ -153,13 +153,13 @@ def test_postprocess_that_loses_a_photo_is_an_error(photos: list[Path]) -> None:
         Loses("random").predict(photos[0], device="cpu")
 
 
-def test_a_method_of_an_instance_is_honored_too(photos: list[Path]) -> None:
+def test_postprocess_set_on_an_instance_is_used(photos: list[Path]) -> None:
     model: Any = SSDMobileNet("random")
     model.postprocess = lambda _, contexts: ["found something"] * len(contexts)
     assert model.predict(photos[0], device="cpu") == "found something"
 
 
-def test_they_are_served(photos: list[Path], expected: Detections) -> None:
+def test_user_models_are_served(photos: list[Path], expected: Detections) -> None:
     config = uvicorn.Config(
         make_app(get_model("negative"), device="cpu"), port=0, log_level="error"
     )
@@ -180,7 +180,7 @@ def test_they_are_served(photos: list[Path], expected: Detections) -> None:
     assert [item["label"] for item in infer[0]] == [item.label for item in expected]
 
 
-def test_a_backend_of_its_own(photos: list[Path]) -> None:
+def test_user_defined_backend(photos: list[Path]) -> None:
     counting: Any = backends.find_backend("counting")
     before = counting.runs
     expected = SSDMobileNet("random").predict(photos[0], device="cpu")
@@ -191,15 +191,15 @@ def test_a_backend_of_its_own(photos: list[Path]) -> None:
     assert found["photos"][0]["results"] == expected.to_dict()
 
 
-def test_names_are_taken_once(my_zoo: Any) -> None:
+def test_duplicate_model_names_are_rejected(my_zoo: Any) -> None:
     with pytest.raises(ValueError, match="another model named 'resnet50'"):
         catalog.register(name="resnet50")(my_zoo.WarmNet)
     with pytest.raises(TypeError, match="subclass of Model that has a spec"):
         catalog.register(dict)  # type: ignore[type-var]
-    assert catalog.register(my_zoo.WarmNet) is my_zoo.WarmNet  # a module that is loaded again
+    assert catalog.register(my_zoo.WarmNet) is my_zoo.WarmNet  # a reloaded module
 
 
-def test_a_module_that_is_not_there_is_wrong_usage() -> None:
+def test_missing_module_is_a_usage_error() -> None:
     run = [sys.executable, "-m", "furiosa_models", "--import", "no_such_zoo", "list"]
     done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 2

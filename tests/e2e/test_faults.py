@@ -1,4 +1,4 @@
-"""What the network and the machine do to a fetch: the right file, or a clear error; never half."""
+"""Faults of network and machine: a fetch gives the right file or a clear error."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from .faulty_server import DATA, ENDLESS, HOSTILE, Fault, Handler, good, serve, 
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.01)
     monkeypatch.setattr(http, "STALL_TIMEOUT_S", 0.5)
 
 
-def described(*sources: str) -> File:
+def make_file(*sources: str) -> File:
     digest = hashlib.sha256(DATA).hexdigest()
     return File(name="w.bin", size=len(DATA), sha256=digest, sources=sources)
 
 
-def visible(store: Store) -> list[Path]:
+def stored_files(store: Store) -> list[Path]:
     return [path for path in (store.root / "objects").rglob("*") if path.is_file()]
 
 
@@ -80,13 +80,13 @@ def statuses(*codes: int) -> Fault:
     return fault
 
 
-def cannot_continue(handler: Handler, count: int) -> None:
-    """Breaks off once, and does not know ranges."""
+def no_range_support(handler: Handler, count: int) -> None:
+    """Close the connection once; do not support ranges."""
     handler.answer(DATA if count else DATA[:500_000], length=len(DATA))
 
 
 def another_range(handler: Handler, count: int) -> None:
-    """Breaks off, then continues elsewhere than asked, then behaves."""
+    """Close the connection, then send another range than requested, then answer correctly."""
     if count == 0:
         handler.answer(DATA[:500_000], length=len(DATA))
     elif count == 1:
@@ -96,7 +96,7 @@ def another_range(handler: Handler, count: int) -> None:
 
 
 def lying_range(handler: Handler, count: int) -> None:
-    """Breaks off, then continues with wrong bytes under the right header, then behaves."""
+    """Close the connection, then send wrong bytes for the range, then answer correctly."""
     wrong = DATA if count != 1 else bytes(len(DATA))
     handler.serve_range(wrong, until=500_000 if count == 0 else None)
 
@@ -117,7 +117,7 @@ RECOVERABLE = {
     "429": statuses(429),
     "500, 503": statuses(500, 503),
     "four times 503": statuses(503, 503, 503, 503),
-    "no ranges": cannot_continue,
+    "no ranges": no_range_support,
     "another range": another_range,
     "lying range": lying_range,
     "unsatisfiable range": unsatisfiable_range,
@@ -127,18 +127,18 @@ RECOVERABLE = {
 
 
 @pytest.mark.parametrize("fault", RECOVERABLE.values(), ids=RECOVERABLE)
-def test_passing_faults_end_with_the_right_file(fault: Fault, tmp_path: Path) -> None:
+def test_transient_faults_end_with_the_right_file(fault: Fault, tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(fault) as server:
-        path = store.fetch([described(server.url)])["w.bin"]
+        path = store.fetch([make_file(server.url)])["w.bin"]
     assert path.read_bytes() == DATA
-    assert visible(store) == [path]
+    assert stored_files(store) == [path]
     assert list((tmp_path / "partial").iterdir()) == []
 
 
-def test_a_cut_body_is_continued_not_begun_anew(tmp_path: Path) -> None:
+def test_truncated_body_is_resumed(tmp_path: Path) -> None:
     with serve(truncated(0.5)) as server:
-        Store(tmp_path).fetch([described(server.url)])
+        Store(tmp_path).fetch([make_file(server.url)])
     assert [visit.range for visit in server.visits] == [None, f"bytes={len(DATA) // 2}-"]
 
 
@@ -163,28 +163,28 @@ LASTING = {
 
 
 @pytest.mark.parametrize(("fault", "error", "complaint", "visits"), LASTING.values(), ids=LASTING)
-def test_lasting_faults_are_clear_errors(
+def test_permanent_faults_are_clear_errors(
     fault: Fault, error: type[Exception], complaint: str, visits: int, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
     with serve(fault) as server, pytest.raises(error, match=complaint):
-        store.fetch([described(server.url)])
+        store.fetch([make_file(server.url)])
     assert len(server.visits) == visits
-    assert visible(store) == []
+    assert stored_files(store) == []
 
 
 @pytest.mark.parametrize("fault", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_hardly_http_is_a_failure_of_that_source(fault: Fault, tmp_path: Path) -> None:
+def test_invalid_http_responses_fail_only_that_source(fault: Fault, tmp_path: Path) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with serve(fault) as bad, serve(good) as right:
         start = time.monotonic()
         with pytest.raises((ArtifactUnavailable, ArtifactCorrupted)) as caught:
-            Store(tmp_path / "one").fetch([described(bad.url)])
+            Store(tmp_path / "one").fetch([make_file(bad.url)])
         assert time.monotonic() - start < 5
         store = Store(tmp_path / "two")
-        path = store.fetch([described(bad.url, right.url)])["w.bin"]
+        path = store.fetch([make_file(bad.url, right.url)])["w.bin"]
     assert path.read_bytes() == DATA
-    assert visible(store) == [path]
+    assert stored_files(store) == [path]
     message = str(caught.value)
     reason = message.partition(f"{bad.url}: ")[2].partition("\nCheck the network")[0]
     assert reason, message
@@ -195,15 +195,17 @@ def test_what_is_hardly_http_is_a_failure_of_that_source(fault: Fault, tmp_path:
 
 
 @pytest.mark.parametrize("fault", ENDLESS.values(), ids=ENDLESS)
-def test_a_deadline_is_one(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_total_timeout_is_enforced(
+    fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.4)
     monkeypatch.setattr(http, "STALL_TIMEOUT_S", 60.0)
     with serve(fault) as bad, serve(good) as right:
         start = time.monotonic()
-        path = Store(tmp_path).fetch([described(bad.url, right.url)])["w.bin"]
+        path = Store(tmp_path).fetch([make_file(bad.url, right.url)])["w.bin"]
         assert time.monotonic() - start < 3
         with pytest.raises(ArtifactUnavailable, match=r"not finished after 0\.4 s|HTTP 503"):
-            Store(tmp_path / "other").fetch([described(bad.url)])
+            Store(tmp_path / "other").fetch([make_file(bad.url)])
         for thread in threading.enumerate():
             if thread.name == "furiosa_models.fetch":
                 thread.join(5)
@@ -211,33 +213,33 @@ def test_a_deadline_is_one(fault: Fault, tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_bytes() == DATA
 
 
-def test_an_interrupted_fetch_is_continued_by_the_next(tmp_path: Path) -> None:
+def test_interrupted_fetch_is_resumed_by_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(lambda h, _: h.serve_range(until=600_000)) as server:
         with pytest.raises(ArtifactUnavailable, match="every source was tried"):
-            store.fetch([described(server.url)])
+            store.fetch([make_file(server.url)])
         server.fault = good
-        store.fetch([described(server.url)])
+        store.fetch([make_file(server.url)])
     asked = server.visits[-1].range or ""
     assert 600_000 - http.BODY_CHUNK < int(asked.removeprefix("bytes=").rstrip("-")) <= 600_000
 
 
-def test_leftovers_of_a_wrong_source_do_no_harm(tmp_path: Path) -> None:
+def test_wrong_partial_file_is_discarded(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    file = described("http://127.0.0.1:9/gone")
+    file = make_file("http://127.0.0.1:9/gone")
     leftover = tmp_path / "partial" / file.digest
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"something else altogether")
     with serve(good) as server:
-        path = store.fetch([described(server.url)])["w.bin"]
+        path = store.fetch([make_file(server.url)])["w.bin"]
     assert path.read_bytes() == DATA
 
 
-def test_credentials_are_not_repeated(tmp_path: Path) -> None:
+def test_errors_and_files_contain_no_credentials(tmp_path: Path) -> None:
     with serve(statuses(*[404] * 9)) as server:
         secret = server.url.replace("http://", "http://user:hunter2@") + "?token=hunter2"
         with pytest.raises(ArtifactUnavailable) as caught:
-            Store(tmp_path).fetch([described(secret, "http://u:hunter2@127.0.0.1:9/x")])
+            Store(tmp_path).fetch([make_file(secret, "http://u:hunter2@127.0.0.1:9/x")])
     assert "hunter2" not in str(caught.value)
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
 
@@ -254,7 +256,7 @@ print(hashlib.sha256(Store(Path(root)).fetch([file])["w.bin"].read_bytes()).hexd
 
 
 def start_fetch(url: str, root: Path, patch: str = "") -> subprocess.Popen[str]:
-    file = described(url)
+    file = make_file(url)
     arguments = [str(file.size), file.digest, url, str(root)]
     return subprocess.Popen(
         [sys.executable, "-c", FETCH.format(patch=patch), *arguments],
@@ -264,12 +266,12 @@ def start_fetch(url: str, root: Path, patch: str = "") -> subprocess.Popen[str]:
     )
 
 
-HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-"""A job in the background is started with the signal ignored, and so are its children."""
+ENABLE_CONTROL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""Background jobs ignore SIGINT, and child processes inherit this."""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_control_c_ends_a_transfer_that_the_next_one_continues(tmp_path: Path) -> None:
+def test_transfer_interrupted_by_control_c_is_resumed(tmp_path: Path) -> None:
     released = threading.Event()
 
     def hangs_halfway(handler: Handler, _: int) -> None:
@@ -278,18 +280,18 @@ def test_control_c_ends_a_transfer_that_the_next_one_continues(tmp_path: Path) -
         released.wait(60)
 
     with serve(hangs_halfway) as server:
-        process = start_fetch(server.url, tmp_path, HEED)
-        partial = tmp_path / "partial" / described("x").digest
+        process = start_fetch(server.url, tmp_path, ENABLE_CONTROL_C)
+        partial = tmp_path / "partial" / make_file("x").digest
         while process.poll() is None and not (partial.exists() and partial.stat().st_size > 0):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == -signal.SIGINT
         assert stderr.endswith("KeyboardInterrupt\n")
-        assert visible(Store(tmp_path)) == []
+        assert stored_files(Store(tmp_path)) == []
         released.set()
         server.fault = good
-        path = Store(tmp_path).fetch([described(server.url)])["w.bin"]
+        path = Store(tmp_path).fetch([make_file(server.url)])["w.bin"]
         assert path.read_bytes() == DATA
         assert server.visits[-1].range is not None
 
@@ -303,7 +305,7 @@ filelock.FileLock.acquire = _refuse
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patch", ["", NO_LOCKS], ids=["locks", "no locks"])
-def test_sixteen_processes_fetch_one_cold_artifact(tmp_path: Path, patch: str) -> None:
+def test_sixteen_processes_fetch_one_artifact_at_once(tmp_path: Path, patch: str) -> None:
     with serve(slow(0.5)) as server:
         processes = [start_fetch(server.url, tmp_path, patch) for _ in range(16)]
         outputs = [process.communicate(timeout=120) for process in processes]
@@ -311,17 +313,17 @@ def test_sixteen_processes_fetch_one_cold_artifact(tmp_path: Path, patch: str) -
     assert [out for out, _ in outputs] == [right] * 16, outputs[0][1]
     if not patch:
         assert len(server.visits) == 1
-    assert len(visible(Store(tmp_path))) == 1
+    assert len(stored_files(Store(tmp_path))) == 1
 
 
 def fetch_into(url: str, root: Path) -> None:
-    Store(root).fetch([described(url)])
+    Store(root).fetch([make_file(url)])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_hundred_kills_leave_nothing_wrong(tmp_path: Path) -> None:
-    # A fork server has imported everything: kills fall on the transfer and the commit.
+def test_two_hundred_kills_leave_no_damaged_file(tmp_path: Path) -> None:
+    # The fork server has imported everything: kills hit the transfer and the commit.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__, "furiosa_models.artifacts.transfer", "urllib3"])
     randomness = random.Random(0)
@@ -331,7 +333,7 @@ def test_two_hundred_kills_leave_nothing_wrong(tmp_path: Path) -> None:
         process.start()
         return process
 
-    def time_of_a_fetch(root: Path) -> float:
+    def fetch_duration(root: Path) -> float:
         with serve(slow(0.2)) as server:
             begin = time.perf_counter()
             process = start(server.url, root)
@@ -340,7 +342,7 @@ def test_two_hundred_kills_leave_nothing_wrong(tmp_path: Path) -> None:
             return time.perf_counter() - begin
 
     whole = min(
-        time_of_a_fetch(tmp_path / f"whole-{i}") for i in range(4)
+        fetch_duration(tmp_path / f"whole-{i}") for i in range(4)
     )  # the first one starts the fork server
     killed = 0
     for attempt in itertools.count():
@@ -354,18 +356,18 @@ def test_two_hundred_kills_leave_nothing_wrong(tmp_path: Path) -> None:
             process.join()
             killed += process.exitcode == -signal.SIGKILL
             store = Store(root)
-            assert all(path.read_bytes() == DATA for path in visible(store))
+            assert all(path.read_bytes() == DATA for path in stored_files(store))
             server.fault = good
-            assert store.fetch([described(server.url)])["w.bin"].read_bytes() == DATA
+            assert store.fetch([make_file(server.url)])["w.bin"].read_bytes() == DATA
         maintenance.prune(store)
         left = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
         assert {path.parts[0] for path in left} == {"objects", "stamps"}
-        assert [path.name for path in left] == [described("x").digest] * 2
+        assert [path.name for path in left] == [make_file("x").digest] * 2
 
 
 @pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """A folder that can be traversed by a user whom file permissions hold; root becomes one."""
+def unprivileged_folder() -> Iterator[Path]:
+    """A folder for an unprivileged user; root changes to one, to respect file permissions."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     was_root = os.geteuid() == 0
@@ -380,11 +382,11 @@ def unprivileged() -> Iterator[Path]:
             path.chmod(0o755)
 
 
-def test_a_read_only_cache_serves_what_it_has(unprivileged: Path) -> None:
+def test_read_only_cache_is_usable(unprivileged_folder: Path) -> None:
     os.seteuid(0) if os.getuid() == 0 else None
-    store = Store(unprivileged / "cache")
+    store = Store(unprivileged_folder / "cache")
     with serve(good) as server:
-        file = described(server.url)
+        file = make_file(server.url)
         store.fetch([file])
         store.derive("ab" * 32, lambda: b"built")
         for path in [store.root, *store.root.rglob("*")]:
@@ -392,30 +394,28 @@ def test_a_read_only_cache_serves_what_it_has(unprivileged: Path) -> None:
         os.seteuid(65534) if os.getuid() == 0 else None
         assert store.fetch([file])["w.bin"].read_bytes() == DATA
         assert store.derive("ab" * 32, lambda: b"again").read_bytes() == b"built"
-        assert store.derive("cd" * 32, lambda: b"new").read_bytes() == b"new"  # for this process
+        assert store.derive("cd" * 32, lambda: b"new").read_bytes() == b"new"  # not stored
         other = File(name="o", size=3, sha256=hashlib.sha256(b"abc").hexdigest(), sources=("x",))
         with pytest.raises(ArtifactUnavailable, match="FURIOSA_MODELS_CACHE_HOME"):
             store.fetch([other])
 
 
-def test_a_shared_cache_stands_behind_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shared_cache_is_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(good) as server:
-        path = Store(tmp_path / "shared").fetch([described(server.url)])["w.bin"]
+        path = Store(tmp_path / "shared").fetch([make_file(server.url)])["w.bin"]
     monkeypatch.setenv("FURIOSA_MODELS_SHARED_CACHE", str(tmp_path / "shared"))
     store = Store(tmp_path / "own")
-    assert store.fetch([described("http://127.0.0.1:9/gone")])["w.bin"] == path
-    assert visible(store) == []
+    assert store.fetch([make_file("http://127.0.0.1:9/gone")])["w.bin"] == path
+    assert stored_files(store) == []
 
 
-def test_a_disk_without_room_is_said_before_the_download(
+def test_too_little_disk_space_is_reported_before_the_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with serve(good) as server, pytest.raises(ArtifactUnavailable, match=r"needs 1\.0 MB"):
-        Store(tmp_path).fetch([described(server.url)])
+        Store(tmp_path).fetch([make_file(server.url)])
     assert server.visits == []
 
 
@@ -426,21 +426,21 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 """
 
 
-def test_a_disk_that_fills_up_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_the_fetch_can_be_repeated(tmp_path: Path) -> None:
     with serve(good) as server:
         process = start_fetch(server.url, tmp_path, FULL)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "CacheNotWritable" in errors
         assert "cannot be written (File too large)" in errors
-        assert visible(Store(tmp_path)) == []
-        assert Store(tmp_path).fetch([described(server.url)])["w.bin"].read_bytes() == DATA
+        assert stored_files(Store(tmp_path)) == []
+        assert Store(tmp_path).fetch([make_file(server.url)])["w.bin"].read_bytes() == DATA
 
 
-def test_a_flipped_bit_is_found_and_mended(tmp_path: Path) -> None:
+def test_flipped_bit_is_found_and_repaired(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with serve(good) as server:
-        file = described(server.url)
+        file = make_file(server.url)
         path = store.fetch([file])["w.bin"]
         path.chmod(0o644)
         path.write_bytes(DATA[:-1] + bytes([DATA[-1] ^ 1]))
@@ -465,7 +465,7 @@ except ArtifactUnavailable as error:
 """
 
 
-def test_offline_opens_no_socket(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_opens_no_socket(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     command = [sys.executable, "-c", OFFLINE, str(photos[0])]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

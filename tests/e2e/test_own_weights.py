@@ -1,4 +1,4 @@
-"""Networks that users bring: each wrapped in one line, beside an independent decoder."""
+"""Users' own networks: each wrapped in one line, compared with an independent decoder."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ COCO = load_labels("coco80")
 
 @pytest.fixture
 def package(use_warm_cache: None, tmp_path: Path) -> Any:
-    """A function that fetches a network of a package, as a file of its name."""
+    """Return a function that copies a network out of a package to a file of that name."""
     del use_warm_cache
 
     def fetch(name: str) -> Path:
@@ -84,7 +84,7 @@ def assert_equal(ours: Detections, boxes: Any, scores: Any, labels: list[str]) -
     np.testing.assert_allclose(ours.boxes, boxes, atol=1.0)
 
 
-def test_yolov5s_raw_exported_and_checkpoint_find_the_same(
+def test_yolov5s_raw_exported_and_checkpoint_agree(
     package: Any, data: Path, pictures: list[Path]
 ) -> None:
     raw = data / "weights" / "yolov5s_v6.0_coco_raw3.onnx"
@@ -104,7 +104,7 @@ def test_yolov5s_raw_exported_and_checkpoint_find_the_same(
             np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=tolerance, err_msg=name)
 
 
-def test_yolo11n(package: Any, pictures: list[Path]) -> None:
+def test_yolo11n_agrees_with_the_independent_decoder(package: Any, pictures: list[Path]) -> None:
     path = package("yolo11n.onnx")
     model = Detector(path)
     assert model.labels == COCO  # by the metadata of the file
@@ -119,7 +119,9 @@ def test_yolo11n(package: Any, pictures: list[Path]) -> None:
         assert_equal(model.predict(photo), places, scores[kept], [COCO[i] for i in ids[kept]])
 
 
-def test_yolo11n_pose(package: Any, pictures: list[Path]) -> None:
+def test_yolo11n_pose_agrees_with_the_independent_decoder(
+    package: Any, pictures: list[Path]
+) -> None:
     path = package("pose.onnx")
     model, found = PoseEstimator(path), 0
     for photo in pictures:
@@ -139,7 +141,7 @@ def test_yolo11n_pose(package: Any, pictures: list[Path]) -> None:
 
 
 def page(folder: Path, picture: Path) -> Path:
-    """A page with paragraphs around a figure."""
+    """Draw a page with paragraphs around a figure."""
     sheet = Image.new("RGB", (850, 1100), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     words = [
@@ -166,10 +168,10 @@ def page(folder: Path, picture: Path) -> Path:
     return path
 
 
-def test_picodet_has_distributions_of_distances(
+def test_picodet_agrees_with_the_independent_decoder(
     package: Any, pictures: list[Path], tmp_path: Path
 ) -> None:
-    """PicoDet of a page's layout: the outputs of NanoDet, a level each."""
+    """PicoDet for page layouts: the outputs of NanoDet, one per level."""
     path = package("picodet.onnx")
     model = Detector(path, input={"color": "rgb"})
     assert model.labels[:3] == ("text", "title", "figure")  # by the metadata of the file
@@ -199,7 +201,7 @@ def test_picodet_has_distributions_of_distances(
     assert {"text", "figure"} <= {*seen[0]}
 
 
-def test_tflite_with_suppression_inside(data: Path, pictures: list[Path]) -> None:
+def test_tflite_with_built_in_suppression(data: Path, pictures: list[Path]) -> None:
     interpreter_module = pytest.importorskip("ai_edge_litert.interpreter")
     path = data / "weights" / "ssd_mobilenet_v1_075_coco_quant.tflite"
     model = Detector(path, labels="coco91")
@@ -224,14 +226,14 @@ def test_tflite_with_suppression_inside(data: Path, pictures: list[Path]) -> Non
         assert_equal(model.predict(photo), places, scores[hit], names)
 
 
-def test_tflite_of_yolov5s_has_boxes_in_fractions(
+def test_tflite_yolov5s_with_normalized_boxes(
     package: Any, data: Path, pictures: list[Path]
 ) -> None:
     pytest.importorskip("ai_edge_litert")
     ours = Detector(package("yolov5s.tflite"), labels=COCO).predict(pictures)
     raw = YOLOv5s(data / "weights" / "yolov5s_v6.0_coco_raw3.onnx").predict(pictures)
     for found, expected in zip(ours, raw, strict=True):
-        sure = expected.scores > 0.35  # fp16 weights: what is near the threshold comes and goes
+        sure = expected.scores > 0.35  # fp16 weights: detections near the threshold may differ
         assert abs(len(found) - len(expected)) <= 2
         for box, label in zip(expected.boxes[sure], np.array(expected.labels)[sure], strict=True):
             distances = np.abs(found.boxes - box).max(axis=1)
@@ -239,7 +241,7 @@ def test_tflite_of_yolov5s_has_boxes_in_fractions(
             assert (found.labels[nearest], distances[nearest] < 6) == (label, True)
 
 
-def test_classifiers_of_two_frameworks(package: Any, data: Path, tmp_path: Path) -> None:
+def test_classifiers_of_two_frameworks_agree(package: Any, data: Path, tmp_path: Path) -> None:
     with (data / "imagenet" / "val227.csv").open() as file:
         rows = list(csv.DictReader(file))[:60]
     photos = [data / "imagenet" / "val227" / row["file"] for row in rows]
@@ -260,7 +262,7 @@ def test_classifiers_of_two_frameworks(package: Any, data: Path, tmp_path: Path)
     assert right["tflite"] >= 40
 
 
-def test_a_fixed_batch_is_filled_up(data: Path, pictures: list[Path]) -> None:
+def test_fixed_batch_is_padded(data: Path, pictures: list[Path]) -> None:
     raw = data / "weights" / "yolov5n_v6.0_coco_raw3.onnx"
     expected = YOLOv5n(raw).predict(pictures)
     network = onnx.load(raw)
@@ -272,7 +274,7 @@ def test_a_fixed_batch_is_filled_up(data: Path, pictures: list[Path]) -> None:
         assert [result.labels for result in found] == [result.labels for result in expected]
 
 
-def test_what_does_not_fit_is_an_error(data: Path, pictures: list[Path]) -> None:
+def test_mismatching_networks_are_errors(data: Path, pictures: list[Path]) -> None:
     yolo = data / "weights" / "yolov5n_v6.0_coco_raw3.onnx"
     ssd = data / "weights" / "ssd_mobilenet_v1_075_coco_raw12.onnx"
     for model in (Detector(yolo, labels=["a", "b"]), YOLOv5s(yolo, classes=["a", "b"])):

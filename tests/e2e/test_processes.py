@@ -1,4 +1,4 @@
-"""One model in many processes, however they were started."""
+"""One model in many processes, with every start method."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_a_model_that_has_run_runs_in_other_processes(
+def test_used_model_also_works_in_other_processes(
     method: str, tmp_path: Path, photos: list[Path]
 ) -> None:
     script = tmp_path / "script.py"
@@ -46,8 +46,8 @@ def test_a_model_that_has_run_runs_in_other_processes(
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs root")
-def test_a_user_without_a_home_or_a_name(tmp_path: Path, photos: list[Path]) -> None:
-    """As in a container with `--user 12345`; the first prediction imports what root alone reads."""
+def test_user_without_home_directory_or_name(tmp_path: Path, photos: list[Path]) -> None:
+    """As in a container with `--user 12345`; the first prediction imports root-only files."""
     code = (
         "import os, sys; from furiosa_models.vision import EfficientNetLite0;"
         "photo = open(sys.argv[1], 'rb').read();"

@@ -23,7 +23,7 @@ def run(model: bytes, x: float) -> float:
     return float(np.asarray(outputs[0])[0])
 
 
-def test_the_recipes_work(tmp_path: Path) -> None:
+def test_recipes_of_the_guide_work(tmp_path: Path) -> None:
     file_entry, code_entry = YAML
     identity = (ROOT / "examples" / "registry" / "models" / "identity.onnx").read_bytes()
 
@@ -42,7 +42,7 @@ def test_the_recipes_work(tmp_path: Path) -> None:
     (tmp_path / "artifacts.yaml").write_text(file_entry + code_entry)
     assert sync.load(str(tmp_path), "Wrapped", trust_code=True).source == identity
 
-    # Code alone.
+    # Code only.
     (tmp_path / "nets" / "scaled.py").write_text(FILES[1])
     entry = code_entry.replace("Wrapped", "Scaled").replace("artifacts.py", "scaled.py")
     (tmp_path / "artifacts.yaml").write_text(file_entry + code_entry + entry)
@@ -51,7 +51,7 @@ def test_the_recipes_work(tmp_path: Path) -> None:
     assert run(model.source, 3.0) == 6.0
 
 
-def test_the_example_registry_is_sound() -> None:
+def test_example_registry_loads() -> None:
     uri = str(ROOT / "examples" / "registry")
     for entry in sync.list(uri):
         assert sync.load(uri, entry.name, trust_code=True).source

@@ -1,4 +1,4 @@
-"""`furiosa-models serve`: a process of its own, its end, and its memory."""
+"""`furiosa-models serve` as a separate process: its shutdown and its memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import pytest
 import requests
 from PIL import Image
 
-HEEDING = (
+ENABLE_CONTROL_C = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from furiosa_models.cli import main; sys.exit(main())"
 )
-COMMAND = [sys.executable, "-c", HEEDING, "serve"]
-"""Heeds Ctrl-C also where the tests run in the background, whose processes ignore it."""
+COMMAND = [sys.executable, "-c", ENABLE_CONTROL_C, "serve"]
+"""Enables Ctrl-C even if the tests run in the background, where processes ignore it."""
 RANDOM = ["efficientnet-lite0", "--weights", "random", "--device", "cpu"]
 UPLOAD = (
     b"POST /infer HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\nContent-Length: 99999\r\n"
@@ -36,9 +36,9 @@ class Server:
 
     Attributes:
         process: The process.
-        lines: What it writes to standard error.
-        port: Where it listens.
-        url: Likewise.
+        lines: Its standard error.
+        port: The port on which it listens.
+        url: Its URL.
     """
 
     def __init__(self, *arguments: str) -> None:
@@ -64,7 +64,7 @@ class Server:
                 break
 
     def end(self, number: int) -> tuple[int, float, str]:
-        """Send a signal; returns the exit code, the seconds that it took, and what was written."""
+        """Send a signal; return the exit code, the seconds until the end, and the output."""
         since = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(60)
@@ -73,7 +73,7 @@ class Server:
 
     @property
     def peak(self) -> int:
-        """Most bytes of memory that it has had."""
+        """Return its peak memory in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
@@ -94,7 +94,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
-def test_it_ends_as_it_is_told(serve: Callable[..., Server], number: int, code: int) -> None:
+def test_signals_shut_the_server_down(serve: Callable[..., Server], number: int, code: int) -> None:
     ended, seconds, written = serve(*RANDOM).end(number)
     assert ended == code
     assert seconds < 10
@@ -102,7 +102,7 @@ def test_it_ends_as_it_is_told(serve: Callable[..., Server], number: int, code: 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
-def test_stalled_clients_do_not_keep_it(
+def test_stalled_clients_do_not_delay_shutdown(
     serve: Callable[..., Server], number: int, code: int
 ) -> None:
     server = serve(*RANDOM, "--shutdown-timeout", "2")
@@ -115,7 +115,7 @@ def test_stalled_clients_do_not_keep_it(
             client.sendall(UPLOAD + b"\r\nhalf")
         for client in clients[60:70]:
             client.sendall(UPLOAD)  # half of the headers
-        requests.get(f"{server.url}/v2/health/live", timeout=30)  # so that it has read all these
+        requests.get(f"{server.url}/v2/health/live", timeout=30)  # now all of these have been read
         ended, seconds, written = server.end(number)
         assert ended == code
         assert seconds < 12
@@ -124,7 +124,7 @@ def test_stalled_clients_do_not_keep_it(
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
 
 
-def test_a_request_in_progress_is_finished(
+def test_request_in_progress_is_completed_at_shutdown(
     serve: Callable[..., Server], photos: list[Path]
 ) -> None:
     server = serve(*RANDOM)
@@ -139,8 +139,8 @@ def test_a_request_in_progress_is_finished(
     assert server.process.wait(30) == -15
 
 
-def failed(*arguments: str, code: int = 1) -> str:
-    """What a server that does not start writes."""
+def output_of_failed_start(*arguments: str, code: int = 1) -> str:
+    """Return the output of a server that does not start."""
     done = subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=120
     )
@@ -149,29 +149,31 @@ def failed(*arguments: str, code: int = 1) -> str:
     return done.stderr
 
 
-def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_startup_failure_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        written = failed(*RANDOM, "--port", port)
+        written = output_of_failed_start(*RANDOM, "--port", port)
         assert written == (
             f"Error: cannot listen on 127.0.0.1, port {port}: Address already in use; choose "
             "another --host or --port\n"
         )
-        written = failed(*RANDOM, "--host", "no.such.host.invalid")
+        written = output_of_failed_start(*RANDOM, "--host", "no.such.host.invalid")
         assert written.startswith("Error: cannot listen on no.such.host.invalid, port 8000: ")
         assert len(written.splitlines()) == 1
         monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
-        written = failed("SSDMobileNet", "--port", port)  # before it listens
+        written = output_of_failed_start("SSDMobileNet", "--port", port)  # fails before listening
         assert "Error: " in written
         assert "listen" not in written
         assert len([line for line in written.splitlines() if line[:5] != "Note:"]) == 1
-    assert "there is no such device" not in failed(*RANDOM[:3], "--device", "nowhere")
-    assert "'mud' is not a color" in failed(*RANDOM, "--background", "mud", code=2)
-    written = failed(*RANDOM, "--max-request", "64", "--max-memory", "255", code=2)
+    assert "there is no such device" not in output_of_failed_start(
+        *RANDOM[:3], "--device", "nowhere"
+    )
+    assert "'mud' is not a color" in output_of_failed_start(*RANDOM, "--background", "mud", code=2)
+    written = output_of_failed_start(*RANDOM, "--max-request", "64", "--max-memory", "255", code=2)
     assert "at least four times" in written
 
 
-def test_the_limits_are_options(serve: Callable[..., Server]) -> None:
+def test_limits_are_set_by_options(serve: Callable[..., Server]) -> None:
     server = serve(*RANDOM, "--max-request", "1", "--background", "white")
     answer = requests.post(f"{server.url}/infer", data=bytes((1 << 20) + 1), timeout=30)
     assert answer.status_code == 413
@@ -192,13 +194,13 @@ WORST: dict[str, Callable[[], bytes]] = {
     "TIFF": lambda: encoded("TIFF", (8200, 8100), compression="tiff_lzw"),
     "JPEG": lambda: encoded("JPEG", (7000, 6700), progressive=True, subsampling=0),
 }
-"""Photos that take nearly as much memory to decode as any photo may."""
+"""Photos whose decoding takes nearly the maximum memory."""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from /proc")
 @pytest.mark.parametrize("kind", WORST)
-def test_eight_of_the_worst_photos_at_once(
+def test_eight_expensive_photos_at_once_stay_within_memory(
     serve: Callable[..., Server], kind: str, photos: list[Path]
 ) -> None:
     server = serve(*RANDOM)
@@ -219,5 +221,5 @@ def test_eight_of_the_worst_photos_at_once(
         assert answer.status_code == 200
         small += 1
     assert {200} <= {*statuses} <= {200, 503}
-    assert small > 8  # which did not wait for the large ones
+    assert small > 8  # a small request, which did not wait for the large ones
     assert server.peak < 1_500_000_000

@@ -1,4 +1,4 @@
-"""The real vendor runtime in a venv of its own, on a machine without its driver library."""
+"""The real vendor runtime in a separate venv, on a machine without its driver library."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ except BackendUnavailable as error:
 
 @pytest.fixture(scope="module")
 def vendor_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with furiosa-runtime 0.10.2 and what this package needs, on its old numpy."""
+    """Return a Python with furiosa-runtime 0.10.2, its old numpy and our dependencies."""
     folder = tmp_path_factory.mktemp("vendor")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
@@ -58,7 +58,7 @@ def vendor_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_the_cpu_is_chosen_and_an_ordered_npu_is_refused(vendor_python: Path) -> None:
+def test_cpu_is_the_default_and_a_requested_npu_is_rejected(vendor_python: Path) -> None:
     result = subprocess.run(
         [vendor_python, "-c", SCRIPT],
         capture_output=True,
@@ -90,13 +90,13 @@ INTERNAL = {"_T_co", "_Self", "_ContextfulFuture", "__git_short_hash__", "__buil
 
 @pytest.fixture(scope="module")
 def vendor_package(vendor_python: Path) -> Path:
-    """Folder of the vendor's namespace package."""
+    """Return the folder of the vendor's namespace package."""
     (folder,) = vendor_python.parent.parent.glob("lib/python*/site-packages/furiosa")
     return folder
 
 
 def definitions(body: list[ast.stmt], prefix: str = "") -> dict[str, ast.stmt]:
-    """What a stub defines or exports, by dotted name."""
+    """Return the definitions and exports of a stub, by dotted name."""
     found: dict[str, ast.stmt] = {}
     for node in body:
         match node:
@@ -113,8 +113,8 @@ def definitions(body: list[ast.stmt], prefix: str = "") -> dict[str, ast.stmt]:
     return {name: node for name, node in found.items() if not INTERNAL & {*name.split(".")}}
 
 
-def missing_or_different(module: object, name: str, node: ast.stmt) -> str | None:
-    """What the vendor's callers can do with their thing that they cannot do with ours."""
+def incompatibilities(module: object, name: str, node: ast.stmt) -> str | None:
+    """Return how ours is incompatible with the vendor's definition."""
     path = name.removesuffix(".__new__").split(".")
     ours: object = module
     try:
@@ -141,14 +141,14 @@ def missing_or_different(module: object, name: str, node: ast.stmt) -> str | Non
 
 
 @pytest.mark.parametrize("stub", STUBS)
-def test_our_signatures_are_the_vendors(vendor_package: Path, stub: str) -> None:
+def test_our_signatures_match_the_vendors(vendor_package: Path, stub: str) -> None:
     found = definitions(ast.parse((vendor_package / "native_runtime" / stub).read_text()).body)
-    differences = [missing_or_different(STUBS[stub], name, found[name]) for name in found]
+    differences = [incompatibilities(STUBS[stub], name, found[name]) for name in found]
     assert [difference for difference in differences if difference] == []
     assert found
 
 
-def test_the_old_functions_take_what_they_took(vendor_package: Path) -> None:
+def test_legacy_functions_accept_the_old_arguments(vendor_package: Path) -> None:
     source = (vendor_package / "runtime" / "legacy" / "session.py").read_text()
     found = definitions(ast.parse(source).body)
     functions = {name: found[name] for name in ("create", "create_async")}

@@ -1,7 +1,7 @@
 """Fuzz readers and kernels, one after another: `python -m tests.fuzz.all [SECONDS [TARGET...]]`.
 
-Without TARGET all of them. Prints how many inputs each was given and how many crashed it; a target
-stops at its first crash. Fails if there was one, or if a target did not run.
+Without TARGET, all targets run. Prints the number of inputs and crashes of each; a target stops at
+its first crash. The exit code is nonzero if a target crashed or did not run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CRASH = re.compile(r"Test unit written to (\S*(?:crash|leak|oom|timeout)-\w+)")
 
 
 class Outcome(NamedTuple):
-    """What one run of libFuzzer said of itself."""
+    """The result of one run of libFuzzer."""
 
     inputs: int
     crashes: list[str]
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 
 
 def outcome(log: str) -> Outcome:
-    """Read what libFuzzer printed; it prints its statistics last, after a crash, too."""
+    """Parse the output of libFuzzer, which ends with its statistics even after a crash."""
     found = _INPUTS.search(log)
     return Outcome(int(found[1]) if found else 0, _CRASH.findall(log), found is not None)
 
@@ -45,7 +45,7 @@ def fuzz(module: str, name: str, seconds: int) -> Outcome:
 
 
 def main() -> None:
-    """Fuzz all of them, or those that are named."""
+    """Fuzz all targets, or the given ones."""
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     runs = [("tests.fuzz.run", name) for name in TARGETS]
     runs += [("tests.fuzz.kernels", name) for name in kernels.TARGETS]

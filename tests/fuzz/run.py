@@ -1,7 +1,7 @@
 """Fuzz one target with coverage guidance: `python -m tests.fuzz.run TARGET [SECONDS] [FOLDER]`.
 
-Needs atheris (extra `fuzz`). Inputs that crash are kept in `tests/fuzz/corpus/TARGET/`, where the
-tests run them for ever after.
+Needs atheris (extra `fuzz`). Inputs that crash are stored in `tests/fuzz/corpus/TARGET/`, where
+the tests always run them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["furiosa_models", "tarfile", "zipfile",
 
 
 def main() -> None:
-    """Fuzz until the time is over or an input crashes."""
+    """Fuzz until the time limit or the first crash."""
     name = sys.argv[1]
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 60
     folder = Path(sys.argv[3]) if len(sys.argv) > 3 else Path(tempfile.mkdtemp())

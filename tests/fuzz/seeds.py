@@ -1,4 +1,4 @@
-"""Small sound files to begin from."""
+"""Small valid files as seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers of untrusted bytes, each as a function that may only fail as it promises."""
+"""Readers of untrusted bytes as functions that may only raise their documented errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Limited(io.BytesIO):
 
 
 def weights(reader: str) -> Callable[[bytes], None]:
-    """A reader of weights; TF.js takes the JSON file, its shards being empty."""
+    """Return a target that reads weights; for TF.js, the JSON file, with empty shards."""
 
     def target(data: bytes) -> None:
         with contextlib.suppress(WeightsError):
@@ -57,20 +57,20 @@ def weights(reader: str) -> Callable[[bytes], None]:
 
 
 def image(data: bytes) -> None:
-    """A photo; our own limit is under test, not a warning of Pillow's."""
+    """Read a photo; our own limit is tested, not the warning of Pillow."""
     limit = mock.patch.object(Image, "MAX_IMAGE_PIXELS", None)
     with limit, contextlib.suppress(ImageError):
         read_image(data)
 
 
 def descriptor(data: bytes) -> None:
-    """A registry's artifacts.yaml."""
+    """Read the artifacts.yaml of a registry."""
     with contextlib.suppress(DescriptorError):
         parse_descriptor(data, "artifacts.yaml")
 
 
 def archives(data: bytes) -> None:
-    """A wheel, an npm tarball, a registry's archive, an export of a cache."""
+    """Read a wheel, an npm tarball, the archive of a registry, and an export of a cache."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "archive")
         path.write_bytes(data)

@@ -1,9 +1,9 @@
-"""Golden pictures: what results look like when they are drawn.
+"""Golden images of drawn results.
 
-`python -m tests.golden.drawing` draws them again into `tests/golden/pictures/`. Look at each one
-before it is committed: no label hides another, nothing leaves the picture, all text can be read.
+`python -m tests.golden.drawing` draws them again into `tests/golden/pictures/`. Check each one
+before a commit: labels must not overlap or leave the image, and all text must be readable.
 
-Pictures are compared by their pixels, within what versions of Pillow and FreeType differ by.
+Images are compared by pixels, with a tolerance for different versions of Pillow and FreeType.
 """
 
 from __future__ import annotations
@@ -27,30 +27,29 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 FOLDER = Path(__file__).parent / "pictures"
 
 MOST_MEAN = 2.0
-"""Mean difference of a level of gray; glyphs that are rasterized anew are well below it."""
+"""Maximum mean difference of gray levels; other rasterizations of glyphs are well below."""
 
 CLEAR = 48
-"""Difference of a level from which on a pixel is another one, rather than smoothed otherwise."""
+"""Minimum difference of a clearly different pixel; other anti-aliasing is below."""
 
 MOST_CLEAR = 0.01
-"""Part of the pixels that may be others: a label is more than that, in pictures of this size."""
+"""Maximum fraction of clearly different pixels; a label covers more in images of this size."""
 
 TILE = 12
 MOST_TILE = 14.0
-"""Pixels of a tile's side, and how far the mean of one may be off.
+"""Size of a tile in pixels, and the maximum difference of its mean.
 
-Edges that are smoothed otherwise even out in a tile; a limb that is missing, a few pixels of the
-picture, does not.
+Differences in anti-aliasing average out in a tile; a missing limb of a few pixels does not.
 """
 
 
 class Difference(NamedTuple):
-    """How far two pictures of one size are from each other.
+    """The difference of two images of the same size.
 
     Attributes:
-        mean: Mean difference of a level.
-        clear: Part of the pixels that differ clearly.
-        tile: Difference of the means of the tile that is farthest off.
+        mean: Mean difference of the levels.
+        clear: Fraction of clearly different pixels.
+        tile: Maximum difference of the means of a tile.
     """
 
     mean: float
@@ -59,15 +58,15 @@ class Difference(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Whether it is what versions of the libraries make."""
+        """Whether different versions of the libraries explain it."""
         return self.mean < MOST_MEAN and self.clear < MOST_CLEAR and self.tile < MOST_TILE
 
 
 def difference(one: Pixels, other: Pixels) -> Difference:
-    """Return how far two pictures are from each other.
+    """Return the difference of two images.
 
     Raises:
-        ValueError: They are not of one size.
+        ValueError: Their sizes differ.
     """
     if one.shape != other.shape:
         msg = f"expected pictures of one size, got {one.shape} and {other.shape}"
@@ -84,7 +83,7 @@ def difference(one: Pixels, other: Pixels) -> Difference:
 
 
 def photo(width: int, height: int) -> Pixels:
-    """A landscape of smooth colors, which compresses well."""
+    """Draw a landscape of smooth colors, which compresses well."""
     y, x = np.mgrid[0:height, 0:width]
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[..., 0] = 90 + 60 * y // height
@@ -97,7 +96,7 @@ def photo(width: int, height: int) -> Pixels:
 
 
 def detections(rows: list[tuple[str, float, tuple[float, float, float, float]]]) -> Detections:
-    """Detections of names, scores and boxes."""
+    """Make detections of names, scores and boxes."""
     names = list(dict.fromkeys(name for name, _, _ in rows))
     return Detections(
         np.array([box for _, _, box in rows], np.float32).reshape(-1, 4),
@@ -108,7 +107,7 @@ def detections(rows: list[tuple[str, float, tuple[float, float, float, float]]])
 
 
 def classes(*rows: tuple[str, float]) -> Classification:
-    """Classes of names and scores."""
+    """Make a classification of names and scores."""
     scores = np.array([score for _, score in rows], np.float32)
     return Classification(np.arange(len(rows)), scores, [name for name, _ in rows])
 
@@ -118,11 +117,11 @@ _STANDING = (
     (0.35, 0.22), (0.75, 0.38), (0.25, 0.38), (0.85, 0.52), (0.15, 0.52), (0.60, 0.55),
     (0.40, 0.55), (0.62, 0.76), (0.38, 0.76), (0.64, 0.96), (0.36, 0.96),
 )  # fmt: skip
-"""Joints of somebody who stands, within the box."""
+"""Keypoints of a standing person, relative to the box."""
 
 
 def people(*boxes: tuple[float, float, float, float]) -> Poses:
-    """People who stand in boxes; the last joints of each are less sure than the threshold."""
+    """Make standing people in boxes; the last keypoints of each are below the threshold."""
     found = np.array(boxes, np.float32)
     points = np.empty((len(boxes), 17, 3), np.float32)
     size = (found[:, 2:] - found[:, :2])[:, None]
@@ -152,12 +151,12 @@ def _many() -> Detections:
 
 
 class Case(NamedTuple):
-    """A picture.
+    """A golden image.
 
     Attributes:
         size: Width and height of the photo.
-        result: What is drawn on it.
-        as_given: What the caller has the photo as.
+        result: The result to draw.
+        as_given: Converts the photo to the form that the caller passes.
     """
 
     size: tuple[int, int]
@@ -282,7 +281,7 @@ CASES = MappingProxyType(
 
 
 def draw(name: str, result: Result | None = None) -> Pixels:
-    """Draw a case: its own result, or another one, on its photo."""
+    """Draw the result of a case, or another result, on its photo."""
     case = CASES[name]
     given = case.as_given(photo(*case.size))
     picture = (case.result() if result is None else result).plot(given)
@@ -291,7 +290,7 @@ def draw(name: str, result: Result | None = None) -> Pixels:
 
 
 def golden(name: str) -> Pixels:
-    """Return the picture that is committed."""
+    """Return the committed image."""
     with Image.open(FOLDER / f"{name}.png") as picture:
         return np.asarray(picture)
 

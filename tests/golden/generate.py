@@ -1,7 +1,7 @@
-"""Make the golden values anew: run other people's implementations with the seeded weights.
+"""Generate the golden values: run independent implementations with the seeded weights.
 
-It needs a virtual environment of its own, with the packages of `requirements.txt` beside this
-file, and the three repositories of `REPOSITORIES`, which it clones where they are missing:
+It needs a separate virtual environment, with the packages of `requirements.txt` beside this
+file, and the three repositories of `REPOSITORIES`, which are cloned if missing:
 
 ```bash
 python -m venv build/golden
@@ -9,8 +9,8 @@ build/golden/bin/pip install -r tests/golden/requirements.txt
 build/golden/bin/python -m tests.golden.generate --sources build/golden-sources
 ```
 
-It computes in float64 and writes one JSON file a network. Ours is only asked for the names, the
-shapes and the random values of the parameters; its outputs are not computed here.
+It computes in float64 and writes one JSON file per network. Our implementation only provides the
+names, shapes and random values of the parameters; its outputs are not computed here.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ MLCOMMONS = "inference/vision/classification_and_detection/python"
 
 
 class Case(NamedTuple):
-    """A network, and an implementation that is not ours.
+    """A network and an independent implementation.
 
     Attributes:
         network: Its name in `furiosa_models.networks.NETWORKS`.
-        reference: What it is held against, in words.
+        reference: Description of the independent implementation.
         run: Takes the folder of repositories, arrays by name and an image; returns its outputs.
         params: Arguments of our builder.
         values: How many values of each output are kept.
@@ -68,7 +68,7 @@ class Case(NamedTuple):
 
 
 class Recorder:
-    """Random weights that are kept as they are handed out."""
+    """Random weights that are recorded when they are requested."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, FloatArray] = {}
@@ -81,7 +81,7 @@ class Recorder:
 
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
-    """Import `models` and `utils` from a repository, whose names all three of them use."""
+    """Import `models` and `utils` from a repository; all three repositories use these names."""
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -92,7 +92,7 @@ def importable(folder: Path) -> Iterator[None]:
 
 
 def load(module: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return the module in float64 with these parameters; every parameter has to be given."""
+    """Return the module in float64 with these parameters; none may be missing."""
     tensors = {name: torch.as_tensor(np.array(array)) for name, array in arrays.items()}
     module = module.double().eval()
     missing, unexpected = module.load_state_dict(tensors, strict=False)
@@ -112,7 +112,7 @@ def set_epsilon(module: Any, epsilon: float) -> Any:
 
 
 def outputs_of(model: Any, layers: list[Any], image: Any) -> Outputs:
-    """Return what some layers put out while the model runs."""
+    """Run the model; return the outputs of some of its layers."""
     found: dict[int, Any] = {}
     for index, layer in enumerate(layers):
         layer.register_forward_hook(
@@ -132,7 +132,7 @@ def torchvision_model(name: str) -> Callable[[Path, Arrays, Any], Outputs]:
 
 
 def resnet50_v1(_sources: Path, arrays: Arrays, image: Any) -> Outputs:
-    """The stride is in the first convolution of a stage, as in the paper and in Keras."""
+    """Build ResNet-50 v1, with the stride in the first convolution, as in the paper and Keras."""
     import torchvision
 
     model = set_epsilon(torchvision.models.resnet50(weights=None), 1e-3)
@@ -156,7 +156,7 @@ def efficientnet_lite0(_sources: Path, arrays: Arrays, image: Any) -> Outputs:
 def ssd_resnet34(sources: Path, arrays: Arrays, image: Any) -> Outputs:
     import torchvision
 
-    untrained = torchvision.models.resnet34(weights=None)  # theirs downloads what is replaced here
+    untrained = torchvision.models.resnet34(weights=None)  # the original downloads these weights
     patch = mock.patch("torchvision.models.resnet.resnet34", return_value=untrained)
     with importable(sources / MLCOMMONS), patch:
         from models.ssd_r34 import SSD_R34
@@ -170,7 +170,7 @@ def mobilenet_ssd(sources: Path, arrays: Arrays, image: Any) -> Outputs:
         from models import utils
 
         class Conv2d(utils.Conv2d_tf):  # type: ignore[misc]
-            """Theirs passes the word "same" on, which PyTorch refuses today with a stride."""
+            """The original passes "same" on, which current PyTorch rejects with a stride."""
 
             def __init__(self, *arguments: Any, padding: str, **options: Any) -> None:
                 torch.nn.Conv2d.__init__(self, *arguments, **options)
@@ -237,7 +237,7 @@ def slim_state(arrays: Arrays) -> dict[str, npt.NDArray[np.float64]]:
 def yolov5(variant: str, classes: int) -> Callable[[Path, Arrays, Any], Outputs]:
     def run(sources: Path, arrays: Arrays, image: Any) -> Outputs:
         folder = sources / "yolov5"
-        # Only the processes of rank -1 and 0 download a font at the import.
+        # Only processes of rank -1 and 0 download a font on import.
         with importable(folder), mock.patch.dict(os.environ, RANK="1"):
             from models.yolo import Model
 
@@ -352,7 +352,7 @@ CASES = {
 
 
 def golden(case: Case, sources: Path) -> dict[str, Any]:
-    """Run the reference; return what is kept of it."""
+    """Run the reference; return the values to store."""
     import torchvision
 
     recorder = Recorder()
@@ -420,7 +420,7 @@ def written(document: dict[str, Any]) -> str:
 
 
 def clone(sources: Path) -> None:
-    """Clone the repositories that are not there yet."""
+    """Clone the missing repositories."""
     for name, (url, commit) in REPOSITORIES.items():
         folder = sources / name
         if not folder.exists():

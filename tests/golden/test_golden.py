@@ -1,4 +1,4 @@
-"""Our networks against other people's implementations of them, with the same seeded weights.
+"""Our networks compared with independent implementations, with the same seeded weights.
 
 Each JSON file holds a few output values of an independent implementation, run once in float64 with
 the weights and the input of `RandomWeights`, which are the same on every machine. The measure is
@@ -23,7 +23,7 @@ TOLERANCE = 1e-4
 
 
 def _outputs(golden: dict[str, Any]) -> dict[str, Any]:
-    """Outputs of our network by name."""
+    """Return the outputs of our network by name."""
     weights = networks.RandomWeights(golden["weights_seed"])
     model = networks.build(golden["network"], weights, **golden["params"])
     name, shape = golden["input"]["name"], tuple(golden["input"]["shape"])
@@ -35,7 +35,7 @@ def _outputs(golden: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_outputs_are_those_of_an_independent_implementation(
+def test_outputs_equal_those_of_an_independent_implementation(
     case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     golden = json.loads(CASES[case].read_text())
@@ -48,13 +48,13 @@ def test_outputs_are_those_of_an_independent_implementation(
         difference = np.abs(outputs[name].ravel()[expected["indices"]] - theirs)
         relative = difference / np.maximum(np.abs(theirs), expected["rms"])
         found += relative.tolist()
-    worst = np.max(found)  # NaN if any is
+    worst = np.max(found)  # NaN if any value is NaN
     with capsys.disabled():
         print(f"\n{case}: {worst:.1e} over {len(found)} values ", end="")  # noqa: T201
     assert worst <= TOLERANCE
 
 
-def test_every_network_has_an_independent_implementation_or_says_why_not() -> None:
+def test_every_network_has_an_independent_implementation() -> None:
     covered = {json.loads(path.read_text())["network"] for path in CASES.values()}
-    without = {"mobilenet_v2_ssd"}  # there is only TensorFlow's; test_checkpoints runs it on photos
+    without = {"mobilenet_v2_ssd"}  # only TensorFlow has one; test_checkpoints runs it on photos
     assert covered | without == set(networks.NETWORKS)

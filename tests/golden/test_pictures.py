@@ -1,4 +1,4 @@
-"""What is drawn looks as it did when somebody looked at it, and real faults are told."""
+"""Drawn results equal the reviewed golden images, and real faults are detected."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MOST_BYTES_EACH, MOST_BYTES = 60_000, 400_000
 
 
 @pytest.mark.parametrize("name", drawing.CASES)
-def test_a_picture_is_the_golden_one(name: str) -> None:
+def test_image_equals_the_golden_one(name: str) -> None:
     difference = drawing.difference(drawing.draw(name), drawing.golden(name))
     assert difference.is_small, f"{difference}: look at it, and see {drawing.__name__}"
 
 
-def test_every_golden_picture_is_compared_and_small() -> None:
+def test_every_golden_image_is_compared_and_small() -> None:
     sizes = {path.stem: path.stat().st_size for path in drawing.FOLDER.iterdir()}
     assert set(sizes) == set(drawing.CASES)
     assert max(sizes.values()) < MOST_BYTES_EACH
@@ -38,14 +38,14 @@ def found(name: str) -> Detections:
 
 @pytest.mark.parametrize("name", ["boxes", "boxes_overlapping", "boxes_at_edges"])
 @pytest.mark.parametrize("dropped", [0, 1, -1])
-def test_a_box_that_is_missing_is_told(name: str, dropped: int) -> None:
+def test_missing_box_is_detected(name: str, dropped: int) -> None:
     result = found(name)
     kept = np.arange(len(result)) != dropped % len(result)
     assert not is_golden(name, result[kept])
 
 
 @pytest.mark.parametrize("dropped", range(5))
-def test_a_line_that_is_missing_is_told(dropped: int) -> None:
+def test_missing_line_is_detected(dropped: int) -> None:
     result = drawing.CASES["classes"].result()
     assert isinstance(result, Classification)
     kept = np.arange(5) != dropped
@@ -54,26 +54,26 @@ def test_a_line_that_is_missing_is_told(dropped: int) -> None:
     assert not is_golden("classes", fewer)
 
 
-def test_another_color_is_told() -> None:
+def test_wrong_color_is_detected() -> None:
     result = found("boxes")
     others = Detections(result.boxes, result.scores, 1 - result.class_ids, result.names[::-1])
     assert others.labels == result.labels
     assert not is_golden("boxes", others)
 
 
-def test_a_box_elsewhere_is_told() -> None:
+def test_moved_box_is_detected() -> None:
     result = found("boxes")
     result.boxes[1, ::2] += 20
     assert not is_golden("boxes", result)
 
 
-def test_another_text_is_told_where_it_is_of_another_length() -> None:
+def test_text_of_another_length_is_detected() -> None:
     result = found("boxes")
     others = Detections(result.boxes, result.scores, result.class_ids, ("person", "elephant"))
     assert not is_golden("boxes", others)
 
 
-def test_a_label_elsewhere_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moved_label_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     write = draw.Canvas._write
     monkeypatch.setattr(
         draw.Canvas, "_write", lambda self, x, y, *rest: write(self, x + 20, y, *rest)
@@ -84,21 +84,19 @@ def test_a_label_elsewhere_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("limb", [limb for limb in pose.LIMBS if max(limb) > 4])
-def test_a_limb_that_is_missing_is_told(
-    limb: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_limb_is_detected(limb: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pose, "LIMBS", [other for other in pose.LIMBS if other != limb])
     assert not is_golden("people")
 
 
-def test_joints_below_the_threshold_that_are_drawn_are_told() -> None:
+def test_drawn_keypoints_below_the_threshold_are_detected() -> None:
     result = drawing.CASES["people"].result()
     assert isinstance(result, Poses)
     result.keypoints[..., 2] = 0.9
     assert not is_golden("people", result)
 
 
-def test_glyphs_that_are_rasterized_otherwise_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_glyph_rasterization_is_tolerated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "plain", lambda size: ImageFont.load_default(size=size + 0.05))
     changed = [drawing.difference(drawing.draw(n), drawing.golden(n)) for n in drawing.CASES]
     assert max(difference.mean for difference in changed) > 0.1

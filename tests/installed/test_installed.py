@@ -1,4 +1,4 @@
-"""What an installed package must do without its checkout: `make test-wheel` runs this elsewhere."""
+"""The installed package without its checkout: `make test-wheel` runs this in another folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FROM_WHEEL = os.environ.get("FURIOSA_MODELS_FROM_WHEEL") == "1"
 
 @pytest.fixture
 def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A photo, and a cache of the test's own."""
+    """A photo, with a separate cache for the test."""
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(tmp_path / "cache"))
     rows, columns = np.mgrid[:240, :320]
     pixels = np.stack([rows % 256, columns % 256, (rows + columns) % 256], axis=2)
@@ -38,14 +38,14 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.skipif(not FROM_WHEEL, reason="this is the checkout, not an installed wheel")
-def test_the_package_and_its_native_module_are_the_installed_ones() -> None:
+def test_package_and_native_module_are_the_installed_ones() -> None:
     for module in (furiosa_models, native.load()):
         assert module.__file__ is not None
         assert SITE in Path(module.__file__).parents
 
 
 @pytest.mark.skipif(not FROM_WHEEL, reason="an editable install has no copies of the data")
-def test_the_wheel_has_its_data_and_none_of_the_tests() -> None:
+def test_wheel_contains_the_data_and_no_tests() -> None:
     files = {str(path) for path in importlib.metadata.files("furiosa-model-zoo") or ()}
     for name in ("artifacts/zoo.json", "py.typed", "_native.pyi", "labels/coco91.txt"):
         assert f"furiosa_models/{name}" in files
@@ -54,7 +54,7 @@ def test_the_wheel_has_its_data_and_none_of_the_tests() -> None:
     assert not any(name.startswith(("tests/", "docs/", "benchmarks/")) for name in files)
 
 
-def test_the_command_lists_and_predicts(photo: Path) -> None:
+def test_command_lists_and_predicts(photo: Path) -> None:
     command = Path(sysconfig.get_path("scripts")) / "furiosa-models"
     listed = subprocess.run([command, "list"], capture_output=True, text=True, check=True)
     assert all(name in listed.stdout for name in list_models())
@@ -63,7 +63,7 @@ def test_the_command_lists_and_predicts(photo: Path) -> None:
     assert len(json.loads(done.stdout)["photos"][0]["results"]) == 5
 
 
-def test_both_implementations_find_the_same(photo: Path) -> None:
+def test_rust_and_python_give_the_same_results(photo: Path) -> None:
     results = [
         SSDMobileNet("random", postprocessor_type=platform).predict(photo, device="cpu")
         for platform in ("rust", "python")
@@ -72,12 +72,12 @@ def test_both_implementations_find_the_same(photo: Path) -> None:
     np.testing.assert_allclose(results[0].boxes, results[1].boxes, atol=1e-3)
 
 
-def test_labels_and_metadata_are_there() -> None:
+def test_labels_and_metadata_are_included() -> None:
     assert len(load_labels("imagenet1k")) == 1000
     assert all(get_model(name).metadata for name in list_models())
     assert EfficientNetLite0("random").labels[0]
 
 
-def test_nothing_but_the_dependencies_is_needed() -> None:
+def test_torch_is_not_needed() -> None:
     code = "import sys, furiosa_models.vision; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

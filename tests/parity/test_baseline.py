@@ -1,4 +1,4 @@
-"""The kernels for a CPU without AVX2 give what those with it give, bit for bit."""
+"""The kernels without AVX2 give the same bits as those with AVX2."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ print(_native.instructions(), digest.hexdigest())
 @pytest.mark.skipif(
     native.load().instructions() == "baseline", reason="this CPU has no AVX2, or is told so"
 )
-def test_both_builds_of_the_kernels_agree(tmp_path: Path) -> None:
+def test_kernels_with_and_without_avx2_agree(tmp_path: Path) -> None:
     cache = {"FURIOSA_MODELS_CACHE_HOME": str(tmp_path / "cache")}
     said = [
         subprocess.run(

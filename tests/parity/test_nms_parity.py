@@ -1,4 +1,4 @@
-"""Suppression: Rust = numpy = OpenCV = the textbook, on any boxes."""
+"""Suppression: Rust, numpy, OpenCV and the textbook implementation agree on any boxes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Floats = npt.NDArray[np.float32]
 ANY_FLOAT = st.floats(width=32)
 
 
-def crowd(count: int, seed: int, step: float = 1.0) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+def random_boxes(
+    count: int, seed: int, step: float = 1.0
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     """Return boxes on a coarse grid (so that they repeat), scores with ties, classes."""
     rng = np.random.default_rng(seed)
     corner, side = rng.integers(0, 40, (count, 2)) * step, rng.integers(1, 25, (count, 2)) * step
@@ -31,16 +33,16 @@ def crowd(count: int, seed: int, step: float = 1.0) -> tuple[Floats, Floats, npt
 
 @settings(max_examples=80, deadline=None)
 @given(count=st.integers(0, 120), seed=st.integers(0, 999), limit=st.floats(0, 1))
-def test_the_textbook(count: int, seed: int, limit: float) -> None:
-    boxes, scores, classes = crowd(count, seed)
+def test_suppression_equals_the_textbook(count: int, seed: int, limit: float) -> None:
+    boxes, scores, classes = random_boxes(count, seed)
     expected = suppress(boxes, scores, classes, np.float32(limit))
     for platform in (Platform.RUST, Platform.PYTHON):
         assert batched_nms(boxes, scores, classes, limit, platform=platform).tolist() == expected
 
 
 @pytest.mark.parametrize(("count", "seed"), [(1500, 0), (3000, 1)])
-def test_a_crowd(count: int, seed: int) -> None:
-    boxes, scores, classes = crowd(count, seed, step=0.37)
+def test_rust_equals_numpy_on_many_boxes(count: int, seed: int) -> None:
+    boxes, scores, classes = random_boxes(count, seed, step=0.37)
     for limits in ({}, {"max_candidates": 99}, {"max_per_class": 70}, {"max_detections": 50}):
         kept = [
             batched_nms(boxes, scores, classes, 0.5, platform=platform, **limits).tolist()
@@ -53,7 +55,7 @@ def test_a_crowd(count: int, seed: int) -> None:
 @given(
     data=arrays.arrays(np.float32, st.tuples(st.integers(0, 12), st.just(5)), elements=ANY_FLOAT)
 )
-def test_any_floats(data: Floats) -> None:
+def test_rust_equals_numpy_on_any_floats(data: Floats) -> None:
     boxes, scores = np.ascontiguousarray(data[:, :4]), data[:, 4].copy()
     kept = [nms(boxes, scores, 0.5, platform=p) for p in (Platform.RUST, Platform.PYTHON)]
     np.testing.assert_array_equal(kept[0], kept[1])
@@ -72,7 +74,7 @@ def test_any_floats(data: Floats) -> None:
     k=st.integers(1, 40),
     softmax=st.booleans(),
 )
-def test_top_k_of_any_floats(data: Floats, k: int, softmax: bool) -> None:
+def test_top_k_of_rust_equals_numpy_on_any_floats(data: Floats, k: int, softmax: bool) -> None:
     activation: Activation = "softmax" if softmax else "none"
     pairs = zip(
         rank_classes(data, k, activation=activation, platform=Platform.RUST),
@@ -85,7 +87,7 @@ def test_top_k_of_any_floats(data: Floats, k: int, softmax: bool) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_opencv(seed: int) -> None:
+def test_suppression_equals_opencv(seed: int) -> None:
     cv2 = pytest.importorskip("cv2", reason="OpenCV is the oracle")
     rng = np.random.default_rng(seed)
     corner, side = rng.uniform(0, 50, (200, 2)), rng.uniform(1, 30, (200, 2))

@@ -1,4 +1,4 @@
-"""The pose head: Rust = numpy = the textbook."""
+"""The pose head: Rust, numpy and the textbook implementation agree."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def outputs(seed: int, objectness: float, *, images: int = 1) -> Maps:
     return box_maps, keypoint_maps
 
 
-def both(maps: Maps, anchors: Floats, strides: Any = STRIDES, **options: Any) -> list[PoseArrays]:
-    """Return what Rust finds, after seeing that numpy finds the same."""
+def decode_on_both(
+    maps: Maps, anchors: Floats, strides: Any = STRIDES, **options: Any
+) -> list[PoseArrays]:
+    """Return the result of Rust after checking that the result of numpy is equal."""
     found = decode_pose(*maps, anchors, strides, platform=Platform.RUST, **options)
     others = decode_pose(*maps, anchors, strides, platform=Platform.PYTHON, **options)
     for ours, other in zip(found, others, strict=True):
@@ -72,9 +74,9 @@ def textbook(maps: Maps, image: int, threshold: float, limit: float) -> PoseArra
 
 @pytest.mark.parametrize("images", [1, 4])
 @pytest.mark.parametrize(("objectness", "some"), [(-14.0, False), (-6.5, True), (-5.0, True)])
-def test_the_textbook(objectness: float, some: bool, images: int) -> None:
+def test_decoding_equals_the_textbook(objectness: float, some: bool, images: int) -> None:
     maps = outputs(1, objectness, images=images)
-    for image, found in enumerate(both(maps, yolo_p6_anchors())):
+    for image, found in enumerate(decode_on_both(maps, yolo_p6_anchors())):
         expected = textbook(maps, image, 0.1, 0.45)
         assert (len(found.scores) > 0) is some
         assert found.keypoints.shape == (len(found.scores), 17, 3)
@@ -83,10 +85,10 @@ def test_the_textbook(objectness: float, some: bool, images: int) -> None:
         np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-5, atol=1e-3)
 
 
-def test_thousands_of_people() -> None:
-    (found,) = both(outputs(0, -3.0), yolo_p6_anchors())
+def test_rust_equals_numpy_on_thousands_of_people() -> None:
+    (found,) = decode_on_both(outputs(0, -3.0), yolo_p6_anchors())
     assert len(found.scores) > 2000
-    (best,) = both(outputs(0, -3.0), yolo_p6_anchors(), max_detections=20)
+    (best,) = decode_on_both(outputs(0, -3.0), yolo_p6_anchors(), max_detections=20)
     np.testing.assert_array_equal(best.keypoints, found.keypoints[:20])
 
 
@@ -96,10 +98,10 @@ def test_thousands_of_people() -> None:
     threshold=st.floats(0, 1),
     limit=st.floats(0, 1),
 )
-def test_any_floats(values: Floats, threshold: float, limit: float) -> None:
+def test_rust_equals_numpy_on_any_floats(values: Floats, threshold: float, limit: float) -> None:
     maps = [values[:, :12]], [values[:, 12:]]
     anchors = np.array([[[1, 2], [3, 1]]], np.float32)
     options: dict[str, Any] = {"score_threshold": threshold, "iou_threshold": limit}
-    for found in both(maps, anchors, (4,), **options):
+    for found in decode_on_both(maps, anchors, (4,), **options):
         assert np.isfinite(found.boxes).all()
         assert (found.scores > np.float32(threshold)).all()

@@ -1,4 +1,4 @@
-"""Rust against numpy on any image and any input spec."""
+"""Preprocessing: Rust and numpy agree on any image and any input spec."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LENGTH = st.integers(1, 90)
     rounding=st.sampled_from(["floor", "even"]),
     bgr=st.booleans(),
 )
-def test_prepare(
+def test_prepare_of_rust_equals_numpy(
     shape: tuple[int, int],
     size: tuple[int, int],
     mode: Any,

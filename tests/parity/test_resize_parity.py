@@ -1,4 +1,4 @@
-"""Our resizes against OpenCV's and Pillow's: every bit must be theirs."""
+"""Resizing: our results equal those of OpenCV and Pillow bit for bit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def by_library(image: Pixels, size: tuple[int, int], method: Interpolation) -> P
     if method in OPENCV:
         resized = cv2.resize(image, (width, height), interpolation=OPENCV[method])
         return np.asarray(resized, np.uint8).reshape(*size, *image.shape[2:])
-    # x before y, whatever this Pillow's own order is (see vision/resize.py)
+    # x before y, independent of the order of this version of Pillow
     narrow = Image.fromarray(image).resize((width, image.shape[0]), PILLOW[method])
     return np.asarray(narrow.resize((width, height), PILLOW[method]))
 
@@ -51,7 +51,7 @@ def check(image: Pixels, size: tuple[int, int], method: Interpolation) -> None:
 @pytest.mark.parametrize("method", [*OPENCV, *PILLOW])
 @settings(max_examples=60, deadline=None)
 @given(shape=SHAPE, size=SHAPE, color=st.booleans(), seed=st.integers(0, 99))
-def test_any_size(
+def test_any_size_equals_the_library(
     method: Interpolation, shape: tuple[int, int], size: tuple[int, int], color: bool, seed: int
 ) -> None:
     check(noise((*shape, 3) if color else shape, seed), size, method)
@@ -64,7 +64,7 @@ def test_any_size(
     blocks=st.tuples(st.integers(1, 60), st.integers(1, 60)),
     color=st.booleans(),
 )
-def test_whole_scales(
+def test_integer_scales_equal_the_library(
     method: Interpolation, size: tuple[int, int], blocks: tuple[int, int], color: bool
 ) -> None:
     shape = size[0] * blocks[0], size[1] * blocks[1]
@@ -84,7 +84,7 @@ def test_whole_scales(
         ((2, 3), (700, 500)),
     ],
 )
-def test_common_and_extreme_sizes(
+def test_common_and_extreme_sizes_equal_the_library(
     method: Interpolation, shape: tuple[int, int], size: tuple[int, int]
 ) -> None:
     check(noise((*shape, 3), 1), size, method)
@@ -92,7 +92,9 @@ def test_common_and_extreme_sizes(
 
 @pytest.mark.parametrize("method", PILLOW)
 @pytest.mark.parametrize("shape", [(300, 400), (1080, 1920), (500, 333)])
-def test_photos_need_no_word_on_the_order(method: Interpolation, shape: tuple[int, int]) -> None:
+def test_typical_photos_equal_pillow_in_its_own_order(
+    method: Interpolation, shape: tuple[int, int]
+) -> None:
     image = noise((*shape, 3), 2)
     size = 256, 256 * shape[1] // shape[0]
     expected = np.asarray(Image.fromarray(image).resize(size[::-1], PILLOW[method]))

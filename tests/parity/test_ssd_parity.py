@@ -1,4 +1,4 @@
-"""The SSD head: Rust = numpy = the published wheel = the textbook."""
+"""The SSD head: Rust, numpy, the published wheel and the textbook implementation agree."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def outputs(seed: int, mean: float, *, images: int = 1, classes: int = 91) -> Ma
     return class_maps, [normal(a * 4, side, 0.0) for side, a in LEVELS]
 
 
-def both(maps: Maps, **options: Any) -> list[DetectionArrays]:
-    """Return what Rust detects, after seeing that numpy detects the same."""
+def decode_on_both(maps: Maps, **options: Any) -> list[DetectionArrays]:
+    """Return the result of Rust after checking that the result of numpy is equal."""
     anchors = multiple_grid_anchors(MOBILENET_MAPS)
     found = decode_ssd(*maps, anchors, platform=Platform.RUST, **options)
     for ours, other in zip(
@@ -73,20 +73,20 @@ def rows(found: DetectionArrays) -> npt.NDArray[np.float64]:
     ("mean", "count"), [(-9.0, 0), (-5.0, 2), (-4.0, 150), (-3.5, 700), (-2.5, 5000)]
 )
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_wheel(mean: float, count: int, seed: int) -> None:
+def test_decoding_equals_the_wheel(mean: float, count: int, seed: int) -> None:
     maps = outputs(seed, mean, images=3)
-    for image, found in enumerate(both(maps)):
+    for image, found in enumerate(decode_on_both(maps)):
         expected, got = by_wheel(maps, image), rows(found)
         assert len(got) == len(expected)
         assert count // 3 <= len(got) <= count * 3
-        # 1e-4 of a pixel in a photo of 1000; beyond it, what float32 can hold
+        # 1e-4 pixels in a photo of 1000; beyond that, the float32 precision
         np.testing.assert_allclose(got, expected, atol=1e-7, rtol=2e-7)
 
 
 @pytest.mark.filterwarnings("ignore:numpy.core.multiarray:DeprecationWarning")
 @pytest.mark.parametrize("candidates", [1, 2, 19])
-def test_the_wheel_on_ties(candidates: int) -> None:
-    """Up to 20 equal scores of a class the wheel's sort is stable, in the order of the maps."""
+def test_decoding_equals_the_wheel_on_ties(candidates: int) -> None:
+    """Up to 20 equal scores per class, the wheel's sort is stable in the order of the maps."""
     maps = outputs(3, -20.0)
     for level, class_map in enumerate(maps[0]):
         side, anchors = LEVELS[level]
@@ -95,7 +95,7 @@ def test_the_wheel_on_ties(candidates: int) -> None:
         picked = view[:, 5].copy()
         picked.reshape(-1)[: max(candidates // 6, level == 0)] = 1.5
         view[:, 5] = picked
-    expected, got = by_wheel(maps, 0), rows(both(maps)[0])
+    expected, got = by_wheel(maps, 0), rows(decode_on_both(maps)[0])
     assert len(got) == len(expected) > 0
     np.testing.assert_allclose(got, expected, atol=1e-7, rtol=2e-7)
 
@@ -122,12 +122,12 @@ def textbook(maps: Maps, activation: str, threshold: float, limit: float) -> Det
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 @pytest.mark.parametrize(("threshold", "limit"), [(0.05, 0.5), (0.3, 0.6), (0.7, 0.3)])
-def test_the_textbook(activation: Any, threshold: float, limit: float) -> None:
+def test_decoding_equals_the_textbook(activation: Any, threshold: float, limit: float) -> None:
     maps = outputs(7, -3.0)
     if activation == "softmax":
         maps = [m * 3 for m in maps[0]], maps[1]
     options = {"activation": activation, "score_threshold": threshold, "iou_threshold": limit}
-    (found,) = both(maps, **options)
+    (found,) = decode_on_both(maps, **options)
     expected = textbook(maps, activation, threshold, limit)
     assert len(expected.scores) > 0
     np.testing.assert_allclose(rows(found), rows(expected), rtol=1e-5, atol=1e-6)
@@ -140,7 +140,9 @@ def test_the_textbook(activation: Any, threshold: float, limit: float) -> None:
     threshold=st.floats(0, 1),
     limit=st.floats(0, 1),
 )
-def test_any_floats(values: Floats, activation: Any, threshold: float, limit: float) -> None:
+def test_rust_equals_numpy_on_any_floats(
+    values: Floats, activation: Any, threshold: float, limit: float
+) -> None:
     maps = [values[:12].reshape(1, 3, 2, 2)], [values[12:].reshape(1, 4, 2, 2)]
     anchors = np.full((4, 4), 0.5, np.float32)
     rust, python = (

@@ -1,4 +1,4 @@
-"""SSDResNet34: Rust = numpy = the published wheel = the textbook."""
+"""SSDResNet34: Rust, numpy, the published wheel and the textbook implementation agree."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def outputs(seed: int, background: float, *, images: int = 1) -> Maps:
     return class_maps, [normal(4 * anchors, side) for side, anchors in LEVELS]
 
 
-def both(maps: Maps) -> list[DetectionArrays]:
-    """Return what Rust detects, after seeing that numpy detects the same."""
+def decode_on_both(maps: Maps) -> list[DetectionArrays]:
+    """Return the result of Rust after checking that the result of numpy is equal."""
     anchors = default_boxes(RESNET34_MAPS)
     found = decode_ssd(*maps, anchors, platform=Platform.RUST, **OPTIONS)
     for ours, other in zip(
@@ -61,38 +61,38 @@ def both(maps: Maps) -> list[DetectionArrays]:
     ("background", "images", "count"),
     [(18.0, 1, 0), (11.0, 1, 20), (10.0, 4, 50), (8.5, 1, 199), (4.0, 1, 200)],
 )
-def test_the_wheel(background: float, images: int, count: int) -> None:
+def test_decoding_equals_the_wheel(background: float, images: int, count: int) -> None:
     wheel = pytest.importorskip(
         "furiosa_native_postprocess.ssd_resnet34", reason="the published wheel is the oracle"
     )
     maps = outputs(int(background), background, images=images)
     oracle = wheel.RustPostProcessor()
-    for image, found in enumerate(both(maps)):
+    for image, found in enumerate(decode_on_both(maps)):
         expected = oracle.eval([m[image] for m in maps[1]], [m[image] for m in maps[0]])
         rows = [(d.class_id, d.score, d.left, d.top, d.right, d.bottom) for d in expected]
         got: Any = np.column_stack((found.class_ids, found.scores, found.boxes))
         assert count // 4 <= len(got) <= count * 4
-        # the wheel sums exponentials of 81 logits in float32
+        # the wheel sums the exponentials of 81 logits in float32
         np.testing.assert_allclose(got, np.array(rows).reshape(-1, 6), rtol=3e-6, atol=1e-7)
 
 
-def test_only_the_best_200_of_a_class_go_through_suppression() -> None:
-    """The 200 best all lie on one box, so the 201st is not found although it is alone."""
+def test_suppression_considers_the_best_200_of_a_class() -> None:
+    """The best 200 boxes coincide, so the 201st, a separate box, is not found."""
     maps = outputs(0, 30.0)
     for box_map in maps[1]:
         box_map[:] = 0
     first = maps[0][0].reshape(81, 4, 50, 50)
     first[7, 0, 0, 0] = 60.0
-    # of cells side by side, all boxes are moved onto the first cell's
+    # the boxes of adjacent cells are moved onto that of the first cell
     places = [(y, x) for y in range(15) for x in range(14)][1:200]
     deltas = maps[1][0].reshape(4, 4, 50, 50)
     for y, x in places:
         first[7, 0, y, x] = 50.0
         deltas[0, 0, y, x], deltas[1, 0, y, x] = -x / 50 / 0.07 * 10, -y / 50 / 0.07 * 10
     first[7, 0, 40, 40] = 40.0
-    assert len(both(maps)[0].scores) == 1
+    assert len(decode_on_both(maps)[0].scores) == 1
     first[7, 0, places[-1][0], places[-1][1]] = -9.0
-    (found,) = both(maps)
+    (found,) = decode_on_both(maps)
     np.testing.assert_allclose(found.boxes[:, 0], [0.01 - 0.035, 0.81 - 0.035], atol=1e-6)
 
 
@@ -111,11 +111,11 @@ def textbook(maps: Maps) -> npt.NDArray[np.float64]:
     return rows[np.argsort(-rows[:, 0])]
 
 
-def test_the_textbook() -> None:
+def test_decoding_equals_the_textbook() -> None:
     maps = outputs(3, 10.5)
     candidates = textbook(maps)
     assert 10 < len(candidates) < 200
     kept = suppress(candidates[:, 2:], candidates[:, 0], candidates[:, 1], 0.5, epsilon=1e-5)
-    (found,) = both(maps)
+    (found,) = decode_on_both(maps)
     got: Any = np.column_stack((found.scores, found.class_ids, found.boxes))
     np.testing.assert_allclose(got, candidates[kept], rtol=1e-5, atol=1e-6)

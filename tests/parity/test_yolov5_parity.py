@@ -1,4 +1,4 @@
-"""The YOLOv5 head: Rust = numpy = the published wheel = the textbook."""
+"""The YOLOv5 head: Rust, numpy, the published wheel and the textbook implementation agree."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def outputs(
     return maps
 
 
-def both(
+def decode_on_both(
     maps: list[Floats], anchors: Floats, strides: Any, **options: Any
 ) -> list[DetectionArrays]:
-    """Return what Rust detects, after seeing that numpy detects the same."""
+    """Return the result of Rust after checking that the result of numpy is equal."""
     found = decode_yolov5(maps, anchors, strides, platform=Platform.RUST, **options)
     others = decode_yolov5(maps, anchors, strides, platform=Platform.PYTHON, **options)
     for ours, other in zip(found, others, strict=True):
@@ -85,12 +85,14 @@ def by_wheel(
         (80, -5.0, (0.25, 0.0)),
     ],
 )
-def test_the_wheel(classes: int, objectness: float, limits: Any, images: int) -> None:
+def test_decoding_equals_the_wheel(
+    classes: int, objectness: float, limits: Any, images: int
+) -> None:
     logits = outputs(classes, classes, objectness, images=images)
     maps = [sigmoid(m) for m in logits]
     options = dict(zip(("score_threshold", "iou_threshold"), limits, strict=True))
-    applied = both(maps, yolo_p5_anchors(), P5, **options)
-    inside = both(logits, yolo_p5_anchors(), P5, with_sigmoid=True, **options)
+    applied = decode_on_both(maps, yolo_p5_anchors(), P5, **options)
+    inside = decode_on_both(logits, yolo_p5_anchors(), P5, with_sigmoid=True, **options)
     for image in range(images):
         expected = by_wheel(maps, yolo_p5_anchors(), P5, image, limits)
         for found in (applied[image], inside[image]):
@@ -100,22 +102,22 @@ def test_the_wheel(classes: int, objectness: float, limits: Any, images: int) ->
 
 
 @pytest.mark.filterwarnings("ignore:numpy.core.multiarray:DeprecationWarning")
-def test_the_wheel_on_four_levels() -> None:
+def test_decoding_equals_the_wheel_on_four_levels() -> None:
     maps = [sigmoid(m) for m in outputs(6, 5, -4.5, size=512, strides=P6)]
-    (found,) = both(maps, yolo_p6_anchors(), P6)
+    (found,) = decode_on_both(maps, yolo_p6_anchors(), P6)
     expected = by_wheel(maps, yolo_p6_anchors(), P6, 0, (0.25, 0.45))
     assert len(found.scores) == len(expected) > 10
     np.testing.assert_allclose(found.boxes, expected[:, :4], atol=1e-3)
 
 
-def test_thousands_of_candidates() -> None:
-    (found,) = both(outputs(2, 10, 0.0), yolo_p5_anchors(), P5, with_sigmoid=True)
+def test_rust_equals_numpy_on_thousands_of_candidates() -> None:
+    (found,) = decode_on_both(outputs(2, 10, 0.0), yolo_p5_anchors(), P5, with_sigmoid=True)
     assert len(found.scores) == 300
     options: dict[str, Any] = {"with_sigmoid": True, "max_detections": None}
     maps = outputs(2, 3, 0.0, size=320)
-    (found,) = both(maps, yolo_p5_anchors(), P5, score_threshold=0.001, **options)
+    (found,) = decode_on_both(maps, yolo_p5_anchors(), P5, score_threshold=0.001, **options)
     assert len(found.scores) > 3000
-    (best,) = both(maps, yolo_p5_anchors(), P5, max_candidates=1000, **options)
+    (best,) = decode_on_both(maps, yolo_p5_anchors(), P5, max_candidates=1000, **options)
     assert 100 < len(best.scores) < 1000
 
 
@@ -147,10 +149,12 @@ def textbook(maps: list[Floats], threshold: float, limit: float) -> DetectionArr
 
 
 @pytest.mark.parametrize(("threshold", "limit"), [(0.1, 0.5), (0.25, 0.45), (0.4, 0.3)])
-def test_the_textbook(threshold: float, limit: float) -> None:
+def test_decoding_equals_the_textbook(threshold: float, limit: float) -> None:
     maps = outputs(7, 4, -4.5)
     options: dict[str, Any] = {"score_threshold": threshold, "iou_threshold": limit}
-    (found,) = both(maps, yolo_p5_anchors(), P5, with_sigmoid=True, max_detections=None, **options)
+    (found,) = decode_on_both(
+        maps, yolo_p5_anchors(), P5, with_sigmoid=True, max_detections=None, **options
+    )
     expected = textbook(maps, threshold, limit)
     assert len(expected.scores) > 2
     np.testing.assert_array_equal(found.class_ids, expected.class_ids)
@@ -165,10 +169,12 @@ def test_the_textbook(threshold: float, limit: float) -> None:
     threshold=st.floats(0, 1),
     limit=st.floats(0, 1),
 )
-def test_any_floats(values: Floats, with_sigmoid: bool, threshold: float, limit: float) -> None:
+def test_rust_equals_numpy_on_any_floats(
+    values: Floats, with_sigmoid: bool, threshold: float, limit: float
+) -> None:
     options: dict[str, Any] = {"score_threshold": threshold, "iou_threshold": limit}
     anchors = np.array([[[1, 2], [3, 1]]], np.float32)
-    for found in both([values], anchors, (4,), with_sigmoid=with_sigmoid, **options):
+    for found in decode_on_both([values], anchors, (4,), with_sigmoid=with_sigmoid, **options):
         assert np.isfinite(found.boxes).all()
         assert np.isfinite(found.scores).all()
         assert (found.scores > np.float32(threshold)).all()

@@ -1,11 +1,11 @@
-"""What must not change while the code moves: graphs, tensor names, outputs, imports.
+"""Record what refactoring must not change: graphs, tensor names, outputs, imports.
 
-`python -m tests.pins.measure` writes the figures of this checkout to `pins.json` beside this file;
-`--network` measures the sets of weights that packages carry, too. The tests compare a checkout with
-these figures. Whoever changes them on purpose runs this again and says why in the commit.
+`python -m tests.pins.measure` writes the values of this checkout to `pins.json` in the same
+folder; `--network` also measures the weights from packages. The tests compare a checkout with these
+values. After an intended change, run this again and explain the reason in the commit.
 
-Graphs and tensor names are the same on every machine. Outputs are equal to the bit under the
-versions and the CPU features that `pins.json` names, and close to the recorded samples elsewhere.
+Graphs and tensor names are the same on every machine. Outputs are bitwise equal with the
+versions and CPU features in `pins.json`, and close to the recorded samples elsewhere.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ START_UP = {
 
 
 def environment() -> dict[str, str]:
-    """Return what outputs depend on besides the code: versions, and the CPU's vector units."""
+    """Return what outputs depend on besides the code: versions and vector units of the CPU."""
     import onnxruntime
 
     flags: set[str] = set()
@@ -78,12 +78,12 @@ def environment() -> dict[str, str]:
 
 
 def photos() -> list[str]:
-    """Return the example photos that outputs are pinned on."""
+    """Return the example photos of the pinned outputs."""
     return [str(ROOT / "examples" / "images" / name) for name in PHOTOS]
 
 
 def recipes() -> dict[str, int]:
-    """Return the numbers of all recipes: one for each builder, of edits and of quantization."""
+    """Return the numbers of all recipes: of each builder, of edits and of quantization."""
     from furiosa_models import networks
     from furiosa_models.quantization import calibrated
 
@@ -92,9 +92,9 @@ def recipes() -> dict[str, int]:
 
 
 def unraised(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
-    """Return the recipes that make other bytes than in older pins, under the same number.
+    """Return the recipes whose bytes changed, but whose number did not.
 
-    Caches keep what a recipe made under its number: other bytes need another number.
+    Caches store results of recipes by number: changed bytes need a new number.
     """
     changed = set()
     for name in old["graphs"].keys() & new["graphs"].keys():
@@ -139,9 +139,9 @@ def graph_pin(name: str) -> dict[str, Any]:
 
 
 def output_pins(name: str, weights: str) -> dict[str, Any]:
-    """Return what a model gives for the example photos, in float32 and in int8.
+    """Return the outputs of a model for the example photos, in float32 and int8.
 
-    Seeded weights have no calibration: the ranges of the photos themselves are taken.
+    Seeded weights have no calibration: the ranges of the photos themselves are used.
     """
     from furiosa_models import get_model
 
@@ -157,14 +157,14 @@ def output_pins(name: str, weights: str) -> dict[str, Any]:
                 "program": _sha256(program),
                 "outputs": [_array(output) for output in outputs],
             }
-            if weights != SEED_SETS:  # what random networks find means nothing
+            if weights != SEED_SETS:  # results of random networks are meaningless
                 results = model.postprocess(outputs, contexts)
                 pins[precision]["results"] = [_result(result) for result in results]
     return pins
 
 
 def package_sets() -> list[tuple[str, str]]:
-    """Return (model, weights) of every set that a package carries."""
+    """Return (model, weights) of all weights from packages."""
     from furiosa_models import get_model, list_models
 
     found = []
@@ -183,7 +183,7 @@ def loaded_packages(name: str) -> list[str]:
         "print(*sorted(m for m in after - sys.stdlib_module_names if not m.startswith('_')))"
     )
     run = [sys.executable, "-W", "ignore", "-c", whole]
-    subprocess.run(run, check=True, capture_output=True)  # warms the cache
+    subprocess.run(run, check=True, capture_output=True)  # fills the cache
     return subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
 
 
@@ -207,7 +207,7 @@ def _program(model: Any, tensor: npt.NDArray[np.uint8], precision: str) -> bytes
 
 
 def _run(program: bytes, tensor: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
-    """Outputs of both photos, run one at a time as `predict` does."""
+    """Return the outputs of both photos, run one at a time like `predict`."""
     from furiosa_models.runtime.sync import create_runner
 
     with create_runner(program, device="cpu") as runner:
@@ -255,7 +255,7 @@ def _measured(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the figures of this checkout."""
+    """Write the values of this checkout."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", action="store_true", help="the packages' sets, too")
     arguments = parser.parse_args()

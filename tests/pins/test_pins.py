@@ -1,4 +1,4 @@
-"""The code may move: graphs, outputs and start-up stay what `pins.json` says."""
+"""Refactoring must keep graphs, outputs and imports equal to `pins.json`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from . import measure
 PINS: dict[str, Any] = json.loads(measure.PATH.read_text())
 SAME_MACHINE = measure.environment() == PINS["environment"]
 TOLERANCE = {"fp32": 1e-4, "int8": 0.05}
-"""Largest difference of a sample by the output's rms, where kernels are other ones."""
+"""Maximum difference of a sample, relative to the rms of the output, on other kernels."""
 
 
 @pytest.mark.parametrize("name", PINS["graphs"])
-def test_a_graph_is_byte_for_byte_what_it_was(name: str) -> None:
+def test_graph_equals_the_pin_byte_for_byte(name: str) -> None:
     pin = PINS["graphs"][name]
     assert measure.graph_pin(name) == pin, (
         f"the graph of {name} changed: if that is meant, raise the recipe number of builder "
@@ -27,11 +27,11 @@ def test_a_graph_is_byte_for_byte_what_it_was(name: str) -> None:
     )
 
 
-def test_the_pins_are_of_these_recipes() -> None:
+def test_pins_have_the_current_recipe_numbers() -> None:
     assert measure.recipes() == PINS["recipes"], "a recipe number changed: measure the pins again"
 
 
-def test_other_bytes_under_the_same_number_are_found() -> None:
+def test_changed_bytes_without_a_new_recipe_number_are_found() -> None:
     new = copy.deepcopy(PINS)
     assert measure.unraised(PINS, new) == set()
     new["graphs"]["ResNet50"]["origin"] = "other"
@@ -43,13 +43,13 @@ def test_other_bytes_under_the_same_number_are_found() -> None:
 
 
 @pytest.mark.parametrize("name", PINS["start_up"])
-def test_a_start_up_loads_no_more_packages(name: str) -> None:
+def test_start_up_loads_no_additional_packages(name: str) -> None:
     assert set(measure.loaded_packages(name)) <= set(PINS["start_up"][name])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PINS["seeded"])
-def test_outputs_of_seeded_weights(pair: str) -> None:
+def test_outputs_of_seeded_weights_equal_the_pins(pair: str) -> None:
     name, _, weights = pair.partition("/")
     compare(measure.output_pins(name, weights), PINS["seeded"][pair])
 
@@ -57,13 +57,13 @@ def test_outputs_of_seeded_weights(pair: str) -> None:
 @pytest.mark.network
 @pytest.mark.usefixtures("use_warm_cache")
 @pytest.mark.parametrize("pair", PINS["packages"])
-def test_outputs_of_the_packages_sets(pair: str) -> None:
+def test_outputs_of_weights_from_packages_equal_the_pins(pair: str) -> None:
     name, _, weights = pair.partition("/")
     compare(measure.output_pins(name, weights), PINS["packages"][pair])
 
 
 @pytest.mark.network
-def test_every_set_of_a_package_is_pinned() -> None:
+def test_weights_of_every_package_are_pinned() -> None:
     assert {f"{name}/{weights}" for name, weights in measure.package_sets()} == set(
         PINS["packages"]
     )

@@ -1,4 +1,4 @@
-"""The descriptor of the zoo holds sound entries."""
+"""The descriptor of the zoo has valid entries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_source_is_well_formed(artifact: Artifact) -> None:
 
 
 @pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda a: f"{a.name}-{a.weights}")
-def test_every_set_names_what_there_is(artifact: Artifact) -> None:
+def test_every_set_refers_to_existing_names(artifact: Artifact) -> None:
     assert load_labels(artifact.labels)
     assert artifact.format in ("onnx", "code")
     assert (artifact.network is None) == (artifact.format == "onnx")
@@ -41,7 +41,7 @@ def test_every_set_names_what_there_is(artifact: Artifact) -> None:
     assert len({*names}) == len(names)
 
 
-def test_every_name_stands_for_one_model() -> None:
+def test_every_name_belongs_to_one_model() -> None:
     names = [
         name for entry in zoo().values() for name in {entry.class_name, entry.name, *entry.aliases}
     ]
@@ -58,14 +58,14 @@ def test_every_name_stands_for_one_model() -> None:
     [a for a in ARTIFACTS if a.network is not None],
     ids=lambda a: f"{a.name}-{a.weights}",
 )
-def test_packages_deliver_the_bytes_that_are_described(artifact: Artifact) -> None:
+def test_packages_contain_the_described_files(artifact: Artifact) -> None:
     from furiosa_models.artifacts import Store
 
     paths = Store().fetch(artifact.files)
     assert {path.stat().st_size for path in paths.values()} == {f.size for f in artifact.files}
 
 
-def test_no_key_is_said_twice() -> None:
+def test_no_key_is_duplicated() -> None:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
         assert len(names) == len(set(names)), names

@@ -1,4 +1,4 @@
-"""What every model of the catalog must have; a new model is tested by being there."""
+"""Requirements for every model of the catalog; new models are tested automatically."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from furiosa_models.vision import __all__ as vision_names
 from ..platforms import BOTH
 
 MODELS = list_models()
-BRING_YOUR_OWN = {"YOLOv5n"}  # no package and no published place has its weights
-NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy of it
+BRING_YOUR_OWN = {"YOLOv5n"}  # its weights are in no package and not published
+NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy for it
 
 
-def test_the_catalog_and_the_package_have_the_same_names() -> None:
+def test_catalog_and_package_have_the_same_names() -> None:
     assert sorted(vision_names) == MODELS
     assert list(zoo()) == MODELS
 
@@ -42,14 +42,14 @@ def test_metadata_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_catalog_says_what_the_class_says(name: str) -> None:
+def test_catalog_entry_matches_the_class(name: str) -> None:
     entry, model = zoo()[name], get_model(name)
     assert entry.task is model.task_type
     assert (entry.class_name, entry.name) == (name, model.name)
     assert (entry.family, entry.version) == (model.family, model.version)
     assert entry.metadata == model.metadata
     assert entry.summary == (type(model).__doc__ or "").splitlines()[0]
-    assert model.platforms == (Platform.RUST, Platform.PYTHON)  # as `furiosa-models list` says
+    assert model.platforms == (Platform.RUST, Platform.PYTHON)  # as in `furiosa-models list`
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -79,7 +79,7 @@ def test_every_model_runs_from_photo_to_result(
     assert inputs[0].shape[1:] == (3, *model.input.size)
     tensor, _ = model.preprocess(photos[:2])
     assert (tensor.shape[0], tensor.dtype) == (2, np.uint8)
-    # Random networks find things everywhere: keep those that they are surest of.
+    # Networks with random weights detect objects everywhere: keep the best scores.
     thresholds = {"score_threshold": 0.8, "iou_threshold": 0.1}
     options = {k: v for k, v in thresholds.items() if k in model.vision_task.options}
     results = model.predict(photos[:2], device="cpu", **options)

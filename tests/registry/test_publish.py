@@ -1,4 +1,4 @@
-"""The zoo written as a registry for anyone to host, and read as one."""
+"""The zoo published as a registry, and read back."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ publish = load_script()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry of the models of furiosa-artifacts, with seeded random weights."""
+    """A registry with the models of furiosa-artifacts and seeded random weights."""
     root: Path = tmp_path_factory.mktemp("published") / "registry"
     assert publish.main([str(root), *sorted(FURIOSA_ARTIFACTS), "--weights=random"]) == 0
     return root
 
 
-def test_the_descriptor_has_the_fields_of_furiosa_artifacts_alone(folder: Path) -> None:
+def test_descriptor_has_only_the_fields_of_furiosa_artifacts(folder: Path) -> None:
     items = yaml.safe_load((folder / "artifacts.yaml").read_text())["artifacts"]
     assert all(set(item) == FIELDS for item in items)
     assert all(set(item["metadata"]) <= {"description", "publication"} for item in items)
@@ -62,7 +62,7 @@ def test_the_descriptor_has_the_fields_of_furiosa_artifacts_alone(folder: Path) 
     ]
 
 
-def test_the_models_of_furiosa_artifacts_are_among_the_entries() -> None:
+def test_entries_include_the_models_of_furiosa_artifacts() -> None:
     names = {
         entry["name"]
         for model in zoo().values()
@@ -73,7 +73,7 @@ def test_the_models_of_furiosa_artifacts_are_among_the_entries() -> None:
 
 
 @pytest.mark.parametrize("over", ["file", "http"])
-def test_it_is_listed_loaded_and_run(
+def test_published_registry_is_listed_loaded_and_run(
     folder: Path, serve: Callable[[Path], str], over: str, photos: list[Path]
 ) -> None:
     name = "MLCommonsSSDMobilenet"
@@ -94,7 +94,7 @@ def test_it_is_listed_loaded_and_run(
             np.testing.assert_array_equal(output, expected)
 
 
-def test_a_document_says_whose_weights_they_are() -> None:
+def test_document_states_the_source_of_the_weights() -> None:
     model = zoo()["SSDMobileNet"]
     text = publish.document(model, model.sets["depth075"])
     assert "license of the weights: Apache-2.0 (the package says MIT)" in text
@@ -104,14 +104,14 @@ def test_a_document_says_whose_weights_they_are() -> None:
     assert "depth multiplier 0.75" in entry["metadata"]["description"]
 
 
-def test_a_folder_with_something_in_it_stays_as_it_is(tmp_path: Path) -> None:
+def test_folder_that_is_not_empty_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(FileExistsError, match="is not empty"):
         publish.publish(tmp_path, ["SSDMobileNet"], "random")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_models_out_of_reach_are_left_out(
+def test_unreachable_models_are_skipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
@@ -123,7 +123,7 @@ def test_models_out_of_reach_are_left_out(
 @pytest.mark.parametrize(
     "uri", [None, "furiosa_models", "furiosa_models/artifacts"], ids=["default", "package", "room"]
 )
-def test_the_package_is_a_registry_itself(uri: str | None) -> None:
+def test_package_is_itself_a_registry(uri: str | None) -> None:
     uri = uri and str(ROOT / uri)
     listed = sync.list(uri)
     assert {entry.name for entry in listed} == set(zoo())
@@ -140,6 +140,6 @@ def test_the_package_is_a_registry_itself(uri: str | None) -> None:
         sync.help(uri, "SSDMobilNet")
 
 
-def test_the_package_loads_what_predicts(photos: list[Path]) -> None:
+def test_model_loaded_from_the_package_predicts(photos: list[Path]) -> None:
     with sync.load(None, "SSDMobileNet", weights="random") as model:
         assert model.predict(photos[0], device="cpu", score_threshold=0.9) is not None

@@ -17,7 +17,7 @@ def test_models_are_listed_by_glob_and_task() -> None:
     assert list_models(task="classify") == list_models(task="image_classification")
 
 
-def test_an_unknown_task() -> None:
+def test_unknown_task_is_a_value_error() -> None:
     with pytest.raises(
         ValueError,
         match="unknown task 'juggle'; known: image_classification, object_detection",
@@ -26,7 +26,7 @@ def test_an_unknown_task() -> None:
 
 
 @pytest.mark.parametrize("name", ["ssd-mobilenet", "SSD_MobileNet", "ssdmobilenet"])
-def test_spelling_does_not_matter(name: str) -> None:
+def test_model_names_are_matched_loosely(name: str) -> None:
     assert model_class(name).__name__ == "SSDMobileNet"
 
 
@@ -37,21 +37,21 @@ def test_old_names_resolve(old: str, new: str) -> None:
     assert getattr(furiosa_models.vision, old) is model_class(new) is model_class(old)
 
 
-def test_the_names_of_furiosa_artifacts_and_of_0_10_are_known() -> None:
+def test_names_of_furiosa_artifacts_and_0_10_are_known() -> None:
     assert model_class("MLCommonsSSDMobilenet") is model_class("SSDMobileNet")
     for name in list_models():
         model = get_model(name)
         assert model_class(model.name) is type(model)
 
 
-def test_an_unknown_model_names_the_close_ones() -> None:
+def test_error_for_an_unknown_model_suggests_similar_names() -> None:
     with pytest.raises(ModelNotFound, match="did you mean SSDMobileNet"):
         get_model("SSDMobilNet")
     with pytest.raises(LookupError, match="known: EfficientNetB0"):
         get_model("zzzz")
 
 
-def test_a_word_for_a_task_lists_its_models() -> None:
+def test_task_keyword_lists_its_models() -> None:
     assert list_models("detect") == list_models(task="detect") != []
     assert list_models("pose") == ["YOLOv7w6Pose"]
     assert list_models("YOLOv5s") == ["YOLOv5s"]
@@ -60,7 +60,7 @@ def test_a_word_for_a_task_lists_its_models() -> None:
     assert list_models("detect", task="pose") == []
 
 
-def test_a_notebook_shows_the_models_as_a_table() -> None:
+def test_notebooks_show_the_models_as_a_table() -> None:
     names = list_models("detect")
     assert names == [*names]
     page = names._repr_html_()

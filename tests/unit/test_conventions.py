@@ -13,7 +13,7 @@ from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 
 
 def append(model: bytes, op: str, **attributes: Any) -> bytes:
-    """The model with an operator behind every output."""
+    """Append an operator to every output of the model."""
     proto = onnx.load_from_string(model)
     for output in proto.graph.output:
         name = f"{output.name}/{op}"
@@ -30,20 +30,20 @@ def classifier() -> bytes:
     return EfficientNetLite0(weights="random").origin
 
 
-def test_softmax_in_the_graph_is_not_done_again(classifier: bytes, photos: list[Path]) -> None:
+def test_softmax_in_the_graph_is_not_repeated(classifier: bytes, photos: list[Path]) -> None:
     plain = EfficientNetLite0(weights=classifier).predict(photos[0])
     inside = EfficientNetLite0(weights=append(classifier, "Softmax", axis=1)).predict(photos[0])
     assert inside == plain
     np.testing.assert_allclose(inside.scores, plain.scores, rtol=1e-5)
 
 
-def test_an_argmax_in_the_graph_gives_its_class(classifier: bytes, photos: list[Path]) -> None:
+def test_argmax_in_the_graph_gives_its_class(classifier: bytes, photos: list[Path]) -> None:
     graph = append(classifier, "ArgMax", axis=1, keepdims=0)
     plain = EfficientNetLite0(weights=classifier).predict(photos[0])
     assert EfficientNetLite0(weights=graph).predict(photos[0]) == plain
 
 
-def test_sigmoid_in_the_graph_is_not_done_again(photos: list[Path]) -> None:
+def test_sigmoid_in_the_graph_is_not_repeated(photos: list[Path]) -> None:
     origin = SSDMobileNet(weights="random").origin
     proto = onnx.load_from_string(origin)
     for output in [o for o in proto.graph.output if o.name.startswith("class_")]:
@@ -55,7 +55,7 @@ def test_sigmoid_in_the_graph_is_not_done_again(photos: list[Path]) -> None:
     np.testing.assert_allclose(inside.boxes, plain.boxes, atol=1e-2)
 
 
-def test_a_graph_that_takes_uint8_stays_as_it_is(classifier: bytes, photos: list[Path]) -> None:
+def test_graph_with_uint8_input_is_unchanged(classifier: bytes, photos: list[Path]) -> None:
     taking_uint8 = networks.with_uint8_input(classifier, (127, 127, 127), (128, 128, 128))
     model = EfficientNetLite0(weights=taking_uint8)
     assert model.model_source() == taking_uint8

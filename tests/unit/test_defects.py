@@ -35,14 +35,14 @@ RESNET34 = SSDResNet34.spec.head
 
 
 def yolov5_outputs(seed: int, images: int, mean: float = 0.2) -> list[Floats]:
-    """Maps of probabilities, of ten classes."""
+    """Make maps of probabilities of ten classes."""
     rng = np.random.default_rng(seed)
     shapes = ((images, 45, side, side) for side in (80, 40, 20))
     return [rng.beta(1, 1 / mean, shape).astype(np.float32) for shape in shapes]
 
 
 def resnet34_outputs(seed: int, *, background: float) -> list[Floats]:
-    """Maps of logits."""
+    """Make maps of logits."""
     rng = np.random.default_rng(seed)
     levels = ((50, 4), (25, 6), (13, 6), (7, 6), (3, 4), (3, 4))
 
@@ -56,16 +56,16 @@ def resnet34_outputs(seed: int, *, background: float) -> list[Floats]:
 
 
 @BOTH
-def test_1_yolov5_takes_batches(platform: Platform) -> None:
-    """In Python, a batch of two could not be reshaped."""
+def test_1_yolov5_decodes_batches(platform: Platform) -> None:
+    """0.10: in Python, a batch of two could not be reshaped."""
     found = YOLOv5Head().decode(yolov5_outputs(0, 2), [PHOTO] * 2, NAMES, platform)
     assert len(found) == 2
     assert all(len(detections) > 0 for detections in found)
 
 
 @BOTH
-def test_2_yolov5_takes_the_sigmoid_if_asked(platform: Platform) -> None:
-    """In Rust, `with_sigmoid=True` was a TypeError."""
+def test_2_yolov5_applies_the_sigmoid_on_request(platform: Platform) -> None:
+    """0.10: in Rust, `with_sigmoid=True` was a TypeError."""
     maps = yolov5_outputs(0, 1)
     logits = [np.log(m / (1 - m)) for m in maps]
     (asked,) = YOLOv5Head().decode(logits, [PHOTO], NAMES, platform, with_sigmoid=True)
@@ -74,8 +74,8 @@ def test_2_yolov5_takes_the_sigmoid_if_asked(platform: Platform) -> None:
 
 
 @BOTH
-def test_3_an_image_does_not_touch_the_next_of_its_batch(platform: Platform) -> None:
-    """In Rust, rows were counted over the batch: after a crowded image, nothing was found."""
+def test_3_images_of_a_batch_are_independent(platform: Platform) -> None:
+    """0.10: in Rust, rows were counted per batch: no result after a crowded image."""
     crowded, usual = yolov5_outputs(1, 1, mean=0.9), yolov5_outputs(2, 1)
     head = YOLOv5Head()
     (alone,) = head.decode(usual, [PHOTO], NAMES, platform)
@@ -89,8 +89,8 @@ def test_3_an_image_does_not_touch_the_next_of_its_batch(platform: Platform) -> 
 
 
 @BOTH
-def test_4_ssd_resnet34_of_an_empty_photo_is_empty(platform: Platform) -> None:
-    """In Python, no detection was a ValueError of torch.cat."""
+def test_4_ssd_resnet34_gives_an_empty_result(platform: Platform) -> None:
+    """0.10: in Python, an empty result was a ValueError of torch.cat."""
     outputs = resnet34_outputs(0, background=30)
     (found,) = RESNET34.decode(outputs, [PHOTO], NAMES, platform)
     assert found.to_dict() == []
@@ -98,7 +98,7 @@ def test_4_ssd_resnet34_of_an_empty_photo_is_empty(platform: Platform) -> None:
 
 @BOTH
 def test_4_scores_are_floats_best_first(platform: Platform) -> None:
-    """In Python, scores were tensors, in ascending order."""
+    """0.10: in Python, scores were tensors in ascending order."""
     outputs = resnet34_outputs(0, background=8)
     (found,) = RESNET34.decode(outputs, [PHOTO], NAMES, platform)
     scores = [item.score for item in found]
@@ -109,7 +109,7 @@ def test_4_scores_are_floats_best_first(platform: Platform) -> None:
 
 @BOTH
 def test_4_disjoint_boxes_do_not_overlap(platform: Platform) -> None:
-    """In Python, boxes apart in both directions had an IoU of -1.14."""
+    """0.10: in Python, boxes that are apart in both directions had an IoU of -1.14."""
     boxes = np.array([[0, 0, 1, 1], [3, 3, 4, 4]], np.float32)
     assert box_iou(boxes, boxes, platform=platform).tolist() == [[1, 0], [0, 1]]
 
@@ -120,18 +120,18 @@ def test_4_disjoint_boxes_do_not_overlap(platform: Platform) -> None:
     [(SSDHead((19, 10, 5, 3, 2, 1)), 12), (RESNET34, 12), (YOLOv5Head(), 3), (PoseHead(), 8)],
 )
 @pytest.mark.parametrize("output", [np.zeros((1, 7, 3, 2), np.float32), np.zeros((1, 45, 80, 80))])
-def test_5_wrong_outputs_are_a_shape_error(
+def test_5_wrong_outputs_raise_shape_error(
     platform: Platform, head: Any, count: int, output: npt.NDArray[Any]
 ) -> None:
-    """In Rust, a wrong shape was a panic that `except Exception` does not catch."""
+    """0.10: in Rust, a wrong shape was a panic that `except Exception` does not catch."""
     with pytest.raises(ShapeError, match="must"):
         head.decode([output] * count, [PHOTO], NAMES, platform)
 
 
 @BOTH
 @pytest.mark.parametrize("name", ["score_threshold", "confidence_threshold", "conf_thres"])
-def test_6_thresholds_have_one_meaning_everywhere(platform: Platform, name: str) -> None:
-    """In Rust, SSD took no threshold; and each model had its own word for it."""
+def test_6_thresholds_mean_the_same_in_every_model(platform: Platform, name: str) -> None:
+    """0.10: in Rust, SSD had no threshold; its name differed between models."""
     outputs = []
     for side, anchors in ((19, 3), (10, 6), (5, 6), (3, 6), (2, 6), (1, 6)):
         outputs.append(np.full((1, anchors * 91, side, side), -9, np.float32))
@@ -145,14 +145,14 @@ def test_6_thresholds_have_one_meaning_everywhere(platform: Platform, name: str)
 
 
 def test_7_height_is_bottom_minus_top() -> None:
-    """It was bottom plus top."""
+    """0.10: the height was bottom plus top."""
     box = LtrbBoundingBox(10, 20, 30, 60)
     assert xyxytoxywh(box).height == xyxytocxcywh(box).height == 40
 
 
 @BOTH
 def test_8_class_0_of_resnet50_is_not_the_last_label(platform: Platform) -> None:
-    """Index 0, the background, silently became the last label."""
+    """0.10: index 0, the background, silently became the last label."""
     head = ClassificationHead(activation="argmax", offset=1)
     with pytest.raises(ShapeError, match=r"class index \[0\] is outside the table of 10 labels"):
         head.decode([np.array([0])], [], NAMES, platform, top_k=1)
@@ -160,8 +160,8 @@ def test_8_class_0_of_resnet50_is_not_the_last_label(platform: Platform) -> None
 
 
 @BOTH
-def test_8_a_classification_has_scores_and_runners_up(platform: Platform) -> None:
-    """It was a label and nothing else."""
+def test_8_classification_has_scores_and_top_k(platform: Platform) -> None:
+    """0.10: the result was only a label."""
     logits = np.arange(10, dtype=np.float32)[None]
     (found,) = ClassificationHead().decode([logits], [], NAMES, platform, top_k=3)
     assert [item.label for item in found.top] == ["j", "i", "h"]
@@ -170,8 +170,8 @@ def test_8_a_classification_has_scores_and_runners_up(platform: Platform) -> Non
 
 @BOTH
 @pytest.mark.parametrize("form", ["path", "array"])
-def test_9_a_single_photo_is_a_photo(platform: Platform, form: str, tmp_path: Path) -> None:
-    """A Path was a TypeError, and an array was taken row by row."""
+def test_9_single_photo_is_accepted(platform: Platform, form: str, tmp_path: Path) -> None:
+    """0.10: a Path was a TypeError, and an array was read row by row."""
     pixels = np.zeros((48, 64, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     photo = tmp_path / "photo.png" if form == "path" else pixels
@@ -181,7 +181,7 @@ def test_9_a_single_photo_is_a_photo(platform: Platform, form: str, tmp_path: Pa
 
 
 def test_visualize_shows_keypoints_at_multiples_of_640() -> None:
-    """Keypoints whose x or y is a multiple of 640 (0 is one) were hidden."""
+    """0.10: keypoints whose x or y is a multiple of 640 (such as 0) were hidden."""
     keypoints = np.zeros((1, 17, 3), np.float32)
     keypoints[0, 0] = [640, 100, 1]
     keypoints[0, 1] = [30, 0, 1]
@@ -203,11 +203,11 @@ def test_10_dumping_a_model_fetches_nothing(
 
 
 @pytest.mark.parametrize("arguments", [["list", "-t", "detect"], ["list", "detect"], ["--version"]])
-def test_11_the_command_does_what_its_help_says(arguments: list[str]) -> None:
+def test_11_command_line_options_work_as_documented(arguments: list[str]) -> None:
     assert CliRunner().invoke(cli, arguments).exit_code == 0
 
 
-def test_13_what_is_said_of_the_input_is_what_preprocess_gives() -> None:
+def test_13_preprocess_gives_the_declared_input() -> None:
     photo = np.zeros((40, 60, 3), np.uint8)
     for name in list_models():
         model = get_model(name, weights="random")
@@ -217,6 +217,6 @@ def test_13_what_is_said_of_the_input_is_what_preprocess_gives() -> None:
         assert tensor.flags.c_contiguous
 
 
-def test_14_no_network_needs_torch() -> None:
+def test_14_vision_does_not_need_torch() -> None:
     code = "import sys; sys.modules['torch'] = None; from furiosa_models.vision import *"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,7 +17,7 @@ def classifier() -> EfficientNetLite0:
     return EfficientNetLite0(weights="random")
 
 
-def test_a_classifier_is_counted(
+def test_classifier_accuracy_is_measured(
     classifier: EfficientNetLite0, photos: list[Path], tmp_path: Path
 ) -> None:
     results = classifier.predict(photos, top_k=5)
@@ -51,7 +51,7 @@ def coco(photos: list[Path], boxes: list[list[float]]) -> str:
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0.0, 1.0), (100.0, 0.0)])
-def test_detections_are_matched_by_the_name_of_their_class(
+def test_detections_are_matched_by_class_name(
     monkeypatch: pytest.MonkeyPatch,
     photos: list[Path],
     tmp_path: Path,
@@ -75,7 +75,7 @@ def test_detections_are_matched_by_the_name_of_their_class(
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0.0, 1.0), (300.0, 0.0)])
-def test_poses_are_matched_by_their_joints(
+def test_poses_are_matched_by_keypoints(
     monkeypatch: pytest.MonkeyPatch,
     photos: list[Path],
     tmp_path: Path,
@@ -104,7 +104,7 @@ def test_poses_are_matched_by_their_joints(
     }
 
 
-def test_no_detections_are_no_accuracy(
+def test_no_detections_give_zero_accuracy(
     monkeypatch: pytest.MonkeyPatch, photos: list[Path], tmp_path: Path
 ) -> None:
     labels = tmp_path / "instances.json"
@@ -120,14 +120,16 @@ def test_no_detections_are_no_accuracy(
 @pytest.mark.parametrize(
     "text", ["", "a,b\n1,2", "file,class_index\nx.jpg,cat", "file,class_index"]
 )
-def test_labels_that_are_none(classifier: EfficientNetLite0, tmp_path: Path, text: str) -> None:
+def test_invalid_labels_are_an_error(
+    classifier: EfficientNetLite0, tmp_path: Path, text: str
+) -> None:
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(FuriosaModelsError, match=r"labels\.csv"):
         evaluate(classifier, tmp_path, tmp_path / "labels.csv")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": [], "categories": []}'])
-def test_annotations_that_are_none(tmp_path: Path, text: str) -> None:
+def test_invalid_annotations_are_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.json").write_text(text)
     with pytest.raises(FuriosaModelsError, match=r"labels\.json"):
         evaluate(SSDMobileNet(weights="random"), tmp_path, tmp_path / "labels.json")

@@ -1,4 +1,4 @@
-"""What users give to a model of their own: it is taken, or refused with the reason."""
+"""Arguments that users pass for their own models: accepted, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_a_copy_is_fed_and_read_as_the_model(detector: Path, copied: Any) -> None:
+def test_renamed_copy_has_the_same_input_and_head(detector: Path, copied: Any) -> None:
     model = Detector(detector).fitted()
     other = copied(Detector(detector)).fitted()
     assert other.input == model.input
@@ -66,25 +66,25 @@ def test_a_copy_is_fed_and_read_as_the_model(detector: Path, copied: Any) -> Non
     ],
     ids=lambda labels: type(labels).__name__,
 )
-def test_names_in_every_form(labels: Any) -> None:
+def test_class_names_in_every_form(labels: Any) -> None:
     assert given_names(labels) == ("cat", "dog", "owl")
 
 
 @pytest.mark.parametrize(
     "labels", [{"cat", "dog"}, b"coco80", 5, [1, 2], [None], [1.5], [], {"a": "b"}], ids=repr
 )
-def test_what_is_no_names(labels: Any) -> None:
+def test_invalid_class_names_are_rejected(labels: Any) -> None:
     with pytest.raises(LabelsError, match="labels must be class names in order"):
         Detector("some.onnx", labels=labels)
 
 
-def test_the_number_of_names_is_checked_for_weights_of_the_catalog() -> None:
+def test_number_of_names_is_checked_for_weights_of_the_catalog() -> None:
     for model, names in ((SSDMobileNetV2, ["a"] * 3), (EfficientNetLite0, ["x"] * 2000)):
         with pytest.raises(LabelsError, match="the network has"):
             _ = model(labels=names).labels
 
 
-def test_names_without_the_background_are_those_of_the_classes() -> None:
+def test_background_name_is_optional() -> None:
     names = [f"L{i}" for i in range(1, 91)]
     assert SSDMobileNetV2(labels=names).labels == ("background", *names)
     assert SSDMobileNetV2(labels=["nothing", *names]).labels == ("nothing", *names)
@@ -99,7 +99,7 @@ def test_names_without_the_background_are_those_of_the_classes() -> None:
         ({"head": 5}, "expected Head or a mapping of its fields, got 5"),
     ],
 )
-def test_what_is_no_part_of_a_specification(
+def test_unknown_specification_fields_are_rejected(
     detector: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TypeError, match=message):
@@ -121,24 +121,24 @@ def test_what_is_no_part_of_a_specification(
     ],
     ids=str,
 )
-def test_numbers_of_the_input_are_checked(detector: Path, given: dict[str, Any]) -> None:
+def test_numbers_of_the_input_spec_are_checked(detector: Path, given: dict[str, Any]) -> None:
     (name,) = given
     with pytest.raises(ValueError, match=rf"^{name} "):
         Detector(detector, input=given).fitted()
 
 
-def test_a_name_of_two_lines_is_drawn() -> None:
+def test_name_of_two_lines_is_drawn() -> None:
     box, one = np.array([[9, 9, 60, 60]], np.float32), np.array([0])
     found = Detections(box, np.array([0.9], np.float32), one, ["a\nb"])
     assert np.asarray(found.plot(np.zeros((80, 80, 3), np.uint8))).any()
 
 
-def test_classes_without_a_name_have_one_by_number() -> None:
+def test_unnamed_classes_are_named_by_number() -> None:
     box, ids = np.array([[9, 9, 60, 60]], np.float32), np.array([61])
     assert Detections(box, np.array([0.9], np.float32), ids, []).labels == ["class_61"]
 
 
-def test_a_head_of_another_task_is_refused(detector: Path, tmp_path: Path) -> None:
+def test_head_of_another_task_is_rejected(detector: Path, tmp_path: Path) -> None:
     with pytest.raises(FuriosaModelsError, match="use the class of its task"):
         Detector(detector, head=ClassificationHead()).fitted()
     folder = Detector(detector).save(tmp_path / "saved")
@@ -146,13 +146,13 @@ def test_a_head_of_another_task_is_refused(detector: Path, tmp_path: Path) -> No
         Classifier(folder).fitted()
 
 
-def test_a_model_without_weights_is_described() -> None:
+def test_model_without_weights_has_input_and_labels() -> None:
     assert YOLOv5n().input.size == (640, 640)
     assert len(YOLOv5n().labels) == 80
 
 
 @pytest.mark.parametrize("name", ["cpu", "npu", "auto", "onnxruntime"])
-def test_names_of_devices_are_no_names_of_backends(name: str) -> None:
+def test_device_names_are_rejected_as_backend_names(name: str) -> None:
     with pytest.raises(ValueError, match="choose another name"):
         register_backend(OnnxRuntimeBackend(), name)
 
@@ -170,7 +170,7 @@ def test_names_of_devices_are_no_names_of_backends(name: str) -> None:
         ({"top_k": 3}, TypeError, "top_k"),
     ],
 )
-def test_options_of_a_prediction_are_checked(
+def test_predict_options_are_checked(
     detector: Path, photos: list[Path], options: dict[str, Any], error: Any, message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -178,24 +178,24 @@ def test_options_of_a_prediction_are_checked(
 
 
 @pytest.mark.parametrize("top_k", ["3", 1.5, True])
-def test_a_number_of_classes_is_an_integer(photos: list[Path], top_k: Any) -> None:
+def test_top_k_must_be_an_integer(photos: list[Path], top_k: Any) -> None:
     with pytest.raises(TypeError, match="top_k must be an integer"):
         EfficientNetLite0("random").predict(photos[0], device="cpu", top_k=top_k)
 
 
 @pytest.mark.parametrize("most", [0, -1])
-def test_a_number_of_photos_to_calibrate_on_is_positive(photos: list[Path], most: int) -> None:
+def test_max_photos_must_be_positive(photos: list[Path], most: int) -> None:
     with pytest.raises(ValueError, match="max_photos must be at least 1"):
         EfficientNetLite0("random").quantize(photos, max_photos=most)
 
 
 @pytest.mark.parametrize("name", [None, 5, ["SSDMobileNet"]])
-def test_what_is_no_name_of_a_model(name: Any) -> None:
+def test_model_name_of_another_type_is_a_type_error(name: Any) -> None:
     with pytest.raises(TypeError, match="expected the name or file of a model"):
         get_model(name)
 
 
-def test_files_that_are_no_graph(tmp_path: Path) -> None:
+def test_files_that_are_not_graphs_are_rejected(tmp_path: Path) -> None:
     for name in ("nope.onnx", "folder/best.tflite", "best.pt", "folder/best"):
         with pytest.raises(ModelNotFound, match=f"there is no file '{name}'"):
             get_model(name)
@@ -207,14 +207,14 @@ def test_files_that_are_no_graph(tmp_path: Path) -> None:
         Detector(tmp_path / "best.pt").fitted()
 
 
-def test_a_model_of_no_file_says_so(photos: list[Path]) -> None:
+def test_model_without_a_file_gives_advice(photos: list[Path]) -> None:
     assert repr(Detector()) == "Detector(without weights: pass a file)"
     with pytest.raises(ArtifactNotFound, match=r"pass a file, Detector\('best.onnx'\)"):
         Detector().predict(photos[0], device="cpu")
 
 
 def without_sigmoid(graph: bytes) -> bytes:
-    """The same graph with logits as its outputs."""
+    """Remove the sigmoid of a graph; its outputs are logits."""
     model = onnx.load_from_string(graph)
     names = {output.name for output in model.graph.output}
     for node in [*model.graph.node]:
@@ -225,9 +225,7 @@ def without_sigmoid(graph: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def test_a_head_given_as_an_object_is_fitted_to_the_graph(
-    detector: Path, photos: list[Path]
-) -> None:
+def test_head_object_is_fitted_to_the_graph(detector: Path, photos: list[Path]) -> None:
     raw = without_sigmoid(detector.read_bytes())
     expected = Detector(detector, head={"score_threshold": 0.3}).predict(photos[0], device="cpu")
     model = Detector(raw, head=YOLOv5Head(score_threshold=0.3))
@@ -247,12 +245,12 @@ def test_a_head_given_as_an_object_is_fitted_to_the_graph(
     ],
     ids=str,
 )
-def test_a_head_of_other_outputs_is_refused(detector: Path, head: Any, message: str) -> None:
+def test_head_for_other_outputs_is_rejected(detector: Path, head: Any, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         Detector(detector, head=head).fitted()
 
 
-def test_a_preprocess_of_ones_own_that_gives_nothing(photos: list[Path]) -> None:
+def test_overridden_preprocess_that_returns_none_is_an_error(photos: list[Path]) -> None:
     class Lost(EfficientNetLite0):
         def preprocess(self, *_: Any, **__: Any) -> Any:
             return None
@@ -264,7 +262,7 @@ def test_a_preprocess_of_ones_own_that_gives_nothing(photos: list[Path]) -> None
 @pytest.mark.parametrize(
     "outputs", [None, [], ["x", "y"], [np.zeros(3)], np.zeros((2, 3))], ids=str
 )
-def test_a_backend_that_gives_something_else(outputs: Any) -> None:
+def test_backend_with_invalid_outputs_is_an_error(outputs: Any) -> None:
     class Odd(Session):
         def execute(self, *_: Any) -> Any:
             return outputs
@@ -281,7 +279,7 @@ def test_a_backend_that_gives_something_else(outputs: Any) -> None:
             session.run(real.allocate())
 
 
-def test_a_picture_is_never_saved_over_its_photo(photos: list[Path], tmp_path: Path) -> None:
+def test_original_photo_is_never_overwritten(photos: list[Path], tmp_path: Path) -> None:
     photo = Path(shutil.copy(photos[0], tmp_path))
     before = photo.read_bytes()
     (tmp_path / "link.png").symlink_to(photo)
@@ -303,7 +301,7 @@ def test_a_picture_is_never_saved_over_its_photo(photos: list[Path], tmp_path: P
     [
         ("names: [cat, dog]\nnc: 2\n", ("cat", "dog")),
         ("path: ../x\nnames:\n  0: cat\n  1: dog\n", ("cat", "dog")),
-        ("names: {0: no, 1: yes}\n", ("no", "yes")),  # not False and True
+        ("names: {0: no, 1: yes}\n", ("no", "yes")),  # not booleans
         ("names: {cat: 0, dog: 1}\n", ("cat", "dog")),
         ("- cat\n- dog\n", ("cat", "dog")),
         ("train: a\nnc: 5\n", None),
@@ -313,7 +311,7 @@ def test_a_picture_is_never_saved_over_its_photo(photos: list[Path], tmp_path: P
         ("\0", None),
     ],
 )
-def test_names_in_yaml(tmp_path: Path, text: str, names: tuple[str, ...] | None) -> None:
+def test_class_names_in_yaml(tmp_path: Path, text: str, names: tuple[str, ...] | None) -> None:
     path = tmp_path / "data.yaml"
     path.write_text(text)
     if names is None:
@@ -324,18 +322,18 @@ def test_names_in_yaml(tmp_path: Path, text: str, names: tuple[str, ...] | None)
 
 
 @pytest.mark.parametrize("key", ["names", "class_names", "classes", "labels", "character"])
-def test_names_in_the_metadata_of_a_file(key: str) -> None:
+def test_class_names_in_model_metadata(key: str) -> None:
     model = onnx.load_from_string(EfficientNetLite0("random").origin)
     entry = model.metadata_props.add()
     entry.key, entry.value = key, "\n".join(f"kind {i}" for i in range(1000))
     assert Classifier(model).labels[:2] == ("kind 0", "kind 1")
-    entry.value = "0\n90\n180\n270"  # of another network
+    entry.value = "0\n90\n180\n270"  # for a network with another number of classes
     with pytest.raises(LabelsError, match="the network has 1000 classes, but there are 4 labels"):
         _ = Classifier(model).labels
 
 
 def ending_in(last: str | None, classes: int) -> bytes:
-    """A classifier whose graph ends in an operation."""
+    """Make a classifier whose graph ends in an operation."""
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", classes])
     weights = np.random.default_rng(0).normal(size=(3, classes)).astype(np.float32)
@@ -354,7 +352,7 @@ def ending_in(last: str | None, classes: int) -> bytes:
 
 
 @pytest.mark.parametrize("classes", [1, 3])
-def test_scores_of_a_sigmoid_are_given_as_they_are(photos: list[Path], classes: int) -> None:
+def test_sigmoid_scores_are_returned_unchanged(photos: list[Path], classes: int) -> None:
     model = Classifier(ending_in("Sigmoid", classes))
     tensor, _ = model.preprocess(photos[0])
     with create_runner(model, device="cpu") as runner:
@@ -363,7 +361,7 @@ def test_scores_of_a_sigmoid_are_given_as_they_are(photos: list[Path], classes: 
     np.testing.assert_array_equal(found.scores, np.sort(scores[0])[::-1])
 
 
-def test_one_number_is_no_score(photos: list[Path]) -> None:
+def test_single_output_without_sigmoid_is_rejected(photos: list[Path]) -> None:
     with pytest.raises(ShapeError, match="the graph has a single output value without a sigmoid"):
         Classifier(ending_in(None, 1)).predict(photos[0], device="cpu")
     assert len(Classifier(ending_in(None, 2)).predict(photos[0], device="cpu").scores) == 2

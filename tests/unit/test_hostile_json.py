@@ -1,4 +1,4 @@
-"""JSON of users: what is deeper or longer than Python reads is an error of ours."""
+"""Hostile JSON: documents too deep or too long for Python raise the package's errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEEP = ["[" * 100_000, '{"a":' * 100_000]
 
 
 @pytest.mark.parametrize("text", [*DEEP, '{"' + "9" * 5000 + '": "cat"}'], ids=range(3))
-def test_labels(text: str, tmp_path: Path) -> None:
+def test_hostile_labels_raise_labels_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     path.write_text(text)
     with pytest.raises(LabelsError, match="contain no names"):
@@ -24,7 +24,7 @@ def test_labels(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["names: " + "[" * 9000, "names: " + "{a: " * 9000], ids=range(2))
-def test_labels_in_deep_yaml_take_no_time(text: str, tmp_path: Path) -> None:
+def test_deep_yaml_labels_are_rejected_quickly(text: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.yaml"
     path.write_text(text)
     start = time.process_time()
@@ -34,7 +34,7 @@ def test_labels_in_deep_yaml_take_no_time(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", DEEP, ids=range(2))
-def test_annotations_and_saved_models(text: str, tmp_path: Path) -> None:
+def test_hostile_annotations_and_saved_models_are_errors(text: str, tmp_path: Path) -> None:
     path = tmp_path / "model_info.json"
     path.write_text(text)
     with pytest.raises(FuriosaModelsError, match="is not a COCO annotation file"):

@@ -1,4 +1,4 @@
-"""`import furiosa_models` loads nothing heavy, and a prediction only what runs it."""
+"""`import furiosa_models` loads nothing heavy; a prediction loads only what it needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from furiosa_models.weights import _recipe_key
         ("from furiosa_models.vision import SSDMobileNet; SSDMobileNet()", ["requests", "onnx"]),
     ],
 )
-def test_imports_are_light(statement: str, forbidden: list[str]) -> None:
+def test_imports_load_no_heavy_packages(statement: str, forbidden: list[str]) -> None:
     code = (
         f"import sys; {statement}; loaded = {{m.removeprefix('furiosa_models.') for m in "
         f"sys.modules}}; print(sorted(loaded & set({forbidden!r})))"
@@ -41,7 +41,7 @@ HEAVY = ("numpy", "onnx", "onnxruntime", "PIL", "pydantic", "requests", "rich", 
 
 
 def loaded_by(code: str) -> set[str]:
-    """Packages that a process has loaded after running some code with its output dropped."""
+    """Return the packages that a process has loaded after running some code."""
     whole = (
         "import contextlib, io, sys\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
@@ -61,14 +61,14 @@ def test_listing_models_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("weights", ["random", "own file"])
-def test_a_warm_prediction_loads_only_what_runs_it(
+def test_cached_prediction_loads_only_what_it_needs(
     weights: str, photos: list[Path], tmp_path: Path
 ) -> None:
     model = EfficientNetLite0(weights="random")
     if weights == "own file":
         weights = str(tmp_path / "own.onnx")
         Path(weights).write_bytes(model.origin)
-    EfficientNetLite0(weights=weights).predict(photos[0], device="cpu")  # warms the cache
+    EfficientNetLite0(weights=weights).predict(photos[0], device="cpu")  # fills the cache
     loaded = loaded_by(
         "from furiosa_models.vision import EfficientNetLite0;"
         f"EfficientNetLite0(weights={weights!r}).predict({str(photos[0])!r}, device='cpu')"
@@ -79,7 +79,7 @@ def test_a_warm_prediction_loads_only_what_runs_it(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_fetched_set_of_the_catalog_needs_no_descriptor(
+def test_fetched_weights_need_no_descriptor(
     precision: Precision, monkeypatch: pytest.MonkeyPatch, photos: list[Path]
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
@@ -105,8 +105,8 @@ def test_unknown_names_raise_attribute_error() -> None:
         assert not hasattr(module, "NoSuchName")
 
 
-def test_onnx_runtime_reports_nothing(tmp_path: Path, photos: list[Path]) -> None:
-    """It sends which models run to its makers by default, and keeps an identifier in the home."""
+def test_onnx_runtime_telemetry_is_disabled(tmp_path: Path, photos: list[Path]) -> None:
+    """By default it sends telemetry and stores an identifier in the home folder."""
     code = (
         "from furiosa_models.vision import MobileNetV2\n"
         f"MobileNetV2('random').predict({str(photos[0])!r})"
@@ -119,7 +119,7 @@ def test_onnx_runtime_reports_nothing(tmp_path: Path, photos: list[Path]) -> Non
     assert not home.exists()
 
 
-def test_what_the_user_says_of_telemetry_holds() -> None:
+def test_telemetry_setting_of_the_user_is_kept() -> None:
     code = "import furiosa_models, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "0"}
     said = subprocess.run(

@@ -1,4 +1,4 @@
-"""Imports go one way: every import of every form, in every file, by the order of the layers."""
+"""The order of layers: every import in every file must follow it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ LAYERS = (
     "types quantizer vision __init__",
     "cli client __main__",
 )
-"""A room imports rooms of the lines above its own, and those to its left on its own line."""
+"""A component imports only components on the lines above, or to its left on its line."""
 
 ORDER = {
-    room: (line, place)
-    for line, rooms in enumerate(LAYERS)
-    for place, room in enumerate(rooms.split())
+    component: (line, place)
+    for line, components in enumerate(LAYERS)
+    for place, component in enumerate(components.split())
 }
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its name in it; the package itself is ``."""
+    """Return every module of the package by its name; the name of the package itself is ``."""
     found = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -49,12 +49,12 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def room(module: str) -> str:
+def component(module: str) -> str:
     return module.partition(".")[0] or "__init__"
 
 
 def imported(path: Path, module: str, known: dict[str, Path]) -> Iterator[str]:
-    """Modules of the package that a file imports, wherever in it and in whatever form."""
+    """Yield the modules of the package that a file imports anywhere, in any form."""
     own = ["furiosa_models", *(module.split(".") if module else [])]
     base = own if path.name == "__init__.py" else own[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -75,19 +75,19 @@ def imported(path: Path, module: str, known: dict[str, Path]) -> Iterator[str]:
 
 
 def _inner(name: str) -> str:
-    """Name inside the package, or one that no module has."""
+    """Return the name inside the package, or a name that no module has."""
     if name == "furiosa_models":
         return ""
     return name.removeprefix("furiosa_models.") if name.startswith("furiosa_models.") else "?"
 
 
-def wrong_way() -> set[str]:
+def forbidden_imports() -> set[str]:
     known = modules()
     found = set()
     for module, path in known.items():
-        mine = room(module)
+        mine = component(module)
         for target in imported(path, module, known):
-            theirs = room(target)
+            theirs = component(target)
             if mine == theirs:
                 continue
             (line, place), (other, other_place) = ORDER[mine], ORDER[theirs]
@@ -98,9 +98,9 @@ def wrong_way() -> set[str]:
     return found
 
 
-def test_every_module_has_a_place_in_the_order() -> None:
-    assert {room(module) for module in modules()} <= set(ORDER)
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {component(module) for module in modules()} <= set(ORDER)
 
 
-def test_imports_go_one_way() -> None:
-    assert wrong_way() == set()
+def test_imports_follow_the_layers() -> None:
+    assert forbidden_imports() == set()

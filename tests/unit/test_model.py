@@ -34,7 +34,7 @@ def classifier() -> EfficientNetLite0:
     return EfficientNetLite0(weights="random")
 
 
-def test_the_metadata_of_0_10() -> None:
+def test_metadata_of_0_10() -> None:
     model = SSDMobileNet()
     assert (model.name, model.family, model.version) == (
         "MLCommonsSSDMobileNet",
@@ -58,11 +58,11 @@ def test_nothing_is_fetched_before_it_is_needed(
     assert not (tmp_path / "none").exists()
 
 
-def test_random_weights_say_so() -> None:
+def test_repr_names_random_weights() -> None:
     assert "random" in repr(SSDMobileNet(weights="random"))
 
 
-def test_platforms() -> None:
+def test_postprocessor_platforms() -> None:
     assert SSDMobileNet().platform is Platform.RUST
     assert SSDMobileNet(postprocessor_type="Python").platform is Platform.PYTHON
     with pytest.raises(ValueError, match="'bogus' is not a valid Platform"):
@@ -78,13 +78,13 @@ def test_load_and_load_async() -> None:
     assert model.platform is Platform.RUST
 
 
-def test_load_async_leaves_the_loop_free(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_async_does_not_block_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     monkeypatch.setattr("furiosa_models.weights.Weights.resolve", lambda _: release.wait(5))
 
     async def main() -> bool:
         loading = asyncio.create_task(SSDMobileNet.load_async())
-        await asyncio.sleep(0.05)  # would not return while the loop is blocked
+        await asyncio.sleep(0.05)  # would not return if the loop were blocked
         busy = not loading.done()
         release.set()
         await loading
@@ -93,7 +93,7 @@ def test_load_async_leaves_the_loop_free(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asyncio.run(main())
 
 
-def test_origin_and_model_source_are_the_same_network(
+def test_origin_and_model_source_give_the_same_outputs(
     detector: SSDMobileNet, photos: list[Path]
 ) -> None:
     onnx.checker.check_model(detector.origin, full_check=True)
@@ -116,7 +116,7 @@ def test_num_pe() -> None:
         SSDMobileNet().fetch_enf(num_pe=0)  # type: ignore[arg-type]
 
 
-def test_what_was_never_published() -> None:
+def test_unpublished_programs_and_ranges_are_not_found() -> None:
     with pytest.raises(ArtifactNotFound, match="no ENF for 2 PE"):
         EfficientNetLite0().fetch_enf()
     with pytest.raises(ArtifactNotFound, match="no ENF for 1 PE and IR version 9"):
@@ -125,7 +125,7 @@ def test_what_was_never_published() -> None:
         _ = SSDMobileNet(weights="random").tensor_name_to_range
 
 
-def test_the_newest_compilers_program_is_the_default() -> None:
+def test_program_of_the_newest_compiler_is_the_default() -> None:
     file = SSDMobileNet.catalog()["published"].enf["0.10.1_8b00177dc"]["2pe"]
     plant(file, b"a program of the NPU")
     assert SSDMobileNet().fetch_enf() == b"a program of the NPU"
@@ -143,7 +143,7 @@ def test_preprocess_of_0_10(detector: SSDMobileNet, photos: list[Path]) -> None:
     assert -1 <= scaled.min() < scaled.max() <= 1
 
 
-def test_preprocess_of_no_photos(detector: SSDMobileNet) -> None:
+def test_preprocess_without_photos_is_an_error(detector: SSDMobileNet) -> None:
     with pytest.raises(ShapeError, match="at least one photo"):
         detector.preprocess([])
 
@@ -169,7 +169,7 @@ def test_detection_is_the_same_on_both_platforms(photos: list[Path]) -> None:
         np.testing.assert_array_equal(rust.class_ids, python.class_ids)
 
 
-def test_thresholds_under_every_name(detector: SSDMobileNet, photos: list[Path]) -> None:
+def test_thresholds_by_every_name(detector: SSDMobileNet, photos: list[Path]) -> None:
     outputs, contexts = run(detector, photos[:1])
     expected = detector.postprocess(outputs, contexts, 0.6, 0.4)
     for names in (
@@ -194,7 +194,7 @@ def test_contexts_of_0_10_are_plain_dicts(detector: SSDMobileNet, photos: list[P
 
 
 @BOTH
-def test_wrong_outputs_and_contexts(photos: list[Path], platform: Platform) -> None:
+def test_wrong_outputs_and_contexts_are_errors(photos: list[Path], platform: Platform) -> None:
     model = SSDMobileNet(weights="random", postprocessor_type=platform)
     outputs, contexts = run(model, photos[:1])
     with pytest.raises(ShapeError, match="expected 12 outputs, got 11"):
@@ -227,7 +227,7 @@ def test_predict_keeps_one_runner_and_close_frees_it(photos: list[Path]) -> None
         model.predict(photos[0], device="cpu")
         assert model._runner("cpu") is first
     assert "closed" in repr(first)
-    assert model.predict(photos[0]) is not None  # works again
+    assert model.predict(photos[0]) is not None  # a new runner is created
 
 
 def test_predict_from_many_threads(detector: SSDMobileNet, photos: list[Path]) -> None:
@@ -257,7 +257,7 @@ def test_classification_of_0_10(classifier: EfficientNetLite0, photos: list[Path
     assert len(result.top) == 5
 
 
-def test_classification_of_many(classifier: EfficientNetLite0, photos: list[Path]) -> None:
+def test_classification_of_a_batch(classifier: EfficientNetLite0, photos: list[Path]) -> None:
     tensor, contexts = classifier.preprocess(photos[:2])
     with create_runner(classifier, device="cpu") as runner:
         outputs = runner.run(tensor)
@@ -271,7 +271,7 @@ def test_classification_of_many(classifier: EfficientNetLite0, photos: list[Path
         classifier.predict(photos[0], top_k=0)
 
 
-def test_a_users_subclass_has_the_weights_of_its_base() -> None:
+def test_user_subclass_has_the_weights_of_its_base() -> None:
     class Mine(SSDMobileNet):
         """A detector of mine."""
 
@@ -290,7 +290,7 @@ def test_names_are_labels_by_class_id() -> None:
     assert list(model.names.values()) == list(model.labels)
 
 
-def test_a_result_says_how_large_its_photo_is_and_how_long_it_took(photos: list[Path]) -> None:
+def test_results_have_image_size_and_speed(photos: list[Path]) -> None:
     model = SSDMobileNet(weights="random")
     with Image.open(photos[0]) as photo:
         size = photo.size
@@ -307,7 +307,7 @@ def test_a_result_says_how_large_its_photo_is_and_how_long_it_took(photos: list[
     assert pixels.image_size == (30, 20)
 
 
-def test_a_notebook_shows_what_a_model_is_and_fetches_nothing(tmp_path: Path) -> None:
+def test_notebook_output_of_a_model_fetches_nothing(tmp_path: Path) -> None:
     page = SSDMobileNet()._repr_html_()
     for part in ("object_detection", "300 x 300", "91", "published"):
         assert part in page

@@ -1,4 +1,4 @@
-"""Programs of the NPU: published, compiled here, or quantized ONNX for the vendor runtime."""
+"""NPU programs: published, compiled locally, or quantized ONNX for the vendor runtime."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCompiler:
 
 @pytest.fixture
 def _npu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The vendor runtime with a device."""
+    """Install a fake vendor runtime with a device."""
     forget()
     install_with_device(monkeypatch, tmp_path)
     yield
@@ -45,7 +45,7 @@ def _npu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def calibration() -> calibrated.Calibration:
-    """Ranges of a network with random weights, whose results mean nothing anyway."""
+    """Ranges for a network with random weights, whose results are meaningless."""
     program = EfficientNetLite0(weights="random").model_source(precision="fp32")
     image = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224), np.uint8)
     calibrator = Calibrator(program, CalibrationMethod.MIN_MAX_ASYM)
@@ -73,7 +73,7 @@ def enf_file(version: str = IR_VERSION, size: str = "2pe") -> File:
 
 
 @pytest.mark.parametrize("revision", ["8b00177dc", "8b00177"])
-def test_the_published_program_of_the_installed_compiler(fake: FakeCompiler, revision: str) -> None:
+def test_published_program_of_the_installed_compiler(fake: FakeCompiler, revision: str) -> None:
     fake.say(VERSION.replace("8b00177dc", revision))
     plant(enf_file(), ENF)
     assert SSDMobileNet().fetch_enf() == SSDMobileNet().model_source() == ENF
@@ -81,7 +81,7 @@ def test_the_published_program_of_the_installed_compiler(fake: FakeCompiler, rev
     assert fake.calls == []
 
 
-def test_an_older_compiler_has_its_own_published_program(fake: FakeCompiler) -> None:
+def test_older_compiler_has_its_own_published_program(fake: FakeCompiler) -> None:
     fake.say("Furiosa SDK Compiler v0.10.0 (f8f05c8ea 2023-07-31T19:30:30Z)")
     plant(enf_file("0.10.0_f8f05c8ea", "1pe"), b"old")
     plant(enf_file(size="1pe"), b"new")
@@ -90,7 +90,7 @@ def test_an_older_compiler_has_its_own_published_program(fake: FakeCompiler) -> 
 
 
 @pytest.mark.usefixtures("_calibrated")
-def test_what_was_not_published_is_compiled_once_and_kept(
+def test_unpublished_program_is_compiled_once_and_cached(
     fake: FakeCompiler, model: EfficientNetLite0
 ) -> None:
     program = model.fetch_enf()
@@ -105,13 +105,15 @@ def test_what_was_not_published_is_compiled_once_and_kept(
 
 
 @pytest.mark.usefixtures("_calibrated")
-def test_resolving_all_resolves_both_sizes(fake: FakeCompiler, model: EfficientNetLite0) -> None:
+def test_resolve_all_compiles_both_sizes(fake: FakeCompiler, model: EfficientNetLite0) -> None:
     model.resolve_all()
     assert fake.calls == ["warboy", "warboy-2pe"]
 
 
 @pytest.mark.usefixtures("_calibrated")
-def test_what_the_compiler_is_given(fake: FakeCompiler, model: EfficientNetLite0) -> None:
+def test_compiler_input_is_a_quantized_opset_13_graph(
+    fake: FakeCompiler, model: EfficientNetLite0
+) -> None:
     model.fetch_enf()
     given = onnx.load_from_string(fake.model)
     onnx.checker.check_model(given, full_check=True)
@@ -130,7 +132,7 @@ def test_what_the_compiler_is_given(fake: FakeCompiler, model: EfficientNetLite0
 
 @pytest.mark.usefixtures("_calibrated")
 @pytest.mark.parametrize("mode", ["fail", "empty"])
-def test_nothing_is_kept_of_a_failure(
+def test_failed_compilation_is_not_cached(
     fake: FakeCompiler, model: EfficientNetLite0, mode: str
 ) -> None:
     fake.behave(mode)
@@ -175,14 +177,14 @@ def test_many_processes_compile_once(
 
 
 @pytest.mark.usefixtures("fake")
-def test_weights_that_were_not_calibrated(model: EfficientNetLite0) -> None:
+def test_uncalibrated_weights_are_an_error(model: EfficientNetLite0) -> None:
     for use in (model.fetch_enf, model.model_source, model.npu_program):
         with pytest.raises(ArtifactNotFound, match="was not calibrated for int8"):
             use()
 
 
 @pytest.mark.usefixtures("_calibrated")
-def test_a_published_program_out_of_reach_is_compiled(
+def test_unreachable_published_program_is_compiled(
     fake: FakeCompiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
@@ -202,7 +204,7 @@ def test_other_weights_have_no_published_program() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
-def test_who_orders_the_cpu_gets_its_program(
+def test_requested_cpu_gets_the_cpu_program(
     fake: FakeCompiler, model: EfficientNetLite0, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", device)
@@ -213,7 +215,7 @@ def test_who_orders_the_cpu_gets_its_program(
 
 
 @pytest.mark.usefixtures("_npu", "_calibrated")
-def test_the_vendor_runtime_alone_is_given_quantized_onnx(
+def test_vendor_runtime_without_compiler_gets_quantized_onnx(
     model: EfficientNetLite0, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -226,7 +228,7 @@ def test_the_vendor_runtime_alone_is_given_quantized_onnx(
 
 
 @pytest.mark.usefixtures("_npu")
-def test_the_vendor_runtime_alone_is_never_given_a_float_program(
+def test_vendor_runtime_without_compiler_gets_no_float_program(
     model: EfficientNetLite0,
 ) -> None:
     for use in (model.model_source, lambda: create_runner(model)):
@@ -235,12 +237,12 @@ def test_the_vendor_runtime_alone_is_never_given_a_float_program(
 
 
 @pytest.mark.usefixtures("_npu")
-def test_the_vendor_runtime_alone_is_given_the_newest_published_program() -> None:
+def test_vendor_runtime_without_compiler_gets_the_newest_program() -> None:
     plant(enf_file(), ENF)
     assert SSDMobileNet().model_source() == ENF
 
 
-def test_published_ranges_serve_where_the_zoo_has_none(
+def test_published_ranges_are_the_fallback(
     calibration: calibrated.Calibration,
 ) -> None:
     published: Any = EfficientNetB0.catalog()["published"]

@@ -1,4 +1,4 @@
-"""Bars where they can be seen, and silence where there is no terminal, or no stream at all."""
+"""Progress bars: shown on a terminal, silent without a terminal or stream."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from furiosa_models.progress import progress_bar
 from furiosa_models.vision import SSDMobileNet
 
 
-class Plain:
-    """What loggers put in the place of a stream: it can be written to, and no more."""
+class MinimalStream:
+    """A stream replacement, as of loggers, that only has `write` and `flush`."""
 
     def write(self, text: str) -> int:
         return len(text)
@@ -37,7 +37,7 @@ class Broken(io.StringIO):
 
 STREAMS: dict[str, Any] = {
     "none": None,
-    "write and flush only": Plain(),
+    "write and flush only": MinimalStream(),
     "closed": closed(),
     "broken": Broken(),
     "text": io.StringIO(),
@@ -45,7 +45,7 @@ STREAMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_without_a_terminal_there_is_no_bar(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_progress_bar_without_a_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FURIOSA_MODELS_PROGRESS", raising=False)
     monkeypatch.setattr(sys, "stderr", STREAMS[name])
     with progress_bar("work", 3) as bar:
@@ -55,7 +55,7 @@ def test_without_a_terminal_there_is_no_bar(name: str, monkeypatch: pytest.Monke
         assert len(model.predict(photos, device="cpu", score_threshold=1.0)) == 3
 
 
-def test_a_terminal_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -68,10 +68,10 @@ def test_a_terminal_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "work" in stream.getvalue()
 
 
-def test_lines_of_the_log_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_messages_do_not_stop_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = logging.getLogger("furiosa_models.images.pipeline")
-    for stream in (None, Plain(), closed(), Broken()):
-        handler = logging.StreamHandler(stream if stream is not None else Plain())
+    for stream in (None, MinimalStream(), closed(), Broken()):
+        handler = logging.StreamHandler(stream if stream is not None else MinimalStream())
         handler.stream = stream  # type: ignore[assignment]
         monkeypatch.setattr(sys, "stderr", stream)
         logger.addHandler(handler)

@@ -9,13 +9,13 @@ from furiosa_models.vision import EfficientNetB0, SSDMobileNet, YOLOv5m
 from tests.planted import plant
 
 
-def test_the_dfg_of_0_8() -> None:
+def test_dfg_of_0_8() -> None:
     (sizes,) = SSDMobileNet.catalog()["published"].dfg.values()
     plant(sizes["2pe"], b"a DFG")
     assert SSDMobileNet().dfg == b"a DFG"
 
 
-def test_models_without_a_dfg_say_which_have_one() -> None:
+def test_error_for_a_missing_dfg_lists_models_that_have_one() -> None:
     complaint = "no DFG of the weights .* those of .*ResNet50.*SSDMobileNet.*SSDResNet34"
     for without in (EfficientNetB0(), SSDMobileNet(weights="random")):
         with pytest.raises(ArtifactNotFound, match=complaint):
@@ -23,13 +23,13 @@ def test_models_without_a_dfg_say_which_have_one() -> None:
 
 
 @pytest.mark.parametrize("truncated", [False, True])
-def test_the_int8_graphs_of_0_8(truncated: bool) -> None:
+def test_int8_graphs_of_0_8(truncated: bool) -> None:
     (files,) = SSDMobileNet.catalog()["published"].int8.values()
     plant(files["truncated" if truncated else "whole"], b"a graph")
     assert SSDMobileNet().published_int8(truncated=truncated) == b"a graph"
 
 
-def test_models_without_an_int8_graph_say_which_have_one() -> None:
+def test_error_for_a_missing_int8_graph_lists_models_that_have_one() -> None:
     with pytest.raises(ArtifactNotFound, match="no int8 graph .*ResNet50.*YOLOv5l, YOLOv5m"):
         EfficientNetB0().published_int8()
     with pytest.raises(ArtifactNotFound, match="no truncated int8 graph .*SSDResNet34, with"):

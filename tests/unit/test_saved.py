@@ -1,4 +1,4 @@
-"""Models that are saved, quantized, and read again."""
+"""Saving, quantizing and loading of models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def classifier() -> EfficientNetLite0:
     return EfficientNetLite0("random")
 
 
-def test_a_saved_model_is_read_back_bit_for_bit(photos: list[Path], tmp_path: Path) -> None:
+def test_saved_model_is_read_back_bit_for_bit(photos: list[Path], tmp_path: Path) -> None:
     model = SSDMobileNet("random", head={"score_threshold": 0.5})
     expected = model.predict(photos[0], device="cpu")
     folder = model.save(tmp_path / "new" / "saved")
@@ -37,7 +37,7 @@ def test_a_saved_model_is_read_back_bit_for_bit(photos: list[Path], tmp_path: Pa
         assert found == expected
 
 
-def test_what_is_saved_has_the_fields_of_model_info(
+def test_saved_model_has_the_fields_of_model_info(
     classifier: EfficientNetLite0, tmp_path: Path
 ) -> None:
     info = json.loads((classifier.save(tmp_path / "saved") / "model_info.json").read_text())
@@ -51,7 +51,7 @@ def test_what_is_saved_has_the_fields_of_model_info(
     )
 
 
-def test_a_task_that_contradicts_the_head_is_refused(
+def test_task_that_contradicts_the_head_is_rejected(
     classifier: EfficientNetLite0, tmp_path: Path
 ) -> None:
     path = classifier.save(tmp_path / "saved") / "model_info.json"
@@ -59,11 +59,11 @@ def test_a_task_that_contradicts_the_head_is_refused(
     path.write_text(json.dumps({**info, "task": "detection"}))
     with pytest.raises(WeightsError, match="has the task 'detection', but its head"):
         read_saved(path.parent)
-    path.write_text(json.dumps({**info, "task": None}))  # of another program
+    path.write_text(json.dumps({**info, "task": None}))  # written by another program
     assert read_saved(path.parent).class_name == "EfficientNetLite0"
 
 
-def test_a_folder_that_is_not_empty_stays_as_it_is(
+def test_save_rejects_a_folder_that_is_not_empty(
     classifier: EfficientNetLite0, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("mine")
@@ -74,7 +74,7 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(
     assert read_saved(classifier.save(tmp_path / "empty")).class_name == "EfficientNetLite0"
 
 
-def test_a_saved_model_of_another_class_is_an_error(
+def test_saved_model_of_another_class_is_an_error(
     classifier: EfficientNetLite0, tmp_path: Path, photos: list[Path]
 ) -> None:
     folder = classifier.save(tmp_path / "saved")
@@ -93,7 +93,7 @@ def test_a_saved_model_of_another_class_is_an_error(
         ({"classes": None}, "does not describe a saved model"),
     ],
 )
-def test_a_description_that_is_none(
+def test_invalid_description_is_an_error(
     classifier: EfficientNetLite0, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     path = classifier.save(tmp_path / "saved") / "model_info.json"
@@ -120,10 +120,10 @@ def test_a_description_that_is_none(
         ("head", "max_candidates", 10**40),
     ],
 )
-def test_fields_of_another_type_are_refused(
+def test_fields_of_a_wrong_type_are_rejected(
     tmp_path: Path, part: str, name: str, value: object
 ) -> None:
-    """They were taken, and failed in a prediction with an error of Python's or NumPy's."""
+    """Before, they were accepted, and predictions failed with errors of Python or NumPy."""
     spec = ModelSpec(None, ImageInput(size=(64, 64)), BoxesHead((64, 64)))
     folder = write_saved(tmp_path / "saved", b"ONNX", spec, ("a",), {"config": {"class": "X"}})
     assert read_saved(folder).head == spec.head
@@ -134,7 +134,7 @@ def test_fields_of_another_type_are_refused(
         read_saved(folder)
 
 
-def test_a_name_of_weights_that_is_none(tmp_path: Path) -> None:
+def test_invalid_weights_uri_is_an_error(tmp_path: Path) -> None:
     spec = ModelSpec(None, ImageInput(size=(64, 64)), BoxesHead((64, 64)))
     folder = write_saved(tmp_path / "saved", b"ONNX", spec, ("a",), {"config": {"class": "X"}})
     info = json.loads((folder / "model_info.json").read_text())
@@ -143,7 +143,7 @@ def test_a_name_of_weights_that_is_none(tmp_path: Path) -> None:
         read_saved(folder)
 
 
-def test_quantize_reports_and_gives_a_model_with_the_same_verbs(
+def test_quantize_gives_a_report_and_a_model(
     classifier: EfficientNetLite0, photos: list[Path], tmp_path: Path
 ) -> None:
     results = classifier.predict(photos)
@@ -173,7 +173,7 @@ def test_quantize_needs_photos(classifier: EfficientNetLite0) -> None:
         classifier.quantize([], method="BEST")
 
 
-def test_labels_of_a_users_graph(classifier: EfficientNetLite0, photos: list[Path]) -> None:
+def test_labels_of_a_user_graph(classifier: EfficientNetLite0, photos: list[Path]) -> None:
     graph = classifier.origin
     assert Classifier(graph).labels[:2] == ("class_0", "class_1")
     names = [f"name {i}" for i in range(1000)]
@@ -181,11 +181,11 @@ def test_labels_of_a_users_graph(classifier: EfficientNetLite0, photos: list[Pat
     assert found.label == f"name {found.class_id}"
     with pytest.raises(LabelsError, match="1000 classes, but there are 2 labels"):
         Classifier(graph, labels=["a", "b"]).predict(photos[0])
-    shifted = Classifier(graph, labels=names[1:])  # the first class is a background
+    shifted = Classifier(graph, labels=names[1:])  # the first class is the background
     assert "name 0" not in shifted.labels
 
 
-def test_a_threshold_for_each_class(photos: list[Path]) -> None:
+def test_threshold_for_each_class(photos: list[Path]) -> None:
     model = SSDMobileNet("random")
     plain = model.predict(photos[0], score_threshold=0.5)
     label = plain.labels[0]

@@ -7,7 +7,7 @@ import pytest
 from furiosa_models import settings
 
 
-def test_the_cache_moves_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_home_follows_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", "~/here")
     assert settings.cache_home() == Path.home() / "here"
     monkeypatch.delenv("FURIOSA_MODELS_CACHE_HOME")
@@ -17,18 +17,20 @@ def test_the_cache_moves_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("value", "expected"), [("1", True), ("yes", True), ("0", False), ("", False)]
 )
-def test_flags(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
+def test_boolean_flags_are_parsed(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: bool
+) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", value)
     assert settings.is_offline() is expected
 
 
-def test_a_flag_that_is_neither_on_nor_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_flag_is_a_value_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "perhaps")
     with pytest.raises(ValueError, match="FURIOSA_MODELS_OFFLINE='perhaps'"):
         settings.is_offline()
 
 
-def test_a_home_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_home_directory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def expanduser(_: Path) -> Path:
         msg = "Could not determine home directory."
         raise RuntimeError(msg)

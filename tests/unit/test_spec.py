@@ -21,7 +21,7 @@ FULL = {
 }
 
 
-def test_a_record_dumps_as_a_pydantic_model_does() -> None:
+def test_record_dumps_like_a_pydantic_model() -> None:
     class PublicationModel(pydantic.BaseModel):
         authors: list[str] | None = None
         title: str | None = None
@@ -49,14 +49,14 @@ def test_a_record_dumps_as_a_pydantic_model_does() -> None:
         assert json.loads(ours.model_dump_json(indent=2)) == theirs.model_dump(mode="json")
 
 
-def test_a_date_may_be_text() -> None:
+def test_date_can_be_a_string() -> None:
     assert Publication(date="2015-12-10").date == datetime.date(2015, 12, 10)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="month"):
         Publication.model_validate({"date": "2001-99-99"})
 
 
 @pytest.mark.parametrize("record", [Metadata, Publication, Tags])
-def test_records_refuse_what_they_do_not_know(
+def test_records_reject_unknown_fields(
     record: type[Metadata] | type[Publication] | type[Tags],
 ) -> None:
     with pytest.raises(TypeError, match="'page'"):
@@ -72,19 +72,19 @@ def test_records_refuse_what_they_do_not_know(
         ({"publication": {"date": 3}}, "date must be date"),
     ],
 )
-def test_records_refuse_what_is_of_another_type(values: dict[str, object], complaint: str) -> None:
+def test_records_reject_values_of_a_wrong_type(values: dict[str, object], complaint: str) -> None:
     with pytest.raises(TypeError, match=complaint):
         Metadata.model_validate(values)
 
 
-def test_a_record_is_frozen_equal_and_picklable() -> None:
+def test_record_is_frozen_comparable_and_picklable() -> None:
     record = Metadata.model_validate(FULL)
     assert record == Metadata.model_validate(FULL) == pickle.loads(pickle.dumps(record))
     with pytest.raises(AttributeError):
         record.description = "another"  # type: ignore[misc]
 
 
-def test_a_record_is_a_field_of_a_pydantic_model() -> None:
+def test_record_works_as_a_field_of_a_pydantic_model() -> None:
     class Entry(pydantic.BaseModel):
         metadata: Metadata | None = None
 

@@ -14,17 +14,17 @@ def test_platform_ignores_case(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["bogus", 3, None])
-def test_an_unknown_platform_is_a_value_error(name: object) -> None:
+def test_unknown_platform_is_a_value_error(name: object) -> None:
     with pytest.raises(ValueError, match="is not a valid Platform"):
         Platform(name)
 
 
-def test_the_model_classes_are_where_0_10_has_them() -> None:
+def test_model_classes_have_the_paths_of_0_10() -> None:
     assert issubclass(types.ObjectDetectionModel, types.Model)
     assert issubclass(types.ImageClassificationModel, types.Model)
 
 
-def test_every_error_is_exported_drawn_and_picklable() -> None:
+def test_every_error_is_exported_documented_and_picklable() -> None:
     assert errors.__doc__ is not None
     for name in errors.__all__:
         cls = getattr(errors, name)

@@ -60,7 +60,7 @@ def use_zoo(monkeypatch: pytest.MonkeyPatch, *sets: Artifact) -> None:
 
 
 def use_sets(monkeypatch: pytest.MonkeyPatch, model: str, *sets: Artifact) -> None:
-    """Let the zoo have these sets of weights of a model, and no other model."""
+    """Make the zoo contain only these weights of one model."""
     table = {artifact.weights: artifact for artifact in sets}
     entry = replace(zoo()["EfficientNetLite0"], class_name=model, sets=table)
     monkeypatch.setattr(descriptor, "zoo", lambda: {model: entry})
@@ -72,7 +72,7 @@ def local(tmp_path: Path) -> str:
     return str(tmp_path / "local.onnx")
 
 
-def test_the_first_set_is_used_without_a_word(
+def test_first_available_weights_are_used_without_a_warning(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
     use_zoo(monkeypatch, make_set("published", local), make_set("other", GONE))
@@ -81,7 +81,7 @@ def test_the_first_set_is_used_without_a_word(
     assert found.digest == hashlib.sha256(b"onnx").hexdigest()
 
 
-def test_a_fallback_warns_with_both_names_and_accuracies(
+def test_fallback_warning_has_both_names_and_accuracies(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
@@ -93,7 +93,7 @@ def test_a_fallback_warns_with_both_names_and_accuracies(
     assert "weights='published' reports the failure" in message
 
 
-def test_the_warning_points_to_the_callers_line(
+def test_fallback_warning_points_to_the_line_of_the_caller(
     monkeypatch: pytest.MonkeyPatch, photos: list[Path], tmp_path: Path
 ) -> None:
     graph = tmp_path / "lite0.onnx"
@@ -105,7 +105,7 @@ def test_the_warning_points_to_the_callers_line(
     assert caught[0].filename == __file__
 
 
-def test_an_unreachable_set_is_not_asked_again_at_once(
+def test_unreachable_weights_are_not_requested_again_at_once(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
@@ -118,7 +118,7 @@ def test_an_unreachable_set_is_not_asked_again_at_once(
     assert asked == []
 
 
-def test_strict_makes_it_an_error(
+def test_fallback_is_an_error_in_strict_mode(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_STRICT", "1")
@@ -127,7 +127,7 @@ def test_strict_makes_it_an_error(
         resolve("Net", None, NETWORK, store)
 
 
-def test_a_set_with_other_labels_is_never_a_fallback(
+def test_weights_with_other_labels_are_never_a_fallback(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
     other = replace(make_set("other", local), labels="others")
@@ -138,7 +138,7 @@ def test_a_set_with_other_labels_is_never_a_fallback(
         resolve("Net", None, NETWORK, store)
 
 
-def test_corruption_is_no_reason_to_fall_back(
+def test_corrupted_weights_cause_no_fallback(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
     use_zoo(monkeypatch, make_set("published", local, b"ONNX"), make_set("other", local))
@@ -146,13 +146,15 @@ def test_corruption_is_no_reason_to_fall_back(
         resolve("Net", None, NETWORK, store)
 
 
-def test_nothing_in_reach_names_the_way_out(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+def test_error_without_reachable_weights_lists_alternatives(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
     use_zoo(monkeypatch, make_set("published", GONE), make_set("other", GONE))
     with pytest.raises(ArtifactUnavailable, match="alternatives: your own file, weights='random'"):
         resolve("Net", None, NETWORK, store)
 
 
-def test_a_set_by_name_is_that_set_or_an_error(
+def test_named_weights_have_no_fallback(
     monkeypatch: pytest.MonkeyPatch, store: Store, local: str
 ) -> None:
     use_zoo(monkeypatch, make_set("published", GONE, b"gone"), make_set("other", local))
@@ -163,7 +165,9 @@ def test_a_set_by_name_is_that_set_or_an_error(
         resolve("Net", "published", NETWORK, store)
 
 
-def test_a_file_bytes_and_random(monkeypatch: pytest.MonkeyPatch, store: Store, local: str) -> None:
+def test_weights_from_a_file_from_bytes_and_random(
+    monkeypatch: pytest.MonkeyPatch, store: Store, local: str
+) -> None:
     use_zoo(monkeypatch)
     assert resolve("Net", Path(local), NETWORK, store).origin == b"onnx"
     assert resolve("Net", b"bytes", NETWORK, store).origin == b"bytes"
@@ -171,7 +175,7 @@ def test_a_file_bytes_and_random(monkeypatch: pytest.MonkeyPatch, store: Store, 
     assert random.origin == resolve("Net", "random", NETWORK, store).origin
 
 
-def test_what_is_no_weights(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+def test_invalid_weights_are_an_error(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     use_zoo(monkeypatch, make_set("published", GONE))
     with pytest.raises(
         ArtifactNotFound, match=r"neither a file nor a set .* its sets \('published'\)"
@@ -181,9 +185,9 @@ def test_what_is_no_weights(monkeypatch: pytest.MonkeyPatch, store: Store) -> No
         resolve("Net", 3, NETWORK, store)  # type: ignore[arg-type]
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+def test_error_names_the_invalid_model_file(tmp_path: Path) -> None:
     path = tmp_path / "best.onnx"
     path.write_text("<html>not found</html>")
     for make in (Detector, open_model):
         with pytest.raises(WeightsError, match=r"best\.onnx: not an ONNX model: an HTML page"):
-            make(str(path)).labels  # noqa: B018 - it is read where it is needed
+            make(str(path)).labels  # noqa: B018 - the property reads the file

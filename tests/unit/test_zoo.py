@@ -1,4 +1,4 @@
-"""What single models have beyond what all have."""
+"""Features of individual models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def yolo() -> YOLOv5n:
     return YOLOv5n(weights="random")
 
 
-def test_yolov5_takes_classes_and_anchors(yolo: YOLOv5n, photos: list[Path]) -> None:
+def test_yolov5_accepts_classes_and_anchors(yolo: YOLOv5n, photos: list[Path]) -> None:
     tensor, contexts = yolo.preprocess(photos[0])
     with create_runner(yolo, device="cpu") as runner:
         outputs = runner.run(tensor)
@@ -36,10 +36,10 @@ def test_yolov5_takes_classes_and_anchors(yolo: YOLOv5n, photos: list[Path]) -> 
     assert copy.postprocess(outputs, contexts, 0.5)[0] == renamed
 
 
-def test_yolov5_takes_the_sigmoid_where_it_is_asked_to(yolo: YOLOv5n, photos: list[Path]) -> None:
+def test_yolov5_applies_the_sigmoid_on_request(yolo: YOLOv5n, photos: list[Path]) -> None:
     tensor, contexts = yolo.preprocess(photos[0])
     with create_runner(yolo, device="cpu") as runner:
-        outputs = runner.run(tensor)  # random weights have the sigmoid inside, as published
+        outputs = runner.run(tensor)  # the graph includes the sigmoid, like the published one
     logits = [np.log(out) - np.log1p(-out) for out in outputs]
     inside = yolo.postprocess(outputs, contexts, 0.5, 0.45)[0]
     outside = yolo.postprocess(logits, contexts, 0.5, 0.45, True)[0]
@@ -53,12 +53,12 @@ def test_yolov5_has_the_classes_of_bdd100k_by_default() -> None:
     assert YOLOv5m(weights="random").labels[1] == "rider"
 
 
-def test_a_model_without_weights_says_what_to_do() -> None:
+def test_model_without_weights_gives_advice() -> None:
     with pytest.raises(ArtifactNotFound, match="no weights of YOLOv5n: pass your own file"):
         _ = YOLOv5n().origin
 
 
-def test_published_conventions_hold_before_anything_is_fetched() -> None:
+def test_postprocess_works_before_weights_are_fetched() -> None:
     outputs = [np.array([282])]
     assert ResNet50().postprocess(outputs).class_id == 281
 

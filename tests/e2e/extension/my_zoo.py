@@ -1,4 +1,4 @@
-"""A zoo of a user's own, in one module: network, task, head, result, subclass and backend."""
+"""A user's extension module with a network, task, head, result, subclass and backend."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Warmth(Result):
 
 
 class WarmthTask(VisionTask[Warmth]):
-    """Saying how warm photos look; measured by the mean error."""
+    """Estimate how warm photos look; the metric is the mean error."""
 
     name = "warmth_estimation"
     options = ("gain",)
@@ -77,7 +77,7 @@ class WarmthTask(VisionTask[Warmth]):
 
 @dataclass(frozen=True)
 class WarmthHead(Head):
-    """The first logit, by a gain."""
+    """Multiply the first logit by a gain."""
 
     task: ClassVar[WarmthTask] = WarmthTask()
 
@@ -108,7 +108,7 @@ class WarmNet(Model[Warmth]):
 
 @register
 class Negative(SSDMobileNet):
-    """Finds the best thing in the negative of a photo."""
+    """Detects the best object in the inverted photo."""
 
     default_weights = "random"
 
@@ -121,7 +121,7 @@ class Negative(SSDMobileNet):
 
 
 class CountingSession(Session):
-    """Runs on ONNX Runtime, and counts."""
+    """Runs on ONNX Runtime, and counts its runs."""
 
     def __init__(self, backend: Counting, inner: Session) -> None:
         super().__init__(backend, inner.model)

@@ -65,7 +65,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_what_is_said_once_is_complete_where_it_is_read() -> None:
+def test_shared_fields_are_inherited_by_every_set() -> None:
     net = parse_zoo(GOOD, "toys")["Net"]
     published, package = net.sets.values()
     assert (published.version, package.version) == ("v1", "v2")
@@ -87,7 +87,7 @@ def test_what_is_said_once_is_complete_where_it_is_read() -> None:
     assert (package.size, package.files[0].algorithm, package.files[0].digest) == (9, "sha256", SHA)
 
 
-def test_a_model_says_what_it_is() -> None:
+def test_model_entry_has_name_task_and_metadata() -> None:
     net = parse_zoo(GOOD, "toys")["Net"]
     assert (net.name, net.aliases, net.task.value) == (
         "NetOne",
@@ -101,7 +101,7 @@ def test_a_model_says_what_it_is() -> None:
     }
 
 
-def spoil(change: Callable[[dict[str, Any]], object]) -> Any:
+def with_change(change: Callable[[dict[str, Any]], object]) -> Any:
     document = copy.deepcopy(GOOD)
     change(document["models"][0])
     return document
@@ -114,95 +114,101 @@ BAD: dict[str, tuple[Any, str]] = {
     "no model": ({"models": [3]}, "an item of 'models' has no 'class'"),
     "two models of a name": ({"models": GOOD["models"] * 2}, "duplicate entry 'Net'"),
     "two sets of a name": (
-        spoil(lambda m: m["weights"].append(m["weights"][0])),
+        with_change(lambda m: m["weights"].append(m["weights"][0])),
         "toys: Net: duplicate entry 'published'",
     ),
-    "no sets": (spoil(lambda m: m.pop("weights")), "Net has no list under the key 'weights'"),
-    "no family": (spoil(lambda m: m.pop("family")), "family"),
-    "a field that no model has": (spoil(lambda m: m.update(color="red")), "'color'"),
-    "a field that no set has": (spoil(lambda m: m["weights"][0].update(color=1)), "'color'"),
-    "another task": (spoil(lambda m: m.update(task="JUGGLING")), "JUGGLING"),
+    "no sets": (with_change(lambda m: m.pop("weights")), "Net has no list under the key 'weights'"),
+    "no family": (with_change(lambda m: m.pop("family")), "family"),
+    "a field that no model has": (with_change(lambda m: m.update(color="red")), "'color'"),
+    "a field that no set has": (with_change(lambda m: m["weights"][0].update(color=1)), "'color'"),
+    "another task": (with_change(lambda m: m.update(task="JUGGLING")), "JUGGLING"),
     "another measurement": (
-        spoil(lambda m: m["weights"][0]["accuracy"][0].update(measurement="none")),
+        with_change(lambda m: m["weights"][0]["accuracy"][0].update(measurement="none")),
         "missing key 'none'",
     ),
-    "no size": (spoil(lambda m: m["weights"][1]["files"][0].pop("size")), "missing key 'size'"),
+    "no size": (
+        with_change(lambda m: m["weights"][1]["files"][0].pop("size")),
+        "missing key 'size'",
+    ),
     "nothing inside": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(size=0)),
+        with_change(lambda m: m["weights"][1]["files"][0].update(size=0)),
         "size must be in 1..",
     ),
     "a hash that is none": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(sha256="xyz")),
+        with_change(lambda m: m["weights"][1]["files"][0].update(sha256="xyz")),
         "toys: Net/package does not follow the schema: file 'a.pth': sha256 must be 64 hex digits",
     ),
     "a size that is no number": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(size="3")),
+        with_change(lambda m: m["weights"][1]["files"][0].update(size="3")),
         "size must be an integer, got '3'",
     ),
     "a size that is a truth": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(size=True)),
+        with_change(lambda m: m["weights"][1]["files"][0].update(size=True)),
         "size must be an integer",
     ),
     "a size that is endless": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(size=float("inf"))),
+        with_change(lambda m: m["weights"][1]["files"][0].update(size=float("inf"))),
         "size must be an integer",
     ),
     "a size beyond any disk": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(size=10**30)),
+        with_change(lambda m: m["weights"][1]["files"][0].update(size=10**30)),
         "size must be in 1..",
     ),
     "one source in place of a list": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(sources="c.pth")),
+        with_change(lambda m: m["weights"][1]["files"][0].update(sources="c.pth")),
         "sources must be a list, got 'c.pth'",
     ),
     "a source that is no text": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(sources=[3])),
+        with_change(lambda m: m["weights"][1]["files"][0].update(sources=[3])),
         "names and sources must be strings, got 3",
     ),
     "a name that is no text": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(name=3)),
+        with_change(lambda m: m["weights"][1]["files"][0].update(name=3)),
         "names and sources must be strings",
     ),
     "a hash that is no text": (
-        spoil(lambda m: m["weights"][1]["files"][0].update(sha256=3)),
+        with_change(lambda m: m["weights"][1]["files"][0].update(sha256=3)),
         "Net/package",
     ),
-    "a version that is a list": (spoil(lambda m: m.update(version=["v1"])), "expected strings"),
+    "a version that is a list": (
+        with_change(lambda m: m.update(version=["v1"])),
+        "expected strings",
+    ),
     "labels that are a number": (
-        spoil(lambda m: m["weights"][0].update(labels=3)),
+        with_change(lambda m: m["weights"][0].update(labels=3)),
         "expected strings",
     ),
     "one alias in place of a list": (
-        spoil(lambda m: m.update(aliases="OldNet")),
+        with_change(lambda m: m.update(aliases="OldNet")),
         "aliases: expected strings",
     ),
     "metadata that is a list": (
-        spoil(lambda m: m.update(metadata=[])),
+        with_change(lambda m: m.update(metadata=[])),
         "metadata: expected an object",
     ),
     "a figure beyond one": (
-        spoil(lambda m: m["weights"][0]["accuracy"][0].update(value=50)),
+        with_change(lambda m: m["weights"][0]["accuracy"][0].update(value=50)),
         "top-1 must be between 0 and 1, got 50",
     ),
     "a figure that is none": (
-        spoil(lambda m: m["weights"][0]["accuracy"][0].update(value=float("nan"))),
+        with_change(lambda m: m["weights"][0]["accuracy"][0].update(value=float("nan"))),
         "top-1 must be between 0 and 1, got nan",
     ),
     "no hash": (
-        spoil(lambda m: m["weights"][1]["files"][0].pop("sha256")),
+        with_change(lambda m: m["weights"][1]["files"][0].pop("sha256")),
         "neither sha256 nor md5",
     ),
 }
 
 
 @pytest.mark.parametrize(("document", "complaint"), BAD.values(), ids=BAD)
-def test_a_malformed_descriptor_is_refused(document: Any, complaint: str) -> None:
+def test_malformed_descriptor_is_rejected(document: Any, complaint: str) -> None:
     with pytest.raises(DescriptorError, match=re.escape(complaint)) as caught:
         _ = [list(entry.sets.values()) for entry in parse_zoo(document, "toys").values()]
     assert "descriptor toys" in str(caught.value)
 
 
-def test_a_bucket_of_odd_paths_is_refused() -> None:
+def test_bucket_with_invalid_paths_is_rejected() -> None:
     for paths in (["{0}"], ["{head.x}"], [3], 3, ["{"]):
         document = {**GOOD, "bucket": {**GOOD["bucket"], "paths": paths}}
         with pytest.raises(DescriptorError, match="toys: Net/published"):
@@ -224,7 +230,7 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("text", "complaint"), TEXTS.values(), ids=TEXTS)
-def test_what_is_no_descriptor(text: bytes, complaint: str) -> None:
+def test_text_that_is_not_a_descriptor_is_rejected(text: bytes, complaint: str) -> None:
     with pytest.raises(DescriptorError, match=complaint) as caught:
         read_zoo(text, "toys")
     assert str(caught.value).startswith("descriptor toys")
@@ -248,7 +254,7 @@ PLACES: list[tuple[Any, ...]] = [
 
 @hypothesis.settings(max_examples=1000, deadline=None)
 @hypothesis.given(st.sampled_from(PLACES), JSON)
-def test_any_value_in_any_place_is_read_or_refused(place: tuple[Any, ...], value: Any) -> None:
+def test_any_value_in_any_field_is_read_or_rejected(place: tuple[Any, ...], value: Any) -> None:
     document = copy.deepcopy({"": GOOD})
     target: Any = document
     for step in ("", *place[:-1]):
@@ -262,11 +268,11 @@ def test_any_value_in_any_place_is_read_or_refused(place: tuple[Any, ...], value
             _ = [artifact.all_files for artifact in entry.sets.values()]
 
 
-def test_a_model_of_the_users_has_no_sets() -> None:
+def test_user_model_has_no_published_weights() -> None:
     assert sets_of("MyNet") == {}
 
 
-def test_published_sets_come_first() -> None:
+def test_published_weights_come_first() -> None:
     for model, entry in zoo().items():
         if "published" in entry.sets:
             assert next(iter(entry.sets)) == "published", model

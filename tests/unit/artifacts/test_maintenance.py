@@ -19,7 +19,7 @@ DATA = b"weights" * 1000
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store with a file by sha256, one by md5 and one that was built."""
+    """A store with a file by sha256, one by md5 and a built one."""
     source = tmp_path / "w.bin"
     source.write_bytes(DATA)
     store = Store(tmp_path / "store", shared=())
@@ -37,7 +37,7 @@ def names(store: Store) -> list[str]:
     )
 
 
-def test_a_store_moves_to_another_machine(store: Store, tmp_path: Path) -> None:
+def test_store_is_exported_and_imported(store: Store, tmp_path: Path) -> None:
     count = maintenance.export_to(store, tmp_path / "cache.tar")
     other = Store(tmp_path / "other", shared=())
     assert maintenance.import_from(other, tmp_path / "cache.tar") == count == 2
@@ -45,12 +45,12 @@ def test_a_store_moves_to_another_machine(store: Store, tmp_path: Path) -> None:
     assert len(maintenance.entries(other)) == 2
     md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
     assert (other.root / "pins" / md5).read_text() == hashlib.sha256(DATA).hexdigest()
-    assert other.derive("ab" * 32, lambda: b"again").read_bytes() == b"again"  # built there
-    assert maintenance.import_from(other, tmp_path / "cache.tar") == count  # once more is no harm
+    assert other.derive("ab" * 32, lambda: b"again").read_bytes() == b"again"  # a built file
+    assert maintenance.import_from(other, tmp_path / "cache.tar") == count  # again
 
 
 def tamper(source: Path, target: Path, name: str, data: bytes) -> None:
-    """Copy a tar file with one member in place of the first."""
+    """Copy a tar file, but replace the first member."""
     with tarfile.open(target, "w") as tar:
         info = tarfile.TarInfo(name)
         info.size = len(data)
@@ -72,7 +72,7 @@ def tamper(source: Path, target: Path, name: str, data: bytes) -> None:
         (f"stamps/sha256/{'ab' * 32}", "no place in an export"),
     ],
 )
-def test_a_tampered_export_is_refused(
+def test_tampered_export_is_rejected(
     store: Store, tmp_path: Path, name: str, complaint: str
 ) -> None:
     maintenance.export_to(store, tmp_path / "cache.tar")
@@ -84,7 +84,7 @@ def test_a_tampered_export_is_refused(
     assert not (tmp_path / "outside").exists()
 
 
-def test_notes_in_an_export_of_an_older_version_are_left_out(store: Store, tmp_path: Path) -> None:
+def test_notes_in_an_old_export_are_skipped(store: Store, tmp_path: Path) -> None:
     evil = b"foreign weights"
     with tarfile.open(tmp_path / "old.tar", "w") as tar:
         for name, data in (
@@ -103,7 +103,7 @@ def test_notes_in_an_export_of_an_older_version_are_left_out(store: Store, tmp_p
     assert not (other.root / "pins").exists()
 
 
-def test_what_is_not_the_stores_is_left_alone(store: Store) -> None:
+def test_foreign_files_in_the_store_are_ignored(store: Store) -> None:
     folder = store.root / "objects" / "sha256" / "ab"
     (folder / ("ab" * 32)).mkdir(parents=True)
     (folder / "notes.txt").write_bytes(b"x")
@@ -122,7 +122,7 @@ def test_what_is_not_the_stores_is_left_alone(store: Store) -> None:
     assert (folder / "notes.txt").read_bytes() == b"x"
 
 
-def test_links_in_an_export_are_refused(tmp_path: Path) -> None:
+def test_links_in_an_export_are_rejected(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "bad.tar", "w") as tar:
         info = tarfile.TarInfo(f"objects/sha256/ab/{'ab' * 32}")
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -131,7 +131,7 @@ def test_links_in_an_export_are_refused(tmp_path: Path) -> None:
         maintenance.import_from(Store(tmp_path / "s"), tmp_path / "bad.tar")
 
 
-def test_what_is_no_export(tmp_path: Path) -> None:
+def test_file_that_is_not_an_export_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no tar file")
     with pytest.raises(ArtifactCorrupted, match="damaged"):
         maintenance.import_from(Store(tmp_path / "s"), tmp_path / "text")
@@ -139,7 +139,7 @@ def test_what_is_no_export(tmp_path: Path) -> None:
         maintenance.import_from(Store(tmp_path / "s"), tmp_path / "none")
 
 
-def test_a_damaged_store_is_not_exported(store: Store, tmp_path: Path) -> None:
+def test_damaged_store_is_not_exported(store: Store, tmp_path: Path) -> None:
     path = maintenance.entries(store)[0].path
     path.chmod(0o644)
     path.write_bytes(b"damaged")
@@ -155,7 +155,7 @@ def test_prune_removes_leftovers_only(store: Store) -> None:
         path.write_bytes(b"1234")
     assert maintenance.prune(store) == 12
     assert names(store) == before
-    store.note("cd" * 32, "ef" * 32)  # of what was built and is not kept
+    store.note("cd" * 32, "ef" * 32)  # note of a built file that is not stored
     maintenance.prune(store)
     assert store.digest("cd" * 32) == "ef" * 32
     maintenance.prune(store, built=True)
@@ -164,22 +164,22 @@ def test_prune_removes_leftovers_only(store: Store) -> None:
     assert store.derived("ab" * 32) is None
 
 
-def test_an_md5_file_is_pinned_to_the_sha256_seen_first(store: Store, tmp_path: Path) -> None:
+def test_md5_file_is_pinned_to_its_first_sha256(store: Store, tmp_path: Path) -> None:
     md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
     file = File(name="b", size=len(DATA), md5=md5, sources=(str(tmp_path / "w.bin"),))
     pin = store.root / "pins" / md5
     assert pin.read_text() == hashlib.sha256(DATA).hexdigest()
     store.path(file).unlink()
     pin.chmod(0o644)
-    pin.write_text("0" * 64)  # as if another file of that MD5 had been seen first
+    pin.write_text("0" * 64)  # as if another file with this MD5 had been fetched first
     with pytest.raises(ArtifactCorrupted, match="as seen before"):
         store.fetch([file])
     assert not store.has(file)
 
 
 @pytest.mark.parametrize("pinned", [b"", b"\xff\xfe", b"0" * 63, b"g" * 64])
-def test_a_damaged_pin_pins_nothing(store: Store, tmp_path: Path, pinned: bytes) -> None:
-    """Neither removing the file nor fetching it anew helped, for all time."""
+def test_damaged_pin_is_ignored(store: Store, tmp_path: Path, pinned: bytes) -> None:
+    """Before, such a file could never be fetched again."""
     md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
     (tmp_path / "w.bin").write_bytes(DATA)
     file = File(name="b", size=len(DATA), md5=md5, sources=(str(tmp_path / "w.bin"),))
@@ -192,7 +192,7 @@ def test_a_damaged_pin_pins_nothing(store: Store, tmp_path: Path, pinned: bytes)
     assert pin.read_text() == hashlib.sha256(DATA).hexdigest()
 
 
-def test_what_an_export_lacks_is_not_kept(tmp_path: Path) -> None:
+def test_export_with_wrong_bytes_is_rejected(tmp_path: Path) -> None:
     store = Store(tmp_path / "s", shared=())
     with tarfile.open(tmp_path / "bad.tar", "w") as tar:
         info = tarfile.TarInfo(f"objects/sha256/ab/{'ab' * 32}")
@@ -203,7 +203,7 @@ def test_what_an_export_lacks_is_not_kept(tmp_path: Path) -> None:
     assert [*(store.root / "partial").iterdir()] == []
 
 
-def test_zeros_that_an_export_only_claims_are_not_written(tmp_path: Path) -> None:
+def test_sparse_files_in_an_export_are_not_expanded(tmp_path: Path) -> None:
     name = f"objects/sha256/ab/{'ab' * 32}"
     with tarfile.open(tmp_path / "bad.tar", "w", format=tarfile.PAX_FORMAT) as tar:
         info = tarfile.TarInfo(name)
@@ -217,7 +217,9 @@ def test_zeros_that_an_export_only_claims_are_not_written(tmp_path: Path) -> Non
     assert not store.root.exists()
 
 
-def test_a_cache_of_another_user_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_of_another_user_raises_cache_not_writable(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -229,7 +231,7 @@ def test_a_cache_of_another_user_says_so(store: Store, monkeypatch: pytest.Monke
     assert not store.has(file)
 
 
-def test_remove_frees_the_files_of_a_set(tmp_path: Path) -> None:
+def test_remove_deletes_the_files_of_a_set(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", shared=())
     artifact = zoo()["SSDMobileNet"].sets["depth075"]
     path = store.path(artifact.files[0])
@@ -240,7 +242,7 @@ def test_remove_frees_the_files_of_a_set(tmp_path: Path) -> None:
     assert maintenance.entries(store) == []
 
 
-def test_the_command(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_command(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(store.root))
 
     def run(*arguments: str, code: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""What was unreachable is not asked again at once, unless something changed."""
+"""Unreachable files are not requested again soon, unless the settings changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = File(name="w.bin", size=1, sha256="a" * 64, sources=("http://127.0.0.1:9/
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store in which the file is noted, by a user with a home of their own."""
+    """A store in which the file is noted as unreachable; the user has an empty home folder."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     noted = Store(tmp_path / "store")
@@ -45,7 +45,7 @@ def write(name: str) -> Callable[[], object]:
         ("HF_TOKEN", "\udc80 of no encoding"),
     ],
 )
-def test_a_setting_that_changed_drops_the_note(
+def test_changed_setting_invalidates_the_note(
     store: Store, name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as changed:
@@ -59,12 +59,12 @@ def test_a_setting_that_changed_drops_the_note(
 
 
 @pytest.mark.parametrize("name", [".npmrc", ".netrc"])
-def test_so_does_a_file_of_settings(store: Store, name: str) -> None:
+def test_changed_settings_file_invalidates_the_note(store: Store, name: str) -> None:
     write(name)()
     assert not store.was_unreachable([FILE])
 
 
-def test_so_does_a_client_that_was_installed(
+def test_newly_installed_client_invalidates_the_note(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "npm").write_text("#!/bin/sh\n")
@@ -73,27 +73,29 @@ def test_so_does_a_client_that_was_installed(
     assert not store.was_unreachable([FILE])
 
 
-def test_other_settings_do_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrelated_setting_does_not_invalidate_the_note(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EDITOR", "ed")
     assert store.was_unreachable([FILE])
 
 
 @pytest.mark.parametrize("seconds", [-reachability.NOTE_LIFETIME_S - 1, 60.0, 1e9])
-def test_a_note_that_is_old_or_of_the_future_does_not_hold(store: Store, seconds: float) -> None:
+def test_note_that_is_old_or_in_the_future_is_ignored(store: Store, seconds: float) -> None:
     then = time.time() + seconds
     os.utime(store.root / "unreachable" / FILE.digest, (then, then))
     assert not store.was_unreachable([FILE])
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"a" * 64])
-def test_a_note_of_another_kind_does_not_hold(store: Store, text: bytes) -> None:
+def test_note_with_other_content_is_ignored(store: Store, text: bytes) -> None:
     path = store.root / "unreachable" / FILE.digest
     path.unlink()
     path.write_bytes(text)
     assert not store.was_unreachable([FILE])
 
 
-def test_a_note_follows_no_link_and_its_folder_may_be_none(store: Store, tmp_path: Path) -> None:
+def test_notes_follow_no_links_and_tolerate_a_missing_folder(store: Store, tmp_path: Path) -> None:
     path, victim = store.root / "unreachable" / FILE.digest, tmp_path / "victim"
     victim.write_text("mine")
     path.unlink()

@@ -37,7 +37,7 @@ from furiosa_models.artifacts.sources.timeout import ClosableSink, run_with_time
 
 
 class Sink(io.BytesIO):
-    """A sink in memory, of a file of four bytes."""
+    """A sink in memory for a file of four bytes."""
 
     size = 4
 
@@ -54,7 +54,7 @@ class Sink(io.BytesIO):
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.0)
 
 
@@ -65,13 +65,13 @@ def copy(uri: str) -> bytes:
     return sink.getvalue()
 
 
-def test_a_path_and_a_file_uri(tmp_path: Path) -> None:
+def test_path_and_file_uri_are_copied(tmp_path: Path) -> None:
     path = tmp_path / "a file"
     path.write_bytes(b"x" * 3_000_000)
     assert copy(str(path)) == copy(path.as_uri()) == path.read_bytes()
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="directory"):
         copy(str(tmp_path))
 
@@ -87,18 +87,20 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         "npm:a@latest/x",
     ],
 )
-def test_a_malformed_package_uri_is_refused_before_a_client_runs(uri: str) -> None:
+def test_malformed_package_uri_is_rejected_before_a_client_runs(uri: str) -> None:
     with pytest.raises(SourceError, match="is not of the form"):
         copy(uri)
 
 
-def test_a_missing_npm_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_npm_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SourceError, match="npm is not there: install Node"):
         copy("npm:left-pad@1.3.0/package.json")
 
 
-def test_a_failing_client_gives_its_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_error_contains_the_message_of_the_client(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho 'E404 no such package'\nexit 1\n")
     npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
@@ -108,17 +110,17 @@ def test_a_failing_client_gives_its_reason(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.network
-def test_a_member_of_a_wheel() -> None:
+def test_member_of_a_wheel_is_copied() -> None:
     assert b"Benjamin Peterson" in copy("pypi:six==1.16.0/six.py")
 
 
 @pytest.mark.network
-def test_a_member_of_an_npm_tarball() -> None:
+def test_member_of_an_npm_tarball_is_copied() -> None:
     assert b'"name": "is-number"' in copy("npm:is-number@7.0.0/package.json")
 
 
 @pytest.mark.network
-def test_a_package_that_does_not_exist() -> None:
+def test_missing_package_raises_source_error() -> None:
     with pytest.raises(SourceError, match="`.*pip download.*` failed"):
         copy("pypi:furiosa-no-such-package-here==1.0/x")
 
@@ -152,13 +154,13 @@ def test_tar_members_are_found_below_the_top_folder(tmp_path: Path) -> None:
     assert sink.getvalue() == b"data"
 
 
-def test_a_link_in_a_tarball_is_not_followed(tmp_path: Path) -> None:
+def test_link_in_a_tarball_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no member"):
         copy_tar_member(make_tarball(tmp_path / "a.tgz", link=True), "models/w.bin", Sink())
 
 
 @pytest.mark.parametrize("damage", [lambda d: d[:60], lambda _: b"nonsense", lambda _: b""])
-def test_a_damaged_archive_is_said(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_archive_is_reported(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = make_tarball(tmp_path / "a.tgz")
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(SourceError, match="damaged"):
@@ -168,8 +170,8 @@ def test_a_damaged_archive_is_said(tmp_path: Path, damage: Callable[[bytes], byt
 
 
 @pytest.fixture
-def moody_server() -> Iterator[str]:
-    """Answers 503 twice before the file; `/cut` promises more than it sends; `/gzip` zips."""
+def unreliable_server() -> Iterator[str]:
+    """A server that answers `/moody` with 503 twice, truncates `/cut` and compresses `/gzip`."""
     visits: dict[str, int] = {}
 
     class Handler(http_server.BaseHTTPRequestHandler):
@@ -194,16 +196,16 @@ def moody_server() -> Iterator[str]:
     server.server_close()
 
 
-def test_passing_server_errors_are_retried(moody_server: str) -> None:
-    assert copy(f"{moody_server}/moody") == b"data"
+def test_transient_server_errors_are_retried(unreliable_server: str) -> None:
+    assert copy(f"{unreliable_server}/moody") == b"data"
 
 
-def test_a_body_cut_short_is_an_error(moody_server: str) -> None:
+def test_body_of_the_wrong_size_is_an_error(unreliable_server: str) -> None:
     with pytest.raises(SourceError, match="offers 5 bytes, but 4 were published"):
-        copy(f"{moody_server}/cut")
+        copy(f"{unreliable_server}/cut")
 
 
-def test_a_missing_extra_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(SourceError, match=r"pip install 'furiosa-model-zoo\[remote\]'"):
         copy("s3://bucket/key")
@@ -212,7 +214,9 @@ def test_a_missing_extra_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("module", "uri"), [("gcsfs", "gs://b/k"), ("huggingface_hub", "hf://o/r/k")]
 )
-def test_a_missing_client_is_said(monkeypatch: pytest.MonkeyPatch, module: str, uri: str) -> None:
+def test_missing_client_names_the_pip_command(
+    monkeypatch: pytest.MonkeyPatch, module: str, uri: str
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SourceError, match=f"client for {uri[:2]}: is not installed: pip install"):
         copy(uri)
@@ -227,7 +231,7 @@ def test_a_missing_client_is_said(monkeypatch: pytest.MonkeyPatch, module: str, 
         ("github:o/r/models/x.onnx", ("o", "r", "main", "models/x.onnx")),
     ],
 )
-def test_github_uris(uri: str, place: tuple[str, str, str, str]) -> None:
+def test_github_uris_are_parsed(uri: str, place: tuple[str, str, str, str]) -> None:
     assert parse_github(uri) == place
 
 
@@ -235,7 +239,7 @@ def test_github_uris(uri: str, place: tuple[str, str, str, str]) -> None:
 
 
 class Panic(BaseException):
-    """As clients written in Rust raise it."""
+    """An exception like those of clients written in Rust."""
 
 
 class Silent(Exception):
@@ -259,7 +263,7 @@ RAISED = [
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
-def test_whatever_a_client_raises_is_a_failure_of_that_source(
+def test_any_exception_of_a_client_becomes_a_source_error(
     error: BaseException, tmp_path: Path
 ) -> None:
     def fail(*_: object) -> None:
@@ -271,7 +275,7 @@ def test_whatever_a_client_raises_is_a_failure_of_that_source(
         sources.copy("s3://bucket/key", Sink())
 
 
-def test_what_the_sink_raises_is_no_failure_of_the_source(tmp_path: Path) -> None:
+def test_exception_of_the_sink_is_not_a_source_error(tmp_path: Path) -> None:
     class Full(Sink):
         def write(self, _: bytes) -> int:  # type: ignore[override]
             raise ZeroDivisionError
@@ -288,7 +292,7 @@ def test_what_the_sink_raises_is_no_failure_of_the_source(tmp_path: Path) -> Non
         sources.copy("s3://bucket/key", Full())
 
 
-def test_nothing_is_written_after_the_deadline(
+def test_nothing_is_written_after_the_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.1)
@@ -309,7 +313,7 @@ def test_nothing_is_written_after_the_deadline(
     assert sink.getvalue() == b""
 
 
-def test_a_result_within_its_time() -> None:
+def test_run_with_timeout_and_closed_sink() -> None:
     assert run_with_timeout(5, lambda: None) is None
     gate = ClosableSink(Sink())
     gate.close()
@@ -317,7 +321,7 @@ def test_a_result_within_its_time() -> None:
         gate.rewind()
 
 
-def test_two_failing_packages_of_one_registry(
+def test_failing_packages_are_reported_without_passwords(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     npm = tmp_path / "npm"
@@ -330,7 +334,7 @@ def test_two_failing_packages_of_one_registry(
                 sources.copy(f"npm:{name}/x", Sink())
 
 
-def test_a_client_that_cannot_be_started_is_said(
+def test_client_that_cannot_be_started_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     npm = tmp_path / "npm"
@@ -342,12 +346,12 @@ def test_a_client_that_cannot_be_started_is_said(
 
 
 @pytest.mark.parametrize("uri", ["ftp://host/x", "http+unix://x/y", "nope://"])
-def test_a_scheme_that_nothing_reads(uri: str) -> None:
+def test_unsupported_scheme_is_rejected(uri: str) -> None:
     with pytest.raises(SourceError, match="nothing reads"):
         copy(uri)
 
 
-def test_schemes_in_capitals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uppercase_schemes_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x").write_bytes(b"data")
     assert copy((tmp_path / "x").as_uri().replace("file", "FILE")) == b"data"
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
@@ -355,7 +359,7 @@ def test_schemes_in_capitals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         copy("HTTP://127.0.0.1:9/x")
 
 
-def test_a_pipe_and_a_device_are_no_files(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_rejected(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (str(tmp_path / "pipe"), "/dev/zero"):
         with pytest.raises(SourceError, match="a device or a pipe"):
@@ -372,12 +376,12 @@ def test_a_pipe_and_a_device_are_no_files(tmp_path: Path) -> None:
         ("http://[", "not a valid host"),
     ],
 )
-def test_odd_uris(uri: str, complaint: str) -> None:
+def test_invalid_uris_raise_source_error(uri: str, complaint: str) -> None:
     with pytest.raises(SourceError, match=complaint):
         copy(uri)
 
 
-def test_a_part_that_was_not_asked_for_is_no_whole(
+def test_unrequested_partial_content_is_rejected(
     respond: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sink, "size", None)
@@ -393,7 +397,7 @@ def test_a_part_that_was_not_asked_for_is_no_whole(
 
 @pytest.fixture
 def respond() -> Iterator[Callable[[bytes], str]]:
-    """Starts a server that answers with the given bytes; gives its URL."""
+    """Return a function that starts a server with a fixed response, and returns its URL."""
     servers: list[http_server.ThreadingHTTPServer] = []
 
     def start(answer: bytes) -> str:
@@ -418,7 +422,7 @@ def respond() -> Iterator[Callable[[bytes], str]]:
 # --- Redirects ----------------------------------------------------------------------------------
 
 
-def test_a_redirect_keeps_to_the_scheme_and_the_origin() -> None:
+def test_redirects_are_limited_to_http_and_the_allowed_origin() -> None:
     def target(location: str, within: Origin | None = None) -> str:
         return http._redirect_target("https://user:pw@zoo.org/a/b", location.encode(), within)
 
@@ -438,7 +442,7 @@ def test_a_redirect_keeps_to_the_scheme_and_the_origin() -> None:
     assert not Origin.of("http://zoo.org:81").allows(Origin.of("https://zoo.org"))
 
 
-# --- What is not said ---------------------------------------------------------------------------
+# --- Redacted text ------------------------------------------------------------------------------
 
 SECRETS = [
     "http://user:hunter2@127.0.0.1:9/x",
@@ -455,14 +459,14 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("uri", SECRETS)
-def test_no_error_repeats_a_password(uri: str) -> None:
+def test_errors_contain_no_passwords(uri: str) -> None:
     assert "hunter2" not in redact(uri)
     with pytest.raises(SourceError) as caught:
         copy(uri)
     assert "hunter2" not in str(caught.value)
 
 
-def test_nor_that_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_contain_no_proxy_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     for proxy in ("http://me:hunter2@127.0.0.1:9", "http://me:hunter2@[", "socks9://me:hunter2@x"):
         monkeypatch.setenv("http_proxy", proxy)
         monkeypatch.setenv("no_proxy", "")
@@ -471,7 +475,7 @@ def test_nor_that_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "hunter2" not in str(caught.value)
 
 
-def test_what_is_left_of_texts() -> None:
+def test_redact_removes_secrets_from_texts() -> None:
     assert redact("https://user:pw@host/a?b=c#d") == "https://host/a?..."
     assert redact("http://host:8080/a@b.png") == "http://host:8080/a@b.png"
     assert redact("hf://owner/repo@main/a") == "hf://owner/repo@main/a"
@@ -501,7 +505,7 @@ RANGES = st.one_of(NUMBERS, st.builds("bytes {}-{}/{}".format, NUMBERS, NUMBERS,
 
 @settings(max_examples=500)
 @given(NUMBERS, RANGES, NUMBERS, st.sampled_from([200, 206]), st.integers(0, 4))
-def test_any_header_is_read_or_refused(
+def test_any_header_is_read_or_rejected(
     length: str, span: str, encoding: str, status: int, there: int
 ) -> None:
     headers = {"Content-Length": length, "Content-Range": span, "Retry-After": length}
@@ -519,7 +523,7 @@ def test_any_header_is_read_or_refused(
 
 @settings(max_examples=500)
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
-def test_any_location_is_followed_or_refused(location: bytes) -> None:
+def test_any_location_is_followed_or_rejected(location: bytes) -> None:
     for prefix in (b"", b"http://", b"//", b"http://user:pw@", b"file:"):
         found = []
         with contextlib.suppress(SourceError):
@@ -529,7 +533,7 @@ def test_any_location_is_followed_or_refused(location: bytes) -> None:
 
 @settings(max_examples=500)
 @given(st.text(max_size=200))
-def test_any_text_can_be_said(text: str) -> None:
+def test_any_text_is_redacted(text: str) -> None:
     for said in (redact(text), redact_message(text, text), redact(f"http://{text}")):
         assert said.isprintable()
     assert "hunter2" not in redact(f"http://user:hunter2@{text}")

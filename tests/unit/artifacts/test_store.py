@@ -23,12 +23,12 @@ def make_file(*sources: str, data: bytes = DATA, algorithm: str = "sha256") -> F
     return File(name="w.bin", size=len(data), sources=sources, **digest)
 
 
-def litter(root: Path) -> list[Path]:
+def leftover_files(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file() and ".part-" in path.name]
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-def test_a_file_over_http_is_verified_and_kept(
+def test_file_over_http_is_verified_and_stored(
     tmp_path: Path, serve: Callable[[Path], str], algorithm: str
 ) -> None:
     served = tmp_path / "served"
@@ -44,7 +44,7 @@ def test_a_file_over_http_is_verified_and_kept(
     assert not path.stat().st_mode & stat.S_IWUSR
     (served / "w.bin").unlink()
     assert store.fetch([file])["w.bin"] == path  # from the store
-    assert litter(tmp_path) == []
+    assert leftover_files(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_file_over_http_is_verified_and_kept(
         (DATA[:-1] + b"!", "expected sha256"),
     ],
 )
-def test_wrong_bytes_are_refused_and_not_kept(
+def test_wrong_bytes_are_rejected_and_not_stored(
     tmp_path: Path, served: bytes, complaint: str
 ) -> None:
     (tmp_path / "w.bin").write_bytes(served)
@@ -66,7 +66,7 @@ def test_wrong_bytes_are_refused_and_not_kept(
         store.fetch([file])
 
     assert not store.has(file)
-    assert litter(tmp_path) == []
+    assert leftover_files(tmp_path) == []
 
 
 def test_the_next_source_is_tried(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_the_next_source_is_tried(tmp_path: Path) -> None:
     assert path.read_bytes() == DATA
 
 
-def test_an_unreachable_file_names_every_source(
+def test_error_for_an_unreachable_file_names_every_source(
     tmp_path: Path, serve: Callable[[Path], str]
 ) -> None:
     url = f"{serve(tmp_path)}/none.bin"
@@ -95,7 +95,7 @@ def test_an_unreachable_file_names_every_source(
     assert "FURIOSA_MODELS_MIRROR" in message
 
 
-def test_offline_asks_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_offline_mode_makes_no_requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     (tmp_path / "w.bin").write_bytes(DATA)
     store = Store(tmp_path / "store")
@@ -109,7 +109,7 @@ def test_offline_asks_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.parametrize("over_http", [False, True])
-def test_the_objects_of_one_store_are_the_mirror_of_another(
+def test_objects_of_a_store_are_usable_as_a_mirror(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     serve: Callable[[Path], str],
@@ -126,7 +126,7 @@ def test_the_objects_of_one_store_are_the_mirror_of_another(
     assert path.read_bytes() == DATA
 
 
-def test_an_unwritable_cache_names_the_variable_that_moves_it(tmp_path: Path) -> None:
+def test_unwritable_cache_names_the_environment_variable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "w.bin").write_bytes(DATA)
 
@@ -150,15 +150,15 @@ def test_derived_files_are_built_once(tmp_path: Path) -> None:
     assert len(calls) == 1
 
 
-def test_a_lost_derived_object_is_built_again(tmp_path: Path) -> None:
+def test_missing_built_file_is_rebuilt(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.derive("ab12", lambda: DATA).unlink()
 
     assert store.derive("ab12", lambda: DATA).read_bytes() == DATA
 
 
-def kept(tmp_path: Path, algorithm: str = "sha256") -> tuple[Store, File, Path]:
-    """A store that has fetched a file, whose source is gone."""
+def store_with_file(tmp_path: Path, algorithm: str = "sha256") -> tuple[Store, File, Path]:
+    """Make a store with a fetched file whose source has been deleted."""
     source = tmp_path / "source.bin"
     source.write_bytes(DATA)
     store, file = Store(tmp_path / "store", shared=()), make_file(str(source), algorithm=algorithm)
@@ -189,23 +189,21 @@ DAMAGES = ["empty", "longer", "other", "same size and time", "link", "folder"]
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
 @pytest.mark.parametrize("how", DAMAGES)
-def test_damaged_bytes_are_never_given(tmp_path: Path, how: str, algorithm: str) -> None:
-    store, file, path = kept(tmp_path, algorithm)
+def test_damaged_files_are_never_returned(tmp_path: Path, how: str, algorithm: str) -> None:
+    store, file, path = store_with_file(tmp_path, algorithm)
     damage(path, how)
 
-    with pytest.raises(ArtifactUnavailable, match="No such file"):  # its source is gone
+    with pytest.raises(ArtifactUnavailable, match="No such file"):  # its source was deleted
         store.fetch([file])
 
     if how != "folder":
         (tmp_path / "source.bin").write_bytes(DATA)
-        assert store.fetch([file])["w.bin"].read_bytes() == DATA  # fetched anew
+        assert store.fetch([file])["w.bin"].read_bytes() == DATA  # fetched again
         assert not path.is_symlink()
 
 
-def test_an_object_is_hashed_only_if_it_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, file, path = kept(tmp_path)
+def test_file_is_hashed_only_if_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, file, path = store_with_file(tmp_path)
     hashed: list[Path] = []
     hash_file = store_module.hash_file
 
@@ -216,7 +214,7 @@ def test_an_object_is_hashed_only_if_it_changed(
     monkeypatch.setattr(store_module, "hash_file", counted)
     store.fetch([file])
     assert hashed == []
-    shutil.copytree(store.root, tmp_path / "copy")  # as into an image
+    shutil.copytree(store.root, tmp_path / "copy")  # as in a container image
     copy = Store(tmp_path / "copy", shared=())
     copy.fetch([file])
     copy.fetch([file])
@@ -228,8 +226,8 @@ def test_an_object_is_hashed_only_if_it_changed(
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_shared_cache_is_passed_over(tmp_path: Path, how: str) -> None:
-    shared, file, path = kept(tmp_path)
+def test_damaged_shared_cache_is_skipped(tmp_path: Path, how: str) -> None:
+    shared, file, path = store_with_file(tmp_path)
     damage(path, how)
     (tmp_path / "source.bin").write_bytes(DATA)
     store = Store(tmp_path / "own", shared=[shared.root])
@@ -239,7 +237,7 @@ def test_a_damaged_shared_cache_is_passed_over(tmp_path: Path, how: str) -> None
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"../../etc/passwd", b"0" * 63, b"0" * 65])
-def test_a_damaged_note_of_what_was_built_is_passed_over(tmp_path: Path, note: bytes) -> None:
+def test_damaged_note_of_a_built_file_is_ignored(tmp_path: Path, note: bytes) -> None:
     store = Store(tmp_path, shared=())
     store.derive("ab12", lambda: DATA)
     path = tmp_path / "derived" / "ab" / "ab12"
@@ -250,14 +248,14 @@ def test_a_damaged_note_of_what_was_built_is_passed_over(tmp_path: Path, note: b
     assert store.derive("ab12", lambda: DATA).read_bytes() == DATA
 
 
-def test_a_damaged_object_that_was_built_is_built_again(tmp_path: Path) -> None:
+def test_damaged_built_file_is_rebuilt(tmp_path: Path) -> None:
     store = Store(tmp_path, shared=())
     damage(store.derive("ab12", lambda: DATA), "same size and time")
     assert store.derived("ab12") is None
     assert store.derive("ab12", lambda: DATA).read_bytes() == DATA
 
 
-def test_an_unwritable_cache_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unwritable_cache_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("not a folder")
     for key in ("ab12", "cd34"):
         store = Store(tmp_path / "file", shared=())
@@ -266,7 +264,7 @@ def test_an_unwritable_cache_is_told_once(tmp_path: Path, caplog: pytest.LogCapt
     assert caplog.text.count("nothing is cached. Set FURIOSA_MODELS_CACHE_HOME") == 1
 
 
-def test_what_an_unwritable_cache_cannot_keep_is_built_once(tmp_path: Path) -> None:
+def test_files_are_built_once_with_an_unwritable_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     store = Store(tmp_path / "file", shared=())
     path = store.derive("ab12", lambda: DATA)
@@ -278,7 +276,7 @@ def test_what_an_unwritable_cache_cannot_keep_is_built_once(tmp_path: Path) -> N
     assert not folder.exists()
 
 
-def test_an_unreachable_file_is_remembered(tmp_path: Path) -> None:
+def test_unreachable_file_is_noted(tmp_path: Path) -> None:
     store, file = Store(tmp_path), make_file("http://127.0.0.1:9/x")
     assert not store.was_unreachable([file])
     store.note_unreachable([file])
@@ -295,4 +293,4 @@ def test_many_processes_fetch_one_file(tmp_path: Path) -> None:
     with context.Pool(4) as pool:
         results = pool.starmap(_fetch, [(tmp_path / "store", tmp_path / "w.bin")] * 8)
     assert results == [DATA] * 8
-    assert litter(tmp_path) == []
+    assert leftover_files(tmp_path) == []

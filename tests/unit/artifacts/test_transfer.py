@@ -1,4 +1,4 @@
-"""How files come into a store where others may write, and a disk that may not take them."""
+"""Transfers into a store that others can write to, and onto a failing disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from furiosa_models.progress import progress_bar
 DATA = b"weights" * 1000
 
 
-def described(*sources: str, algorithm: str = "sha256") -> File:
+def make_file(*sources: str, algorithm: str = "sha256") -> File:
     digest = {algorithm: hashlib.new(algorithm, DATA).hexdigest()}
     return File(name="w.bin", size=len(DATA), sources=sources, **digest)
 
@@ -49,12 +49,12 @@ def pipe(partial: Path, _: Path) -> None:
 
 
 @pytest.mark.parametrize("link", [symbolic, hard, dangling, pipe])
-def test_what_lies_in_place_of_a_partial_file_is_not_written(
+def test_link_in_place_of_a_partial_file_is_not_written(
     link: Callable[[Path, Path], None], tmp_path: Path, source: str
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
-    file = described(source)
+    file = make_file(source)
     partial = tmp_path / "store" / "partial" / file.digest
     partial.parent.mkdir(parents=True)
     link(partial, victim)
@@ -64,7 +64,7 @@ def test_what_lies_in_place_of_a_partial_file_is_not_written(
     assert not (tmp_path / "made by the fetch").exists()
 
 
-def test_a_lock_that_is_a_link_empties_nothing(tmp_path: Path) -> None:
+def test_lock_that_is_a_link_does_not_truncate_its_target(tmp_path: Path) -> None:
     victim, lock = tmp_path / "victim", tmp_path / "locks" / "x.lock"
     victim.write_bytes(b"mine")
     lock.parent.mkdir()
@@ -83,7 +83,7 @@ time.sleep(60)
 """
 
 
-def test_waiting_for_a_lock_is_said_and_ends(
+def test_waiting_for_a_lock_is_logged_and_times_out(
     tmp_path: Path,
     source: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,11 +91,11 @@ def test_waiting_for_a_lock_is_said_and_ends(
 ) -> None:
     monkeypatch.setattr(transfer, "LOCK_WARNING_S", 0.2)
     monkeypatch.setattr(transfer, "LOCK_TIMEOUT_S", 0.6)
-    file = described(source)
+    file = make_file(source)
     lock = tmp_path / "store" / "locks" / f"{file.digest}.lock"
     lock.parent.mkdir(parents=True)
     lock.touch(0o644)
-    # Whoever may read the file may hold it.
+    # Every user who can read the file can lock it.
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
@@ -113,7 +113,7 @@ def test_waiting_for_a_lock_is_said_and_ends(
     assert going_on.endswith("continuing without it")
 
 
-def test_without_the_lock_the_partial_file_of_another_process_is_left_alone(
+def test_unlocked_fetch_leaves_other_partial_files_alone(
     tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
@@ -121,7 +121,7 @@ def test_without_the_lock_the_partial_file_of_another_process_is_left_alone(
         yield False
 
     monkeypatch.setattr(transfer, "best_effort_lock", not_held)
-    file = described(source)
+    file = make_file(source)
     other = tmp_path / "store" / "partial" / file.digest
     other.parent.mkdir(parents=True)
     other.write_bytes(DATA[:100])
@@ -131,10 +131,8 @@ def test_without_the_lock_the_partial_file_of_another_process_is_left_alone(
     assert list(other.parent.iterdir()) == [other]
 
 
-def test_another_sha256_than_before_is_a_failure_of_that_source(
-    tmp_path: Path, source: str
-) -> None:
-    file = described(source, str(tmp_path / "none"), algorithm="md5")
+def test_changed_sha256_of_an_md5_file_fails_that_source(tmp_path: Path, source: str) -> None:
+    file = make_file(source, str(tmp_path / "none"), algorithm="md5")
     pin = tmp_path / "store" / "pins" / file.digest
     pin.parent.mkdir(parents=True)
     pin.write_bytes(b"a" * 64)
@@ -145,15 +143,15 @@ def test_another_sha256_than_before_is_a_failure_of_that_source(
     assert "none: No such file" in str(caught.value)
 
 
-def test_a_folder_that_takes_no_pin_is_said(tmp_path: Path, source: str) -> None:
+def test_unwritable_pins_folder_is_reported(tmp_path: Path, source: str) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "pins").write_text("no folder")
     with pytest.raises(ArtifactUnavailable, match="pins.* cannot be written"):
-        Store(tmp_path / "store").fetch([described(source, algorithm="md5")])
+        Store(tmp_path / "store").fetch([make_file(source, algorithm="md5")])
 
 
-def test_a_leftover_larger_than_the_file_is_not_read(tmp_path: Path, source: str) -> None:
-    file = described(source)
+def test_too_large_partial_file_is_not_read(tmp_path: Path, source: str) -> None:
+    file = make_file(source)
     partial = tmp_path / "store" / "partial" / file.digest
     partial.parent.mkdir(parents=True)
     with partial.open("wb") as hole:
@@ -163,7 +161,7 @@ def test_a_leftover_larger_than_the_file_is_not_read(tmp_path: Path, source: str
     assert time.monotonic() - start < 5
 
 
-def test_a_disk_that_fails_while_going_back_is_said(
+def test_disk_error_while_rewinding_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
@@ -171,7 +169,7 @@ def test_a_disk_that_fails_while_going_back_is_said(
             raise OSError(28, "No space left on device")
 
     with progress_bar("x", 1) as bar:
-        partial = transfer.Partial(tmp_path / "partial" / "x", described(), bar)
+        partial = transfer.Partial(tmp_path / "partial" / "x", make_file(), bar)
         partial.write(b"data")
         partial._stream.close()
         monkeypatch.setattr(partial, "_stream", Full())

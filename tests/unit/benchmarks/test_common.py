@@ -20,7 +20,7 @@ def measured(row: Row, **fields: Any) -> dict[str, Any]:
     return found
 
 
-def test_contenders_take_turns_forth_and_back() -> None:
+def test_contenders_alternate_in_both_directions() -> None:
     calls: list[str] = []
 
     def turn(name: str) -> float:
@@ -32,8 +32,10 @@ def test_contenders_take_turns_forth_and_back() -> None:
     assert samples == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
 
 
-def test_a_turn_is_the_median_of_short_work_per_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.4, 0.01, 0.02, 5.0, 0.01])  # the first two tell how often it is repeated
+def test_short_work_is_repeated_and_its_median_per_item_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter([0.4, 0.01, 0.02, 5.0, 0.01])  # the first two determine the number of repetitions
     monkeypatch.setattr(common, "_seconds", lambda _: next(times))
     assert timed(lambda: None, items=2, seconds=0.03)() == 0.01
 
@@ -44,12 +46,12 @@ def test_long_work_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert timed(lambda: None)() == 0.7
 
 
-def test_figures_have_their_noise() -> None:
+def test_figures_include_their_noise() -> None:
     row = measured(Row("case", {"ours": [float(n) for n in range(1, 12)]}))
     assert row["values"]["ours"] == {"median": 6.0, "low": 2.0, "high": 10.0, "rounds": 11}
 
 
-def test_ratios_are_of_one_round_and_one_division() -> None:
+def test_ratios_compare_the_same_round_and_division() -> None:
     samples = {
         "ours": [1.0, 10.0, 100.0],
         "peer": [2.0, 20.0, 200.0],
@@ -66,20 +68,20 @@ def test_ratios_are_of_one_round_and_one_division() -> None:
     ("ours", "reached"),
     [([1.0] * 5, "yes"), ([1.0, 3.0, 3.0, 3.0, 3.0], "noise"), ([3.0] * 5, "no")],
 )
-def test_goals(ours: list[float], reached: str) -> None:
+def test_goals_are_evaluated(ours: list[float], reached: str) -> None:
     goal = Goal("at most twice, and a half", "ours", "peer", 2, 0.5)
     row = measured(Row("case", {"ours": ours, "peer": [1.0] * 5}, [goal]))
     assert row["goals"][0]["limit"] == 2.5
     assert row["goals"][0]["reached"] == reached
 
 
-def test_a_goal_may_be_a_number_and_at_least() -> None:
+def test_goal_can_be_a_minimum_number() -> None:
     goals = [Goal("at least 3", "ours", plus=3, more=True), Goal("of what is not there", "none")]
     row = measured(Row("case", {"ours": [4.0, 5.0]}, goals))
     assert [goal["reached"] for goal in row["goals"]] == ["yes"]
 
 
-def test_rounds_become_columns() -> None:
+def test_rounds_are_transposed_to_columns() -> None:
     assert samples_of([{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}]) == {
         "a": [1.0, 3.0],
         "b": [2.0, 4.0],

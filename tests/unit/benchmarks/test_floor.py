@@ -13,7 +13,7 @@ from furiosa_models.ops.anchors import yolo_p5_anchors
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 @pytest.mark.parametrize(("objects", "cells"), [(0, 1), (3, 10), (60, 11)])
-def test_the_program_in_c_finds_what_ours_finds(objects: int, cells: int) -> None:
+def test_c_program_gives_the_same_detections(objects: int, cells: int) -> None:
     maps = scenes.yolov5(10, objects, cells)
     anchors = yolo_p5_anchors()
     levels = [

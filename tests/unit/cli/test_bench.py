@@ -15,14 +15,14 @@ from furiosa_models.vision import EfficientNetLite0
 OPTIONS = ["--weights", "random", "--devices", "cpu"]
 
 
-def test_for_people(photos: list[Path]) -> None:
+def test_bench_prints_tables(photos: list[Path]) -> None:
     result = CliRunner().invoke(command, ["efficientnet-lite0", str(photos[0]), *OPTIONS])
     assert result.exit_code == 0, result.output
     for line in (*SECTIONS, *STAGES, "Total elapsed time: ", "QPS: ", "Streamed: ", "p99"):
         assert line in result.output
 
 
-def test_for_programs(photos: list[Path]) -> None:
+def test_bench_prints_json(photos: list[Path]) -> None:
     arguments = ["efficientnet-lite0", *map(str, photos[:2]), "--json", "--repeat", "2"]
     result = CliRunner().invoke(command, [*arguments, *OPTIONS, "--postprocess", "python"])
     document = json.loads(result.output)
@@ -34,14 +34,14 @@ def test_for_programs(photos: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("option", ["--device", "--devices"])
-def test_on_another_backend(photos: list[Path], option: str) -> None:
+def test_bench_on_another_backend(photos: list[Path], option: str) -> None:
     arguments = ["efficientnet-lite0", str(photos[0]), "--weights", "random", "--json"]
     result = CliRunner().invoke(command, [*arguments, option, "openvino"])
     backend = json.loads(result.output)["backend"]
     assert backend == "openvino (the argument device requests 'openvino')"
 
 
-def test_the_sections_of_0_10_are_sums_of_stages() -> None:
+def test_sections_of_0_10_are_sums_of_stages() -> None:
     seconds = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 5.0, 6.0]])
     measured = Benchmark("M", "w", "cpu", seconds, 6.0, None)
     totals = [measured.section(name)["total_s"] for name in SECTIONS]
@@ -52,7 +52,7 @@ def test_the_sections_of_0_10_are_sums_of_stages() -> None:
     assert measured.to_dict()["streamed_photos_per_second"] == pytest.approx(1 / 3)
 
 
-def test_photos_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_photos_raise_image_error(tmp_path: Path) -> None:
     model = EfficientNetLite0(weights="random")
     with pytest.raises(ImageError, match="at least one photo"):
         benchmark(model, [])

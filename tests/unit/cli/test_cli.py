@@ -23,7 +23,7 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_of_commands_says_what_they_say_themselves(name: str) -> None:
+def test_list_of_commands_matches_their_help(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert (command.help or "").partition("\n\n")[0] == COMMANDS[name]
@@ -33,19 +33,19 @@ def test_version() -> None:
     assert run("--version").output.startswith("furiosa-models 0.")
 
 
-def test_list_for_people_and_for_programs() -> None:
+def test_list_prints_text_and_json() -> None:
     assert all(name in run("list").output for name in zoo())
     models = json.loads(run("list", "--json").output)
     assert [model["model"] for model in models] == list(zoo())
 
 
 @pytest.mark.parametrize("arguments", [["detect"], ["-t", "detect"], ["--task", "detection"]])
-def test_list_takes_a_task_both_ways(arguments: list[str]) -> None:
+def test_list_accepts_a_task_as_argument_or_option(arguments: list[str]) -> None:
     models = json.loads(run("list", *arguments, "--json").output)
     assert {model["task"] for model in models} == {"object_detection"}
 
 
-def test_an_unknown_task_is_wrong_usage() -> None:
+def test_unknown_task_is_a_usage_error() -> None:
     assert run("list", "juggle").exit_code == 2
 
 

@@ -25,7 +25,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two photos, something else, and a photo that cannot be read."""
+    """A folder with two photos, another file, and an unreadable photo."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for name, level in (("a.png", 90), ("c.jpg", 200)):
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clip(folder: Path) -> Path:
-    """A video of three frames among the photos."""
+    """A video of three frames in the folder of the photos."""
     av: Any = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
     with av.open(str(folder / "clip.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -49,7 +49,7 @@ def clip(folder: Path) -> Path:
     return folder / "clip.mp4"
 
 
-def test_a_folder_with_a_bad_photo_gives_the_others_and_fails(folder: Path) -> None:
+def test_folder_with_a_bad_photo_gives_the_others_and_exit_code_1(folder: Path) -> None:
     result = run(folder)
     assert result.exit_code == 1
     assert "b.png' cannot be decoded" in result.stderr
@@ -61,7 +61,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_video_gives_one_annotated_video_and_its_results(
+def test_video_gives_an_annotated_video_and_its_results(
     folder: Path, clip: Path, tmp_path: Path
 ) -> None:
     (folder / "b.png").unlink()
@@ -100,7 +100,9 @@ def test_results_are_drawn_onto_the_video(folder: Path, clip: Path, tmp_path: Pa
         assert image.rgb.max() > 150  # the clip is black
 
 
-def test_no_video_takes_the_place_of_another(folder: Path, clip: Path, tmp_path: Path) -> None:
+def test_videos_with_the_same_name_do_not_overwrite_each_other(
+    folder: Path, clip: Path, tmp_path: Path
+) -> None:
     before = clip.read_bytes()
     other = tmp_path / "other" / "clip.mp4"
     other.parent.mkdir()
@@ -118,7 +120,7 @@ def test_no_video_takes_the_place_of_another(folder: Path, clip: Path, tmp_path:
     assert {name for name in names(folder) if name.startswith("clip")} == made
 
 
-def test_what_is_interrupted_leaves_no_video(
+def test_interruption_keeps_the_earlier_video(
     folder: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del folder
@@ -143,7 +145,7 @@ def test_what_is_interrupted_leaves_no_video(
         assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_a_damaged_video_is_reported_and_its_other_frames_are_written(tmp_path: Path) -> None:
+def test_damaged_video_is_reported_and_its_good_frames_written(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     write_damaged_video(clip, 30)
     result = run(clip, "-o", tmp_path / "out", "--json")
@@ -156,13 +158,13 @@ def test_a_damaged_video_is_reported_and_its_other_frames_are_written(tmp_path: 
     assert len(list(decode_video(tmp_path / "out" / "clip.mp4"))) == len(written)
 
 
-def test_frames_go_with_a_folder(clip: Path) -> None:
+def test_option_frames_needs_an_output_folder(clip: Path) -> None:
     result = run(clip, "--frames")
     assert result.exit_code == 2
     assert "--frames needs --output" in result.stderr
 
 
-def test_a_video_among_photos_gives_its_frames(folder: Path, clip: Path, tmp_path: Path) -> None:
+def test_video_among_photos_gives_its_frames(folder: Path, clip: Path, tmp_path: Path) -> None:
     (folder / "b.png").unlink()
     out = tmp_path / "out"
     result = run(folder, "--json", "--frames", "-o", out)
@@ -182,7 +184,7 @@ def test_a_video_among_photos_gives_its_frames(folder: Path, clip: Path, tmp_pat
         assert drawn.size == (64, 48)
 
 
-def test_a_color_under_alpha(tmp_path: Path) -> None:
+def test_background_color_of_transparent_photos(tmp_path: Path) -> None:
     photo = tmp_path / "clear.png"
     Image.new("RGBA", (64, 48), (0, 0, 0, 0)).save(photo)
     found = {
@@ -199,7 +201,7 @@ def test_a_color_under_alpha(tmp_path: Path) -> None:
     assert "background='mud' is not a color: expected a name, '#rrggbb'" in wrong.output
 
 
-def test_an_empty_folder_is_reported(tmp_path: Path, folder: Path) -> None:
+def test_empty_folder_is_reported(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = run(tmp_path / "empty", folder / "a.png")
     assert result.exit_code == 1
@@ -208,7 +210,7 @@ def test_an_empty_folder_is_reported(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("on_terminal", "as_json", "shown"), [(1, 0, 0), (1, 1, 1), (0, 0, 1)])
-def test_a_bar_does_not_mix_with_results(
+def test_progress_bar_does_not_mix_with_results(
     on_terminal: bool,
     as_json: bool,
     shown: bool,

@@ -13,7 +13,7 @@ from furiosa_models.task_models import Classifier, Detector
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 
 
-def test_a_file_is_quantized_and_the_folder_is_a_model(photos: list[Path], tmp_path: Path) -> None:
+def test_quantized_file_is_saved_as_a_model_folder(photos: list[Path], tmp_path: Path) -> None:
     graph = tmp_path / "own.onnx"
     graph.write_bytes(EfficientNetLite0("random").origin)
     (tmp_path / "photos").mkdir()
@@ -33,7 +33,7 @@ def test_a_file_is_quantized_and_the_folder_is_a_model(photos: list[Path], tmp_p
     assert "already exists" in str(again.exception)
 
 
-def test_a_file_is_a_model_of_the_task_that_its_outputs_say(tmp_path: Path) -> None:
+def test_task_of_a_file_follows_from_its_outputs(tmp_path: Path) -> None:
     classifier, detector = tmp_path / "a.onnx", tmp_path / "saved"
     classifier.write_bytes(EfficientNetLite0("random").origin)
     SSDMobileNet("random").save(detector)

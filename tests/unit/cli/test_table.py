@@ -10,7 +10,7 @@ from furiosa_models.cli.table import fitted, print_json, print_table, short
 ROWS = [["ResNet50", "1000 classes of ImageNet, 224x224"], ["YOLOv5s", "80 classes"]]
 
 
-def test_a_pipe_gets_one_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pipe_gets_one_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["model", "what it is"], ROWS)
     assert capsys.readouterr().out.splitlines() == [
         "model     what it is",
@@ -19,7 +19,7 @@ def test_a_pipe_gets_one_line_for_each_row(capsys: pytest.CaptureFixture[str]) -
     ]
 
 
-def test_a_terminal_gets_lines_that_fit(
+def test_lines_are_wrapped_to_the_terminal_width(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -30,23 +30,23 @@ def test_a_terminal_gets_lines_that_fit(
     assert max(map(len, lines[1:])) <= 26
 
 
-def test_the_widest_columns_give_way_first() -> None:
+def test_widest_columns_shrink_first() -> None:
     assert fitted([8, 20, 30], 100) == [8, 20, 30]
     assert fitted([8, 20, 30], 42) == [8, 15, 15]
-    assert fitted([8, 8], 3) == [4, 4]  # narrower, nothing could be read
+    assert fitted([8, 8], 3) == [4, 4]  # narrower columns would be unreadable
 
 
-def test_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["file", "size"], [])
     assert capsys.readouterr().out == "file  size\n"
 
 
-def test_json_keeps_letters_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_keeps_non_ascii_letters(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"name": "é"})
     assert '"é"' in capsys.readouterr().out
 
 
-def test_an_error_in_one_line_has_its_reasons() -> None:
+def test_one_line_error_contains_the_reasons() -> None:
     lines = [
         "no set of weights of Net can be had; alternatives: weights='coco':",
         "  Net/published (mAP 0.3): net.onnx (7 bytes) is unreachable; every source was tried:",

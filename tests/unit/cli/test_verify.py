@@ -16,7 +16,7 @@ PHOTOS = 8
 
 @pytest.fixture
 def arguments(data: Path, tmp_path: Path) -> list[str]:
-    """A model with weights that were calibrated, and the first few photos."""
+    """Arguments for a model with calibrated weights and the first few photos."""
     document = json.loads((data / "coco" / "instances.json").read_text())
     images = document["images"][:PHOTOS]
     ids = {image["id"] for image in images}
@@ -35,7 +35,7 @@ def run(*arguments: str) -> str:
 
 
 @pytest.mark.accuracy
-def test_fp32_and_int8_stand_side_by_side(arguments: list[str]) -> None:
+def test_fp32_and_int8_are_printed_side_by_side(arguments: list[str]) -> None:
     rows = [line.split() for line in run(*arguments).splitlines()]
     assert ["metric", "fp32", "int8", "published", "in", "the", "catalog"] in rows
     figures: dict[str, Any] = json.loads(run(*arguments, "--json"))["figures"]
@@ -45,11 +45,11 @@ def test_fp32_and_int8_stand_side_by_side(arguments: list[str]) -> None:
 
 
 @pytest.mark.accuracy
-def test_one_precision_alone(arguments: list[str]) -> None:
+def test_single_precision(arguments: list[str]) -> None:
     assert list(json.loads(run(*arguments, "--precision=int8", "--json"))["figures"]) == ["int8"]
 
 
-def test_figures_of_ours_are_not_called_published() -> None:
+def test_our_measurements_are_not_labeled_published() -> None:
     artifacts = [artifact for model in zoo().values() for artifact in model.sets.values()]
     theirs, ours = _by_source([figure for each in artifacts for figure in each.accuracy])
     assert theirs

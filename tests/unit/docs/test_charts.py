@@ -23,12 +23,12 @@ def texts(svg: str) -> list[str]:
     return [text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
-def test_cases_contenders_and_the_axis_are_named() -> None:
+def test_cases_contenders_and_axis_are_labeled() -> None:
     found = texts(drawn(line("case <1>", ours=2, peer=8), line("other", ours=3)))
     assert {"case <1>", "other", "ours", "peer", "ms"} <= set(found)
 
 
-def test_text_can_be_read_on_a_phone() -> None:
+def test_text_is_readable_on_a_phone() -> None:
     svg = drawn(line("case", ours=2, peer=8))
     root = ElementTree.fromstring(svg)
     assert [float(n) for n in (root.get("viewBox") or "").split()][2] == WIDTH <= 328
@@ -41,28 +41,26 @@ def test_text_can_be_read_on_a_phone() -> None:
 @pytest.mark.parametrize(
     ("values", "ticks"), [((2.0, 8.0), {"0", "2", "4"}), ((1.0, 100.0), {"1", "10", "100"})]
 )
-def test_far_apart_values_get_a_logarithmic_scale(
-    values: tuple[float, float], ticks: set[str]
-) -> None:
+def test_wide_ranges_get_a_logarithmic_scale(values: tuple[float, float], ticks: set[str]) -> None:
     assert ticks <= set(texts(drawn(line("case", ours=values[0], peer=values[1]))))
 
 
 @pytest.mark.parametrize("values", [(5.0,), (1.0, 1.0), (0.98, 1.02), (10.0, 1000.0), (0.001, 3e6)])
-def test_there_are_a_few_ticks(values: tuple[float, ...]) -> None:
+def test_axis_has_2_to_8_ticks(values: tuple[float, ...]) -> None:
     points = {f"c{i}": value for i, value in enumerate(values)}
     found = texts(drawn(line("case", **points)))
     numbers = [text for text in found if re.fullmatch(r"[\d.e+-]+", text)]
     assert 2 <= len(numbers) <= 8
 
 
-def test_it_can_be_read_without_seeing_it() -> None:
+def test_chart_is_accessible_to_screen_readers() -> None:
     root = ElementTree.fromstring(drawn(line("case <1>", ours=2, peer=8)))
     assert root.get("role") == "img"
     assert root.findtext(f"{SVG}title") == "A & B"
     assert root.findtext(f"{SVG}desc") == "case <1>: ours 2, peer 8"
 
 
-def test_text_has_the_color_and_the_font_of_the_page() -> None:
+def test_text_inherits_color_and_font_of_the_page() -> None:
     svg = drawn(line("case", ours=2, peer=8))
     assert "currentColor" in svg
     assert "#010203" not in svg
@@ -70,21 +68,21 @@ def test_text_has_the_color_and_the_font_of_the_page() -> None:
     assert "<style" not in svg
 
 
-def test_pages_may_have_many_charts() -> None:
+def test_pages_can_have_many_charts() -> None:
     svg = drawn(line("case", ours=2, peer=8))
     names = re.findall(r' id="([^"]*)"', svg)
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"[mp][0-9a-f]+", name) for name in names)
-    assert "\n" not in svg  # a blank line would end it, in Markdown
+    assert "\n" not in svg  # a blank line would end the HTML block in Markdown
 
 
-def test_the_same_data_give_the_same_chart() -> None:
+def test_charts_are_deterministic() -> None:
     one = line("case", ours=2, peer=8)
     assert drawn(one, reference=1.0) == drawn(one, reference=1.0)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
-def test_nothing_to_draw(value: float) -> None:
+def test_chart_without_positive_figures_is_an_error(value: float) -> None:
     with pytest.raises(ValueError, match="expected positive figures"):
         drawn(line("case", ours=1.0, peer=value))
     with pytest.raises(ValueError, match="expected positive figures"):

@@ -66,7 +66,7 @@ def goal(reached: str) -> dict[str, Any]:
     return {"text": "be quick", "of": "ours", "value": 2.0, "limit": 1.0, "reached": reached}
 
 
-def test_every_result_is_shown_with_its_chart_and_all_its_contenders() -> None:
+def test_page_shows_every_result_and_all_contenders() -> None:
     page = performance_page(RESULTS)
     for results in read_results(RESULTS):
         for each in results.tables:
@@ -77,13 +77,13 @@ def test_every_result_is_shown_with_its_chart_and_all_its_contenders() -> None:
     assert page == performance_page(RESULTS)
 
 
-def test_results_are_of_one_clean_commit() -> None:
+def test_all_results_are_from_one_clean_commit() -> None:
     found = read_results(RESULTS)
     assert len({results.run["commit"] for results in found}) <= 1
     assert not any(results.run["dirty"] or results.run["quick"] for results in found)
 
 
-def test_what_is_lost_comes_first_and_its_row_says_so(tmp_path: Path) -> None:
+def test_cases_where_others_are_faster_come_first(tmp_path: Path) -> None:
     write(tmp_path, table("speed", row("slow", 2e-3, 1e-3), row("fast", 1e-3, 2e-3)))
     page = performance_page(tmp_path)
     lines = page.splitlines()
@@ -95,7 +95,7 @@ def test_what_is_lost_comes_first_and_its_row_says_so(tmp_path: Path) -> None:
     assert "- ours: what we do." in lines
 
 
-def test_within_the_noise_nobody_is_first(tmp_path: Path) -> None:
+def test_differences_within_noise_are_equal(tmp_path: Path) -> None:
     write(tmp_path, table("speed", row("close", 100e-6, 99e-6, noise=0.02)))
     page = performance_page(tmp_path)
     assert "| close | 100 | 99, x0.99 (0.97 to 1.01) | equal to peer within noise |" in page
@@ -105,7 +105,7 @@ def test_within_the_noise_nobody_is_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("better", "first"), [("less", ("peer", "peer 2")), ("more", ("peer 2", "peer"))]
 )
-def test_the_best_of_those_ahead_comes_first(
+def test_the_best_peer_ahead_is_listed_first(
     better: str, first: tuple[str, ...], tmp_path: Path
 ) -> None:
     case = row("case", 1.5, 1.0)
@@ -119,7 +119,7 @@ def test_the_best_of_those_ahead_comes_first(
     assert (verdict.standing, verdict.peers) == (Standing.BEHIND, first)
 
 
-def test_only_what_does_the_same_is_compared(tmp_path: Path) -> None:
+def test_only_contenders_of_the_same_division_are_compared(tmp_path: Path) -> None:
     other = {"name": "peer, draft", "kind": "peer", "division": "draft", "about": ""}
     second = {"name": "ours, int8", "kind": "ours", "division": "", "about": ""}
     case = row("case", 2.0, 1.0)
@@ -136,14 +136,14 @@ def test_only_what_does_the_same_is_compared(tmp_path: Path) -> None:
     assert "**behind** peer; ours, int8 is not" in performance_page(tmp_path)
 
 
-def test_goals_are_said_in_plain_words(tmp_path: Path) -> None:
+def test_goals_are_described_in_plain_words(tmp_path: Path) -> None:
     rows = [row(state, 2.0, 3.0, goals=[goal(state)]) for state in ("yes", "noise", "no")]
     write(tmp_path, table("speed", *rows))
     line = "| [Speed](#speed) | be quick | 1 of 3 | noise (x2.00 of it) | no (x2.00 of it) |"
     assert line in performance_page(tmp_path).splitlines()
 
 
-def test_one_run_of_one_commit(tmp_path: Path) -> None:
+def test_page_describes_the_run_and_its_commit(tmp_path: Path) -> None:
     write(tmp_path, table("a"), name="a")
     write(tmp_path, table("b"), name="b")
     page = performance_page(tmp_path)
@@ -169,7 +169,7 @@ def test_doubtful_runs_are_marked(run: dict[str, Any], words: str, tmp_path: Pat
     assert f"{words}: a" in page
 
 
-def test_figures_without_peers_and_those_below_the_noise(tmp_path: Path) -> None:
+def test_tables_without_peers_and_figures_below_noise(tmp_path: Path) -> None:
     alone = row("start", -1e-4, 1.0)
     del alone["values"]["peer"]
     alone |= {"ratios": {}, "standings": {}}
@@ -179,13 +179,13 @@ def test_figures_without_peers_and_those_below_the_noise(tmp_path: Path) -> None
     assert "<svg" not in page
 
 
-def test_other_forms_are_refused(tmp_path: Path) -> None:
+def test_other_schemas_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text('{"rows": []}')
     with pytest.raises(ValueError, match=r"old\.json: expected schema 1, got None"):
         read_results(tmp_path)
 
 
-def test_files_come_in_the_order_in_which_they_were_measured(tmp_path: Path) -> None:
+def test_results_have_the_order_of_measurement(tmp_path: Path) -> None:
     for order, name in enumerate(("z", "m", "a")):
         write(tmp_path, table(name), name=name, order=order)
     assert [results.name for results in read_results(tmp_path)] == ["z", "m", "a"]

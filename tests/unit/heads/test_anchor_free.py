@@ -1,4 +1,4 @@
-"""Boxes by cell: what is written into the outputs by the papers' formulas is what is read."""
+"""Anchor-free heads: boxes encoded by the papers' formulas are decoded correctly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOX = (20.0, 8.0, 52.0, 40.0)  # left, top, right, bottom; its center (36, 24)
 
 
 def cells(*strides: int) -> list[tuple[int, int, int]]:
-    """Column, row and stride of the cells, finest level first, row by row."""
+    """Return column, row and stride of the cells, finest level first, row by row."""
     return [
         (x, y, stride)
         for stride in strides
@@ -44,7 +44,7 @@ def facts(*outputs: tuple[int, ...], operations: frozenset[str] = frozenset()) -
 
 
 def yolox(box: tuple[float, ...], class_id: int) -> Floats:
-    """An output with one box, in the cell of stride 16 that its center is in."""
+    """Make an output with one box, in the cell of stride 16 that contains its center."""
     places = cells(8, 16, 32)
     output = np.zeros((1, len(places), 5 + len(NAMES)), np.float32)
     x, y = (box[0] + box[2]) / 2 / 16, (box[1] + box[3]) / 2 / 16
@@ -56,7 +56,7 @@ def yolox(box: tuple[float, ...], class_id: int) -> Floats:
 
 
 def nanodet(box: tuple[float, ...], class_id: int, bins: int) -> tuple[Floats, Floats]:
-    """Scores and distances: each distance between two bins, by their logits."""
+    """Make scores and distances; each distance lies between two bins, encoded by their logits."""
     places = cells(8, 16, 32)
     scores = np.zeros((1, len(places), len(NAMES)), np.float32)
     distances = np.full((1, len(places), 4, bins), -50.0, np.float32)
@@ -97,7 +97,7 @@ def test_nanodet_with_maps_by_level(platform: Platform, bins: int) -> None:
     scores, distances = nanodet(BOX, 1, bins)
     sizes = np.cumsum([len(cells(stride)) for stride in (8, 16)])
     maps = [part for whole in (distances, scores) for part in np.split(whole, sizes, axis=1)]
-    maps = [*maps[::2], *maps[1::2]]  # in whatever order the export has them
+    maps = [*maps[::2], *maps[1::2]]  # exports differ in their order
     graph = facts(*(each.shape for each in maps))
     head = detector_head(graph)
     assert head == GridHead(SIZE, "nanodet", (8, 16, 32), bins)
@@ -112,13 +112,13 @@ def test_nanodet_with_one_output(platform: Platform) -> None:
     assert_found(head, [np.concatenate((scores, distances), axis=2)], platform, 0.7)
 
 
-def test_the_number_of_cells_is_checked() -> None:
+def test_number_of_cells_is_checked() -> None:
     with pytest.raises(ShapeError, match="expected 126 cells"):
         GridHead(SIZE).decode([np.zeros((1, 125, 8))], [PHOTO], NAMES, Platform.PYTHON)
 
 
-def test_numbers_out_of_range_are_nothing() -> None:
+def test_infinite_boxes_are_dropped() -> None:
     output = yolox(BOX, 1)
-    output[..., 2] = 1e4  # a width that is infinite
+    output[..., 2] = 1e4  # an infinite width
     (found,) = GridHead(SIZE).decode([output], [PHOTO], NAMES, Platform.PYTHON)
     assert np.isfinite(found.boxes).all()

@@ -1,4 +1,4 @@
-"""Exports that decode their boxes themselves: one detection, written in each of their forms."""
+"""Exports with decoded boxes: one detection in each export format."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def facts(
 
 
 def rows(count: int, *numbers: float) -> Array:
-    """An output (1, count, columns) whose row 7 has these numbers, and the others none."""
+    """Make an output (1, count, columns) with these numbers in row 7, and zeros elsewhere."""
     output = np.zeros((1, count, len(numbers)), np.float32)
     output[0, 7] = numbers
     return output
@@ -115,7 +115,7 @@ STYLES: dict[str, tuple[list[Array], list[str] | None, frozenset[str]]] = {
 
 @BOTH
 @pytest.mark.parametrize("style", STYLES)
-def test_one_detection_in_every_form(style: str, platform: Platform) -> None:
+def test_detection_in_every_export_format(style: str, platform: Platform) -> None:
     outputs, names, operations = STYLES[style]
     graph = facts(outputs, names, operations)
     head, labels = detector_head(graph).with_labels(NAMES, graph)
@@ -130,7 +130,7 @@ def test_one_detection_in_every_form(style: str, platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_names_whose_number_does_not_fit_are_refused(style: str) -> None:
+def test_wrong_number_of_names_is_rejected(style: str) -> None:
     outputs, names, operations = STYLES[style]
     graph = facts(outputs, names, operations)
     head = detector_head(graph)
@@ -144,15 +144,15 @@ def test_names_whose_number_does_not_fit_are_refused(style: str) -> None:
 @pytest.mark.parametrize(
     "style", ["YOLOv5, pixels", "YOLOv8, pixels", "YOLO-NAS, boxes and sigmoids"]
 )
-def test_a_name_too_few_does_not_shift_the_others(style: str) -> None:
-    """It was taken for a class of nothing in front, and every object had its neighbor's name."""
+def test_missing_name_does_not_shift_the_others(style: str) -> None:
+    """Before, the missing name was taken for a background class, which shifted all names."""
     outputs, names, operations = STYLES[style]
     graph = facts(outputs, names, operations)
     with pytest.raises(LabelsError, match="3 classes, but there are 2 labels"):
         detector_head(graph).with_labels(NAMES[:2], graph)
 
 
-def test_a_background_is_stated() -> None:
+def test_background_class_can_be_declared() -> None:
     outputs = [rows(1000, *CENTER, 0.1, 0, 0.72, 0).transpose(0, 2, 1)]
     graph = facts(outputs)
     head = BoxesHead(SIZE, transposed=True, background="first")
@@ -161,7 +161,7 @@ def test_a_background_is_stated() -> None:
     assert found.labels == ["dog"]
 
 
-def test_a_name_of_the_background_is_no_class() -> None:
+def test_background_name_is_not_a_class() -> None:
     outputs, names, operations = STYLES["SSD, boxes and scores"]
     graph = facts(outputs, names, operations)
     head, labels = detector_head(graph).with_labels(("background", *NAMES), graph)
@@ -169,7 +169,7 @@ def test_a_name_of_the_background_is_no_class() -> None:
     assert found.labels == ["dog"]
 
 
-def test_a_class_of_nothing_at_the_end() -> None:
+def test_background_class_at_the_end() -> None:
     boxes, logits = rows(100, *(CENTER / FRACTION)), np.zeros((1, 100, 4), np.float32)
     logits[..., 3] = 20
     logits[0, 7] = (0, 10, 0, 0)
@@ -179,7 +179,7 @@ def test_a_class_of_nothing_at_the_end() -> None:
     assert found.labels == ["dog"]
 
 
-def test_overlapping_boxes_of_one_class_are_one() -> None:
+def test_overlapping_boxes_of_a_class_are_suppressed() -> None:
     outputs = yolov8()
     outputs[0][0, :, 9] = outputs[0][0, :, 7]
     outputs[0][0, 0, 9] += 4  # a little to the right
@@ -189,7 +189,7 @@ def test_overlapping_boxes_of_one_class_are_one() -> None:
 
 
 @BOTH
-def test_nothing_and_what_is_not_finite(platform: Platform) -> None:
+def test_empty_and_non_finite_outputs_give_no_detections(platform: Platform) -> None:
     for style, (outputs, names, operations) in STYLES.items():
         head = detector_head(facts(outputs, names, operations))
         nothing = [np.zeros_like(output) for output in outputs]
@@ -209,7 +209,7 @@ def test_too_few_outputs_are_an_error() -> None:
         head.decode([np.zeros((1, 10, 4))], [PHOTO], NAMES, Platform.PYTHON)
 
 
-def test_outputs_of_no_detector_are_refused() -> None:
+def test_outputs_of_other_networks_are_rejected() -> None:
     graph = facts([np.zeros((1, 1000), np.float32)])
     with pytest.raises(ShapeError, match="fit no known detector"):
         detector_head(graph)

@@ -27,7 +27,9 @@ NAN, INF = float("nan"), float("inf")
         ([NAN, NAN, NAN, NAN], [0, 1, 2], [NAN, NAN, NAN]),
     ],
 )
-def test_softmax(platform: Platform, row: list[float], ids: list[int], scores: list[float]) -> None:
+def test_softmax_ranks_classes(
+    platform: Platform, row: list[float], ids: list[int], scores: list[float]
+) -> None:
     best = rank_classes(np.array([row, row], np.float32), 3, platform=platform)
     assert len(best) == 2
     for got in best:
@@ -38,7 +40,7 @@ def test_softmax(platform: Platform, row: list[float], ids: list[int], scores: l
 
 
 @BOTH
-def test_scores_pass_through(platform: Platform) -> None:
+def test_scores_are_passed_through(platform: Platform) -> None:
     outputs = np.array([[0.1, NAN, 0.7, 0.1, -0.0, 0.0]], np.float32)
     (best,) = rank_classes(outputs, 99, activation="none", platform=platform)
     assert best.class_ids.tolist() == [2, 0, 3, 4, 5, 1]
@@ -47,9 +49,7 @@ def test_scores_pass_through(platform: Platform) -> None:
 
 @BOTH
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
-def test_an_argmax_inside_the_graph_has_no_score(
-    platform: Platform, shape: tuple[int, ...]
-) -> None:
+def test_argmax_in_the_graph_has_no_score(platform: Platform, shape: tuple[int, ...]) -> None:
     outputs = np.array([7, 0, 1000], np.int32).reshape(shape)
     best = rank_classes(outputs, 5, activation="argmax", platform=platform)
     assert [got.class_ids.tolist() for got in best] == [[7], [0], [1000]]
@@ -68,13 +68,13 @@ def test_an_argmax_inside_the_graph_has_no_score(
         ([3], "argmax"),
     ],
 )
-def test_wrong_outputs(platform: Platform, outputs: Any, activation: Any) -> None:
+def test_wrong_outputs_are_rejected(platform: Platform, outputs: Any, activation: Any) -> None:
     with pytest.raises(ShapeError, match=r"outputs .*must be"):
         rank_classes(outputs, 1, activation=activation, platform=platform)
 
 
 @BOTH
-def test_bad_arguments(platform: Platform) -> None:
+def test_invalid_arguments_are_rejected(platform: Platform) -> None:
     outputs = np.zeros((1, 5), np.float32)
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         rank_classes(outputs, 0, platform=platform)
@@ -83,13 +83,13 @@ def test_bad_arguments(platform: Platform) -> None:
 
 
 @BOTH
-def test_more_classes_than_there_are(platform: Platform) -> None:
+def test_k_larger_than_the_number_of_classes(platform: Platform) -> None:
     (found,) = rank_classes(np.zeros((1, 5), np.float32), 10**30, platform=platform)
     assert found.class_ids.tolist() == [0, 1, 2, 3, 4]
 
 
 @BOTH
-def test_the_number_of_classes_is_called_as_predict_calls_it(platform: Platform) -> None:
+def test_error_uses_the_argument_name_of_predict(platform: Platform) -> None:
     outputs = [np.zeros((1, 2), np.float32)]
     with pytest.raises(ValueError, match="^top_k must be at least 1, got 0$"):
         ClassificationHead().decode(outputs, [], ["tench", "goldfish"], platform, top_k=0)

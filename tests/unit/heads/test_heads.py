@@ -26,7 +26,7 @@ LETTERBOXED = ImageContext(1280, 960, scale=0.5, pad=(0.0, 80.0))
 
 
 def mobilenet_outputs() -> list[Floats]:
-    """A cat at the first default box of the last map."""
+    """Make outputs of a cat at the first default box of the last map."""
     outputs = []
     for side, anchors in ((19, 3), (10, 6), (5, 6), (3, 6), (2, 6), (1, 6)):
         outputs.append(np.full((1, anchors * 3, side, side), -9, np.float32))
@@ -36,7 +36,7 @@ def mobilenet_outputs() -> list[Floats]:
 
 
 def resnet34_outputs() -> list[Floats]:
-    """A dog at the first default box of the last map."""
+    """Make outputs of a dog at the first default box of the last map."""
     levels = ((50, 4), (25, 6), (13, 6), (7, 6), (3, 4), (3, 4))
     outputs = [np.zeros((1, 3 * anchors, side, side), np.float32) for side, anchors in levels]
     for (_, anchors), output in zip(levels, outputs, strict=True):
@@ -46,14 +46,14 @@ def resnet34_outputs() -> list[Floats]:
 
 
 def yolov5_outputs(*, logits: bool = False) -> list[Floats]:
-    """A dog at the center of the coarsest map's second row and column, as large as its anchor."""
+    """Make outputs of a dog in cell (1, 1) of the coarsest map, with the size of its anchor."""
     maps = [np.full((1, 24, s, s), -20 if logits else 0, np.float32) for s in (80, 40, 20)]
     maps[2][0, :8, 1, 1] = [0, 0, 0, 0, 5, -9, -9, 5] if logits else [0.5] * 4 + [0.9, 0, 0, 0.9]
     return maps
 
 
 def pose_outputs() -> list[Floats]:
-    """Somebody at the second row and column of the finest map, all keypoints at one place."""
+    """Make outputs of a person in the second row and column of the finest map."""
     outputs = []
     for h, w in ((48, 80), (24, 40), (12, 20), (6, 10)):
         outputs += [np.full((1, 18, h, w), -20.0, np.float32), np.zeros((1, 153, h, w), np.float32)]
@@ -67,7 +67,9 @@ def pose_outputs() -> list[Floats]:
     ("head", "outputs", "label"),
     [(MOBILENET, mobilenet_outputs(), "cat"), (RESNET34, resnet34_outputs(), "dog")],
 )
-def test_ssd(platform: Platform, head: SSDHead, outputs: list[Floats], label: str) -> None:
+def test_ssd_decodes_a_detection(
+    platform: Platform, head: SSDHead, outputs: list[Floats], label: str
+) -> None:
     (found,) = head.decode(outputs, [PHOTO], NAMES, platform)
     assert isinstance(found, Detections)
     assert found.labels == [label]
@@ -79,7 +81,7 @@ def test_ssd(platform: Platform, head: SSDHead, outputs: list[Floats], label: st
 
 @BOTH
 @pytest.mark.parametrize("logits", [False, True])
-def test_yolov5(platform: Platform, logits: bool) -> None:
+def test_yolov5_decodes_a_detection(platform: Platform, logits: bool) -> None:
     head = YOLOv5Head(sigmoid_inside=not logits)
     (found,) = head.decode(yolov5_outputs(logits=logits), [LETTERBOXED], NAMES, platform)
     assert isinstance(found, Detections)
@@ -87,12 +89,12 @@ def test_yolov5(platform: Platform, logits: bool) -> None:
     # center (48, 48) and size (116, 90) in the input; half as much padding above, twice as large
     expected = [(48 - 58) * 2, (48 - 45 - 80) * 2, (48 + 58) * 2, (48 + 45 - 80) * 2]
     np.testing.assert_allclose(found.boxes, [expected])
-    if not logits:  # 0.10 lets a call say that it wants the sigmoid
+    if not logits:  # 0.10 has a call argument for the sigmoid
         assert head.decode(yolov5_outputs(logits=True), [PHOTO], NAMES, platform, with_sigmoid=True)
 
 
 @BOTH
-def test_pose(platform: Platform) -> None:
+def test_pose_decodes_a_person(platform: Platform) -> None:
     (found,) = PoseHead().decode(pose_outputs(), [LETTERBOXED], ("person",), platform)
     assert isinstance(found, Poses)
     assert found.keypoints.shape == (1, 17, 3)
@@ -114,7 +116,7 @@ HEADS: list[tuple[Any, list[Floats]]] = [
 
 @BOTH
 @pytest.mark.parametrize(("head", "outputs"), HEADS)
-def test_thresholds_can_be_given(platform: Platform, head: Any, outputs: list[Floats]) -> None:
+def test_thresholds_are_configurable(platform: Platform, head: Any, outputs: list[Floats]) -> None:
     (found,) = head.decode(outputs, [PHOTO], NAMES, platform, score_threshold=0.999)
     assert len(found) == 0
     (found,) = replace(head, score_threshold=0.999).decode(outputs, [PHOTO], NAMES, platform)
@@ -139,7 +141,7 @@ def test_outputs_and_contexts_are_checked(
 
 @BOTH
 @pytest.mark.parametrize(("head", "outputs"), HEADS)
-def test_a_batch_has_a_result_for_each_photo(
+def test_batch_has_a_result_for_each_photo(
     platform: Platform, head: Any, outputs: list[Floats]
 ) -> None:
     batch = [np.concatenate((o, np.zeros_like(o), o)) for o in outputs]
@@ -148,14 +150,14 @@ def test_a_batch_has_a_result_for_each_photo(
     assert first == third == alone
 
 
-def test_anchors_may_be_any_numbers() -> None:
+def test_anchors_can_be_any_numbers() -> None:
     head = YOLOv5Head(anchors=[[[1, 2]]], strides=(8,))  # type: ignore[arg-type]
     assert head.anchors.dtype == np.float32
     maps = [np.ones((1, 6, 2, 2), np.float32)]
     assert len(head.decode(maps, [PHOTO], NAMES, Platform.RUST)[0]) > 0
 
 
-def test_classes_of_an_argmax_are_counted_from_the_offset() -> None:
+def test_offset_is_subtracted_from_argmax_classes() -> None:
     head = ClassificationHead(activation="argmax", offset=1)
     (found,) = head.decode([np.array([2])], [], ["tench", "goldfish"], Platform.RUST, top_k=5)
     assert found == "goldfish"
@@ -167,7 +169,7 @@ def test_classes_of_an_argmax_are_counted_from_the_offset() -> None:
             head.decode([np.array([index])], [], ["tench", "goldfish"], Platform.RUST, top_k=5)
 
 
-def test_a_background_class_is_no_result() -> None:
+def test_background_class_is_not_a_result() -> None:
     head = ClassificationHead(offset=1)
     logits = np.array([[9.0, 1.0, 2.0]], np.float32)
     (found,) = head.decode([logits], [], ["tench", "goldfish"], Platform.RUST, top_k=5)

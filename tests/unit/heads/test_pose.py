@@ -27,7 +27,7 @@ def split(numbers: Floats) -> Maps:
 
 @pytest.fixture
 def numbers() -> Floats:
-    """One image of 2 x 3 cells where nobody is."""
+    """The outputs of one image with 2 x 3 cells and no person."""
     values = np.zeros((1, 2, 57, 2, 3), np.float32)
     values[:, :, 4] = -20
     return values
@@ -38,14 +38,14 @@ def find(numbers: Floats, platform: Platform, **options: Any) -> list[PoseArrays
 
 
 @BOTH
-def test_nobody_is_found(numbers: Floats, platform: Platform) -> None:
+def test_empty_outputs_give_no_person(numbers: Floats, platform: Platform) -> None:
     (found,) = find(numbers, platform)
     assert [column.shape for column in found] == [(0, 4), (0,), (0, 17, 3)]
     assert {column.dtype for column in found} == {np.dtype(np.float32)}
 
 
 @BOTH
-def test_where_people_are(numbers: Floats, platform: Platform) -> None:
+def test_boxes_and_keypoints_are_decoded(numbers: Floats, platform: Platform) -> None:
     numbers[0, 1, 4:6, 1, 2] = [0.0, 3.0]
     points = np.arange(51, dtype=np.float32) / 10
     numbers[0, 1, 6:, 1, 2] = points
@@ -59,7 +59,7 @@ def test_where_people_are(numbers: Floats, platform: Platform) -> None:
 
 
 @BOTH
-def test_the_threshold_has_to_be_exceeded(numbers: Floats, platform: Platform) -> None:
+def test_score_must_exceed_the_threshold(numbers: Floats, platform: Platform) -> None:
     numbers[0, 0, 4:6, 0, 0] = [0.0, 50.0]
     assert len(find(numbers, platform, score_threshold=0.5)[0].scores) == 0
     below = float(np.nextafter(np.float32(0.5), np.float32(0)))
@@ -78,7 +78,7 @@ def test_suppression_and_limit(numbers: Floats, platform: Platform) -> None:
 
 
 @BOTH
-def test_keypoints_are_kept_whatever_they_are(numbers: Floats, platform: Platform) -> None:
+def test_keypoints_with_any_values_are_kept(numbers: Floats, platform: Platform) -> None:
     numbers[0, 0, 4, 0, 1] = 5.0
     numbers[0, 0, 6:12, 0, 1] = [-100, 500, -30, NAN, INF, 0]
     (found,) = find(numbers, platform)
@@ -87,7 +87,7 @@ def test_keypoints_are_kept_whatever_they_are(numbers: Floats, platform: Platfor
 
 
 @BOTH
-def test_what_is_not_finite_is_nobody(numbers: Floats, platform: Platform) -> None:
+def test_non_finite_boxes_are_dropped(numbers: Floats, platform: Platform) -> None:
     numbers[0, 0, 4, 0, :] = [NAN, 5.0, 5.0]
     numbers[0, 0, 0, 0, 1] = NAN
     numbers[0, 0, 5, 0, 2] = NAN
@@ -95,7 +95,7 @@ def test_what_is_not_finite_is_nobody(numbers: Floats, platform: Platform) -> No
 
 
 @BOTH
-def test_a_batch_is_its_images(platform: Platform) -> None:
+def test_batch_equals_single_images(platform: Platform) -> None:
     batch = np.random.default_rng(0).normal(0, 2, (3, 2, 57, 2, 3)).astype(np.float32)
     for i, found in enumerate(find(batch, platform)):
         (alone,) = find(batch[i : i + 1], platform)
@@ -116,14 +116,16 @@ def test_a_batch_is_its_images(platform: Platform) -> None:
         ((1, 18, 2, 3), (1, 153, 2, 3), r"the 2 anchors of a cell, got"),
     ],
 )
-def test_wrong_maps(platform: Platform, box_shape: Any, keypoint_shape: Any, message: str) -> None:
+def test_wrong_maps_are_rejected(
+    platform: Platform, box_shape: Any, keypoint_shape: Any, message: str
+) -> None:
     maps = [np.zeros(box_shape, np.float32)], [np.zeros(keypoint_shape, np.float32)]
     with pytest.raises(ShapeError, match=message):
         decode_pose(*maps, ANCHORS, (16,), platform=platform)
 
 
 @BOTH
-def test_other_bad_arguments(numbers: Floats, platform: Platform) -> None:
+def test_other_invalid_arguments_are_rejected(numbers: Floats, platform: Platform) -> None:
     with pytest.raises(ShapeError, match=r"anchors must be a float32 array of shape \(1, a, 2\)"):
         decode_pose(*split(numbers), ANCHORS[0], (16,), platform=platform)
     with pytest.raises(ValueError, match="score_threshold must lie between 0 and 1"):

@@ -39,14 +39,14 @@ def head() -> Head:
 
 
 @BOTH
-def test_nothing_is_detected(head: Head, platform: Platform) -> None:
+def test_empty_outputs_give_no_detection(head: Head, platform: Platform) -> None:
     (found,) = head.decode(platform)
     assert [column.shape for column in found] == [(0, 4), (0,), (0,)]
     assert [column.dtype for column in found] == [np.float32, np.float32, np.int64]
 
 
 @BOTH
-def test_where_boxes_lie(head: Head, platform: Platform) -> None:
+def test_boxes_are_decoded(head: Head, platform: Platform) -> None:
     head.class_maps[0][0, 2, 1, 0] = 2.0
     head.class_maps[1][0, 3 + 1, 0, 0] = 1.0  # second anchor, class 1
     head.box_maps[1][0, 4:8, 0, 0] = [1.0, 2.0, 5 * np.log(0.5), 5 * np.log(2)]  # y, x, h, w
@@ -58,15 +58,17 @@ def test_where_boxes_lie(head: Head, platform: Platform) -> None:
 
 
 @BOTH
-def test_the_background_is_no_detection(head: Head, platform: Platform) -> None:
+def test_background_is_not_detected(head: Head, platform: Platform) -> None:
     head.class_maps[0][0, 0] = 9.0
     assert len(head.decode(platform)[0].scores) == 0
 
 
 @BOTH
 @pytest.mark.parametrize("threshold", [0.0, 1e-9, 0.05, 0.3, 0.5, 0.9, 1 - 2**-20, 1.0])
-def test_the_threshold_itself_is_reached(platform: Platform, head: Head, threshold: float) -> None:
-    """Logits around the threshold's, an ulp apart, split where the float32 score reaches it."""
+def test_score_equal_to_the_threshold_passes(
+    platform: Platform, head: Head, threshold: float
+) -> None:
+    """Of adjacent float32 logits, exactly those whose score reaches the threshold pass."""
     wanted = np.float32(threshold)
     center = np.float32(
         np.clip(np.log(max(threshold, 1e-30)) - np.log1p(-min(threshold, 1 - 1e-8)), -70, 30)
@@ -81,7 +83,7 @@ def test_the_threshold_itself_is_reached(platform: Platform, head: Head, thresho
 
 @BOTH
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax", "none"])
-def test_a_strict_threshold_is_exceeded(head: Head, platform: Platform, activation: Any) -> None:
+def test_strict_threshold_must_be_exceeded(head: Head, platform: Platform, activation: Any) -> None:
     logit = {"sigmoid": 0.0, "softmax": 0.0, "none": 0.5}[activation]
     head.class_maps[0][0, 0] = 0.0  # the background, for softmax; the third class is negligible
     head.class_maps[0][0, 2] = -200.0
@@ -100,7 +102,7 @@ def test_a_strict_threshold_is_exceeded(head: Head, platform: Platform, activati
 
 
 @BOTH
-def test_probabilities_pass_through(head: Head, platform: Platform) -> None:
+def test_probabilities_are_passed_through(head: Head, platform: Platform) -> None:
     head.class_maps[0][:] = head.class_maps[1][:] = 0
     head.class_maps[0][0, 1, 0, 0] = 0.3
     head.class_maps[0][0, 1, 1, 1] = np.nextafter(np.float32(0.3), np.float32(0))
@@ -109,7 +111,7 @@ def test_probabilities_pass_through(head: Head, platform: Platform) -> None:
 
 
 @BOTH
-def test_softmax_weighs_against_the_background(head: Head, platform: Platform) -> None:
+def test_softmax_includes_the_background(head: Head, platform: Platform) -> None:
     head.class_maps[1][0, :3, 0, 0] = [0, np.log(2), 0]
     head.class_maps[1][0, 3:, 0, 0] = [9, 9, 8]
     (found,) = head.decode(platform, activation="softmax", score_threshold=0.4)
@@ -147,11 +149,11 @@ def test_nan_and_infinite_outputs(head: Head, platform: Platform, activation: An
     infinite = {"sigmoid": [1.0], "softmax": [], "none": []}[activation]
     assert found.scores[: len(infinite)].tolist() == infinite
     assert len(found.scores) == len(infinite) + 1
-    assert found.boxes[-1, 0] == found.boxes[-1, 2] == 0.5  # a width of exp(-inf) is none
+    assert found.boxes[-1, 0] == found.boxes[-1, 2] == 0.5  # a width of exp(-inf) is zero
 
 
 @BOTH
-def test_a_batch_is_its_images(head: Head, platform: Platform) -> None:
+def test_batch_equals_single_images(head: Head, platform: Platform) -> None:
     rng = np.random.default_rng(4)
 
     def batch_of(maps: list[Floats]) -> list[Floats]:
@@ -168,7 +170,7 @@ def test_a_batch_is_its_images(head: Head, platform: Platform) -> None:
 
 
 @BOTH
-def test_any_strides_are_read(head: Head, platform: Platform) -> None:
+def test_arrays_with_any_strides_are_accepted(head: Head, platform: Platform) -> None:
     def as_nhwc(maps: list[Floats]) -> list[Floats]:
         return [np.ascontiguousarray(m.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for m in maps]
 
@@ -215,7 +217,9 @@ def assert_equal(one: DetectionArrays, other: DetectionArrays) -> None:
         (2, np.zeros((6, 4)), "anchors must be a float32 array"),
     ],
 )
-def test_wrong_maps(head: Head, platform: Platform, index: int, value: Any, message: str) -> None:
+def test_wrong_maps_are_rejected(
+    head: Head, platform: Platform, index: int, value: Any, message: str
+) -> None:
     arguments: list[Any] = list(head)
     arguments[index] = value
     with pytest.raises(ShapeError, match=message):
@@ -225,13 +229,15 @@ def test_wrong_maps(head: Head, platform: Platform, index: int, value: Any, mess
 @BOTH
 @pytest.mark.parametrize("name", ["score_threshold", "iou_threshold"])
 @pytest.mark.parametrize("value", [-0.01, 1.01, NAN, INF])
-def test_thresholds_are_fractions(head: Head, platform: Platform, name: str, value: float) -> None:
+def test_thresholds_must_be_between_0_and_1(
+    head: Head, platform: Platform, name: str, value: float
+) -> None:
     with pytest.raises(ValueError, match=f"{name} must lie between 0 and 1"):
         head.decode(platform, **{name: value})
 
 
 @BOTH
-def test_other_bad_arguments(head: Head, platform: Platform) -> None:
+def test_other_invalid_arguments_are_rejected(head: Head, platform: Platform) -> None:
     with pytest.raises(ValueError, match="activation must be one of sigmoid, softmax, none"):
         head.decode(platform, activation="relu")
     with pytest.raises(ValueError, match="max_per_class must be None or at least 0"):

@@ -14,14 +14,14 @@ CLASSES, ANCHORS, HEIGHT, WIDTH = 3, 2, 3, 4
 
 
 def class_major(maps: Floats) -> Floats:
-    """Channels `(anchor, class)` in the order `(class, anchor)`."""
+    """Reorder channels from `(anchor, class)` to `(class, anchor)`."""
     split = maps.reshape(len(maps), ANCHORS, -1, HEIGHT, WIDTH)
     return np.reshape(split.swapaxes(1, 2), maps.shape)
 
 
 @BOTH
 @pytest.mark.parametrize("images", [1, 3])
-def test_both_layouts_hold_the_same_numbers(platform: Platform, images: int) -> None:
+def test_both_layouts_give_the_same_detections(platform: Platform, images: int) -> None:
     rng = np.random.default_rng(5)
 
     def normal(*shape: int) -> Floats:
@@ -47,7 +47,7 @@ def test_both_layouts_hold_the_same_numbers(platform: Platform, images: int) -> 
             np.testing.assert_array_equal(column, other)
 
 
-def test_a_layout_knows_its_orders() -> None:
+def test_unknown_layout_orders_are_rejected() -> None:
     with pytest.raises(ValueError, match="channels must be one of anchor, class, got 'cell'"):
         SSDLayout(channels="cell")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="deltas must be one of yxhw, xywh"):

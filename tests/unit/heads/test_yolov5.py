@@ -27,10 +27,10 @@ def maps() -> list[Floats]:
     return [np.zeros((1, 2 * 8, 2, 4), np.float32), np.zeros((1, 2 * 8, 1, 2), np.float32)]
 
 
-def put(
+def put_detection(
     level: Floats, anchor: int, place: tuple[int, int], objectness: float, **classes: float
 ) -> Floats:
-    """Let an anchor see something at a row and column; returns its numbers there."""
+    """Write a detection of an anchor at a row and column; return its numbers there."""
     numbers: Floats = level[0].reshape(2, 8, *level.shape[2:])[anchor, :, place[0], place[1]]
     numbers[:5] = [0.5, 0.5, 0.5, 0.5, objectness]
     for name, score in classes.items():
@@ -43,16 +43,16 @@ def detect(maps: Any, platform: Platform, **options: Any) -> list[DetectionArray
 
 
 @BOTH
-def test_nothing_is_detected(maps: list[Floats], platform: Platform) -> None:
+def test_empty_outputs_give_no_detection(maps: list[Floats], platform: Platform) -> None:
     (found,) = detect(maps, platform)
     assert [column.shape for column in found] == [(0, 4), (0,), (0,)]
     assert [column.dtype for column in found] == [np.float32, np.float32, np.int64]
 
 
 @BOTH
-def test_where_boxes_lie(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 1, (1, 2), 0.9, c2=0.8)
-    put(maps[1], 0, (0, 1), 0.5, c0=1.0)[:4] = [0.0, 1.0, 1.0, 0.25]
+def test_boxes_are_decoded(maps: list[Floats], platform: Platform) -> None:
+    put_detection(maps[0], 1, (1, 2), 0.9, c2=0.8)
+    put_detection(maps[1], 0, (0, 1), 0.5, c0=1.0)[:4] = [0.0, 1.0, 1.0, 0.25]
     (found,) = detect(maps, platform)
     np.testing.assert_allclose(found.scores, [0.72, 0.5], rtol=1e-6)
     assert found.class_ids.tolist() == [2, 0]
@@ -62,8 +62,10 @@ def test_where_boxes_lie(maps: list[Floats], platform: Platform) -> None:
 
 
 @BOTH
-def test_every_class_above_the_threshold_counts(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 0, (0, 0), 0.5, c0=1.0, c1=0.75, c2=0.25)
+def test_every_class_above_the_threshold_is_detected(
+    maps: list[Floats], platform: Platform
+) -> None:
+    put_detection(maps[0], 0, (0, 0), 0.5, c0=1.0, c1=0.75, c2=0.25)
     (found,) = detect(maps, platform)
     assert found.class_ids.tolist() == [0, 1]
     assert found.scores.tolist() == [0.5, 0.375]
@@ -72,41 +74,41 @@ def test_every_class_above_the_threshold_counts(maps: list[Floats], platform: Pl
 
 @BOTH
 @pytest.mark.parametrize("threshold", [0.0, 0.001, 0.25, 0.5, 0.99])
-def test_the_threshold_has_to_be_exceeded(
+def test_score_must_exceed_the_threshold(
     maps: list[Floats], platform: Platform, threshold: float
 ) -> None:
     at = np.float32(threshold)
     above = np.nextafter(at, np.float32(2))
-    put(maps[0], 0, (0, 0), 1.0, c0=float(at), c1=float(above))
-    put(maps[1], 1, (0, 0), float(at), c0=1.0)
-    put(maps[1], 0, (0, 1), float(above), c2=1.0)
+    put_detection(maps[0], 0, (0, 0), 1.0, c0=float(at), c1=float(above))
+    put_detection(maps[1], 1, (0, 0), float(at), c0=1.0)
+    put_detection(maps[1], 0, (0, 1), float(above), c2=1.0)
     (found,) = detect(maps, platform, score_threshold=threshold)
     assert found.scores.tolist() == [above, above]
     assert found.class_ids.tolist() == [1, 2]
 
 
 @BOTH
-def test_the_threshold_of_logits(maps: list[Floats], platform: Platform) -> None:
-    """Logits an ulp apart split where the float32 score exceeds the threshold."""
+def test_threshold_of_logits_is_exact(maps: list[Floats], platform: Platform) -> None:
+    """Of adjacent float32 logits, exactly those whose score exceeds the threshold pass."""
     for value in maps:
         value[:] = -99
     for step in range(-40, 40):
         logit = np.float32(step * 2.0**-25)
         objectness = np.float32(50)
-        numbers = put(maps[0], 0, (0, 0), float(objectness), c1=float(logit))
+        numbers = put_detection(maps[0], 0, (0, 0), float(objectness), c1=float(logit))
         score = sigmoid(numbers[6:7])[0]
         (found,) = detect(maps, platform, with_sigmoid=True, score_threshold=0.5)
         assert found.scores.tolist() == ([score] if score > np.float32(0.5) else [])
 
 
 @BOTH
-def test_objectness_alone_has_to_pass(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 0, (0, 0), 0.25, c0=8.0)  # no probability, but a quantized graph may round up
+def test_objectness_must_exceed_the_threshold(maps: list[Floats], platform: Platform) -> None:
+    put_detection(maps[0], 0, (0, 0), 0.25, c0=8.0)  # quantized graphs may exceed 1
     assert len(detect(maps, platform)[0].scores) == 0
 
 
 @BOTH
-def test_a_sigmoid_can_be_left_to_the_decoder(platform: Platform) -> None:
+def test_decoder_can_apply_the_sigmoid(platform: Platform) -> None:
     rng = np.random.default_rng(1)
     logits = [rng.normal(0, 2, (2, 16, h, w)).astype(np.float32) for h, w in ((2, 4), (1, 2))]
     inside = detect(logits, platform, with_sigmoid=True)
@@ -119,8 +121,8 @@ def test_a_sigmoid_can_be_left_to_the_decoder(platform: Platform) -> None:
 @BOTH
 def test_suppression_order_and_limits(maps: list[Floats], platform: Platform) -> None:
     for place in ((0, 0), (1, 3)):
-        put(maps[0], 0, place, 0.5, c1=1.0, c2=1.0)
-    put(maps[0], 0, (0, 3), 1.0, c0=1.0)
+        put_detection(maps[0], 0, place, 0.5, c1=1.0, c2=1.0)
+    put_detection(maps[0], 0, (0, 3), 1.0, c0=1.0)
     # equal scores rank as in memory: by level, anchor, class and cell
     (found,) = detect(maps, platform)
     assert found.class_ids.tolist() == [0, 1, 1, 2, 2]
@@ -139,19 +141,19 @@ def test_suppression_order_and_limits(maps: list[Floats], platform: Platform) ->
 def test_nan_and_infinite_outputs(
     maps: list[Floats], platform: Platform, with_sigmoid: bool
 ) -> None:
-    put(maps[0], 0, (0, 0), NAN, c0=9.0)
-    put(maps[0], 0, (0, 1), INF, c0=NAN, c1=INF)
-    put(maps[0], 0, (1, 1), 9.0, c2=9.0)[0] = NAN
-    put(maps[0], 1, (1, 1), 9.0, c2=9.0)[2] = INF
-    put(maps[1], 1, (0, 1), -INF, c0=9.0)
+    put_detection(maps[0], 0, (0, 0), NAN, c0=9.0)
+    put_detection(maps[0], 0, (0, 1), INF, c0=NAN, c1=INF)
+    put_detection(maps[0], 0, (1, 1), 9.0, c2=9.0)[0] = NAN
+    put_detection(maps[0], 1, (1, 1), 9.0, c2=9.0)[2] = INF
+    put_detection(maps[1], 1, (0, 1), -INF, c0=9.0)
     (found,) = detect(maps, platform, with_sigmoid=with_sigmoid, score_threshold=0.6)
     assert np.isfinite(found.boxes).all()
-    # a sigmoid makes 1 of an infinite logit, and of an infinite size twice the anchor's root
+    # the sigmoid maps infinite logits to 1, and infinite sizes to a finite size
     assert found.class_ids.tolist() == ([1, 2] if with_sigmoid else [])
 
 
 @BOTH
-def test_a_batch_is_its_images(platform: Platform) -> None:
+def test_batch_equals_single_images(platform: Platform) -> None:
     rng = np.random.default_rng(4)
     shapes = (3, 16, 2, 4), (3, 16, 1, 2)
     batch = [rng.uniform(0, 1, shape).astype(np.float32) for shape in shapes]
@@ -162,8 +164,8 @@ def test_a_batch_is_its_images(platform: Platform) -> None:
 
 
 @BOTH
-def test_any_strides_are_read(maps: list[Floats], platform: Platform) -> None:
-    put(maps[0], 1, (1, 2), 0.9, c2=0.8)
+def test_arrays_with_any_strides_are_accepted(maps: list[Floats], platform: Platform) -> None:
+    put_detection(maps[0], 1, (1, 2), 0.9, c2=0.8)
     other = [np.ascontiguousarray(m.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for m in maps]
     assert_equal(detect(maps, platform)[0], detect(other, platform)[0])
 
@@ -188,13 +190,13 @@ def assert_equal(one: DetectionArrays, other: DetectionArrays) -> None:
         ([(1, 10, 2, 4), (1, 10, 1, 2)], r"c classes, at least one, got 10"),
     ],
 )
-def test_wrong_maps(platform: Platform, shapes: Any, message: str) -> None:
+def test_wrong_maps_are_rejected(platform: Platform, shapes: Any, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         detect([np.zeros(shape, np.float32) for shape in shapes], platform)
 
 
 @BOTH
-def test_other_bad_arguments(maps: list[Floats], platform: Platform) -> None:
+def test_other_invalid_arguments_are_rejected(maps: list[Floats], platform: Platform) -> None:
     with pytest.raises(ShapeError, match=r"maps\[1\] must be a float32 .* got float64"):
         detect([maps[0], maps[1].astype(float)], platform)
     with pytest.raises(ShapeError, match=r"anchors must be a float32 array of shape \(2, a, 2\)"):

@@ -12,7 +12,7 @@ LEVELS = (40, 90, 140, 190, 240)
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Five red frames, each brighter than the one before."""
+    """A video of five red frames, each brighter than the previous one."""
     pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
     av: Any = importlib.import_module("av")
     path = tmp_path / "clip.mp4"

@@ -1,4 +1,4 @@
-"""Pictures as a person sees them: depths, palettes, alpha, EXIF, warnings."""
+"""Decoding of pixels: bit depths, palettes, alpha, EXIF orientation and warnings."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ DAMAGED = {"no TIFF header": b"Exif\0\0LoremIpsum", "cut off": b"Exif\0\0II+\0\x
 
 @pytest.mark.parametrize("block", DAMAGED.values(), ids=DAMAGED)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_damaged_exif_stops_no_photo(kind: str, block: bytes) -> None:
+def test_damaged_exif_is_ignored(kind: str, block: bytes) -> None:
     image = Image.new("RGB", (8, 6), (200, 100, 50))
     data = saved(image, kind) if kind == "TIFF" else saved(image, kind, exif=block)
     for source in (data, Image.open(io.BytesIO(data))):
         np.testing.assert_allclose(read_image(source).rgb[0, 0], (200, 100, 50), atol=4)
 
 
-def test_a_damaged_text_chunk_of_a_png_stops_nothing() -> None:
+def test_damaged_png_text_chunk_is_ignored() -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text("Raw profile type exif", "\nexif\n      10\n45786966zz")
     data = saved(Image.new("RGB", (8, 6), (200, 100, 50)), pnginfo=text)
     assert read_image(data).rgb[0, 0].tolist() == [200, 100, 50]
 
 
-def test_a_damaged_color_profile_stops_no_photo() -> None:
+def test_damaged_color_profile_is_ignored() -> None:
     for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
         image = Image.new("RGB", (8, 6), (200, 100, 50))
         data = saved(image, kind, icc_profile=b"no profile at all")
@@ -53,7 +53,7 @@ def test_a_damaged_color_profile_stops_no_photo() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_numbers_of_unknown_range_are_refused(dtype: type) -> None:
+def test_pixels_of_unknown_range_are_rejected(dtype: type) -> None:
     image = Image.fromarray((RAMP * 3922).astype(dtype))
     for source in (image, saved(image, "TIFF")):
         with pytest.raises(ImageError, match="pixels of unknown range"):
@@ -61,14 +61,14 @@ def test_numbers_of_unknown_range_are_refused(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B"])
-def test_sixteen_bits_of_either_order(mode: str) -> None:
+def test_sixteen_bit_images_of_both_byte_orders(mode: str) -> None:
     values = (RAMP * 257).astype("<u2" if mode == "I;16" else ">u2")
     image = Image.frombytes(mode, (64, 8), values.tobytes())
     np.testing.assert_array_equal(read_image(image).rgb[:, :, 1], RAMP)
 
 
 @pytest.mark.parametrize("mode", ["La", "RGBa", "RGBX", "YCbCr", "HSV", "CMYK", "PA", "1", "L"])
-def test_every_mode_of_pillow(mode: str) -> None:
+def test_every_pillow_mode_is_converted(mode: str) -> None:
     red = Image.new("RGBA", (5, 4), (255, 0, 0, 255))
     steps = {"La": ("LA",), "PA": ("LA",), "RGBa": (), "HSV": ("RGB",), "YCbCr": ("RGB",)}
     for step in (*steps.get(mode, ()), mode):
@@ -82,7 +82,7 @@ def test_every_mode_of_pillow(mode: str) -> None:
         np.testing.assert_allclose(found[0, 0], expected, atol=2)
 
 
-def test_colors_that_cannot_be_converted_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unconvertible_colors_raise_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ValueError("conversion not supported")
 
@@ -95,7 +95,7 @@ def test_colors_that_cannot_be_converted_are_said(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "mode", ["RGBA", "LA", "PA", "P", "RGB with a transparent color", "L with one"]
 )
-def test_background_shows_through(mode: str) -> None:
+def test_background_replaces_transparent_pixels(mode: str) -> None:
     if mode.startswith(("RGB with", "L with")):
         image = Image.new(mode.split()[0], (4, 4), 0)
         data = saved(image, transparency=0 if image.mode == "L" else (0, 0, 0))
@@ -114,7 +114,7 @@ def test_background_shows_through(mode: str) -> None:
     assert read_image(source, background=(10, 20, 32)).rgb[0, 0].tolist() == [10, 20, 32]
 
 
-def test_a_half_transparent_picture_is_blended() -> None:
+def test_half_transparent_image_is_blended_with_the_background() -> None:
     image = Image.new("RGBA", (4, 4), (200, 0, 0, 128))
     found = read_image(image, background="white").rgb[0, 0]
     np.testing.assert_allclose(found, (227, 127, 127), atol=1)
@@ -123,12 +123,12 @@ def test_a_half_transparent_picture_is_blended() -> None:
 
 
 @pytest.mark.parametrize("background", ["no color", (1, 2), (0, 0, 256)])
-def test_a_background_that_is_none(background: Any) -> None:
+def test_invalid_background_is_rejected(background: Any) -> None:
     with pytest.raises(ValueError, match="is not a color"):
         read_image(Image.new("RGB", (1, 1)), background=background)
 
 
-def test_large_pictures_are_converted_in_bands() -> None:
+def test_large_images_are_converted_in_bands() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1100, 1300, 4), dtype=np.uint8)
     image = Image.fromarray(pixels)
     np.testing.assert_array_equal(read_image(image).rgb, pixels[:, :, :3])
@@ -138,7 +138,7 @@ def test_large_pictures_are_converted_in_bands() -> None:
     np.testing.assert_array_equal(read_image(deep).rgb[:, :, 2], pixels[:, :, 0])
 
 
-def test_a_picture_of_the_callers_stays_as_it_is(tmp_path: Path) -> None:
+def test_image_of_the_caller_is_not_modified(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.png"
@@ -150,7 +150,7 @@ def test_a_picture_of_the_callers_stays_as_it_is(tmp_path: Path) -> None:
     assert read_image(image).rgb.shape == (8, 6, 3)
 
 
-def test_warnings_are_logged_with_the_name_and_stop_nothing(
+def test_decoder_warnings_are_logged_with_the_file_name(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     path = tmp_path / "odd.png"
@@ -158,7 +158,7 @@ def test_warnings_are_logged_with_the_name_and_stop_nothing(
     load = PngImagePlugin.PngImageFile.load_end
 
     def warns(self: PngImagePlugin.PngImageFile) -> None:
-        exec(  # in the name of a module of Pillow's
+        exec(  # as if in a module of Pillow
             "import warnings; warnings.warn('something is odd')",
             {"__name__": "PIL.PngImagePlugin"},
         )
@@ -179,7 +179,7 @@ def test_warnings_are_logged_with_the_name_and_stop_nothing(
     assert (list(warnings.filters), warnings.showwarning) == before
 
 
-def test_warnings_of_others_are_left_alone() -> None:
+def test_other_warnings_are_not_intercepted() -> None:
     with log_decoder_warnings("a.png"):
         with pytest.warns(UserWarning, match="mine"):
             warnings.warn("mine", stacklevel=1)

@@ -1,4 +1,4 @@
-"""Photos behind HTTP: in time, within a size, and with nobody's password."""
+"""Photos from HTTP: the time limit, the size limit, and no passwords in messages."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def png() -> bytes:
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[Answer], str]]:
-    """Starts a server that answers every request by a function of the socket."""
+def start_server() -> Iterator[Callable[[Answer], str]]:
+    """Return a function that starts a server with the given handler of connections."""
     servers: list[socket.socket] = []
 
     def start(answer: Answer) -> str:
@@ -58,7 +58,7 @@ def answering() -> Iterator[Callable[[Answer], str]]:
 def drip(head: bytes) -> Answer:
     def answer(client: socket.socket) -> None:
         client.sendall(head)
-        with suppress(OSError):  # without end: whoever waits for it waits until the test is stopped
+        with suppress(OSError):  # endless: a client without a time limit would wait forever
             while True:
                 client.sendall(b"x")
                 time.sleep(0.05)
@@ -69,28 +69,30 @@ def drip(head: bytes) -> Answer:
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 "]
 )
-def test_a_server_that_drips_keeps_nobody_waiting(
-    head: bytes, answering: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+def test_slow_server_hits_the_time_limit(
+    head: bytes, start_server: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "DEADLINE_S", 0.3)
-    url = answering(drip(head))
+    url = start_server(drip(head))
     with pytest.raises(ImageError, match=r"photo\.png cannot be fetched: it took longer than 0\.3"):
         read_image(url)
 
 
-def test_a_body_that_is_too_large_is_not_read(
-    answering: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+def test_too_large_body_is_not_read(
+    start_server: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_ENCODED_BYTES", 1000)
-    announced = answering(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"))
+    announced = start_server(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"))
     with pytest.raises(ImageError, match="larger than the limit of 1000 bytes"):
         read_image(announced)
-    silent = answering(lambda client: client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(99_999)))
+    silent = start_server(lambda client: client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(99_999)))
     with pytest.raises(ImageError, match="larger than the limit of 1000 bytes"):
         read_image(silent)
 
 
-def test_offline_is_offline(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_fetches_nothing(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "photo.png").write_bytes(png())
     url = f"{serve(tmp_path)}/photo.png"
     assert read_image(url).pixels.shape == (4, 6, 3)
@@ -109,7 +111,7 @@ def test_offline_is_offline(serve: Serve, tmp_path: Path, monkeypatch: pytest.Mo
         "https://user:pw-secret@127.0.0.1:9/a.png?x=1",
     ],
 )
-def test_passwords_are_in_no_message(url: str) -> None:
+def test_passwords_are_not_in_messages(url: str) -> None:
     with pytest.raises(ImageError) as caught:
         read_image(url)
     shown = "".join(map(str, (caught.value, caught.value.__cause__)))
@@ -117,7 +119,7 @@ def test_passwords_are_in_no_message(url: str) -> None:
     assert "a.png" in shown
 
 
-def test_a_password_is_in_no_name(serve: Serve, tmp_path: Path) -> None:
+def test_passwords_are_not_in_names(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(png())
     url = f"{serve(tmp_path)}/photo.png".replace("//", "//user:pw-secret@")
     kept = buffer_source(url)
@@ -129,7 +131,7 @@ def test_a_password_is_in_no_name(serve: Serve, tmp_path: Path) -> None:
     assert "pw-secret" not in str(caught.value)
 
 
-def test_results_hold_what_came(serve: Serve, tmp_path: Path) -> None:
+def test_results_keep_the_downloaded_bytes(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(png())
     url = f"{serve(tmp_path)}/photo.png"
     found = MobileNetV2(weights="random").predict(url, device="cpu")
@@ -152,33 +154,33 @@ def test_results_hold_what_came(serve: Serve, tmp_path: Path) -> None:
         (b"200 OK\r\nTransfer-Encoding: chunked", "cannot be fetched"),
     ],
 )
-def test_what_is_hardly_http_is_an_error_of_ours(
-    head: bytes, complaint: str, answering: Callable[[Answer], str]
+def test_invalid_http_responses_raise_image_error(
+    head: bytes, complaint: str, start_server: Callable[[Answer], str]
 ) -> None:
     body = bytes(1 << 20)
 
     def answer(client: socket.socket) -> None:
         client.sendall(b"HTTP/1.1 " + head + b"\r\n\r\n")
-        for _ in range(64):  # of a redirect nobody reads it
+        for _ in range(64):  # the body of a redirect is not read
             client.sendall(body)
 
     with pytest.raises(ImageError, match=complaint) as caught:
-        read_image(answering(answer))
+        read_image(start_server(answer))
     assert "pw-secret" not in str(caught.value)
 
 
-def test_a_thread_ends_with_its_time(
-    answering: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+def test_download_thread_ends_after_the_time_limit(
+    start_server: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "DEADLINE_S", 0.2)
     before = threading.active_count()
-    url = answering(drip(b"HTTP/1.1 200 "))
+    url = start_server(drip(b"HTTP/1.1 200 "))
     with pytest.raises(ImageError, match="took longer"):
         read_image(url)
     end = time.monotonic() + 2
     while threading.active_count() > before + 1 and time.monotonic() < end:
         time.sleep(0.02)
-    assert threading.active_count() == before + 1  # the server's
+    assert threading.active_count() == before + 1  # the thread of the server
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_a_thread_ends_with_its_time(
         "http://127.0.0.1:9/a.png?X-Amz-Signature=pw-secret",
     ],
 )
-def test_odd_passwords_are_in_no_message_either(url: str) -> None:
+def test_passwords_of_malformed_urls_are_not_in_messages(url: str) -> None:
     with pytest.raises(ImageError) as caught:
         read_image(url)
     assert "pw-secret" not in "".join(map(str, (caught.value, caught.value.__cause__)))

@@ -1,4 +1,4 @@
-"""Which files are read, by which decoder, and what is said of the others."""
+"""Which formats are read, by which decoder, and the errors of the others."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ def encoded(kind: str, **options: Any) -> bytes:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What Ghostscript was started with."""
+def ghostscript_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Calls of Ghostscript."""
     calls: list[str] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: calls.append("gs"))
     return calls
 
 
 @pytest.mark.parametrize("head", [b"", b"\xc5\xd0\xd3\xc6" + (32).to_bytes(4, "little") * 7])
-def test_a_photo_starts_no_program(head: bytes, tmp_path: Path, started: list[str]) -> None:
+def test_postscript_does_not_start_ghostscript(
+    head: bytes, tmp_path: Path, ghostscript_calls: list[str]
+) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(head + EPS)
     for source in (path, path.read_bytes(), io.BytesIO(head + EPS)):
@@ -44,13 +46,13 @@ def test_a_photo_starts_no_program(head: bytes, tmp_path: Path, started: list[st
         assert image.format == "EPS"
         with pytest.raises(ImageError, match=r"call its load\(\) first"):
             read_image(image)
-    assert not started
+    assert not ghostscript_calls
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF", "PPM", "SGI", "PCX", "TGA", "WEBP"])
-def test_what_is_read(kind: str, tmp_path: Path) -> None:
+def test_formats_are_detected_by_content(kind: str, tmp_path: Path) -> None:
     data = encoded(kind, **({"lossless": True} if kind == "WEBP" else {}))
-    path = tmp_path / "photo.jpg"  # a name says nothing
+    path = tmp_path / "photo.jpg"  # the suffix does not matter
     path.write_bytes(data)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     with Image.open(path) as image:
@@ -59,7 +61,9 @@ def test_what_is_read(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "feature"), [("AVIF", "avif"), ("JPEG2000", "jpg_2000")])
-def test_what_pillow_may_lack(kind: str, feature: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optional_formats_of_pillow(
+    kind: str, feature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if feature not in features.get_supported():
         pytest.skip(f"this Pillow has no {kind}")
     data = encoded(kind)
@@ -87,24 +91,24 @@ def test_what_pillow_may_lack(kind: str, feature: str, monkeypatch: pytest.Monke
         (b"words", "its format is unknown"),
     ],
 )
-def test_what_is_not_read_is_said(data: bytes, what: str) -> None:
+def test_unsupported_formats_are_named_in_the_error(data: bytes, what: str) -> None:
     with pytest.raises(ImageError, match=what) as caught:
         read_image(data)
     assert "JPEG, JPEG 2000" in str(caught.value)
     assert "<_io" not in str(caught.value)
 
 
-def test_heic_is_read_upright_by_the_extra() -> None:
+def test_heic_is_read_upright_with_the_extra() -> None:
     pytest.importorskip("pi_heif", reason="HEIC needs the extra `heif`")
     for source in (HEIC, HEIC.read_bytes()):
         pixels = read_image(source).rgb.astype(int)
         assert pixels.shape == (64, 48, 3)
-        np.testing.assert_allclose(pixels[5, 40], (200, 30, 60), atol=8)  # it was at the upper left
+        np.testing.assert_allclose(pixels[5, 40], (200, 30, 60), atol=8)  # stored at the upper left
     with pytest.raises(ImageError, match="as HEIC"):
         read_image(HEIC.read_bytes()[:300])
 
 
-def test_heic_without_the_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_the_extra_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "heif_module", lambda: None)
     formats._problem.cache_clear()
     with pytest.raises(ImageError, match=r"turned\.heic.*it is HEIC.*pip install .*heif"):

@@ -35,14 +35,14 @@ def encoded(size: tuple[int, int] = (61, 47), mode: str = "RGB", **options: Any)
     return buffer.getvalue()
 
 
-def turned(orientation: int, size: tuple[int, int] = (61, 47)) -> bytes:
+def rotated(orientation: int, size: tuple[int, int] = (61, 47)) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     return encoded(size, exif=exif.tobytes())
 
 
 def pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    """Upright pixels by Pillow alone."""
+    """Decode with Pillow alone; return upright pixels."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
@@ -60,7 +60,7 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
     progressive=st.booleans(),
     mode=st.sampled_from(["RGB", "L"]),
 )
-def test_pixels_are_those_of_pillow(
+def test_pixels_equal_those_of_pillow(
     size: tuple[int, int], mode: str, quality: int, subsampling: str, progressive: bool
 ) -> None:
     data = encoded(size, mode, quality=quality, subsampling=subsampling, progressive=progressive)
@@ -68,22 +68,22 @@ def test_pixels_are_those_of_pillow(
 
 
 @pytest.mark.parametrize("orientation", range(10))
-def test_turned_photos_are_those_of_pillow(orientation: int) -> None:
-    data = turned(orientation)
+def test_rotated_photos_equal_those_of_pillow(orientation: int) -> None:
+    data = rotated(orientation)
     pixels = read_image(data).pixels
     np.testing.assert_array_equal(pixels, pillow(data))
     assert pixels.flags.c_contiguous
 
 
-def test_orientation_in_xmp() -> None:
+def test_orientation_is_read_from_xmp() -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
     data = encoded(xmp=packet)
     np.testing.assert_array_equal(decode(data), pillow(data))
     assert decode(data).shape == (61, 47, 3)
 
 
-def by_pillow(data: bytes) -> int:
-    """Orientation by Pillow, 1 where it cannot tell."""
+def orientation_by_pillow(data: bytes) -> int:
+    """Read the orientation with Pillow; 1 if it is unknown."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -94,7 +94,7 @@ def by_pillow(data: bytes) -> int:
 
 
 def with_exif(order: Literal["II", "MM"], *blocks: bytes, cut: int = 0) -> bytes:
-    """A photo with EXIF of a camera and other blocks; the last bytes of the EXIF are cut off."""
+    """Make a photo with EXIF and other blocks; the last `cut` bytes of the EXIF are missing."""
     exif = Image.Exif()
     exif.endian = "<" if order == "II" else ">"
     for tag, value in {0x010F: "Maker of cameras", 0x0110: "Q", 0x0112: 6, 0x011A: 72.0}.items():
@@ -106,12 +106,12 @@ def with_exif(order: Literal["II", "MM"], *blocks: bytes, cut: int = 0) -> bytes
 
 @pytest.mark.parametrize("order", ["II", "MM"])
 @pytest.mark.parametrize("blocks", [(), (b'<r tiff:Orientation="3"/>',)])
-def test_the_usual_exif_is_read_without_pillow(
+def test_typical_exif_is_read_without_pillow(
     order: Literal["II", "MM"], blocks: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = with_exif(order, *blocks)
     upright = encoded()
-    assert by_pillow(data) == 6
+    assert orientation_by_pillow(data) == 6
     monkeypatch.setattr(Image, "open", None)
     assert decode(data).shape == (61, 47, 3)
     assert decode(upright).shape == (47, 61, 3)
@@ -124,7 +124,7 @@ def test_the_usual_exif_is_read_without_pillow(
     cut=st.integers(0, 40),
 )
 @settings(max_examples=400)
-def test_damaged_exif_is_what_it_is_to_pillow(
+def test_damaged_exif_gives_the_orientation_of_pillow(
     order: Literal["II", "MM"], changes: dict[int, int], has_xmp: bool, cut: int
 ) -> None:
     blocks = (b'<r tiff:Orientation="3"/>',) if has_xmp else ()
@@ -133,22 +133,22 @@ def test_damaged_exif_is_what_it_is_to_pillow(
     size = int.from_bytes(data[start - 2 : start], "big") - 2
     for place, value in changes.items():
         data[start + place % size] = value
-    assert jpeg._orientation(bytes(data), NAME) == by_pillow(bytes(data))
+    assert jpeg._orientation(bytes(data), NAME) == orientation_by_pillow(bytes(data))
 
 
-def test_rgb_that_was_never_converted() -> None:
+def test_jpeg_in_rgb_equals_that_of_pillow() -> None:
     data = encoded(keep_rgb=True, subsampling=0)
     np.testing.assert_array_equal(decode(data), pillow(data))
 
 
-def test_what_is_left_to_pillow() -> None:
+def test_cmyk_and_damaged_jpegs_are_left_to_pillow() -> None:
     whole = encoded((300, 200))
     assert jpeg.decode_jpeg(encoded(mode="CMYK"), NAME) is None
     assert jpeg.decode_jpeg(whole[:-500], NAME) is None
     assert jpeg.decode_jpeg(b"\xff\xd8\xff", NAME) is None
 
 
-def test_pixels_in_a_reused_buffer_give_way_to_the_next() -> None:
+def test_reused_buffer_is_overwritten_by_the_next_photo() -> None:
     small, large = encoded((40, 30)), encoded((61, 47))
     first = read_image(large, reuse_buffer=True).pixels
     np.testing.assert_array_equal(first, pillow(large))
@@ -161,11 +161,11 @@ def test_pixels_in_a_reused_buffer_give_way_to_the_next() -> None:
     with ThreadPoolExecutor(1) as pool:
         elsewhere = pool.submit(read_image, large, reuse_buffer=True).result().pixels
     assert not np.shares_memory(elsewhere, second)
-    whole = read_image(turned(6), reuse_buffer=True).pixels
+    whole = read_image(rotated(6), reuse_buffer=True).pixels
     assert not np.shares_memory(whole, second)
 
 
-def test_a_batch_of_photos_is_each_of_them() -> None:
+def test_batch_equals_single_photos() -> None:
     model = SSDMobileNet(weights="random")
     photos = [encoded((640, 480), quality=quality) for quality in (20, 40, 60, 80, 95)]
     together, _ = model.preprocess(photos)
@@ -174,7 +174,7 @@ def test_a_batch_of_photos_is_each_of_them() -> None:
 
 
 def test_pixels_are_the_same_without_the_fast_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    photos = [encoded(), turned(6), encoded(mode="L")]
+    photos = [encoded(), rotated(6), encoded(mode="L")]
     fast = [read_image(data).pixels for data in photos]
     monkeypatch.setattr(jpeg, "_simplejpeg", lambda: None)
     assert jpeg.decode_jpeg(photos[0], NAME) is None
@@ -183,7 +183,7 @@ def test_pixels_are_the_same_without_the_fast_decoder(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.accuracy
-def test_pixels_of_real_photos_are_those_of_pillow(data: Path) -> None:
+def test_pixels_of_real_photos_equal_those_of_pillow(data: Path) -> None:
     photos = {path: path.read_bytes() for path in sorted(data.glob("*/*/*")) if path.is_file()}
     photos = {path: photo for path, photo in photos.items() if jpeg.is_jpeg(photo)}
     assert len(photos) > 400
@@ -206,13 +206,13 @@ def test_pixels_of_real_photos_are_those_of_pillow(data: Path) -> None:
         ((600, 100), (300, 60), 1),
     ],
 )
-def test_reduction(size: tuple[int, int], resized: tuple[int, int], expected: int) -> None:
+def test_reduction_factor(size: tuple[int, int], resized: tuple[int, int], expected: int) -> None:
     assert jpeg.reduction_factor(*size, resized) == expected
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_draft_is_smaller_and_says_of_what(orientation: int) -> None:
-    data = turned(orientation, (1921, 1081))
+def test_draft_is_smaller_and_has_the_original_size(orientation: int) -> None:
+    data = rotated(orientation, (1921, 1081))
     upright = (1081, 1921) if orientation == 1 else (1921, 1081)
     spec = ImageInput(size=(224, 224), resize="crop", resize_to=256)
     image = read_image(data, draft=spec.resized)
@@ -223,7 +223,7 @@ def test_a_draft_is_smaller_and_says_of_what(orientation: int) -> None:
     np.testing.assert_array_equal(image.rgb, reduced[:, :, ::-1])
 
 
-def test_what_is_not_drafted() -> None:
+def test_small_jpegs_and_other_formats_are_not_drafted() -> None:
     spec = ImageInput(size=(300, 300))
     small = read_image(encoded((598, 598)), draft=spec.resized)
     png = read_image(PHOTO, draft=spec.resized)
@@ -234,20 +234,20 @@ def test_what_is_not_drafted() -> None:
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
 @pytest.mark.parametrize("orientation", [1, 8])
-def test_a_draft_lies_where_the_photo_lies(resize: Any, orientation: int) -> None:
+def test_draft_has_the_position_of_the_photo(resize: Any, orientation: int) -> None:
     spec = ImageInput(size=(96, 128), resize=resize, resize_to=100)
-    data = turned(orientation, (1001, 703))
+    data = rotated(orientation, (1001, 703))
     whole, draft = read_image(data), read_image(data, draft=spec.resized)
     assert draft.pixels.size < whole.pixels.size / 3
     expected, context = prepare(whole.pixels, spec)
     tensor, its_context = prepare(draft.pixels, spec, size=draft.drafted_from)
     assert its_context == context
-    # Bilinear taps miss pixels of the larger image, so they differ in detail, but nowhere in place.
+    # Bilinear sampling skips pixels of the larger image: details differ, but not positions.
     assert np.abs(tensor.astype(int) - expected).mean() < 8
 
 
 @BOTH
-def test_models_draft_when_asked(platform: Platform) -> None:
+def test_models_decode_drafts_on_request(platform: Platform) -> None:
     data = encoded((1920, 1080))
     for model in (
         SSDMobileNet(weights="random", postprocessor_type=platform),
@@ -261,7 +261,7 @@ def test_models_draft_when_asked(platform: Platform) -> None:
         assert 0 < difference < 4
 
 
-def test_boxes_are_drawn_where_they_are_on_a_draft() -> None:
+def test_boxes_found_on_a_draft_are_drawn_at_full_size() -> None:
     model = SSDMobileNet(weights="random")
     found = model.predict(encoded((1300, 1200)), draft=True, device="cpu", score_threshold=1.0)
     assert found.plot().size == (1300, 1200)
@@ -271,7 +271,7 @@ def test_boxes_are_drawn_where_they_are_on_a_draft() -> None:
 
 
 class Stream(io.RawIOBase):
-    """What can be read once, such as a socket."""
+    """A stream without seek, such as a socket."""
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
@@ -287,7 +287,7 @@ def stream(data: bytes) -> BinaryIO:
     return cast("BinaryIO", Stream(data))
 
 
-def test_streams_that_cannot_go_back() -> None:
+def test_unseekable_streams_are_read() -> None:
     with Image.open(PHOTO) as image:
         png = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(read_image(stream(PHOTO.read_bytes())).pixels, png)

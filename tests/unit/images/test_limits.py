@@ -1,4 +1,4 @@
-"""What decoding may hold and how long it may take, known before it begins."""
+"""Limits of memory and time, which are checked before decoding."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def encoded(
 
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limits that a photo of 400x300 is above."""
+    """Set a memory limit that a photo of 400x300 exceeds."""
     monkeypatch.setattr(limits, "MAX_BYTES", 300_000)
 
 
@@ -55,7 +55,7 @@ KINDS = {
 
 @pytest.mark.usefixtures("tight")
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_format_is_checked_before_it_is_decoded(kind: str) -> None:
+def test_every_format_is_checked_before_decoding(kind: str) -> None:
     options: dict[str, Any] = KINDS[kind]  # type: ignore[assignment]
     data = encoded(kind.partition(",")[0], **options)
     with pytest.raises(ImageError, match=r"400x300 pixels.*MB to decode"):
@@ -64,7 +64,7 @@ def test_every_format_is_checked_before_it_is_decoded(kind: str) -> None:
         read_image(image)
 
 
-def test_wide_tiles_of_a_small_tiff_count() -> None:
+def test_large_tiles_of_a_small_tiff_count() -> None:
     tags = {
         256: 16,
         257: 16,
@@ -85,8 +85,8 @@ def test_wide_tiles_of_a_small_tiff_count() -> None:
         read_image(data)
 
 
-def claims(width: int, height: int, depth: int, colors: int) -> bytes:
-    """A PNG that claims a size, and has no pixels."""
+def png_with_declared_size(width: int, height: int, depth: int, colors: int) -> bytes:
+    """Make a PNG that declares a size, but has no pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
@@ -98,30 +98,30 @@ def claims(width: int, height: int, depth: int, colors: int) -> bytes:
 
 
 @pytest.mark.parametrize(("side", "depth", "colors"), [(13000, 16, 6), (9000, 8, 2), (11000, 8, 3)])
-def test_a_png_that_claims_much(side: int, depth: int, colors: int) -> None:
+def test_png_that_declares_a_large_size_is_rejected(side: int, depth: int, colors: int) -> None:
     with pytest.raises(ImageError, match="MB to decode"):
-        read_image(claims(side, side, depth, colors))
+        read_image(png_with_declared_size(side, side, depth, colors))
 
 
-def resized(claimed: tuple[int, int], data: bytes) -> bytes:
-    """A JPEG that claims another size."""
+def jpeg_with_declared_size(claimed: tuple[int, int], data: bytes) -> bytes:
+    """Make a JPEG that declares another size."""
     at = data.index(b"\xff\xc0") if b"\xff\xc0" in data else data.index(b"\xff\xc2")
     return data[: at + 5] + struct.pack(">HH", *claimed) + data[at + 9 :]
 
 
-def test_a_small_jpeg_that_claims_much() -> None:
+def test_jpeg_that_declares_a_large_size_is_rejected() -> None:
     for data in (encoded("JPEG"), encoded("JPEG", progressive=True), encoded("JPEG", mode="CMYK")):
-        claim = resized((13000, 13000), data)
+        claim = jpeg_with_declared_size((13000, 13000), data)
         with pytest.raises(ImageError, match="13000x13000 pixels.*MB to decode"):
             read_image(claim)
-        with suppress(ImageError):  # Pillow makes do with what is there
+        with suppress(ImageError):  # Pillow may accept the missing data
             drafted = read_image(claim, needed=lambda *_: (300, 300))
             assert drafted.pixels.nbytes < limits.MAX_BYTES / 3
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_jpeg_is_decoded_smaller_for_a_small_network(
+def test_large_jpeg_is_downscaled_for_a_small_network(
     mode: str,
     orientation: int,
     caplog: pytest.LogCaptureFixture,
@@ -138,12 +138,12 @@ def test_a_large_jpeg_is_decoded_smaller_for_a_small_network(
     assert image.pixels.shape[:2] == (upright[0] // 2, upright[1] // 2)
     assert "decoded at 1/2 of its 500x400 pixels" in caplog.text
     with pytest.raises(ImageError, match="MB to decode"):
-        read_image(data, needed=lambda *_: (390, 390))  # the network is not small
+        read_image(data, needed=lambda *_: (390, 390))  # the network has a large input
     small = read_image(encoded("JPEG", (200, 100), mode), needed=lambda *_: (9, 9))
     assert small.drafted_from is None
 
 
-def test_predict_and_preprocess_decode_smaller_and_see_the_whole(
+def test_predict_and_preprocess_downscale_large_jpegs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = encoded("JPEG", (1300, 1200))
@@ -157,7 +157,7 @@ def test_predict_and_preprocess_decode_smaller_and_see_the_whole(
             found.plot()
 
 
-def test_headers_of_jpegs() -> None:
+def test_jpeg_headers_are_read() -> None:
     for options in ({}, {"progressive": True}, {"mode": "L"}, {"subsampling": 0}):
         header = read_header(encoded("JPEG", **options))
         assert header is not None
@@ -172,7 +172,7 @@ def test_headers_of_jpegs() -> None:
         assert read_header(data) is None
 
 
-def test_scans_without_end_are_refused() -> None:
+def test_jpeg_with_too_many_scans_is_rejected() -> None:
     plain = encoded("JPEG", (3200, 3200), "L", progressive=True)
     last = plain.rindex(b"\xff\xda")
     bomb = plain[:-2] + plain[last:-2] * 200 + b"\xff\xd9"
@@ -188,9 +188,7 @@ def test_scans_without_end_are_refused() -> None:
     header.check_scans("a.jpg")
 
 
-def test_large_files_are_not_taken_into_memory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
+def test_too_large_files_are_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr("furiosa_models.images.decode.MAX_ENCODED_BYTES", 1000)
     data = encoded("JPEG")
     (tmp_path / "a.jpg").write_bytes(data)
@@ -199,8 +197,8 @@ def test_large_files_are_not_taken_into_memory(
             read_image(source)
 
 
-def run_lengths(width: int, height: int) -> bytes:
-    """A BMP that Pillow's reader in Python would walk through, of one color."""
+def run_length_bmp(width: int, height: int) -> bytes:
+    """Make a run-length encoded BMP of one color, which Pillow decodes slowly in Python."""
     row = b"\xff\x07" * (width // 255) + bytes((width % 255 or 1, 7)) + b"\0\0"
     body = row * height + b"\0\1"
     palette = b"".join(bytes((i, i, i, 0)) for i in range(256))
@@ -210,15 +208,15 @@ def run_lengths(width: int, height: int) -> bytes:
     return head + struct.pack("<IiiHHIIiiII", *sizes) + palette + body
 
 
-def test_what_pillow_decodes_in_python_has_its_limit() -> None:
-    assert read_image(run_lengths(300, 200)).rgb[50, 50].tolist() == [7, 7, 7]
-    large = run_lengths(5000, 4000)
+def test_decoders_in_python_have_a_time_limit() -> None:
+    assert read_image(run_length_bmp(300, 200)).rgb[50, 50].tolist() == [7, 7, 7]
+    large = run_length_bmp(5000, 4000)
     for source in (large, Image.open(io.BytesIO(large))):
         with pytest.raises(ImageError, match="takes too long to decode"):
             read_image(source)
 
 
-def test_slow_pictures_that_pillow_has_opened() -> None:
+def test_slow_format_opened_by_pillow_is_read() -> None:
     values = np.random.default_rng(0).integers(0, 65536, (800, 1200, 3))
     data = b"P6 1200 800 65535\n" + values.astype(">u2").tobytes()
     with Image.open(io.BytesIO(data)) as image:
@@ -229,7 +227,7 @@ def test_slow_pictures_that_pillow_has_opened() -> None:
 
 @pytest.mark.parametrize("turned", [False, True], ids=["upright", "turned"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_decoding_holds_is_known_from_the_header(
+def test_decoding_memory_is_known_from_the_header(
     kind: str, turned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {**KINDS[kind]}  # type: ignore[dict-item]
@@ -240,15 +238,15 @@ def test_what_decoding_holds_is_known_from_the_header(
     data = encoded(kind.partition(",")[0], **options)
     known = decoding_bytes(data)
     monkeypatch.setattr(limits, "MAX_BYTES", known)
-    assert read_image(data).pixels.nbytes <= known  # nothing checks for more
+    assert read_image(data).pixels.nbytes <= known  # the checks require no more
     monkeypatch.setattr(limits, "MAX_BYTES", known // 7)
     with pytest.raises(ImageError, match="MB to decode"):
         read_image(data)
 
 
-def test_what_decoding_holds_has_bounds() -> None:
+def test_decoding_memory_of_unusual_files() -> None:
     assert decoding_bytes(b"%PDF") == 4
-    assert decoding_bytes(encoded("PNG")[:20]) == 20  # which is not decoded
+    assert decoding_bytes(encoded("PNG")[:20]) == 20  # it cannot be decoded
     assert decoding_bytes(encoded("TIFF")[:20]) == MAX_BYTES
     assert decoding_bytes(b"P2 99999 99999 255\n1 2 3") == MAX_BYTES
     wide = encoded("TIFF", mode="CMYK")

@@ -1,4 +1,4 @@
-"""Netpbm files that are read here: Pillow's pixels, and not its time."""
+"""The Netpbm decoder: the pixels of Pillow, but faster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from furiosa_models.errors import ImageError
 from furiosa_models.images.read import read_image
 
 
-def every(*options: Any) -> list[tuple[Any, ...]]:
+def combinations(*options: Any) -> list[tuple[Any, ...]]:
     return list(product(*options))
 
 
@@ -29,9 +29,9 @@ def pillow(data: bytes) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "largest"), every((b"P2", b"P3", b"P5", b"P6"), (1, 100, 255, 256, 1023, 65535))
+    ("kind", "largest"), combinations((b"P2", b"P3", b"P5", b"P6"), (1, 100, 255, 256, 1023, 65535))
 )
-def test_every_depth_as_pillow_reads_it(kind: bytes, largest: int) -> None:
+def test_every_depth_equals_that_of_pillow(kind: bytes, largest: int) -> None:
     count = 7 * 5 * (3 if kind in (b"P3", b"P6") else 1)
     numbers = RNG.integers(0, largest + 1, count)
     head = b"%s\n# a comment\n7 5 # another\n%d\n" % (kind, largest)
@@ -43,7 +43,7 @@ def test_every_depth_as_pillow_reads_it(kind: bytes, largest: int) -> None:
 
 
 @pytest.mark.parametrize("body", [b"0 1 1\n0 1 0", b"011010"])
-def test_bits_with_and_without_spaces(body: bytes) -> None:
+def test_bitmaps_with_and_without_spaces(body: bytes) -> None:
     data = b"P1 3 2\n" + body
     assert read_image(data).rgb.ravel().tolist() == pillow(data)
 
@@ -64,13 +64,13 @@ def test_bits_with_and_without_spaces(body: bytes) -> None:
         b"P2 1 1 255\n",
     ],
 )
-def test_damaged_files(data: bytes) -> None:
+def test_damaged_files_raise_image_error(data: bytes) -> None:
     with pytest.raises(ImageError, match="as Netpbm"):
         read_image(data)
 
 
 @pytest.mark.timeout(60)
-def test_a_photo_of_a_camera_takes_no_minute() -> None:
+def test_large_photo_is_read_quickly() -> None:
     values = RNG.integers(0, 65536, (1000, 1500, 3))
     data = b"P6 1500 1000 65535\n" + values.astype(">u2").tobytes()
     plain = b"P3 500 400 255\n" + b" ".join(b"%d" % n for n in RNG.integers(0, 256, 600_000))

@@ -24,20 +24,20 @@ from furiosa_models.vision import SSDMobileNet
 NAME = "furiosa_models.predict"
 
 
-class Found:
+class FakeResult:
     def __init__(self, value: int) -> None:
         self.value = value
         self.image: Any = None
 
 
 class Network:
-    """Gives the gray level of each photo; counts what is in the air."""
+    """A network that returns the gray level of each photo and records its batch sizes."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.fails_at: int | None = None
 
-    def steps(self) -> Steps[Found]:
+    def steps(self) -> Steps[FakeResult]:
         return Steps("bgr", None, self.prepare, self.run, self.decode)
 
     def prepare(
@@ -53,16 +53,16 @@ class Network:
 
     def decode(
         self, outputs: Sequence[npt.NDArray[Any]], contexts: Sequence[ImageContext]
-    ) -> list[Found]:
+    ) -> list[FakeResult]:
         assert contexts
-        return [Found(int(value)) for value in outputs[0]]
+        return [FakeResult(int(value)) for value in outputs[0]]
 
 
 def gray(level: int) -> npt.NDArray[np.uint8]:
     return np.full((2, 2), level, np.uint8)
 
 
-def values(results: Iterator[Found]) -> list[int]:
+def values(results: Iterator[FakeResult]) -> list[int]:
     return [result.value for result in results]
 
 
@@ -71,7 +71,7 @@ def threads() -> list[str]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_results_come_in_order_from_batches(batch_size: int) -> None:
+def test_results_keep_the_order_of_the_photos(batch_size: int) -> None:
     network = Network()
     photos = [gray(i) for i in range(50)]
     results = pipelined(network.steps(), photos, batch_size=batch_size, on_error="raise")
@@ -97,7 +97,7 @@ def test_only_a_few_batches_are_in_memory() -> None:
     assert threads() == []
 
 
-def test_closing_ends_the_threads_and_the_source() -> None:
+def test_closing_stops_the_threads_and_closes_the_source() -> None:
     closed = threading.Event()
 
     def photos() -> Iterator[npt.NDArray[np.uint8]]:
@@ -117,7 +117,7 @@ def test_closing_ends_the_threads_and_the_source() -> None:
         assert closed.is_set() or before == 0
 
 
-def test_a_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     photos: list[ImageSource] = [gray(0), b"no photo", gray(1), "no-such.jpg", gray(2)]
     for batch_size in (1, 2, 5):
         told: list[tuple[object, ImageError]] = []
@@ -135,7 +135,7 @@ def test_a_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) 
     assert [r.getMessage().split(":")[0] for r in caplog.records] == ["skipped", "skipped"]
 
 
-def test_raise_comes_after_the_results_before_it() -> None:
+def test_error_comes_after_the_results_before_it() -> None:
     photos: list[ImageSource] = [gray(0), gray(1), b"no photo", gray(2)]
     results = pipelined(Network().steps(), photos, batch_size=4, on_error="raise")
     assert [next(results).value, next(results).value] == [0, 1]
@@ -144,7 +144,7 @@ def test_raise_comes_after_the_results_before_it() -> None:
     assert threads() == []
 
 
-def test_a_folder_without_photos_is_one_bad_source(tmp_path: Path) -> None:
+def test_folder_without_photos_is_one_failed_source(tmp_path: Path) -> None:
     photos: list[Any] = [gray(0), [tmp_path, [gray(1)]], 3, gray(2)]
     told: list[object] = []
     results = pipelined(
@@ -168,7 +168,7 @@ def test_errors_keep_their_traceback() -> None:
     assert threads() == []
 
 
-def test_a_source_that_fails_is_told_after_the_results_before_it() -> None:
+def test_error_of_the_source_comes_after_the_results_before_it() -> None:
     def photos() -> Iterator[npt.NDArray[np.uint8]]:
         yield gray(7)
         raise OSError("the disk is gone")
@@ -179,7 +179,7 @@ def test_a_source_that_fails_is_told_after_the_results_before_it() -> None:
         next(results)
 
 
-def test_an_error_of_the_callers_function_ends_the_work() -> None:
+def test_error_in_the_callback_stops_the_pipeline() -> None:
     def on_error(photo: object, error: ImageError) -> None:
         raise LookupError(photo) from error
 
@@ -190,7 +190,7 @@ def test_an_error_of_the_callers_function_ends_the_work() -> None:
     assert threads() == []
 
 
-def test_the_bar_hears_of_every_photo() -> None:
+def test_progress_bar_counts_every_photo() -> None:
     class Bar:
         total = 0
 
@@ -203,7 +203,7 @@ def test_the_bar_hears_of_every_photo() -> None:
     assert bar.total == 3
 
 
-def test_predict_on_many_threads_at_once(photos: list[Path]) -> None:
+def test_predict_runs_in_many_threads_at_once(photos: list[Path]) -> None:
     with SSDMobileNet(weights="random") as model:
         expected = model.predict(photos[:3], device="cpu")
         results: dict[int, object] = {}
@@ -220,7 +220,7 @@ def test_predict_on_many_threads_at_once(photos: list[Path]) -> None:
     assert threads() == []
 
 
-def test_predict_of_many_with_a_bad_one(photos: list[Path], tmp_path: Path) -> None:
+def test_predict_with_a_bad_photo(photos: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_text("no photo")
     model = SSDMobileNet(weights="random")
@@ -229,7 +229,7 @@ def test_predict_of_many_with_a_bad_one(photos: list[Path], tmp_path: Path) -> N
     with pytest.raises(ImageError, match=r"bad\.jpg"):
         model.predict([photos[0], bad], device="cpu")
     with pytest.raises(ImageError, match=r"bad\.jpg"):
-        model.predict(bad, on_error="skip")  # one photo has one result, or an error
+        model.predict(bad, on_error="skip")  # a single photo gives one result or an error
     with pytest.raises(ValueError, match="on_error must be 'raise', 'skip' or a function"):
         model.predict(photos, on_error="ignore")  # type: ignore[call-overload]
 
@@ -244,13 +244,13 @@ def test_predict_of_one_photo_starts_no_thread(
     assert SSDMobileNet(weights="random").predict(photos[0], device="cpu") is not None
 
 
-def keep_gray(result: Found) -> int:
+def keep_gray(result: FakeResult) -> int:
     image: Any = result.image
     return int(image.rgb[0, 0, 0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_a_live_source_is_asked_for_a_photo_once_the_results_were_taken(batch_size: int) -> None:
+def test_live_source_is_read_only_after_the_previous_results(batch_size: int) -> None:
     asked: list[int] = []
 
     def camera() -> Iterator[npt.NDArray[np.uint8]]:
@@ -313,7 +313,7 @@ def names() -> Iterator[Any]:
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("source", [arrays, decoded, pictures, files, memory, names])
-def test_a_live_source_may_use_its_memory_again(
+def test_live_source_may_reuse_its_buffer(
     source: Callable[[], Iterator[Any]], batch_size: int
 ) -> None:
     results = one_by_one(Network().steps(), source(), batch_size=batch_size, on_error="raise")
@@ -323,7 +323,7 @@ def test_a_live_source_may_use_its_memory_again(
         assert [keep_gray(result) for result in found] == list(range(12))
 
 
-def test_a_live_source_with_bad_photos() -> None:
+def test_live_source_with_bad_photos() -> None:
     told: list[object] = []
     photos: list[Any] = [gray(0), b"no photo", gray(1), 3, gray(2)]
     for batch_size in (1, 2, 5):
@@ -337,7 +337,7 @@ def test_a_live_source_with_bad_photos() -> None:
     assert told == [b"no photo", 3] * 3
 
 
-def test_which_sources_are_at_rest(photos: list[Path]) -> None:
+def test_is_static_distinguishes_lists_from_iterators(photos: list[Path]) -> None:
     lists: list[Any] = [photos, tuple(photos), photos[0].parent, photos[0], b"x", [photos, [b"x"]]]
     for source in (*lists, np.zeros((2, 4, 4, 3), np.uint8), io.BytesIO(), Image.new("L", (1, 1))):
         assert is_static(source)
@@ -345,7 +345,7 @@ def test_which_sources_are_at_rest(photos: list[Path]) -> None:
         assert not is_static(source)
 
 
-def test_predict_and_preprocess_of_a_camera() -> None:
+def test_predict_and_preprocess_accept_a_camera() -> None:
     frames = [np.full((60, 80, 3), level, np.uint8) for level in range(0, 250, 50)]
 
     def camera() -> Iterator[npt.NDArray[np.uint8]]:
@@ -368,8 +368,8 @@ def test_predict_and_preprocess_of_a_camera() -> None:
             np.testing.assert_array_equal(image.rgb, frame)
 
 
-def test_a_source_that_waits_for_the_result() -> None:
-    """One that gives the second photo only after the first result was seen."""
+def test_source_that_waits_for_the_result_does_not_deadlock() -> None:
+    """The source yields the second photo only after the first result was received."""
     seen = threading.Event()
     answered: list[bool] = []
 
@@ -384,7 +384,7 @@ def test_a_source_that_waits_for_the_result() -> None:
     assert answered == [True]
 
 
-def test_results_of_many_hold_what_was_given(photos: list[Path]) -> None:
+def test_results_refer_to_the_given_sources(photos: list[Path]) -> None:
     data = photos[0].read_bytes()
     with Image.open(photos[1]) as image, SSDMobileNet(weights="random") as model:
         sources: list[Any] = [data, io.BytesIO(data), photos[0], image, bytearray(data)]

@@ -31,7 +31,7 @@ def photo(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 @BOTH
-def test_stretch(platform: Platform) -> None:
+def test_stretch_resizes_to_the_input_size(platform: Platform) -> None:
     image = photo(60, 80)
     tensor, context = prepare(image, SSD, platform=platform)
     expected = resize(image, (300, 300), "opencv_linear").transpose(2, 0, 1)
@@ -52,7 +52,7 @@ def test_stretch(platform: Platform) -> None:
         ((1, 5000), (1, 640), (319, 0), (0.0, 319.5)),
     ],
 )
-def test_letterbox(
+def test_letterbox_keeps_the_aspect_ratio(
     platform: Platform,
     size: tuple[int, int],
     inner: tuple[int, int],
@@ -71,7 +71,7 @@ def test_letterbox(
 @BOTH
 @pytest.mark.parametrize("spec", [RESNET, EFFICIENTNET])
 @pytest.mark.parametrize("size", [(300, 400), (401, 300), (256, 256), (257, 259), (100, 131)])
-def test_crop(platform: Platform, spec: ImageInput, size: tuple[int, int]) -> None:
+def test_crop_takes_the_center(platform: Platform, spec: ImageInput, size: tuple[int, int]) -> None:
     image = photo(*size)
     height, width = size
     inner = (
@@ -87,7 +87,7 @@ def test_crop(platform: Platform, spec: ImageInput, size: tuple[int, int]) -> No
 
 
 @BOTH
-def test_a_crop_larger_than_the_image_is_padded(platform: Platform) -> None:
+def test_crop_larger_than_the_image_is_padded(platform: Platform) -> None:
     spec = ImageInput(size=(9, 9), resize="crop", resize_to=4, pad_value=7)
     tensor, _ = prepare(np.full((4, 4, 3), 200, np.uint8), spec, platform=platform)
     assert (tensor[:, 2:6, 2:6] == 200).all()
@@ -97,7 +97,7 @@ def test_a_crop_larger_than_the_image_is_padded(platform: Platform) -> None:
 @BOTH
 @pytest.mark.parametrize("bgr", [False, True])
 @pytest.mark.parametrize("color", ["rgb", "bgr"])
-def test_channel_order(platform: Platform, bgr: bool, color: Any) -> None:
+def test_channel_order_is_converted(platform: Platform, bgr: bool, color: Any) -> None:
     image = photo(20, 30)
     spec = ImageInput(size=(20, 30), color=color)
     tensor, _ = prepare(image, spec, bgr=bgr, platform=platform)
@@ -107,7 +107,7 @@ def test_channel_order(platform: Platform, bgr: bool, color: Any) -> None:
 
 
 @BOTH
-def test_out_is_filled_and_checked(platform: Platform) -> None:
+def test_argument_out_is_filled_and_checked(platform: Platform) -> None:
     image = photo(20, 30)
     out = np.empty((3, 300, 300), np.uint8)
     assert prepare(image, SSD, platform=platform, out=out)[0] is out
@@ -131,7 +131,7 @@ def test_normalize_subtracts_and_divides_in_float32(platform: Platform) -> None:
         normalize(tensor[0], spec, platform)
 
 
-def test_contexts_are_mappings_of_the_old_keys() -> None:
+def test_contexts_are_mappings_with_the_old_keys() -> None:
     context = ImageContext(640, 480, 0.5, (1.0, 2.0))
     assert dict(context) == {"width": 640, "height": 480, "scale": 0.5, "pad": (1.0, 2.0)}
     assert as_context(context) is context
@@ -155,12 +155,12 @@ def test_contexts_are_mappings_of_the_old_keys() -> None:
         ({"std": (1.0, 0.0, 1.0)}, "std must not contain 0"),
     ],
 )
-def test_a_senseless_spec(change: dict[str, Any], message: str) -> None:
+def test_invalid_input_spec_is_rejected(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ImageInput(size=(8, 8), **change)
 
 
 @BOTH
-def test_gray_is_refused_here(platform: Platform) -> None:
+def test_gray_arrays_are_rejected(platform: Platform) -> None:
     with pytest.raises(ShapeError, match=r"h x w x 3 .* got uint8 of shape \(4, 4\)"):
         prepare(np.zeros((4, 4), np.uint8), SSD, platform=platform)

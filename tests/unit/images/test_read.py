@@ -44,11 +44,11 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
 
 
 def opencv(data: bytes) -> npt.NDArray[np.uint8]:
-    """Pixels as OpenCV decodes them, BGR."""
+    """Decode with OpenCV; return BGR pixels."""
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
-def test_the_same_photo_whichever_way_it_comes(png: Path, serve: Callable[[Path], str]) -> None:
+def test_all_kinds_of_sources_give_the_same_pixels(png: Path, serve: Callable[[Path], str]) -> None:
     with png.open("rb") as file:
         sources: list[ImageSource] = [
             str(png),
@@ -75,20 +75,20 @@ def test_the_same_photo_whichever_way_it_comes(png: Path, serve: Callable[[Path]
         ("1", Image.fromarray(RGB[:, :, 0]).convert("1")),
     ],
 )
-def test_other_modes_read_as_opencv_reads_them(mode: str, image: Image.Image) -> None:
+def test_other_modes_equal_those_of_opencv(mode: str, image: Image.Image) -> None:
     assert image.mode == mode
     data = encoded(image)
     expected = opencv(data)[:, :, ::-1]
     np.testing.assert_array_equal(read_image(data).rgb, expected)
 
 
-def test_palette_with_transparency_is_read_without_a_warning() -> None:
+def test_palette_with_transparency_gives_no_warning() -> None:
     image = Image.fromarray(RGB).quantize(8)
     data = encoded(image, transparency=bytes(range(8)))
     np.testing.assert_array_equal(read_image(data).rgb, np.asarray(image.convert("RGB")))
 
 
-def test_sixteen_bits_are_scaled_as_opencv_scales_them() -> None:
+def test_sixteen_bit_images_are_scaled_as_by_opencv() -> None:
     gray = np.arange(13 * 17, dtype=np.uint16).reshape(13, 17) * 296
     data = encoded(Image.fromarray(gray))
     expected = opencv(data)
@@ -103,7 +103,7 @@ def test_cmyk_is_converted() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_honored_as_opencv_does(orientation: int) -> None:
+def test_exif_orientation_is_applied_as_by_opencv(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(RGB), "JPEG", exif=exif.tobytes(), quality=100, subsampling=0)
@@ -132,17 +132,17 @@ def test_gray_arrays_become_color() -> None:
     ],
     ids=["float", "two channels", "one row of numbers", "six channels", "empty", "batch"],
 )
-def test_other_arrays_are_refused(array: npt.NDArray[np.generic]) -> None:
+def test_invalid_arrays_are_rejected(array: npt.NDArray[np.generic]) -> None:
     with pytest.raises(ImageError, match=r"must be non-empty uint8 of shape \(h, w, 3\)"):
         read_image(array)
 
 
-def test_an_unknown_channel_order() -> None:
+def test_unknown_channel_order_is_rejected() -> None:
     with pytest.raises(ValueError, match="color must be one of bgr, rgb, got 'gbr'"):
         read_image(RGB, color="gbr")  # type: ignore[arg-type]
 
 
-def test_bad_files_are_named(tmp_path: Path) -> None:
+def test_errors_name_the_bad_file(tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("not a photo")
     empty = tmp_path / "empty.png"
@@ -156,7 +156,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         read_image("nul\0byte.jpg")
 
 
-def test_a_truncated_photo_opened_by_pillow_is_named(tmp_path: Path) -> None:
+def test_error_names_the_truncated_file_opened_by_pillow(tmp_path: Path) -> None:
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(encoded(Image.fromarray(RGB.repeat(20, 0)), "JPEG")[:-200])
     with Image.open(cut) as image, pytest.raises(ImageError, match="cut.jpg"):
@@ -164,7 +164,7 @@ def test_a_truncated_photo_opened_by_pillow_is_named(tmp_path: Path) -> None:
 
 
 def bomb() -> bytes:
-    """A PNG of 30000x30000 pixels, in a few bytes: its pixels are not even there."""
+    """Make a PNG of a few bytes that declares 30000x30000 pixels, but has none."""
     data = bytearray(encoded(Image.new("L", (1, 1))))
     data[16:24] = (30000).to_bytes(4, "big") * 2
     import zlib
@@ -173,40 +173,40 @@ def bomb() -> bytes:
     return bytes(data)
 
 
-def test_a_decompression_bomb_is_refused() -> None:
+def test_decompression_bomb_is_rejected() -> None:
     with pytest.raises(ImageError, match="900000000 pixels"):
         read_image(bomb())
 
 
-def test_float_pixels_are_refused() -> None:
+def test_float_pixels_are_rejected() -> None:
     image = Image.fromarray(np.zeros((3, 3), np.float32))
     with pytest.raises(ImageError, match="float pixels"):
         read_image(image)
 
 
 @pytest.mark.parametrize("source", [3, None, object(), {"a": 1}.keys])
-def test_what_is_no_image_is_said(source: object) -> None:
+def test_objects_that_are_not_images_raise_image_error(source: object) -> None:
     with pytest.raises(ImageError, match="expected an image"):
         read_image(source)  # type: ignore[arg-type]
 
 
-def test_a_url_that_fails_is_named(serve: Callable[[Path], str], tmp_path: Path) -> None:
+def test_error_names_the_failed_url(serve: Callable[[Path], str], tmp_path: Path) -> None:
     url = f"{serve(tmp_path)}/none.jpg"
     with pytest.raises(ImageError, match=url):
         read_image(url)
 
 
-def test_one_pixel(tmp_path: Path) -> None:
+def test_image_of_one_pixel(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
     np.testing.assert_array_equal(read_image(tmp_path / "one.png").rgb, [[[1, 2, 3]]])
 
 
-def test_what_is_decoded_stays_as_it_is(png: Path) -> None:
+def test_decoded_image_is_returned_as_is(png: Path) -> None:
     decoded = read_image(png)
     assert read_image(decoded, color="rgb") is decoded
 
 
-def test_what_was_given_is_remembered(png: Path) -> None:
+def test_photo_reference_keeps_the_source(png: Path) -> None:
     assert photo_reference(png, read_image(png)) == png
     decoded = read_image(RGB)
     assert photo_reference(RGB, decoded) is decoded
@@ -223,12 +223,12 @@ def test_what_was_given_is_remembered(png: Path) -> None:
         assert photo_reference(image, read_image(image)) is image
 
 
-class Reset(io.RawIOBase):
+class ResetStream(io.RawIOBase):
     def read(self, *_: object) -> bytes:
         raise ConnectionResetError("peer is gone")
 
 
-class Words(io.RawIOBase):
+class TextStream(io.RawIOBase):
     def read(self, *_: object) -> Any:
         return 7
 
@@ -242,32 +242,32 @@ def closed() -> io.BytesIO:
 @pytest.mark.parametrize(
     ("source", "what"),
     [
-        (Reset(), "peer is gone"),
+        (ResetStream(), "peer is gone"),
         (closed(), "closed file"),
         (io.StringIO("words"), "open it in mode 'rb'"),
         (io.BytesIO(), "has no data at its current position"),
-        (Words(), "cannot be read"),
+        (TextStream(), "cannot be read"),
         ("n" * 5000 + ".jpg", "opened"),
         ("n" * 300 + "/" + "m" * 300, "opened"),
         ("nul\0.mp4", "opened"),
         (os.devnull, "pipe or a device"),
     ],
 )
-def test_odd_sources(source: Any, what: str) -> None:
+def test_invalid_sources_raise_image_error(source: Any, what: str) -> None:
     with pytest.raises(ImageError, match=what):
         read_image(source)
     assert is_single(source)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_named_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_named_pipe_is_rejected_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photo.jpg")
     with pytest.raises(ImageError, match=r"photo\.jpg.*pass the file object"):
         read_image(tmp_path / "photo.jpg")
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no /dev/fd here")
-def test_a_pipe_that_is_open_is_read(png: Path) -> None:
+def test_open_pipe_is_read(png: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, png.read_bytes())
     os.close(writer)
@@ -283,7 +283,7 @@ class BytesPath(os.PathLike[bytes]):
         return self._path
 
 
-def test_forms_of_names_and_of_memory(png: Path) -> None:
+def test_path_and_buffer_types_are_accepted(png: Path) -> None:
     data = png.read_bytes()
     gaps = memoryview(bytes(np.repeat(np.frombuffer(data, np.uint8), 2)))[::2]
     numbers = memoryview(data + bytes(-len(data) % 4)).cast("I")
@@ -295,7 +295,7 @@ def test_forms_of_names_and_of_memory(png: Path) -> None:
     assert list(expand_sources(BytesPath(png.parent))) == [str(png)]  # type: ignore[arg-type]
 
 
-def test_a_matrix_is_an_array() -> None:
+def test_numpy_matrix_is_read_as_an_array() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         matrix = np.matrix(RGB[:, :, 0])
@@ -303,7 +303,7 @@ def test_a_matrix_is_an_array() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
-def test_a_stream_is_read_from_where_it_stands(kind: str) -> None:
+def test_stream_is_read_from_its_current_position(kind: str) -> None:
     first = encoded(Image.new("RGB", (30, 20), "red"), kind)
     second = encoded(Image.new("RGB", (50, 40), "blue"), kind)
     stream = io.BytesIO(first + second)
@@ -312,7 +312,7 @@ def test_a_stream_is_read_from_where_it_stands(kind: str) -> None:
     assert not stream.closed
 
 
-def test_damaged_files_that_pillow_has_opened() -> None:
+def test_damaged_files_opened_by_pillow_raise_image_error() -> None:
     gif = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x80, 0, 0) + bytes(6)
     gif += b"," + struct.pack("<HHHHB", 0, 0, 0, 4, 0) + b"\x02\x02\x4c\x01\x00;"
     cut = encoded(Image.fromarray(RGB.repeat(20, 0)), "PNG")[:-300]
@@ -322,12 +322,12 @@ def test_damaged_files_that_pillow_has_opened() -> None:
         try:
             image = Image.open(io.BytesIO(data))
         except Exception:
-            continue  # another Pillow
+            continue  # depends on the version of Pillow
         with pytest.raises(ImageError, match="cannot be decoded"):
             read_image(image)
 
 
-def test_closed_pictures(png: Path) -> None:
+def test_closed_pillow_image_raises_image_error(png: Path) -> None:
     image = Image.open(png)
     image.close()
     with pytest.raises(ImageError, match=r"photo\.png"):

@@ -23,12 +23,12 @@ METHODS: tuple[Interpolation, ...] = (
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9, 3), (9, 1, 3), (5, 7, 1), (64, 48, 3)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 20), (20, 1), (3, 5), (64, 48)])
-def test_a_flat_image_stays_flat(
+def test_uniform_image_stays_uniform(
     platform: Platform, method: Interpolation, shape: tuple[int, ...], size: tuple[int, int]
 ) -> None:
     resized = resize(np.full(shape, 137, np.uint8), size, method, platform=platform)
     assert resized.shape == (*size, *shape[2:])
-    # OpenCV's bilinear cuts each product before it adds them: it may lose one level
+    # OpenCV's bilinear truncates each product before the sum: it may lose one level
     assert set(np.unique(resized)) <= ({136, 137} if method.startswith("opencv") else {137})
 
 
@@ -42,7 +42,7 @@ def test_a_flat_image_stays_flat(
         ("pillow_bicubic", [[0, 21, 79, 109]]),
     ],
 )
-def test_two_pixels_become_four(
+def test_two_pixels_are_enlarged_to_four(
     platform: Platform, method: Interpolation, expected: list[list[int]]
 ) -> None:
     row = np.array([[0, 100]], np.uint8)
@@ -50,7 +50,7 @@ def test_two_pixels_become_four(
 
 
 @BOTH
-def test_halves_round_up_in_a_2x2_block_and_to_even_in_others(platform: Platform) -> None:
+def test_area_rounds_halves_up_in_2x2_blocks_else_to_even(platform: Platform) -> None:
     block = np.array([[0, 1], [1, 0]], np.uint8)
     assert resize(block, (1, 1), "opencv_area", platform=platform).item() == 1
     row = np.array([[0, 1]], np.uint8)
@@ -59,14 +59,14 @@ def test_halves_round_up_in_a_2x2_block_and_to_even_in_others(platform: Platform
 
 @BOTH
 @pytest.mark.parametrize("side", [2910, 4200])  # sums beyond 31 and 32 bits
-def test_large_blocks(platform: Platform, side: int) -> None:
+def test_area_of_large_blocks_does_not_overflow(platform: Platform, side: int) -> None:
     image = np.full((side, side), 255, np.uint8)
     assert resize(image, (1, 1), "opencv_area", platform=platform).item() == 255
 
 
 @BOTH
 @pytest.mark.parametrize("method", METHODS)
-def test_any_strides_are_read(platform: Platform, method: Interpolation) -> None:
+def test_arrays_with_any_strides_are_accepted(platform: Platform, method: Interpolation) -> None:
     base = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     for view in (
         base[::-1],
@@ -90,13 +90,15 @@ def test_any_strides_are_read(platform: Platform, method: Interpolation) -> None
         ("photo.jpg", "str"),
     ],
 )
-def test_what_is_no_image(platform: Platform, image: npt.NDArray[np.uint8], got: str) -> None:
+def test_invalid_arrays_are_rejected(
+    platform: Platform, image: npt.NDArray[np.uint8], got: str
+) -> None:
     with pytest.raises(ShapeError, match=f"uint8 array of h x w x 1 or 3.*got .*{got}"):
         resize(image, (2, 2), "opencv_linear", platform=platform)
 
 
 @BOTH
-def test_bad_sizes_and_words(platform: Platform) -> None:
+def test_invalid_size_and_interpolation_are_rejected(platform: Platform) -> None:
     image = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match="at least 1 x 1, got 0 x 3"):
         resize(image, (0, 3), "opencv_linear", platform=platform)
@@ -104,6 +106,6 @@ def test_bad_sizes_and_words(platform: Platform) -> None:
         resize(image, (3, 3), "lanczos", platform=platform)  # type: ignore[arg-type]
 
 
-def test_a_platform_without_an_implementation() -> None:
+def test_platform_without_an_implementation_is_rejected() -> None:
     with pytest.raises(ValueError, match="RUST or PYTHON, got CPP"):
         resize(np.zeros((4, 4), np.uint8), (3, 3), "opencv_area", platform=Platform.CPP)

@@ -39,30 +39,30 @@ def test_folders_globs_and_sequences_are_expanded(png: Path) -> None:
     assert len(list(expand_sources(RGB[:, :, 0]))) == 1
 
 
-def test_single_or_many(png: Path) -> None:
+def test_is_single_distinguishes_one_photo_from_many(png: Path) -> None:
     for source in (png, str(png), png.read_bytes(), RGB, RGB[:, :, 0], Image.new("L", (1, 1))):
         assert is_single(source)
     assert is_single(read_image(png))
-    assert is_single("no-such-clip.mp4")  # and an ImageError when it is read
+    assert is_single("no-such-clip.mp4")  # reading it raises ImageError
     (png.parent / "clip.mp4").write_bytes(b"")
     assert not is_single(png.parent / "clip.mp4")
     for sources in ([png], (), png.parent, str(png.parent / "*"), np.stack([RGB]), iter([png])):
         assert not is_single(sources)
 
 
-def test_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
+def test_file_name_that_looks_like_a_glob(tmp_path: Path) -> None:
     path = tmp_path / "photo[1].png"
     Image.fromarray(RGB).save(path)
     assert is_single(path)
     assert list(expand_sources(path)) == [path]
 
 
-def test_an_empty_folder_is_said(tmp_path: Path) -> None:
+def test_empty_folder_raises_image_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="contains no image"):
         list(expand_sources(tmp_path))
 
 
-def test_how_many_there_are(png: Path) -> None:
+def test_photos_of_a_source_are_counted(png: Path) -> None:
     folder = png.parent
     assert [count(b"x"), count([png, "a"]), count(folder), count(iter("a"))] == [1, 2, 1, None]
     assert [count([folder, [png]]), count(str(folder / "*.png")), count(np.stack([RGB] * 3))] == [
@@ -71,7 +71,7 @@ def test_how_many_there_are(png: Path) -> None:
         3,
     ]
     (folder / "empty").mkdir()
-    assert count([png, folder / "empty"]) == 2  # one of them an error
+    assert count([png, folder / "empty"]) == 2  # the empty folder counts as one error
     (folder / "clip.mp4").write_bytes(b"")
     assert [count(folder), count([png, folder / "clip.mp4"])] == [None, None]
 
@@ -80,14 +80,14 @@ def names(photos: Any) -> list[str]:
     return [Path(p.name if isinstance(p, DecodedImage) else p).name for p in photos]
 
 
-def test_videos_of_folders_and_globs_give_their_frames(png: Path, clip: Path) -> None:
+def test_folders_and_globs_include_the_frames_of_videos(png: Path, clip: Path) -> None:
     frames = [f"clip.mp4#{i}" for i in range(5)]
     assert names(expand_sources(png.parent)) == ["a.png", *frames]
     assert names(expand_sources(str(clip.parent / "*.mp4"))) == frames
     assert names(expand_sources([clip, png])) == [*frames, "a.png"]
 
 
-def test_what_fails_stands_in_its_place(png: Path, clip: Path) -> None:
+def test_failed_sources_keep_their_place(png: Path, clip: Path) -> None:
     (clip.parent / "b.mp4").write_bytes(b"no video")
     (clip.parent / "none").mkdir()
 
@@ -99,7 +99,7 @@ def test_what_fails_stands_in_its_place(png: Path, clip: Path) -> None:
     assert found == ["a.png", "bad b.mp4", *(f"clip.mp4#{i}" for i in range(5)), "bad none"]
 
 
-def test_predict_and_preprocess_take_a_folder_with_a_video(png: Path, clip: Path) -> None:
+def test_predict_and_preprocess_accept_a_folder_with_a_video(png: Path, clip: Path) -> None:
     model = SSDMobileNet(weights="random")
     few: dict[str, Any] = {"score_threshold": 0.95, "device": "cpu"}
     found = model.predict(png.parent, **few)
@@ -113,13 +113,13 @@ def test_predict_and_preprocess_take_a_folder_with_a_video(png: Path, clip: Path
     np.testing.assert_array_equal(tensor[1:], model.preprocess(clip)[0])
 
 
-def test_a_video_is_no_single_photo_to_a_classifier(clip: Path) -> None:
+def test_classifier_preprocesses_every_frame_of_a_video(clip: Path) -> None:
     tensor, contexts = EfficientNetLite0(weights="random").preprocess(clip)
     assert contexts is not None
     assert len(tensor) == len(contexts) == 5
 
 
-def test_a_folder_with_a_video_without_pyav(png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_with_a_video_needs_pyav(png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     (png.parent / "clip.mp4").write_bytes(b"")
     with pytest.raises(ExtraRequired, match=r"pip install 'av>="):
@@ -136,7 +136,7 @@ links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights on
 
 
 @links
-def test_each_photo_once_through_links(tmp_path: Path) -> None:
+def test_linked_photos_are_listed_once(tmp_path: Path) -> None:
     first = photo(tmp_path / "folder" / "a.png")
     outside = photo(tmp_path / "outside" / "b.png")
     folder = first.parent
@@ -161,7 +161,7 @@ def test_each_photo_once_through_links(tmp_path: Path) -> None:
         assert len(globbed) == len(set(globbed))
 
 
-def test_globs_with_any_folders(tmp_path: Path) -> None:
+def test_recursive_globs(tmp_path: Path) -> None:
     for name in ("a.png", "x/b.png", "x/y/c.png", "x/y/d.jpg", ".hidden/e.png", "x/.f.png"):
         photo(tmp_path / name)
 
@@ -178,13 +178,15 @@ def test_globs_with_any_folders(tmp_path: Path) -> None:
     assert found("**/.hidden/*.png") == [".hidden/e.png"]
 
 
-def test_a_glob_relative_to_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glob_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     photo(tmp_path / "x" / "b.png")
     monkeypatch.chdir(tmp_path)
     assert list(expand_sources("**/*.png")) == ["x/b.png"]
 
 
-def test_a_folder_takes_every_format_and_says_what_it_leaves_out(
+def test_folder_lists_every_format_and_logs_skipped_files(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {"jpg": "JPEG", "jfif": "JPEG", "JPE": "JPEG", "ppm": "PPM", "tga": "TGA"}
@@ -211,7 +213,7 @@ def test_a_folder_takes_every_format_and_says_what_it_leaves_out(
         read_image(path)
 
 
-def test_a_long_list_of_what_is_left_out_is_short(
+def test_long_list_of_skipped_files_is_shortened(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     photo(tmp_path / "a.png")
@@ -223,9 +225,7 @@ def test_a_long_list_of_what_is_left_out_is_short(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
-def test_a_folder_that_cannot_be_listed_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unreadable_folder_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     photo(tmp_path / "a.png")
     (tmp_path / "closed").mkdir(mode=0)
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,4 @@
-"""TIFF files of the layouts that scanners and cameras write, against the picture they hold."""
+"""TIFF files with the layouts of scanners and cameras, compared with the expected pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from furiosa_models.errors import ImageError
 from furiosa_models.images.read import read_image
 
 
-def every(*options: Any) -> list[tuple[Any, ...]]:
+def combinations(*options: Any) -> list[tuple[Any, ...]]:
     return list(product(*options))
 
 
@@ -29,7 +29,7 @@ Tags: TypeAlias = "Mapping[int, tuple[str, Sequence[Any]]]"
 
 
 def tiff(strips: Sequence[bytes], tags: Tags, order: str = "<", size: Any = (64, 8)) -> bytes:
-    """A file of one picture; tags are types and values by number."""
+    """Make a TIFF of one image; tags map numbers to types and values."""
     body, at = b"".join(strips), [8]
     for strip in strips:
         at.append(at[-1] + len(strip))
@@ -56,7 +56,7 @@ def tiff(strips: Sequence[bytes], tags: Tags, order: str = "<", size: Any = (64,
 
 
 def gray(values: npt.NDArray[Any], photometric: int = 1, numbers: int = 1, **options: Any) -> bytes:
-    """A gray picture of numbers of some type."""
+    """Make a gray TIFF of values of some type."""
     order = options.get("order", "<")
     stored = values.astype(values.dtype.newbyteorder(order)).tobytes()
     tags = {
@@ -73,16 +73,16 @@ def level(data: bytes) -> npt.NDArray[np.int64]:
     return read_image(data).rgb[:, :, 0].astype(np.int64)
 
 
-@pytest.mark.parametrize(("bits", "order", "white"), every((8, 16, 32), "<>", (False, True)))
-def test_zero_may_be_white(bits: int, order: str, white: bool) -> None:
+@pytest.mark.parametrize(("bits", "order", "white"), combinations((8, 16, 32), "<>", (False, True)))
+def test_photometric_white_is_zero(bits: int, order: str, white: bool) -> None:
     most = 2**bits - 1
     values = (RAMP * (most // 255)).astype(f"u{bits // 8}")
     stored = most - values if white else values
     np.testing.assert_array_equal(level(gray(stored, int(not white), order=order)), RAMP)
 
 
-@pytest.mark.parametrize(("order", "white"), every("<>", (False, True)))
-def test_twelve_bits(order: str, white: bool) -> None:
+@pytest.mark.parametrize(("order", "white"), combinations("<>", (False, True)))
+def test_twelve_bit_samples(order: str, white: bool) -> None:
     values = RAMP * 16 + 9
     values = 4095 - values if white else values
     first, second = values.reshape(8, -1, 2).transpose(2, 0, 1)
@@ -94,9 +94,9 @@ def test_twelve_bits(order: str, white: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "planar", "photometric", "bits"), every("<>", (1, 2), (2, 5), (8, 16))
+    ("order", "planar", "photometric", "bits"), combinations("<>", (1, 2), (2, 5), (8, 16))
 )
-def test_colors_side_by_side_or_apart(order: str, planar: int, photometric: int, bits: int) -> None:
+def test_chunky_and_planar_colors(order: str, planar: int, photometric: int, bits: int) -> None:
     colors = RGB if photometric == 2 else np.dstack([255 - RGB, np.zeros_like(RAMP)])
     values = (colors * (257 if bits == 16 else 1)).astype(f"{order}u{bits // 8}")
     count = values.shape[2]
@@ -116,8 +116,8 @@ def test_colors_side_by_side_or_apart(order: str, planar: int, photometric: int,
         np.testing.assert_allclose(read_image(source).rgb.astype(int), RGB, atol=1)
 
 
-@pytest.mark.parametrize(("planar", "extra"), every((1, 2), (1, 2)))
-def test_gray_with_alpha_of_sixteen_bits(planar: int, extra: int) -> None:
+@pytest.mark.parametrize(("planar", "extra"), combinations((1, 2), (1, 2)))
+def test_sixteen_bit_gray_with_alpha(planar: int, extra: int) -> None:
     alpha = np.full_like(RAMP, 255)
     values = (np.dstack([RAMP, alpha]) * 257).astype("<u2")
     strips = (
@@ -133,7 +133,7 @@ def test_gray_with_alpha_of_sixteen_bits(planar: int, extra: int) -> None:
     np.testing.assert_array_equal(level(tiff(strips, tags)), RAMP)
 
 
-def test_deflated_with_differences() -> None:
+def test_deflate_with_horizontal_predictor() -> None:
     values = (RAMP * 257).astype(">u2")
     differences = np.diff(values.astype(np.int64), axis=1, prepend=0).astype(">u2")
     data = zlib.compress((65535 - values).astype(">u2").tobytes())
@@ -144,7 +144,7 @@ def test_deflated_with_differences() -> None:
     np.testing.assert_array_equal(level(tiff([packed], white, ">")), RAMP)
 
 
-def test_tiles_of_planes() -> None:
+def test_planar_tiles() -> None:
     values = (RGB * 257).astype("<u2")
     tiles = [
         np.pad(values[:, left : left + 48, band], ((0, 8), (0, max(0, left + 48 - 64)))).tobytes()
@@ -165,8 +165,8 @@ def test_tiles_of_planes() -> None:
     np.testing.assert_array_equal(read_image(tiff(tiles, tags)).rgb, RGB)
 
 
-@pytest.mark.parametrize(("bits", "factor"), every((8, 4), (257, 1)))
-def test_color_maps_of_sixteen_and_of_eight_bits(bits: int, factor: int) -> None:
+@pytest.mark.parametrize(("bits", "factor"), combinations((8, 4), (257, 1)))
+def test_color_maps_of_sixteen_and_eight_bits(bits: int, factor: int) -> None:
     steps = RAMP if bits == 8 else RAMP // 16 * 17
     count = 1 << bits
     map_ = [value * 255 // (count - 1) * factor for value in range(count)] * 3
@@ -179,7 +179,7 @@ def test_color_maps_of_sixteen_and_of_eight_bits(bits: int, factor: int) -> None
         np.testing.assert_array_equal(read_image(source).rgb[:, :, 0], steps)
 
 
-def test_numbers_with_a_sign_and_with_a_range() -> None:
+def test_signed_and_float_samples_with_a_range() -> None:
     np.testing.assert_array_equal(level(gray((RAMP * 257 - 32768).astype(np.int16), 1, 2)), RAMP)
     floats = (RAMP / 255).astype(np.float32)
     limits = {340: ("f", [0.0]), 341: ("f", [1.0])}
@@ -194,7 +194,7 @@ def test_numbers_with_a_sign_and_with_a_range() -> None:
             read_image(data)
 
 
-def test_what_is_cut_off_or_unknown_is_said() -> None:
+def test_truncated_and_unsupported_files_raise_image_error() -> None:
     values = (RAMP * 257).astype(">u2")
     whole = gray(values, 0, order=">")
     tags = {258: ("H", [16]), 262: ("H", [0]), 277: ("H", [1])}

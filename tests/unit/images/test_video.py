@@ -27,7 +27,7 @@ def test_frames_are_bgr_arrays_in_order(clip: Path) -> None:
         np.testing.assert_allclose(frame.mean(axis=(0, 1)), (0, 0, level), atol=12)
 
 
-def test_a_video_file_is_many_photos(clip: Path) -> None:
+def test_predict_returns_a_result_for_each_frame(clip: Path) -> None:
     model = SSDMobileNet(weights="random")
     few: dict[str, Any] = {"score_threshold": 0.95, "device": "cpu"}
     found = list(model.predict(str(clip), stream=True, batch_size=2, **few))
@@ -46,7 +46,7 @@ def test_closing_early_closes_the_file(clip: Path) -> None:
     clip.unlink()
 
 
-def test_a_damaged_video(tmp_path: Path, clip: Path) -> None:
+def test_damaged_video_raises_image_error(tmp_path: Path, clip: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(clip.read_bytes()[:100])
     with pytest.raises(ImageError, match=r"bad\.mp4"):
@@ -57,14 +57,16 @@ def test_a_damaged_video(tmp_path: Path, clip: Path) -> None:
     assert (len(found), told) == (5, [bad])
 
 
-def test_no_such_camera_or_file(clip: Path) -> None:
+def test_missing_camera_or_file_raises_image_error(clip: Path) -> None:
     with pytest.raises(ImageError, match="camera 61"):
         next(frames(61))
     with pytest.raises(ImageError, match=r"none\.mp4"):
         next(frames(clip.with_name("none.mp4")))
 
 
-def test_without_pyav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_video_without_pyav_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "clip.mp4").write_bytes(b"")
     with pytest.raises(ExtraRequired, match=r"pip install 'av>="):
@@ -73,7 +75,7 @@ def test_without_pyav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         SSDMobileNet(weights="random").predict(tmp_path / "clip.mp4")
 
 
-def test_what_is_a_video(tmp_path: Path) -> None:
+def test_is_video_by_suffix_of_an_existing_file(tmp_path: Path) -> None:
     for name in ("a.MP4", "b.webm", "c.jpg"):
         (tmp_path / name).write_bytes(b"")
     assert [is_video(tmp_path / name) for name in ("a.MP4", "b.webm", "c.jpg", "d.mp4")] == [
@@ -129,7 +131,7 @@ SHOWN: dict[tuple[int, int, int, int], Any] = {
 
 
 @pytest.mark.parametrize("turn", SHOWN)
-def test_the_display_matrix_is_followed(turn: tuple[int, int, int, int], tmp_path: Path) -> None:
+def test_display_matrix_is_applied(turn: tuple[int, int, int, int], tmp_path: Path) -> None:
     a, b, c, d = (part * ONE for part in turn)
     path = write(tmp_path / "a.mp4", matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30))
     expected = SHOWN[turn](picture())
@@ -148,7 +150,7 @@ def test_the_display_matrix_is_followed(turn: tuple[int, int, int, int], tmp_pat
 @pytest.mark.parametrize(
     "name", ["2026-05-01T12:30:15.mp4", "%d.mp4", "-i.mp4", "a b#c?d.mp4", "[x].mp4", "日本.mp4"]
 )
-def test_odd_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_file_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "plain.mp4").rename(tmp_path / name)
     assert is_video(name)
@@ -158,7 +160,7 @@ def test_odd_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
-def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_file_name_that_is_not_valid_utf8(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/\xff.mp4"
     write(tmp_path / "plain.mp4").rename(os.fsdecode(name))
     (image,) = decode_video(os.fsdecode(name))
@@ -170,7 +172,7 @@ SPACES = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 9: (0.2627, 0.0593)}
 
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("full", [False, True])
-def test_colors_are_those_of_the_tags(space: int, full: bool, tmp_path: Path) -> None:
+def test_color_space_tags_are_applied(space: int, full: bool, tmp_path: Path) -> None:
     av: Any = pytest.importorskip("av")
     y, u, v = 120, 90, 180
     path = tmp_path / "a.mkv"
@@ -197,7 +199,7 @@ def test_colors_are_those_of_the_tags(space: int, full: bool, tmp_path: Path) ->
     np.testing.assert_allclose(found_bgr[20, 20, ::-1], expected, atol=2)
 
 
-def test_a_playlist_under_a_videos_name_opens_nothing(tmp_path: Path, clip: Path) -> None:
+def test_playlist_with_a_video_suffix_is_rejected(tmp_path: Path, clip: Path) -> None:
     for text in (
         f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{clip}\n#EXT-X-ENDLIST\n",
         f"ffconcat version 1.0\nfile '{clip}'\n",
@@ -208,7 +210,7 @@ def test_a_playlist_under_a_videos_name_opens_nothing(tmp_path: Path, clip: Path
             list(decode_video(path))
 
 
-def test_results_of_a_video_hold_no_pixels(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_results_keep_no_pixels(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "_recent", RecentPixels(1))
     model = SSDMobileNet(weights="random")
     found: list[Any] = list(model.predict(clip, stream=True, device="cpu", score_threshold=1.0))
@@ -226,7 +228,7 @@ def test_results_of_a_video_hold_no_pixels(clip: Path, monkeypatch: pytest.Monke
         found[0].plot()
 
 
-def test_the_last_frames_are_at_hand(clip: Path) -> None:
+def test_latest_frames_stay_in_memory(clip: Path) -> None:
     model = SSDMobileNet(weights="random")
     found: list[Any] = list(model.predict(clip, stream=True, device="cpu", score_threshold=1.0))
     clip.unlink()

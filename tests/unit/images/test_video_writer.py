@@ -35,7 +35,7 @@ FORMS: dict[str, tuple[str, Any]] = {
     "flac": ("s16", np.int16),
     "pcm_u8": ("u8", np.uint8),
 }
-"""Encoders of sound, and what they take."""
+"""Audio encoders, and their sample formats."""
 
 
 def picture(level: int = 100, width: int = 64, height: int = 48) -> npt.NDArray[np.uint8]:
@@ -55,7 +55,7 @@ def source(
     aspect: Fraction = Fraction(1),
     format: str = "mp4",
 ) -> Path:
-    """A video with frames at some times, in 90000ths of a second."""
+    """Write a video with frames at the given times, in 1/90000 s."""
     with av.open(str(path), "w", format=format) as container:
         stream = container.add_stream("libx264", rate=25, options={"bf": "0", "crf": "10"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
@@ -82,8 +82,8 @@ def source(
     return path
 
 
-def copied(path: Path, original: Path) -> Path:
-    """A video of the pictures of another, at their times."""
+def copy_video(path: Path, original: Path) -> Path:
+    """Copy the frames of a video with their times."""
     with VideoWriter(path, like=original) as writer:
         for image in decode_video(original):
             kept: Any = image.kept
@@ -96,24 +96,24 @@ def times(path: Path) -> list[Fraction]:
         return [frame.pts * frame.time_base for frame in container.decode(video=0)]
 
 
-def packets_of_sound(path: Path) -> list[bytes]:
+def audio_packets(path: Path) -> list[bytes]:
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
-def left_in(folder: Path) -> set[str]:
+def file_names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_pictures_become_a_video_that_plays_everywhere(tmp_path: Path) -> None:
+def test_images_are_written_as_a_playable_video(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     with VideoWriter(path, rate=10) as writer:
         for level in (0, 100, 200):
             writer.write(picture(level))
-            (partial,) = left_in(tmp_path)
+            (partial,) = file_names(tmp_path)
             assert partial.startswith(".out.mp4.")
             assert partial.endswith(".part")
-    assert left_in(tmp_path) == {"out.mp4"}
+    assert file_names(tmp_path) == {"out.mp4"}
     assert times(path) == [0, Fraction(1, 10), Fraction(2, 10)]
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -125,33 +125,33 @@ def test_pictures_become_a_video_that_plays_everywhere(tmp_path: Path) -> None:
         np.testing.assert_allclose(image.rgb[20, 10], (level, 0, 0), atol=8)
         np.testing.assert_allclose(image.rgb[20, 50], (level, 200, 0), atol=8)
     data = path.read_bytes()
-    assert data.index(b"moov") < data.index(b"mdat")  # it plays while it is loaded
+    assert data.index(b"moov") < data.index(b"mdat")  # playable while it is downloaded
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv"])
-def test_times_of_a_video_whose_rate_varies_are_kept(suffix: str, tmp_path: Path) -> None:
+def test_times_of_variable_frame_rate_are_kept(suffix: str, tmp_path: Path) -> None:
     original = source(tmp_path / "a.mp4", times=IRREGULAR)
-    out = copied(tmp_path / f"out{suffix}", original)
-    unit = Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, 90000)  # Matroska's own
+    out = copy_video(tmp_path / f"out{suffix}", original)
+    unit = Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, 90000)  # 1 ms in Matroska
     assert len(times(out)) == len(IRREGULAR)
     for found, expected in zip(times(out), IRREGULAR, strict=True):
         assert abs(found - Fraction(expected, 90000)) <= unit / 2
     with av.open(str(out)) as container:
-        # How long the last frame is shown is not known: as long as the mean one.
+        # The duration of the last frame is unknown: the mean duration is used.
         assert container.duration / 1e6 == pytest.approx(1 + 0.173, abs=0.003)
 
 
-def test_a_video_that_starts_late_starts_at_once(tmp_path: Path) -> None:
+def test_start_time_is_shifted_to_zero(tmp_path: Path) -> None:
     original = source(tmp_path / "a.ts", times=(900000, 903600, 909000), format="mpegts")
     assert times(original)[0] > 5
-    out = copied(tmp_path / "out.mp4", original)
+    out = copy_video(tmp_path / "out.mp4", original)
     assert times(out) == [0, Fraction(1, 25), Fraction(1, 10)]
     kept: list[Any] = [image.kept for image in decode_video(original)]
     assert [one.time for one in kept] == times(out)
     assert [(one.path, one.index) for one in kept] == [(str(original), i) for i in range(3)]
 
 
-def test_times_that_do_not_grow_are_made_to(tmp_path: Path) -> None:
+def test_times_that_do_not_increase_are_corrected(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "out.mp4", rate=10) as writer:
         for time in (0, 0.1, 0.1, 0.05, None):
             writer.write(picture(), time=time)
@@ -162,7 +162,7 @@ def test_times_that_do_not_grow_are_made_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(63, 48), (64, 47), (33, 31), (1, 1)])
-def test_odd_sides_are_made_even_and_lose_nothing(size: tuple[int, int], tmp_path: Path) -> None:
+def test_odd_sizes_are_padded_to_even(size: tuple[int, int], tmp_path: Path) -> None:
     width, height = size
     with VideoWriter(tmp_path / "out.mp4", rate=10) as writer:
         for _ in range(3):
@@ -174,11 +174,11 @@ def test_odd_sides_are_made_even_and_lose_nothing(size: tuple[int, int], tmp_pat
     )
 
 
-def test_a_turned_video_is_written_as_it_is_shown(tmp_path: Path) -> None:
+def test_rotated_video_is_written_upright(tmp_path: Path) -> None:
     turn = (0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30)
     original = source(tmp_path / "a.mp4", matrix=turn, aspect=Fraction(4, 3))
     assert video_format(original).aspect == Fraction(3, 4)
-    out = copied(tmp_path / "out.mp4", original)
+    out = copy_video(tmp_path / "out.mp4", original)
     with av.open(str(out)) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (48, 64)
@@ -189,44 +189,44 @@ def test_a_turned_video_is_written_as_it_is_shown(tmp_path: Path) -> None:
         )
 
 
-def test_a_picture_of_another_size_is_scaled(tmp_path: Path) -> None:
+def test_image_of_another_size_is_scaled(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "out.mp4", rate=10) as writer:
         writer.write(picture())
         writer.write(picture(100, 128, 96))
     assert [frame.shape for frame in frames(tmp_path / "out.mp4")] == [(48, 64, 3)] * 2
 
 
-def test_sound_is_taken_over(tmp_path: Path) -> None:
+def test_audio_is_copied(tmp_path: Path) -> None:
     steps = tuple(range(0, 63000, 3600))
     original = source(tmp_path / "a.mp4", times=steps, sound="aac")
-    out = copied(tmp_path / "out.mp4", original)
-    assert packets_of_sound(out) == packets_of_sound(original)
+    out = copy_video(tmp_path / "out.mp4", original)
+    assert audio_packets(out) == audio_packets(original)
     assert times(out) == times(original)
 
 
-def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
+def test_audio_ends_with_the_frames(tmp_path: Path) -> None:
     original = source(tmp_path / "a.mp4", sound="aac")  # three frames, 30 packets
-    out = copied(tmp_path / "out.mp4", original)
-    sound = packets_of_sound(original)
-    assert 0 < len(packets_of_sound(out)) < len(sound)
+    out = copy_video(tmp_path / "out.mp4", original)
+    sound = audio_packets(original)
+    assert 0 < len(audio_packets(out)) < len(sound)
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("pcm_u8", ".mp4"), ("flac", ".mov")])
-def test_sound_that_a_file_does_not_take_is_left_out_and_told(
+def test_unsupported_audio_is_skipped_with_a_warning(
     codec: str, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     original = source(tmp_path / "a.mkv", sound=codec, format="matroska")
     with caplog.at_level(logging.WARNING):
-        out = copied(tmp_path / f"out{suffix}", original)
+        out = copy_video(tmp_path / f"out{suffix}", original)
     assert len(list(frames(out))) == 3
     with av.open(str(out)) as container:
         assert not container.streams.audio
     assert f"{out}: its audio is left out: " in caplog.text
-    assert left_in(tmp_path) == {"a.mkv", out.name}
+    assert file_names(tmp_path) == {"a.mkv", out.name}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_what_is_interrupted_leaves_no_file(error: type[BaseException], tmp_path: Path) -> None:
+def test_interruption_leaves_no_partial_file(error: type[BaseException], tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"of before")
     writer = VideoWriter(out, rate=10)
@@ -234,24 +234,24 @@ def test_what_is_interrupted_leaves_no_file(error: type[BaseException], tmp_path
     def interrupted() -> None:
         with writer:
             writer.write(picture())
-            assert len(left_in(tmp_path)) == 2
+            assert len(file_names(tmp_path)) == 2
             raise error
 
     with pytest.raises(error):
         interrupted()
-    assert left_in(tmp_path) == {"out.mp4"}
+    assert file_names(tmp_path) == {"out.mp4"}
     assert out.read_bytes() == b"of before"
     with pytest.raises(FuriosaModelsError, match="is closed"):
         writer.write(picture())
 
 
-def test_without_a_picture_there_is_no_file(tmp_path: Path) -> None:
+def test_no_file_is_written_without_an_image(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "out.mp4", rate=10):
         pass
-    assert left_in(tmp_path) == set()
+    assert file_names(tmp_path) == set()
 
 
-def test_the_video_itself_is_never_replaced(clip: Path) -> None:
+def test_source_video_is_never_overwritten(clip: Path) -> None:
     before = clip.read_bytes()
     link = clip.with_name("link.mp4")
     link.symlink_to(clip)
@@ -261,7 +261,9 @@ def test_the_video_itself_is_never_replaced(clip: Path) -> None:
     assert clip.read_bytes() == before
 
 
-def test_wrong_arguments(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_arguments_are_rejected(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out.mp4"
     with pytest.raises(TypeError, match="needs either"):
         VideoWriter(out)
@@ -280,13 +282,13 @@ def test_wrong_arguments(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
     with pytest.raises(BackendUnavailable, match=r"no H\.264 encoder"):
         VideoWriter(out, rate=3).write(picture())
-    assert left_in(tmp_path) == {"clip.mp4"}
+    assert file_names(tmp_path) == {"clip.mp4"}
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ExtraRequired, match=r"pip install 'av>="):
         VideoWriter(out, rate=3)
 
 
-def test_damaged_frames_are_told_and_the_others_read(tmp_path: Path) -> None:
+def test_damaged_frames_are_reported_and_the_others_read(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_damaged_video(path, 60)
     assert count(path) == 60
@@ -304,10 +306,10 @@ def test_damaged_frames_are_told_and_the_others_read(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be read after frame"):
         list(frames(path))
     last: Any = read[-1]
-    np.testing.assert_array_equal(last.kept._read(), last.rgb)  # past the damage
+    np.testing.assert_array_equal(last.kept._read(), last.rgb)  # a frame after the damage
 
 
-def test_frames_that_are_read_ahead_are_at_hand() -> None:
+def test_prefetched_frames_stay_in_memory() -> None:
     recent = RecentPixels(10, min_frames=3)
     held = [np.zeros((100, 100, 3), np.uint8) for _ in range(5)]
     references = [recent.add(pixels) for pixels in held]
@@ -323,7 +325,7 @@ def _large(count: int) -> Iterator[npt.NDArray[np.uint8]]:
         yield pixels
 
 
-def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_video_length(tmp_path: Path) -> None:
     resource: Any = pytest.importorskip("resource", reason="Windows says it otherwise")
 
     def peak() -> int:

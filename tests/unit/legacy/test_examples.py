@@ -1,4 +1,4 @@
-"""What the examples and tutorials of 0.8, 0.9 and 0.10 do, with nothing but the import changed."""
+"""The examples and tutorials of 0.8, 0.9 and 0.10, in which only the import is changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DETECTORS = [
 
 @pytest.fixture(autouse=True)
 def _random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ResNet50()` has random weights, where the real ones would be fetched."""
+    """Give `ResNet50()` random weights instead of fetched ones."""
     monkeypatch.setattr(Model, "default_weights", "random")
 
 
@@ -49,12 +49,12 @@ def cat(photos: list[Path]) -> str:
 
 @pytest.fixture
 def bgr(cat: str) -> npt.NDArray[np.uint8]:
-    """What OpenCV reads."""
+    """The photo as OpenCV reads it."""
     with Image.open(cat) as image:
         return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
 
 
-def test_loading_a_model() -> None:
+def test_models_are_loaded() -> None:
     found: Model = vision.ResNet50.load()
     assert isinstance(found, vision.ResNet50)
     awaited: Model = asyncio.run(vision.ResNet50.load_async())
@@ -67,7 +67,7 @@ def test_loading_a_model() -> None:
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_classifiers(name: str, cat: str) -> None:
+def test_classifiers_run(name: str, cat: str) -> None:
     cls: Any = getattr(vision, name)
     results = []
     for native in (None, True):  # 0.8
@@ -89,7 +89,7 @@ def test_classifiers(name: str, cat: str) -> None:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_detectors(name: str, cat: str, bgr: npt.NDArray[np.uint8]) -> None:
+def test_detectors_run(name: str, cat: str, bgr: npt.NDArray[np.uint8]) -> None:
     cls: Any = getattr(vision, name)
     model = cls.load()
     with session.create(model) as sess:  # 0.8
@@ -115,7 +115,7 @@ def test_detectors(name: str, cat: str, bgr: npt.NDArray[np.uint8]) -> None:
     assert [len(each) for each in found] == [len(each) for each in old]
 
 
-def test_a_batch_from_the_source(cat: str) -> None:
+def test_batch_with_the_source(cat: str) -> None:
     mobilenet = vision.SSDMobileNet.load()
     with session.create(mobilenet.source, batch_size=2) as sess:
         inputs, context = mobilenet.preprocess([cat, cat])
@@ -127,7 +127,7 @@ def test_a_batch_from_the_source(cat: str) -> None:
 
 @pytest.fixture
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sets whose ranges ship with the package, with random numbers in their networks."""
+    """Use the weights whose ranges ship with the package, but with random values."""
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     monkeypatch.setattr(Model, "default_weights", None)
     for name, weights in (("SSDMobileNet", "depth075"), ("ResNet50", "keras-v1")):
@@ -140,7 +140,7 @@ def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("calibrated")
-def test_quantizing_the_source_as_in_0_9(cat: str) -> None:
+def test_source_is_quantized_as_in_0_9(cat: str) -> None:
     mobilenet = vision.SSDMobileNet.load()
     onnx_model: bytes = mobilenet.source
     calib_range: dict[str, Any] = yaml.full_load(mobilenet.calib_yaml)
@@ -152,7 +152,7 @@ def test_quantizing_the_source_as_in_0_9(cat: str) -> None:
 
 
 @pytest.mark.usefixtures("calibrated")
-def test_quantizing_the_origin_as_in_0_10(cat: str) -> None:
+def test_origin_is_quantized_as_in_0_10(cat: str) -> None:
     mobilenet = vision.SSDMobileNet()
     quantized = quantize(mobilenet.origin, mobilenet.tensor_name_to_range)
     config = {"lower_tabulated_dequantize": True}
@@ -163,7 +163,7 @@ def test_quantizing_the_origin_as_in_0_10(cat: str) -> None:
 
 
 @pytest.mark.usefixtures("calibrated")
-def test_the_tutorial_on_quantizing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quantization_tutorial(capsys: pytest.CaptureFixture[str]) -> None:
     model = vision.ResNet50()
     f32 = onnx.load_from_string(model.origin)
     name, pair = next(iter(model.tensor_name_to_range.items()))
@@ -187,7 +187,7 @@ def test_the_tutorial_on_quantizing(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dtype=UINT8" in capsys.readouterr().out
 
 
-def test_the_tutorial_on_navigating() -> None:
+def test_navigation_tutorial() -> None:
     assert {"ResNet50", "SSDMobileNet", "YOLOv7w6Pose"} <= {*dir(vision)}
     model = vision.ResNet50()
     assert str(model).startswith("ResNet50(")
@@ -199,7 +199,7 @@ def test_the_tutorial_on_navigating() -> None:
 
 
 @pytest.mark.slow
-def test_drawing_poses(bgr: npt.NDArray[np.uint8]) -> None:
+def test_poses_are_drawn(bgr: npt.NDArray[np.uint8]) -> None:
     pose = vision.YOLOv7w6Pose()
     with create_runner(pose.model_source()) as runner:
         inputs, contexts = pose.preprocess([bgr])
@@ -208,7 +208,7 @@ def test_drawing_poses(bgr: npt.NDArray[np.uint8]) -> None:
     pose.visualize(bgr, results[0])
 
 
-def test_the_attributes_of_the_model_object() -> None:
+def test_model_object_has_all_attributes() -> None:
     model = vision.EfficientNetB0()
     for name in (
         *("name", "task_type", "format", "family", "version", "metadata", "tags", "origin"),

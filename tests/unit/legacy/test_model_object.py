@@ -1,4 +1,4 @@
-"""The model object of 0.8, 0.9 and 0.10: its attributes, and what may be put in their place."""
+"""The model object of 0.8, 0.9 and 0.10: its attributes, and how to replace them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def detector() -> SSDMobileNet:
     return SSDMobileNet(weights="random")
 
 
-def test_fields_are_named_as_pydantic_names_them(detector: SSDMobileNet) -> None:
+def test_fields_have_the_names_of_pydantic(detector: SSDMobileNet) -> None:
     assert [*detector.model_fields] == [
         *("name", "task_type", "format", "family", "version", "metadata", "tags"),
         *("preprocessor", "postprocessor"),
@@ -71,7 +71,7 @@ def test_processors_are_objects(
     assert model.postprocessor(outputs, contexts=contexts, confidence_threshold=0.9) == expected
 
 
-def test_the_map_of_postprocessors(detector: SSDMobileNet) -> None:
+def test_postprocessor_map(detector: SSDMobileNet) -> None:
     assert [*SSDMobileNet.postprocessor_map] == [Platform.PYTHON, Platform.RUST]
     assert detector.postprocessor_map == SSDMobileNet.postprocessor_map
     assert issubclass(SSDMobileNet.postprocessor_map[Platform.RUST], RustPostProcessor)
@@ -82,7 +82,7 @@ def test_the_map_of_postprocessors(detector: SSDMobileNet) -> None:
         made([np.zeros((1, 2), np.float32)], [])
 
 
-def test_a_processor_of_the_user_is_called(detector: SSDMobileNet, photos: list[Path]) -> None:
+def test_user_defined_processor_is_called(detector: SSDMobileNet, photos: list[Path]) -> None:
     class Count(PostProcessor):
         def __call__(self, model_outputs: Any, contexts: Any) -> list[int]:
             return [len(model_outputs)] * len(contexts)
@@ -100,7 +100,7 @@ def test_a_processor_of_the_user_is_called(detector: SSDMobileNet, photos: list[
 
 
 @pytest.mark.parametrize("name", ["SSDMobileNet", "YOLOv5n", "YOLOv7w6Pose"])
-def test_one_context_gives_the_results_of_one_photo(name: str, photos: list[Path]) -> None:
+def test_single_context_gives_the_results_of_one_photo(name: str, photos: list[Path]) -> None:
     cls = {"SSDMobileNet": SSDMobileNet, "YOLOv5n": YOLOv5n, "YOLOv7w6Pose": YOLOv7w6Pose}[name]
     model: Any = cls(weights="random")
     tensor, contexts = model.preprocess([photos[0]])
@@ -116,7 +116,9 @@ def test_one_context_gives_the_results_of_one_photo(name: str, photos: list[Path
         model.postprocess(outputs, contexts=contexts, context=contexts)
 
 
-def test_the_scaling_of_0_9_is_another_name(detector: SSDMobileNet, photos: list[Path]) -> None:
+def test_with_quantize_of_0_9_is_an_alias_of_with_scaling(
+    detector: SSDMobileNet, photos: list[Path]
+) -> None:
     scaled, _ = detector.preprocess(photos[:1], with_scaling=True)
     assert np.array_equal(detector.preprocess(photos[:1], with_quantize=True)[0], scaled)  # type: ignore[call-arg]
     lite: Any = EfficientNetLite0(weights="random")
@@ -125,7 +127,7 @@ def test_the_scaling_of_0_9_is_another_name(detector: SSDMobileNet, photos: list
         detector.preprocess(photos[:1], with_scaling=True, with_quantize=True)  # type: ignore[call-arg]
 
 
-def test_enf_is_a_value_that_runs(photos: list[Path]) -> None:
+def test_enf_runs(photos: list[Path]) -> None:
     model = EfficientNetLite0(weights="random")
     assert model.enf == model.model_source()
     tensor, _ = model.preprocess(photos[0])
@@ -133,7 +135,9 @@ def test_enf_is_a_value_that_runs(photos: list[Path]) -> None:
         assert np.array_equal(opened.run(tensor)[0].numpy(), runner.run(tensor)[0])
 
 
-def test_source_takes_what_preprocess_gives(detector: SSDMobileNet, photos: list[Path]) -> None:
+def test_source_accepts_the_output_of_preprocess(
+    detector: SSDMobileNet, photos: list[Path]
+) -> None:
     assert detector.source == detector.origin
     assert isinstance(detector.source, bytes)
     pixels, _ = detector.preprocess(photos[:2])
@@ -150,14 +154,14 @@ def test_source_takes_what_preprocess_gives(detector: SSDMobileNet, photos: list
     assert pickle.loads(pickle.dumps(detector.source)) == detector.origin
 
 
-def test_load_takes_the_versions_of_0_8() -> None:
+def test_load_accepts_the_versions_of_0_8() -> None:
     options: Any = {"weights": "random"}
     assert SSDMobileNet.load(True, version="cpp", **options).platform is Platform.RUST
     assert SSDMobileNet.load(version="python", **options).platform is Platform.PYTHON
     assert SSDMobileNet.load(False, **options).platform is Platform.PYTHON
 
 
-def test_ranges_of_the_zoo_quantize_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranges_of_the_zoo_quantize_the_origin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     store, artifact = Store(), zoo()["EfficientNetLite0"].sets["pytorch"]
     store.derive(_recipe_key(artifact), lambda: EfficientNetLite0(weights="random").origin)

@@ -1,4 +1,4 @@
-"""Names and modules where 0.8, 0.9 and 0.10 have them."""
+"""Import paths of 0.8, 0.9 and 0.10."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ NAMES = {
 
 
 @pytest.mark.parametrize("module", NAMES)
-def test_names_are_where_they_were(module: str) -> None:
+def test_old_import_paths_work(module: str) -> None:
     found = importlib.import_module(f"furiosa_models.{module}")
     assert [name for name in NAMES[module] if not hasattr(found, name)] == []
     assert set(NAMES[module]) - {"EfficientNetV2_S"} <= {*dir(found)} or module == "vision"
 
 
-def test_modules_of_vision_are_attributes_at_once() -> None:
+def test_modules_of_vision_are_attributes() -> None:
     code = "from furiosa_models import vision; print(vision.resnet50.CLASSES[0], vision.yolov5)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.startswith("tench, Tinca tinca <module")
@@ -98,7 +98,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_modules_have_functions(
+def test_modules_of_vision_have_their_functions(
     module: str, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")  # neither needs weights
@@ -114,7 +114,7 @@ def test_modules_have_functions(
         found.postprocess([], contexts)
 
 
-def test_processors_of_yolov5_take_anchors_and_names() -> None:
+def test_yolov5_processors_accept_anchors_and_names() -> None:
     from furiosa_models.vision.yolov5.core import YOLOv5NativePostProcessor
     from furiosa_models.vision.yolov5.postprocess import YOLOv5PythonPostProcessor
 
@@ -131,7 +131,7 @@ def test_processors_of_yolov5_take_anchors_and_names() -> None:
     assert YOLOv5NativePostProcessor.platform is Platform.RUST
 
 
-def test_the_tables_of_classes() -> None:
+def test_class_tables() -> None:
     from furiosa_models.vision.common.datasets import coco, imagenet1k
 
     assert coco.MobileNetSSD_CLASSES[:2] == ["background", "person"]
@@ -139,7 +139,7 @@ def test_the_tables_of_classes() -> None:
     assert len(imagenet1k.ImageNet1k_CLASSES) == 1000
 
 
-def test_errors_of_0_10_catch_ours() -> None:
+def test_error_classes_of_0_10_catch_our_errors() -> None:
     assert issubclass(errors.ArtifactNotFound, errors.FuriosaModelException)
     with pytest.raises(errors.NotFoundInDVCRemote):
         raise errors.ArtifactUnavailable("gone")
@@ -149,13 +149,13 @@ def test_errors_of_0_10_catch_ours() -> None:
 
 
 @pytest.mark.parametrize("name", ["onnx", "ONNX", "tflite", "TFLite"])
-def test_formats_by_their_names_of_every_version(name: str) -> None:
+def test_format_names_of_every_version(name: str) -> None:
     assert Format(name).value == name.upper()
     with pytest.raises(ValueError, match="is not a valid Format"):
         Format("pickle")
 
 
-def test_users_write_processors_of_their_own() -> None:
+def test_user_defined_processor_classes() -> None:
     class Mine(types.PythonPostProcessor):
         def __call__(self, model_outputs: Any, contexts: Any) -> int:
             return len(model_outputs) + len(contexts)
@@ -165,7 +165,7 @@ def test_users_write_processors_of_their_own() -> None:
         types.PreProcessor()  # type: ignore[abstract]
 
 
-def test_helpers_of_postprocess() -> None:
+def test_postprocess_helpers() -> None:
     assert postprocess.sigmoid(np.zeros(2, np.float32)).tolist() == [0.5, 0.5]
     boxes = np.array([[0.0, 0.25, 0.5, 1.0]], np.float32)
     assert postprocess.calibration_ltrbbox(boxes, 200, 100).tolist() == [[0, 25, 100, 100]]
@@ -173,7 +173,7 @@ def test_helpers_of_postprocess() -> None:
     assert postprocess.calibration_ltrbbox(boxes.astype(int), 200, 100).dtype.kind == "f"
 
 
-def test_helpers_of_preprocess(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preprocess_helpers(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_OFFLINE", "1")
     bgr = preprocess.read_image_opencv_if_needed(photos[0])
     assert preprocess.read_image_opencv_if_needed(bgr) is bgr
@@ -187,7 +187,7 @@ def test_helpers_of_preprocess(photos: list[Path], monkeypatch: pytest.MonkeyPat
         preprocess.read_image_opencv_if_needed("nowhere.jpg")
 
 
-def test_the_functions_of_the_command(
+def test_functions_of_the_command(
     photos: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert api.get_model("ssd-mobilenet") is vision.SSDMobileNet
@@ -254,7 +254,7 @@ def test_quantize_of_0_9(network: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(("kind", "dtype"), [("INT8", np.int8), ("UINT8", np.uint8)])
 @pytest.mark.parametrize("pair", [None, (-2.0, 3.0), (1.0, 2.0)])
 @pytest.mark.parametrize("float_heads", [True, False])
-def test_an_output_of_8_bits(
+def test_eight_bit_output(
     network: onnx.ModelProto, kind: str, dtype: type, pair: Any, float_heads: bool
 ) -> None:
     from furiosa_models.quantization import quantize
@@ -270,10 +270,10 @@ def test_an_output_of_8_bits(
     assert (y.dtype, z.dtype) == (dtype, np.float32)
     right = np.clip(expected, least, greatest)
     assert np.abs((y.astype(float) - zero) * scale - right).max() < 0.2
-    assert network.metadata_props  # quantize leaves the user's model as it is
+    assert network.metadata_props  # quantize does not modify the user's model
 
 
-def test_what_is_no_output(network: onnx.ModelProto) -> None:
+def test_unknown_outputs_and_types_are_rejected(network: onnx.ModelProto) -> None:
     editor = quantizer.ModelEditor(network)
     int8 = quantizer.TensorType.INT8
     with pytest.raises(ValueError, match="no output 'nope'; it has y, z"):

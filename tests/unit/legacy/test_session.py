@@ -1,4 +1,4 @@
-"""Sessions of before 0.10: which errors they raise, and what their tensors can do."""
+"""Sessions from before 0.10: their errors and their tensors."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ def opened() -> Iterator[session.Session]:
         (lambda s: s.run_with(None, {"x": X}), errors.InvalidInput),
     ],
 )
-def test_what_a_session_refuses(
+def test_session_rejects_invalid_inputs(
     opened: session.Session, call: Callable[[session.Session], object], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         call(opened)
 
 
-def test_a_name_that_is_not_there_is_an_invalid_input() -> None:
+def test_unknown_tensor_name_is_an_invalid_input() -> None:
     assert issubclass(errors.TensorNameNotFound, errors.InvalidInput)
     assert issubclass(errors.InvalidDtype, TypeError)
 
 
 @pytest.mark.parametrize("name", ["run", "inputs", "input_num", "outputs", "summary", "model"])
-def test_a_closed_session_says_so_whatever_it_is_asked(opened: session.Session, name: str) -> None:
+def test_closed_session_raises_session_closed(opened: session.Session, name: str) -> None:
     opened.close()
     with pytest.raises(errors.SessionClosed):
         opened.run(None) if name == "run" else getattr(opened, name)
 
 
-def test_closed_ends_of_a_queue() -> None:
+def test_closed_ends_of_a_queue_raise_session_closed() -> None:
     submitter, queue = session.create_async(make_model(), device="cpu")
     submitter.close()
     for use in (lambda: submitter.submit(None), submitter.allocate_inputs):
@@ -64,18 +64,18 @@ def test_closed_ends_of_a_queue() -> None:
 
 
 @pytest.mark.parametrize("config", [{"remove_lower": 1}, {"unknown": True}, [("a", 1)]])
-def test_wrong_options_of_the_compiler(config: object) -> None:
+def test_wrong_compiler_options_are_rejected(config: object) -> None:
     with pytest.raises(errors.InvalidCompilerConfig):
         session.create(make_model(), device="cpu", compiler_config=config)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidCompilerConfig):
         session.create(make_model(), device="cpu", compile_config=config)  # type: ignore[arg-type]
 
 
-def test_options_of_0_9_are_taken() -> None:
+def test_options_of_0_9_are_accepted() -> None:
     session.create(make_model(), compiler_config={"tabulate_dequantize": True}).close()
 
 
-def test_the_new_runtime_still_says_type_error() -> None:
+def test_new_runtime_still_raises_type_error() -> None:
     with sync.create_runner(make_model(), device="cpu") as runner:
         with pytest.raises(TypeError, match="expects float32, got float16"):
             runner.run(X.astype(np.float16))
@@ -83,7 +83,7 @@ def test_the_new_runtime_still_says_type_error() -> None:
             runner.run(X[:, :1])
 
 
-def test_tensors_are_filled_and_compared(opened: session.Session) -> None:
+def test_tensors_can_be_filled_and_compared(opened: session.Session) -> None:
     first, second = opened.allocate_inputs(), opened.allocate_inputs()
     first[0] = X
     second[:] = [X.copy()]
@@ -105,14 +105,14 @@ def test_tensors_are_filled_and_compared(opened: session.Session) -> None:
         first[1] = X
 
 
-def test_arrays_still_compare_by_element(opened: session.Session) -> None:
+def test_arrays_are_compared_by_element(opened: session.Session) -> None:
     tensor = opened.run(X)[0]
     assert (tensor == np.asarray(tensor)).all()
     assert not (tensor != np.asarray(tensor)).any()
     assert tensor.numpy_dtype == tensor.dtype
 
 
-def test_dtypes_compare_with_those_of_numpy(opened: session.Session) -> None:
+def test_dtypes_are_comparable_with_those_of_numpy(opened: session.Session) -> None:
     described = opened.output(0).dtype
     assert described == opened.run(X)[0].dtype
     assert opened.run(X)[0].dtype == described

@@ -1,4 +1,4 @@
-"""Weights that record what a network asks for."""
+"""Weights that record the requested parameters."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["RecordedWeights"]
 
 
 class RecordedWeights:
-    """Weights of another source, with a record of every parameter that was asked for.
+    """Weights of another source, with a record of every requested parameter.
 
     Args:
-        weights: Where the values come from.
+        weights: The source of the values.
 
     Attributes:
-        asked: The parameters by name, in the order in which the network asked for them.
+        asked: The parameters by name, in the order of the requests.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -22,6 +22,6 @@ class RecordedWeights:
         self.asked: dict[str, Parameter] = {}
 
     def get(self, parameter: Parameter) -> FloatArray:
-        """The other source's values."""
+        """Return the values of the other source."""
         self.asked[parameter.name] = parameter
         return self._weights.get(parameter)

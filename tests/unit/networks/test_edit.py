@@ -18,7 +18,7 @@ from furiosa_models.networks.graph import Graph
 
 
 def network(channels: int = 3) -> bytes:
-    """A convolution and a classifier with sigmoid, whose names are as unhelpful as can be."""
+    """Make a convolution and a classifier with sigmoid, with meaningless names."""
     random = np.random.default_rng(0)
     graph = Graph("test")
     x = graph.input("image", (channels, 4, 4))
@@ -36,7 +36,7 @@ def run(model: bytes, image: np.ndarray) -> list[np.ndarray]:
 
 
 def _reshaping(target: list[int], batch: int | str = 1, *, constant: bool = False) -> bytes:
-    """A model that reshapes (batch, 3, 2, 2) to `target`."""
+    """Make a model that reshapes (batch, 3, 2, 2) to `target`."""
     value = numpy_helper.from_array(np.array(target, np.int64), "target")
     node = helper.make_node("Reshape", ["x", "target"], ["y"])
     nodes = (
@@ -62,7 +62,7 @@ def test_signature_names_symbolic_dimensions() -> None:
     ]
 
 
-def test_head_operations_see_through_reshapes() -> None:
+def test_head_operations_ignore_reshapes() -> None:
     expected = {"maps": frozenset({"Conv"}), "scores": frozenset({"Sigmoid"})}
     assert networks.head_operations(network()) == expected
 
@@ -77,7 +77,7 @@ def test_head_operations_see_through_reshapes() -> None:
         ((0,), (1,)),
     ],
 )
-def test_uint8_input_scales_as_numpy_does(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+def test_uint8_input_scales_like_numpy(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4), np.uint8)
     m, s = (np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std))
     expected = run(network(), (image - m) / s)
@@ -95,7 +95,7 @@ def test_uint8_input_needs_a_float_image() -> None:
 
 
 @pytest.mark.parametrize("constant", [False, True])
-def test_batch_size_frees_reshapes(constant: bool) -> None:
+def test_set_batch_size_adapts_reshapes(constant: bool) -> None:
     model = _reshaping([1, 12], constant=constant)
     for batch_size in (1, 4, None):
         edited = networks.set_batch_size(model, batch_size)
@@ -105,7 +105,7 @@ def test_batch_size_frees_reshapes(constant: bool) -> None:
         assert shapes == [batch_size or "batch"] * 2
 
 
-def test_batch_size_that_the_model_fixes_is_an_error() -> None:
+def test_fixed_batch_size_is_an_error() -> None:
     with pytest.raises(ShapeError, match="output 'y' has 2 rows"):
         networks.set_batch_size(_reshaping([2, -1], batch="n"), 4)
     with pytest.raises(ShapeError, match="at least one"):
@@ -113,7 +113,7 @@ def test_batch_size_that_the_model_fixes_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"not onnx", b"\x08\x08"])
-def test_what_is_no_model_is_an_error(data: bytes) -> None:
+def test_invalid_model_is_an_error(data: bytes) -> None:
     with pytest.raises(WeightsError, match="not an ONNX model"):
         networks.signature(data)
 
@@ -125,12 +125,12 @@ def test_what_is_no_model_is_an_error(data: bytes) -> None:
         (b"\n<!DOCTYPE html><html>404</html>", "an HTML page"),
     ],
 )
-def test_what_is_often_there_in_place_of_a_model(data: bytes, what: str) -> None:
+def test_error_names_the_kind_of_the_wrong_file(data: bytes, what: str) -> None:
     with pytest.raises(WeightsError, match=f"not an ONNX model: .*{what}"):
         networks.signature(data)
 
 
-def test_a_proto_is_edited_as_its_bytes_are_and_stays_as_it_is() -> None:
+def test_proto_is_edited_like_bytes_and_not_modified() -> None:
     model = network()
     proto = onnx.load_from_string(model)
     assert networks.signature(proto) == networks.signature(model)
@@ -143,7 +143,7 @@ def test_a_proto_is_edited_as_its_bytes_are_and_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("model", ["net.onnx", bytearray(b"x"), None])
-def test_what_is_neither_bytes_nor_a_proto_is_a_type_error(model: Any) -> None:
+def test_model_of_another_type_is_a_type_error(model: Any) -> None:
     with pytest.raises(TypeError, match="expected a model as bytes or ModelProto"):
         edit.parse(model)
 
@@ -166,18 +166,18 @@ DIGESTS: dict[int, dict[str, str]] = {
         "head operations": "e5f2308f03cb6ee2",
     }
 }
-"""Start of the sha256 of what each edit gives, by the recipe number of edits."""
+"""First digits of the sha256 of each edited model, by the recipe number of edits."""
 
 
 @pytest.mark.parametrize("name", EDITED)
-def test_an_edit_gives_the_same_bytes_under_the_same_number(name: str) -> None:
+def test_edits_give_the_same_bytes_for_a_recipe_number(name: str) -> None:
     digest = hashlib.sha256(EDITED[name](network())).hexdigest()[:16]
     assert digest == DIGESTS[networks.EDITS][name], (
         "raise the recipe number furiosa_models.networks.EDITS"
     )
 
 
-def test_what_is_no_tensor_has_a_signature() -> None:
+def test_inputs_that_are_not_tensors_have_a_signature() -> None:
     proto = onnx.load_from_string(network())
     proto.graph.input[0].type.sequence_type.elem_type.tensor_type.elem_type = TensorProto.FLOAT
     assert networks.signature(proto)[0] == [TensorInfo("image", (), "undefined")]
@@ -185,14 +185,14 @@ def test_what_is_no_tensor_has_a_signature() -> None:
         networks.with_uint8_input(proto, (0,), (1,))
 
 
-def test_a_model_without_an_operator_set_stays_as_it_is() -> None:
+def test_model_without_an_operator_set_is_unchanged() -> None:
     proto = onnx.load_from_string(network())
     del proto.opset_import[:]
     assert networks.with_opset(proto, 13) == networks.to_bytes(proto)
 
 
 def _malformed(random: np.random.Generator) -> bytes:
-    """A network that lost parts of its structure."""
+    """Make a network with missing or changed parts."""
     proto = onnx.load_from_string(
         [network(), _reshaping([1, 3, 4]), _reshaping([1, 12], constant=True)][random.integers(3)]
     )
@@ -224,7 +224,7 @@ def _malformed(random: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_malformed_graphs_are_errors_of_ours(seed: int) -> None:
+def test_malformed_graphs_raise_our_errors(seed: int) -> None:
     random = np.random.default_rng(seed)
     edits: list[Callable[[bytes], object]] = [
         edit.describe,
@@ -247,6 +247,6 @@ def test_malformed_graphs_are_errors_of_ours(seed: int) -> None:
     assert refused > 50
 
 
-def test_a_wrong_argument_is_no_malformed_graph() -> None:
+def test_wrong_argument_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         networks.set_batch_size(network(), "two")  # type: ignore[arg-type]

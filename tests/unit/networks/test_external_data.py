@@ -20,7 +20,7 @@ from .test_edit import network, run
 
 
 def _with_external_data(folder: Path, location: str = "net.onnx.data") -> Path:
-    """The network with the numbers of its kernel in a file of their own, behind another's."""
+    """Save the network with the values of its kernel in a separate file, after other data."""
     proto = onnx.load_from_string(network())
     (kernel,) = [t for t in proto.graph.initializer if t.name == "image/scaled/kernel"]
     numbers = kernel.raw_data
@@ -34,7 +34,7 @@ def _with_external_data(folder: Path, location: str = "net.onnx.data") -> Path:
     return folder / "net.onnx"
 
 
-def test_weights_beside_the_file_are_loaded(tmp_path: Path) -> None:
+def test_external_data_is_loaded(tmp_path: Path) -> None:
     path = _with_external_data(tmp_path)
     assert edit.external_files(path.read_bytes()) == ["net.onnx.data"]
     proto = external_data.load(path)
@@ -49,7 +49,7 @@ def test_weights_beside_the_file_are_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "location", ["../secret", "/etc/passwd", "", "link", "../{folder}/../secret"]
 )
-def test_weights_outside_the_folder_are_not_read(tmp_path: Path, location: str) -> None:
+def test_external_data_outside_the_folder_is_rejected(tmp_path: Path, location: str) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(b"\0" * 4096)
@@ -64,14 +64,14 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path, location: str) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
-def test_weights_in_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+def test_external_data_in_a_pipe_is_rejected(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     path = _with_external_data(tmp_path, "pipe")
     with pytest.raises(WeightsError, match="is not a file"):
         external_data.load(path)
 
 
-def test_runners_take_models_whose_weights_lie_beside_them(tmp_path: Path) -> None:
+def test_runners_accept_models_with_external_data(tmp_path: Path) -> None:
     path = _with_external_data(tmp_path)
     image = np.random.default_rng(0).random((2, 3, 4, 4), np.float32)
     expected = run(network(), image)
@@ -82,7 +82,7 @@ def test_runners_take_models_whose_weights_lie_beside_them(tmp_path: Path) -> No
             np.testing.assert_allclose(np.asarray(output), right, rtol=1e-6)
 
 
-def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
+def test_error_names_missing_or_truncated_external_data(tmp_path: Path) -> None:
     path = _with_external_data(tmp_path)
     data = tmp_path / "net.onnx.data"
     data.write_bytes(data.read_bytes()[:-1])
@@ -97,7 +97,7 @@ def test_weights_that_are_missing_or_cut_off_are_named(tmp_path: Path) -> None:
         external_data.load(tmp_path / "none.onnx")
 
 
-def test_external_files_are_found_in_branches_constants_and_functions(tmp_path: Path) -> None:
+def test_external_files_are_found_everywhere_in_the_graph(tmp_path: Path) -> None:
     def outside(name: str) -> onnx.TensorProto:
         tensor = TensorProto(name=name, data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
         tensor.external_data.add(key="location", value=name)
@@ -117,7 +117,7 @@ def test_external_files_are_found_in_branches_constants_and_functions(tmp_path: 
     assert edit.external_files(external_data.load(tmp_path / "net.onnx")) == []
 
 
-def test_a_model_too_large_for_a_file_is_saved_with_its_weights_beside_it(
+def test_large_model_is_saved_with_external_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = Graph("large")

@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float32]
 
 
 def _run(layer: Callable[[Graph, Value], Value], x: Array) -> Array:
-    """`layer` on `x` (N, ...) through ONNX Runtime; checks the shape that the graph promises."""
+    """Run `layer` on `x` (N, ...) with ONNX Runtime; check the shape that the graph declares."""
     graph = Graph("test")
     value = layer(graph, graph.input("x", x.shape[1:]))
     graph.output(value, "y")
@@ -32,7 +32,7 @@ def _random(*shape: int) -> Array:
 
 
 def _convolved(x: Array, kernel: Array, stride: int, pads: tuple[int, int]) -> Array:
-    """A plain convolution of (N, C, H, W) with the same pads for both directions."""
+    """Compute a simple convolution of (N, C, H, W) with equal padding in both directions."""
     x = np.pad(x, [(0, 0), (0, 0), pads, pads])
     size = kernel.shape[2]
     windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))
@@ -55,7 +55,7 @@ def _convolved(x: Array, kernel: Array, stride: int, pads: tuple[int, int]) -> A
         (8, 6, 2, 2, (2, 2)),
     ],
 )
-def test_conv_pads_as_tensorflow_and_pytorch_do(
+def test_conv_pads_like_tensorflow_and_pytorch(
     extent: int, size: int, stride: int, padding: Padding, pads: tuple[int, int]
 ) -> None:
     x, kernel, bias = _random(2, 3, extent, extent), _random(4, 3, size, size), _random(4)
@@ -64,7 +64,7 @@ def test_conv_pads_as_tensorflow_and_pytorch_do(
     np.testing.assert_allclose(y, expected, atol=1e-4)
 
 
-def test_depthwise_conv_keeps_channels_apart() -> None:
+def test_depthwise_conv_processes_channels_separately() -> None:
     x, kernel = _random(1, 2, 6, 6), _random(2, 1, 3, 3)
     y = _run(lambda g, v: g.conv(v, kernel, None, "c", groups=2), x)
     expected = [_convolved(x[:, i : i + 1], kernel[i : i + 1], 1, (1, 1)) for i in range(2)]
@@ -94,7 +94,7 @@ def test_max_pool_ignores_padding() -> None:
     np.testing.assert_array_equal(y, windows[:, :, ::2, ::2].max((-1, -2)))
 
 
-def test_the_other_layers() -> None:
+def test_other_layers() -> None:
     x, kernel, bias = _random(2, 3, 2, 2), _random(5, 12), _random(5)
     flat, mean = x.reshape(2, 12), x.mean((2, 3), keepdims=True)
     swapped = x.transpose(0, 2, 3, 1)
@@ -112,7 +112,7 @@ def test_the_other_layers() -> None:
         np.testing.assert_allclose(_run(layer, x), expected, atol=1e-5)
 
 
-def test_argmax_counts_from_where_it_is_told_to() -> None:
+def test_argmax_adds_the_first_index() -> None:
     graph = Graph("test")
     best = graph.argmax(graph.input("x", (3,)), "best", first=5)
     graph.output(best, "y", onnx.TensorProto.INT64)

@@ -56,7 +56,7 @@ def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_random_networks_run_and_treat_images_one_by_one(case: str) -> None:
+def test_random_networks_process_images_independently(case: str) -> None:
     name, params, shapes = CASES[case]
     model = networks.build(name, networks.RandomWeights(), **params)
     onnx.checker.check_model(model, full_check=True)
@@ -80,7 +80,7 @@ def test_ssd_outputs_have_the_names_and_order_of_the_heads() -> None:
     assert [output.name for output in model.graph.output] == expected
 
 
-def test_heads_are_in_the_order_of_the_published_ones() -> None:
+def test_outputs_have_the_order_of_the_published_networks() -> None:
     for name, params, expected in (
         ("ssd_resnet34", {}, [f"{kind}_{k}" for kind in ("class", "box") for k in range(6)]),
         ("yolov5", {"variant": "n"}, ["p3", "p4", "p5"]),
@@ -90,7 +90,7 @@ def test_heads_are_in_the_order_of_the_published_ones() -> None:
         assert [output.name for output in model.graph.output] == expected
 
 
-def test_resnet_can_end_in_the_index_of_the_class_counted_from_one() -> None:
+def test_resnet_with_argmax_gives_one_based_class_indexes() -> None:
     weights = networks.RandomWeights()
     image = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
     params = {"variant": "18", "image_size": 64}
@@ -108,7 +108,7 @@ def test_resnet_can_end_in_the_index_of_the_class_counted_from_one() -> None:
     assert onnxruntime.InferenceSession(fixed).run(None, {"image": pixels})[0].shape == (3,)
 
 
-def test_yolov5_outputs_can_be_behind_the_sigmoid_and_layers_have_another_activation() -> None:
+def test_yolov5_with_sigmoid_outputs_and_another_activation() -> None:
     weights = networks.RandomWeights()
     params: dict[str, Any] = {"variant": "n", "image_size": 64, "num_classes": 2}
     image = {"images": np.random.default_rng(0).random((1, 3, 64, 64), np.float32)}
@@ -125,12 +125,12 @@ def test_yolov5_outputs_can_be_behind_the_sigmoid_and_layers_have_another_activa
     ("name", "size"),
     [("yolov5", 100), ("yolov5", 0), ("yolov5", [64, 65]), ("yolov7_pose", 96), ("yolov5", [64])],
 )
-def test_yolo_sizes_that_do_not_divide_are_refused(name: str, size: int | list[int]) -> None:
+def test_yolo_sizes_must_be_multiples_of_the_stride(name: str, size: int | list[int]) -> None:
     with pytest.raises(ShapeError, match="multiple of"):
         networks.build(name, networks.RandomWeights(), image_size=size)
 
 
-def test_size_classes_and_batch_can_be_chosen() -> None:
+def test_image_size_classes_and_batch_size_are_configurable() -> None:
     params = {"depth_multiplier": 0.25, "image_size": 160, "num_classes": 5, "batch_size": 2}
     model = networks.build("mobilenet_ssd", networks.RandomWeights(), **params)
     image = np.zeros((2, 3, 160, 160), np.float32)
@@ -143,7 +143,7 @@ def test_size_classes_and_batch_can_be_chosen() -> None:
     assert logits.shape == (1, 7)
 
 
-def test_builds_are_the_same_in_every_process() -> None:
+def test_builds_are_equal_in_every_process() -> None:
     code = (
         "import hashlib; from furiosa_models import networks as n;"
         "m = n.build('mobilenet_ssd', n.RandomWeights(), depth_multiplier=0.25);"
@@ -172,11 +172,11 @@ def test_importing_the_package_loads_neither_onnx_nor_numpy() -> None:
 
 
 @pytest.mark.parametrize("name", networks.__all__)
-def test_every_public_name_can_be_had(name: str) -> None:
+def test_every_public_name_can_be_imported(name: str) -> None:
     assert getattr(networks, name) is not None
 
 
-def test_unknown_names_are_named() -> None:
+def test_error_for_an_unknown_name_suggests_known_ones() -> None:
     with pytest.raises(ModelNotFound, match="Did you mean mobilenet_ssd"):
         networks.recipe("mobilenet_sdd")
     with pytest.raises(ModelNotFound, match="Did you mean mobilenet_ssd"):
@@ -187,7 +187,7 @@ def test_unknown_names_are_named() -> None:
         networks.nothing  # noqa: B018
 
 
-def test_weights_of_another_network_are_refused() -> None:
+def test_weights_of_another_network_are_rejected() -> None:
     recorded = RecordedWeights(networks.RandomWeights())
     networks.build("efficientnet", recorded, variant="lite0")
     arrays = {name: recorded.get(asked) for name, asked in list(recorded.asked.items())}

@@ -13,7 +13,7 @@ from furiosa_models.runtime.sync import create_runner
 
 
 def graph(operation: str, opset: int = 17, **attributes: Any) -> bytes:
-    """One operation on twelve numbers."""
+    """Make a graph of one operation on twelve numbers."""
     node = helper.make_node(operation, ["x"], ["y"], **attributes)
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 6]) for name in "xy"]
     body = helper.make_graph([node], "g", infos[:1], infos[1:])
@@ -26,7 +26,7 @@ def opset_of(model: bytes) -> int:
     return int(opset.version)
 
 
-def test_operations_that_mean_the_same() -> None:
+def test_equivalent_operations_are_converted() -> None:
     older = networks.with_opset(graph("Relu"), 13)
     assert opset_of(older) == 13
     assert onnx.load_from_string(older).ir_version == 7
@@ -39,22 +39,22 @@ def test_operations_that_mean_the_same() -> None:
     "model",
     [
         graph("Relu", 13),
-        graph("HardSwish"),  # since 14
-        graph("Shape", 17, start=1),  # the attribute is since 15
-        graph("Relu", 17, alpha=1),  # no such attribute at all
+        graph("HardSwish"),  # since opset 14
+        graph("Shape", 17, start=1),  # the attribute exists since opset 15
+        graph("Relu", 17, alpha=1),  # an unknown attribute
     ],
 )
-def test_what_stays_as_it_is(model: bytes) -> None:
+def test_inconvertible_models_are_unchanged(model: bytes) -> None:
     assert networks.with_opset(model, 13) is model
 
 
-def test_what_is_no_valid_graph_stays_as_it_is() -> None:
+def test_invalid_graph_is_unchanged() -> None:
     proto = onnx.load_from_string(graph("Relu"))
     proto.graph.node[0].input[0] = "nowhere"
     model = networks.to_bytes(proto)
     assert networks.with_opset(model, 13) is model
 
 
-def test_no_model() -> None:
+def test_invalid_model_is_an_error() -> None:
     with pytest.raises(WeightsError, match="not an ONNX model"):
         networks.with_opset(b"no model", 13)

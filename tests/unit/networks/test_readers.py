@@ -46,7 +46,7 @@ def test_pytorch_keeps_integers() -> None:
     assert read_weights("pytorch", {"m": data})["n"].dtype == np.int64
 
 
-def test_pytorch_never_calls_what_a_pickle_names() -> None:
+def test_pytorch_never_calls_functions_of_a_pickle() -> None:
     evil = writers.call(writers.name("furiosa_models_evil", "run"), writers.text("x"))
     body = writers.dict_({"evil": evil, "t": writers.tensor("0", A)})
     assert list(read_weights("pytorch", {"m": writers.torch_zip(body, {"0": A})})) == ["t"]
@@ -59,15 +59,15 @@ def test_pytorch_never_calls_what_a_pickle_names() -> None:
         writers.tensor("0", A, strides=(1 << 20, 1)),  # reaches past the storage
         writers.tensor("0", A, strides=(-3, 1)),
         writers.tensor("missing", A),
-        b"\x8a\xff" + b"\xff" * 255,  # a huge integer for a root
-        b"N" + b"r\xff\xff\xff\xff",  # a memo index that other machines allocate for
+        b"\x8a\xff" + b"\xff" * 255,  # a huge integer as the root
+        b"N" + b"r\xff\xff\xff\xff",  # a memo index that would allocate memory
         b"\x8f(" + b"K\x01" * 9 + b"\x90",  # a set
-        b"S'\\8'\n",  # an escape that Python warns of
+        b"S'\\8'\n",  # an invalid escape sequence
         b"0",  # pops an empty stack
-        b"h\x05",  # a memo entry that was never put
+        b"h\x05",  # a memo entry that does not exist
     ],
 )
-def test_pytorch_refuses_malformed_pickles(body: bytes) -> None:
+def test_pytorch_rejects_malformed_pickles(body: bytes) -> None:
     data = writers.torch_zip(writers.dict_({"t": body}), {"0": A})
     with pytest.raises(WeightsError, match="no valid|not a valid|exceeds the storage|no tensors"):
         read_weights("pytorch", {"m.pt": data})
@@ -79,7 +79,7 @@ def test_pytorch_is_not_slowed_down_by_nested_tuples() -> None:
     assert list(read_weights("pytorch", {"m": writers.torch_zip(body, {"0": A})})) == ["t"]
 
 
-def test_pytorch_refuses_broadcasts_larger_than_the_file() -> None:
+def test_pytorch_rejects_broadcasts_larger_than_the_file() -> None:
     one = np.zeros(1, np.float32)
     huge = writers.tensor("0", np.broadcast_to(one, (1 << 20, 1 << 10)), strides=(0, 0))
     huge = huge.replace(writers.integer(1 << 30), writers.integer(1))
@@ -133,7 +133,7 @@ def test_graphdef_types(dtype: int, values: bytes, expected: writers.Array) -> N
         b"",
     ],
 )
-def test_graphdef_refuses(data: bytes) -> None:
+def test_graphdef_rejects_malformed_files(data: bytes) -> None:
     with pytest.raises(WeightsError):
         read_weights("graphdef", {"m.pb": data})
 
@@ -159,7 +159,7 @@ def test_tfjs_joins_shards_and_dequantizes() -> None:
         ({"web/other.json": b"{}"}, r"exactly one \.json"),
     ],
 )
-def test_tfjs_refuses(change: Mapping[str, bytes | None], message: str) -> None:
+def test_tfjs_rejects_malformed_files(change: Mapping[str, bytes | None], message: str) -> None:
     merged = {**TFJS, **change}
     files = {key: value for key, value in merged.items() if value is not None}
     with pytest.raises(WeightsError, match=message):
@@ -212,21 +212,21 @@ def test_tflite_types(
     np.testing.assert_array_equal(arrays["a/b"], expected, strict=True)
 
 
-def test_tflite_refuses_scales_that_do_not_fit() -> None:
+def test_tflite_rejects_a_wrong_number_of_scales() -> None:
     data = writers.tflite("a", 9, np.array([1, 2, 3], np.int8), (1, 2), (0, 0))
     with pytest.raises(WeightsError, match="2 scales do not fit axis 0"):
         read_weights("tflite", {"m": data})
 
 
-def test_tflite_refuses_zero_points_that_do_not_fit() -> None:
-    """One number less 20,000 zero points would be 20,000 numbers."""
+def test_tflite_rejects_a_wrong_number_of_zero_points() -> None:
+    """One number minus 20,000 zero points would give 20,000 numbers."""
     data = writers.tflite("a", 9, np.array([1], np.int8), (1,), [0] * 20_000)
     with pytest.raises(WeightsError, match="20000 zero points for 1 scales"):
         read_weights("tflite", {"m": data})
 
 
 @pytest.mark.timeout(20)
-def test_tflite_takes_time_by_the_size_of_the_file() -> None:
+def test_tflite_reading_time_is_linear_in_the_file_size() -> None:
     """50,000 offsets to a graph with 50,000 offsets to a tensor: 400 KB, 2.5e9 tensors."""
     data = writers.tflite("", 9, np.array([], np.int8), repeated=50_000)
     assert len(data) < 500_000
@@ -239,13 +239,13 @@ def test_tflite_takes_time_by_the_size_of_the_file() -> None:
     assert read_weights("tflite", {"m": data})["a"].tolist() == [1]
 
 
-def test_unknown_formats_and_layouts_name_the_known_ones() -> None:
+def test_error_for_an_unknown_format_lists_the_known_ones() -> None:
     with pytest.raises(WeightsError, match="pytorch"):
         read_weights("caffe", {})
     with pytest.raises(WeightsError, match="slim_fake_quant"):
         read_weights(*FILES["zip"], layout="slim_fake_quand")
 
 
-def test_single_file_formats_want_one_file() -> None:
+def test_single_file_formats_need_one_file() -> None:
     with pytest.raises(WeightsError, match="exactly one file"):
         read_weights("tflite", {"a": b"", "b": b""})

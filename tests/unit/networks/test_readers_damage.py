@@ -1,4 +1,4 @@
-"""Whatever happens to a file, reading it gives arrays or a WeightsError."""
+"""Reading a damaged file gives arrays or raises WeightsError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .samples import FILES
 
 
 def _corrupted(kind: str, damage: Callable[[bytes], bytes]) -> None:
-    """Reads the file with damage done to each of its parts: arrays or WeightsError, no other."""
+    """Damage each part of a file and read it: only arrays or WeightsError are accepted."""
     format_, files = FILES[kind]
     for damaged in files:
         try:
@@ -28,7 +28,7 @@ def _corrupted(kind: str, damage: Callable[[bytes], bytes]) -> None:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_truncated_files_are_weights_errors_or_sound(kind: str) -> None:
+def test_truncated_files_are_read_or_raise_weights_error(kind: str) -> None:
     for keep in range(1 + max(map(len, FILES[kind][1].values()))):
         _corrupted(kind, operator.itemgetter(slice(keep)))
 
@@ -38,7 +38,9 @@ def test_truncated_files_are_weights_errors_or_sound(kind: str) -> None:
 @given(
     flips=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_size=1, max_size=8)
 )
-def test_flipped_bytes_are_weights_errors_or_sound(kind: str, flips: list[tuple[int, int]]) -> None:
+def test_flipped_bytes_are_read_or_raise_weights_error(
+    kind: str, flips: list[tuple[int, int]]
+) -> None:
     def damage(data: bytes) -> bytes:
         damaged = bytearray(data)
         for position, mask in flips:
@@ -51,5 +53,5 @@ def test_flipped_bytes_are_weights_errors_or_sound(kind: str, flips: list[tuple[
 @pytest.mark.parametrize("kind", FILES)
 @settings(max_examples=50, deadline=None)
 @given(noise=st.binary(max_size=200))
-def test_noise_is_a_weights_error(kind: str, noise: bytes) -> None:
+def test_noise_raises_weights_error(kind: str, noise: bytes) -> None:
     _corrupted(kind, lambda data: data[:40] + noise)

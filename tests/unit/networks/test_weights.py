@@ -19,7 +19,7 @@ from .recorded import RecordedWeights
 KERNEL = Parameter("conv/weights", (3, 3, 8, 16), fan_in=72)
 
 
-def test_named_weights_are_returned_as_they_are() -> None:
+def test_named_weights_are_returned_unchanged() -> None:
     array = np.ones((2, 3), np.float32)
     assert NamedWeights({"a": array}).get(Parameter("a", (2, 3))) is array
 
@@ -33,7 +33,7 @@ def test_named_weights_are_returned_as_they_are() -> None:
         (Parameter("steps", (1,)), r"expected float32 \[1\], got int64 \[1\]"),
     ],
 )
-def test_named_weights_say_what_does_not_fit(parameter: Parameter, message: str) -> None:
+def test_named_weights_report_mismatches(parameter: Parameter, message: str) -> None:
     arrays: dict[str, Array] = {
         "layer1.weight": np.ones(2, np.float32),
         "steps": np.ones(1, np.int64),
@@ -43,7 +43,7 @@ def test_named_weights_say_what_does_not_fit(parameter: Parameter, message: str)
 
 
 def test_random_weights_never_change() -> None:
-    """Golden vectors of other implementations are made from these very numbers."""
+    """The golden values of other implementations depend on these numbers."""
     values = RandomWeights().get(KERNEL)
     digest = hashlib.sha256(values.astype("<f4").tobytes()).hexdigest()
     assert digest == "f90828576f31b64ebc96fa83854e8d1738bf24a299200ec4bceceb76d034783d"
@@ -58,7 +58,7 @@ def test_random_weights_depend_on_name_and_seed_only() -> None:
     assert not np.array_equal(values, RandomWeights(1).get(KERNEL))
 
 
-def test_random_kernels_have_the_variance_that_keeps_signals_alive() -> None:
+def test_random_kernels_have_the_variance_of_he_initialization() -> None:
     values = RandomWeights().get(Parameter("k", (100, 1000), fan_in=50, gain=2.0))
     assert values.dtype == np.float32
     assert abs(values.mean()) < 0.01
@@ -80,7 +80,7 @@ def test_random_normalization_is_near_the_identity(kind: Kind, low: float, high:
     assert low <= values.min() < values.max() <= high
 
 
-def test_recorded_weights_list_what_was_asked_for() -> None:
+def test_recorded_weights_list_the_requested_parameters() -> None:
     recorded = RecordedWeights(RandomWeights())
     np.testing.assert_array_equal(recorded.get(KERNEL), RandomWeights().get(KERNEL))
     assert recorded.asked == {"conv/weights": KERNEL}

@@ -1,4 +1,4 @@
-"""Small files in the formats that the readers read, written without the frameworks."""
+"""Write small files in the formats of the readers, without the frameworks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def call(function: bytes, *args: bytes) -> bytes:
 
 
 def module(parameters: Mapping[str, bytes], children: Mapping[str, bytes]) -> bytes:
-    """A pickled `torch.nn.Module` of some class that this machine does not have."""
+    """Pickle a `torch.nn.Module` of a class that is not installed."""
     state = {"_parameters": dict_(parameters), "_modules": dict_(children), "training": b"\x88"}
     return name("models.yolo", "Model") + b")\x81" + dict_(state) + b"b"
 
@@ -79,7 +79,7 @@ def finished(body: bytes) -> bytes:
 
 
 def torch_zip(body: bytes, storages: Mapping[str, Array]) -> bytes:
-    """What `torch.save` has written since version 1.6."""
+    """Write the format of `torch.save` since version 1.6."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", finished(body))
@@ -90,7 +90,7 @@ def torch_zip(body: bytes, storages: Mapping[str, Array]) -> bytes:
 
 
 def torch_stream(body: bytes, storages: Mapping[str, Array]) -> bytes:
-    """What `torch.save` wrote before version 1.6."""
+    """Write the format of `torch.save` before version 1.6."""
     head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
     data = b"".join(pickle.dumps(part, protocol=2) for part in head)
     data += finished(body) + pickle.dumps(list(storages), protocol=2)
@@ -109,14 +109,14 @@ def varint(value: int) -> bytes:
 
 
 def field(number: int, value: bytes | int) -> bytes:
-    """A protobuf field."""
+    """Write a protobuf field."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
 def const_node(node: str, dtype: int, shape: Sequence[int], values: bytes) -> bytes:
-    """A GraphDef with one Const node; `values` are fields of the TensorProto."""
+    """Write a GraphDef with one Const node; `values` are fields of the TensorProto."""
     dims = b"".join(field(2, field(1, size)) for size in shape)
     tensor_proto = field(1, dtype) + field(2, dims) + values
     attribute = field(1, b"value") + field(2, field(8, tensor_proto))
@@ -124,7 +124,7 @@ def const_node(node: str, dtype: int, shape: Sequence[int], values: bytes) -> by
 
 
 def tfjs(weights: Sequence[tuple[dict[str, Any], bytes]], shards: int = 1) -> dict[str, bytes]:
-    """A TensorFlow.js model of the given manifest entries and their bytes."""
+    """Write a TensorFlow.js model with the given manifest entries and bytes."""
     data = b"".join(raw for _, raw in weights)
     step = -(-len(data) // shards)
     paths = [f"group1-shard{i + 1}of{shards}.bin" for i in range(shards)]
@@ -145,7 +145,7 @@ def tflite(
     shape: Sequence[int] | None = None,
     repeated: int = 1,
 ) -> bytes:
-    """A TensorFlow Lite model with one constant tensor, which is named by so many offsets."""
+    """Write a TensorFlow Lite model with one constant tensor, referenced by many offsets."""
     b = flatbuffers.Builder(0)
     quantization = table(b, 7, {
         2: ("offset", b.CreateNumpyVector(np.asarray(scale, np.float32))),
@@ -172,7 +172,7 @@ def tflite(
 
 
 def table(b: Any, size: int, fields: Mapping[int, tuple[str, int]]) -> int:
-    """A flatbuffers table of the fields, (kind, value) by slot."""
+    """Write a flatbuffers table of the fields, (kind, value) by slot."""
     add = {
         "offset": b.PrependUOffsetTRelativeSlot,
         "int8": b.PrependInt8Slot,
@@ -186,7 +186,7 @@ def table(b: Any, size: int, fields: Mapping[int, tuple[str, int]]) -> int:
 
 
 def vector(b: Any, offsets: Sequence[int]) -> int:
-    """A flatbuffers vector of offsets."""
+    """Write a flatbuffers vector of offsets."""
     b.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         b.PrependUOffsetTRelative(offset)

@@ -49,7 +49,7 @@ def test_iou_shapes(platform: Platform, n: int, m: int) -> None:
 
 @BOTH
 @pytest.mark.parametrize("bad", [np.zeros((2, 4)), np.zeros((2, 5), np.float32), [[0, 0, 1, 1]]])
-def test_what_are_no_boxes(platform: Platform, bad: Any) -> None:
+def test_invalid_boxes_are_rejected(platform: Platform, bad: Any) -> None:
     with pytest.raises(ShapeError, match=r"boxes2 must be a float32 array of shape \(n, 4\)"):
         box_iou(boxes([0, 0, 1, 1]), bad, platform=platform)
 
@@ -63,13 +63,13 @@ FORMATS: dict[str, list[float]] = {
 
 @pytest.mark.parametrize("source", FORMATS)
 @pytest.mark.parametrize("target", FORMATS)
-def test_convert(source: Any, target: Any) -> None:
+def test_convert_between_formats(source: Any, target: Any) -> None:
     converted = box_convert(boxes(FORMATS[source]), source, target)
     assert converted.dtype == np.float32
     assert converted.tolist() == [FORMATS[target]]
 
 
-def test_convert_copies_and_knows_its_formats() -> None:
+def test_convert_copies_and_rejects_unknown_formats() -> None:
     original = boxes([1, 2, 3, 4])
     box_convert(original, "xyxy", "xyxy")[:] = 0
     assert original.tolist() == [[1, 2, 3, 4]]
@@ -77,6 +77,6 @@ def test_convert_copies_and_knows_its_formats() -> None:
         box_convert(original, "xyxy", "yxyx")  # type: ignore[arg-type]
 
 
-def test_clip() -> None:
+def test_clip_to_the_image() -> None:
     clipped = clip_boxes_to_image(boxes([-3, 5, 700, 500], [INF, -INF, 3, 4]), (480, 640))
     assert clipped.tolist() == [[0, 5, 640, 480], [640, 0, 3, 4]]

@@ -15,13 +15,13 @@ from furiosa_models.ops import native
 MODULES = ("ops.anchors", "ops.boxes", "ops.nms", "images.preprocess", "images.resize", "heads")
 
 
-def test_the_extension_is_loaded_on_first_use_only() -> None:
+def test_extension_is_loaded_lazily() -> None:
     imports = "".join(f"import furiosa_models.{name}\n" for name in MODULES)
     code = f"import sys\n{imports}sys.exit('furiosa_models._native' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_missing_extension_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extension_gives_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "furiosa_models._native", None)
     native.load.cache_clear()
     with pytest.raises(BackendUnavailable, match=r"pip install -e \..*postprocessor_type"):
@@ -231,14 +231,14 @@ YOLO = LIMITS | {"keypoints": 0, "with_sigmoid": True, "least_score": 0.5}
         ("top_k", (SCORES, 1, True), {}, "values: expected 2 dimensions, got shape [2]"),
     ],
 )
-def test_misuse_is_a_value_error_and_no_panic(
+def test_misuse_is_a_value_error_instead_of_a_panic(
     name: str, arguments: tuple[Any, ...], keywords: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         getattr(native.load(), name)(*arguments, **keywords)
 
 
-def test_an_offset_far_off_leaves_the_canvas_blank() -> None:
+def test_offset_outside_the_canvas_leaves_it_blank() -> None:
     for offset in ((99, 0), (0, -99), (2**62, -(2**62)), (-(2**63), 2**63 - 1)):
         out = np.zeros((3, 6, 6), np.uint8)
         keywords = PLACE | {"fill": 9, "resized": (4, 4), "offset": offset}
@@ -246,7 +246,7 @@ def test_an_offset_far_off_leaves_the_canvas_blank() -> None:
         assert (out == 9).all()
 
 
-def test_threads_share_the_kernels() -> None:
+def test_kernels_are_thread_safe() -> None:
     image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
 
     def resized(_: int) -> bytes:

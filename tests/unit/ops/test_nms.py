@@ -43,7 +43,7 @@ def test_nms(
 
 
 @BOTH
-def test_classes_do_not_meet(platform: Platform) -> None:
+def test_classes_do_not_suppress_each_other(platform: Platform) -> None:
     classes = np.array([7, -3, 7, 7])
     kept = batched_nms(BOXES, scores(0.9, 0.8, 0.7, 0.6), classes, 0.3, platform=platform)
     assert kept.tolist() == [0, 1, 3]
@@ -65,7 +65,9 @@ def test_classes_do_not_meet(platform: Platform) -> None:
         ({"max_candidates": 0}, []),
     ],
 )
-def test_limits(platform: Platform, limits: dict[str, int], expected: list[int]) -> None:
+def test_limits_are_applied(
+    platform: Platform, limits: dict[str, int], expected: list[int]
+) -> None:
     classes = np.array([0, 1, 0, 0])
     values = scores(0.6, 0.8, 0.7, 0.9)
     kept = batched_nms(BOXES, values, classes, 0.9, platform=platform, **limits)
@@ -74,7 +76,7 @@ def test_limits(platform: Platform, limits: dict[str, int], expected: list[int])
 
 @BOTH
 def test_candidates_are_limited_before_suppression(platform: Platform) -> None:
-    """The second is dropped for the first; the third does not take its place."""
+    """The first suppresses the second; the third does not take its place."""
     values, one = scores(0.9, 0.8, 0.7, 0.6), np.zeros(4, np.int64)
     for name in ("max_candidates", "max_per_class"):
         kept = batched_nms(BOXES, values, one, 0.5, platform=platform, **{name: 2})
@@ -87,7 +89,7 @@ def test_candidates_are_limited_before_suppression(platform: Platform) -> None:
 
 @BOTH
 @pytest.mark.parametrize("name", ["max_candidates", "max_per_class", "max_detections"])
-def test_a_limit_is_not_negative(platform: Platform, name: str) -> None:
+def test_negative_limit_is_rejected(platform: Platform, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be None or at least 0, got -1"):
         batched_nms(
             BOXES, scores(1, 2, 3, 4), np.zeros(4, np.int64), 0.5, platform=platform, **{name: -1}
@@ -95,7 +97,7 @@ def test_a_limit_is_not_negative(platform: Platform, name: str) -> None:
 
 
 @BOTH
-def test_epsilon_spares_tiny_boxes(platform: Platform) -> None:
+def test_epsilon_keeps_tiny_boxes(platform: Platform) -> None:
     tiny, values, one = BOXES[:2] * np.float32(1e-4), scores(0.9, 0.8), np.zeros(2, np.int64)
     assert batched_nms(tiny, values, one, 0.5, platform=platform).tolist() == [0]
     kept = batched_nms(tiny, values, one, 0.5, epsilon=1e-5, platform=platform)
@@ -110,20 +112,20 @@ def test_boxes_that_are_not_finite_are_dropped(platform: Platform) -> None:
 
 
 @BOTH
-def test_nothing(platform: Platform) -> None:
+def test_nms_without_boxes(platform: Platform) -> None:
     empty = np.zeros((0, 4), np.float32)
     assert nms(empty, scores(), 0.5, platform=platform).shape == (0,)
 
 
 @BOTH
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, NAN, INF])
-def test_a_threshold_is_a_fraction(platform: Platform, threshold: float) -> None:
+def test_threshold_must_be_between_0_and_1(platform: Platform, threshold: float) -> None:
     with pytest.raises(ValueError, match="iou_threshold must lie between 0 and 1"):
         nms(BOXES, scores(1, 2, 3, 4), threshold, platform=platform)
 
 
 @BOTH
-def test_wrong_arrays(platform: Platform) -> None:
+def test_wrong_arrays_are_rejected(platform: Platform) -> None:
     with pytest.raises(ShapeError, match=r"scores must be a float32 array of shape \(4,\)"):
         nms(BOXES, scores(1, 2, 3), 0.5, platform=platform)
     with pytest.raises(ShapeError, match=r"class_ids must be a int64 array of shape \(4,\)"):

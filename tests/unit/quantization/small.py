@@ -1,4 +1,4 @@
-"""A small network of uint8 pixels, with most of what networks have."""
+"""A small network of uint8 pixels with the most common layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEAN, STD = (120.0, 110.0, 100.0), (60.0, 58.0, 57.0)
 
 
 def network(*, scaled_inside: bool = True) -> onnx.ModelProto:
-    """Cast, Sub, Div, Conv, Relu, depthwise Conv, Clip, Conv, Add, pooling, Gemm."""
+    """Make Cast, Sub, Div, Conv, Relu, depthwise Conv, Clip, Conv, Add, pooling, Gemm."""
     rng = np.random.default_rng(0)
 
     def weight(name: str, *shape: int) -> onnx.TensorProto:
@@ -68,13 +68,13 @@ def network(*, scaled_inside: bool = True) -> onnx.ModelProto:
 
 
 def pixels(count: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Blurred noise (count, 3, SIZE, SIZE)."""
+    """Make blurred noise (count, 3, SIZE, SIZE)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 3, SIZE // 4, SIZE // 4))
     return coarse.astype(np.uint8).repeat(4, 2).repeat(4, 3)
 
 
 def run(model: onnx.ModelProto | bytes, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """The logits."""
+    """Return the logits."""
     data = model if isinstance(model, bytes) else model.SerializeToString()
     (logits,) = onnxruntime.InferenceSession(data).run(None, {"image": image})
     return np.asarray(logits)

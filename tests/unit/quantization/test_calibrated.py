@@ -30,30 +30,30 @@ FILES = {
     "YOLOv5n-726650c05655": "yolov5n_v6.0_coco_raw3.onnx",
     "YOLOv5s-68daddc02fca": "yolov5s_v6.0_coco_raw3.onnx",
 }
-# Another rounding of their ranges moves the mAP of YOLOv5 on these few photos by a percent or two.
+# Different rounding of the ranges changes the mAP of YOLOv5 on these few photos by 1 to 2 %.
 MOST_LOST = {"SSDMobileNet": 0.015, "YOLOv5n": 0.025, "YOLOv5s": 0.025, "YOLOv5l": 0.025}
 
 
-def test_every_calibration_is_of_a_set_or_a_file() -> None:
+def test_every_calibration_belongs_to_known_weights() -> None:
     assert sorted([*SETS, *FILES]) == CALIBRATED
     assert all(len(name.partition("-")[2]) == DIGEST_LENGTH for name in FILES)
 
 
 @pytest.mark.parametrize("name", CALIBRATED)
-def test_every_calibration_is_sound(name: str) -> None:
+def test_every_calibration_is_valid(name: str) -> None:
     model, _, weights = name.partition("-")
     calibration = read_calibration(calibration_file(model, weights, ""))
     assert all(low <= high for low, high in calibration.ranges.values())
     assert calibration.means
 
 
-def test_a_file_is_known_by_its_hash() -> None:
+def test_calibration_of_a_file_is_found_by_its_hash() -> None:
     found = calibration_file("YOLOv5n", "my.onnx", "726650c05655" + 52 * "0")
     assert found == calibration_file("YOLOv5n", "726650c05655", "")
     assert read_calibration(found).floats
 
 
-def test_what_was_not_calibrated_says_what_calibrates_it() -> None:
+def test_error_for_uncalibrated_weights_names_quantize() -> None:
     model = EfficientNetLite0(weights="random")
     with pytest.raises(
         ArtifactNotFound, match=r"model\.quantize\(photos\) or `furiosa-models quan"
@@ -66,33 +66,31 @@ def test_what_was_not_calibrated_says_what_calibrates_it() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("use_warm_cache")
 @pytest.mark.parametrize("name", SETS)
-def test_int8_loses_little(name: str, data: Path, tmp_path: Path) -> None:
+def test_int8_accuracy_of_published_weights(name: str, data: Path, tmp_path: Path) -> None:
     class_name, _, weights = name.partition("-")
     published = zoo()[class_name].sets[weights].accuracy[0]
     model = get_model(class_name, weights=weights)
     figures = evaluate(model, *labeled(model, data, tmp_path), precision="int8").figures
-    assert figures[published.metric] >= published.value * (1 - most_lost(name)) - 1e-9
+    assert figures[published.metric] >= published.value * (1 - max_loss(name)) - 1e-9
 
 
 @pytest.mark.accuracy
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_int8_of_a_file_loses_little(name: str, data: Path, tmp_path: Path) -> None:
+def test_int8_accuracy_of_files(name: str, data: Path, tmp_path: Path) -> None:
     path = data / "weights" / FILES[name]
     model = get_model(name.partition("-")[0], weights=path)
     photos = labeled(model, data, tmp_path)
     whole = evaluate(model, *photos).figures["mAP"]
-    assert evaluate(model, *photos, precision="int8").figures["mAP"] >= whole * (
-        1 - most_lost(name)
-    )
+    assert evaluate(model, *photos, precision="int8").figures["mAP"] >= whole * (1 - max_loss(name))
 
 
-def most_lost(name: str) -> float:
+def max_loss(name: str) -> float:
     return MOST_LOST.get(name.partition("-")[0], 0.01)
 
 
 def labeled(model: ImageModel[Any], data: Path, scratch: Path) -> tuple[Path, Path]:
-    """Photos and labels for a model."""
+    """Return photos and labels for a model."""
     if model.task_type is not ModelTaskType.IMAGE_CLASSIFICATION:
         return data / "coco" / "images", data / "coco" / "instances.json"
     labels = scratch / "labels.csv"

@@ -15,7 +15,7 @@ from furiosa_models.quantization.methods import choose_range
 from .small import SIZE, network, pixels
 
 
-def seen(values: npt.NDArray[Any], parts: int = 1) -> Histogram:
+def histogram_of(values: npt.NDArray[Any], parts: int = 1) -> Histogram:
     histogram = Histogram()
     for part in np.array_split(values, parts):
         histogram.add(part)
@@ -23,9 +23,9 @@ def seen(values: npt.NDArray[Any], parts: int = 1) -> Histogram:
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e9])
-def test_a_histogram_counts_every_number_once(scale: float) -> None:
+def test_histogram_counts_every_number_once(scale: float) -> None:
     values = np.random.default_rng(0).normal(3, 10, 10_000) * scale
-    whole, parts = seen(values), seen(np.sort(np.abs(values)), 7)
+    whole, parts = histogram_of(values), histogram_of(np.sort(np.abs(values)), 7)
     for histogram in (whole, parts):
         assert histogram.counts.sum() == len(values)
         assert len(histogram.counts) <= BINS
@@ -34,28 +34,28 @@ def test_a_histogram_counts_every_number_once(scale: float) -> None:
     assert abs(mean - values.mean()) < whole.width
 
 
-def test_a_histogram_widens_without_guessing() -> None:
+def test_histogram_widens_exactly() -> None:
     values = np.concatenate([np.linspace(-1, 1, 1000), np.linspace(-700, 900, 1000)])
-    grown, direct = seen(values, 10), seen(values[::-1])
+    grown, direct = histogram_of(values, 10), histogram_of(values[::-1])
     assert grown.width == direct.width
     np.testing.assert_array_equal(grown.counts, direct.counts)
     np.testing.assert_array_equal(grown.centers, direct.centers)
 
 
-def test_a_histogram_of_one_number_or_none() -> None:
-    assert seen(np.zeros(5)).counts.sum() == 5
-    assert seen(np.full(5, 7.0)).counts.tolist() == [5]
-    assert seen(np.zeros(0)).counts.size == 0
+def test_histogram_of_one_number_or_none() -> None:
+    assert histogram_of(np.zeros(5)).counts.sum() == 5
+    assert histogram_of(np.full(5, 7.0)).counts.tolist() == [5]
+    assert histogram_of(np.zeros(0)).counts.size == 0
     with pytest.raises(ValueError, match="not finite"):
-        seen(np.array([1.0, np.nan]))
+        histogram_of(np.array([1.0, np.nan]))
 
 
 OUTLIERS = np.concatenate([np.random.default_rng(0).normal(0, 1, 100_000), [-30.0, 100.0]])
 
 
 @pytest.mark.parametrize("method", CalibrationMethod)
-def test_ranges(method: CalibrationMethod) -> None:
-    low, high = choose_range(seen(OUTLIERS), method, 99.9)
+def test_ranges_of_every_method(method: CalibrationMethod) -> None:
+    low, high = choose_range(histogram_of(OUTLIERS), method, 99.9)
     assert low < 0 < high
     if method.is_symmetric:
         assert low == -high
@@ -63,30 +63,30 @@ def test_ranges(method: CalibrationMethod) -> None:
         assert high == 100
     else:
         assert 2 < high < 99.9
-    assert choose_range(seen(np.abs(OUTLIERS)), CalibrationMethod.MSE_ASYM, 99)[0] == 0
+    assert choose_range(histogram_of(np.abs(OUTLIERS)), CalibrationMethod.MSE_ASYM, 99)[0] == 0
 
 
-def test_percentiles() -> None:
+def test_percentile_ranges() -> None:
     values = np.linspace(0, 100, 100_001)
-    low, high = choose_range(seen(values), CalibrationMethod.PERCENTILE_ASYM, 90)
-    assert low == 0  # 8-bit tensors have a 0
+    low, high = choose_range(histogram_of(values), CalibrationMethod.PERCENTILE_ASYM, 90)
+    assert low == 0  # ranges of 8-bit tensors include 0
     assert high == pytest.approx(95, abs=0.1)
-    _, high = choose_range(seen(values), CalibrationMethod.PERCENTILE_SYM, 90)
+    _, high = choose_range(histogram_of(values), CalibrationMethod.PERCENTILE_SYM, 90)
     assert high == pytest.approx(90, abs=0.1)
 
 
 @pytest.mark.parametrize("method", CalibrationMethod)
-def test_a_tensor_of_zeros(method: CalibrationMethod) -> None:
-    assert choose_range(seen(np.zeros(9)), method, 99.99) == (0.0, 0.0)
+def test_range_of_zeros(method: CalibrationMethod) -> None:
+    assert choose_range(histogram_of(np.zeros(9)), method, 99.99) == (0.0, 0.0)
 
 
-def test_many_zeros_do_not_drown_the_rest() -> None:
+def test_entropy_ignores_many_zeros() -> None:
     values = np.concatenate([np.zeros(10**6), np.random.default_rng(0).random(1000) * 6])
-    _, high = choose_range(seen(values), CalibrationMethod.ENTROPY_ASYM, 99)
+    _, high = choose_range(histogram_of(values), CalibrationMethod.ENTROPY_ASYM, 99)
     assert high > 5
 
 
-def test_what_goes_through_a_model_is_collected() -> None:
+def test_calibrator_collects_the_tensors_of_a_model() -> None:
     calibrator = Calibrator(network(), CalibrationMethod.MIN_MAX_ASYM)
     calibrator.collect_data([[pixels(1, seed)] for seed in range(3)])
 
@@ -110,7 +110,7 @@ def test_float_inputs_have_ranges_too() -> None:
     assert calibrator.compute_range()["image"] == (0.0, 0.5)
 
 
-def test_what_cannot_be_calibrated() -> None:
+def test_calibration_errors() -> None:
     method = CalibrationMethod.PERCENTILE_ASYM
     calibrator = Calibrator(network().SerializeToString(), method, percentage=99)
     for compute in (calibrator.compute_range, calibrator.compute_channel_means):

@@ -53,13 +53,13 @@ def operations(model: bytes) -> collections.Counter[str]:
 
 
 def error(program: bytes) -> float:
-    """Root mean square error of the logits, against their deviation."""
+    """Return the root mean square error of the logits, relative to their standard deviation."""
     image = pixels(32, 99)
     expected = run(network(), image)
     return float(np.sqrt(np.mean((run(program, image) - expected) ** 2)) / expected.std())
 
 
-def test_an_int8_program_takes_pixels_and_gives_nearly_the_same(ranges: Ranges) -> None:
+def test_int8_program_takes_pixels_and_is_accurate(ranges: Ranges) -> None:
     program = quantize(network(), ranges)
     onnx.checker.check_model(program, full_check=True)
     assert error(program) < 0.05
@@ -74,7 +74,7 @@ def test_an_int8_program_takes_pixels_and_gives_nearly_the_same(ranges: Ranges) 
         assert runner.run(pixels(2))[0].shape == (2, 5)
 
 
-def test_heads_are_float_unless_told_otherwise(ranges: Ranges) -> None:
+def test_heads_are_float_by_default(ranges: Ranges) -> None:
     default, all_of_it = quantize(network(), ranges), quantize(network(), ranges, float_heads=False)
     names = [
         {t.name for t in onnx.load_from_string(program).graph.initializer}
@@ -87,16 +87,16 @@ def test_heads_are_float_unless_told_otherwise(ranges: Ranges) -> None:
     } == {TensorProto.FLOAT}
 
 
-def test_what_is_excluded_stays_float(ranges: Ranges) -> None:
+def test_excluded_nodes_stay_float(ranges: Ranges) -> None:
     program = quantize(network(), ranges, exclude=["first", "depthwise"])
     assert operations(program)["Cast"] == 1
     assert error(program) < 0.05
 
 
-def test_corrected_biases_bring_the_means_back(calibrator: Calibrator, ranges: Ranges) -> None:
+def test_bias_correction_restores_the_means(calibrator: Calibrator, ranges: Ranges) -> None:
     coarse = network()
     means = calibrator.compute_channel_means()
-    for tensor in coarse.graph.initializer:  # weights that 8 bits can hardly say
+    for tensor in coarse.graph.initializer:  # weights that 8 bits represent badly
         if tensor.name == "w3":
             array = numpy_helper.to_array(tensor).copy()
             array[:, 0] *= 40
@@ -116,7 +116,7 @@ def test_corrected_biases_bring_the_means_back(calibrator: Calibrator, ranges: R
     assert error(quantize(network(), ranges, channel_means=means)) < 0.05
 
 
-def test_seven_bits_for_weights(ranges: Ranges) -> None:
+def test_weights_with_seven_bits(ranges: Ranges) -> None:
     program = quantize(network(), ranges, reduce_range=True)
     weights = onnx.load_from_string(program).graph.initializer
     (w3,) = [numpy_helper.to_array(t) for t in weights if t.name == "w3_quantized"]
@@ -125,7 +125,7 @@ def test_seven_bits_for_weights(ranges: Ranges) -> None:
 
 
 @pytest.mark.parametrize("scaled_inside", [True, False])
-def test_folded_scaling_is_the_same_but_for_the_border(scaled_inside: bool) -> None:
+def test_folded_scaling_differs_only_at_the_border(scaled_inside: bool) -> None:
     model = network(scaled_inside=scaled_inside)
     folded = fold_scaling(model)
     if not scaled_inside:
@@ -133,7 +133,7 @@ def test_folded_scaling_is_the_same_but_for_the_border(scaled_inside: bool) -> N
         return
     assert folded is not None
     assert folded.zero_point == 110
-    for conv in model.graph.node:  # without a border the two are the same
+    for conv in model.graph.node:  # without padding the two are equal
         if conv.name == "first":
             conv.attribute[0].ints[:] = [0] * 4
     whole = network()
@@ -144,7 +144,7 @@ def test_folded_scaling_is_the_same_but_for_the_border(scaled_inside: bool) -> N
     )
 
 
-def test_a_marked_input_takes_its_range_in_8_bits() -> None:
+def test_converted_input_is_quantized_in_its_range() -> None:
     model = network(scaled_inside=False)
     calibrator = Calibrator(model, CalibrationMethod.MIN_MAX_ASYM)
     image = pixels(8)
@@ -163,15 +163,15 @@ def test_a_marked_input_takes_its_range_in_8_bits() -> None:
     assert run(quantize(model, found), scaled(image)).shape == (8, 5)
 
 
-def test_names() -> None:
+def test_names_of_inputs_and_outputs() -> None:
     model = network()
     assert get_pure_input_names(model) == ["image"]
     assert get_output_names(model) == ["logits"]
-    model.graph.input.append(onnx.ValueInfoProto(name="w1"))  # as old exporters list weights
+    model.graph.input.append(onnx.ValueInfoProto(name="w1"))  # old exporters list weights as inputs
     assert get_pure_input_names(model) == ["image"]
 
 
-def test_what_cannot_be_edited() -> None:
+def test_invalid_edits_are_rejected() -> None:
     editor = ModelEditor(network())
     with pytest.raises(ShapeError, match="no input 'logits'; it has image"):
         editor.convert_input_type("logits", TensorType.UINT8)
@@ -181,7 +181,7 @@ def test_what_cannot_be_edited() -> None:
         ModelEditor(b"bytes")  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_quantized(ranges: Ranges) -> None:
+def test_invalid_models_and_ranges_are_rejected(ranges: Ranges) -> None:
     with pytest.raises(ShapeError, match="'c2', are missing"):
         quantize(network(), {name: pair for name, pair in ranges.items() if name != "c2"})
     for pair in ((1.0,), (2.0, 1.0), (0.0, float("nan"))):
@@ -198,14 +198,14 @@ def test_what_cannot_be_quantized(ranges: Ranges) -> None:
         quantize(model, found, exclude=["first"])
 
 
-def test_a_graph_without_names_of_nodes(ranges: Ranges) -> None:
+def test_graph_without_node_names_is_quantized(ranges: Ranges) -> None:
     model = network()
     for node in model.graph.node:
         node.name = ""
     assert error(quantize(model, ranges)) < 0.05
 
 
-def test_arithmetic_on_shapes_and_constants_stays_as_it_is(ranges: Ranges) -> None:
+def test_arithmetic_on_shapes_and_constants_is_not_quantized(ranges: Ranges) -> None:
     model = network()
     names = [node.name for node in model.graph.node]
     flatten = names.index("flatten")
@@ -226,9 +226,7 @@ def test_arithmetic_on_shapes_and_constants_stays_as_it_is(ranges: Ranges) -> No
     assert error(quantize(model, ranges)) < 0.05
 
 
-def test_the_users_root_logger_stays_as_it_is(
-    ranges: Ranges, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_logger_is_not_modified(ranges: Ranges, monkeypatch: pytest.MonkeyPatch) -> None:
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     root, before = logging.getLogger(), (logging.getLogger().level, [*logging.getLogger().handlers])
@@ -241,7 +239,7 @@ def test_the_users_root_logger_stays_as_it_is(
     )
 
     def quantize_model(self: Any) -> Any:
-        exec(advice, {})  # as the quantizer itself says it
+        exec(advice, {})  # as if the quantizer logged it
         other = threading.Thread(target=exec, args=(advice, {}))
         other.start()
         other.join()
@@ -255,18 +253,18 @@ def test_the_users_root_logger_stays_as_it_is(
         logging.warning("afterward")
     finally:
         root.removeHandler(handler)
-    assert seen == ["advice", "the user's own", "afterward"]  # what another thread was advised
+    assert seen == ["advice", "the user's own", "afterward"]  # a message of another thread
     assert (root.level, root.handlers) == before
     assert root.filters == []
 
 
-def test_what_is_quantized_already_says_so(ranges: Ranges) -> None:
+def test_already_quantized_model_is_rejected(ranges: Ranges) -> None:
     program = quantize(network(), ranges)
     with pytest.raises(FuriosaModelsError, match=r"quantized already \(it has DequantizeLinear"):
         quantize_on(program, [pixels(1, 0)])
 
 
-def test_a_network_in_float16_says_how_to_export_it() -> None:
+def test_float16_network_is_rejected_with_advice() -> None:
     half = network(scaled_inside=False)
     for tensor in half.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:

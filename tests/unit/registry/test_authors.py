@@ -1,4 +1,4 @@
-"""Registries as their authors write them for furiosa-registry 0.5 to 0.9."""
+"""Registries as authors wrote them for furiosa-registry 0.5 to 0.9."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def vendors() -> set[str]:
     return {name for name in sys.modules if name.partition(".")[0] in ("furiosa", "helpers")}
 
 
-def test_the_layout_of_furiosa_artifacts_loads(uri: str) -> None:
+def test_registry_with_the_layout_of_furiosa_artifacts_loads(uri: str) -> None:
     before, finders = vendors(), [*sys.meta_path]
     made = asyncio.run(registry.load(uri, "EfficientNetV2_S", trust_code=True))
     assert isinstance(made, registry.Model)
@@ -160,7 +160,7 @@ def test_the_layout_of_furiosa_artifacts_loads(uri: str) -> None:
     assert (vendors(), sys.meta_path) == (before, finders)
 
 
-def test_the_vendors_own_package_comes_back(
+def test_imported_vendor_package_is_restored(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, theirs = types.ModuleType("furiosa"), types.ModuleType("furiosa.registry")
@@ -173,7 +173,7 @@ def test_the_vendors_own_package_comes_back(
     assert vendors() == {"furiosa", "furiosa.registry"}
 
 
-def test_code_may_load_a_registry_and_threads_may_at_once(artifacts: Path) -> None:
+def test_registry_code_can_load_registries_from_many_threads(artifacts: Path) -> None:
     inner = sync.load(str(artifacts), "Inner", trust_code=True)
     assert (inner.source, inner.family) == (b"exported", "Nets")
 
@@ -187,7 +187,7 @@ def test_code_may_load_a_registry_and_threads_may_at_once(artifacts: Path) -> No
     assert vendors() == set()
 
 
-def test_code_that_fails_leaves_nothing_behind(artifacts: Path) -> None:
+def test_failing_code_leaves_no_modules_behind(artifacts: Path) -> None:
     (artifacts / "helpers.py").write_text("raise RuntimeError('no')")
     with pytest.raises(registry.RegistryError, match="the code of EfficientNetV2_S .* failed"):
         sync.load(str(artifacts), "EfficientNetV2_S", trust_code=True)
@@ -195,7 +195,7 @@ def test_code_that_fails_leaves_nothing_behind(artifacts: Path) -> None:
 
 
 @pytest.mark.parametrize("trust", ["no", "True", 1, None, [True]])
-def test_only_true_is_trust(artifacts: Path, trust: Any) -> None:
+def test_trust_code_must_be_a_bool(artifacts: Path, trust: Any) -> None:
     with pytest.raises(TypeError, match="trust_code must be True or False"):
         sync.load(str(artifacts), "EfficientNetV2_S", trust_code=trust)
     with pytest.raises(CodeNotTrusted):
@@ -247,7 +247,7 @@ def OddNet() -> "Odd":
 '''
 
 
-def test_a_registry_of_python_is_read(tmp_path: Path, serve: Callable[[Path], str]) -> None:
+def test_python_registry_is_read(tmp_path: Path, serve: Callable[[Path], str]) -> None:
     files = {
         "artifacts.py": CODE_REGISTRY,
         "models/net.tflite": "lite",
@@ -271,7 +271,7 @@ def test_a_registry_of_python_is_read(tmp_path: Path, serve: Callable[[Path], st
             sync.load(uri, "_hidden", trust_code=True)
 
 
-def test_yaml_goes_before_python_and_neither_is_an_error(tmp_path: Path) -> None:
+def test_yaml_takes_precedence_over_python(tmp_path: Path) -> None:
     with pytest.raises(ArtifactUnavailable, match="artifacts.yaml"):
         sync.list(str(tmp_path))
     (tmp_path / "artifacts.py").write_text("def f(:")
@@ -285,7 +285,7 @@ def test_yaml_goes_before_python_and_neither_is_an_error(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("place", ["zoo", "a b", "100%41", "file://"])
-def test_folders_by_every_form_of_their_names(
+def test_folders_by_path_and_file_uri(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     root = tmp_path if place == "file://" else tmp_path / place
@@ -298,14 +298,14 @@ def test_folders_by_every_form_of_their_names(
 
 
 @pytest.mark.parametrize("uri", ["nope://x", "ftp://host/zoo", "git+ssh://host/zoo"])
-def test_unknown_kinds_of_uris(uri: str) -> None:
+def test_unsupported_uris_are_rejected(uri: str) -> None:
     with pytest.raises(TransportNotFound, match=r"unsupported registry URI .*https://"):
         sync.list(uri)
     with pytest.raises(registry.RegistryError, match="unsupported registry URI"):
         sync.load(uri, "x")
 
 
-def test_a_host_is_a_folder_that_is_not_there(
+def test_host_in_a_file_uri_is_a_relative_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -351,7 +351,7 @@ def test_fields_of_subclasses() -> None:
     assert described.outputs == described.inputs == [tensor]
 
 
-def test_a_class_with_processors_of_its_own_predicts(photos: list[Path]) -> None:
+def test_class_with_its_own_processors_predicts(photos: list[Path]) -> None:
     program = EfficientNetLite0(weights="random").model_source()
     made = Scaler(name="a", source=program)
     photo, class_id, scale = made.predict(photos[0])
@@ -359,7 +359,7 @@ def test_a_class_with_processors_of_its_own_predicts(photos: list[Path]) -> None
     assert [row[2] for row in made(photos[:2], power=2)] == [9, 9]
 
 
-def test_a_file_that_says_its_model_predicts(photos: list[Path]) -> None:
+def test_file_with_model_metadata_predicts(photos: list[Path]) -> None:
     zoo = EfficientNetLite0(weights="random")
     proto = onnx.load_from_string(zoo.origin)
     entry = proto.metadata_props.add()
@@ -369,7 +369,7 @@ def test_a_file_that_says_its_model_predicts(photos: list[Path]) -> None:
     assert isinstance(made.to_model(), EfficientNetLite0)
 
 
-def test_a_file_whose_entry_says_its_task(photos: list[Path]) -> None:
+def test_entry_with_a_task_and_a_head_predicts(photos: list[Path]) -> None:
     zoo = SSDMobileNet(weights="random")
     made = registry.Model(name="a", source=zoo.origin, task="detect")
     model = made.to_model(input=SSD_300, head=SSDHead(SSD_300_MAPS), labels="coco91")
@@ -378,7 +378,7 @@ def test_a_file_whose_entry_says_its_task(photos: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("where", ["metadata", "entry", "class"])
-def test_a_task_suffices_where_the_graph_shows_the_rest(photos: list[Path], where: str) -> None:
+def test_task_alone_suffices_for_a_known_graph(photos: list[Path], where: str) -> None:
     class Classifying(registry.Model):
         task: str | None = "classify"
 
@@ -394,13 +394,13 @@ def test_a_task_suffices_where_the_graph_shows_the_rest(photos: list[Path], wher
     assert [item.label for item in found.top] == [f"class_{item.index}" for item in found.top]
 
 
-def test_a_file_of_which_nothing_is_said(photos: list[Path]) -> None:
+def test_file_without_a_task_is_an_error(photos: list[Path]) -> None:
     origin = EfficientNetLite0(weights="random").origin
     with pytest.raises(TypeError, match="the task of .* is unknown"):
         registry.Model(name="a", source=origin).predict(photos[0])
 
 
-def test_the_task_of_an_entry_is_the_models(tmp_path: Path) -> None:
+def test_model_has_the_task_of_its_entry(tmp_path: Path) -> None:
     entry = "  - {name: net, family: Nets, location: n.onnx, format: onnx, task: classify}"
     write(tmp_path, {"artifacts.yaml": f"artifacts:\n{entry}\n", "n.onnx": "x"})
     assert sync.load(str(tmp_path), "net").task == "classify"

@@ -1,4 +1,4 @@
-"""What a registry of others may reach, and what of it is trusted."""
+"""Limits of third-party registries: the URLs they can access, and trusted code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHA = hashlib.sha256(b"secret").hexdigest()
 
 
 class Site:
-    """A web server of files by path; a text that begins with `->` is a redirect."""
+    """A web server of files by path; content that begins with `->` is a redirect."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -60,7 +60,7 @@ class Site:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def describe(self, location: str, **fields: str) -> None:
-        """Give it one entry, `Net`."""
+        """Write a descriptor with one entry, `Net`."""
         entry = {"name": "Net", "family": "Nets", "location": location, "format": "onnx", **fields}
         self.files["/zoo/artifacts.yaml"] = json.dumps({"artifacts": [entry]}).encode()
 
@@ -93,7 +93,7 @@ def other(sites: Callable[[], Site]) -> Site:
 
 @pytest.mark.parametrize("pin", [{}, {"sha256": SHA}], ids=["not pinned", "pinned"])
 @pytest.mark.parametrize("place", ["file", "FILE", "host", "scheme", "user", "bucket"])
-def test_a_location_elsewhere_is_refused(
+def test_location_outside_the_registry_is_rejected(
     site: Site, other: Site, tmp_path: Path, place: str, pin: dict[str, str]
 ) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
@@ -113,7 +113,7 @@ def test_a_location_elsewhere_is_refused(
     assert other.asked == []
 
 
-def test_a_url_of_its_own_host_is_reached(site: Site) -> None:
+def test_url_of_the_same_host_is_allowed(site: Site) -> None:
     site.describe(f"{site.url}/elsewhere/net.onnx")
     site.files["/elsewhere/net.onnx"] = b"net"
     assert sync.load(f"{site.url}/zoo", "Net").source == b"net"
@@ -124,7 +124,7 @@ def test_a_url_of_its_own_host_is_reached(site: Site) -> None:
 
 @pytest.mark.parametrize("pin", [{}, {"sha256": SHA}], ids=["not pinned", "pinned"])
 @pytest.mark.parametrize("target", ["host", "file"])
-def test_a_redirect_elsewhere_is_refused(
+def test_redirect_to_another_host_is_rejected(
     site: Site, other: Site, tmp_path: Path, target: str, pin: dict[str, str]
 ) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
@@ -141,7 +141,7 @@ def test_a_redirect_elsewhere_is_refused(
     assert other.asked == []
 
 
-def test_nor_are_a_descriptor_and_code(site: Site, other: Site) -> None:
+def test_redirects_of_descriptor_and_code_are_rejected(site: Site, other: Site) -> None:
     site.files["/zoo/artifacts.yaml"] = f"->{other.url}/artifacts.yaml".encode()
     with pytest.raises(ArtifactUnavailable, match="redirects to"):
         sync.list(f"{site.url}/zoo")
@@ -152,7 +152,7 @@ def test_nor_are_a_descriptor_and_code(site: Site, other: Site) -> None:
     assert other.asked == []
 
 
-def test_a_mirror_may_redirect_for_it_is_the_users(
+def test_mirror_of_the_user_can_redirect_anywhere(
     site: Site, other: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = Site()
@@ -166,7 +166,7 @@ def test_a_mirror_may_redirect_for_it_is_the_users(
         mirror.server.server_close()
 
 
-def test_code_reads_no_file_above_the_registry(site: Site) -> None:
+def test_registry_code_reads_no_files_outside_the_registry(site: Site) -> None:
     site.files["/secret"] = b"secret"
     site.files["/zoo/net.py"] = b"""
 from furiosa_models.registry import Model, loader
@@ -200,7 +200,7 @@ def Net(path) -> Model:
         ("github:acme/zoo", "file:/etc/passwd", False),
     ],
 )
-def test_what_is_its_own(uri: str, location: str, is_own: bool) -> None:
+def test_locations_inside_the_registry_are_accepted(uri: str, location: str, is_own: bool) -> None:
     transport = transport_for(uri)
     if is_own:
         assert transport.locate(location) == location
@@ -210,12 +210,12 @@ def test_what_is_its_own(uri: str, location: str, is_own: bool) -> None:
 
 
 @pytest.mark.parametrize("uri", ["http://[/zoo", "http://zoo:port/", "a\0b", "file:///a\0b"])
-def test_a_uri_that_is_none(uri: str) -> None:
+def test_invalid_uri_is_rejected(uri: str) -> None:
     with pytest.raises(ArtifactUnavailable, match="is not a (folder|valid URL)"):
         sync.list(uri)
 
 
-def test_a_pipe_is_no_descriptor(tmp_path: Path) -> None:
+def test_pipe_as_a_descriptor_is_rejected(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "artifacts.yaml")
@@ -223,7 +223,7 @@ def test_a_pipe_is_no_descriptor(tmp_path: Path) -> None:
         sync.list(str(tmp_path))
 
 
-def test_no_error_repeats_a_password(site: Site) -> None:
+def test_errors_contain_no_passwords(site: Site) -> None:
     uri = site.url.replace("//", "//user:hunter2@") + "/zoo"
     site.describe("file:///etc/passwd", format="onnx")
     site.files["/bad/artifacts.yaml"] = b"artifacts: 3"
@@ -242,11 +242,11 @@ def test_no_error_repeats_a_password(site: Site) -> None:
         assert "hunter2" not in str(caught.value.__cause__)
 
 
-# --- What is trusted ----------------------------------------------------------------------------
+# --- Trust ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("trust", ["no", "yes", 1, 1.0, None, [True], object()])
-def test_true_alone_is_trust_in_every_function(tmp_path: Path, trust: Any) -> None:
+def test_only_true_is_trust_in_every_function(tmp_path: Path, trust: Any) -> None:
     (tmp_path / "net.py").write_text("raise SystemExit('the code ran')")
     entry = {"name": "Net", "family": "f", "location": "net.py", "format": "code"}
     (tmp_path / "artifacts.yaml").write_text(json.dumps({"artifacts": [entry]}))
@@ -267,7 +267,7 @@ def test_true_alone_is_trust_in_every_function(tmp_path: Path, trust: Any) -> No
     assert "no documentation" in asyncio.run(registry.help(uri, "Net"))
 
 
-def test_odd_versions_have_an_order(tmp_path: Path) -> None:
+def test_invalid_versions_can_be_sorted(tmp_path: Path) -> None:
     versions = ["9" * 5000, "v1.2", "nonsense", ""]
     entries = [
         {"name": "Net", "family": "f", "location": f"{i}", "format": "onnx", "version": version}
@@ -294,14 +294,12 @@ SAYINGS: dict[str, tuple[str, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("said", "error", "complaint"), SAYINGS.values(), ids=SAYINGS)
-def test_what_a_file_says_of_itself_is_checked(
-    said: str, error: type[Exception], complaint: str
-) -> None:
+def test_metadata_of_a_file_is_checked(said: str, error: type[Exception], complaint: str) -> None:
     with pytest.raises(error, match=complaint):
         registry.Model(name="net", source=program({DESCRIPTION_KEY: said})).to_model()
 
 
-def test_a_task_that_nothing_has() -> None:
+def test_unknown_task_is_rejected() -> None:
     with pytest.raises(DescriptorError, match="unknown task 'juggle'"):
         registry.Model(name="net", source=program({"task": "juggle"})).to_model()
 

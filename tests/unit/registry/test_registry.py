@@ -108,7 +108,7 @@ def test_entries_are_listed(folder: Path) -> None:
     assert lite.description == "beside metadata, as the old README has it"
 
 
-def test_no_version_is_the_newest(folder: Path) -> None:
+def test_newest_version_is_the_default(folder: Path) -> None:
     model = sync.load(str(folder), "Net")
     assert (model.version, model.source, model.model) == ("v1.10", b"new onnx", b"new onnx")
     assert model.__doc__ == "# Net\n"
@@ -123,7 +123,7 @@ def test_help(folder: Path) -> None:
     assert "no documentation" in sync.help(str(folder), "Made")
 
 
-def test_the_async_twins(folder: Path) -> None:
+def test_async_versions(folder: Path) -> None:
     async def main() -> tuple[Any, ...]:
         uri = str(folder)
         return (
@@ -136,30 +136,30 @@ def test_the_async_twins(folder: Path) -> None:
     assert (len(entries), made.source, text) == (6, b"old onnxold onnx", "# Net\n")
 
 
-def test_an_unknown_model_or_version_names_the_known(folder: Path) -> None:
+def test_error_for_an_unknown_model_lists_the_known_ones(folder: Path) -> None:
     with pytest.raises(ModelNotFound, match=r"it has Net v1\.1, Net v1\.10, Lite"):
         sync.load(str(folder), "Nets")
     with pytest.raises(ModelNotFound, match=r"no model Net v3; it has Net v1\.1, Net v1\.10$"):
         sync.load(str(folder), "Net", "v3")
 
 
-def test_a_file_with_another_hash_is_refused(folder: Path) -> None:
+def test_file_with_a_wrong_hash_is_rejected(folder: Path) -> None:
     (folder / "models" / "new.onnx").write_bytes(b"bad onnx")
     with pytest.raises(ArtifactCorrupted, match=f"expected sha256 {SHA}"):
         sync.load(str(folder), "Net")
 
 
-def test_a_file_takes_no_arguments(folder: Path) -> None:
+def test_file_entry_accepts_no_arguments(folder: Path) -> None:
     with pytest.raises(TypeError, match="takes no arguments"):
         sync.load(str(folder), "Net", None, 3)
 
 
-def test_code_needs_trust(folder: Path) -> None:
+def test_code_requires_trust(folder: Path) -> None:
     with pytest.raises(CodeNotTrusted, match="trust_code=True"):
         sync.load(str(folder), "Made")
 
 
-def test_code_runs_where_the_process_is(folder: Path) -> None:
+def test_code_runs_in_the_working_directory(folder: Path) -> None:
     before, path, modules = Path.cwd(), list(sys.path), set(sys.modules)
     model = sync.load(str(folder), "made_at_once", trust_code=True)
     assert (model.compiler_config, model.source) == ({"cwd": str(before)}, b"old onnx")
@@ -170,7 +170,7 @@ def test_code_runs_where_the_process_is(folder: Path) -> None:
     assert not [m for m in set(sys.modules) - modules if "registry_" in m]
 
 
-def test_code_that_fails_is_named(folder: Path) -> None:
+def test_error_names_the_failing_code(folder: Path) -> None:
     with pytest.raises(FuriosaModelsError, match="code of Broken .*no such luck"):
         sync.load(str(folder), "Broken", trust_code=True)
     (folder / "nets" / "artifacts.py").write_text("nothing = 1")
@@ -178,7 +178,7 @@ def test_code_that_fails_is_named(folder: Path) -> None:
         sync.load(str(folder), "Made", trust_code=True)
 
 
-def test_pinned_code_that_changed_is_not_run(folder: Path) -> None:
+def test_changed_code_with_a_hash_is_not_run(folder: Path) -> None:
     text = (folder / "artifacts.yaml").read_text()
     pin = hashlib.sha256(CODE.encode()).hexdigest()
     pinned = text.replace("version: v2.0\n", f"version: v2.0\n    sha256: {pin}\n")
@@ -190,7 +190,7 @@ def test_pinned_code_that_changed_is_not_run(folder: Path) -> None:
         sync.load(str(folder), "Made", trust_code=True)
 
 
-def test_a_registry_over_http(folder: Path, serve: Callable[[Path], str]) -> None:
+def test_registry_over_http(folder: Path, serve: Callable[[Path], str]) -> None:
     url = serve(folder)
     assert sync.load(url, "Net").source == b"new onnx"
     assert sync.help(url, "Net") == "# Net\n"
@@ -198,7 +198,7 @@ def test_a_registry_over_http(folder: Path, serve: Callable[[Path], str]) -> Non
         sync.list(f"{url}/elsewhere")
 
 
-def test_a_location_may_be_a_url(folder: Path, serve: Callable[[Path], str]) -> None:
+def test_location_can_be_a_url(folder: Path, serve: Callable[[Path], str]) -> None:
     url = f"{serve(folder)}/models/lite.tflite"
     text = (folder / "artifacts.yaml").read_text().replace("models/lite.tflite", url)
     (folder / "artifacts.yaml").write_text(text)
@@ -207,7 +207,7 @@ def test_a_location_may_be_a_url(folder: Path, serve: Callable[[Path], str]) -> 
 
 @pytest.fixture
 def github(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A stand-in for GitHub that has the registry as `acme/zoo`; gives the paths asked for."""
+    """A fake GitHub with the registry `acme/zoo`; yields the requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -241,20 +241,20 @@ def github(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
 
 
 @pytest.mark.parametrize("uri", ["github:acme/zoo@v1", "https://github.com/acme/zoo:v1"])
-def test_a_registry_on_github(github: list[str], uri: str) -> None:
+def test_registry_on_github(github: list[str], uri: str) -> None:
     assert sync.load(uri, "Net").source == b"new onnx"
     assert sync.load(uri, "Made", trust_code=True).source == b"old onnx"
     assert "/acme/zoo/archive/v1.zip" in github
 
 
-def test_a_malformed_github_uri() -> None:
+def test_malformed_github_uri_is_rejected() -> None:
     with pytest.raises(ArtifactUnavailable, match="github:OWNER/REPO@REF/PATH"):
         sync.list("github:acme")
 
 
 @pytest.fixture
 def s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real S3 server that has the registry; gives its URI."""
+    """A real S3 server with the registry; yields its URI."""
     from moto.server import ThreadedMotoServer
 
     pytest.importorskip("s3fs")
@@ -279,7 +279,7 @@ def s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_a_registry_on_s3(s3: str, tmp_path: Path) -> None:
+def test_registry_on_s3(s3: str, tmp_path: Path) -> None:
     from furiosa_models.artifacts import File, Store
 
     assert sync.load(s3, "Net").source == b"new onnx"
@@ -303,7 +303,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("old", "new", "culprit"), BAD.values(), ids=BAD)
-def test_what_is_wrong_names_file_and_line(old: str, new: str, culprit: str) -> None:
+def test_descriptor_error_names_file_and_line(old: str, new: str, culprit: str) -> None:
     text = DESCRIPTOR.replace(old, new)
     lines = text.splitlines()
     line = max(i for i, content in enumerate(lines, 1) if content.strip() == culprit)
@@ -321,13 +321,13 @@ def test_code_must_be_inside_the_registry() -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"[", b"\xff\xfe\x00", b"artifacts: 3", b"- a", b"a: &a [*a]"]
 )
-def test_what_is_no_descriptor(text: bytes) -> None:
+def test_invalid_descriptor_is_rejected(text: bytes) -> None:
     with pytest.raises(DescriptorError, match="here"):
         parse_descriptor(text, "here")
 
 
 @pytest.mark.parametrize("member", ["../out.py", "/abs.py", "zoo/../../x", "a\\b"])
-def test_an_archive_does_not_write_outside(tmp_path: Path, member: str) -> None:
+def test_archive_does_not_write_outside_its_folder(tmp_path: Path, member: str) -> None:
     from furiosa_models.registry.transports import _unpack
 
     buffer = io.BytesIO()
@@ -340,7 +340,7 @@ def test_an_archive_does_not_write_outside(tmp_path: Path, member: str) -> None:
     assert list(tmp_path.rglob("*.py")) == []
 
 
-def test_a_link_out_of_a_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
+def test_link_out_of_the_registry_is_not_followed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (folder / "docs" / "net.md").unlink()
     (folder / "docs" / "net.md").symlink_to(tmp_path / "secret")
@@ -348,13 +348,13 @@ def test_a_link_out_of_a_folder_is_not_followed(folder: Path, tmp_path: Path) ->
         sync.help(str(folder), "Net")
 
 
-def test_the_json_schema_accepts_and_refuses() -> None:
+def test_json_schema_has_every_field() -> None:
     schema = registry.json_schema()
     fields = schema["properties"]["artifacts"]["items"]["properties"]
     assert {"name", "family", "version", "location", "format", "doc", "metadata"} <= set(fields)
 
 
-def test_a_file_of_known_hash_is_fetched_once(
+def test_file_with_a_hash_is_fetched_once(
     folder: Path, serve: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = serve(folder)
@@ -366,7 +366,7 @@ def test_a_file_of_known_hash_is_fetched_once(
         sync.load(url, "Net")
 
 
-def test_a_file_of_another_hash_over_http_is_refused(
+def test_file_with_a_wrong_hash_over_http_is_rejected(
     folder: Path, serve: Callable[[Path], str]
 ) -> None:
     (folder / "models" / "new.onnx").write_bytes(b"bad onnx")
@@ -374,7 +374,7 @@ def test_a_file_of_another_hash_over_http_is_refused(
         sync.load(serve(folder), "Net")
 
 
-def test_a_text_without_end_is_not_taken(
+def test_too_long_text_is_rejected(
     folder: Path, serve: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from furiosa_models.registry import transports

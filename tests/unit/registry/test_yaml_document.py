@@ -1,4 +1,4 @@
-"""Descriptors of others: what is odd is an error of ours, soon, with file, line and field."""
+"""Third-party descriptors: invalid content quickly raises an error with file, line and field."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ artifacts:
 """
 
 
-def merged(levels: int) -> bytes:
-    """Half a kilobyte that stands for 10 to the power of its levels."""
+def nested_merges(levels: int) -> bytes:
+    """Make a small document whose merge keys expand to `10 ** levels` mappings."""
     lines = ["a0: &a0 {k: v}"]
     for level in range(1, levels):
         each = ", ".join([f"*a{level - 1}"] * 10)
@@ -37,7 +37,7 @@ def merged(levels: int) -> bytes:
     return "\n".join(lines).encode()
 
 
-def laughing(levels: int) -> bytes:
+def billion_laughs(levels: int) -> bytes:
     lines = ["a0: &a0 [x]"]
     for level in range(1, levels):
         lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
@@ -85,7 +85,7 @@ ODD: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize(("odd", "complaint"), ODD.values(), ids=ODD)
-def test_what_is_odd_names_file_line_and_field(odd: str, complaint: str) -> None:
+def test_error_names_file_line_and_field(odd: str, complaint: str) -> None:
     text = ENTRY.replace("version: v1", odd)
     if "metadata: 3" in odd:
         text = text.partition("    metadata:\n")[0]
@@ -107,7 +107,7 @@ def test_what_is_odd_names_file_line_and_field(odd: str, complaint: str) -> None
         ("publication: {color: red}", "metadata.publication"),
     ],
 )
-def test_so_does_what_is_odd_in_the_metadata(odd: str, field: str) -> None:
+def test_metadata_error_names_file_line_and_field(odd: str, field: str) -> None:
     text = ENTRY.partition("      description:")[0] + f"      {odd}\n"
     with pytest.raises(DescriptorError, match=rf"here, line \d+: {field}"):
         parse_descriptor(text.encode(), "here")
@@ -128,8 +128,8 @@ TEXTS: dict[str, tuple[bytes, str]] = {
     "half of UTF-16": (b"\xff\xfea\x00\x00", "is not valid YAML"),
     "NUL": (b"artifacts: \x00", "is not valid YAML"),
     "a zip": (b"PK\x03\x04", "is not valid YAML"),
-    "merges of merges": (merged(12), "more than 100000 values"),
-    "lists of lists": (laughing(12), "more than 100000 values"),
+    "merges of merges": (nested_merges(12), "more than 100000 values"),
+    "lists of lists": (billion_laughs(12), "more than 100000 values"),
     "brackets": (b"[" * 100_000, "more than 32 levels"),
     "braces": (b"{" * 100_000, "more than 32 levels"),
     "dashes": (b"- " * 100_000, "more than 32 levels"),
@@ -144,14 +144,14 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(("text", "complaint"), TEXTS.values(), ids=TEXTS)
-def test_what_is_no_descriptor_is_said_soon(text: bytes, complaint: str) -> None:
+def test_invalid_descriptors_are_rejected_quickly(text: bytes, complaint: str) -> None:
     with pytest.raises(DescriptorError, match=complaint) as caught:
         parse_descriptor(text, "here")
     assert str(caught.value).startswith("here")
     assert len(str(caught.value)) < 1000
 
 
-def test_aliases_and_merges_within_bounds_are_read() -> None:
+def test_aliases_and_merges_within_limits_are_read() -> None:
     text = """
 defaults: &defaults {family: Nets, format: onnx}
 artifacts:
@@ -163,7 +163,7 @@ artifacts:
     assert (two.name, two.family) == ("Two", "Others")
 
 
-def test_the_values_are_those_of_pyyaml() -> None:
+def test_values_equal_those_of_pyyaml() -> None:
     text = ENTRY.encode()
     assert yaml_document.read_yaml(text, "here").value == yaml.safe_load(text)
 
@@ -183,7 +183,7 @@ PIECES = st.lists(
                  PIECES.map(str.encode)))  # fmt: skip
 @example(b"artifacts: &a [*a]")
 @example(b"!!timestamp x: y")
-def test_any_bytes_are_a_value_or_an_error_of_ours(text: bytes) -> None:
+def test_any_bytes_are_read_or_raise_descriptor_error(text: bytes) -> None:
     with contextlib.suppress(DescriptorError):
         yaml_document.read_yaml(text, "here")
     with contextlib.suppress(DescriptorError):
@@ -208,7 +208,7 @@ FIELDS = st.sampled_from(["name", "family", "version", "location", "format", "do
 
 @settings(max_examples=500, deadline=2000)
 @given(st.one_of(VALUES, st.lists(st.dictionaries(FIELDS, VALUES), max_size=3)))
-def test_any_entries_are_read_or_an_error_of_ours(items: Any) -> None:
+def test_any_entries_are_read_or_raise_descriptor_error(items: Any) -> None:
     good = {"name": "n", "family": "f", "location": "l", "format": "onnx"}
     if isinstance(items, list):
         items = [{**good, **item} if isinstance(item, dict) else item for item in items]
@@ -221,7 +221,7 @@ def test_any_entries_are_read_or_an_error_of_ours(items: Any) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_classes_of_many_bases_are_no_riddle() -> None:
+def test_deep_class_hierarchies_are_read_quickly() -> None:
     lines = ["class A0: pass"]
     lines += [f"class A{i}(A{i - 1}, B{i - 1}): pass\nclass B{i}(A{i - 1}): pass"
               for i in range(1, 60)]  # fmt: skip
@@ -242,7 +242,7 @@ def test_classes_of_many_bases_are_no_riddle() -> None:
     ],
     ids=range(7),
 )
-def test_what_is_no_python_is_said(text: bytes) -> None:
+def test_invalid_python_is_rejected(text: bytes) -> None:
     with pytest.raises(DescriptorError, match="here"):
         parse_code(text, "here", "artifacts.py")
 
@@ -272,7 +272,7 @@ def test_what_is_no_python_is_said(text: bytes) -> None:
         "http%3a//host/a",
     ],
 )
-def test_a_path_out_of_the_registry(path: str) -> None:
+def test_path_outside_the_registry_is_rejected(path: str) -> None:
     with pytest.raises(ValueError, match="leaves the registry|control characters"):
         inside(path)
     text = ENTRY.replace("net.onnx", f"'{path}'")
@@ -281,5 +281,5 @@ def test_a_path_out_of_the_registry(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.onnx", "a..b", "100%", "a%20b", "ä/ö", "a b"])
-def test_a_path_inside(path: str) -> None:
+def test_path_inside_the_registry_is_accepted(path: str) -> None:
     assert inside(path) == path

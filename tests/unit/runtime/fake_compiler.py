@@ -1,4 +1,4 @@
-"""A stand-in for `furiosa-compiler`: the options and exit codes of its documentation."""
+"""A fake `furiosa-compiler` with the documented options and exit codes."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ backend:
 
 
 class FakeCompiler:
-    """The command, which is alone on `PATH`, and what it was asked for.
+    """The fake command, the only one on `PATH`, and a record of its calls.
 
     Args:
         monkeypatch: Changes `PATH`.
-        folder: Where it is put.
+        folder: The folder of the command.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -67,21 +67,21 @@ class FakeCompiler:
         monkeypatch.setenv("PATH", str(self.folder))
 
     def behave(self, mode: str) -> None:
-        """`well`, `slow`, `fail`, `empty`, `hang`, or `mute` when asked for its version."""
+        """Set the behavior: `well`, `slow`, `fail`, `empty`, `hang`, or `mute` (no version)."""
         (self.folder / "mode").write_text(mode)
 
     def say(self, version: str) -> None:
-        """What it answers to `--version`; it counts as a new one."""
+        """Set the output of `--version`; the command counts as changed."""
         (self.folder / "version").write_text(version)
         self.path.touch()
 
     @property
     def calls(self) -> list[str]:
-        """The NPU of each model it was given."""
+        """The NPU of each call."""
         path = self.folder / "calls"
         return path.read_text().split() if path.exists() else []
 
     @property
     def model(self) -> bytes:
-        """The last model it was given."""
+        """The model of the last call."""
         return (self.folder / "model.onnx").read_bytes()

@@ -1,4 +1,4 @@
-"""A stand-in for furiosa-runtime: the API of its stubs, whose programs negate their input."""
+"""A fake furiosa-runtime with the API of its stubs; its programs negate their input."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str = _ASYNC) -
 
 
 def install_with_device(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Any]:
-    """The same, with a device file; gives the list of what was called."""
+    """Install the fake runtime and a device file; return the list of calls."""
     install(monkeypatch, folder)
     monkeypatch.setattr("furiosa_models.runtime.backends.furiosa._DEVICE_FILES", "null")
     calls: list[Any] = importlib.import_module("furiosa.runtime.sync").calls
@@ -146,7 +146,7 @@ def install_with_device(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[A
 
 
 def forget() -> None:
-    """Undo what importing it leaves behind."""
+    """Undo the effects of importing it."""
     npu_problem.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "furiosa"]:
         del sys.modules[name]

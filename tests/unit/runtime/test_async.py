@@ -24,7 +24,7 @@ from .tiny import X, make_model, mnist_like
 MODEL = make_model().SerializeToString()
 
 
-def test_a_runner_is_awaited_or_entered() -> None:
+def test_runner_is_awaited_or_used_as_context_manager() -> None:
     async def main() -> None:
         async with create_runner(MODEL, device="cpu") as entered:
             np.testing.assert_array_equal((await entered.run(X))[0], 2 * X)
@@ -41,7 +41,7 @@ def test_a_runner_is_awaited_or_entered() -> None:
     asyncio.run(main())
 
 
-def test_many_runs_at_the_same_time() -> None:
+def test_many_concurrent_runs() -> None:
     async def main() -> None:
         async with create_runner(MODEL, device="cpu") as runner:
             results = await asyncio.gather(*(runner.run(X + i) for i in range(100)))
@@ -51,7 +51,7 @@ def test_many_runs_at_the_same_time() -> None:
     asyncio.run(main())
 
 
-def test_bad_input() -> None:
+def test_invalid_inputs_are_rejected() -> None:
     async def main() -> None:
         async with create_runner(MODEL, device="cpu") as runner:
             with pytest.raises(TypeError, match="expects float32, got float16"):
@@ -74,7 +74,7 @@ def test_bad_input() -> None:
     asyncio.run(main())
 
 
-def test_batches() -> None:
+def test_batch_size_is_set() -> None:
     async def main() -> None:
         async with create_runner(mnist_like(), device="cpu", batch_size=4) as runner:
             assert runner.model.input(0).shape == (4, 1, 28, 28)
@@ -82,7 +82,7 @@ def test_batches() -> None:
     asyncio.run(main())
 
 
-def test_a_queue() -> None:
+def test_queue_returns_all_results() -> None:
     async def main() -> None:
         sizes = {"input_queue_size": 2, "output_queue_size": 2}
         async with create_queue(MODEL, device="cpu", **sizes) as (submitter, receiver):  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def test_a_queue() -> None:
     asyncio.run(main())
 
 
-def test_an_awaited_queue_and_its_ends() -> None:
+def test_awaited_queue_and_closing_of_its_ends() -> None:
     async def main() -> None:
         submitter, receiver = await create_queue(MODEL, device="cpu")
         assert submitter.model.input_num == receiver.model.input_num == 1
@@ -122,7 +122,7 @@ def test_an_awaited_queue_and_its_ends() -> None:
     asyncio.run(main())
 
 
-def test_a_cancelled_recv_loses_nothing() -> None:
+def test_canceled_recv_loses_no_result() -> None:
     async def main() -> None:
         async with create_queue(MODEL, device="cpu") as (submitter, receiver):
             with pytest.raises(asyncio.TimeoutError):
@@ -134,7 +134,7 @@ def test_a_cancelled_recv_loses_nothing() -> None:
     asyncio.run(main())
 
 
-def test_closing_the_receiver_wakes_what_waits() -> None:
+def test_closing_the_receiver_wakes_waiting_tasks() -> None:
     async def main() -> None:
         submitter, receiver = await create_queue(MODEL, device="cpu")
         waiting = asyncio.create_task(receiver.recv())
@@ -148,7 +148,7 @@ def test_closing_the_receiver_wakes_what_waits() -> None:
     asyncio.run(main())
 
 
-def test_a_runtime_closes_what_was_made_on_it() -> None:
+def test_runtime_closes_its_runners_and_queues() -> None:
     async def main() -> None:
         async with Runtime("cpu") as runtime:
             runner = await runtime.create_runner(MODEL)
@@ -175,7 +175,7 @@ def _rounds(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     return threading.active_count()
 
 
-def test_nothing_leaks() -> None:
+def test_threads_and_memory_do_not_leak() -> None:
     async def main() -> None:
         for _ in range(100):
             async with create_runner(MODEL, device="cpu") as runner:

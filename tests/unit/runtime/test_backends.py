@@ -1,4 +1,4 @@
-"""The contract of a runner and of a queue, which every backend of the CPU keeps."""
+"""The contract of runners and queues, tested on every CPU backend."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def onnx_model(batch: int | str = 1) -> bytes:
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend, how it is ordered, and the tiny model in a form that it takes."""
+    """A backend, its device string, and the tiny model in its format."""
 
     name: str
     device: str
@@ -65,7 +65,7 @@ def runner(backend: Backend) -> Runner:
     return backend.runner()
 
 
-def test_its_name_and_its_model(backend: Backend, runner: Runner) -> None:
+def test_runner_has_the_backend_name_and_the_model(backend: Backend, runner: Runner) -> None:
     assert runner.backend == backend.name
     assert backend.name in repr(runner)
     assert [desc.name for desc in runner.model.inputs()] == ["x"]
@@ -75,7 +75,7 @@ def test_its_name_and_its_model(backend: Backend, runner: Runner) -> None:
     assert not runner.takes_batches
 
 
-def test_the_ways_to_run_agree(runner: Runner) -> None:
+def test_run_and_run_with_agree(runner: Runner) -> None:
     double, negative = runner.run(X)
     np.testing.assert_array_equal(double, 2 * X)
     np.testing.assert_array_equal(negative, -X)
@@ -95,7 +95,7 @@ def test_outputs_belong_to_the_caller(runner: Runner) -> None:
     np.testing.assert_array_equal(runner.run(X)[0], 2 * X)
 
 
-def test_inputs_of_any_layout(runner: Runner) -> None:
+def test_inputs_of_any_memory_layout(runner: Runner) -> None:
     strided = np.ascontiguousarray(X.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     assert not strided.flags.c_contiguous
     locked = X.copy()
@@ -114,21 +114,21 @@ def test_inputs_of_any_layout(runner: Runner) -> None:
         ([X, X], InvalidInput, "expected 1 inputs"),
     ],
 )
-def test_wrong_inputs(
+def test_invalid_inputs_are_rejected(
     runner: Runner, inputs: object, error: type[Exception], complaint: str
 ) -> None:
     with pytest.raises(error, match=complaint):
         runner.run(inputs)  # type: ignore[arg-type]
 
 
-def test_wrong_names(runner: Runner) -> None:
+def test_unknown_tensor_names_are_rejected(runner: Runner) -> None:
     with pytest.raises(TensorNameNotFound, match="no input 'y'; it has x"):
         runner.run_with(["double"], {"y": X})
     with pytest.raises(TensorNameNotFound, match="no output 'triple'; it has double, negative"):
         runner.run_with(["triple"], {"x": X})
 
 
-def test_closing(runner: Runner) -> None:
+def test_closed_runner_cannot_be_used(runner: Runner) -> None:
     assert runner.close() is True
     assert runner.close() is False
     for use in (partial(runner.run, X), runner.allocate, lambda: runner.model):
@@ -136,7 +136,7 @@ def test_closing(runner: Runner) -> None:
             use()
 
 
-def test_batches(backend: Backend) -> None:
+def test_batch_sizes(backend: Backend) -> None:
     with backend.runner("n") as open_batch:
         assert open_batch.takes_batches
         assert open_batch.model.input(0).shape == (1, 3, 2, 2)
@@ -151,7 +151,7 @@ def test_batches(backend: Backend) -> None:
                 three.run(X)
 
 
-def test_files(backend: Backend, tmp_path: Path) -> None:
+def test_model_files_are_loaded(backend: Backend, tmp_path: Path) -> None:
     path = tmp_path / "program"  # the suffix does not matter
     path.write_bytes(backend.model())
     for model in (path, str(path)):
@@ -176,7 +176,7 @@ def test_many_threads_share_a_runner(runner: Runner) -> None:
     assert wrong == []
 
 
-def test_a_queue_of_many_workers(backend: Backend) -> None:
+def test_queue_with_many_workers(backend: Backend) -> None:
     queue = create_queue(backend.model(), device=backend.device, worker_num=3)
     with queue as (submitter, receiver):
         for i in range(60):
@@ -189,7 +189,7 @@ def test_a_queue_of_many_workers(backend: Backend) -> None:
         np.testing.assert_array_equal(negative, -(X + i))
 
 
-def test_the_awaitable_runner_and_queue(backend: Backend) -> None:
+def test_async_runner_and_queue(backend: Backend) -> None:
     async def main() -> None:
         async with runtime.create_runner(backend.model(), device=backend.device) as runner:
             assert runner.backend == backend.name
@@ -203,7 +203,7 @@ def test_the_awaitable_runner_and_queue(backend: Backend) -> None:
     asyncio.run(main())
 
 
-def test_a_runtime(backend: Backend) -> None:
+def test_runtime_creates_runners_and_queues(backend: Backend) -> None:
     with Runtime(backend.device) as shared:
         assert shared.create_runner(backend.model()).backend == backend.name
         submitter, receiver = shared.create_queue(backend.model())
@@ -212,7 +212,7 @@ def test_a_runtime(backend: Backend) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
-def test_nothing_leaks(backend: Backend) -> None:
+def test_threads_files_and_memory_do_not_leak(backend: Backend) -> None:
     data = backend.model()
 
     def rounds(count: int) -> tuple[int, int]:
@@ -225,7 +225,7 @@ def test_nothing_leaks(backend: Backend) -> None:
         return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
     threads, files = rounds(10)
-    gc.collect()  # what other tests left
+    gc.collect()  # garbage of other tests
     held = resident_mib()
     more_threads, more_files = rounds(backend.rounds)
     assert more_threads <= threads
@@ -235,6 +235,6 @@ def test_nothing_leaks(backend: Backend) -> None:
 
 
 def resident_mib() -> float:
-    """Memory that this process holds."""
+    """Return the resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

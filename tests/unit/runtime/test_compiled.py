@@ -28,7 +28,7 @@ PIXELS = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
 
 
 def graph() -> onnx.ModelProto:
-    """Some layers with 1.5 MB of weights, of kinds that ONNX Runtime lays out anew."""
+    """Build layers with 1.5 MB of weights, whose layout ONNX Runtime changes."""
     rng = np.random.default_rng(1)
     shapes = {"w1": (16, 3, 3, 3), "w2": (32, 16, 3, 3), "w3": (32 * 32 * 32, 12)}
     weights = [
@@ -70,7 +70,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> npt.NDArray[np.float32]:
     return result
 
 
-def test_a_second_session_comes_from_the_cache(
+def test_second_session_uses_the_cache(
     plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.testing.assert_array_equal(outputs(MODEL), plain)
@@ -82,11 +82,11 @@ def test_a_second_session_comes_from_the_cache(
         "model.onnx",
         "weights.bin",
     }
-    monkeypatch.setattr(compiled, "_compile", None)  # nothing is compiled any more
+    monkeypatch.setattr(compiled, "_compile", None)  # compilation would fail now
     np.testing.assert_array_equal(outputs(MODEL), plain)
 
 
-def test_bytes_and_files_of_one_model_share_an_entry(tmp_path: Path) -> None:
+def test_bytes_and_file_of_a_model_share_an_entry(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(MODEL)
     np.testing.assert_array_equal(outputs(str(path)), outputs(MODEL))
@@ -101,7 +101,7 @@ def built(calls: list[int], model: bytes = MODEL) -> Built:
     return Built(Store(), "ab" * 32, build)
 
 
-def test_a_program_is_built_once_where_its_compiled_form_is_kept() -> None:
+def test_program_is_built_once_if_its_compiled_form_is_cached() -> None:
     calls: list[int] = []
     plain = outputs(MODEL)
     compiled.remove()
@@ -109,13 +109,13 @@ def test_a_program_is_built_once_where_its_compiled_form_is_kept() -> None:
         np.testing.assert_array_equal(outputs(built(calls)), plain)
     assert calls == [1]
     assert [entry.model for entry in compiled.entries()] == [hashlib.sha256(MODEL).hexdigest()]
-    assert not (Store().root / "objects").exists()  # the program itself is not kept
+    assert not (Store().root / "objects").exists()  # the program itself is not stored
     compiled.remove()
     np.testing.assert_array_equal(outputs(built(calls)), plain)
     assert calls == [1, 1]
 
 
-def test_a_program_is_built_each_time_where_nothing_is_kept(
+def test_program_is_built_each_time_without_the_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_COMPILED", "0")
@@ -124,7 +124,7 @@ def test_a_program_is_built_each_time_where_nothing_is_kept(
     assert calls == [1, 1]
 
 
-def test_a_wrong_note_of_a_programs_hash_does_no_harm() -> None:
+def test_wrong_recorded_program_hash_is_corrected() -> None:
     calls: list[int] = []
     plain = outputs(MODEL)
     Store().note("ab" * 32, "cd" * 32)
@@ -134,7 +134,7 @@ def test_a_wrong_note_of_a_programs_hash_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "garble", "empty entry"])
-def test_a_damaged_entry_is_made_again(plain: npt.NDArray[np.float32], damage: str) -> None:
+def test_damaged_entry_is_recompiled(plain: npt.NDArray[np.float32], damage: str) -> None:
     outputs(MODEL)
     (entry,) = compiled.entries()
     weights = entry.path / "weights.bin"
@@ -163,7 +163,7 @@ def test_cache_verify_finds_damaged_programs(damage: str) -> None:
     else:
         weights = entry.path / "weights.bin"
         stat = weights.stat()
-        with weights.open("r+b") as file:  # in place: neither size nor inode change
+        with weights.open("r+b") as file:  # in place: size and inode stay the same
             file.write(b"\xff" * 8)
         os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert [each.path for each in compiled.damaged()] == [entry.path]
@@ -173,21 +173,21 @@ def test_cache_verify_finds_damaged_programs(damage: str) -> None:
     assert compiled.entries() == []
 
 
-def test_what_another_process_compiles_is_not_damaged() -> None:
-    """`cache verify --remove` took it away from under that process."""
+def test_compilation_of_another_process_is_not_damaged() -> None:
+    """Before, `cache verify --remove` deleted the files of a running compilation."""
     outputs(MODEL)
     scratch = compiled.home() / "new-abc"
     scratch.mkdir()
     (scratch / "weights.bin").write_bytes(b"1234")
     assert len(compiled.entries()) == 1
     assert CliRunner().invoke(cache, ["verify", "--remove"]).exit_code == 0
-    assert CliRunner().invoke(cache, ["prune"]).exit_code == 0  # not for while others compile
+    assert CliRunner().invoke(cache, ["prune"]).exit_code == 0  # not while others compile
     assert not scratch.exists()
     assert len(compiled.entries()) == 1
 
 
 @pytest.mark.parametrize("how", ["whole seconds", "new times", "another inode"])
-def test_a_copied_entry_is_used_as_it_is(
+def test_copied_cache_is_used_as_is(
     plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
     outputs(MODEL)
@@ -200,14 +200,14 @@ def test_a_copied_entry_is_used_as_it_is(
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(copied))
     hashes = Mock(wraps=compiled._hashes)
     monkeypatch.setattr(compiled, "_hashes", hashes)
-    monkeypatch.setattr(compiled, "_compile", None)  # nothing is compiled any more
+    monkeypatch.setattr(compiled, "_compile", None)  # compilation would fail now
     for _ in range(3):
         np.testing.assert_array_equal(outputs(MODEL), plain)
-    hashes.assert_called_once()  # from then on it is known
+    hashes.assert_called_once()  # its stamp has been recorded
 
 
 @pytest.mark.parametrize("how", ["another file", "in place"])
-def test_other_bytes_of_the_same_size_and_time_are_noticed(
+def test_changed_bytes_of_the_same_size_and_time_are_detected(
     plain: npt.NDArray[np.float32], how: str
 ) -> None:
     outputs(MODEL)
@@ -223,7 +223,7 @@ def test_other_bytes_of_the_same_size_and_time_are_noticed(
 
 
 @pytest.mark.parametrize("change", ["library_version", "cpu_fingerprint"])
-def test_another_machine_or_version_has_its_own_entry(
+def test_other_machine_or_version_has_its_own_entry(
     monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     outputs(MODEL)
@@ -233,7 +233,7 @@ def test_another_machine_or_version_has_its_own_entry(
     assert (old.is_current, new.is_current) == (False, True)
 
 
-def test_removing() -> None:
+def test_entries_are_removed() -> None:
     outputs(MODEL)
     (entry,) = compiled.entries()
     (entry.path / "entry.json").write_text(json.dumps({"model": "?"}))
@@ -243,11 +243,11 @@ def test_removing() -> None:
     assert compiled.entries() == []
 
 
-def test_small_models_and_models_with_outer_weights_are_not_kept(tmp_path: Path) -> None:
+def test_small_models_and_models_with_external_data_are_not_cached(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     outer = graph()
     onnx.save(outer, str(path), save_as_external_data=True, location="outer", size_threshold=1000)
-    with path.open("ab") as file:  # a file of some size, as its graph may well be
+    with path.open("ab") as file:  # a large file, as its graph may be
         note = onnx.ModelProto(doc_string="x" * (1 << 20))
         file.write(note.SerializeToString())
     expected = outputs(str(path))
@@ -256,7 +256,7 @@ def test_small_models_and_models_with_outer_weights_are_not_kept(tmp_path: Path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders are not read-only on Windows")
-def test_a_cache_that_cannot_be_written(
+def test_models_run_with_an_unwritable_cache(
     plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     blocked = tmp_path / "file"
@@ -265,7 +265,7 @@ def test_a_cache_that_cannot_be_written(
     np.testing.assert_array_equal(outputs(MODEL), plain)
 
 
-def test_what_cannot_be_saved_is_run_all_the_same(
+def test_models_run_if_they_cannot_be_cached(
     plain: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -277,7 +277,7 @@ def test_what_cannot_be_saved_is_run_all_the_same(
     assert compiled.entries() == []
 
 
-def test_many_processes_make_one_entry(tmp_path: Path) -> None:
+def test_concurrent_processes_make_one_entry(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(MODEL)
     code = (

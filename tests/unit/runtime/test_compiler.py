@@ -24,7 +24,7 @@ def compiler(fake: FakeCompiler) -> Compiler:  # noqa: ARG001
     return found
 
 
-def test_a_machine_without_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_machine_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_compiler() is None
 
@@ -36,7 +36,7 @@ def test_a_machine_without_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ("Furiosa SDK Compiler v0.10.0 (f8f05c8ea 2023-07-31T19:30:30Z)", "0.10.0_f8f05c8ea"),
     ],
 )
-def test_its_version(fake: FakeCompiler, answer: str, ir_version: str) -> None:
+def test_compiler_version_is_read(fake: FakeCompiler, answer: str, ir_version: str) -> None:
     fake.say(answer)
     found = find_compiler()
     assert found is not None
@@ -44,7 +44,7 @@ def test_its_version(fake: FakeCompiler, answer: str, ir_version: str) -> None:
     assert str(found) == f"furiosa-compiler {ir_version}"
 
 
-def test_a_new_version_is_noticed(fake: FakeCompiler, compiler: Compiler) -> None:
+def test_new_version_is_detected(fake: FakeCompiler, compiler: Compiler) -> None:
     assert find_compiler() == compiler
     time.sleep(0.01)
     fake.say(VERSION.replace("0.10.1", "0.11.0"))
@@ -54,7 +54,7 @@ def test_a_new_version_is_noticed(fake: FakeCompiler, compiler: Compiler) -> Non
 
 
 @pytest.mark.parametrize("answer", ["", "hello"])
-def test_one_whose_version_is_not_known_is_none(
+def test_compiler_with_an_unknown_version_is_ignored(
     fake: FakeCompiler, answer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.say(answer)
@@ -62,7 +62,7 @@ def test_one_whose_version_is_not_known_is_none(
     assert "continuing without it" in caplog.text
 
 
-def test_one_that_does_not_answer_is_none(
+def test_compiler_without_a_version_is_ignored(
     fake: FakeCompiler, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.behave("mute")
@@ -82,30 +82,30 @@ def test_one_that_does_not_answer_is_none(
         ("0.10.1_8b00177dc", "", False),
     ],
 )
-def test_versions(one: str, other: str, same: bool) -> None:
+def test_versions_are_compared(one: str, other: str, same: bool) -> None:
     assert is_same_version(one, other) is same
 
 
-def test_compiling(fake: FakeCompiler, compiler: Compiler) -> None:
+def test_models_are_compiled(fake: FakeCompiler, compiler: Compiler) -> None:
     assert compiler.compile(b"a model", 2) == b"ENF warboy-2pe of 7 bytes"
     assert compiler.compile(b"a model", 1) == b"ENF warboy of 7 bytes"
     assert fake.model == b"a model"
     assert fake.calls == ["warboy-2pe", "warboy"]
 
 
-def test_a_failure_says_what_the_compiler_said(fake: FakeCompiler, compiler: Compiler) -> None:
+def test_error_contains_the_output_of_the_compiler(fake: FakeCompiler, compiler: Compiler) -> None:
     fake.behave("fail")
     with pytest.raises(CompilationError, match=r"exit code 101.*\n.*unsupported operator: Selu"):
         compiler.compile(b"a model", 2)
 
 
-def test_success_without_a_program(fake: FakeCompiler, compiler: Compiler) -> None:
+def test_success_without_a_program_is_an_error(fake: FakeCompiler, compiler: Compiler) -> None:
     fake.behave("empty")
     with pytest.raises(CompilationError, match="wrote no program for warboy"):
         compiler.compile(b"a model", 1)
 
 
-def test_one_that_hangs_is_ended_with_all_that_it_started(
+def test_hanging_compiler_is_killed_with_its_children(
     fake: FakeCompiler, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.behave("hang")
@@ -120,7 +120,7 @@ def test_one_that_hangs_is_ended_with_all_that_it_started(
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead and not yet waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -129,7 +129,7 @@ def _is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("limit", ["", "soon", "0", "-1", "nan"])
-def test_a_timeout_that_is_none(
+def test_invalid_timeout_is_rejected(
     compiler: Compiler, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_COMPILE_TIMEOUT", limit)

@@ -24,7 +24,7 @@ def _forget() -> Iterator[None]:
     forget()
 
 
-def test_without_the_vendor_package_the_cpu_is_chosen_and_said(
+def test_without_the_vendor_package_the_cpu_is_chosen_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -35,7 +35,7 @@ def test_without_the_vendor_package_the_cpu_is_chosen_and_said(
 
 
 @pytest.mark.parametrize("error", ["RuntimeError", "OSError", "SystemExit", "ImportError"])
-def test_a_vendor_package_that_does_not_import_is_absent(
+def test_vendor_package_that_fails_to_import_is_absent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: str
 ) -> None:
     install(monkeypatch, tmp_path, f"raise {error}('libfuriosa_hal.so: cannot open')")
@@ -44,13 +44,13 @@ def test_a_vendor_package_that_does_not_import_is_absent(
         choose("warboy(2)*1")
 
 
-def test_a_vendor_package_without_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_vendor_package_without_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "")
     monkeypatch.setattr("furiosa_models.runtime.backends.furiosa._DEVICE_FILES", "no-such-device*")
     assert "no device file" in choose(None).reason
 
 
-def test_an_npu_that_answers_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_working_npu_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "")
     monkeypatch.setattr("furiosa_models.runtime.backends.furiosa._DEVICE_FILES", "null")
     assert choose(None).backend == "furiosa"
@@ -58,7 +58,7 @@ def test_an_npu_that_answers_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert choose("cpu").backend == "onnxruntime"
 
 
-def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_argument_precedes_environment_precedes_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NPU_DEVNAME", "npu0pe0-1")
     with pytest.raises(BackendUnavailable, match="NPU_DEVNAME requests 'npu0pe0-1'"):
         choose(None)
@@ -69,7 +69,7 @@ def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatc
     assert choose("auto").backend == "onnxruntime"
 
 
-def test_our_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_furiosa_models_device_takes_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_DEVICES", "warboy(2)*1")
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "cpu")
     assert choose(None).reason == "FURIOSA_MODELS_DEVICE requests 'cpu'"
@@ -94,7 +94,7 @@ def test_our_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         ("warboy*1,npu0pe1", [NpuSpec(1), NpuSpec(1, 1, 0, 1)]),
     ],
 )
-def test_device_strings(text: str, specs: list[NpuSpec]) -> None:
+def test_device_strings_are_parsed(text: str, specs: list[NpuSpec]) -> None:
     assert list(parse_devices(text)) == specs
 
 
@@ -120,14 +120,14 @@ def test_device_strings(text: str, specs: list[NpuSpec]) -> None:
         ("npu:-1:0", "expected"),
     ],
 )
-def test_what_is_no_device(text: str, complaint: str) -> None:
+def test_invalid_device_strings_are_rejected(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         parse_devices(text)
     with pytest.raises(ValueError, match="the argument device: "):
         choose(text)
 
 
-def test_what_there_is_in_place_of_what_is_no_device() -> None:
+def test_error_lists_the_valid_device_strings() -> None:
     with pytest.raises(ValueError, match=r"'gpu' is not a device: expected .*'auto'") as caught:
         choose("gpu")
     assert str(caught.value) == (
@@ -137,7 +137,7 @@ def test_what_there_is_in_place_of_what_is_no_device() -> None:
     )
 
 
-def test_what_the_environment_orders_decides_what_programs_are_for(
+def test_environment_decides_between_npu_and_cpu_programs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(monkeypatch, tmp_path, "")

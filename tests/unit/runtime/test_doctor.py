@@ -21,7 +21,7 @@ def facts() -> dict[str, doctor.Fact]:
     return {fact.topic: fact for fact in doctor.diagnose()}
 
 
-def test_a_machine_without_an_npu() -> None:
+def test_machine_without_an_npu() -> None:
     found = facts()
     assert found["NPU"].finding == "none; models run without one"
     assert {"vendor runtime", "driver library", "compiler", "device files"}.isdisjoint(found)
@@ -34,7 +34,7 @@ def test_a_machine_without_an_npu() -> None:
     assert found["compiled programs"].finding.startswith("0 with 0 MiB")
 
 
-def test_a_machine_with_an_npu_and_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_with_an_npu_but_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(furiosa, "device_files", lambda: [Path("/dev/npu0")])
     found = facts()
     assert found["NPU"].is_fine is False
@@ -44,7 +44,7 @@ def test_a_machine_with_an_npu_and_no_runtime(monkeypatch: pytest.MonkeyPatch) -
     assert found["compiler"].finding == "no furiosa-compiler that answers"
 
 
-def test_backends_that_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optional_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     found = facts()
     assert found["OpenVINO"].finding.startswith("20")
     assert found["LiteRT"].finding[0].isdigit()
@@ -57,7 +57,7 @@ def test_backends_that_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["LiteRT"].advice.startswith("TensorFlow Lite models: pip install")
 
 
-def test_a_machine_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_machine_with_an_npu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install_with_device(monkeypatch, tmp_path)
     compiler = tmp_path / "furiosa-compiler"
     compiler.write_text("#!/bin/sh\nprintf 'backend:\\n- version: 0.10.1\\n- revision: abc\\n'\n")
@@ -69,7 +69,7 @@ def test_a_machine_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert found["models run on"].finding == "the NPU"
 
 
-def test_an_order_that_cannot_be_met(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_requested_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_DEVICES", "warboy(2)*1")
     monkeypatch.setenv("FURIOSA_MODELS_COMPILED", "0")
     found = facts()
@@ -79,7 +79,7 @@ def test_an_order_that_cannot_be_met(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "disabled" in found["compiled programs"].finding
 
 
-def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_failing_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     compiler = tmp_path / "furiosa-compiler"
     compiler.write_text("#!/bin/sh\nexit 1\n")
     compiler.chmod(0o755)

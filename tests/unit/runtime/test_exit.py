@@ -1,4 +1,4 @@
-"""A process may end while its queues are busy: none of this aborts, hangs or says anything."""
+"""Processes that exit while their queues are busy: no abort, no hang, no output."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ asyncio.run(main())
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that takes some tens of milliseconds."""
+    """A model whose inference takes some tens of milliseconds."""
     names = ["x", *(f"t{i}" for i in range(16))]
     nodes = [helper.make_node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
     weights = helper.make_tensor(
@@ -92,8 +92,8 @@ def process(code: str, model: Path, device: str = "cpu") -> subprocess.Popen[str
     )
 
 
-def ended(code: str, model: Path, device: str = "cpu") -> tuple[int, str, str]:
-    """Exit code, output and errors of a process."""
+def run_to_end(code: str, model: Path, device: str = "cpu") -> tuple[int, str, str]:
+    """Run a process; return its exit code, output and errors."""
     done = process(code, model, device)
     try:
         out, err = done.communicate(timeout=60)
@@ -104,24 +104,24 @@ def ended(code: str, model: Path, device: str = "cpu") -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_process_that_ends_with_a_busy_queue(model: Path, end: str) -> None:
+def test_process_exits_cleanly_with_a_busy_queue(model: Path, end: str) -> None:
     for _ in range(2):
-        assert ended(ENDS[end], model) == (0, "", "")
+        assert run_to_end(ENDS[end], model) == (0, "", "")
 
 
-def test_on_openvino(model: Path) -> None:
-    assert ended(ENDS["the script's end"], model, "openvino") == (0, "", "")
+def test_process_exits_cleanly_with_openvino(model: Path) -> None:
+    assert run_to_end(ENDS["the script's end"], model, "openvino") == (0, "", "")
 
 
-def test_an_exception_is_what_the_process_says(model: Path) -> None:
-    code, _, err = ended(f"{BUSY}\nraise ValueError('a reason of its own')", model)
+def test_exception_is_the_last_output_of_the_process(model: Path) -> None:
+    code, _, err = run_to_end(f"{BUSY}\nraise ValueError('a reason of its own')", model)
     assert code == 1
     assert err.endswith("ValueError: a reason of its own\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal")
-def test_control_c(model: Path) -> None:
-    # Where a job in the background started us, the signal is ignored, and so it is in our children.
+def test_control_c_ends_a_process_with_a_busy_queue(model: Path) -> None:
+    # Background jobs ignore SIGINT, and child processes inherit this.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     done = process(f"{heed}\n{BUSY}\nprint('busy', flush=True)\ntime.sleep(60)", model)
     assert done.stdout is not None
@@ -136,7 +136,7 @@ def test_control_c(model: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_forked_process_leaves_the_queue_to_its_parent(model: Path) -> None:
+def test_forked_process_does_not_close_the_queue_of_its_parent(model: Path) -> None:
     code = f"""{BUSY}
 import atexit, os, warnings
 warnings.simplefilter("ignore")
@@ -147,4 +147,4 @@ if child == 0:  # ONNX Runtime itself does not survive a fork: its session canno
 _, status = os.waitpid(child, 0)
 print(os.waitstatus_to_exitcode(status), len([receiver.recv() for _ in range(29)]))
 """
-    assert ended(code, model) == (0, "7 29\n", "")
+    assert run_to_end(code, model) == (0, "7 29\n", "")

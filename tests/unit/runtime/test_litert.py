@@ -18,7 +18,7 @@ from .tiny import X
 SSD = "weights/ssd_mobilenet_v1_075_coco_quant.tflite"
 
 
-def test_without_the_extra_the_message_has_the_pip_command(
+def test_missing_extra_names_the_pip_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
@@ -27,14 +27,14 @@ def test_without_the_extra_the_message_has_the_pip_command(
             create(tiny_tflite.make_model(), device="cpu")
 
 
-def test_the_log_says_which_backend_takes_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_chosen_backend_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with create_runner(tiny_tflite.make_model(), device="cpu") as runner:
         assert "TensorFlow Lite" in runner.choice.reason
     assert f"running on litert: {runner.choice.reason}" in caplog.messages
 
 
-def test_threads_and_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_threads_and_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
     from ai_edge_litert import interpreter
 
     made: list[int] = []
@@ -60,12 +60,12 @@ def test_threads_and_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(made) == {max(1, available_cpus() // 2)}
 
 
-def test_another_backend_that_was_ordered_does_not_take_it() -> None:
+def test_other_requested_backend_rejects_tflite() -> None:
     with pytest.raises(FuriosaRuntimeError, match="openvino takes ONNX.*device='cpu' runs it"):
         create_runner(tiny_tflite.make_model(), device="openvino")
 
 
-def test_quantized_tensors_stay_what_they_are() -> None:
+def test_quantized_tensors_stay_quantized() -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 3, 2, 2), np.uint8)
     with create_runner(tiny_tflite.quantized(), device="cpu") as runner:
         assert runner.model.input(0).numpy_dtype == runner.model.output(0).numpy_dtype == np.uint8
@@ -74,14 +74,14 @@ def test_quantized_tensors_stay_what_they_are() -> None:
             runner.run(X)
 
 
-def test_a_batch_size_that_the_graph_does_not_follow() -> None:
-    with create_runner(tiny_tflite.flattening(), device="cpu", batch_size=1) as runner:
+def test_unsupported_batch_size_is_rejected() -> None:
+    with create_runner(tiny_tflite.fixed_reshape(), device="cpu", batch_size=1) as runner:
         assert runner.run(X)[0].shape == (1, 12)
     with pytest.raises(ShapeError, match="does not support batch size 2"):
-        create_runner(tiny_tflite.flattening(), device="cpu", batch_size=2)
+        create_runner(tiny_tflite.fixed_reshape(), device="cpu", batch_size=2)
 
 
-def test_an_output_that_has_one_row_whatever_goes_in() -> None:
+def test_output_of_one_row_for_any_batch_size() -> None:
     tensors = [
         tiny_tflite.Tensor("x"),
         tiny_tflite.Tensor("shape", (1,), tiny_tflite.INT32, constant=(1,)),
@@ -97,19 +97,19 @@ def test_an_output_that_has_one_row_whatever_goes_in() -> None:
         create_runner(model, device="cpu", batch_size=2)
 
 
-def test_types_that_no_runner_takes() -> None:
+def test_unsupported_element_types_are_rejected() -> None:
     with pytest.raises(
         FuriosaRuntimeError, match="'x' has the element type .*which runners do not support"
     ):
         create_runner(tiny_tflite.of_strings(), device="cpu")
 
 
-def test_a_missing_file() -> None:
+def test_missing_file_is_an_error() -> None:
     with pytest.raises(FuriosaRuntimeError, match=r"LiteRT cannot load 'nowhere\.tflite'"):
         create_runner("nowhere.tflite", device="cpu")
 
 
-def test_a_failed_inference_leaves_the_runner_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runner_is_usable_after_a_failed_inference(monkeypatch: pytest.MonkeyPatch) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     def fail(_: object) -> None:
@@ -125,7 +125,7 @@ def test_a_failed_inference_leaves_the_runner_usable(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.accuracy
-def test_a_published_detector_with_its_own_postprocessing(data: Path) -> None:
+def test_published_detector_with_built_in_postprocessing(data: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 300, 300, 3), np.uint8)
     with create_runner(data / SSD, device="cpu") as runner:
         assert runner.backend == "litert"

@@ -1,4 +1,4 @@
-"""What the backends of the CPU have in common, beside the contract."""
+"""Common behavior of the CPU backends, except for the contract of runners."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from furiosa_models.runtime.sync import create_runner
 from . import tiny, tiny_tflite
 
 
-def test_what_is_tensorflow_lite(tmp_path: Path) -> None:
+def test_tflite_models_are_detected(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(tiny_tflite.make_model())
     onnx = tmp_path / "model.onnx"
@@ -30,19 +30,19 @@ def test_what_is_tensorflow_lite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", [b"", b"ENF or so", "nowhere.onnx"])
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
-def test_what_cannot_be_loaded(model: bytes | str, device: str) -> None:
+def test_invalid_models_raise_runtime_error(model: bytes | str, device: str) -> None:
     name = f"{len(model)} bytes given" if isinstance(model, bytes) else model
     with pytest.raises(FuriosaRuntimeError, match=f"cannot load .*{name}"):
         create_runner(model, device=device)
 
 
-def test_a_wrong_variable_is_no_fault_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_environment_variable_is_a_value_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_COMPILED", "2")
     with pytest.raises(ValueError, match="^FURIOSA_MODELS_COMPILED='2' is neither on nor off"):
         create_runner(tiny.make_model(), device="cpu")
 
 
-def test_a_pool_makes_what_is_needed_and_drops_what_failed() -> None:
+def test_pool_creates_on_demand_and_drops_failed_items() -> None:
     made: list[int] = []
 
     def make() -> int:

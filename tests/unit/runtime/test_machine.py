@@ -24,7 +24,7 @@ def files(root: Path, texts: dict[str, str]) -> Path:
         ("0::/\n", {"sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
         ("0::/\n", {"sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
         ("0::/a/b\n", {"sys/fs/cgroup/a/b/cpu.max": "50000 100000\n"}, 0.5),
-        (  # the least on the way up counts
+        (  # the minimum of all parent groups applies
             "0::/a/b\n",
             {
                 "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n",
@@ -51,13 +51,13 @@ def files(root: Path, texts: dict[str, str]) -> Path:
         ("", {}, None),
     ],
 )
-def test_the_quota_of_control_groups(
+def test_cpu_quota_of_control_groups(
     tmp_path: Path, groups: str, texts: dict[str, str], expected: float | None
 ) -> None:
     assert cpu_quota(files(tmp_path, {"proc/self/cgroup": groups, **texts})) == expected
 
 
-def test_no_control_groups(tmp_path: Path) -> None:
+def test_cpu_quota_without_control_groups(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
     files(tmp_path, {"proc/self/cgroup": ""}).joinpath("proc/self/cgroup").write_bytes(b"\xff")
     assert cpu_quota(tmp_path) is None

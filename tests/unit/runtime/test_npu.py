@@ -1,4 +1,4 @@
-"""The NPU backend, on a stand-in for the vendor's runtime."""
+"""The NPU backend, tested with a fake vendor runtime."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ X = np.array([1], np.uint8)
 
 
 class ZooModel:
-    """A model of the zoo, to a runner."""
+    """A fake zoo model."""
 
     def cpu_program(self, *, precision: Precision = "fp32") -> Path:  # noqa: ARG002
         raise AssertionError
@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Any]
     forget()
 
 
-def test_a_runner_is_passed_through(calls: list[Any]) -> None:
+def test_runner_is_passed_through(calls: list[Any]) -> None:
     config = {"anything": "the vendor checks it"}
     with sync.create_runner(b"ENF", worker_num=3, batch_size=2, compiler_config=config) as runner:
         assert runner.backend == "furiosa"
@@ -69,7 +69,7 @@ def test_a_runner_is_passed_through(calls: list[Any]) -> None:
         ("npu0pe1", 1, {"device": "npu0pe1"}),
     ],
 )
-def test_a_model_of_the_zoo_is_its_npu_program(
+def test_zoo_model_gives_its_npu_program(
     calls: list[Any], device: str | None, num_pe: int, passed: dict[str, str]
 ) -> None:
     sync.create_runner(ZooModel(), device=device).close()
@@ -77,7 +77,7 @@ def test_a_model_of_the_zoo_is_its_npu_program(
     assert calls == [(f"{num_pe} PE".encode(), passed)] * 2
 
 
-def test_an_npu_has_one_precision(calls: list[Any]) -> None:
+def test_npu_rejects_other_precisions(calls: list[Any]) -> None:
     sync.create_runner(ZooModel(), precision="int8").close()
     for create in (sync.create_runner, sync.create_queue):
         with pytest.raises(FuriosaRuntimeError, match="needs device='cpu'"):
@@ -85,12 +85,12 @@ def test_an_npu_has_one_precision(calls: list[Any]) -> None:
     assert len(calls) == 1
 
 
-def test_a_graph_is_its_bytes(calls: list[Any]) -> None:
+def test_onnx_graph_is_passed_as_bytes(calls: list[Any]) -> None:
     sync.create_runner(make_model())
     assert calls[0][0] == make_model().SerializeToString()
 
 
-def test_a_queue_is_passed_through(calls: list[Any]) -> None:
+def test_queue_is_passed_through(calls: list[Any]) -> None:
     with sync.create_queue(b"ENF", input_queue_size=5, output_queue_size=6) as (sub, rec):
         sub.submit(X, "context")
         context, outputs = rec.recv(timeout=1)
@@ -102,14 +102,14 @@ def test_a_queue_is_passed_through(calls: list[Any]) -> None:
     assert calls == [(b"ENF", {"input_queue_size": 5, "output_queue_size": 6})]
 
 
-def test_the_vendors_errors_are_ours_of_the_same_name() -> None:
+def test_vendor_errors_become_our_errors_of_the_same_name() -> None:
     with pytest.raises(DeviceBusy, match="furiosa-runtime: in use"):
         sync.create_runner(b"busy")
     with pytest.raises(FuriosaRuntimeError, match="something else"):
         sync.create_queue(b"odd")
 
 
-def test_a_runtime_is_the_vendors(calls: list[Any]) -> None:
+def test_runtime_of_the_vendor_is_used(calls: list[Any]) -> None:
     with sync.Runtime("warboy(2)*1") as shared:
         runner = shared.create_runner(b"one")
         queue = shared.create_queue(b"two")
@@ -118,7 +118,7 @@ def test_a_runtime_is_the_vendors(calls: list[Any]) -> None:
     assert calls == [("Runtime", "warboy(2)*1"), (b"one", {}), (b"two", {}), "Runtime closed"]
 
 
-def test_the_awaitable_twins_are_passed_through(calls: list[Any]) -> None:
+def test_async_versions_are_passed_through(calls: list[Any]) -> None:
     async def main() -> None:
         async with runtime.create_runner(b"ENF", device="warboy*1") as runner:
             assert runner.backend == "furiosa"

@@ -35,7 +35,7 @@ def _absent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_absent")
-def test_without_the_extra_the_message_has_the_pip_command(
+def test_missing_extra_names_the_pip_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for make in (create_runner, create_queue):
@@ -51,7 +51,7 @@ def test_without_the_extra_the_message_has_the_pip_command(
     assert "furiosa-model-zoo[openvino]" in found["models run on"].advice
 
 
-def test_one_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openvino_that_fails_to_import(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def failing(name: str, *args: Any) -> Any:
@@ -67,7 +67,7 @@ def test_one_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cannot be imported (libtbb.so.12" in problem
 
 
-def test_one_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_old_openvino_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "furiosa_models.runtime.backends.openvino.installed_version", lambda _: "2025.3.0"
     )
@@ -75,7 +75,7 @@ def test_one_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
         choose(DEVICE)
 
 
-def test_a_precision_that_the_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_precision_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     class Core:
         def get_property(self, *_: object) -> list[str]:
             return ["FP32", "INT8"]
@@ -87,17 +87,17 @@ def test_a_precision_that_the_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("device", ["openvino:fp32", "openvino:", "openvino:int8", "OpenVINO"])
-def test_what_is_no_device(device: str) -> None:
+def test_invalid_device_strings_are_rejected(device: str) -> None:
     with pytest.raises(ValueError, match=r"is not a device: expected 'cpu', 'openvino'"):
         choose(device)
 
 
-def test_orders() -> None:
+def test_device_is_requested_by_argument() -> None:
     assert choose("openvino:f32").backend == choose(DEVICE).backend == DEVICE
     assert choose(DEVICE).reason == "the argument device requests 'openvino'"
 
 
-def test_the_environment_orders_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_is_requested_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", DEVICE)
     with create_runner(make_model()) as runner:
         assert runner.backend == "openvino"
@@ -106,7 +106,7 @@ def test_the_environment_orders_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def properties(session: Any, *names: str) -> list[Any]:
-    """Of the compiled model of a session."""
+    """Return properties of the compiled model of a session."""
     with session._requests.borrow() as request:
         compiled_model = request.get_compiled_model()
         return [compiled_model.get_property(name) for name in names]
@@ -115,12 +115,12 @@ def properties(session: Any, *names: str) -> list[Any]:
 NAMES = ("INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT")
 
 
-def test_how_it_is_set_up() -> None:
+def test_openvino_settings() -> None:
     with create_runner(MODEL, device=DEVICE, worker_num=1) as runner:
         precision, *rest = properties(runner._session, *NAMES)
         assert precision.to_string() == "f32"
         assert [int(rest[0]), int(rest[1]), str(rest[2]).split(".")[-1]] == [1, 1, "LATENCY"]
-    cpus = available_cpus()  # OpenVINO takes no more threads than these, whatever it is told
+    cpus = available_cpus()  # OpenVINO never uses more threads than these
     of_a_queue = OpenVinoBackend().load(MODEL, Setup(threads=1, parallel=cpus, device=DEVICE))
     assert [int(value) for value in properties(of_a_queue, *NAMES)[1:3]] == [cpus, cpus]
 
@@ -131,25 +131,25 @@ def outputs(device: str = DEVICE) -> npt.NDArray[np.float32]:
         return result
 
 
-def test_programs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_programs_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     first = outputs()
     (entry,) = compiled.entries()
     assert entry.is_current
     assert entry.made_by.startswith("openvino 20")
     assert entry.made_by.endswith(" f32")
     assert {path.name for path in entry.path.iterdir()} == {"entry.json", "model.blob"}
-    monkeypatch.setattr(openvino._Loader, "load", None)  # nothing is compiled any more
+    monkeypatch.setattr(openvino._Loader, "load", None)  # compilation would fail now
     np.testing.assert_array_equal(outputs(), first)
 
 
-def test_each_backend_has_its_own_entry() -> None:
+def test_each_backend_has_its_own_cache_entry() -> None:
     outputs("cpu")
     outputs()
     made_by = [entry.made_by.split()[0] for entry in compiled.entries() if entry.is_current]
     assert made_by == ["onnxruntime", "openvino"]
 
 
-def test_a_damaged_program_is_made_again() -> None:
+def test_damaged_program_is_recompiled() -> None:
     first = outputs()
     (entry,) = compiled.entries()
     blob = entry.path / "model.blob"
@@ -159,7 +159,7 @@ def test_a_damaged_program_is_made_again() -> None:
     assert again.is_current
 
 
-def test_a_kept_program_that_openvino_refuses_is_made_again(
+def test_cached_program_that_openvino_rejects_is_recompiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = outputs()
@@ -175,7 +175,7 @@ def test_a_kept_program_that_openvino_refuses_is_made_again(
 
 
 def difference(model: Any, tensor: npt.NDArray[Any], device: str = DEVICE) -> float:
-    """Greatest difference to ONNX Runtime, as a part of each output's greatest value."""
+    """Return the maximum difference from ONNX Runtime, relative to the maximum of each output."""
     with create_runner(model, device="cpu") as ort, create_runner(model, device=device) as ours:
         assert [d.name for d in ours.model.outputs()] == [d.name for d in ort.model.outputs()]
         assert [d.dtype for d in ours.model.outputs()] == [d.dtype for d in ort.model.outputs()]
@@ -189,12 +189,12 @@ def pixels(*shape: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def test_it_agrees_with_onnx_runtime() -> None:
+def test_outputs_agree_with_onnx_runtime() -> None:
     assert difference(MODEL, PIXELS) < 1e-5
     assert difference(SSDMobileNet(weights="random"), pixels(2, 3, 300, 300)) < 1e-5
 
 
-def test_bf16_is_what_was_asked_for() -> None:
+def test_bf16_is_used_on_request() -> None:
     if OpenVinoBackend().problem("openvino:bf16"):
         with pytest.raises(BackendUnavailable, match="does not compute in bf16"):
             create_runner(MODEL, device="openvino:bf16")
@@ -217,7 +217,7 @@ def test_int8_programs_agree_with_onnx_runtime() -> None:
     assert np.corrcoef(wanted[0], got[0])[0, 1] > 0.95
 
 
-def test_a_model_predicts_on_it() -> None:
+def test_model_predicts_on_openvino() -> None:
     with EfficientNetLite0(weights="random") as model:
         photo = pixels(50, 60, 3)
         on_cpu, here = model.predict(photo, device="cpu"), model.predict(photo, device=DEVICE)
@@ -225,7 +225,7 @@ def test_a_model_predicts_on_it() -> None:
         np.testing.assert_allclose(here.scores, on_cpu.scores, rtol=1e-4)
 
 
-def test_batch_sizes_have_entries_of_their_own() -> None:
+def test_each_batch_size_has_its_own_cache_entry() -> None:
     batch = np.concatenate([PIXELS, PIXELS])
     first = outputs()
     for _ in range(2):

@@ -31,14 +31,14 @@ from .tiny import X, make_model
         ({"compiler_config": [("remove_lower", True)]}, FuriosaRuntimeError),
     ],
 )
-def test_wrong_options(options: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         create_runner(make_model(), **{"device": "cpu", **options})
     with pytest.raises(error):
         create_queue(make_model(), **{"device": "cpu", **options})
 
 
-def test_options_of_the_npu_compiler_are_said_to_have_no_effect(
+def test_ignored_npu_compiler_options_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -54,14 +54,14 @@ def test_options_of_the_npu_compiler_are_said_to_have_no_effect(
     assert "no effect on the CPU" in caplog.text
 
 
-def test_what_is_no_model() -> None:
+def test_invalid_models_are_rejected() -> None:
     with pytest.raises(TypeError, match="expected a model as"):
         create_runner(7, device="cpu")  # type: ignore[arg-type]
     with pytest.raises(FuriosaRuntimeError, match="cannot load the 108 bytes .*TensorFlow Lite"):
         create_runner(b"\x1c\0\0\0TFL3" + bytes(100), device="cpu")
 
 
-def test_bytes_in_every_form() -> None:
+def test_all_kinds_of_bytes_are_accepted() -> None:
     data: bytes = make_model().SerializeToString()
 
     class Graph:
@@ -74,7 +74,7 @@ def test_bytes_in_every_form() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
-def test_nothing_leaks_over_a_thousand_rounds() -> None:
+def test_threads_and_files_do_not_leak_over_a_thousand_rounds() -> None:
     data = make_model().SerializeToString()
 
     def rounds(count: int) -> tuple[int, int]:

@@ -32,9 +32,9 @@ def names(events: list[dict[str, Any]]) -> list[str]:
     return [event["name"] for event in events]
 
 
-def test_a_trace_of_every_operation(tmp_path: Path) -> None:
+def test_trace_contains_every_operation(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
-    for _ in range(2):  # of a program that is made, and of one that was kept
+    for _ in range(2):  # for a new program and for a cached one
         with (
             path.open("w") as file,
             profile(file=file) as profiler,
@@ -59,7 +59,7 @@ def test_a_trace_of_every_operation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "device"), [(tiny_tflite.make_model(), "cpu"), (make_model(), "openvino")]
 )
-def test_inferences_on_other_backends(tmp_path: Path, model: Any, device: str) -> None:
+def test_other_backends_record_inferences(tmp_path: Path, model: Any, device: str) -> None:
     path = tmp_path / "trace.json"
     with path.open("w") as file, profile(file=file), create_runner(model, device=device) as runner:
         runner.run(X)
@@ -67,7 +67,7 @@ def test_inferences_on_other_backends(tmp_path: Path, model: Any, device: str) -
     assert (event["name"], event["cat"]) == ("Inference", runner.backend)
 
 
-def test_runners_that_were_there_before(tmp_path: Path) -> None:
+def test_existing_runners_are_recorded(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     with create_runner(make_model(), device="cpu") as runner:
         with path.open("w") as file, profile(file=file):
@@ -76,7 +76,7 @@ def test_runners_that_were_there_before(tmp_path: Path) -> None:
     assert names(traced(path)) == ["Inference"]
 
 
-def test_threads_of_a_queue(tmp_path: Path) -> None:
+def test_queue_threads_are_recorded(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     with (
         path.open("w") as file,
@@ -92,7 +92,7 @@ def test_threads_of_a_queue(tmp_path: Path) -> None:
     assert threading.get_native_id() not in {event["tid"] for event in events}
 
 
-def test_what_is_not_recorded(tmp_path: Path) -> None:
+def test_warm_up_and_pauses_are_not_recorded(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     with (
         path.open("w") as file,
@@ -114,7 +114,7 @@ def test_what_is_not_recorded(tmp_path: Path) -> None:
     assert "warm up" not in names(events)
 
 
-def test_every_kind_of_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_trace_is_written_to_every_kind_of_file(capsys: pytest.CaptureFixture[str]) -> None:
     text = io.StringIO()
     with tempfile.TemporaryFile() as binary, tempfile.TemporaryFile("w+") as described:
         for file in (text, binary, described.fileno()):
@@ -128,7 +128,7 @@ def test_every_kind_of_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert names(json.loads(capsys.readouterr().out)) == ["span"]
 
 
-def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+def test_invalid_model_leaves_an_empty_trace(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     with (
         path.open("w") as file,
@@ -139,7 +139,7 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
     assert traced(path) == []
 
 
-def test_one_at_a_time() -> None:
+def test_only_one_profiler_is_active() -> None:
     with (
         profile(file=io.StringIO()),
         pytest.raises(FuriosaRuntimeError, match="a profiler is already active"),
@@ -150,7 +150,7 @@ def test_one_at_a_time() -> None:
         pass
 
 
-def test_a_failed_run_is_recorded_and_ends_the_profile() -> None:
+def test_failed_run_is_recorded_and_ends_the_profile() -> None:
     file = io.StringIO()
     with pytest.raises(TypeError), profile(file=file) as profiler, profiler.record("failing"):
         raise TypeError
@@ -166,14 +166,16 @@ def test_a_failed_run_is_recorded_and_ends_the_profile() -> None:
         ({"format": 7}, ValueError, "7 is not a valid RecordFormat"),
     ],
 )
-def test_wrong_options(options: dict[str, Any], error: type[Exception], complaint: str) -> None:
+def test_invalid_options_are_rejected(
+    options: dict[str, Any], error: type[Exception], complaint: str
+) -> None:
     with pytest.raises(error, match=complaint):
         profile(**options)
 
 
 @pytest.fixture
 def profiled() -> Profiler:
-    """Of three inferences."""
+    """A profile of three inferences."""
     with (
         profile(format=RecordFormat.PandasDataFrame) as profiler,
         create_runner(MODEL, device="cpu") as runner,
@@ -195,7 +197,9 @@ def test_data_frames(profiled: Profiler, tmp_path: Path) -> None:
     assert len(traced(tmp_path / "trace.json")) == len(frame)
 
 
-def test_what_is_printed(profiled: Profiler, capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_and_tables_are_printed(
+    profiled: Profiler, capsys: pytest.CaptureFixture[str]
+) -> None:
     profiled.print_summary()
     printed = capsys.readouterr().out
     assert "Inference counts                : 3" in printed
@@ -209,14 +213,16 @@ def test_what_is_printed(profiled: Profiler, capsys: pytest.CaptureFixture[str])
         assert "Empty DataFrame" in capsys.readouterr().out
 
 
-def test_a_summary_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_without_inferences(capsys: pytest.CaptureFixture[str]) -> None:
     with profile(format=RecordFormat.PandasDataFrame) as profiler:
         pass
     profiler.print_summary()
     assert capsys.readouterr().out.endswith("Inference counts                : 0\n")
 
 
-def test_without_pandas(profiled: Profiler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_without_pandas_names_the_package(
+    profiled: Profiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ExtraRequired, match="pip install pandas"):
         profiled.print_summary()
@@ -232,7 +238,7 @@ def _npu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_npu")
-def test_on_an_npu_it_is_the_vendors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vendor_profiler_is_used_on_an_npu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.profile == "the vendor`s own"  # type: ignore[comparison-overlap]
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "cpu")
     assert module.profile is Profiler

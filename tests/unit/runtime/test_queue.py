@@ -19,7 +19,7 @@ from furiosa_models.runtime.queue import Channel, Closed, Pipeline, WouldBlock
 from furiosa_models.runtime.sync import QueuePair, create_queue
 from furiosa_models.runtime.tensor import DataType, Model, TensorDesc
 
-from .tiny import X, looking_up, make_model
+from .tiny import X, make_model, table_lookup
 
 
 def tiny_queue(**options: Any) -> QueuePair:
@@ -39,7 +39,7 @@ def test_every_submission_is_received_once_with_its_context() -> None:
     assert receiver.close()
 
 
-def test_iterating_ends_when_the_submitter_is_closed_and_all_has_come() -> None:
+def test_iteration_ends_after_the_last_result() -> None:
     submitter, receiver = tiny_queue(worker_num=1)
     with submitter:
         for i in range(5):
@@ -49,7 +49,7 @@ def test_iterating_ends_when_the_submitter_is_closed_and_all_has_come() -> None:
         receiver.recv()
 
 
-def test_a_full_queue_makes_the_submitter_wait() -> None:
+def test_full_queue_blocks_the_submitter() -> None:
     submitter, receiver = tiny_queue(worker_num=1, input_queue_size=1, output_queue_size=1)
 
     def submit_all() -> None:
@@ -65,7 +65,7 @@ def test_a_full_queue_makes_the_submitter_wait() -> None:
     thread.join()
 
 
-def test_nothing_in_time() -> None:
+def test_recv_times_out() -> None:
     with tiny_queue() as (_, receiver):
         for timeout in (0, 0.01):
             with pytest.raises(QueueWaitTimeout, match=f"within {timeout} s"):
@@ -75,7 +75,7 @@ def test_nothing_in_time() -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1, -0.5, float("nan"), float("inf")])
-def test_a_timeout_that_is_none(timeout: float) -> None:
+def test_invalid_timeout_is_rejected(timeout: float) -> None:
     with (
         tiny_queue() as (_, receiver),
         pytest.raises(ValueError, match="finite, non-negative number of seconds"),
@@ -83,7 +83,7 @@ def test_a_timeout_that_is_none(timeout: float) -> None:
         receiver.recv(timeout)
 
 
-def test_wrong_inputs_are_refused_at_once() -> None:
+def test_invalid_inputs_are_rejected_on_submission() -> None:
     with tiny_queue() as (submitter, receiver):
         with pytest.raises(TypeError, match="expects float32, got uint8"):
             submitter.submit(X.astype(np.uint8))
@@ -93,8 +93,8 @@ def test_wrong_inputs_are_refused_at_once() -> None:
         assert receiver.recv()[0] == "after that"
 
 
-def test_a_failed_inference_is_told_to_the_receiver_and_to_nobody_else() -> None:
-    with create_queue(looking_up(), device="cpu", worker_num=1) as (submitter, receiver):
+def test_failed_inference_raises_only_in_the_receiver() -> None:
+    with create_queue(table_lookup(), device="cpu", worker_num=1) as (submitter, receiver):
         for i in (0, 7, 2):
             submitter.submit(np.array([i]), context=i)
         submitter.close()
@@ -104,7 +104,7 @@ def test_a_failed_inference_is_told_to_the_receiver_and_to_nobody_else() -> None
         assert [context for context, _ in receiver] == [2]
 
 
-class _Dying:
+class _DyingSession:
     """A session whose inferences end the thread that runs them."""
 
     model = Model([TensorDesc("x", X.shape, DataType.FLOAT32)], [])
@@ -113,8 +113,8 @@ class _Dying:
         raise SystemExit
 
 
-def test_a_dead_worker_never_hangs_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)
+def test_dead_worker_does_not_block_a_receiver() -> None:
+    pipeline = Pipeline(_DyingSession(), 2, 4, 4)
     for i in range(3):
         pipeline.submit(X, i)
     for _ in range(3):
@@ -123,17 +123,17 @@ def test_a_dead_worker_never_hangs_a_receiver() -> None:
     pipeline.close_receiver()
 
 
-def test_workers_that_are_gone_never_hang_a_receiver() -> None:
-    pipeline = Pipeline(_Dying(), 2, 4, 4)
+def test_missing_workers_do_not_block_a_receiver() -> None:
+    pipeline = Pipeline(_DyingSession(), 2, 4, 4)
     pipeline.close_submitter()
     pipeline.join()
     with pytest.raises(SessionTerminated):
         pipeline.take()
-    pipeline = Pipeline(_Dying(), 1, 4, 4)
+    pipeline = Pipeline(_DyingSession(), 1, 4, 4)
     living, pipeline._workers._threads = (
         pipeline._workers._threads,
         [threading.Thread()],
-    )  # as by fork
+    )  # as after a fork
     with pytest.raises(SessionTerminated, match="workers died"):
         pipeline.recv()
     with pytest.raises(SessionTerminated, match="workers died"):
@@ -141,7 +141,7 @@ def test_workers_that_are_gone_never_hang_a_receiver() -> None:
     living[0].join()
 
 
-def test_closing() -> None:
+def test_closed_queue_cannot_be_used() -> None:
     submitter, receiver = tiny_queue()
     assert submitter.close() is True
     assert submitter.close() is False
@@ -197,7 +197,7 @@ def test_closing_the_receiver_wakes_a_thread_in_recv() -> None:
     assert isinstance(errors[0], SessionClosed)
 
 
-def test_forgotten_queues_end_their_workers() -> None:
+def test_workers_of_deleted_queues_end() -> None:
     before = threading.active_count()
     for _ in range(20):
         submitter, receiver = tiny_queue(output_queue_size=1)
@@ -211,7 +211,7 @@ def test_forgotten_queues_end_their_workers() -> None:
     assert threading.active_count() == before
 
 
-def test_many_threads_at_both_ends() -> None:
+def test_queue_with_many_threads_at_both_ends() -> None:
     submitter, receiver = tiny_queue(worker_num=3, input_queue_size=2, output_queue_size=2)
     received: list[int] = []
 
@@ -234,7 +234,7 @@ def test_many_threads_at_both_ends() -> None:
     assert sorted(received) == list(range(100))
 
 
-def test_a_channel() -> None:
+def test_channel_blocks_and_closes() -> None:
     channel: Channel[int] = Channel(1)
     channel.put(1)
     with pytest.raises(WouldBlock):

@@ -1,4 +1,4 @@
-"""Backends that users add to the table."""
+"""User-defined backends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NegatingSession(Session):
 
 
 class Negating(Backend):
-    """The smallest backend that there is."""
+    """A minimal backend."""
 
     name = "negating"
 
@@ -61,7 +61,7 @@ def _forget() -> Iterator[None]:
     backends._registered.clear()
 
 
-def test_a_runner_and_a_queue() -> None:
+def test_runner_and_queue_of_a_registered_backend() -> None:
     register_backend(Negating())
     with create_runner(make_model(), device="negating", batch_size=5) as runner:
         assert runner.backend == "negating"
@@ -83,7 +83,7 @@ def test_a_runner_and_a_queue() -> None:
         np.testing.assert_array_equal(old.run(X)[0].numpy(), -X)
 
 
-def test_the_awaitable_twins() -> None:
+def test_async_versions() -> None:
     async def main() -> None:
         async with runtime.create_runner(b"", device="negating") as runner:
             np.testing.assert_array_equal((await runner.run(X))[0], -X)
@@ -97,7 +97,7 @@ def test_the_awaitable_twins() -> None:
     asyncio.run(main())
 
 
-def test_what_cannot_be_loaded() -> None:
+def test_invalid_models_raise_runtime_error() -> None:
     register_backend(Negating())
     with pytest.raises(FuriosaRuntimeError, match="^negating cannot load the 3 bytes given: it is"):
         create_runner(b"bad", device="negating")
@@ -109,7 +109,7 @@ def test_what_cannot_be_loaded() -> None:
         create_runner(b"", device="negative")
 
 
-def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_device_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     @register_backend
     class Absent(Negating):
         def problem(self, device: str | None = None) -> str | None:
@@ -126,7 +126,7 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["models run on"].is_fine is False
 
 
-def test_a_model_predicts_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_predicts_on_a_registered_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     class Echoing(Backend):
         """Runs everything on ONNX Runtime."""
 
@@ -155,7 +155,7 @@ def test_a_model_predicts_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["models run on"].finding == "an echo"
 
 
-def test_programs_that_it_compiles_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_programs_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     compilations: list[bytes] = []
 
     class Compiling(Negating):
@@ -199,7 +199,7 @@ def test_programs_that_it_compiles_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
     assert [entry.is_current for entry in compiled.entries()] == [False, True]
 
 
-def test_names() -> None:
+def test_backend_names() -> None:
     assert runtime.register_backend is register_backend
     first, second = Negating(), Negating()
     assert register_backend(first) is first
@@ -214,7 +214,7 @@ def test_names() -> None:
     assert backends.find_backend("no such thing") is None
 
 
-def test_rows_are_loaded_when_they_are_asked() -> None:
+def test_backend_modules_are_imported_lazily() -> None:
     code = (
         "import sys, numpy\n"
         "from furiosa_models.runtime.sync import create_runner\n"

@@ -19,7 +19,7 @@ from furiosa_models.runtime.errors import (
 from .tiny import X, make_model
 
 
-def test_a_runtime_closes_what_was_made_on_it() -> None:
+def test_runtime_closes_its_runners_and_queues() -> None:
     with sync.Runtime("cpu") as closing:
         runner = closing.create_runner(make_model())
         submitter, receiver = closing.create_queue(make_model())
@@ -37,7 +37,7 @@ def test_a_runtime_closes_what_was_made_on_it() -> None:
             use()
 
 
-def test_an_open_runtime_forgets_what_is_forgotten() -> None:
+def test_open_runtime_keeps_no_deleted_runners() -> None:
     with sync.Runtime() as forgetting:
         for _ in range(10):
             forgetting.create_runner(make_model())
@@ -45,11 +45,11 @@ def test_an_open_runtime_forgets_what_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("name", ["SessionClosed", "SessionTerminated", "DeviceBusy"])
-def test_the_errors_are_one_family(name: str) -> None:
+def test_errors_have_a_common_base_class(name: str) -> None:
     assert issubclass(getattr(runtime, name), FuriosaRuntimeError)
 
 
-def test_errors_are_also_what_they_are_elsewhere() -> None:
+def test_errors_derive_from_builtin_exceptions() -> None:
     assert issubclass(runtime.InvalidInput, (FuriosaRuntimeError, ValueError))
     assert issubclass(runtime.InvalidInput, ValueError)
     assert issubclass(runtime.TensorNameNotFound, ValueError)
@@ -65,7 +65,7 @@ def test_versions() -> None:
     assert not hasattr(runtime, "__no_such_version__")
 
 
-def test_importing_it_does_not_import_onnx_runtime() -> None:
+def test_import_does_not_import_onnx_runtime() -> None:
     code = (
         "import sys, furiosa_models.runtime, furiosa_models.runtime.sync;"
         "print({'onnxruntime', 'onnx', 'requests', 'furiosa'} & set(sys.modules))"
@@ -74,7 +74,7 @@ def test_importing_it_does_not_import_onnx_runtime() -> None:
     assert out.stdout.strip() == "set()"
 
 
-def test_sessions_of_before_0_10() -> None:
+def test_legacy_sessions() -> None:
     with pytest.warns(FutureWarning, match=r"sync\.create_runner"):
         old = session.create(make_model(), device="cpu", worker_num=1, batch_size=2)
     batch = np.concatenate([X, X])
@@ -95,7 +95,7 @@ def test_sessions_of_before_0_10() -> None:
         old.inputs()
 
 
-def test_queues_of_before_0_10() -> None:
+def test_legacy_queues() -> None:
     with pytest.warns(FutureWarning, match=r"sync\.create_queue"):
         submitter, queue = session.create_async(make_model(), device="cpu")
     with pytest.raises(QueueWaitTimeout, match=r"0\.005 s"):

@@ -12,7 +12,7 @@ from furiosa_models.runtime.errors import FuriosaRuntimeError, SessionClosed
 from furiosa_models.runtime.sync import ModelSource, Runner, create_runner
 from furiosa_models.vision import EfficientNetLite0
 
-from .tiny import X, looking_up, make_model, mnist_like, three_inputs
+from .tiny import X, make_model, mnist_like, table_lookup, three_inputs
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def runner() -> Runner:
     return create_runner(make_model(), device="cpu")
 
 
-def test_every_form_of_a_model(tmp_path: Path) -> None:
+def test_every_kind_of_model_is_accepted(tmp_path: Path) -> None:
     proto = make_model()
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())
@@ -31,14 +31,14 @@ def test_every_form_of_a_model(tmp_path: Path) -> None:
             np.testing.assert_array_equal(runner.run(X)[0], 2 * X)
 
 
-def test_a_model_of_the_zoo_is_a_model() -> None:
+def test_zoo_model_is_accepted() -> None:
     model = EfficientNetLite0(weights="random")
     with create_runner(model) as runner:
         tensor = np.zeros((1, 3, 224, 224), np.uint8)
         assert runner.run(tensor)[0].shape == (1, 1000)
 
 
-def test_the_ways_to_run_agree(runner: Runner) -> None:
+def test_run_and_run_with_agree(runner: Runner) -> None:
     double, negative = runner.run(X)
     np.testing.assert_array_equal(runner.run([X])[0], double)
     np.testing.assert_array_equal(runner.run_with(["negative"], {"x": X})[0], negative)
@@ -58,27 +58,27 @@ def test_the_ways_to_run_agree(runner: Runner) -> None:
         ([], ValueError, "expected 1 inputs"),
     ],
 )
-def test_wrong_inputs(
+def test_invalid_inputs_are_rejected(
     runner: Runner, inputs: object, error: type[Exception], complaint: str
 ) -> None:
     with pytest.raises(error, match=complaint):
         runner.run(inputs)  # type: ignore[arg-type]
 
 
-def test_wrong_names(runner: Runner) -> None:
+def test_unknown_tensor_names_are_rejected(runner: Runner) -> None:
     with pytest.raises(ValueError, match="no input 'y'; it has x"):
         runner.run_with(["double"], {"y": X})
     with pytest.raises(ValueError, match="no output 'triple'; it has double, negative"):
         runner.run_with(["triple"], {"x": X})
 
 
-def test_a_float_input_where_uint8_is_due_says_what_to_do() -> None:
+def test_float_input_instead_of_uint8_gives_advice() -> None:
     model = EfficientNetLite0(weights="random")
     with create_runner(model) as runner, pytest.raises(TypeError, match="without scaling"):
         runner.run(np.zeros((1, 3, 224, 224), np.float32))
 
 
-def test_a_closed_runner(runner: Runner) -> None:
+def test_closed_runner_cannot_be_used(runner: Runner) -> None:
     assert runner.close() is True
     assert runner.close() is False
     with pytest.raises(SessionClosed, match="closed"):
@@ -86,7 +86,7 @@ def test_a_closed_runner(runner: Runner) -> None:
     assert "closed" in repr(runner)
 
 
-def test_batches() -> None:
+def test_batch_sizes() -> None:
     batch = np.concatenate([X, X + 1, X + 2])
     with create_runner(make_model("n"), device="cpu") as open_batch:
         assert open_batch.takes_batches
@@ -99,7 +99,7 @@ def test_batches() -> None:
 
 
 @pytest.mark.parametrize("model", [b"", b"ENF or something else", "no-such-file.onnx"])
-def test_what_is_no_onnx(model: bytes | str) -> None:
+def test_other_formats_are_rejected(model: bytes | str) -> None:
     with pytest.raises(FuriosaRuntimeError, match="cannot load .*ENF needs an NPU"):
         create_runner(model, device="cpu")
     with pytest.raises(FuriosaModelsError, match="not an ONNX model|cannot be read"):
@@ -122,7 +122,7 @@ def test_many_threads_share_a_runner(runner: Runner) -> None:
     assert wrong == []
 
 
-def test_what_the_vendors_own_tests_pin() -> None:
+def test_behavior_of_the_vendor_tests() -> None:
     with create_runner(mnist_like(), device="cpu") as runner:
         assert runner.model.summary() == (
             "Inputs:\n"
@@ -154,7 +154,7 @@ def test_what_the_vendors_own_tests_pin() -> None:
         assert runner.model.input(0).shape == (4, 1, 28, 28)
 
 
-def test_outputs_come_in_the_order_they_are_asked_for() -> None:
+def test_outputs_have_the_requested_order() -> None:
     inputs = {name: np.full((2, 2), i, np.float32) for i, name in enumerate("abc", 1)}
     with create_runner(three_inputs(), device="cpu") as runner:
         third, first = runner.run_with(["sum_3", "sum_1"], dict(reversed([*inputs.items()])))
@@ -168,14 +168,14 @@ def test_outputs_come_in_the_order_they_are_asked_for() -> None:
     assert (first[0, 0], third[0, 0]) == (6.0, 18.0)
 
 
-def test_allocated_inputs_fit(runner: Runner) -> None:
+def test_allocated_inputs_are_accepted(runner: Runner) -> None:
     (tensor,) = runner.allocate()
     assert tensor.shape == (1, 3, 2, 2)
     assert not runner.run(tensor)[0].any()
 
 
-def test_other_kinds_of_tensors() -> None:
-    with create_runner(looking_up(), device="cpu") as runner:
+def test_other_kinds_of_inputs() -> None:
+    with create_runner(table_lookup(), device="cpu") as runner:
         assert runner.run(np.array([2]))[0][0] == 3.0
         assert runner.run(iter([np.array([1])]))[0][0] == 2.0  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="a tensor or a list"):

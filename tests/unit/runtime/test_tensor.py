@@ -19,7 +19,7 @@ from furiosa_models.runtime.tensor import (
 IMAGE = TensorDesc("image", (1, 3, 20, 30), DataType.UINT8, open_dims=(0,))
 
 
-def test_a_description() -> None:
+def test_tensor_description() -> None:
     assert IMAGE.ndim == 4
     assert [IMAGE.dim(i) for i in range(4)] == [1, 3, 20, 30]
     assert [IMAGE.stride(i) for i in range(4)] == [1800, 600, 30, 1]
@@ -38,14 +38,14 @@ def test_a_description() -> None:
             out_of_range(4)
 
 
-def test_the_words_are_the_vendors() -> None:
+def test_descriptions_are_printed_as_by_the_vendor() -> None:
     logits = TensorDesc(None, (1, 10), DataType.FLOAT32)
     text = "TensorDesc(shape=(1, 10), dtype=FLOAT32, format=??, size=40, len=10)"
     assert repr(logits) == text
     assert Model([], [logits]).summary() == f"Inputs:\n{{}}\nOutputs:\n{{0: {text}}}"
 
 
-def test_a_models_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
     model = Model([IMAGE], [])
     assert (model.input_num, model.output_num) == (1, 0)
     assert model.inputs() == [model.input(0)] == [IMAGE]
@@ -58,7 +58,7 @@ def test_a_models_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == model.summary() + "\n"
 
 
-def test_what_fits_a_description() -> None:
+def test_check_of_shapes() -> None:
     assert IMAGE.check(np.zeros((7, 3, 20, 30), np.uint8)).shape[0] == 7
     with pytest.raises(ValueError, match=r"expects shape \('any', 3, 20, 30\), got \(1, 3, 20\)"):
         IMAGE.check(np.zeros((1, 3, 20), np.uint8))
@@ -94,7 +94,7 @@ def test_axes_are_written_as_letters() -> None:
     assert repr(Axis.UNKNOWN) == "?"
 
 
-def test_tensors_that_fit() -> None:
+def test_zeros_and_rand_match_the_description() -> None:
     assert not zeros(IMAGE).any()
     for dtype in (DataType.UINT8, DataType.INT32, DataType.FLOAT16, DataType.BOOL):
         desc = TensorDesc("x", (4, 5), dtype)

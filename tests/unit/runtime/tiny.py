@@ -10,7 +10,7 @@ X = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
 
 
 def make_model(batch: int | str = 1) -> onnx.ModelProto:
-    """`double = 2 * x`, `negative = -x`."""
+    """Make a model of `double = 2 * x`, `negative = -x`."""
     shape = [batch, 3, 2, 2]
     graph = helper.make_graph(
         [
@@ -28,7 +28,7 @@ def make_model(batch: int | str = 1) -> onnx.ModelProto:
 
 
 def mnist_like() -> onnx.ModelProto:
-    """The signature of the model that the vendor's own tests use: sums of ten rows and columns."""
+    """Make a model with the signature of the vendor's test model: sums of ten rows and columns."""
     weights = helper.make_tensor("w", TensorProto.FLOAT, [784, 10], np.ones(7840, np.float32))
     shape = helper.make_tensor("s", TensorProto.INT64, [2], [1, 784])
     graph = helper.make_graph(
@@ -45,7 +45,7 @@ def mnist_like() -> onnx.ModelProto:
 
 
 def three_inputs() -> onnx.ModelProto:
-    """`sum_k = k * (a + b + c)` for k = 1, 2, 3, of inputs (2, 2)."""
+    """Make a model of `sum_k = k * (a + b + c)` for k = 1, 2, 3, of inputs (2, 2)."""
     names = ["a", "b", "c"]
     nodes = [helper.make_node("Sum", names, ["sum_1"])]
     nodes += [helper.make_node("Add", ["sum_1", f"sum_{k}"], [f"sum_{k + 1}"]) for k in (1, 2)]
@@ -56,8 +56,8 @@ def three_inputs() -> onnx.ModelProto:
     return _model(helper.make_graph(nodes, "sums", infos, outputs))
 
 
-def looking_up() -> onnx.ModelProto:
-    """`y[i] = table[index[i]]`: fails on an index that the table does not have."""
+def table_lookup() -> onnx.ModelProto:
+    """Make a model of `y[i] = table[index[i]]`, which fails if an index is out of range."""
     table = helper.make_tensor("table", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
     graph = helper.make_graph(
         [helper.make_node("Gather", ["table", "index"], ["y"])],

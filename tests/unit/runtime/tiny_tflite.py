@@ -18,7 +18,7 @@ SHAPE = (1, 3, 2, 2)
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of a graph; `signature` has -1 where any size goes."""
+    """A tensor of a graph; -1 in `signature` means any size."""
 
     name: str
     shape: Sequence[int] = SHAPE
@@ -30,7 +30,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operation on tensors, which are given by their index."""
+    """An operation on tensors, which are identified by index."""
 
     code: int
     inputs: Sequence[int]
@@ -38,7 +38,7 @@ class Operator:
 
 
 def make_model(batch: int | str = 1) -> bytes:
-    """`double = 2 * x`, `negative = -x`, as `tiny.make_model` has it in ONNX."""
+    """Make a model of `double = 2 * x`, `negative = -x`, like `tiny.make_model` in ONNX."""
     shape = (1 if isinstance(batch, str) else batch, *SHAPE[1:])
     signature = (-1, *SHAPE[1:]) if isinstance(batch, str) else None
     tensors = [Tensor(name, shape, signature=signature) for name in ("x", "double", "negative")]
@@ -46,13 +46,13 @@ def make_model(batch: int | str = 1) -> bytes:
 
 
 def quantized() -> bytes:
-    """`y = x + x` of uint8, whose scales make the numbers stay what they are."""
+    """Make a model of `y = x + x` in uint8; its scales keep the numbers equal."""
     tensors = [Tensor("x", dtype=UINT8, scale=1.0), Tensor("y", dtype=UINT8, scale=2.0)]
     return write(tensors, [Operator(ADD, [0, 0], [1])], [0], [1])
 
 
-def flattening() -> bytes:
-    """Twelve numbers in a row, whatever the batch size: a graph that fixes it."""
+def fixed_reshape() -> bytes:
+    """Make a model that reshapes to a fixed row of twelve numbers for any batch size."""
     tensors = [
         Tensor("x"),
         Tensor("shape", (2,), INT32, constant=(1, 12)),
@@ -62,7 +62,7 @@ def flattening() -> bytes:
 
 
 def of_strings() -> bytes:
-    """A model of a type that no runner takes."""
+    """Make a model with a type that runners do not support."""
     return write([Tensor("x", (1,), STRING)], [], [0], [0])
 
 
@@ -72,7 +72,7 @@ def write(
     inputs: Sequence[int],
     outputs: Sequence[int],
 ) -> bytes:
-    """A TensorFlow Lite file of one graph."""
+    """Make a TensorFlow Lite file of one graph."""
     b = flatbuffers.Builder(0)
     codes = sorted({operator.code for operator in operators})
     constants = [tensor.constant for tensor in tensors]

@@ -1,4 +1,4 @@
-"""Real servers in threads."""
+"""Real servers that run in threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Start = Callable[..., int]
 
 @contextmanager
 def served(app: Any, limits: Limits | None = None) -> Iterator[int]:
-    """Serve an application; gives the port."""
+    """Serve an application; yield the port."""
     server = make_server(app, limits)
     server.config.log_level = "error"
     server.config.configure_logging()
@@ -36,7 +36,7 @@ def served(app: Any, limits: Limits | None = None) -> Iterator[int]:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Serve an application until the test ends; gives the port."""
+    """Return a function that serves an application until the test ends and returns the port."""
     with ExitStack() as stack:
         yield lambda app, limits=None: stack.enter_context(served(app, limits))
 

@@ -1,4 +1,4 @@
-"""What a served model answers."""
+"""Responses of a served model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 from .conftest import Start, served
 
 FEW: Any = {"score_threshold": 0.8}
-"""Random weights find tens of thousands of things otherwise."""
+"""Without it, random weights give tens of thousands of detections."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def detail(answer: requests.Response) -> str:
     return text
 
 
-def test_a_photo_in_results_out(
+def test_photos_give_results(
     start: Start, classifier: EfficientNetLite0, photos: list[Path]
 ) -> None:
     url = f"http://127.0.0.1:{start(make_app(classifier, device='cpu'))}"
@@ -64,7 +64,7 @@ def test_a_photo_in_results_out(
     )
 
 
-def test_several_photos_have_several_results(
+def test_several_photos_give_several_results(
     url: str, detector: SSDMobileNet, photos: list[Path]
 ) -> None:
     found = [detector.predict(photo, **FEW) for photo in photos[:3]]
@@ -103,7 +103,7 @@ def test_thresholds_are_query_parameters(
     ],
 )
 @pytest.mark.parametrize("route", ["infer", "predict"])
-def test_a_wrong_parameter_is_named(
+def test_invalid_parameter_is_named(
     url: str, photos: list[Path], route: str, query: str, complaint: str
 ) -> None:
     answer = post(f"{url}/{route}?{query}", photos[0])
@@ -112,7 +112,7 @@ def test_a_wrong_parameter_is_named(
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "image/webp", "application/octet-stream", None])
-def test_the_body_may_be_the_photo(
+def test_request_body_can_be_the_photo(
     url: str, detector: SSDMobileNet, photos: list[Path], kind: str | None
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
@@ -121,7 +121,7 @@ def test_the_body_may_be_the_photo(
     assert answer.json() == {"result": detector.predict(photos[0], **FEW).to_dict()}
 
 
-def test_a_part_without_a_file_name_is_a_photo(
+def test_form_part_without_a_file_name_is_a_photo(
     url: str, detector: SSDMobileNet, photos: list[Path]
 ) -> None:
     parts = [("image", (None, photos[0].read_bytes()))]
@@ -129,7 +129,7 @@ def test_a_part_without_a_file_name_is_a_photo(
     assert answer.json() == {"result": detector.predict(photos[0], **FEW).to_dict()}
 
 
-def test_the_color_under_alpha(start: Start, detector: SSDMobileNet) -> None:
+def test_background_color_of_transparent_photos(start: Start, detector: SSDMobileNet) -> None:
     file = io.BytesIO()
     Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(file, "PNG")
     url = f"http://127.0.0.1:{start(make_app(detector, device='cpu', background='white'))}/predict"
@@ -147,7 +147,7 @@ def test_the_color_under_alpha(start: Start, detector: SSDMobileNet) -> None:
         make_app(detector, background="mud")
 
 
-def test_the_answers_of_0_10() -> None:
+def test_responses_in_the_format_of_0_10() -> None:
     one, box = np.ones(1, np.float32), np.array([[1, 2, 3, 4]], np.float32)
     found = as_in_0_10(Detections(box, one, np.zeros(1, np.int64), ("cat",)))
     place = {"left": 1.0, "top": 2.0, "right": 3.0, "bottom": 4.0}
@@ -159,7 +159,7 @@ def test_the_answers_of_0_10() -> None:
     assert as_in_0_10(Poses(box[:0], one[:0], np.zeros((0, 17, 3), np.float32))) == [[]]
 
 
-def test_what_is_no_photo_is_the_clients_fault(url: str, photos: list[Path]) -> None:
+def test_invalid_photo_is_a_client_error(url: str, photos: list[Path]) -> None:
     parts = [("image", ("good.jpg", photos[0].read_bytes())), ("image", ("bad.txt", b"no photo"))]
     answer = requests.post(f"{url}/infer", files=parts, timeout=30)
     assert answer.status_code == 422
@@ -209,7 +209,7 @@ def test_what_is_no_photo_is_the_clients_fault(url: str, photos: list[Path]) -> 
         ({"files": [("image", b"x")] * 65}, 422, "too many photos: expected at most 64"),
     ],
 )
-def test_a_wrong_request_is_explained(
+def test_invalid_request_is_explained(
     url: str, request_of: dict[str, Any], status: int, complaint: str
 ) -> None:
     answer = requests.post(f"{url}/infer", timeout=30, **request_of)
@@ -217,7 +217,7 @@ def test_a_wrong_request_is_explained(
     assert complaint in detail(answer)
 
 
-def test_a_photo_that_the_server_has_no_memory_for(start: Start, detector: SSDMobileNet) -> None:
+def test_photo_that_needs_too_much_memory_is_rejected(start: Start, detector: SSDMobileNet) -> None:
     limits = Limits(max_bytes=1 << 20, max_memory=4 << 20)
     file = io.BytesIO()
     Image.new("RGB", (1000, 1000)).save(file, "PNG")
@@ -230,7 +230,7 @@ def test_a_photo_that_the_server_has_no_memory_for(start: Start, detector: SSDMo
     )
 
 
-def test_what_goes_wrong_inside_is_logged_and_not_told(
+def test_internal_error_is_logged_but_not_sent(
     photos: list[Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(SSDMobileNet):
@@ -245,7 +245,7 @@ def test_what_goes_wrong_inside_is_logged_and_not_told(
     assert "a secret of the server" in caplog.text
 
 
-def test_a_subclass_is_honored(start: Start, photos: list[Path]) -> None:
+def test_overridden_postprocess_is_used(start: Start, photos: list[Path]) -> None:
     class Mine(SSDMobileNet):
         def postprocess(self, _: Any, contexts: Any, **options: Any) -> Any:  # type: ignore[override]
             return [{"mine": sorted(options)} for _ in contexts]
@@ -258,8 +258,8 @@ def test_a_subclass_is_honored(start: Start, photos: list[Path]) -> None:
         assert answer.json() == {"result": [{"mine": []}] * 2}
 
 
-def test_small_answers_are_sent_at_once(url: str) -> None:
-    """Nagle's algorithm holds them for as long as the client's system delays what it confirms."""
+def test_small_responses_are_sent_without_delay(url: str) -> None:
+    """Nagle's algorithm would hold them back until the delayed ACK of the client."""
     with requests.Session() as session:
         seconds = []
         for _ in range(20):
@@ -269,7 +269,7 @@ def test_small_answers_are_sent_at_once(url: str) -> None:
     assert min(seconds[1:]) < 0.035
 
 
-def test_it_says_that_it_is_there(url: str) -> None:
+def test_health_endpoints(url: str) -> None:
     assert requests.get(f"{url}/v2/health/live", timeout=30).json() == {"live": True}
     assert requests.get(f"{url}/v2/health/ready", timeout=30).json() == {"ready": True}
     for path in ("live", "ready"):
@@ -277,7 +277,7 @@ def test_it_says_that_it_is_there(url: str) -> None:
         assert (asked.status_code, asked.content) == (200, b"")
 
 
-def test_the_page_needs_no_internet(url: str) -> None:
+def test_docs_page_works_without_internet(url: str) -> None:
     page = requests.get(url, timeout=30)
     assert page.url == f"{url}/docs"
     assert "://" not in page.text
@@ -292,7 +292,7 @@ def test_the_page_needs_no_internet(url: str) -> None:
     assert requests.get(f"{url}/redoc", timeout=30).status_code == 404
 
 
-def test_the_api_is_described(url: str) -> None:
+def test_openapi_description(url: str) -> None:
     paths = requests.get(f"{url}/openapi.json", timeout=30).json()["paths"]
     for route in ("/infer", "/predict"):
         described = paths[route]["post"]
@@ -310,7 +310,7 @@ def test_the_api_is_described(url: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["fastapi", "fastapi_offline", "python_multipart"])
-def test_a_missing_extra_is_said(
+def test_missing_extra_names_the_pip_command(
     classifier: EfficientNetLite0, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, package, None)
@@ -318,15 +318,15 @@ def test_a_missing_extra_is_said(
         make_app(classifier)
 
 
-def test_an_application_as_the_tutorial_of_0_10_writes_it(start: Start, photos: list[Path]) -> None:
+def test_application_of_the_0_10_tutorial(start: Start, photos: list[Path]) -> None:
     network = EfficientNetLite0(weights="random")
     serve_api = ServeAPI(Limits(max_bytes=10_000_000))
     with NamedTemporaryFile() as file:
         file.write(network.model_source())
         served: ServeModel = synchronous(serve_api.model("furiosart"))("Net", location=file.name)
 
-    # Its annotations are objects, which FastAPI needs of what is local.
-    async def infer(image: Any = File(...)) -> Any:  # noqa: B008 - FastAPI's way
+    # FastAPI needs annotations that are objects, because the function is local.
+    async def infer(image: Any = File(...)) -> Any:  # noqa: B008 - required by FastAPI
         with NamedTemporaryFile() as file:
             file.write(await image.read())
             tensors, _ = network.preprocess(file.name)

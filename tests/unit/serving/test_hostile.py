@@ -1,4 +1,4 @@
-"""Clients that send too much, too slowly, or not what they said."""
+"""Clients that send too much, too slowly, or not what they declared."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def client(port: int) -> Iterator[socket.socket]:
 
 
 def answer(client: socket.socket) -> tuple[int, dict[str, str]]:
-    """Status and document of an answer; 0 of a connection that is closed without one."""
+    """Return status and document of a response; status 0 if the connection just closes."""
     data = b""
     while (end := data.find(b"\r\n\r\n") + 4) < 4 or len(data) < end + length_of(data[:end]):
         try:
@@ -61,7 +61,7 @@ def length_of(head: bytes) -> int:
 
 
 def pieces(client: socket.socket) -> Iterator[bytes]:
-    """What arrives until the connection is closed."""
+    """Yield received bytes until the connection is closed."""
     with suppress(ConnectionError):
         while piece := client.recv(1 << 20):
             yield piece
@@ -71,15 +71,13 @@ def is_closed(client: socket.socket) -> bool:
     return answer(client) == (0, {})
 
 
-def still_answers(port: int, photos: list[Path]) -> bool:
+def is_responsive(port: int, photos: list[Path]) -> bool:
     url = f"http://127.0.0.1:{port}/infer?score_threshold=0.9"
     return requests.post(url, data=photos[0].read_bytes(), timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"])
-def test_a_declared_length_is_checked_before_anything_is_read(
-    client: socket.socket, expects: bytes
-) -> None:
+def test_declared_length_is_checked_before_reading(client: socket.socket, expects: bytes) -> None:
     client.sendall(HEAD + expects + b"Content-Length: 1073741824\r\n\r\n")
     status, document = answer(client)
     assert status == 413
@@ -89,31 +87,31 @@ def test_a_declared_length_is_checked_before_anything_is_read(
     )
 
 
-def test_a_length_of_many_digits_is_too_large(client: socket.socket) -> None:
+def test_length_of_many_digits_is_too_large(client: socket.socket) -> None:
     client.sendall(HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")
     assert client.recv(1 << 16).split()[1] in (b"400", b"413")
 
 
 @pytest.mark.parametrize("form", [False, True])
-def test_a_large_upload_is_told_so(port: int, form: bool) -> None:
+def test_too_large_upload_gets_a_413_response(port: int, form: bool) -> None:
     data = bytes(LIMITS.max_bytes + 1)
     given = {"files": {"image": data}} if form else {"data": data}
     response = requests.post(f"http://127.0.0.1:{port}/infer", timeout=30, **given)
     assert response.status_code == 413
 
 
-def test_chunks_are_counted(client: socket.socket) -> None:
+def test_size_of_chunked_body_is_limited(client: socket.socket) -> None:
     client.sendall(CHUNKED)
     for _ in range(8):
         client.sendall(b"100000\r\n" + PIECE + b"\r\n")
-    client.sendall(b"1\r\n1\r\n")  # and no end
+    client.sendall(b"1\r\n1\r\n")  # without the end
     status, document = answer(client)
     assert status == 413
     assert "expected at most 8388608 bytes, got more" in document["detail"]
 
 
-def test_a_length_beside_chunks_smuggles_no_request(client: socket.socket) -> None:
-    """A proxy that goes by the length would take what follows for a part of the body."""
+def test_length_with_chunks_does_not_smuggle_a_request(client: socket.socket) -> None:
+    """A proxy that uses the length would treat the second request as a part of the body."""
     smuggled = b"GET /v2/health/live HTTP/1.1\r\nHost: here\r\n\r\n"
     length = f"Content-Length: {len(smuggled) + 5}\r\n\r\n".encode()
     client.sendall(CHUNKED[:-2] + length + b"0\r\n\r\n" + smuggled)
@@ -133,7 +131,7 @@ def test_chunks_within_the_limit_are_read(client: socket.socket) -> None:
     assert "image '<body>' cannot be decoded" in document["detail"]
 
 
-def test_a_body_shorter_than_declared_is_waited_for_so_long(client: socket.socket) -> None:
+def test_body_shorter_than_declared_times_out(client: socket.socket) -> None:
     client.sendall(HEAD + b"Content-Length: 1000\r\n\r\nhalf")
     status, document = answer(client)
     assert status == 408
@@ -141,20 +139,20 @@ def test_a_body_shorter_than_declared_is_waited_for_so_long(client: socket.socke
     assert is_closed(client)
 
 
-def test_a_body_longer_than_declared_is_no_request(client: socket.socket) -> None:
+def test_excess_body_is_not_a_second_request(client: socket.socket) -> None:
     client.sendall(HEAD + b"Content-Length: 3\r\n\r\nabc and more than that\r\n\r\n")
     assert answer(client)[0] == 422
 
 
 @pytest.mark.parametrize("length", [b"-1", b"1e3", b"\xb2", b"1\r\nContent-Length: 2"])
-def test_a_length_that_is_none_is_no_request(client: socket.socket, length: bytes) -> None:
+def test_invalid_length_is_a_bad_request(client: socket.socket, length: bytes) -> None:
     client.sendall(HEAD + b"Content-Length: " + length + b"\r\n\r\nabc")
     data = client.recv(1 << 16)
     assert data.startswith(b"HTTP/1.1 400 ")
 
 
 def drip(client: socket.socket, piece: bytes) -> float:
-    """Send a piece each tenth of a second until the connection is closed; seconds that it took."""
+    """Send a piece every 0.1 s until the connection is closed; return the elapsed seconds."""
     since = time.monotonic()
     client.settimeout(0.1)
     while time.monotonic() < since + 30:
@@ -168,7 +166,7 @@ def drip(client: socket.socket, piece: bytes) -> float:
     return time.monotonic() - since
 
 
-def test_a_body_that_drips_is_cut_off(client: socket.socket) -> None:
+def test_slow_body_times_out(client: socket.socket) -> None:
     client.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
     assert LIMITS.body_timeout - 0.5 < drip(client, b"x") < 20
 
@@ -179,7 +177,7 @@ def test_a_body_that_drips_is_cut_off(client: socket.socket) -> None:
     ids=["nothing", "a line", "headers", "a second request"],
 )
 @pytest.mark.parametrize("piece", [b"", b"x"], ids=["stalls", "drips"])
-def test_headers_that_do_not_end_close_the_connection(
+def test_endless_headers_close_the_connection(
     client: socket.socket, start: bytes, piece: bytes
 ) -> None:
     client.sendall(start)
@@ -188,24 +186,24 @@ def test_headers_that_do_not_end_close_the_connection(
     assert drip(client, piece) < 20
 
 
-def test_what_follows_a_refused_body_does_not_keep_the_connection(client: socket.socket) -> None:
+def test_data_after_a_rejected_body_closes_the_connection(client: socket.socket) -> None:
     client.sendall(HEAD + b"Content-Length: 1073741824\r\n\r\n")
     assert answer(client)[0] == 413
     assert drip(client, b"x") < 20
 
 
-def test_an_answer_that_is_not_taken_closes_the_connection(port: int) -> None:
+def test_unread_response_closes_the_connection(port: int) -> None:
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(30)
         client.connect(("127.0.0.1", port))
         script = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: here\r\n\r\n"
-        client.sendall(script * 9)  # more than the buffers of the system hold
+        client.sendall(script * 9)  # more than the socket buffers hold
         time.sleep(LIMITS.body_timeout + 1)
         assert sum(len(piece) for piece in pieces(client)) < 9 * 1_500_000
 
 
-def test_a_connection_is_used_again(port: int, photos: list[Path]) -> None:
+def test_connection_is_kept_alive(port: int, photos: list[Path]) -> None:
     with requests.Session() as session:
         for _ in range(3):
             url = f"http://127.0.0.1:{port}/infer?score_threshold=0.9"
@@ -213,23 +211,23 @@ def test_a_connection_is_used_again(port: int, photos: list[Path]) -> None:
             assert session.post(url, data=b"no photo", timeout=30).status_code == 422
 
 
-def test_stalled_uploads_do_not_keep_others_out(port: int, photos: list[Path]) -> None:
+def test_stalled_uploads_do_not_block_others(port: int, photos: list[Path]) -> None:
     clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(14)]
-    for client in clients:  # which want seven times the memory for bodies
+    for client in clients:  # they request seven times the memory for bodies
         client.sendall(HEAD + b"Content-Length: 8388608\r\n\r\nx")
-    assert still_answers(port, photos)
+    assert is_responsive(port, photos)
     assert all(answer(client)[0] == 408 for client in clients)
     for client in clients:
         client.close()
 
 
-def test_large_uploads_wait_for_each_other_and_then_are_told_to_come_back(port: int) -> None:
+def test_large_uploads_queue_and_then_get_a_503_response(port: int) -> None:
     statuses: list[int] = []
 
     def upload() -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
             client.sendall(HEAD + b"Content-Length: 8388608\r\n\r\n" + PIECE * 2)
-            statuses.append(answer(client)[0])  # which never sends the rest
+            statuses.append(answer(client)[0])  # it never sends the rest
 
     threads = [threading.Thread(target=upload) for _ in range(4)]
     for thread in threads:

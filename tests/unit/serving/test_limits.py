@@ -1,4 +1,4 @@
-"""Budgets that requests share."""
+"""Memory budgets that requests share."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def run(awaitable: Awaitable[Any]) -> None:
     asyncio.run(main())
 
 
-async def started(*tasks: asyncio.Task[None]) -> None:
+async def let_wait(*tasks: asyncio.Task[None]) -> None:
     """Let tasks run until they wait for something."""
     while not all(task.done() for task in tasks) and len(asyncio.all_tasks()) < len(tasks):
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)
 
 
-def test_what_fits_passes_what_does_not() -> None:
+def test_small_requests_pass_large_waiting_ones() -> None:
     async def main() -> None:
         budget = Budget(10, max_waiting=9, timeout=20)
         await budget.take(8)
         large = asyncio.create_task(budget.take(5))
-        await started(large)
+        await let_wait(large)
         assert not large.done()
         await budget.take(2)
         small = asyncio.create_task(budget.take(1))
-        await started(small)
+        await let_wait(small)
         assert not small.done()
         budget.give(2)
         await small
@@ -49,12 +49,12 @@ def test_what_fits_passes_what_does_not() -> None:
     run(main())
 
 
-def test_nobody_waits_for_ever_nor_in_a_long_line() -> None:
+def test_waiting_time_and_queue_length_are_limited() -> None:
     async def main() -> None:
         budget = Budget(1, max_waiting=1, timeout=0.05)
         await budget.take(1)
         waiting = asyncio.create_task(budget.take(1))
-        await started(waiting)
+        await let_wait(waiting)
         with pytest.raises(Busy):
             await budget.take(1)
         with pytest.raises(Busy):
@@ -66,12 +66,12 @@ def test_nobody_waits_for_ever_nor_in_a_long_line() -> None:
 
 
 @pytest.mark.parametrize("granted", [False, True])
-def test_who_is_cancelled_keeps_nothing(granted: bool) -> None:
+def test_canceled_request_releases_its_budget(granted: bool) -> None:
     async def main() -> None:
         budget = Budget(1, max_waiting=1, timeout=20)
         await budget.take(1)
         waiting = asyncio.create_task(budget.take(1))
-        await started(waiting)
+        await let_wait(waiting)
         if granted:
             budget.give(1)
         waiting.cancel()

@@ -1,4 +1,4 @@
-"""Query parameters by the signatures of models."""
+"""Query parameters derived from the signatures of models."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_values_have_the_type_of_the_signature(
     assert type(read[name]) is type(value)
 
 
-def test_other_names_of_options(options: QueryOptions) -> None:
+def test_option_aliases_and_invalid_values(options: QueryOptions) -> None:
     assert options.read([("conf_thres", "0.5")]) == {"score_threshold": 0.5}
     with pytest.raises(HTTPException) as caught:
         options.read([("tiles", "many")])
@@ -81,7 +81,7 @@ def test_other_names_of_options(options: QueryOptions) -> None:
     )
 
 
-def test_they_are_described_by_the_docstring(options: QueryOptions) -> None:
+def test_options_are_described_by_the_docstring(options: QueryOptions) -> None:
     described = {item.pop("name"): item for item in options.described()}
     assert described["tiles"] == {
         "in": "query",

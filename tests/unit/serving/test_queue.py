@@ -1,4 +1,4 @@
-"""Photos that wait for memory."""
+"""Requests that wait for memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from furiosa_models.vision import SSDMobileNet
 from .conftest import served
 
 LIMITS = Limits(max_bytes=1 << 20, max_memory=16 << 20, queue_timeout=2.0)
-"""Of which 12 MiB are for photos."""
+"""12 MiB of it are for photos."""
 
 
 def photo(side: int) -> bytes:
@@ -33,7 +33,7 @@ LARGE, SMALL = photo(1000), photo(64)  # 7 MB, 29 KB
 
 
 class Slow(SSDMobileNet):
-    """Works on large photos until it is told to stop."""
+    """A model that processes large photos until it is released."""
 
     def __init__(self) -> None:
         super().__init__("random")
@@ -59,7 +59,7 @@ def post(url: str, data: bytes) -> requests.Response:
     return requests.post(url, data=data, timeout=60)
 
 
-def test_small_photos_pass_large_ones_that_wait(slow: tuple[Slow, str]) -> None:
+def test_small_photos_pass_large_waiting_ones(slow: tuple[Slow, str]) -> None:
     model, url = slow
     with ThreadPoolExecutor() as pool:
         first = pool.submit(post, url, LARGE)
@@ -67,7 +67,7 @@ def test_small_photos_pass_large_ones_that_wait(slow: tuple[Slow, str]) -> None:
         second = pool.submit(post, url, LARGE)
         assert post(url, SMALL).json() == {"result": 64}
         assert not second.done()
-        refused = second.result()  # nothing was left in time
+        refused = second.result()  # no memory was released in time
         assert refused.status_code == 503
         assert refused.headers["Retry-After"] == "5"
         assert refused.json() == {
@@ -78,7 +78,7 @@ def test_small_photos_pass_large_ones_that_wait(slow: tuple[Slow, str]) -> None:
         assert first.result().json() == third.result().json() == {"result": 1000}
 
 
-def test_nothing_is_done_for_a_client_that_has_gone(slow: tuple[Slow, str]) -> None:
+def test_request_of_a_disconnected_client_is_dropped(slow: tuple[Slow, str]) -> None:
     model, url = slow
     port = int(url.split(":")[2].split("/")[0])
     head = b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\n"
@@ -89,14 +89,14 @@ def test_nothing_is_done_for_a_client_that_has_gone(slow: tuple[Slow, str]) -> N
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(head + length + LARGE)
             assert post(url, SMALL).status_code == 200
-            time.sleep(0.2)  # so that it waits for memory
+            time.sleep(0.2)  # now it waits for memory
         model.stop.set()
         assert first.result().status_code == 200
         assert post(url, LARGE).status_code == 200
     assert model.runs == 2
 
 
-def test_many_small_requests_are_no_reason_to_refuse_any() -> None:
+def test_many_small_requests_are_all_served() -> None:
     with served(make_app(Slow(), device="cpu")) as port, ThreadPoolExecutor(100) as pool:
         url = f"http://127.0.0.1:{port}/predict"
         statuses = [answer.status_code for answer in pool.map(post, [url] * 100, [SMALL] * 100)]

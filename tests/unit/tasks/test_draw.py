@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is seen, and stays in the picture."""
+"""Drawing of results: everything is visible and inside the image."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ GRAY = np.full((240, 320, 3), 128, np.uint8)
 
 
 def rows_of(picture: npt.NDArray[np.uint8], color: tuple[int, int, int]) -> npt.NDArray[np.intp]:
-    """Rows in which a color fills much of the width."""
+    """Return the rows in which a color fills much of the width."""
     return np.flatnonzero((picture == np.array(color)).all(axis=2).sum(axis=1) > 20)
 
 
-def test_every_class_has_a_line_of_its_own_the_best_first() -> None:
+def test_classes_are_drawn_one_per_line_best_first() -> None:
     ids = np.array([3, 40, 7, 99, 12])
     scores = np.array([0.5, 0.2, 0.1, 0.1, 0.1], np.float32)
     found = Classification(ids, scores, [f"a class of number {i}" for i in ids])
@@ -31,7 +31,7 @@ def test_every_class_has_a_line_of_its_own_the_best_first() -> None:
     assert all(below - above > 10 for above, below in itertools.pairwise(tops))
 
 
-def test_a_small_picture_has_the_lines_that_fit() -> None:
+def test_small_image_has_the_lines_that_fit() -> None:
     found = Classification(
         np.arange(50), np.ones(50, np.float32), [f"class {i}" for i in range(50)]
     )
@@ -41,7 +41,7 @@ def test_a_small_picture_has_the_lines_that_fit() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 6, 12])
-def test_labels_do_not_hide_each_other(count: int) -> None:
+def test_labels_do_not_overlap(count: int) -> None:
     boxes = np.array([[60, 80, 200, 180]] * count, np.float32) + np.arange(count)[:, None]
     scores = np.linspace(0.9, 0.3, count, dtype=np.float32)
     found = Detections(boxes, scores, np.arange(count), [f"thing {i}" for i in range(count)])
@@ -64,7 +64,7 @@ def test_labels_do_not_hide_each_other(count: int) -> None:
         [150, 100, 150, 100],
     ],
 )
-def test_labels_stay_in_the_picture(box: list[float]) -> None:
+def test_labels_stay_inside_the_image(box: list[float]) -> None:
     canvas = Canvas.of(GRAY)
     canvas.label(box, "a label of some length", (255, 0, 0))
     ((x, y, width, height),) = canvas.taken
@@ -72,7 +72,7 @@ def test_labels_stay_in_the_picture(box: list[float]) -> None:
     assert 0 <= y <= y + height <= 240
 
 
-def test_a_long_name_is_cut_and_its_score_is_written() -> None:
+def test_long_name_is_truncated_but_its_score_is_drawn() -> None:
     canvas = Canvas.of(GRAY)
     canvas.label([200, 100, 300, 200], "a very long label " * 8, (255, 0, 0), end=" 0.75")
     ((x, _, width, _),) = canvas.taken
@@ -83,14 +83,14 @@ def test_a_long_name_is_cut_and_its_score_is_written() -> None:
     assert canvas._cut("short\nname", " 0.75") == "short name 0.75"
 
 
-def test_lines_that_are_too_long_are_cut() -> None:
+def test_too_long_lines_are_truncated() -> None:
     canvas = Canvas.of(GRAY)
     canvas.lines([("many words " * 20, (255, 0, 0)), ("", (0, 255, 0))])
     assert [width <= 320 for _, _, width, _ in canvas.taken] == [True, True]
 
 
 @pytest.mark.parametrize("box", [[0, 0, 3, 3], [317, 0, 320, 3], [100, 0, 103, 2]])
-def test_a_tiny_box_is_not_hidden_by_its_own_label(box: list[float]) -> None:
+def test_label_does_not_hide_its_tiny_box(box: list[float]) -> None:
     found = Detections(
         np.array([box], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), ["fly"]
     )
@@ -102,7 +102,7 @@ def test_a_tiny_box_is_not_hidden_by_its_own_label(box: list[float]) -> None:
 
 
 @pytest.mark.parametrize("class_id", range(40))
-def test_letters_stand_out_from_their_background(class_id: int) -> None:
+def test_letters_contrast_with_their_background(class_id: int) -> None:
     color = class_color(class_id)
     canvas = Canvas.of(GRAY)
     canvas.label([10, 50, 200, 200], "text", color)
@@ -113,7 +113,7 @@ def test_letters_stand_out_from_their_background(class_id: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(240, 320), (240, 320, 1)])
-def test_a_gray_photo_is_drawn_on_in_color(shape: tuple[int, ...]) -> None:
+def test_gray_photo_is_annotated_in_color(shape: tuple[int, ...]) -> None:
     found = Detections(
         np.array([[20, 40, 90, 90]], np.float32), np.ones(1, np.float32), np.zeros(1, int), ["cat"]
     )
@@ -122,7 +122,7 @@ def test_a_gray_photo_is_drawn_on_in_color(shape: tuple[int, ...]) -> None:
     assert picture.getpixel((50, 40)) == class_color(0)
 
 
-def test_an_array_that_is_no_photo_is_refused() -> None:
+def test_invalid_array_is_rejected() -> None:
     found = Detections(
         np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int), ["cat"]
     )
@@ -130,7 +130,7 @@ def test_an_array_that_is_no_photo_is_refused() -> None:
         found.plot(np.zeros((4, 4, 3), np.float32))
 
 
-def test_people_have_boxes_skeletons_and_scores() -> None:
+def test_people_are_drawn_with_boxes_skeletons_and_scores() -> None:
     points = np.zeros((1, 17, 3), np.float32)
     points[0, :, 0], points[0, :, 1] = np.linspace(100, 200, 17), np.linspace(80, 200, 17)
     points[0, :, 2] = 0.9
@@ -141,8 +141,8 @@ def test_people_have_boxes_skeletons_and_scores() -> None:
     assert not changed[215:, :].any()
 
 
-def test_a_crowd_is_drawn_without_looking_for_places() -> None:
+def test_crowd_is_drawn_quickly() -> None:
     count = 5000
     boxes = np.tile(np.array([[10, 100, 60, 160]], np.float32), (count, 1))
     crowd = Detections(boxes, np.ones(count, np.float32), np.zeros(count, np.int64), ["cat"])
-    assert np.asarray(crowd.plot(GRAY)).any()  # the limit of a test's time says the rest
+    assert np.asarray(crowd.plot(GRAY)).any()  # within the time limit of a test

@@ -1,4 +1,4 @@
-"""Labels in pictures: letters of every script, or a word about those that no font has."""
+"""Fonts of labels: letters of every script, and a warning for letters without a font."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def without_fonts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A system that has none."""
+    """Simulate a system without fonts."""
     monkeypatch.setattr(fonts, "_folders", lambda: iter([str(tmp_path)]))
 
 
@@ -60,14 +60,14 @@ def drawn(name: str) -> npt.NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("script", NAMES)
-def test_two_names_never_look_the_same(script: str) -> None:
+def test_different_names_are_drawn_differently(script: str) -> None:
     one, other = NAMES[script]
     assert not np.array_equal(drawn(one), drawn(other))
 
 
 @pytest.mark.usefixtures("without_fonts")
 @pytest.mark.parametrize("script", [name for name in NAMES if name != "Latin"])
-def test_letters_that_no_font_has_are_told(script: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_letters_without_a_font_are_logged(script: str, caplog: pytest.LogCaptureFixture) -> None:
     one, other = NAMES[script]
     with caplog.at_level(logging.WARNING):
         assert not np.array_equal(drawn(one), drawn(other))
@@ -99,7 +99,9 @@ def system_font() -> str:
     pytest.skip("no font here has Cyrillic letters")
 
 
-def test_a_font_that_the_user_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_font_of_the_environment_variable_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = system_font()
     monkeypatch.setattr(fonts, "_folders", lambda: iter([str(tmp_path)]))
     forget()
@@ -109,7 +111,7 @@ def test_a_font_that_the_user_names(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not np.array_equal(drawn("кот"), drawn("дом"))
 
 
-def test_a_font_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_invalid_font_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bad = tmp_path / "bad.ttf"
     bad.write_bytes(b"no font")
     for path in (bad, tmp_path / "none.ttf"):
@@ -119,9 +121,7 @@ def test_a_font_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
             drawn("кот")
 
 
-def test_a_damaged_font_of_the_system_is_passed_by(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_damaged_system_font_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "bad.ttf").write_bytes(b"no font")
     monkeypatch.setattr(fonts, "_folders", lambda: iter([str(tmp_path)]))
     assert fonts.fitting("кот", 20)[1] == "\\u043a\\u043e\\u0442"

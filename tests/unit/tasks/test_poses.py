@@ -30,7 +30,7 @@ def make(people: int = 2, confidence: float = 0.75) -> Poses:
     return Poses(boxes, np.linspace(0.75, 0.5, people, dtype=np.float32), keypoints)
 
 
-def test_items_are_the_types_of_0_10() -> None:
+def test_items_have_the_types_of_0_10() -> None:
     found = make()
     person = found[0]
     assert isinstance(person, PoseEstimationResult)
@@ -44,7 +44,7 @@ def test_items_are_the_types_of_0_10() -> None:
     assert pickle.loads(pickle.dumps(found)) == found
 
 
-def test_names_are_those_of_coco() -> None:
+def test_keypoint_names_are_those_of_coco() -> None:
     assert len(KEYPOINT_NAMES) == 17
     assert KEYPOINT_NAMES[:2] == ("nose", "left_eye")
     assert KEYPOINT_NAMES[-1] == "right_ankle"
@@ -57,7 +57,7 @@ def test_repr() -> None:
     assert repr(make(6)).endswith(", ... 1 more>")
 
 
-def test_export() -> None:
+def test_results_are_exported() -> None:
     found = make()
     rows = json.loads(found.to_json())
     assert rows == found.to_dict()
@@ -73,7 +73,7 @@ def test_export() -> None:
     assert make(0).to_coco(7) == make(0).to_dict() == []
 
 
-def test_other_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_convert_to_other_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "pandas", None)
         with pytest.raises(ExtraRequired, match="pip install pandas"):
@@ -91,7 +91,7 @@ def test_other_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (picture != PHOTO).any()
 
 
-def test_an_older_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_supervision_is_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     def key_points(xy: Any, class_id: Any, confidence: Any) -> Any:
         return xy, class_id, confidence
 
@@ -112,13 +112,13 @@ def test_plot_draws_box_and_skeleton() -> None:
     np.testing.assert_array_equal(shown[60], picture[60])
 
 
-def test_keypoints_anywhere_can_be_drawn() -> None:
+def test_any_keypoint_coordinates_can_be_drawn() -> None:
     found = make()
     found.keypoints[0, :, 0] = [np.nan, np.inf, -np.inf, 1e30, -1e30, *range(-300, 300, 50)]
     assert found.plot(PHOTO).size == (160, 120)
 
 
-def test_save_and_notebooks(tmp_path: object) -> None:
+def test_save_and_notebook_output(tmp_path: object) -> None:
     found = make()
     assert "<img" not in found._repr_html_()
     with pytest.raises(FuriosaModelsError, match=r"plot\(image=...\)"):
@@ -132,7 +132,7 @@ def test_save_and_notebooks(tmp_path: object) -> None:
     assert found.save(f"{tmp_path}/people.png").stat().st_size > 0
 
 
-def test_a_mask_keeps_some_people() -> None:
+def test_boolean_mask_selects_people() -> None:
     found = make()
     found.image_size = (160, 120)
     kept = found[found.scores > 0.5]

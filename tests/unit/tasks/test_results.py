@@ -47,7 +47,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def test_items_are_the_types_of_0_10() -> None:
+def test_items_have_the_types_of_0_10() -> None:
     dog = ObjectDetectionResult(LtrbBoundingBox(1, 2, 11, 22), 0.75, "dog", 2)
     found = make()
     assert len(found) == 2
@@ -62,13 +62,13 @@ def test_items_are_the_types_of_0_10() -> None:
         found[2]
 
 
-def test_repr_and_truth() -> None:
+def test_repr_and_truth_value() -> None:
     assert repr(make()) == "<2 detections: dog 0.75, cat 0.50>"
     assert repr(make()[:0]) == "<no detections>"
     assert not make()[:0]
 
 
-def test_export() -> None:
+def test_results_are_exported() -> None:
     found = make()
     rows = json.loads(found.to_json())
     assert rows == found.to_dict()
@@ -78,7 +78,7 @@ def test_export() -> None:
     assert found.to_coco(7, category_ids=[0, 1, 2])[0]["category_id"] == 2
 
 
-def test_other_libraries_take_them(photo: Path) -> None:
+def test_results_convert_to_other_libraries(photo: Path) -> None:
     found = make(photo)
     frame = found.to_pandas()
     assert frame.iloc[0].tolist() == [1, 2, 11, 22, 0.75, 2, "dog"]
@@ -94,13 +94,13 @@ def test_other_libraries_take_them(photo: Path) -> None:
     assert len(supervision.Detections.merge([none.to_supervision(), theirs])) == 2
 
 
-def test_a_missing_package_gives_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(ExtraRequired, match="pip install pandas"):
         make().to_pandas()
 
 
-def test_plot_draws_the_boxes_and_leaves_the_photo(photo: Path) -> None:
+def test_plot_draws_boxes_on_a_copy_of_the_photo(photo: Path) -> None:
     before = read_image(photo).rgb.copy()
     picture = np.asarray(make(photo).plot())
     assert picture.shape == before.shape
@@ -111,7 +111,7 @@ def test_plot_draws_the_boxes_and_leaves_the_photo(photo: Path) -> None:
     np.testing.assert_array_equal(np.asarray(make().plot(read_image(photo))), picture)
 
 
-def test_boxes_outside_the_photo_are_cut(photo: Path) -> None:
+def test_boxes_outside_the_photo_are_clipped(photo: Path) -> None:
     found = Detections(
         np.array([[-50, -50, 500, 500], [100, 100, 90, 90]], np.float32),
         np.array([0.9, 0.8], np.float32),
@@ -122,25 +122,25 @@ def test_boxes_outside_the_photo_are_cut(photo: Path) -> None:
     assert found.plot().size == (64, 48)
 
 
-def test_plot_without_a_photo_says_what_to_do() -> None:
+def test_plot_without_a_photo_gives_advice() -> None:
     with pytest.raises(FuriosaModelsError, match=r"plot\(image=...\)"):
         make().plot()
 
 
-def test_save(photo: Path, tmp_path: Path) -> None:
+def test_results_are_saved(photo: Path, tmp_path: Path) -> None:
     found = make(photo)
     assert read_image(found.save(tmp_path / "out.jpg")).pixels.shape == (48, 64, 3)
     assert json.loads(found.save(tmp_path / "out.json").read_text()) == found.to_dict()
 
 
 def pictures(page: str) -> list[PILImage]:
-    """The pictures in a page of HTML."""
+    """Return the images in an HTML page."""
     found = re.findall(r'<img [^>]*src="data:image/jpeg;base64,([^"]+)"/>', page)
     return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
 
 
 def cells(page: str) -> list[list[str]]:
-    """The rows of the tables in a page of HTML, which is well-formed."""
+    """Return the table rows of an HTML page, which must be well-formed."""
     root = ElementTree.fromstring(page)
     return [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
 
@@ -150,7 +150,7 @@ LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
-def test_a_saved_picture_keeps_the_color_profile(suffix: str, tmp_path: Path) -> None:
+def test_saved_image_keeps_the_color_profile(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"photo{suffix}"
     Image.new("RGB", (64, 48), (9, 9, 9)).save(path, icc_profile=RGB_PROFILE)
     encoded = EncodedPhoto(path.read_bytes(), "photo")
@@ -159,12 +159,12 @@ def test_a_saved_picture_keeps_the_color_profile(suffix: str, tmp_path: Path) ->
             saved = make(photo).save(tmp_path / f"out{number}{suffix}")
             with Image.open(saved) as picture:
                 assert picture.info["icc_profile"] == RGB_PROFILE
-    bare = make(path).save(tmp_path / "out.bmp")  # which has no room for it
+    bare = make(path).save(tmp_path / "out.bmp")  # whose format has no profile
     with Image.open(bare) as picture:
         assert picture.size == (64, 48)
 
 
-def test_a_profile_of_other_pixels_is_left_out(tmp_path: Path) -> None:
+def test_profile_of_another_color_space_is_omitted(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Image.new("CMYK", (64, 48)).save(path, icc_profile=LAB_PROFILE)
     with Image.open(make(path).save(tmp_path / "out.jpg")) as picture:
@@ -175,7 +175,7 @@ def test_a_profile_of_other_pixels_is_left_out(tmp_path: Path) -> None:
         assert "icc_profile" not in picture.info
 
 
-def test_a_saved_picture_is_upright_and_says_nothing_of_the_place(tmp_path: Path) -> None:
+def test_saved_image_is_upright_and_has_no_location(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "maker"
@@ -186,7 +186,7 @@ def test_a_saved_picture_is_upright_and_says_nothing_of_the_place(tmp_path: Path
         assert not picture.getexif()
 
 
-def test_saved_pictures_are_sharp(photo: Path, tmp_path: Path) -> None:
+def test_saved_images_have_high_quality(photo: Path, tmp_path: Path) -> None:
     found = make(photo)
     drawn = np.asarray(found.plot()).astype(int)
     saved = read_image(found.save(tmp_path / "out.jpg")).rgb
@@ -204,7 +204,7 @@ def test_notebooks_show_a_table() -> None:
     assert "<table" not in page
 
 
-def test_a_long_table_says_how_much_is_left_out() -> None:
+def test_long_table_states_how_many_rows_are_omitted() -> None:
     many = Detections(
         np.zeros((500, 4), np.float32), np.ones(500, np.float32), np.zeros(500, int), NAMES
     )
@@ -213,7 +213,7 @@ def test_a_long_table_says_how_much_is_left_out() -> None:
     assert "and 480 more" in page
 
 
-def test_labels_in_notebooks_are_text(photo: Path) -> None:
+def test_labels_are_escaped_in_notebooks(photo: Path) -> None:
     evil = "<script>alert('&')</script>"
     for result in (
         Detections(
@@ -227,7 +227,7 @@ def test_labels_in_notebooks_are_text(photo: Path) -> None:
         assert len(pictures(page)) == 1
 
 
-def test_pictures_in_notebooks_are_small() -> None:
+def test_images_in_notebooks_are_downscaled() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (4000, 6000, 3), np.uint8)
     found = make()
     found.image = noise
@@ -236,7 +236,7 @@ def test_pictures_in_notebooks_are_small() -> None:
     assert pictures(page)[0].size == (1024, 683)
 
 
-def test_a_notebook_says_that_the_photo_has_gone(photo: Path) -> None:
+def test_notebook_output_names_a_missing_photo(photo: Path) -> None:
     found = make(photo)
     photo.unlink()
     page = found._repr_html_()
@@ -245,7 +245,7 @@ def test_a_notebook_says_that_the_photo_has_gone(photo: Path) -> None:
     assert pictures(page) == []
 
 
-def test_show(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_opens_the_image(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[PILImage] = []
 
     def shows(picture: PILImage) -> bool:
@@ -271,7 +271,7 @@ def test_show(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert displayed == [found]
 
 
-def test_a_mask_keeps_what_is_known_of_the_photo() -> None:
+def test_boolean_mask_keeps_image_size_and_speed() -> None:
     found = make(Path("a.png"))
     found.image_size, found.speed = (64, 48), Speed(1, 2, 3, 4)
     for part in (found[found.scores > 0.6], found[:1], found.filter(labels=["dog"])):
@@ -285,7 +285,7 @@ def test_a_mask_keeps_what_is_known_of_the_photo() -> None:
     assert (copy.image_size, copy.speed) == ((64, 48), Speed(1, 2, 3, 4))
 
 
-def test_notebooks_show_the_picture(photo: Path) -> None:
+def test_notebooks_show_the_image(photo: Path) -> None:
     (picture,) = pictures(make(photo)._repr_html_())
     assert picture.size == (64, 48)
     assert pictures(make()._repr_html_()) == []
@@ -299,7 +299,7 @@ def classes() -> Classification:
     return Classification(np.array([5, 3]), np.array([0.75, 0.125], np.float32), ["cat", "<dog>"])
 
 
-def test_a_classification_is_the_label_of_0_10() -> None:
+def test_classification_is_a_string_label_as_in_0_10() -> None:
     result = classes()
     assert result == "cat"
     assert f"{result}" == json.loads(json.dumps(result)) == "cat"
@@ -309,12 +309,12 @@ def test_a_classification_is_the_label_of_0_10() -> None:
     assert "&lt;dog&gt;" in result._repr_html_()
 
 
-def test_a_classification_can_be_pickled() -> None:
+def test_classification_can_be_pickled() -> None:
     copy = pickle.loads(pickle.dumps(classes()))
     assert copy == "cat"
     assert copy.top == classes().top
 
 
-def test_a_classification_is_drawn(photo: Path) -> None:
+def test_classification_is_drawn(photo: Path) -> None:
     before = read_image(photo).rgb
     assert (np.asarray(classes().plot(photo)) != before).any()

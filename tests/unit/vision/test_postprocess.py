@@ -23,12 +23,12 @@ def test_boxes_in_other_formats() -> None:
     assert list(xyxytocxcywh(box)) == [6, 12, 10, 20]
 
 
-def test_the_types_are_those_of_the_results() -> None:
+def test_types_are_those_of_the_results() -> None:
     assert LtrbBoundingBox is results.LtrbBoundingBox
     assert ObjectDetectionResult is results.ObjectDetectionResult
 
 
-def test_collate() -> None:
+def test_collate_concatenates_runs() -> None:
     runs = [[np.full((1, 3, 4), i), np.full((1, 2), i)] for i in range(3)]
     first, second = collate(runs)
     assert first.shape == (3, 3, 4)
