@@ -1,13 +1,14 @@
-"""The measuring core: turns, rounds, figures with their noise, and results as JSON.
+"""Core of the benchmarks: interleaved measurements, figures with their noise, and JSON results.
 
-A contender is measured in turns. All contenders of a row take their turns in the same rounds, one
-after the other, forth and back, so that whatever else the machine does falls on all of them alike.
-A figure is the median over the rounds, between the 10th and the 90th percentile; two contenders are
-compared round by round, and their ratio has a median and percentiles of its own. Absolute figures
-move from machine to machine, ratios do much less.
+Contenders are measured in rounds. In each round, every contender of a row takes one turn; the order
+of the turns is reversed in every second round. So other load on the machine affects all contenders
+equally. A figure is the median over the rounds, with its 10th and 90th percentile. Two contenders
+are compared round by round, so that their ratio has a median and percentiles, too. Absolute figures
+depend on the machine; ratios depend on it much less.
 
-`benchmarks/run.py` starts the scripts, in an environment with the peers. Contenders that would
-disturb each other in one process have processes of their own: see `Worker` and `once`.
+`benchmarks/run.py` starts the scripts in a virtual environment that has the peers installed.
+Contenders that would disturb each other in one process run in separate processes: see `Worker` and
+`once`.
 """
 
 from __future__ import annotations
@@ -51,14 +52,16 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = 1
-"""Version of the form of the results."""
+"""Version of the JSON format of the results."""
 
 RESOLUTION = 0.01
-"""What part of a figure two contenders have to differ by: where a process finds its memory decides
-about less, and that is the same in all rounds of one run."""
+"""Minimum relative difference of two contenders; smaller ones count as equal.
+
+The memory layout of a process causes smaller differences, which are the same in all rounds of a
+run."""
 
 QUICK = bool(os.environ.get("BENCH_QUICK"))
-"""Whether a few rounds are enough, as the figures only show that everything runs."""
+"""Whether to run only a few rounds, to check that the scripts work."""
 
 Work: TypeAlias = "Callable[[], object]"
 Turn: TypeAlias = "Callable[[], float]"
@@ -74,12 +77,12 @@ class Contender:
     """A column of a table.
 
     Attributes:
-        name: What it is called.
-        kind: `ours`; a `peer`, with which ours is compared; a `baseline`, which does less than all
-            of them; or a `floor`, which does the least that the work can take.
-        division: Contenders that do the same are in one division: only these are compared. The
-            first of ours is the one that stands for us.
-        about: What it does, where its name does not say so.
+        name: Name of the contender.
+        kind: `ours`; a `peer`, which is compared with ours; a `baseline`, which does only a part of
+            the work; or a `floor`, which does the minimum of work that the task requires.
+        division: Name of the group of contenders that do the same work. Contenders are compared
+            only within a division, with the first contender of ours in it.
+        about: Description, if the name does not explain what the contender does.
     """
 
     name: str
@@ -90,15 +93,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a contender is to reach: at most `factor * against + plus`.
+    """A limit for the figure of a contender: at most `factor * against + plus`.
 
     Attributes:
-        text: The goal in words.
-        of: The contender.
-        against: Another contender, or "" where `plus` alone is the limit.
-        factor: See above.
-        plus: See above, in the unit of the table.
-        more: Whether the goal is at least, rather than at most.
+        text: Description of the goal.
+        of: Name of the contender.
+        against: Name of the contender to compare with, or "" if the limit is `plus` alone.
+        factor: Factor of the figure of `against`.
+        plus: Constant part of the limit, in the unit of the table.
+        more: Whether the limit is a minimum instead of a maximum.
     """
 
     text: str
@@ -111,12 +114,12 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table.
+    """A row of a table.
 
     Attributes:
-        case: What is done.
-        samples: Figures of each contender; those of one place are of one round.
-        goals: What is to be reached.
+        case: Name of the measured case.
+        samples: Figures of each contender by round; equal indices are the same round.
+        goals: Goals of the contenders.
     """
 
     case: str
@@ -129,12 +132,12 @@ class Table:
     """A table of results.
 
     Attributes:
-        name: Its name, which is unique among all tables.
-        title: What was measured.
-        text: How it was measured.
-        contenders: The columns.
-        rows: The lines.
-        unit: `s` for seconds, else a word.
+        name: Name, which is unique among all tables.
+        title: Title: what was measured.
+        text: Description: how it was measured.
+        contenders: Columns of the table.
+        rows: Rows of the table.
+        unit: Unit of the figures; `s` for seconds.
         better: Whether `less` or `more` is better.
     """
 
@@ -153,23 +156,24 @@ class Table:
 def interleave(
     turns: Mapping[str, Turn], *, seconds: float = 1.0, least_rounds: int = 5, pause: float = 0.0
 ) -> Samples:
-    """Let the contenders take turns for about `seconds` each.
+    """Measure the contenders in alternation, for about `seconds` each.
 
     Args:
-        turns: A turn of each contender, which returns its figure; caches are warm, as `timed`
-            leaves them.
-        seconds: How long each contender is measured.
-        least_rounds: How many rounds there are at least.
-        pause: Seconds between two turns, in which threads of the first one stop spinning.
+        turns: Function of each contender that takes a turn and returns its figure. Caches must be
+            warm, as they are after `timed`.
+        seconds: Approximate duration of the measurement per contender.
+        least_rounds: Minimum number of rounds.
+        pause: Pause between two turns in seconds, in which the threads of the previous contender
+            stop spinning.
 
     Returns:
-        The figures of each contender, by round.
+        The figures of each contender by round.
     """
     samples: Samples = {name: [] for name in turns}
     end = time.perf_counter() + (0.0 if QUICK else seconds * len(turns))
     rounds = 0
     while rounds < (2 if QUICK else least_rounds) or time.perf_counter() < end:
-        # Forth and back, since each leaves the caches as the next one finds them.
+        # Alternate the direction, because each contender leaves its data in the caches.
         for name in list(turns)[:: -1 if rounds % 2 else 1]:
             samples[name].append(turns[name]())
             if pause:
@@ -179,27 +183,29 @@ def interleave(
 
 
 def timed(work: Work, *, items: int = 1, seconds: float = 3e-3) -> Turn:
-    """Return a turn that repeats short work: the median of its repetitions, per item.
+    """Return a turn that measures the seconds of some work per item.
+
+    A turn repeats short work, and returns the median of the repetitions.
 
     Args:
-        work: What is timed.
-        items: How many things it does, such as photos that it reads.
-        seconds: How long a turn takes at least.
+        work: Function to time.
+        items: Number of items that it processes, such as photos.
+        seconds: Minimum duration of a turn; a turn has at most 100 repetitions.
     """
     taken = _seconds(work)
-    if taken < _LEAST_WARM_S:  # the first time is not like the others
+    if taken < _LEAST_WARM_S:  # the first call is slower than the others
         taken = _seconds(work)
     repeats = max(1, min(_MOST_REPEATS, int(seconds / max(taken, 1e-7))))
     return lambda: median(_seconds(work) for _ in range(repeats)) / items
 
 
 def turns_of(works: Mapping[str, Work], *, items: int = 1) -> dict[str, Turn]:
-    """Return a turn for each piece of work; see `timed`."""
+    """Return a turn for each function; see `timed`."""
     return {name: timed(work, items=items) for name, work in works.items()}
 
 
 def samples_of(rounds: Iterable[Mapping[str, float]]) -> Samples:
-    """Return figures by contender, given those of each round by contender."""
+    """Convert the figures of each round by contender to the figures of each contender by round."""
     samples: Samples = {}
     for found in rounds:
         for name, value in found.items():
@@ -214,7 +220,11 @@ def _seconds(work: Work) -> float:
 
 
 def memory(field: str) -> int:
-    """Return bytes of memory in use (`VmRSS`), or at most so far (`VmHWM`); 0 off Linux."""
+    """Return the memory of this process in bytes; 0 if the system is not Linux.
+
+    Args:
+        field: `VmRSS` for the current memory, or `VmHWM` for its peak.
+    """
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
@@ -226,14 +236,14 @@ def memory(field: str) -> int:
 
 
 class Worker:
-    """A contender in a process of its own: each turn is asked for, and answered with its figure.
+    """A contender in a separate process, which takes a turn at each call.
 
     Args:
-        step: Name of a step of the script, which ends in `serve`.
-        arguments: What the step is called with.
+        step: Name of a step of the script, which must end with a call of `serve`.
+        arguments: Arguments of the step.
 
     Attributes:
-        facts: What the step gave to `serve` beside the work.
+        facts: The facts that the step passed to `serve`.
     """
 
     def __init__(self, step: str, *arguments: Any) -> None:
@@ -243,7 +253,7 @@ class Worker:
         self.facts: dict[str, Any] = self._read()
 
     def __call__(self, argument: Any = None) -> float:
-        """Take a turn; the argument is that of the turn."""
+        """Let the process take a turn with an argument, and return the figure."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(argument) + "\n")
         self._process.stdin.flush()
@@ -265,7 +275,15 @@ class Worker:
 
 
 def once(step: str, *arguments: Any) -> Any:
-    """Run a step of the script in a process of its own, and return what it gives to `answer`."""
+    """Run a step of the script in a new process, and return the value that it passes to `answer`.
+
+    Args:
+        step: Name of the step.
+        arguments: Arguments of the step, which must be serializable as JSON.
+
+    Raises:
+        CalledProcessError: The step failed.
+    """
     done = subprocess.run(_command(step, arguments), check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
@@ -278,16 +296,16 @@ _answers = sys.stdout
 
 
 def answer(value: Any) -> None:
-    """Give a value to the process that started this step."""
+    """Send a value to the process that started this step."""
     print(json.dumps(value), file=_answers, flush=True)
 
 
 def serve(turn: Callable[[Any], float], facts: Mapping[str, Any] | None = None) -> None:
-    """Take a turn each time that the process which started this step asks for one.
+    """Take a turn at each request of the process that started this step.
 
     Args:
-        turn: Returns its figure; called with the argument that is sent.
-        facts: What the process is told at first.
+        turn: Function that takes the argument of the request and returns the figure.
+        facts: Values to send first.
     """
     answer(dict(facts or {}))
     for line in sys.stdin:
@@ -297,16 +315,16 @@ def serve(turn: Callable[[Any], float], facts: Mapping[str, Any] | None = None) 
 def run(
     measure: Callable[[], Iterable[Table]], steps: Mapping[str, Callable[..., None]] | None = None
 ) -> None:
-    """Run a script: measure and keep its tables, or take one of its steps.
+    """Run a benchmark script: measure and write its tables, or run one of its steps.
 
     Args:
-        measure: Measures, and returns tables.
-        steps: What other processes are started for, by name.
+        measure: Function that measures and returns the tables.
+        steps: Functions to run in separate processes, by name.
     """
     global _answers
     if sys.argv[1:2] == ["--step"]:
         _answers = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # what peers print is no answer
+        os.dup2(2, 1)  # the output of peers must not mix with the answers
         (steps or {})[sys.argv[2]](*json.loads(sys.argv[3]))
         return
     name = Path(sys.argv[0]).stem
@@ -335,10 +353,10 @@ class Value:
     """A figure and its noise.
 
     Attributes:
-        median: The figure.
-        low: Its 10th percentile.
-        high: Its 90th percentile.
-        rounds: How often it was measured.
+        median: Median over the rounds.
+        low: 10th percentile.
+        high: 90th percentile.
+        rounds: Number of rounds.
     """
 
     median: float
@@ -348,13 +366,13 @@ class Value:
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Value:
-        """Return the figure of some samples."""
+        """Return the median and the percentiles of samples."""
         low, middle, high = (float(f"{v:.5g}") for v in np.percentile(samples, (10, 50, 90)))
         return cls(middle, low, high, len(samples))
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """Return a table as it is kept."""
+    """Return a table as JSON values, with ratios, standings and goals."""
     return {
         "name": table.name,
         "title": table.title,
@@ -378,7 +396,7 @@ def _row(row: Row, table: Table) -> dict[str, Any]:
 
 
 def _pairs(row: Row, table: Table) -> Iterator[tuple[Contender, Contender]]:
-    """The contenders of a row, each with the one that stands for ours in its division."""
+    """Yield each contender of a row with the contender of ours that it is compared with."""
     present = [contender for contender in table.contenders if contender.name in row.samples]
     for contender in present:
         rivals = (c for c in present if c.kind == "ours" and c.division == contender.division)
@@ -388,18 +406,18 @@ def _pairs(row: Row, table: Table) -> Iterator[tuple[Contender, Contender]]:
 
 
 def _ratios(row: Row, table: Table) -> dict[str, Value]:
-    """Each contender's figures over those of ours in its division, round by round."""
+    """Return the ratio of each contender to ours in its division, computed round by round."""
     ratios: dict[str, Value] = {}
     for contender, ours in _pairs(row, table):
         own = row.samples[ours.name]
-        if min(own) > 0:  # a difference may be less than its noise
+        if min(own) > 0:  # differences of times can be negative because of noise
             rounds = zip(row.samples[contender.name], own, strict=True)
             ratios[contender.name] = Value.of([theirs / mine for theirs, mine in rounds])
     return ratios
 
 
 def _standings(row: Row, table: Table) -> dict[str, str]:
-    """How ours stands beside each peer: `ahead`, `behind`, or `equal` within noise."""
+    """Return whether ours is `ahead` of each peer, `behind` it, or `equal` within noise."""
     found = {}
     for peer, ours in _pairs(row, table):
         if peer.kind != "peer":
@@ -414,7 +432,7 @@ def _standings(row: Row, table: Table) -> dict[str, str]:
 
 
 def _goals(row: Row, values: Mapping[str, Value]) -> Iterable[dict[str, Any]]:
-    """Say of each goal whether it is reached: `yes`, `no`, or `noise` where no round can tell."""
+    """Yield each goal with its state: reached (`yes`), not reached (`no`), or within `noise`."""
     for goal in row.goals:
         if goal.of not in values or (goal.against and goal.against not in values):
             continue
@@ -437,7 +455,7 @@ def _goals(row: Row, values: Mapping[str, Value]) -> Iterable[dict[str, Any]]:
 
 
 def machine() -> dict[str, Any]:
-    """Return facts of the machine."""
+    """Return a description of the machine."""
     from furiosa_models.runtime.machine import available_cpus, cpu_features, cpu_name
 
     vectors = "avx2", "avx512f", "avx512_vnni", "asimd"
@@ -453,7 +471,7 @@ def machine() -> dict[str, Any]:
 
 
 def _print(table: Table) -> None:
-    """Print a table for whoever watches; the page of the documentation has all of it."""
+    """Print a summary of a table; the documentation shows all of it."""
     print(f"\n{table.title}")
     document = as_json(table)
     scale, unit = (1e3, "ms") if table.unit == "s" else (1.0, table.unit)

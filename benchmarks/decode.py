@@ -1,4 +1,4 @@
-"""A JPEG file to pixels: decoders that pip has, on one thread."""
+"""Decoding of JPEG files to pixels with decoders from PyPI, on one thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from furiosa_models.images.read import read_image
 from furiosa_models.spec import ImageInput
 
 SPEC = ImageInput((300, 300))
-"""What drafts are for: they are no smaller than this."""
+"""Input specification for which drafts are decoded; drafts are not smaller than its size."""
 
 NEW, AGAIN, DRAFT = "new memory", "memory used again", "draft"
 CONTENDERS = (
@@ -38,7 +38,7 @@ CONTENDERS = (
 
 
 def pillow(path: str, draft: tuple[int, int] | None = None) -> Any:
-    """Decode with Pillow."""
+    """Decode a file with Pillow, optionally reduced to a draft of about (width, height)."""
     with Image.open(path) as image:
         if draft is not None:
             image.draft("RGB", draft)
@@ -46,7 +46,7 @@ def pillow(path: str, draft: tuple[int, int] | None = None) -> Any:
 
 
 def row(name: str) -> Row:
-    """Measure all decoders on the photos of a group; the figure is of one photo."""
+    """Measure all decoders on a group of photos; figures are per photo."""
     paths = photos.group(name)
     buffers = {path: np.empty_like(photos.pixels(path)) for path in paths}
     factors = {

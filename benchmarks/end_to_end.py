@@ -1,9 +1,9 @@
-"""A photo file to boxes: ours beside other libraries that do the whole of it.
+"""Detection from photo file to boxes, compared with other complete detection libraries.
 
-All of them run the trained YOLO11n of one ONNX file, at 640 x 640 pixels. rtmlib knows no YOLO11:
-its file has layers behind it that put the same boxes into the form of YOLOX, and before it those
-that take its input. A contender's own part is its time over that of the network alone, which is a
-bare session of the engine that it runs on, with the file that it was given.
+All contenders run the same trained YOLO11n from an ONNX file, at 640 x 640 pixels. rtmlib does not
+support YOLO11, so its file has additional layers: they convert YOLOX's input to that of YOLO11, and
+the boxes to the output format of YOLOX. The overhead of a contender is its time minus the time of
+the network alone: a plain session of the same engine with the same file.
 """
 
 from __future__ import annotations
@@ -63,18 +63,18 @@ BARE = {
     "Model API": BARE_OV,
     "rtmlib, OpenVINO": BARE_OV_X,
 }
-"""The network alone, of each contender."""
+"""Name of the baseline (the network alone) of each contender."""
 
 PAUSE_S = 0.02
 ZOO_GOALS = {"SSDMobileNet": (1.12, 1.4), "EfficientNetB0": (1.21, 1.9), "ResNet50": (1.04, 1.16)}
-"""For photos of VGA and FHD: how many times as long as the network alone a prediction may take."""
+"""Maximum time of a prediction relative to the network alone, for VGA and FHD photos."""
 
 
 # --- The network --------------------------------------------------------------------------------
 
 
 def networks() -> tuple[str, str]:
-    """Return the paths of the network, and of that in the form of YOLOX."""
+    """Return the paths of the network and of its version in the format of YOLOX."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     plain, yolox = FOLDER / "yolo11n.onnx", FOLDER / "yolo11n_as_yolox.onnx"
     if not plain.exists():
@@ -85,7 +85,7 @@ def networks() -> tuple[str, str]:
 
 
 def fixed(model: Any) -> Any:
-    """Fix the size of the input, which the file leaves open, so that nobody runs a smaller one."""
+    """Fix the dynamic input size, so that all contenders run at the same size; modify the model."""
     graph = model.graph
     for value, shape in ((graph.input[0], (1, 3, SIZE, SIZE)), (graph.output[0], (1, 84, 8400))):
         for dimension, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
@@ -98,7 +98,7 @@ def fixed(model: Any) -> Any:
 
 
 def as_yolox(model: Any) -> Any:
-    """Return the network with the input (BGR, 0..255) and the raw output of YOLOX."""
+    """Return a copy of the network with the input (BGR, 0..255) and the raw output of YOLOX."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph
@@ -147,7 +147,7 @@ def as_yolox(model: Any) -> Any:
 
 
 def contend(name: str) -> None:
-    """Load a contender, say what it finds in each group, and take turns with their photos."""
+    """Load a contender, report the number of detections in each group, and serve turns."""
     if "OpenVINO" in name or name == "Model API":
         in_float32()
     predict = LOADERS[name](name)
@@ -166,7 +166,7 @@ def _each(predict: Callable[[str], int], paths: Sequence[str]) -> None:
 
 
 def in_float32() -> None:
-    """Keep OpenVINO from computing in bfloat16, as peers let it on CPUs that can."""
+    """Make OpenVINO compute in float32; peers use its default, which is bfloat16 on some CPUs."""
     import openvino
 
     class Float32Core(openvino.Core):  # type: ignore[misc]
@@ -178,7 +178,7 @@ def in_float32() -> None:
 
 
 def ours(name: str) -> Callable[[str], int]:
-    """Return our prediction."""
+    """Return a function that returns the number of our detections in a photo."""
     from furiosa_models import Detector
 
     device = "openvino" if name.endswith("OpenVINO") else "cpu"
@@ -187,7 +187,7 @@ def ours(name: str) -> Callable[[str], int]:
 
 
 def ultralytics(name: str) -> Callable[[str], int]:
-    """Return that of Ultralytics, with its thresholds set to ours."""
+    """Return the same function for Ultralytics, with our thresholds."""
     from ultralytics import YOLO
     from ultralytics.utils import YAML
 
@@ -211,7 +211,7 @@ def ultralytics(name: str) -> Callable[[str], int]:
 
 
 def model_api(name: str) -> Callable[[str], int]:
-    """Return that of OpenVINO's Model API."""
+    """Return the same function for OpenVINO's Model API."""
     import cv2
     from model_api.models import Model
 
@@ -229,7 +229,7 @@ def model_api(name: str) -> Callable[[str], int]:
 
 
 def rtmlib(name: str) -> Callable[[str], int]:
-    """Return that of rtmlib."""
+    """Return the same function for rtmlib."""
     import cv2
     from rtmlib import YOLOX
 
@@ -240,7 +240,7 @@ def rtmlib(name: str) -> Callable[[str], int]:
 
 
 def bare(name: str) -> Callable[[str], int]:
-    """Return the network alone, whatever the photo."""
+    """Return a function that only runs the network, on random input instead of the photo."""
     file = networks()[name in (BARE_ORT_X, BARE_OV_X)]
     image = np.random.default_rng(0).random((1, 3, SIZE, SIZE), np.float32)
     if name in (BARE_OURS, BARE_OURS_OV):
@@ -274,7 +274,7 @@ LOADERS: Mapping[str, Callable[[str], Callable[[str], int]]] = {
 
 
 def race() -> Iterator[tuple[str, Samples]]:
-    """Let all contenders take turns with the photos of each group."""
+    """Measure all contenders on each group of photos; yield the group and its samples."""
     networks()
     with ExitStack() as stack:
         workers = {name: stack.enter_context(Worker("contend", name)) for name in LOADERS}
@@ -289,7 +289,12 @@ def race() -> Iterator[tuple[str, Samples]]:
 
 
 def zoo(name: str, place: int) -> Row:
-    """Measure a prediction of a network of the zoo beside its network alone, on one thread."""
+    """Measure a prediction and its network alone on one thread, for a model of the zoo.
+
+    Args:
+        name: Class name of the model.
+        place: 0 for VGA photos, 1 for FHD photos.
+    """
     from furiosa_models import get_model
 
     paths = photos.group(("VGA", "FHD")[place])
@@ -316,14 +321,14 @@ def zoo(name: str, place: int) -> Row:
 
 
 def one_thread(model: Any) -> Any:
-    """Return a runner of a model that has one thread."""
+    """Return a runner with one thread."""
     from furiosa_models.runtime.sync import create_runner
 
     return create_runner(model, device="cpu", worker_num=1)
 
 
 def measure() -> Iterator[Table]:
-    """Measure whole predictions, and what is theirs of them."""
+    """Measure predictions, their overhead over the network, and models of the zoo."""
     totals, own = [], []
     for group, samples in race():
         rounds = [

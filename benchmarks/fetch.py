@@ -1,6 +1,7 @@
-"""Fetching 100 MB from a local server, beside `curl` and `sha256sum`.
+"""Download of 100 MB from a local server, compared with `curl` and `sha256sum`.
 
-Ours downloads, hashes and commits with fsync; theirs downloads to a file and hashes it.
+Ours downloads and hashes the file, and commits it with fsync. The peer downloads the file with
+`curl`, and then hashes it with `sha256sum`.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ SIZE = 100 << 20
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a word."""
+    """A file server that does not log requests."""
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def ours(file: File, folder: Path) -> None:
-    """Fetch through an empty store."""
+    """Fetch a file into an empty store."""
     Store(folder / "store", shared=()).fetch([file])
     shutil.rmtree(folder / "store")
 
 
 def theirs(url: str, folder: Path) -> None:
-    """Fetch with `curl`, and hash with `sha256sum`."""
+    """Fetch a file with `curl`, and hash it with `sha256sum`."""
     target = folder / "curl.bin"
     subprocess.run(["curl", "--silent", "--fail", "--output", target, url], check=True)
     subprocess.run(["sha256sum", target], check=True, stdout=subprocess.DEVNULL)
@@ -45,7 +46,7 @@ def theirs(url: str, folder: Path) -> None:
 
 
 def measure() -> Iterator[Table]:
-    """Measure both."""
+    """Measure both contenders."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = os.urandom(SIZE)

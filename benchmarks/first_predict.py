@@ -1,7 +1,7 @@
 """Wall time and peak memory of each model's first `predict`, with warm caches.
 
-A fresh process imports the package, makes the model and runs it on one photo. Models whose weights
-are out of reach run with random ones, from an ONNX file.
+A new process imports the package, creates the model and runs it on one photo. Models whose weights
+are unreachable run with random weights from an ONNX file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OURS = "predict"
 
 
 def reachable(name: str, folder: Path) -> str:
-    """Return a set of weights that can be had here, or an ONNX file with random ones."""
+    """Return the name of a reachable set of weights, or an ONNX file with random weights."""
     from furiosa_models import get_model
 
     for weights in get_model(name).available_weights():
@@ -31,12 +31,12 @@ def reachable(name: str, folder: Path) -> str:
 
 
 def predict(name: str, weights: str) -> None:
-    """Predict once, and say how long it took and what it held."""
+    """Predict once, and report the seconds and the peak memory in MB."""
     start = time.perf_counter()
     from furiosa_models import get_model
 
     get_model(name, weights=weights).predict(PHOTO, device="cpu")
-    # Not getrusage: what it says of memory outlives exec, so that it may be the parent's.
+    # Not `getrusage`: its peak survives `exec`, so it may be that of the parent process.
     answer({"seconds": time.perf_counter() - start, "mb": memory("VmHWM") / 1e6})
 
 

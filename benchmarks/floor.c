@@ -1,7 +1,8 @@
-/* The least that postprocessing takes: one linear scan of the scores, the survivors decoded, sorted
- * and suppressed. It checks nothing, makes no objects and writes into memory that it owns.
+/* The minimum work of postprocessing: scan the scores once, decode the candidates above the
+ * threshold, sort them and apply NMS. The program checks nothing, creates no objects and writes
+ * into static memory.
  *
- * `floor.py` builds it for the machine it runs on, and compares what it finds with ours.
+ * `floor.py` compiles this file for the machine, and compares its detections with ours.
  */
 
 #include <math.h>
@@ -22,19 +23,19 @@ typedef struct {
     const float *anchors; /* of an SSD: cxcywh; of YOLO: width and height in pixels */
     int32_t cells;        /* height * width */
     int32_t width;
-    int32_t per_cell; /* anchors of a cell */
+    int32_t per_cell; /* number of anchors per cell */
     float stride;
 } Level;
 
 typedef struct {
     int32_t levels;
-    int32_t classes; /* with the background, where there is one */
+    int32_t classes; /* including the background of an SSD */
     float threshold;
     float iou;
     int32_t most_per_class;
     int32_t most;
-    float scale[4]; /* boxes are multiplied by this, after the shift */
-    float shift[4];
+    float scale[4]; /* factors of the boxes, applied after the shift */
+    float shift[4]; /* offsets that are added to the boxes */
 } Rules;
 
 static Detection found[MOST], kept[MOST];
@@ -44,7 +45,8 @@ static float lefts[MOST], tops[MOST], rights[MOST], bottoms[MOST], area[MOST];
 static uint8_t dead[MOST];
 static float denominators[MOST];
 
-/* Places of values that reach the bound; `other` is subtracted where it is given. */
+/* Write the indices of values that reach the bound to `hits`, and return their number. If `other`
+ * is not null, it is subtracted from the values first. */
 static int32_t scan(const float *values, const float *other, int32_t n, float bound) {
     int32_t count = 0, i = 0;
     for (; i + BLOCK <= n; i += BLOCK) {
@@ -63,7 +65,7 @@ static int32_t scan(const float *values, const float *other, int32_t n, float bo
     return count;
 }
 
-/* Sort keys of `bytes` bytes, ascending. */
+/* Sort the first `n` keys in ascending order by their lowest `bytes` bytes. */
 static void sort(int32_t n, int32_t bytes) {
     if (n < 64) {
         for (int32_t i = 1; i < n; i++) {
@@ -87,7 +89,8 @@ static void sort(int32_t n, int32_t bytes) {
     if (from != keys) memcpy(keys, from, n * sizeof *keys);
 }
 
-/* Suppress within each class, and put what stays into `kept`, best first. */
+/* Apply NMS within each class to the `n` detections in `found`. Write the remaining detections back
+ * to `found` in pixels, best first, and return their number. */
 static int32_t suppress(int32_t n, const Rules *rules) {
     for (int32_t i = 0; i < n; i++) {
         uint32_t bits;
@@ -136,13 +139,14 @@ static int32_t suppress(int32_t n, const Rules *rules) {
     return count;
 }
 
+/* Decode an SSD box from deltas and a cxcywh anchor to xyxy. */
 static Detection place(float dx, float dy, float dw, float dh, const float *anchor) {
     float x = anchor[0] + dx * 0.1f * anchor[2], y = anchor[1] + dy * 0.1f * anchor[3];
     float w = expf(dw * 0.2f) * anchor[2] * 0.5f, h = expf(dh * 0.2f) * anchor[3] * 0.5f;
     return (Detection){x - w, y - h, x + w, y + h, 0, 0};
 }
 
-/* TensorFlow's SSD: a sigmoid for each class, channels by anchor, deltas y, x, height, width. */
+/* TensorFlow's SSD: sigmoid scores, channels grouped by anchor, deltas y, x, height, width. */
 int32_t ssd_sigmoid(const Level *levels, const Rules *rules) {
     float bound = logf(rules->threshold / (1 - rules->threshold)) - 1e-4f;
     int32_t n = 0;
@@ -167,7 +171,7 @@ int32_t ssd_sigmoid(const Level *levels, const Rules *rules) {
     return suppress(n, rules);
 }
 
-/* MLPerf's SSDResNet34: a softmax, channels by class, deltas x, y, width, height. */
+/* MLPerf's SSDResNet34: softmax scores, channels grouped by class, deltas x, y, width, height. */
 int32_t ssd_softmax(const Level *levels, const Rules *rules) {
     float bound = logf(rules->threshold / (1 - rules->threshold)) - 1e-4f;
     int32_t n = 0;
@@ -194,7 +198,7 @@ int32_t ssd_softmax(const Level *levels, const Rules *rules) {
     return suppress(n, rules);
 }
 
-/* YOLOv5, whose maps have been through the sigmoid. */
+/* YOLOv5: the maps are outputs of a sigmoid. */
 int32_t yolov5(const Level *levels, const Rules *rules) {
     int32_t n = 0;
     for (const Level *level = levels; level < levels + rules->levels; level++) {

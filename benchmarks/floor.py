@@ -1,4 +1,4 @@
-"""The floor of postprocessing: `floor.c`, built for this machine, on the same tensors."""
+"""Lower bound of postprocessing time: `floor.c`, compiled for this machine, on the same tensors."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class _Rules(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Level:
-    """Maps of one level, (1, channels, height, width) each.
+    """Maps of one level, (1, channels, height, width) float32 each.
 
     Attributes:
         scores: Class logits of an SSD, or the whole map of YOLO.
-        boxes: Deltas of an SSD.
-        anchors: (n, 4) cxcywh of an SSD, or (a, 2) pixels of YOLO.
-        per_cell: Anchors of a cell.
-        stride: Pixels from cell to cell.
+        boxes: Box deltas of an SSD; None for YOLO.
+        anchors: (n, 4) cxcywh for an SSD, or (a, 2) width and height in pixels for YOLO.
+        per_cell: Number of anchors per cell.
+        stride: Stride of the level in pixels; used only for YOLO.
     """
 
     scores: Floats
@@ -70,16 +70,19 @@ class Level:
 
 
 class Floor:
-    """A program in C that does what a head does, and no more.
+    """A C program that decodes and suppresses like a head, without checks and Python objects.
 
     Args:
-        kind: Which one: `ssd_sigmoid`, `ssd_softmax` or `yolov5`.
-        levels: The maps, which have to live as long as the floor.
-        classes: How many, with the background where there is one.
-        thresholds: Of the score, and of the overlap.
-        most: Candidates of a class that take part in suppression, and detections.
-        scale: What x and y are multiplied by.
-        shift: What is added before that.
+        kind: Name of the decoder: `ssd_sigmoid`, `ssd_softmax` or `yolov5`.
+        levels: Maps of the levels, finest first.
+        classes: Number of classes, including the background of an SSD.
+        thresholds: Score threshold and IoU threshold.
+        most: Maximum number of candidates per class before NMS, and of detections.
+        scale: Factors for x and y of the boxes, applied after the shift.
+        shift: Offsets that are added to x and y of the boxes.
+
+    Attributes:
+        run: Function that runs the program and returns the number of detections.
     """
 
     def __init__(
@@ -114,7 +117,7 @@ class Floor:
         self.run: Callable[[], int] = lambda: int(function(*arguments))
 
     def detections(self) -> npt.NDArray[Any]:
-        """Run, and return what was found: `box`, `score` and `label` of each, best first."""
+        """Run the program; return `box` (xyxy), `score` and `label` of detections, best first."""
         count = self.run()
         library = _library()
         library.detections.restype = ctypes.c_void_p
@@ -135,10 +138,17 @@ def _library() -> ctypes.CDLL:
 
 
 def check(case: str, boxes: Floats, scores: Floats, labels: Any, other: npt.NDArray[Any]) -> None:
-    """Compare ours with what another found, whatever the order of equal scores.
+    """Check that two sets of detections are equal up to rounding and the order of equal scores.
+
+    Args:
+        case: Name of the case for error messages.
+        boxes: Our boxes, (n, 4) xyxy.
+        scores: Our scores, (n,).
+        labels: Our class ids, (n,).
+        other: Detections of `Floor.detections`.
 
     Raises:
-        AssertionError: They differ by more than rounding.
+        AssertionError: The detections differ by more than rounding.
     """
     assert len(other) == len(boxes), f"{case}: {len(other)} detections instead of {len(boxes)}"
     mine = np.lexsort((boxes[:, 0], np.round(scores, 4), labels))

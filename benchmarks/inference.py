@@ -1,7 +1,7 @@
-"""Inference alone: our runner beside sessions of ONNX Runtime and OpenVINO, in float32 and int8.
+"""Inference time of our runner and of sessions of ONNX Runtime and OpenVINO, in float32 and int8.
 
-Every contender has a process of its own, since the spinning threads of one would slow down the
-next. Weights are random.
+Every contender runs in a separate process, because the spinning threads of one contender would slow
+down the next one. Weights are random.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from furiosa_models.runtime.machine import available_cpus
 
 NETWORKS = ("SSDMobileNet", "ResNet50", "EfficientNetB0", "EfficientNetV2s", "YOLOv5s", "YOLOv5m")
 INT8_GOALS = ("SSDMobileNet", "ResNet50", "YOLOv5s", "YOLOv5m")
-PAUSE_S = 0.03  # in which the threads of a session stop spinning
+PAUSE_S = 0.03  # enough for the threads of a session to stop spinning
 
 
 class Way(NamedTuple):
-    """How a program is run.
+    """A way to run a program.
 
     Attributes:
         engine: `ours`, `onnxruntime` or `openvino`.
-        options: The device of ours, or the configuration of a session.
+        options: Device of our runner, or configuration entries of a session.
     """
 
     engine: str
@@ -67,7 +67,7 @@ CONTENDERS = [
 
 
 def build(name: str, folder: Path) -> dict[str, str]:
-    """Write a network's programs for uint8 input, in float32 and int8, and return their paths."""
+    """Write the float32 and int8 programs of a network (uint8 input), and return their paths."""
     model = get_model(name, weights="random")
     program = model.model_source(precision="fp32")
     calibrator = Calibrator(program, CalibrationMethod.MIN_MAX_ASYM)
@@ -79,12 +79,12 @@ def build(name: str, folder: Path) -> dict[str, str]:
 
 
 def pixels(size: tuple[int, int]) -> Any:
-    """Return one image of noise."""
+    """Return one image of random pixels, (1, 3, height, width) uint8."""
     return np.random.default_rng(0).integers(0, 256, (1, 3, *size), np.uint8)
 
 
 def race(name: str, paths: Mapping[str, str], threads: int) -> Row:
-    """Measure all contenders with some threads."""
+    """Measure all contenders on one network with a number of threads."""
     size = get_model(name, weights="random").input.size
     with ExitStack() as stack:
         turns = {
@@ -102,7 +102,7 @@ def race(name: str, paths: Mapping[str, str], threads: int) -> Row:
 
 
 def contend(name: str, path: str, threads: int, size: tuple[int, int]) -> None:
-    """Load a program, and take turns at running it."""
+    """Load a program, and serve turns that run it."""
     way, image = WAYS[name], pixels(size)
     load: Callable[..., Callable[[], object]] = {
         "ours": ours, "onnxruntime": onnxruntime, "openvino": openvino
@@ -111,14 +111,14 @@ def contend(name: str, path: str, threads: int, size: tuple[int, int]) -> None:
     turn = timed(work, seconds=0.02)
 
     def warmed(_: None) -> float:
-        work()  # wakes threads, and fills caches that others have used since
+        work()  # wakes the threads, and fills the caches again
         return turn()
 
     serve(warmed)
 
 
 def ours(path: str, threads: int, options: Mapping[str, str], image: Any) -> Callable[[], object]:
-    """Return a run of our runner."""
+    """Return a function that runs our runner once."""
     from furiosa_models.runtime.sync import create_runner
 
     runner = create_runner(path, worker_num=threads, device=options["device"])
@@ -128,7 +128,7 @@ def ours(path: str, threads: int, options: Mapping[str, str], image: Any) -> Cal
 def onnxruntime(
     path: str, threads: int, options: Mapping[str, str], image: Any
 ) -> Callable[[], object]:
-    """Return a run of a plain session; by default it chooses the number of its threads."""
+    """Return a function that runs a session; without options, it chooses its number of threads."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -144,7 +144,7 @@ def onnxruntime(
 def openvino(
     path: str, threads: int, options: Mapping[str, str], image: Any
 ) -> Callable[[], object]:
-    """Return a run of a request of OpenVINO."""
+    """Return a function that runs an OpenVINO inference request once."""
     import openvino
 
     settings = {**options, "INFERENCE_NUM_THREADS": threads}

@@ -1,8 +1,8 @@
-"""Instructions of each Rust kernel, counted by valgrind's callgrind: a figure that repeats.
+"""Instruction counts of the Rust kernels by valgrind's callgrind, which are reproducible.
 
-A kernel is called once and eleven times in processes of their own; a tenth of the difference is
-one call's, Python's share (some ten thousand) included. Valgrind shows a processor with AVX2 and
-without AVX-512.
+One process calls a kernel once, and another process calls it eleven times. A tenth of the
+difference is the count of one call, including about ten thousand instructions of Python. Valgrind
+emulates a processor with AVX2 and without AVX-512.
 """
 
 from __future__ import annotations
@@ -75,7 +75,11 @@ KERNELS: dict[str, Callable[[], Callable[[], Any]]] = {
 
 
 def count(kernel: str, calls: int) -> int:
-    """Return the instructions of a whole process with so many calls."""
+    """Return the number of instructions of a process that calls a kernel `calls` times.
+
+    Raises:
+        RuntimeError: The output of callgrind has no count.
+    """
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}"]
     script = [sys.executable, __file__, "--call", kernel, str(calls)]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
@@ -90,12 +94,12 @@ def count(kernel: str, calls: int) -> int:
 
 
 def of_one(kernel: str) -> float:
-    """Return the instructions of one call, in millions."""
+    """Return the number of instructions of one call, in millions."""
     return (count(kernel, CALLS + 1) - count(kernel, 1)) / CALLS / 1e6
 
 
 def measure() -> Iterator[Table]:
-    """Count those of every kernel, as many at a time as there are CPUs: it is no matter of time."""
+    """Count the instructions of all kernels, in parallel because no time is measured."""
     with ThreadPoolExecutor(available_cpus()) as pool:
         counts = list(pool.map(of_one, KERNELS))
     yield Table(

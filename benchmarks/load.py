@@ -1,7 +1,7 @@
-"""Loading every model: our runner beside sessions of ONNX Runtime, in time and in memory.
+"""Time and memory of loading each model: our runner, and sessions of ONNX Runtime.
 
-Each load is its process's only one, since memory that was freed before makes the next load faster.
-Imports are done, and the bytes are read, before the clock starts. Weights are random.
+Each process loads only once, because memory that was freed before would make the next load faster.
+The timer starts after the imports, and after the file is read into bytes. Weights are random.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def measure() -> Iterator[Table]:
 
 
 def row(name: str) -> list[dict[str, dict[str, float]]]:
-    """Load one model in all ways in turn; return figures by name and contender, by round."""
-    with tempfile.TemporaryDirectory() as folder:  # of a model's own: all of them are gigabytes
+    """Measure one model; return the figures of each round by figure name and contender."""
+    with tempfile.TemporaryDirectory() as folder:  # the programs of all models take gigabytes
         os.environ["FURIOSA_MODELS_CACHE_HOME"] = folder
         program = str(Path(folder) / "program.onnx")
         once("prepare", name, program)
@@ -78,7 +78,7 @@ def row(name: str) -> list[dict[str, dict[str, float]]]:
 
 
 def prepare(name: str, program: str) -> None:
-    """Compile a model, and write its program."""
+    """Compile a model into the cache, and write its ONNX program."""
     from furiosa_models import get_model
     from furiosa_models.runtime.sync import create_runner
 
@@ -89,7 +89,7 @@ def prepare(name: str, program: str) -> None:
 
 
 def contend(contender: str, name: str, program: str) -> None:
-    """Load a program in one of the ways, and run it once."""
+    """Load a program with one contender, run it once, and report times (s) and memory (MB)."""
     import numpy as np
     import onnxruntime
 
@@ -120,7 +120,7 @@ def contend(contender: str, name: str, program: str) -> None:
 
 
 def forget_peak() -> None:
-    """Let `VmHWM` begin anew, so that what was imported before does not count."""
+    """Reset `VmHWM`, so that the peak excludes the imports."""
     switch = Path("/proc/self/clear_refs")
     if switch.exists():
         switch.write_text("5")

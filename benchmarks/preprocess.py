@@ -1,4 +1,4 @@
-"""A JPEG file, or decoded pixels, to a network's input: on one thread."""
+"""Preprocessing of JPEG files and of decoded pixels to a network's input, on one thread."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What is made of photos.
+    """A kind of preprocessing.
 
     Attributes:
-        name: What it is called.
-        model: Has the input.
+        name: Name in the table.
+        model: Model whose input specification is used.
     """
 
     name: str
@@ -63,11 +63,11 @@ class Pipeline:
 
     @property
     def letterbox(self) -> bool:
-        """Whether a photo keeps its form."""
+        """Whether the input is letterboxed, which keeps the aspect ratio."""
         return bool(self.model.input.resize == "letterbox")
 
     def target(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width that a photo is resized to."""
+        """Return the height and width to which a photo is resized."""
         rows, columns = self.model.input.size
         if self.letterbox:
             scale = min(rows / height, columns / width)
@@ -76,12 +76,12 @@ class Pipeline:
 
 
 class OpenCV:
-    """Resizing and splitting by OpenCV, into memory that is used again.
+    """Resizing and splitting of channels with OpenCV, into reused memory.
 
     Args:
-        pipeline: What is made.
-        height: Of the photo.
-        width: Of the photo.
+        pipeline: Kind of preprocessing.
+        height: Height of the photo.
+        width: Width of the photo.
     """
 
     def __init__(self, pipeline: Pipeline, height: int, width: int) -> None:
@@ -102,11 +102,11 @@ class OpenCV:
             self._planes = list(self._out)
 
     def resize(self, pixels: Pixels) -> Pixels:
-        """Resize alone."""
+        """Resize pixels (height, width, 3), without splitting the channels."""
         return cv2.resize(pixels, self._size, self._resized, interpolation=self._method)
 
     def prepare(self, pixels: Pixels, *, bgr: bool = False) -> Pixels:
-        """Resize, and put the channels where the network wants them."""
+        """Resize pixels, and return the network's input (3, height, width)."""
         self.resize(pixels)
         cv2.split(self._resized, self._planes[::-1] if bgr else self._planes)
         if not self._whole:
@@ -116,7 +116,7 @@ class OpenCV:
 
 
 def furiosa(path: str, pipeline: Pipeline) -> Pixels:
-    """Do what furiosa-models 0.10 does."""
+    """Preprocess a file like furiosa-models 0.10."""
     decoded: Any = cv2.imread(path)
     pixels = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     rows, columns = pipeline.target(*pixels.shape[:2])
@@ -130,7 +130,7 @@ def furiosa(path: str, pipeline: Pipeline) -> Pixels:
 
 
 def pillow(path: str, pipeline: Pipeline, *, draft: bool) -> Pixels:
-    """Let Pillow do all of it."""
+    """Preprocess a file with Pillow alone."""
     with Image.open(path) as image:
         rows, columns = pipeline.target(image.height, image.width)
         if draft:
@@ -146,7 +146,7 @@ def pillow(path: str, pipeline: Pipeline, *, draft: bool) -> Pixels:
 
 
 def from_file(group: str, pipeline: Pipeline) -> Row:
-    """Measure all contenders on the files of a group; the figure is of one photo."""
+    """Measure all contenders on the files of a group; figures are per photo."""
     paths = photos.group(group)
     buffers = {path: np.empty_like(photos.pixels(path)) for path in paths}
     tools = {path: OpenCV(pipeline, *b.shape[:2]) for path, b in buffers.items()}
@@ -192,7 +192,7 @@ def from_file(group: str, pipeline: Pipeline) -> Row:
 
 
 def from_pixels(group: str, pipeline: Pipeline) -> Row:
-    """Measure what is left when the photos are decoded; the figure is of one photo."""
+    """Measure the preprocessing of decoded photos of a group; figures are per photo."""
     paths = photos.group(group)
     arrays = [photos.pixels(path) for path in paths]
     pairs = [(OpenCV(pipeline, *array.shape[:2]), array) for array in arrays]

@@ -1,12 +1,13 @@
-"""Measure everything that the page on performance shows, from one commit.
+"""Run the benchmarks that the page "Performance" of the documentation shows, from one commit.
 
-    make bench                                   # everything, about twenty-five minutes
-    make bench BENCH="decode preprocess"         # some of it
-    make bench BENCH="--quick"                   # a few rounds, kept apart in build/
+    make bench                                   # all scripts, about twenty-five minutes
+    make bench BENCH="decode preprocess"         # some scripts
+    make bench BENCH="--quick"                   # a few rounds; results go to build/
 
-The scripts run one after the other in an environment with the peers (`requirements.txt`), which
-this one makes. Results replace those of `benchmarks/results` when all scripts are done. Uncommitted
-changes are refused, as nobody could measure the same again.
+This script creates a virtual environment with the peers (`requirements.txt`), and runs the
+benchmark scripts in it, one after the other. Their results replace those in `benchmarks/results`
+when all scripts are done. Uncommitted changes are rejected, because the measurement could not be
+repeated.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ TOOLS = {
     "fetch": ("curl", "sha256sum"),
     "instructions": ("valgrind",),
 }
-"""Programs beside Python that scripts start."""
+"""External programs that the scripts need."""
 
 
 def main() -> None:
-    """Measure and keep."""
+    """Run the scripts of the command line, and write their results."""
     options = _arguments()
     scripts = options.scripts or SCRIPTS
     missing = [tool for s in scripts for tool in TOOLS.get(s, ()) if shutil.which(tool) is None]
@@ -110,7 +111,7 @@ def _measure(python: Path, script: str, facts: dict[str, object], folder: Path) 
 
 
 def _environment() -> Path:
-    """Return the Python of the peers' environment, which is made where it is not as it should."""
+    """Return the Python of the environment with the peers; create it if missing or outdated."""
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
     ready = VENV / ".ready"

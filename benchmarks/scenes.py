@@ -1,4 +1,4 @@
-"""Outputs of networks with known objects in them."""
+"""Synthetic network outputs that contain known objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ YOLO_STRIDES = (8, 16, 32)
 
 
 def mobilenet(level: float, seed: int = 0) -> Maps:
-    """Outputs of SSDMobileNet whose class logits lie around `level`."""
+    """Return outputs of SSDMobileNet with normally distributed class logits of mean `level`.
+
+    Returns:
+        Alternating class maps (1, a * 91, h, w) and box maps (1, a * 4, h, w), finest first.
+    """
     random = np.random.default_rng(seed)
     maps = []
     for side, boxes in MOBILENET_LEVELS:
@@ -25,7 +29,13 @@ def mobilenet(level: float, seed: int = 0) -> Maps:
 
 
 def resnet34(objects: int, anchors: int, seed: int = 0) -> tuple[Maps, Maps]:
-    """Class and box maps of SSDResNet34 with objects that a few anchors each see."""
+    """Return the class maps and the box maps of SSDResNet34.
+
+    Args:
+        objects: Number of objects.
+        anchors: Number of anchors with a high score per object.
+        seed: Seed of the random numbers.
+    """
     random = np.random.default_rng(seed)
     classes = [
         random.normal(-3, 1, (1, 81 * b, s, s)).astype(np.float32) for s, b in RESNET34_LEVELS
@@ -46,7 +56,14 @@ def resnet34(objects: int, anchors: int, seed: int = 0) -> tuple[Maps, Maps]:
 
 
 def yolov5(classes: int, objects: int, cells: int, seed: int = 0) -> Maps:
-    """Outputs of YOLOv5 at 640 pixels, after the sigmoid, with objects that a few cells see."""
+    """Return outputs of YOLOv5 for 640 x 640 pixels, after the sigmoid.
+
+    Args:
+        classes: Number of classes.
+        objects: Number of objects.
+        cells: Number of cells with a high score per object.
+        seed: Seed of the random numbers.
+    """
     random = np.random.default_rng(seed)
     maps = [_yolo_background(random, classes, 640 // stride) for stride in YOLO_STRIDES]
     for _ in range(objects):

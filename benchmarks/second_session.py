@@ -1,9 +1,9 @@
-"""A second session of one program: what it costs in memory and time, and what it gains.
+"""Cost (memory, loading time) and benefit (throughput) of a second session of a program.
 
-A model keeps one session for single photos, with all threads on one inference, and opens another
-one for many photos, with a share of the CPUs for each of the threads that run it. Each model is
-measured in a process of its own, warm: its compiled program is in the cache, whose weights both
-sessions map.
+A model has one session for single photos, where all threads work on one inference. For many photos
+it opens a second session, where several threads run inferences in parallel, each with a share of
+the CPUs. Each model is measured in a separate process with a warm cache: both sessions map the
+weights of the same compiled program.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def measure() -> Iterator[Table]:
 
 
 def warm(name: str) -> None:
-    """Compile a model."""
+    """Compile a model into the cache."""
     from furiosa_models import get_model
     from furiosa_models.runtime.sync import create_runner
 
@@ -79,7 +79,7 @@ def warm(name: str) -> None:
 
 
 def contend(name: str) -> None:
-    """Open one session and then another one; say what each costs and gains."""
+    """Open one session and then another; report loading time (s), memory (MB) and inferences/s."""
     import numpy as np
 
     from furiosa_models import get_model
@@ -88,11 +88,11 @@ def contend(name: str) -> None:
 
     model = get_model(name, weights="random")
     image = np.zeros((1, 3, *model.input.size), np.uint8)
-    with create_runner(model, device="cpu") as runner:  # imports, allocations, the page cache
+    with create_runner(model, device="cpu") as runner:  # warms up imports and the page cache
         runner.run(image)
 
     def opened(**options: Any) -> tuple[Any, float, float]:
-        """Return a session that has run, its seconds of loading, and its megabytes."""
+        """Return a session after two runs, its loading time in seconds, and its memory in MB."""
         before, start = proportional(), time.perf_counter()
         runner = create_runner(model, device="cpu", **options)
         took = time.perf_counter() - start
@@ -115,7 +115,7 @@ def contend(name: str) -> None:
 
 
 def rate(runner: Any, image: Any) -> float:
-    """Return the inferences a second of as many threads as work on many photos."""
+    """Return the inferences per second with as many threads as `predict` uses for many photos."""
     from furiosa_models.runtime.machine import workers
 
     counts = [0] * workers()
@@ -135,7 +135,10 @@ def rate(runner: Any, image: Any) -> float:
 
 
 def proportional() -> float:
-    """Return megabytes of memory in use, of which what is mapped twice counts once; 0 off Linux."""
+    """Return the proportional set size (PSS) of this process in MB; 0 if the system is not Linux.
+
+    Pages that are mapped twice count once.
+    """
     rollup = Path("/proc/self/smaps_rollup")
     if not rollup.exists():
         return 0.0

@@ -1,6 +1,6 @@
-"""Start-up over bare Python: each import or command in processes of its own.
+"""Start-up time of imports and commands, minus that of bare Python.
 
-Bytecode is compiled before, as `pip install` compiles it.
+Each run is a new process. Bytecode is compiled before, as `pip install` does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ GOALS = {
 
 
 def process(code: str) -> float:
-    """Return seconds from the start of a Python process to its end."""
+    """Run code in a new Python process, and return the seconds from its start to its end."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start

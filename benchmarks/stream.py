@@ -1,4 +1,4 @@
-"""`predict(stream=True)` over JPEG files beside the bare network, and its memory over many."""
+"""Throughput of `predict(stream=True)` relative to the network alone, and its memory use."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CONTENDERS = (
     Contender(ALONE, "baseline", about="one runner with all CPUs, one by one"),
 )
 CASES = (("SSDMobileNet", 140, 0.92), ("YOLOv5s", 28, 0.97))
-"""Networks, how many photos, and the part of the bare throughput that is aimed at."""
+"""Model, number of photos, and goal: throughput relative to that of the network alone."""
 
 OPTIONS: dict[str, Any] = {"device": "cpu", "score_threshold": 0.9}
 COUNTS = (50, 100) if QUICK else (100, 500, 1000, 2000)
 
 
 def row(name: str, count: int, share: float) -> Row:
-    """Measure one network."""
+    """Measure one model on `count` photos; `share` is the goal for the throughput."""
     paths = (photos.group("VGA") * count)[:count]
     with get_model(name, weights="random") as model, create_runner(model, device="cpu") as runner:
         tensor, _ = model.preprocess(paths[0])
@@ -44,13 +44,13 @@ def row(name: str, count: int, share: float) -> Row:
 
 
 def exhaust(results: Iterable[object]) -> None:
-    """Take all results."""
+    """Consume all results."""
     for _ in results:
         pass
 
 
 def growth() -> Row:
-    """Measure what the process holds after so many photos of one stream."""
+    """Measure the memory of the process after several numbers of photos of one stream."""
     paths = photos.group("VGA")
     many = (paths * (COUNTS[-1] // len(paths) + 1))[: COUNTS[-1]]
     found: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""Inferences of many images on all CPUs, of which there is no order to keep."""
+"""Throughput of inference on many images with all CPUs; the order of results does not matter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Images = Sequence[Any]
 
 
 def queued(program: str, images: Images) -> Callable[[], object]:
-    """Return the work of a queue, whose workers have a CPU and an image each."""
+    """Return a function that runs a queue, whose workers have one CPU and one image each."""
     submitter, receiver = create_queue(program, device="cpu")
 
     def work() -> None:
@@ -39,13 +39,13 @@ def queued(program: str, images: Images) -> Callable[[], object]:
 
 
 def one_by_one(program: str, images: Images) -> Callable[[], object]:
-    """Return the work of a runner that has all CPUs for each image."""
+    """Return a function that runs one image after the other, each on all CPUs."""
     runner = create_runner(program, device="cpu")
     return lambda: [runner.run(image) for image in images]
 
 
 def concurrent(program: str, images: Images) -> Callable[[], object]:
-    """Return the work of as many coroutines as there are images, which await one runner."""
+    """Return a function that runs one coroutine per image; all of them share one runner."""
 
     async def work() -> None:
         async with runtime.create_runner(program, device="cpu") as runner:
@@ -55,7 +55,7 @@ def concurrent(program: str, images: Images) -> Callable[[], object]:
 
 
 def thread_pool(program: str, images: Images) -> Callable[[], object]:
-    """Return the work of a thread for each CPU, on one session of ONNX Runtime."""
+    """Return a function that runs one session of ONNX Runtime in one thread per CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -67,7 +67,7 @@ def thread_pool(program: str, images: Images) -> Callable[[], object]:
 
 
 def async_queue(program: str, images: Images) -> Callable[[], object]:
-    """Return the work of OpenVINO's own queue, tuned for throughput."""
+    """Return a function that runs OpenVINO's `AsyncInferQueue`, tuned for throughput."""
     import openvino
 
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
@@ -92,7 +92,7 @@ WORKS = {
 
 
 def contend(name: str, program: str, shape: Sequence[int]) -> None:
-    """Load a program, and take turns with all images."""
+    """Load a program, and serve turns that run all images."""
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, shape, np.uint8) for _ in range(IMAGES)]
     turn = timed(WORKS[name](program, images), items=IMAGES)
