@@ -68,8 +68,8 @@ Turn: TypeAlias = "Callable[[], float]"
 Samples: TypeAlias = "dict[str, list[float]]"
 Kind: TypeAlias = Literal["ours", "peer", "baseline", "floor"]
 
-_LEAST_WARM_S = 0.5
-_MOST_REPEATS = 100
+_MIN_WARM_S = 0.5
+_MAX_REPEATS = 100
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,10 @@ def timed(work: Work, *, items: int = 1, seconds: float = 3e-3) -> Turn:
         items: Number of items that it processes, such as photos.
         seconds: Minimum duration of a turn; a turn has at most 100 repetitions.
     """
-    taken = _seconds(work)
-    if taken < _LEAST_WARM_S:  # the first call is slower than the others
-        taken = _seconds(work)
-    repeats = max(1, min(_MOST_REPEATS, int(seconds / max(taken, 1e-7))))
+    elapsed = _seconds(work)
+    if elapsed < _MIN_WARM_S:  # the first call is slower than the others
+        elapsed = _seconds(work)
+    repeats = max(1, min(_MAX_REPEATS, int(seconds / max(elapsed, 1e-7))))
     return lambda: median(_seconds(work) for _ in range(repeats)) / items
 
 
@@ -207,8 +207,8 @@ def turns_of(works: Mapping[str, Work], *, items: int = 1) -> dict[str, Turn]:
 def samples_of(rounds: Iterable[Mapping[str, float]]) -> Samples:
     """Convert the figures of each round by contender to the figures of each contender by round."""
     samples: Samples = {}
-    for found in rounds:
-        for name, value in found.items():
+    for figures in rounds:
+        for name, value in figures.items():
             samples.setdefault(name, []).append(value)
     return samples
 
@@ -284,8 +284,10 @@ def once(step: str, *arguments: Any) -> Any:
     Raises:
         CalledProcessError: The step failed.
     """
-    done = subprocess.run(_command(step, arguments), check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+    process = subprocess.run(
+        _command(step, arguments), check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(process.stdout)
 
 
 def _command(step: str, arguments: Sequence[Any]) -> list[str]:
@@ -399,8 +401,8 @@ def _pairs(row: Row, table: Table) -> Iterator[tuple[Contender, Contender]]:
     """Yield each contender of a row with the contender of ours that it is compared with."""
     present = [contender for contender in table.contenders if contender.name in row.samples]
     for contender in present:
-        rivals = (c for c in present if c.kind == "ours" and c.division == contender.division)
-        ours = next(rivals, contender)
+        candidates = (c for c in present if c.kind == "ours" and c.division == contender.division)
+        ours = next(candidates, contender)
         if ours is not contender:
             yield contender, ours
 
@@ -412,23 +414,23 @@ def _ratios(row: Row, table: Table) -> dict[str, Value]:
         own = row.samples[ours.name]
         if min(own) > 0:  # differences of times can be negative because of noise
             rounds = zip(row.samples[contender.name], own, strict=True)
-            ratios[contender.name] = Value.of([theirs / mine for theirs, mine in rounds])
+            ratios[contender.name] = Value.of([other / reference for other, reference in rounds])
     return ratios
 
 
 def _standings(row: Row, table: Table) -> dict[str, str]:
     """Return whether ours is `ahead` of each peer, `behind` it, or `equal` within noise."""
-    found = {}
+    standings = {}
     for peer, ours in _pairs(row, table):
         if peer.kind != "peer":
             continue
         theirs, own = (np.array(row.samples[contender.name]) for contender in (peer, ours))
         lead = (theirs - own) * (-1 if table.better == "more" else 1)
         low, middle, high = np.percentile(lead, (10, 50, 90))
-        told_apart = abs(middle) >= RESOLUTION * abs(np.median(own))
+        is_distinct = abs(middle) >= RESOLUTION * abs(np.median(own))
         standing = "ahead" if low > 0 else "behind" if high < 0 else "equal"
-        found[peer.name] = standing if told_apart else "equal"
-    return found
+        standings[peer.name] = standing if is_distinct else "equal"
+    return standings
 
 
 def _goals(row: Row, values: Mapping[str, Value]) -> Iterable[dict[str, Any]]:
@@ -458,12 +460,12 @@ def machine() -> dict[str, Any]:
     """Return a description of the machine."""
     from furiosa_models.runtime.machine import available_cpus, cpu_features, cpu_name
 
-    vectors = "avx2", "avx512f", "avx512_vnni", "asimd"
+    extensions = "avx2", "avx512f", "avx512_vnni", "asimd"
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": cpu_name(),
         "cpus": available_cpus(),
-        "vectors": [name for name in vectors if name in cpu_features()],
+        "vectors": [name for name in extensions if name in cpu_features()],
         "memory_gb": round(pages / 1e9),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -52,14 +52,14 @@ def row(name: str) -> Row:
     factors = {
         path: photos.draft_factor(b, SPEC.resized(*b.shape[:2])) for path, b in buffers.items()
     }
-    least = {
+    min_sizes = {
         path: (-(-b.shape[0] // factors[path]), -(-b.shape[1] // factors[path]))
         for path, b in buffers.items()
     }
     turbo = kornia_rs.io.ImageDecoder()
 
-    def smaller(path: str) -> Any:
-        height, width = least[path]
+    def simplejpeg_draft(path: str) -> Any:
+        height, width = min_sizes[path]
         buffer = buffers[path].reshape(-1)
         return simplejpeg.decode_jpeg(
             photos.read(path), "RGB", min_height=height, min_width=width, buffer=buffer
@@ -81,9 +81,9 @@ def row(name: str) -> Row:
     if max(factors.values()) > 1:
         decoders |= {
             "ours, draft": lambda path: read_image(path, draft=SPEC.resized, reuse_buffer=True),
-            "simplejpeg, draft": smaller,
+            "simplejpeg, draft": simplejpeg_draft,
             "OpenCV, reduced": lambda path: cv2.imread(path, photos.REDUCED[factors[path]]),
-            "Pillow, draft": lambda path: pillow(path, least[path][::-1]),
+            "Pillow, draft": lambda path: pillow(path, min_sizes[path][::-1]),
         }
     works = {decoder: _each(decode, paths) for decoder, decode in decoders.items()}
     samples = interleave(turns_of(works, items=len(paths)), seconds=0.8)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MOST 65536
+#define MAX_CANDIDATES 65536
 #define BLOCK 64
 
 typedef struct {
@@ -32,18 +32,19 @@ typedef struct {
     int32_t classes; /* including the background of an SSD */
     float threshold;
     float iou;
-    int32_t most_per_class;
-    int32_t most;
+    int32_t max_per_class;
+    int32_t max_detections;
     float scale[4]; /* factors of the boxes, applied after the shift */
     float shift[4]; /* offsets that are added to the boxes */
 } Rules;
 
-static Detection found[MOST], kept[MOST];
-static int32_t hits[MOST];
-static uint64_t keys[MOST], spare[MOST];
-static float lefts[MOST], tops[MOST], rights[MOST], bottoms[MOST], area[MOST];
-static uint8_t dead[MOST];
-static float denominators[MOST];
+static Detection found[MAX_CANDIDATES], kept[MAX_CANDIDATES];
+static int32_t hits[MAX_CANDIDATES];
+static uint64_t keys[MAX_CANDIDATES], spare[MAX_CANDIDATES];
+static float lefts[MAX_CANDIDATES], tops[MAX_CANDIDATES], rights[MAX_CANDIDATES];
+static float bottoms[MAX_CANDIDATES], area[MAX_CANDIDATES];
+static uint8_t dead[MAX_CANDIDATES];
+static float denominators[MAX_CANDIDATES];
 
 /* Write the indices of values that reach the bound to `hits`, and return their number. If `other`
  * is not null, it is subtracted from the values first. */
@@ -109,7 +110,7 @@ static int32_t suppress(int32_t n, const Rules *rules) {
         uint64_t label = keys[first] >> 48;
         for (end = first; end < n && keys[end] >> 48 == label; end++) {
         }
-        int32_t last = end - first > rules->most_per_class ? first + rules->most_per_class : end;
+        int32_t last = end - first > rules->max_per_class ? first + rules->max_per_class : end;
         for (int32_t i = first; i < last; i++) {
             if (dead[i]) continue;
             kept[count++] = found[keys[i] & 0xffff];
@@ -127,7 +128,7 @@ static int32_t suppress(int32_t n, const Rules *rules) {
         keys[i] = (uint64_t)(0x3fffffff - bits) << 16 | i;
     }
     sort(count, 6);
-    if (count > rules->most) count = rules->most;
+    if (count > rules->max_detections) count = rules->max_detections;
     for (int32_t i = 0; i < count; i++) {
         Detection d = kept[keys[i] & 0xffff];
         d.left = (d.left + rules->shift[0]) * rules->scale[0];
@@ -158,7 +159,7 @@ int32_t ssd_sigmoid(const Level *levels, const Rules *rules) {
             int32_t count = scan(logits, 0, (rules->classes - 1) * cells, bound);
             for (int32_t i = 0; i < count; i++) {
                 float score = 1 / (1 + expf(-logits[hits[i]]));
-                if (score < rules->threshold || n == MOST) continue;
+                if (score < rules->threshold || n == MAX_CANDIDATES) continue;
                 int32_t cell = hits[i] % cells;
                 const float *d = deltas + cell;
                 const float *anchor = level->anchors + 4 * (cell * level->per_cell + a);
@@ -187,7 +188,7 @@ int32_t ssd_softmax(const Level *levels, const Rules *rules) {
                     for (int32_t c = 0; c < rules->classes; c++)
                         denominators[at] += expf(level->scores[(int64_t)c * size + at]);
                 float score = expf(logits[at]) / denominators[at];
-                if (score <= rules->threshold || n == MOST) continue;
+                if (score <= rules->threshold || n == MAX_CANDIDATES) continue;
                 const float *d = level->boxes + at;
                 found[n] = place(d[0], d[size], d[2 * size], d[3 * size], level->anchors + 4 * at);
                 found[n].score = score;
@@ -218,7 +219,7 @@ int32_t yolov5(const Level *levels, const Rules *rules) {
                 w *= w * anchor[0] * 0.5f, h *= h * anchor[1] * 0.5f;
                 for (int32_t c = 0; c < rules->classes; c++) {
                     float score = v[(5 + c) * cells] * objectness;
-                    if (score <= rules->threshold || n == MOST) continue;
+                    if (score <= rules->threshold || n == MAX_CANDIDATES) continue;
                     found[n++] = (Detection){x - w, y - h, x + w, y + h, score, c};
                 }
             }

@@ -43,8 +43,8 @@ class _Rules(ctypes.Structure):
         ("classes", ctypes.c_int32),
         ("threshold", ctypes.c_float),
         ("iou", ctypes.c_float),
-        ("most_per_class", ctypes.c_int32),
-        ("most", ctypes.c_int32),
+        ("max_per_class", ctypes.c_int32),
+        ("max_detections", ctypes.c_int32),
         ("scale", ctypes.c_float * 4),
         ("shift", ctypes.c_float * 4),
     ]
@@ -96,7 +96,7 @@ class Floor:
         scale: tuple[float, float],
         shift: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        self._held = levels
+        self._arrays = levels  # the C program reads their memory
         packed = [
             _Level(
                 level.scores.ctypes.data,

@@ -83,12 +83,12 @@ def count(kernel: str, calls: int) -> int:
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}"]
     script = [sys.executable, __file__, "--call", kernel, str(calls)]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *script], capture_output=True, text=True, check=True, env=environment
     )
-    found = re.search(r"Collected : (\d+)", done.stderr)
+    found = re.search(r"Collected : (\d+)", process.stderr)
     if found is None:
-        msg = f"callgrind counted nothing: {done.stderr[-500:]}"
+        msg = f"callgrind counted nothing: {process.stderr[-500:]}"
         raise RuntimeError(msg)
     return int(found[1])
 

@@ -137,7 +137,7 @@ def items(found: Sequence[Any], names: Sequence[str]) -> list[Item]:
     ]
 
 
-def rows_of(found: Any, names: Sequence[str]) -> list[Item]:
+def yolo_items(found: Any, names: Sequence[str]) -> list[Item]:
     """Convert the results of its YOLO module to objects, with boxes in pixels of the photo."""
     boxes = (found[:, :4] - np.array([0, PAD, 0, PAD])) / SCALE
     return [
@@ -184,9 +184,9 @@ def mobilenet() -> Iterator[Case]:
                 )
                 deltas.append(of_boxes.view(count, 4, side * side).permute(2, 0, 1).reshape(-1, 4))
             scores = torch.sigmoid(torch.cat(logits))[:, 1:]
-            boxes = placed(torch.cat(deltas)[:, [1, 0, 3, 2]], anchors)
+            boxes = decode_boxes(torch.cat(deltas)[:, [1, 0, 3, 2]], anchors)
             place, label = torch.where(scores >= 0.3)
-            return chosen(boxes[place], scores[place, label], label + 1, 0.6)
+            return suppress(boxes[place], scores[place, label], label + 1, 0.6)
 
         yield Case("SSDMobileNet", "SSDMobileNet", maps, floor, native, pytorch)
 
@@ -224,8 +224,8 @@ def resnet34() -> Iterator[Case]:
             deltas = torch.cat([m.view(4, -1) for m in tensors[1]], dim=1).T
             scores = torch.softmax(logits, dim=0)[1:]
             label, place = torch.where(scores > 0.05)
-            found = placed(deltas, anchors)[place]
-            return chosen(found, scores[label, place], label + 1, 0.5)[:200]
+            found = decode_boxes(deltas, anchors)[place]
+            return suppress(found, scores[label, place], label + 1, 0.5)[:200]
 
         yield Case("SSDResNet34", "SSDResNet34", classes + boxes, floor, native, pytorch)
 
@@ -259,10 +259,10 @@ def yolov5() -> Iterator[Case]:
                 split = (
                     m.reshape(1, 3, depth, *m.shape[2:]).transpose(0, 1, 3, 4, 2) for m in maps
                 )
-                turned = [np.ascontiguousarray(m) for m in split]
-                return module.eval(turned, 0.25, 0.45, None, None)[0]
+                transposed = [np.ascontiguousarray(m) for m in split]
+                return module.eval(transposed, 0.25, 0.45, None, None)[0]
 
-            native = call, lambda found, names=names: rows_of(found, names)
+            native = call, lambda found, names=names: yolo_items(found, names)
         yield Case(
             f"YOLOv5, {classes} classes",
             "YOLOv5m" if classes == 10 else "YOLOv5s",
@@ -300,14 +300,14 @@ def yolov5_in_pytorch(maps: scenes.Maps, sizes: Sequence[Any], classes: int) -> 
     return work
 
 
-def placed(deltas: Any, anchors: Any) -> Any:
+def decode_boxes(deltas: Any, anchors: Any) -> Any:
     """Return the xyxy boxes of SSD deltas (x, y, width, height) and cxcywh anchors."""
     center = anchors[:, :2] + deltas[:, :2] * 0.1 * anchors[:, 2:]
     half = torch.exp(deltas[:, 2:] * 0.2) * anchors[:, 2:] * 0.5
     return torch.cat((center - half, center + half), dim=1)
 
 
-def chosen(boxes: Any, scores: Any, labels: Any, overlap: float) -> Any:
+def suppress(boxes: Any, scores: Any, labels: Any, overlap: float) -> Any:
     """Return rows of box, score and label that remain after torchvision's NMS, best first."""
     kept = torchvision.ops.batched_nms(boxes, scores, labels, overlap)
     scaled = boxes[kept] * torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])

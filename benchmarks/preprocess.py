@@ -153,7 +153,7 @@ def from_file(group: str, pipeline: Pipeline) -> Row:
     factors = {
         path: photos.draft_factor(b, pipeline.target(*b.shape[:2])) for path, b in buffers.items()
     }
-    least = {
+    min_sizes = {
         path: {
             "min_height": -(-buffers[path].shape[0] // factor),
             "min_width": -(-buffers[path].shape[1] // factor),
@@ -180,7 +180,7 @@ def from_file(group: str, pipeline: Pipeline) -> Row:
     if max(factors.values()) > 1:
         ways |= {
             "ours, draft": lambda path: pipeline.model.preprocess(path, draft=True),
-            "simplejpeg + OpenCV, draft": lambda path: turbo(path, **least[path]),
+            "simplejpeg + OpenCV, draft": lambda path: turbo(path, **min_sizes[path]),
             "OpenCV, reduced": lambda path: tools[path].prepare(
                 cv2.imread(path, photos.REDUCED[factors[path]]), bgr=factors[path] > 1
             ),

@@ -72,9 +72,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
         for script in scripts:
-            began = time.monotonic()
+            script_start = time.monotonic()
             _measure(python, script, {**facts, "order": SCRIPTS.index(script)}, Path(folder))
-            print(f"[{script}: {time.monotonic() - began:.0f} s]", flush=True)
+            print(f"[{script}: {time.monotonic() - script_start:.0f} s]", flush=True)
         target = ROOT / "build" / "bench-quick" if options.quick else RESULTS
         if not options.scripts:
             shutil.rmtree(target, ignore_errors=True)
@@ -105,8 +105,10 @@ def _measure(python: Path, script: str, facts: dict[str, object], folder: Path) 
         "PYTHONPATH": str(ROOT),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    done = subprocess.run([str(python), str(HERE / f"{script}.py")], env=environment, check=False)
-    if done.returncode:
+    process = subprocess.run(
+        [str(python), str(HERE / f"{script}.py")], env=environment, check=False
+    )
+    if process.returncode:
         sys.exit(f"{script} failed; no results were kept")
 
 

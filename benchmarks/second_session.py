@@ -91,21 +91,21 @@ def contend(name: str) -> None:
     with create_runner(model, device="cpu") as runner:  # warms up imports and the page cache
         runner.run(image)
 
-    def opened(**options: Any) -> tuple[Any, float, float]:
+    def open_session(**options: Any) -> tuple[Any, float, float]:
         """Return a session after two runs, its loading time in seconds, and its memory in MB."""
         before, start = proportional(), time.perf_counter()
         runner = create_runner(model, device="cpu", **options)
-        took = time.perf_counter() - start
+        elapsed = time.perf_counter() - start
         for _ in range(2):
             runner.run(image)
-        return runner, took, proportional() - before
+        return runner, elapsed, proportional() - before
 
-    first, first_s, first_mb = opened()
+    first, first_s, first_mb = open_session()
     before = proportional()
-    second, second_s, second_mb = opened(worker_num=cpus_per_worker())
+    second, second_s, second_mb = open_session(worker_num=cpus_per_worker())
     second.close()
     left = proportional() - before
-    second, *_ = opened(worker_num=cpus_per_worker())
+    second, *_ = open_session(worker_num=cpus_per_worker())
     program = len(model.model_source(precision="fp32")) / 1e6
     answer({
         "load": {FIRST: first_s, SECOND: second_s},
@@ -126,10 +126,10 @@ def rate(runner: Any, image: Any) -> float:
             runner.run(image)
             counts[number] += 1
 
-    working = [threading.Thread(target=repeat, args=(number,)) for number in range(len(counts))]
-    for thread in working:
+    threads = [threading.Thread(target=repeat, args=(number,)) for number in range(len(counts))]
+    for thread in threads:
         thread.start()
-    for thread in working:
+    for thread in threads:
         thread.join()
     return sum(counts) / SECONDS
 
