@@ -269,7 +269,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            msg = f"a contender ended with {self._process.wait()}: {self._process.args!r}"
+            msg = f"a contender exited with code {self._process.wait()}: {self._process.args!r}"
             raise RuntimeError(msg)
         return json.loads(line)
 

@@ -44,12 +44,16 @@ CONTENDERS = (
     Contender("ultralytics", "peer", ORT, "`YOLO(file).predict(photo)`"),
     Contender("rtmlib", "peer", ORT, "`YOLOX(file)(cv2.imread(photo))`"),
     Contender("ours, OpenVINO", "ours", OV, '`predict(photo, device="openvino")`'),
-    Contender("ultralytics, OpenVINO", "peer", OV, "the same network as OpenVINO's own file"),
-    Contender("Model API", "peer", OV, "`YOLO11` of openvino-model-api, and `cv2.imread`"),
+    Contender(
+        "ultralytics, OpenVINO", "peer", OV, "the same network, converted to OpenVINO's format"
+    ),
+    Contender("Model API", "peer", OV, "`YOLO11` of openvino-model-api, with `cv2.imread`"),
     Contender("rtmlib, OpenVINO", "peer", OV),
-    Contender(BARE_OURS, "baseline", ORT, "`create_runner(file)`, whose input is scaled already"),
+    Contender(
+        BARE_OURS, "baseline", ORT, "`create_runner(file)`, with an input that is already scaled"
+    ),
     Contender(BARE_OURS_OV, "baseline", OV),
-    Contender(BARE_ORT, "baseline", ORT, "`InferenceSession(file)`, by default"),
+    Contender(BARE_ORT, "baseline", ORT, "`InferenceSession(file)` with default options"),
     Contender(BARE_OV, "baseline", OV),
     Contender(BARE_ORT_X, "baseline", ORT),
     Contender(BARE_OV_X, "baseline", OV),
@@ -280,7 +284,7 @@ def race() -> Iterator[tuple[str, Samples]]:
         workers = {name: stack.enter_context(Worker("contend", name)) for name in LOADERS}
         for group in photos.GROUPS:
             found = {name: workers[name].facts[group] for name in BARE}
-            print(f"{group}: found {found}", flush=True)
+            print(f"{group}: detections {found}", flush=True)
             turns = {name: partial(worker, group) for name, worker in workers.items()}
             yield group, interleave(turns, seconds=1.2, least_rounds=7, pause=PAUSE_S)
 
@@ -352,25 +356,26 @@ def measure() -> Iterator[Table]:
         ]
         own.append(Row(group, over, goals))
     text = (
-        "A JPEG file to boxes, on all CPUs, beside libraries that do the whole of it; per photo. "
-        "All run the same trained YOLO11n at 640 x 640 pixels in float32, each in a process of its "
-        "own, with the same thresholds. (rtmlib reads no YOLO11: it runs a file with a few layers "
-        "more, which bring its boxes into the form of YOLOX.)"
+        "Time per photo from a JPEG file to boxes, on all CPUs, compared with other complete "
+        "detection libraries. All run the same trained YOLO11n at 640 x 640 pixels in float32, "
+        "each in a separate process, with the same thresholds. (rtmlib does not support YOLO11: "
+        "its file has a few additional layers, which convert the boxes to the format of YOLOX.)"
     )
     yield Table("end_to_end", "Photo to boxes", text, CONTENDERS, totals)
     yield Table(
         "end_to_end_own",
         "Photo to boxes, without the network",
-        "The same, less the time of the network alone, round by round: a bare session of the same "
-        "engine with the same file, which for ours is our runner.",
+        "The same times minus the time of the network alone, round by round: of a plain session "
+        "of the same engine with the same file, or of our runner for ours.",
         [contender for contender in CONTENDERS if contender.kind != "baseline"],
         own,
     )
     yield Table(
         "end_to_end_zoo",
         "Predictions and their networks",
-        "A JPEG file to results with networks of the zoo (random weights), on one thread, beside "
-        "the network alone. The goals are what Pillow, numpy and C reached elsewhere.",
+        "Time from a JPEG file to results with models of the zoo (random weights), on one thread, "
+        "compared with the network alone. The goals are ratios that implementations with Pillow, "
+        "numpy and C reached elsewhere.",
         (Contender("network alone", "baseline"), Contender("ours", "ours")),
         [zoo(name, place) for name in ZOO_GOALS for place in (0, 1)],
     )

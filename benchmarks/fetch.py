@@ -66,8 +66,8 @@ def measure() -> Iterator[Table]:
     yield Table(
         "fetch",
         "Fetching",
-        "100 MB from a server on the same machine, hashed; ours also makes sure that they are on "
-        "the disk.",
+        "Time to download 100 MB from a server on the same machine and hash them. Ours also waits "
+        "until the data are on the disk (fsync).",
         (Contender("ours", "ours"), Contender("curl, sha256sum", "peer")),
         [Row("100 MB", samples)],
     )

@@ -57,15 +57,15 @@ def measure() -> Iterator[Table]:
     yield Table(
         "first_predict",
         "The first prediction",
-        "The first `predict` of a fresh process, with warm caches: import, model, photo (512 x "
-        "512), network, results.",
+        "Time of the first `predict` of a new process, with warm caches: import, creation of the "
+        "model, one photo (512 x 512), results.",
         (contender,),
         rows["seconds"],
     )
     yield Table(
         "first_predict_memory",
         "Memory of the first prediction",
-        "The peak of that process.",
+        "The peak memory of the same process.",
         (contender,),
         rows["mb"],
         unit="MB",

@@ -164,9 +164,9 @@ def measure() -> Iterator[Table]:
     yield Table(
         "inference",
         "Inference",
-        "The network alone, one photo at a time, with random weights. OpenVINO computes in float32 "
-        "here; by default it would use bfloat16 on a CPU that can. int8 is the same graph for all, "
-        "quantized by ours.",
+        "Time of the network alone for one photo, with random weights. OpenVINO computes in "
+        "float32 here; by default it uses bfloat16 on CPUs that support it. All contenders run "
+        "the same int8 graph, which our quantizer produced.",
         CONTENDERS,
         rows,
     )

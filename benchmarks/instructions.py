@@ -88,7 +88,7 @@ def count(kernel: str, calls: int) -> int:
     )
     found = re.search(r"Collected : (\d+)", process.stderr)
     if found is None:
-        msg = f"callgrind counted nothing: {process.stderr[-500:]}"
+        msg = f"the output of callgrind has no count: {process.stderr[-500:]}"
         raise RuntimeError(msg)
     return int(found[1])
 
@@ -105,8 +105,8 @@ def measure() -> Iterator[Table]:
     yield Table(
         "instructions",
         "Instructions",
-        "What one call of a kernel in Rust takes, with AVX2: a count that repeats where times do "
-        "not.",
+        "Number of instructions of one call of a Rust kernel, with AVX2. Counts are reproducible, "
+        "unlike times.",
         (Contender(OURS, "ours"),),
         [Row(kernel, {OURS: [n]}) for kernel, n in zip(KERNELS, counts, strict=True)],
         unit="million instructions",

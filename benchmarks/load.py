@@ -17,7 +17,9 @@ from common import QUICK, Contender, Goal, Row, Table, answer, memory, once, run
 
 OURS, BYTES, PATH = "ours", "InferenceSession(bytes)", "InferenceSession(path)"
 CONTENDERS = (
-    Contender(OURS, "ours", about="`create_runner`, warm: the program was compiled before"),
+    Contender(
+        OURS, "ours", about="`create_runner` with a warm cache: the program was compiled before"
+    ),
     Contender(BYTES, "peer"),
     Contender(PATH, "peer"),
 )
@@ -39,22 +41,22 @@ def measure() -> Iterator[Table]:
     yield Table(
         "load",
         "Loading",
-        "Until a session is ready, each in a process of its own. Ours maps the weights into memory "
-        "and reads them when it first runs, so see all three tables.",
+        "Time until a session is ready, each in a new process. Ours maps the weights into memory "
+        "and reads them at the first run, so see all three tables.",
         CONTENDERS,
         rows("ready", goal),
     )
     yield Table(
         "load_first",
         "Loading and the first run",
-        "Until the first outputs are there.",
+        "Time until the first outputs are available.",
         CONTENDERS,
         rows("first"),
     )
     yield Table(
         "load_memory",
         "Memory of loading",
-        "How much the peak of the process's memory grows until the session is ready.",
+        "Growth of the peak memory of the process until the session is ready.",
         CONTENDERS,
         rows("peak"),
         unit="MB",

@@ -29,19 +29,31 @@ PAD, SCALE = 80.0, 1.0  # padding and scale of the letterbox of YOLOv5 for a pho
 RUST, NUMPY, NATIVE, TORCH, C = "ours", "ours, numpy", "furiosa 0.10, Rust", "PyTorch", "C program"
 LISTS = {RUST: "ours, objects", NUMPY: "ours, numpy, objects", NATIVE: "furiosa 0.10, objects"}
 CONTENDERS = (
-    Contender(RUST, "ours", "arrays", "`postprocess` as it is by default: Rust"),
+    Contender(RUST, "ours", "arrays", "`postprocess` with the default options: Rust"),
     Contender(NUMPY, "ours", "arrays", "the same without the native module"),
-    Contender(NATIVE, "peer", "arrays", "furiosa-native-postprocess 0.10.0, what it returns"),
+    Contender(
+        NATIVE,
+        "peer",
+        "arrays",
+        "furiosa-native-postprocess 0.10.0, with the values that it returns",
+    ),
     Contender(
         TORCH,
         "peer",
         "arrays",
-        "decoding in PyTorch, suppression of torchvision or (YOLO) of Ultralytics, one thread",
+        "decoding in PyTorch, NMS of torchvision or (YOLO) of Ultralytics, one thread",
     ),
-    Contender(C, "floor", "arrays", "one scan, decoding of the survivors, suppression; no checks"),
+    Contender(
+        C, "floor", "arrays", "one scan of the scores, decoding of the candidates, NMS; no checks"
+    ),
     Contender(LISTS[RUST], "ours", "objects", "`list(result)`: an object for each detection"),
-    Contender(LISTS[NUMPY], "ours", "objects", "likewise, without the native module"),
-    Contender(LISTS[NATIVE], "peer", "objects", "likewise, as furiosa-models 0.10 makes them"),
+    Contender(LISTS[NUMPY], "ours", "objects", "the same without the native module"),
+    Contender(
+        LISTS[NATIVE],
+        "peer",
+        "objects",
+        "an object for each detection, as furiosa-models 0.10 creates them",
+    ),
 )
 GOALS = (
     Goal("ours takes at most twice the time of the C program, and 15 µs", RUST, C, 2, 15e-6),
@@ -118,7 +130,9 @@ def row(case: Case) -> Row:
     with torch.inference_mode():
         samples = interleave(turns_of(works), seconds=0.6)
         count = len(works[TORCH]())  # type: ignore[arg-type]
-    assert abs(count - len(found)) <= 2, f"{case.name}: PyTorch has {count}, ours {len(found)}"
+    assert abs(count - len(found)) <= 2, (
+        f"{case.name}: PyTorch has {count} detections, ours {len(found)}"
+    )
     return Row(f"{case.name}, {len(found)} found", samples, GOALS)
 
 
@@ -322,11 +336,11 @@ def measure() -> Iterator[Table]:
     yield Table(
         "postprocess",
         "Postprocessing",
-        "The network's outputs to the results of one photo, on one thread; made-up outputs with "
-        "known objects. The C program is built by the benchmark for the machine it runs on, and "
-        "has to find the same as ours. Ours returns arrays that make objects when they are asked "
-        "for, so both are measured. (The Python postprocessors of furiosa-models 0.10 need an "
-        "older numpy, and are not measured.)",
+        "Time from the network's outputs to the results of one photo, on one thread. The outputs "
+        "are synthetic, with known objects. The benchmark compiles the C program for the machine, "
+        "and checks that its detections are the same as ours. Ours returns arrays, which create "
+        "objects on demand, so both are measured. (The Python postprocessors of furiosa-models "
+        "0.10 need an older numpy, and are not measured.)",
         CONTENDERS,
         [row(case) for case in cases],
     )

@@ -20,9 +20,14 @@ Pixels: TypeAlias = Any
 FULL, DRAFT = "whole", "draft"
 FILE_CONTENDERS = (
     Contender("ours", "ours", FULL, "`preprocess(path)`"),
-    Contender("furiosa 0.10", "peer", FULL, "OpenCV as furiosa-models 0.10 uses it"),
-    Contender("OpenCV", "peer", FULL, "`imread` into memory used again, resize, split"),
-    Contender("simplejpeg + OpenCV", "peer", FULL, "decoded into memory used again, resize, split"),
+    Contender("furiosa 0.10", "peer", FULL, "OpenCV, used as in furiosa-models 0.10"),
+    Contender("OpenCV", "peer", FULL, "`imread` into reused memory, resize, split of the channels"),
+    Contender(
+        "simplejpeg + OpenCV",
+        "peer",
+        FULL,
+        "decoding into reused memory, resize, split of the channels",
+    ),
     Contender("Pillow", "peer", FULL),
     Contender("ours, draft", "ours", DRAFT, "`preprocess(path, draft=True)`"),
     Contender("simplejpeg + OpenCV, draft", "peer", DRAFT),
@@ -31,7 +36,7 @@ FILE_CONTENDERS = (
 )
 PIXELS_CONTENDERS = (
     Contender("ours", "ours", about="`preprocess(array)`"),
-    Contender("OpenCV", "peer", about="resize into memory used again, channels split"),
+    Contender("OpenCV", "peer", about="resize into reused memory, split of the channels"),
     Contender("OpenCV, resize alone", "baseline", about="without splitting the channels"),
 )
 FILE_GOAL = Goal(
@@ -229,15 +234,15 @@ def measure() -> Iterator[Table]:
     yield Table(
         "preprocess",
         "Preprocessing",
-        "A JPEG file to the network's input, on one thread. Drafts are decoded at a fraction of "
-        "their size by all that have them, no smaller than what they are resized to.",
+        "Time from a JPEG file to the network's input, on one thread. Drafts are decoded at a "
+        "fraction of the photo's size, but not smaller than the size to which they are resized.",
         FILE_CONTENDERS,
         [from_file(*case) for case in cases],
     )
     yield Table(
         "resize",
         "Resizing",
-        "Decoded pixels to the network's input, on one thread.",
+        "Time from decoded pixels to the network's input, on one thread.",
         PIXELS_CONTENDERS,
         [from_pixels(*case) for case in cases],
     )

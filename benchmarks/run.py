@@ -58,10 +58,12 @@ def main() -> None:
     scripts = options.scripts or SCRIPTS
     missing = [tool for s in scripts for tool in TOOLS.get(s, ()) if shutil.which(tool) is None]
     if missing:
-        sys.exit(f"install {', '.join(missing)} first")
+        sys.exit(f"these programs are missing, install them first: {', '.join(missing)}")
     dirty = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
     if dirty and not (options.quick or options.dirty):
-        sys.exit(f"commit first, or say --dirty and let the page show it:\n{dirty}")
+        sys.exit(
+            f"commit these changes first, or pass --dirty (the page will mention it):\n{dirty}"
+        )
     facts = {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(dirty),
@@ -81,17 +83,19 @@ def main() -> None:
         target.mkdir(parents=True, exist_ok=True)
         for path in Path(folder).glob("*.json"):
             shutil.copy(path, target)
-    print(f"{time.monotonic() - start:.0f} s in all -> {target.relative_to(ROOT)}")
+    print(f"{time.monotonic() - start:.0f} s in total -> {target.relative_to(ROOT)}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scripts", nargs="*", metavar="script", help=" ".join(SCRIPTS))
-    parser.add_argument("--quick", action="store_true", help="a few rounds, kept in build/")
-    parser.add_argument("--dirty", action="store_true", help="take uncommitted changes")
+    parser.add_argument(
+        "--quick", action="store_true", help="run a few rounds, with results in build/"
+    )
+    parser.add_argument("--dirty", action="store_true", help="allow uncommitted changes")
     options = parser.parse_args()
     if unknown := set(options.scripts) - set(SCRIPTS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
+        parser.error(f"unknown scripts: {', '.join(sorted(unknown))}; known: {', '.join(SCRIPTS)}")
     return options
 
 
@@ -109,7 +113,7 @@ def _measure(python: Path, script: str, facts: dict[str, object], folder: Path) 
         [str(python), str(HERE / f"{script}.py")], env=environment, check=False
     )
     if process.returncode:
-        sys.exit(f"{script} failed; no results were kept")
+        sys.exit(f"{script} failed; no results were written")
 
 
 def _environment() -> Path:
@@ -118,7 +122,7 @@ def _environment() -> Path:
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
     ready = VENV / ".ready"
     if not ready.exists() or ready.read_text() != digest:
-        print(f"making {VENV.relative_to(ROOT)}: several gigabytes ...", flush=True)
+        print(f"creating {VENV.relative_to(ROOT)} (several gigabytes) ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps"]
         subprocess.run([*install, "--requirement", str(REQUIREMENTS)], check=True)

@@ -44,8 +44,9 @@ def measure() -> Iterator[Table]:
     yield Table(
         "second_session",
         "Two sessions: throughput",
-        "Inferences a second of a thread for each CPU: all of them on the session that has all "
-        "threads for one photo, or on a second one whose inferences have a thread each.",
+        "Inferences per second of one thread per CPU. All of them use the first session, which "
+        "runs one inference on all threads, or a second session, which runs each inference on one "
+        "thread.",
         sessions,
         rows("rate"),
         unit="inferences/s",
@@ -54,16 +55,20 @@ def measure() -> Iterator[Table]:
     yield Table(
         "second_session_load",
         "Two sessions: loading",
-        "Until each is there; the second one beside the first.",
+        "Time until each session is ready; the first one is open while the second one loads.",
         sessions,
         rows("load"),
     )
     yield Table(
         "second_session_memory",
         "Two sessions: memory",
-        "What each adds to the memory of the process once it has run (what is mapped twice counts "
-        "once), beside the size of the program.",
-        (*sessions, Contender(LEFT, "ours", about="the second one"), Contender(FILE, "baseline")),
+        "Memory that each session adds to the process after its first runs (pages that are mapped "
+        "twice count once), and the size of the program.",
+        (
+            *sessions,
+            Contender(LEFT, "ours", about="memory that the second session leaves in use"),
+            Contender(FILE, "baseline"),
+        ),
         rows("memory"),
         unit="MB",
     )

@@ -72,7 +72,7 @@ def measure() -> Iterator[Table]:
     yield Table(
         "startup",
         "Start-up",
-        "Whole processes, over a bare Python; bytecode and caches are warm.",
+        "Time of a whole process, minus that of bare Python; bytecode and caches are warm.",
         (Contender(OURS, "ours"), Contender(OTHERS, "baseline")),
         rows,
     )

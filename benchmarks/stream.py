@@ -66,15 +66,15 @@ def measure() -> Iterator[Table]:
     yield Table(
         "stream",
         "Many photos",
-        "JPEG files of about 640 x 480 pixels to results, per photo, on all CPUs, beside the "
-        "network alone; random weights.",
+        "Time per photo from JPEG files of about 640 x 480 pixels to results, on all CPUs, "
+        "compared with the network alone; random weights.",
         CONTENDERS,
         [row(*case) for case in CASES],
     )
     yield Table(
         "stream_memory",
         "Memory over many photos",
-        "What the process holds after so many photos of one stream.",
+        "Memory of the process after the given number of photos of one stream.",
         [Contender(f"after {count}", "ours") for count in COUNTS],
         [growth()],
         unit="MB",

@@ -120,7 +120,7 @@ def measure() -> Iterator[Table]:
     yield Table(
         "throughput",
         "Throughput",
-        f"The network alone, {IMAGES} images that are there at once, on all CPUs; per image.",
+        f"Time per image of the network alone, on all CPUs; {IMAGES} images are available at once.",
         contenders,
         rows,
     )
