@@ -1,8 +1,9 @@
-"""Charts as SVG: figures of contenders, a line for each case, in a column that a phone can show.
+"""SVG charts of benchmark figures: one line for each case, one marker for each contender.
 
-Matplotlib draws them at the width of a small phone, and pages never show them smaller. Text stays
-text, in the font and the color of the page, so that a theme changes it. Each contender has a marker
-of its own, so that nothing depends on color alone; and every figure is in a table beside the chart.
+Matplotlib draws the charts at the width of a small phone, and pages never scale them down. Texts
+remain SVG texts in the font and color of the page, so that they follow its theme. Each contender
+has its own marker, because readers may not distinguish colors. A table next to the chart contains
+all figures.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 __all__ = ["WIDTH", "Line", "Series", "chart"]
 
 WIDTH = 328
-"""Pixels: what a page has left of a phone of 360 pixels."""
+"""Width in pixels: what a page can use on a phone that is 360 pixels wide."""
 
 _FONT = 13.0
 _LEGEND, _ROW, _AXIS = 18.0, 38.0, 40.0
 _GAP = 6.0  # below the legend
 _MARGIN = 10.0
-_TEXT = "#010203"  # stands for the color of the page
-_FAR = 20.0  # largest over least value from which the scale is logarithmic
+_TEXT = "#010203"  # placeholder for the color of the page
+_FAR = 20.0  # ratio of maximum to minimum from which the scale is logarithmic
 _OURS, _FLOOR, _BASELINE = "#3b82f6", "#22a06b", "#8b949e"
 _PEERS = ("#d9480f", "#b5179e", "#c98a00", "#7048e8", "#0b7285", "#a61e4d", "#66800b", "#5f3dc4")
 _MARKERS = "oD^vP*X<>phd"
@@ -37,7 +38,12 @@ _MARKERS = "oD^vP*X<>phd"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A contender: its name, and its kind, `ours`, `peer`, `baseline` or `floor`."""
+    """A contender.
+
+    Attributes:
+        name: Name of the contender.
+        kind: `ours`, `peer`, `baseline` or `floor`.
+    """
 
     name: str
     kind: str = "peer"
@@ -48,8 +54,8 @@ class Line:
     """A case.
 
     Attributes:
-        label: What it is called.
-        points: By contender: figure, and the ends of its noise; all positive.
+        label: Name of the case.
+        points: Figure of each contender, with the lower and upper end of its noise; all positive.
     """
 
     label: str
@@ -64,17 +70,17 @@ def chart(
     *,
     reference: float | None = None,
 ) -> str:
-    """Return an SVG with a line for each case and a marker for each of its figures.
+    """Return a chart as SVG, with a line for each case and a marker for each figure.
 
     Args:
-        title: What is compared, for readers who do not see it.
-        series: The contenders.
-        lines: The cases.
-        axis: What the axis shows.
-        reference: A value that is marked by a line through all cases.
+        title: Title of the chart for screen readers.
+        series: Contenders, in the order of the legend.
+        lines: Cases, from top to bottom.
+        axis: Label of the axis.
+        reference: Value to mark with a vertical line.
 
     Raises:
-        ValueError: There is nothing to draw, or a figure is not positive.
+        ValueError: There are no figures, or a figure is not positive.
     """
     ends = [end for line in lines for point in line.points.values() for end in point]
     if not ends or min(ends) <= 0:
@@ -103,7 +109,7 @@ def chart(
 
 
 def _styles(series: Sequence[Series]) -> dict[str, tuple[str, str]]:
-    """Color and marker of each contender."""
+    """Return the color and the marker of each contender by name."""
     colors = iter(_PEERS * len(series))
     fixed = {"ours": _OURS, "floor": _FLOOR, "baseline": _BASELINE}
     return {
@@ -122,7 +128,7 @@ def _draw(
     for row, line in enumerate(lines):
         plot.text(0.0, row + 0.33, line.label, transform=plot.get_yaxis_transform(), color=_TEXT)
         plot.axhline(row + 0.7, color=_BASELINE, linewidth=0.5, alpha=0.5)
-        for one in reversed(series):  # ours on top
+        for one in reversed(series):  # so that ours is drawn last, on top
             if one.name in line.points:
                 middle, low, high = line.points[one.name]
                 color, marker = styles[one.name]
@@ -169,7 +175,7 @@ def _scale(plot: Axes, values: Sequence[float], label: str) -> None:
 
 
 def _decades(least: float, most: float) -> list[float]:
-    """Round values of a logarithmic axis, with steps between them where there is room."""
+    """Return the ticks of a logarithmic axis: powers of 10, and 2 and 5 times them if they fit."""
     powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     parts = (1, 2, 5) if len(powers) <= 3 else (1,)
     ticks = [part * 10.0**power for power in powers for part in parts]
@@ -178,7 +184,7 @@ def _decades(least: float, most: float) -> list[float]:
 
 
 def _step(length: float) -> float:
-    """A round distance of which three to five fit into a length."""
+    """Return a round distance between ticks, such that about three to five fit into a length."""
     power = 10.0 ** math.floor(math.log10(length))
     return next(power * part for part in (0.2, 0.5, 1.0, 2.0, 5.0) if length / (power * part) <= 5)
 
@@ -193,7 +199,7 @@ def _described(series: Sequence[Series], lines: Sequence[Line]) -> str:
 
 
 def _inline(svg: str, title: str, description: str) -> str:
-    """Return what a page takes: no prolog, no style for the page, no name twice."""
+    """Return an SVG to embed in a page: without prolog, styles, and ids that could occur twice."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(style|metadata).*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)

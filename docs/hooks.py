@@ -1,4 +1,4 @@
-"""Pages that are made: one for each model, the command line's help, performance, the changelog."""
+"""Hooks of MkDocs that generate pages: models, command line, performance and changelog."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put a page for every model into the navigation."""
+    """Add a page for every model to the navigation."""
     models: list[Any] = next(part["Models"] for part in config.nav or [] if "Models" in part)
     models += [{name: f"models/{page_name(name)}"} for name in list_models()]
     return config
@@ -47,12 +47,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def page_name(model: str) -> str:
-    """File name of a model's page."""
+    """Return the file name of a model's page."""
     return f"{model.lower()}.md"
 
 
 def models_page() -> str:
-    """The table of all models."""
+    """Return the page with the table of all models."""
     rows = ["# Models", "", "| model | task | weights | what it is |", "|---|---|---|---|"]
     for name in list_models():
         model = get_model(name)
@@ -64,7 +64,7 @@ def models_page() -> str:
 
 
 def model_page(name: str) -> str:
-    """A model's page: what it is, what goes in and out, its weights, an example."""
+    """Return a model's page: description, inputs, outputs, weights and an example."""
     model = get_model(name, weights="random")
     return "\n".join(
         [
@@ -94,12 +94,12 @@ def model_page(name: str) -> str:
 
 
 def summary(model: Model[Any]) -> str:
-    """First line of a model's docstring."""
+    """Return the first line of a model's docstring."""
     return inspect.cleandoc(type(model).__doc__ or "").splitlines()[0]
 
 
 def publication(model: Model[Any]) -> Iterator[str]:
-    """Where the network was published."""
+    """Yield lines about the publication of the network, if known."""
     found = model.metadata.publication if model.metadata else None
     if found is not None:
         text = found.title or found.url or ""
@@ -108,7 +108,7 @@ def publication(model: Model[Any]) -> Iterator[str]:
 
 
 def inputs(model: Model[Any]) -> Iterator[str]:
-    """What the network takes, by the model's own specification."""
+    """Yield lines about the input of the network, from the model's specification."""
     spec = model.input
     height, width = spec.size
     how = {
@@ -128,13 +128,13 @@ def inputs(model: Model[Any]) -> Iterator[str]:
 
 
 def numbers(values: tuple[float, ...]) -> str:
-    """One number, or a list where the channels differ."""
+    """Format values per channel: one number if all are equal, else a list."""
     same = len(set(values)) == 1
     return f"{values[0]:g}" if same else "[" + ", ".join(f"{v:g}" for v in values) + "]"
 
 
 def outputs(model: Model[Any]) -> Iterator[str]:
-    """What the network gives, read from its graph."""
+    """Yield a table of the network's outputs, read from its graph."""
     yield "| output | shape | dtype |"
     yield "|---|---|---|"
     for tensor in signature(model.origin)[1]:
@@ -143,7 +143,7 @@ def outputs(model: Model[Any]) -> Iterator[str]:
 
 
 def weights(model: Model[Any]) -> Iterator[str]:
-    """The sets of weights of the catalog."""
+    """Yield a table of the model's sets of weights."""
     yield "In order of preference; `weights=` chooses one."
     yield ""
     yield "| set | accuracy | measured on, by | size | license: origin / carrier | from |"
@@ -153,7 +153,7 @@ def weights(model: Model[Any]) -> Iterator[str]:
 
 
 def weights_row(artifact: Artifact) -> str:
-    """A set of weights as a row of the table."""
+    """Return the table row of a set of weights."""
     figures = "<br>".join(f"{a.metric} {a.value:.4f}" for a in artifact.accuracy) or "not measured"
     where = "<br>".join(f"{a.dataset}, {a.measured_by}" for a in artifact.accuracy) or "-"
     size = f"{artifact.size / 1e6:.1f} MB"
@@ -165,7 +165,7 @@ def weights_row(artifact: Artifact) -> str:
 
 
 def example(name: str) -> Iterator[str]:
-    """The model's own example files, or the lines that every model takes."""
+    """Yield the model's example files, or else a generic example."""
     texts = {path.name: path.read_text() for path in sorted((ROOT / "examples").glob("*.py"))}
     own = {file: t for file, t in texts.items() if f"import {name}\n" in t and "runner" in t}
     for file, text in own.items():
@@ -176,7 +176,7 @@ def example(name: str) -> Iterator[str]:
 
 
 def cli_page() -> str:
-    """The help of every command."""
+    """Return the page with the help of every command."""
     context = click.Context(cli, info_name="furiosa-models")
     lines = ["# Command line", "", "```text", cli.get_help(context), "```", ""]
     for name in COMMANDS:

@@ -1,8 +1,8 @@
-"""What the benchmarks measured, read from `benchmarks/results/*.json`.
+"""Results of the benchmarks, read from `benchmarks/results/*.json`.
 
-Every file says what it holds: titles, contenders, figures with their noise, goals. Nothing is known
-here of any one of them. `Verdict` is who is first among those that do the same, if the noise lets
-anyone tell.
+Every file describes its contents: titles, contenders, figures with their noise, and goals. So this
+module does not depend on any particular benchmark. A `Verdict` states how ours compares with the
+peers of its division, within the noise.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A figure, or a ratio of two.
+    """A figure, or a ratio of two figures.
 
     Attributes:
-        median: Over all rounds.
+        median: Median over all rounds.
         low: 10th percentile.
         high: 90th percentile.
-        rounds: How many there were.
+        rounds: Number of rounds.
     """
 
     median: float
@@ -48,7 +48,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A column: `kind` is `ours`, `peer`, `baseline` or `floor`; see `benchmarks/common.py`."""
+    """A column of a table; `benchmarks/common.py` describes the fields."""
 
     name: str
     kind: str
@@ -58,7 +58,15 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What was aimed at: `reached` is `yes`, `no`, or `noise`; see `benchmarks/common.py`."""
+    """A goal of a contender.
+
+    Attributes:
+        text: Description of the goal.
+        of: Name of the contender.
+        value: Median of its figure.
+        limit: Value to reach, in the unit of the table.
+        reached: `yes`, `no`, or `noise` if the difference is within noise.
+    """
 
     text: str
     of: str
@@ -68,7 +76,7 @@ class Goal:
 
 
 class Standing(Enum):
-    """How ours stands beside a peer."""
+    """Comparison of ours with a peer."""
 
     AHEAD = "ahead"
     EQUAL = "equal"
@@ -77,14 +85,14 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A case.
+    """A row of a table.
 
     Attributes:
-        case: What was done.
+        case: Name of the case.
         values: Figure of each contender.
-        ratios: Its ratio to that of ours in the same division.
-        standings: How ours stands beside each peer.
-        goals: What was aimed at.
+        ratios: Ratio of each contender to ours in the same division.
+        standings: Comparison of ours with each peer.
+        goals: Goals of the contenders.
     """
 
     case: str
@@ -96,14 +104,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How ours stands in one division of a row.
+    """Comparison of ours with all peers in one division of a row.
 
     Attributes:
-        standing: Ahead of all peers, equal to some within noise, or behind some.
-        ours: The contender that stands for us.
-        peers: The peers that are ahead of it, the best one first; or those that are equal.
-        ratio: Of the best one of those to ours.
-        other: Another contender of ours that is ahead of all peers, where ours is behind.
+        standing: Ahead of all peers, equal to at least one within noise, or behind at least one.
+        ours: Name of the contender of ours that is compared: the first one of the division.
+        peers: Peers that are ahead of it, or else equal to it; the best one first.
+        ratio: Ratio of the best of these peers to ours.
+        other: If ours is behind, another contender of ours that is better than all peers.
     """
 
     standing: Standing
@@ -127,7 +135,7 @@ class Table:
 
     @property
     def divisions(self) -> list[str]:
-        """The divisions, in order."""
+        """Names of the divisions, in order."""
         return list(dict.fromkeys(contender.division for contender in self.contenders))
 
     def of_division(self, division: str) -> list[Contender]:
@@ -135,7 +143,7 @@ class Table:
         return [contender for contender in self.contenders if contender.division == division]
 
     def verdict(self, row: Row, division: str) -> Verdict | None:
-        """Say how ours stands in a division of a row; None where it has no peers."""
+        """Compare ours with the peers in a division of a row; return None if there are no peers."""
         present = [c for c in self.of_division(division) if c.name in row.values]
         ours = [c.name for c in present if c.kind == "ours"]
         peers = [c.name for c in present if c.name in row.standings]
@@ -156,7 +164,7 @@ class Table:
         return Verdict(Standing.AHEAD, ours[0])
 
     def _better(self, row: Row, ours: Sequence[str], peer: str) -> str:
-        """Return the first of ours whose figure is better than a peer's."""
+        """Return the first contender of ours that is better than a peer, or an empty string."""
         sign = -1 if self.more else 1
         least = sign * row.values[peer].median
         return next((name for name in ours if sign * row.values[name].median < least), "")
@@ -167,11 +175,11 @@ class Results:
     """A file of results.
 
     Attributes:
-        name: Its name.
-        run: Commit, date, and what else is known of the run.
-        machine: What it was measured on.
-        packages: Versions of what was measured.
-        tables: Its tables.
+        name: Name of the benchmark script.
+        run: Facts of the run, such as `commit`, `date`, `dirty` and `quick`.
+        machine: Facts of the machine, such as `cpu` and `memory_gb`.
+        packages: Versions of the installed packages by name.
+        tables: Tables of results.
     """
 
     name: str
@@ -182,10 +190,10 @@ class Results:
 
 
 def read_results(folder: Path) -> list[Results]:
-    """Return the results of a folder, in the order in which they were measured.
+    """Read the results in a folder, and return them in the order of measurement.
 
     Raises:
-        ValueError: A file has another form.
+        ValueError: A file has another version of the format.
     """
     found = [_results(json.loads(path.read_text()), path) for path in folder.glob("*.json")]
     return sorted(found, key=lambda results: (results.run["order"], results.name))

@@ -1,4 +1,4 @@
-"""The page "Performance": what is lost, then tables and charts of all that was measured."""
+"""The page "Performance": first the cases where peers are faster, then all tables and charts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ ratios much less."""
 
 
 def performance_page(folder: Path) -> str:
-    """Return the page, in Markdown with inline SVG.
+    """Return the page as Markdown with inline SVG.
 
     Args:
-        folder: Where the benchmarks' results are.
+        folder: Folder of the benchmarks' results.
+
+    Raises:
+        ValueError: A file in the folder has another version of the format.
     """
     results = read_results(folder)
     tables = [table for result in results for table in result.tables]
@@ -43,7 +46,7 @@ def performance_page(folder: Path) -> str:
 
 
 def _circumstances(results: Sequence[Results]) -> Iterator[str]:
-    """Where, when and of what; loudly where that is not one clean commit."""
+    """Yield machine, date and commit of the results, with warnings if they are not of one run."""
     if not results:
         return
     facts = [
@@ -89,7 +92,7 @@ def _judged(
 
 
 def _losses(tables: Sequence[Table]) -> Iterator[str]:
-    """What peers are better at, before anything else."""
+    """Yield the table of cases where a peer is ahead."""
     found = list(_judged(tables, Standing.BEHIND))
     yield "## Where others are ahead { #behind }"
     yield ""
@@ -107,7 +110,7 @@ def _losses(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def _equals(tables: Sequence[Table]) -> Iterator[str]:
-    """How often ours is first, equal and behind."""
+    """Yield the table of how often ours is first, equal and behind."""
     yield "## All comparisons { #comparisons }"
     yield ""
     yield "| | first | equal within noise | behind |"
@@ -119,7 +122,7 @@ def _equals(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def _goals(tables: Sequence[Table]) -> Iterator[str]:
-    """What we aimed at, and where it is reached."""
+    """Yield the table of goals, with the cases that reach them or not."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for table in tables:
         for row in table.rows:
@@ -170,7 +173,7 @@ def _anchor(table: Table, division: str) -> str:
 def _chart(
     table: Table, contenders: Sequence[Contender], rows: Sequence[Row], division: str
 ) -> Iterator[str]:
-    """Ratios to ours where there are peers, else the figures themselves."""
+    """Yield a chart of ratios to ours, or of absolute figures if there are no peers."""
     scale, unit = _unit(table, contenders, rows)
     ours = next((c.name for c in contenders if c.kind == "ours"), None)
     compared = ours is not None and all(
@@ -183,7 +186,7 @@ def _chart(
             value = (row.ratios if compared else row.values).get(contender.name)
             if compared and contender.name == ours:
                 value = Value(1.0, 1.0, 1.0, 1)
-            if value is not None and value.low > 0:  # a difference may be less than its noise
+            if value is not None and value.low > 0:  # noise can make differences negative
                 factor = 1.0 if compared else scale
                 points[contender.name] = (
                     value.median * factor, value.low * factor, value.high * factor
@@ -239,7 +242,7 @@ def _case(row: Row, division: str) -> str:
 
 
 def _ratio(ratio: Value) -> str:
-    """A ratio with its noise, which is little enough to leave out where it does not show."""
+    """Format a ratio with its noise, or without it if it vanishes in two decimals."""
     low, middle, high = (f"{value:.2f}" for value in (ratio.low, ratio.median, ratio.high))
     return f"x{middle}" if low == high else f"x{middle} ({low} to {high})"
 
@@ -249,7 +252,7 @@ def _figure(value: float) -> str:
 
 
 def _unit(table: Table, contenders: Iterable[Contender], rows: Sequence[Row]) -> tuple[float, str]:
-    """What values are multiplied by to be shown, and the unit that they then have."""
+    """Return the factor that converts figures for display, and the unit after it."""
     if table.unit != "s":
         return 1.0, table.unit
     names = [contender.name for contender in contenders]
@@ -264,7 +267,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _versions(results: Sequence[Results]) -> Iterator[str]:
-    """Versions of all packages of the benchmarks' environment."""
+    """Yield the versions of all packages in the environment of the benchmarks."""
     if not results:
         return
     packages = {name: version for r in results for name, version in r.packages.items()}
