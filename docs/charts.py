@@ -30,7 +30,7 @@ _LEGEND, _ROW, _AXIS = 18.0, 38.0, 40.0
 _GAP = 6.0  # below the legend
 _MARGIN = 10.0
 _TEXT = "#010203"  # placeholder for the color of the page
-_FAR = 20.0  # ratio of maximum to minimum from which the scale is logarithmic
+_LOG_SCALE_RATIO = 20.0  # ratio of maximum to minimum from which the scale is logarithmic
 _OURS, _FLOOR, _BASELINE = "#3b82f6", "#22a06b", "#8b949e"
 _PEERS = ("#d9480f", "#b5179e", "#c98a00", "#7048e8", "#0b7285", "#a61e4d", "#66800b", "#5f3dc4")
 _MARKERS = "oD^vP*X<>phd"
@@ -105,7 +105,7 @@ def chart(
         _legend(figure, shown, height)
         image = io.BytesIO()
         figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
-    return _inline(image.getvalue().decode(), title, _described(shown, lines))
+    return _inline(image.getvalue().decode(), title, _description(shown, lines))
 
 
 def _styles(series: Sequence[Series]) -> dict[str, tuple[str, str]]:
@@ -113,8 +113,8 @@ def _styles(series: Sequence[Series]) -> dict[str, tuple[str, str]]:
     colors = iter(_PEERS * len(series))
     fixed = {"ours": _OURS, "floor": _FLOOR, "baseline": _BASELINE}
     return {
-        one.name: (fixed.get(one.kind) or next(colors), _MARKERS[place % len(_MARKERS)])
-        for place, one in enumerate(series)
+        one.name: (fixed.get(one.kind) or next(colors), _MARKERS[index % len(_MARKERS)])
+        for index, one in enumerate(series)
     }
 
 
@@ -144,43 +144,43 @@ def _legend(figure: Figure, series: Sequence[Series], height: float) -> None:
     legend.set_axis_off()
     legend.set_xlim(0, WIDTH)
     legend.set_ylim(len(series), 0)
-    for place, one in enumerate(series):
+    for index, one in enumerate(series):
         color, marker = styles[one.name]
-        legend.plot(_MARGIN + 6, place + 0.5, marker, color=color, markersize=8.0, clip_on=False)
-        legend.text(_MARGIN + 18, place + 0.75, one.name, color=_TEXT)
+        legend.plot(_MARGIN + 6, index + 0.5, marker, color=color, markersize=8.0, clip_on=False)
+        legend.text(_MARGIN + 18, index + 0.75, one.name, color=_TEXT)
 
 
 def _scale(plot: Axes, values: Sequence[float], label: str) -> None:
-    least, most = min(values), max(values)
+    minimum, maximum = min(values), max(values)
     plot.patch.set_alpha(0.0)
     for side in ("left", "right", "top"):
         plot.spines[side].set_visible(False)
     plot.spines["bottom"].set_color(_BASELINE)
     plot.tick_params(axis="x", colors=_TEXT, labelsize=_FONT)
     plot.set_yticks([])
-    if most / least >= _FAR:
+    if maximum / minimum >= _LOG_SCALE_RATIO:
         plot.set_xscale("log")
-        plot.set_xlim(least / 1.15, most * 1.15)
-        ticks = _decades(least, most)
+        plot.set_xlim(minimum / 1.15, maximum * 1.15)
+        ticks = _decades(minimum, maximum)
     else:
-        start = 0.0 if most / least > 4 else least - 0.08 * (most - least or least)
-        plot.set_xlim(start, most + 0.05 * (most - start))
-        step = _step(most - start)
+        start = 0.0 if maximum / minimum > 4 else minimum - 0.08 * (maximum - minimum or minimum)
+        plot.set_xlim(start, maximum + 0.05 * (maximum - start))
+        step = _step(maximum - start)
         first = math.ceil(start / step)
-        ticks = [step * i for i in range(first, math.floor(most / step) + 1)]
+        ticks = [step * i for i in range(first, math.floor(maximum / step) + 1)]
     plot.xaxis.set_major_locator(FixedLocator(ticks))
     plot.xaxis.set_minor_locator(NullLocator())
     plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     plot.set_xlabel(label, color=_TEXT)
 
 
-def _decades(least: float, most: float) -> list[float]:
+def _decades(minimum: float, maximum: float) -> list[float]:
     """Return the ticks of a logarithmic axis: powers of 10, and 2 and 5 times them if they fit."""
-    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    powers = range(math.floor(math.log10(minimum)), math.ceil(math.log10(maximum)) + 1)
     parts = (1, 2, 5) if len(powers) <= 3 else (1,)
     ticks = [part * 10.0**power for power in powers for part in parts]
-    inside = [tick for tick in ticks if least / 1.1 <= tick <= most * 1.1]
-    return inside[:: max(1, round(len(inside) / 6))]
+    visible = [tick for tick in ticks if minimum / 1.1 <= tick <= maximum * 1.1]
+    return visible[:: max(1, round(len(visible) / 6))]
 
 
 def _step(length: float) -> float:
@@ -189,7 +189,7 @@ def _step(length: float) -> float:
     return next(power * part for part in (0.2, 0.5, 1.0, 2.0, 5.0) if length / (power * part) <= 5)
 
 
-def _described(series: Sequence[Series], lines: Sequence[Line]) -> str:
+def _description(series: Sequence[Series], lines: Sequence[Line]) -> str:
     names = [one.name for one in series]
     return "; ".join(
         f"{line.label}: "

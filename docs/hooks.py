@@ -167,10 +167,10 @@ def weights_row(artifact: Artifact) -> str:
 def example(name: str) -> Iterator[str]:
     """Yield the model's example files, or else a generic example."""
     texts = {path.name: path.read_text() for path in sorted((ROOT / "examples").glob("*.py"))}
-    own = {file: t for file, t in texts.items() if f"import {name}\n" in t and "runner" in t}
-    for file, text in own.items():
+    examples = {file: t for file, t in texts.items() if f"import {name}\n" in t and "runner" in t}
+    for file, text in examples.items():
         yield from [f"`examples/{file}`:", "", "```python", text.rstrip(), "```", ""]
-    if not own:
+    if not examples:
         yield from ["```python", f"from furiosa_models.vision import {name}", ""]
         yield from [f'print({name}().predict("examples/images/coffee.png"))', "```", ""]
 

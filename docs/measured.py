@@ -166,8 +166,8 @@ class Table:
     def _better(self, row: Row, ours: Sequence[str], peer: str) -> str:
         """Return the first contender of ours that is better than a peer, or an empty string."""
         sign = -1 if self.more else 1
-        least = sign * row.values[peer].median
-        return next((name for name in ours if sign * row.values[name].median < least), "")
+        reference = sign * row.values[peer].median
+        return next((name for name in ours if sign * row.values[name].median < reference), "")
 
 
 @dataclass(frozen=True, slots=True)

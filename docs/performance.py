@@ -32,9 +32,9 @@ def performance_page(folder: Path) -> str:
     tables = [table for result in results for table in result.tables]
     parts = [
         _INTRO,
-        "\n".join(_circumstances(results)),
-        "\n".join(_losses(tables)),
-        "\n".join(_equals(tables)),
+        "\n".join(_run_facts(results)),
+        "\n".join(_rows_behind(tables)),
+        "\n".join(_standing_counts(tables)),
         "\n".join(_goals(tables)),
         *("\n".join(_section(table)) for table in tables),
         "\n".join(_versions(results)),
@@ -45,7 +45,7 @@ def performance_page(folder: Path) -> str:
 # --- Above the tables ---------------------------------------------------------------------------
 
 
-def _circumstances(results: Sequence[Results]) -> Iterator[str]:
+def _run_facts(results: Sequence[Results]) -> Iterator[str]:
     """Yield machine, date and commit of the results, with warnings if they are not of one run."""
     if not results:
         return
@@ -80,7 +80,7 @@ def _problems(results: Sequence[Results]) -> Iterator[str]:
         yield f"Measured while the machine did other things: {', '.join(busy)}"
 
 
-def _judged(
+def _rows_with_standing(
     tables: Sequence[Table], standing: Standing
 ) -> Iterator[tuple[Table, Row, str, Verdict]]:
     for table in tables:
@@ -91,9 +91,9 @@ def _judged(
                     yield table, row, division, verdict
 
 
-def _losses(tables: Sequence[Table]) -> Iterator[str]:
+def _rows_behind(tables: Sequence[Table]) -> Iterator[str]:
     """Yield the table of cases where a peer is ahead."""
-    found = list(_judged(tables, Standing.BEHIND))
+    found = list(_rows_with_standing(tables, Standing.BEHIND))
     yield "## Where others are ahead { #behind }"
     yield ""
     if not found:
@@ -109,14 +109,14 @@ def _losses(tables: Sequence[Table]) -> Iterator[str]:
         yield _line([link, _case(row, division), verdict.ours, peers, ratio, also])
 
 
-def _equals(tables: Sequence[Table]) -> Iterator[str]:
+def _standing_counts(tables: Sequence[Table]) -> Iterator[str]:
     """Yield the table of how often ours is first, equal and behind."""
     yield "## All comparisons { #comparisons }"
     yield ""
     yield "| | first | equal within noise | behind |"
     yield "|---|---|---|---|"
     for table in tables:
-        counts = [sum(1 for _ in _judged([table], standing)) for standing in Standing]
+        counts = [sum(1 for _ in _rows_with_standing([table], standing)) for standing in Standing]
         if any(counts):
             yield _line([f"[{table.title}](#{table.name})", *map(str, counts)])
 
@@ -213,7 +213,7 @@ def _table(
     yield "|---" * (1 + len(shown) + judged) + "|"
     for row in rows:
         cells = [_cell(row, contender.name, scale) for contender in shown]
-        yield _line([row.case, *cells, *([_words(verdicts[row.case])] if judged else [])])
+        yield _line([row.case, *cells, *([_verdict_text(verdicts[row.case])] if judged else [])])
 
 
 def _cell(row: Row, name: str, scale: float) -> str:
@@ -225,7 +225,7 @@ def _cell(row: Row, name: str, scale: float) -> str:
     return figure if ratio is None else f"{figure}, {_ratio(ratio)}"
 
 
-def _words(verdict: Verdict | None) -> str:
+def _verdict_text(verdict: Verdict | None) -> str:
     if verdict is None:
         return "-"
     if verdict.standing is Standing.AHEAD:
