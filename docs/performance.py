@@ -12,11 +12,12 @@ __all__ = ["performance_page"]
 
 _INTRO = """# Performance
 
-What `make bench` measured, beside peers that pip has: all that was measured is here. Contenders
-take turns, round by round. A figure is the median over the rounds; `x2` is twice the figure of
-ours, with the 10th and the 90th percentile of the rounds behind it. Where these lie on both sides
-of 1, or less than 1 % apart, the two are equal within noise. Figures move from machine to machine,
-ratios much less."""
+This page shows all results of `make bench`, which compares this package ("ours") with other
+packages from PyPI ("peers"). The contenders take turns in each round of a measurement. A figure is
+the median over the rounds. `x2` is twice the figure of ours; the 10th and the 90th percentile of
+the ratio follow in parentheses. Two contenders are equal within noise if the percentiles of their
+difference have different signs, or if its median is less than 1 % of our figure. Figures depend on
+the machine; ratios depend on it much less."""
 
 
 def performance_page(folder: Path) -> str:
@@ -71,13 +72,13 @@ def _run_facts(results: Sequence[Results]) -> Iterator[str]:
 def _problems(results: Sequence[Results]) -> Iterator[str]:
     dirty = [r.name for r in results if r.run["dirty"]]
     if dirty:
-        yield f"Measured with changes that are in no commit: {', '.join(dirty)}"
+        yield f"Measured with uncommitted changes: {', '.join(dirty)}"
     quick = [r.name for r in results if r.run["quick"]]
     if quick:
-        yield f"Measured to see that it runs, in a few rounds only: {', '.join(quick)}"
+        yield f"Measured in a few rounds only, to check the scripts: {', '.join(quick)}"
     busy = [r.name for r in results if (r.run["load"] or 0.0) > r.machine["cpus"] + 1.0]
     if busy:
-        yield f"Measured while the machine did other things: {', '.join(busy)}"
+        yield f"Measured while the machine was busy with other work: {', '.join(busy)}"
 
 
 def _rows_with_standing(
@@ -97,13 +98,13 @@ def _rows_behind(tables: Sequence[Table]) -> Iterator[str]:
     yield "## Where others are ahead { #behind }"
     yield ""
     if not found:
-        yield "Nowhere in what was measured."
+        yield "No peer is ahead in any measured case."
         return
-    yield "| | case | ours | ahead of it | best of these | |"
+    yield "| | case | ours | peers ahead of ours | ratio of the best peer | |"
     yield "|---|---|---|---|---|---|"
     for table, row, division, verdict in found:
         link = f"[{table.title}](#{table.name})"
-        also = f"{verdict.other} is ahead of them" if verdict.other else ""
+        also = f"{verdict.other} is ahead of these peers" if verdict.other else ""
         ratio = _ratio(verdict.ratio) if verdict.ratio else "-"
         peers = "; ".join(verdict.peers)
         yield _line([link, _case(row, division), verdict.ours, peers, ratio, also])
@@ -128,13 +129,13 @@ def _goals(tables: Sequence[Table]) -> Iterator[str]:
         for row in table.rows:
             for goal in row.goals:
                 key = f"[{table.title}](#{table.name})", goal.text
-                over = f" (x{goal.value / goal.limit:.2f} of it)" if goal.limit > 0 else ""
+                over = f" (x{goal.value / goal.limit:.2f} of the limit)" if goal.limit > 0 else ""
                 found.setdefault(key, []).append((goal.reached, row.case + over))
     if not found:
         return
-    yield "## What we aimed at { #goals }"
+    yield "## Goals { #goals }"
     yield ""
-    yield "| | goal | reached | within noise of it | not reached |"
+    yield "| | goal | reached | within noise | not reached |"
     yield "|---|---|---|---|---|"
     for (link, text), cases in found.items():
         count = sum(reached == "yes" for reached, _ in cases)

@@ -99,7 +99,7 @@ def test_differences_within_noise_are_equal(tmp_path: Path) -> None:
     write(tmp_path, table("speed", row("close", 100e-6, 99e-6, noise=0.02)))
     page = performance_page(tmp_path)
     assert "| close | 100 | 99, x0.99 (0.97 to 1.01) | equal to peer within noise |" in page
-    assert "Nowhere in what was measured." in page
+    assert "No peer is ahead in any measured case." in page
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,10 @@ def test_only_contenders_of_the_same_division_are_compared(tmp_path: Path) -> No
 def test_goals_are_described_in_plain_words(tmp_path: Path) -> None:
     rows = [row(state, 2.0, 3.0, goals=[goal(state)]) for state in ("yes", "noise", "no")]
     write(tmp_path, table("speed", *rows))
-    line = "| [Speed](#speed) | be quick | 1 of 3 | noise (x2.00 of it) | no (x2.00 of it) |"
+    line = (
+        "| [Speed](#speed) | be quick | 1 of 3 | noise (x2.00 of the limit) | "
+        "no (x2.00 of the limit) |"
+    )
     assert line in performance_page(tmp_path).splitlines()
 
 
@@ -157,9 +160,9 @@ def test_page_describes_the_run_and_its_commit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        ({"dirty": True}, "changes that are in no commit"),
-        ({"quick": True}, "a few rounds only"),
-        ({"load": 4.5}, "while the machine did other things"),
+        ({"dirty": True}, "with uncommitted changes"),
+        ({"quick": True}, "a few rounds only, to check the scripts"),
+        ({"load": 4.5}, "while the machine was busy with other work"),
     ],
 )
 def test_doubtful_runs_are_marked(run: dict[str, Any], words: str, tmp_path: Path) -> None:
