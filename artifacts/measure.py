@@ -22,9 +22,9 @@ from furiosa_models.evaluation import evaluate
 from furiosa_models.ops.boxes import box_convert, box_iou
 from furiosa_models.tasks.coco import Annotations, read_annotations
 
-OVERLAP = 0.5
-LEAST = 0.05
-STEPS = np.round(np.arange(LEAST, 0.95, 0.01), 2)
+MIN_IOU = 0.5
+MIN_THRESHOLD = 0.05
+STEPS = np.round(np.arange(MIN_THRESHOLD, 0.95, 0.01), 2)
 
 
 class Point(NamedTuple):
@@ -66,18 +66,18 @@ def operating_points(model: Any, images: Path, annotations: Annotations) -> list
         if not annotation["iscrowd"]:
             truth[annotation["image_id"], annotation["category_id"]].append(annotation["bbox"])
     photos = [images / name for name in annotations.images.values()]
-    results = model.predict(photos, score_threshold=LEAST, stream=True)
+    results = model.predict(photos, score_threshold=MIN_THRESHOLD, stream=True)
     scores: list[float] = []
-    right: list[bool] = []
+    correct: list[bool] = []
     for image_id, found in zip(annotations.images, results, strict=True):
         ids = annotations.ids_of(found.names)
-        taken: dict[int, set[int]] = defaultdict(set)
+        matched: dict[int, set[int]] = defaultdict(set)
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True):
             category = ids.get(label, -1)
             scores.append(float(score))
-            right.append(matches(box, truth[image_id, category], taken[category]))
+            correct.append(matches(box, truth[image_id, category], matched[category]))
     total = sum(map(len, truth.values()))
-    values, hits = np.array(scores), np.array(right)
+    values, hits = np.array(scores), np.array(correct)
     points = []
     for threshold in STEPS.tolist():
         kept = values > threshold
@@ -91,15 +91,15 @@ def operating_points(model: Any, images: Path, annotations: Annotations) -> list
     return points
 
 
-def matches(box: npt.NDArray[np.float32], boxes: list[list[float]], taken: set[int]) -> bool:
+def matches(box: npt.NDArray[np.float32], boxes: list[list[float]], matched: set[int]) -> bool:
     """Match a box with an unmatched labeled box, and return whether there is one."""
     if not boxes:
         return False
     corners = box_convert(np.array(boxes, np.float32), "xywh", "xyxy")
     overlaps = box_iou(box[None], corners)[0]
     for i in np.argsort(-overlaps).tolist():
-        if overlaps[i] >= OVERLAP and i not in taken:
-            taken.add(i)
+        if overlaps[i] >= MIN_IOU and i not in matched:
+            matched.add(i)
             return True
     return False
 

@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Publish the models of the command line, and return the exit code."""
     options = parse_arguments(arguments)
     names = [model_class(name).__name__ for name in options.models] or list_models()
-    left_out = publish(options.folder, names, options.weights)
-    for name, reason in left_out.items():
+    skipped = publish(options.folder, names, options.weights)
+    for name, reason in skipped.items():
         print(f"skipped {name}: {reason}", file=sys.stderr)
-    print(f"{options.folder}: {len(names) - len(left_out)} models")
-    return 1 if left_out else 0
+    print(f"{options.folder}: {len(names) - len(skipped)} models")
+    return 1 if skipped else 0
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -80,13 +80,13 @@ def publish(folder: Path, names: Sequence[str], weights: str | None = None) -> d
     for part in ("models", "docs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     items: list[dict[str, Any]] = []
-    left_out: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     for name in names:
         model = get_model(name, weights=weights)
         try:
             origin = model.origin
         except ArtifactError as error:
-            left_out[name] = str(error)
+            skipped[name] = str(error)
             continue
         artifact = zoo()[name].sets.get(model.weights)
         (folder / "models" / f"{name}.onnx").write_bytes(described(origin, name, artifact))
@@ -94,7 +94,7 @@ def publish(folder: Path, names: Sequence[str], weights: str | None = None) -> d
         items += entries(zoo()[name], artifact)
     text = yaml.safe_dump({"artifacts": items}, sort_keys=False, allow_unicode=True, width=100)
     (folder / "artifacts.yaml").write_text(text)
-    return left_out
+    return skipped
 
 
 def described(origin: bytes, name: str, artifact: Artifact | None) -> bytes:
@@ -106,13 +106,13 @@ def described(origin: bytes, name: str, artifact: Artifact | None) -> bytes:
         artifact: Set of weights, or None for random ones.
     """
     proto = onnx.load_from_string(origin)
-    said: dict[str, Any] = {"model": name}
+    metadata: dict[str, Any] = {"model": name}
     if artifact is not None:
-        said |= {"labels": artifact.labels}
+        metadata |= {"labels": artifact.labels}
         parts = {"input": artifact.input, "head": artifact.head}
-        said |= {part: dict(fields) for part, fields in parts.items() if fields}
+        metadata |= {part: dict(fields) for part, fields in parts.items() if fields}
     entry = proto.metadata_props.add()
-    entry.key, entry.value = DESCRIPTION_KEY, json.dumps(said)
+    entry.key, entry.value = DESCRIPTION_KEY, json.dumps(metadata)
     data: bytes = proto.SerializeToString(deterministic=True)
     return data
 
