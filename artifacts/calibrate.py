@@ -1,4 +1,4 @@
-r"""Calibrate a model on photos: make furiosa_models/quantization/ranges/MODEL-SET.yaml.
+r"""Calibrate a model on photos, and write furiosa_models/quantization/ranges/MODEL-SET.yaml.
 
     python artifacts/calibrate.py SSDMobileNetV2 --images ../photos
     python artifacts/calibrate.py YOLOv5s --images ../photos --method PERCENTILE_ASYM \
@@ -31,7 +31,7 @@ DIGITS = 3
 
 
 def main() -> None:
-    """Calibrate one model and write its two files."""
+    """Calibrate one model, and write its calibration file."""
     options = parse_arguments()
     paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in SUFFIXES)
     with get_model(options.model, weights=options.weights) as model:
@@ -56,14 +56,14 @@ def main() -> None:
 
 
 def name_of(model: ImageModel[Any]) -> str:
-    """Return the name of a set of weights, or the start of a file's sha256."""
+    """Return the name of the model's set of weights, or the first digits of its file's sha256."""
     if model.weights in type(model).available_weights():
         return model.weights
     return model._weights.resolve().digest[:DIGEST_LENGTH]
 
 
 def method_of(options: argparse.Namespace) -> str:
-    """Describe how the ranges were chosen."""
+    """Return a description of the method that chose the ranges."""
     method: CalibrationMethod = options.method
     percentage = f" {options.percentage}" if method.kind == "PERCENTILE" else ""
     return method.name + percentage
@@ -89,7 +89,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def rounded(numbers: Mapping[str, Iterable[float]], digits: int) -> dict[str, list[float]]:
-    """Round estimates to a few digits, sorted by name."""
+    """Round values to some significant digits, and sort them by name."""
     return {
         name: [float(f"{value:.{digits}g}") for value in numbers[name]] for name in sorted(numbers)
     }

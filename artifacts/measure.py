@@ -42,7 +42,7 @@ class Point(NamedTuple):
 
 
 def main() -> None:
-    """Measure one model."""
+    """Measure one model, and print its accuracy and two operating points."""
     options = parse_arguments()
     with get_model(options.model, weights=options.weights) as model:
         figures = evaluate(model, options.images, options.labels).figures
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def operating_points(model: Any, images: Path, annotations: Annotations) -> list[Point]:
-    """Return precision and recall at each threshold."""
+    """Return precision and recall (0..1) at each threshold in `STEPS`."""
     truth: dict[tuple[int, int], list[list[float]]] = defaultdict(list)
     for annotation in annotations.document["annotations"]:
         if not annotation["iscrowd"]:
@@ -92,7 +92,13 @@ def operating_points(model: Any, images: Path, annotations: Annotations) -> list
 
 
 def matches(box: npt.NDArray[np.float32], boxes: list[list[float]], matched: set[int]) -> bool:
-    """Match a box with an unmatched labeled box, and return whether there is one."""
+    """Match a detection with an unmatched labeled box, and return whether there is one.
+
+    Args:
+        box: (4,) xyxy box of the detection, in pixels.
+        boxes: Labeled xywh boxes of the same class and photo.
+        matched: Indices of labeled boxes that are already matched; the new match is added.
+    """
     if not boxes:
         return False
     corners = box_convert(np.array(boxes, np.float32), "xywh", "xyxy")

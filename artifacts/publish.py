@@ -98,7 +98,7 @@ def publish(folder: Path, names: Sequence[str], weights: str | None = None) -> d
 
 
 def described(origin: bytes, name: str, artifact: Artifact | None) -> bytes:
-    """Add metadata to a network: its model, and the preprocessing that its weights need.
+    """Return a network with metadata: its model, and the preprocessing that its weights need.
 
     Args:
         origin: ONNX network.
