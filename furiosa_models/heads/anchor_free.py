@@ -1,9 +1,9 @@
 """Heads of anchor-free networks with outputs per grid cell: YOLOX and NanoDet.
 
-YOLOX (Ge et al. 2021, arXiv:2107.08430): each cell has the center's offset in cells, the logarithms
-of width and height in cells, objectness and classes. NanoDet (based on Generalized Focal Loss, Li
-et al. 2020, arXiv:2006.04388): each cell has a score per class, and for each side of the box a
-distribution of its distance in cells.
+YOLOX (Ge et al. 2021, arXiv:2107.08430): each cell has the offset of the box's center in cells, the
+logarithms of its width and height in cells, objectness and class scores. NanoDet (based on
+Generalized Focal Loss, Li et al. 2020, arXiv:2006.04388): each cell has class scores and, for each
+side of the box, a distribution of the distance from the cell's center, in cells.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class GridHead(Head):
     """Boxes per grid cell, without anchors.
 
     Attributes:
-        size: Height and width of the network's input.
+        size: Height and width of the network's input, in pixels.
         kind: `yolox` or `nanodet`.
         strides: Stride of each level, in pixels.
         bins: Number of bins of NanoDet's distance distributions.
-        score_threshold: Scores must exceed it.
-        iou_threshold: Maximum IoU of two detections of one class.
+        score_threshold: Score threshold in 0..1; scores must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class, in 0..1.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -84,7 +84,12 @@ class GridHead(Head):
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
     ) -> list[Detections]:
-        """Return the detections of each photo; see `BoxesHead.decode`."""
+        """Return the detections of each photo; see `BoxesHead.decode`.
+
+        Raises:
+            ShapeError: Outputs or contexts have the wrong count or shape.
+            ValueError: A threshold is not between 0 and 1.
+        """
         cells = _cells(self.size, self.strides)
         decode = self._yolox if self.kind == "yolox" else self._nanodet
         rows = decode([np.asarray(output, np.float32) for output in outputs], cells)
@@ -141,7 +146,7 @@ class GridHead(Head):
 
 @lru_cache(maxsize=8)
 def _cells(size: tuple[int, int], strides: tuple[int, ...]) -> Floats:
-    """Return column, row and stride of every cell, `(n, 3)`."""
+    """Return column, row and stride (pixels) of every cell, `(n, 3)` float32."""
     found = []
     for stride in strides:
         height, width = -(-size[0] // stride), -(-size[1] // stride)

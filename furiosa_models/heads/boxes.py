@@ -1,7 +1,8 @@
-"""Heads of networks whose graph decodes the boxes: exported YOLO, DETR, SSD with NMS inside.
+"""Head of networks whose graph decodes the boxes: exported YOLO, DETR, SSD with NMS in the graph.
 
-The differences between exports are fields: where boxes, scores and classes are, the format and unit
-of boxes, how to compute scores, and whether the graph includes suppression.
+The fields of the head describe the differences between exports: the positions of boxes, scores and
+classes in the outputs, the format and unit of boxes, the computation of scores, and whether the
+graph includes NMS.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class BoxesHead(Head):
     """Decoded boxes, scores and classes.
 
     Attributes:
-        size: Height and width of the network's input.
+        size: Height and width of the network's input, in pixels.
         boxes: Index of the output with the boxes: (n, N, 4), or with scores after the box.
         scores: Index of the output with the scores: (n, N, C), or (n, N) if there is `classes`;
             None if they follow the boxes.
@@ -52,10 +53,10 @@ class BoxesHead(Head):
         first_class: Class id, in the table of labels, of the network's class 0.
         multi_label: Whether a box is a detection for every class above the threshold, as in YOLOv5.
         suppress: Whether to apply NMS.
-        score_threshold: Scores must exceed it.
-        iou_threshold: Maximum IoU of two detections of one class.
-        max_candidates: Maximum number of candidates before NMS.
-        max_detections: Maximum number of detections per photo.
+        score_threshold: Score threshold in 0..1; scores must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class, in 0..1.
+        max_candidates: Maximum number of candidates per photo before NMS; None for no limit.
+        max_detections: Maximum number of detections per photo; None for no limit.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -83,7 +84,7 @@ class BoxesHead(Head):
         """Return this head, after checking that the graph has the expected outputs.
 
         Raises:
-            ShapeError: It does not.
+            ShapeError: An output is missing, or it has too few values per box.
         """
         required = {"boxes": self.boxes, "scores": self.scores, "classes": self.classes}
         for name, index in required.items():
@@ -102,7 +103,7 @@ class BoxesHead(Head):
         return self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of exported YOLO, or a stretched one for all others."""
+        """Return the input specification: letterboxed for exported YOLO, stretched for others."""
         is_yolo = self.chosen or (self.suppress and self.background is None)
         if self.box_format == "yxyx" or (graph.format is Format.TFLite and not is_yolo):
             middle = (127.5, 127.5, 127.5)  # of TensorFlow's detectors
@@ -113,11 +114,16 @@ class BoxesHead(Head):
     def with_labels(
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
-        """Return the head and the table of labels; see `Head.with_labels`."""
+        """Return the head and the table of labels; see `Head.with_labels`.
+
+        Raises:
+            ShapeError: The graph does not have the expected outputs.
+            LabelsError: The labels do not match the graph, or its number of classes is unknown.
+        """
         self.fit(graph)
         if (
             self.classes is not None or self.chosen
-        ):  # the graph has class ids but does not tell their number
+        ):  # the graph has class ids, but their number is unknown
             if labels is None:
                 return self, ()
             return replace(self, first_class=self.first_class or _first_class(labels)), labels
@@ -147,10 +153,10 @@ class BoxesHead(Head):
         """Return the detections of each photo of a batch.
 
         Args:
-            outputs: Outputs of the network.
-            contexts: Contexts from `preprocess`.
+            outputs: Outputs of the network, with the shapes that the head's fields describe.
+            contexts: Contexts from `preprocess`, one per photo.
             names: Table of labels.
-            platform: Implementation of NMS; the results are the same.
+            platform: Implementation of NMS, RUST or PYTHON; the results are the same.
             score_threshold: Overrides the head's own.
             iou_threshold: Overrides the head's own.
 
@@ -198,7 +204,7 @@ class BoxesHead(Head):
     def _candidates(
         self, rows: Floats, others: Sequence[Floats], min_score: np.float32
     ) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
-        """Return boxes, class ids and scores above the threshold."""
+        """Return boxes (n, 4), class ids (n,) and scores (n,) of candidates above the threshold."""
         if self.classes is not None and self.scores is not None:
             scores, chosen = others
             hit = np.flatnonzero(scores > min_score)
@@ -253,7 +259,7 @@ class BoxesHead(Head):
         return found
 
     def _scale(self, boxes: Floats) -> Floats:
-        """Return factors that convert boxes to pixels of the input."""
+        """Return the four factors that convert xyxy boxes to pixels of the input."""
         rows = boxes[:, :4] if self.transposed else boxes[..., :4]
         unit = self.unit
         if unit == "auto":

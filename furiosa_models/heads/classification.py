@@ -1,4 +1,4 @@
-"""Heads of classifiers, which return the best classes."""
+"""Head of classifiers, which returns the best classes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class ClassificationHead(Head):
     Attributes:
         activation: How outputs become probabilities: `softmax`; `none` if the graph has applied it;
             or `argmax` if the graph returns a class index.
-        offset: Index of the first class in the outputs; 1 for checkpoints with a background class
-            in front (MLPerf's ResNet50), which is never a result.
-        argmax_offset: The offset for graphs of this model that end in ArgMax.
+        offset: Index of the first class in the outputs; 1 for checkpoints that start with a
+            background class (MLPerf's ResNet50), which is never a result.
+        argmax_offset: Value of `offset` for graphs that end in ArgMax.
     """
 
     task: ClassVar[ClassificationTask] = CLASSIFICATION
@@ -39,7 +39,7 @@ class ClassificationHead(Head):
     argmax_offset: int = 0
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head for a graph, which depends on its last operations.
+        """Return the head for a graph; its activation depends on the last operations of the graph.
 
         Raises:
             ShapeError: The graph is not a classifier: it has boxes, maps, several outputs, or a
@@ -66,7 +66,7 @@ class ClassificationHead(Head):
         return self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input of torchvision's classifiers, or for TFLite that of TensorFlow's."""
+        """Return the input specification of torchvision's classifiers; for TFLite, TensorFlow's."""
         if graph.format is Format.TFLite:
             middle = (127.5, 127.5, 127.5)
             return ImageInput(
@@ -88,6 +88,9 @@ class ClassificationHead(Head):
         """Return the head and the table of labels; see `Head.with_labels`.
 
         If there is one more class than labels, the first class is a background.
+
+        Raises:
+            LabelsError: The number of labels does not match the number of classes.
         """
         output = graph.outputs[0]
         sizes = [size for size in output.shape[1:] if size != 1]
@@ -151,8 +154,8 @@ class TopK(NamedTuple):
     """The best classes of one image, best first.
 
     Attributes:
-        class_ids: `(k,)` int64.
-        scores: `(k,)` float32.
+        class_ids: `(k,)` int64 class indices.
+        scores: `(k,)` float32 scores; NaN if unknown.
     """
 
     class_ids: npt.NDArray[np.int64]
@@ -174,7 +177,8 @@ def rank_classes(
     Args:
         outputs: `(n, classes)` float32 logits (`softmax`) or scores (`none`); or `(n,)` or `(n, 1)`
             integers of a graph that ends in ArgMax (`argmax`).
-        k: At least 1; at most all classes are returned.
+        k: Number of classes to return, at least 1. If it exceeds the number of classes, all classes
+            are returned.
         activation: Meaning of `outputs`. `argmax` gives one class with the score NaN, since it is
             unknown.
         platform: RUST or PYTHON (numpy); softmax is computed in float64 and rounded once.

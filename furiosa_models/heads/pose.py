@@ -1,7 +1,8 @@
 """Heads that find people and their keypoints: YOLOv7-w6-pose and exported YOLO pose models.
 
-The decoding is that of furiosa-models 0.10: boxes and scores as in `yolo` for one class; a keypoint
-at `(xy * 2 - 0.5 + cell) * stride` without a sigmoid, its confidence with one.
+The decoding is that of furiosa-models 0.10. Boxes and scores are computed as in `yolo`, for one
+class. A keypoint is at `(xy * 2 - 0.5 + cell) * stride`, without a sigmoid; its confidence is the
+sigmoid of a logit.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class PoseHead(Head):
     Attributes:
         anchors: (levels, a, 2) float32 or nested numbers: width and height in cells.
         strides: Stride of each level, in pixels.
-        score_threshold: Scores must exceed it.
-        iou_threshold: Maximum IoU of two people.
-        max_detections: Maximum number of people per photo.
+        score_threshold: Score threshold in 0..1; scores must exceed it.
+        iou_threshold: Maximum IoU of two people, in 0..1.
+        max_detections: Maximum number of people per photo; None for no limit.
     """
 
     task: ClassVar[PoseTask] = POSE
@@ -69,7 +70,7 @@ class PoseHead(Head):
         Args:
             outputs: Alternating box and keypoint maps, finest first: (n, a*6, h, w) and (n, a*51,
                 h, w) float32 logits.
-            contexts: Contexts from `preprocess`.
+            contexts: Contexts from `preprocess`, one per photo.
             names: Table of labels; not used.
             platform: RUST or PYTHON (numpy); results agree to 1e-6.
             score_threshold: Overrides the head's own.
@@ -136,8 +137,8 @@ def decode_pose(
     """Return the people in every image of a batch, in pixels of the network's input.
 
     A score is the float32 product of objectness and class score, and must exceed the threshold. All
-    boxes are suppressed as one class. Otherwise as in `yolo.decode_yolov5`. Keypoints are kept
-    regardless of their confidence and position.
+    boxes are suppressed as one class. The other rules are those of `yolo.decode_yolov5`. Keypoints
+    are kept regardless of their confidence and position.
 
     The channels of a level's two maps, concatenated, are all 57 values of the first anchor, then
     those of the second, and so on; the split between the maps is arbitrary.
@@ -147,9 +148,9 @@ def decode_pose(
         keypoint_maps: One `(n, a * 51, h, w)` float32 map of logits per level.
         anchors: `(levels, a, 2)` float32: width and height in cells.
         strides: Stride of each level, in pixels.
-        score_threshold: In 0..1; must be exceeded.
-        iou_threshold: In 0..1.
-        max_detections: Maximum number of people per image.
+        score_threshold: Score threshold in 0..1; scores must exceed it.
+        iou_threshold: Maximum IoU of two people, in 0..1.
+        max_detections: Maximum number of people per image; None for no limit.
         platform: RUST or PYTHON (numpy); results agree to 1e-6.
 
     Raises:
@@ -184,14 +185,14 @@ def decode_pose(
 
 @dataclass(frozen=True, slots=True)
 class PoseColumnsHead(Head):
-    """Exported YOLOv8-pose and YOLO11-pose: decoded boxes, a score, 17 keypoints.
+    """Head of exported YOLOv8-pose and YOLO11-pose: decoded boxes, a score and 17 keypoints.
 
     Attributes:
-        size: Height and width of the network's input.
+        size: Height and width of the network's input, in pixels.
         transposed: Whether the output is (n, 56, N) rather than (n, N, 56).
-        score_threshold: Scores must exceed it.
-        iou_threshold: Maximum IoU of two people.
-        max_detections: Maximum number of people per photo.
+        score_threshold: Score threshold in 0..1; scores must exceed it.
+        iou_threshold: Maximum IoU of two people, in 0..1.
+        max_detections: Maximum number of people per photo; None for no limit.
     """
 
     task: ClassVar[PoseTask] = POSE
@@ -217,7 +218,12 @@ class PoseColumnsHead(Head):
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
     ) -> list[Poses]:
-        """Return the people in each photo; see `PoseHead.decode`."""
+        """Return the people in each photo; see `PoseHead.decode`.
+
+        Raises:
+            ShapeError: Outputs or contexts have the wrong count or shape.
+            ValueError: A threshold is not between 0 and 1.
+        """
         check_count(outputs, 1)
         threshold = self.score_threshold if score_threshold is None else score_threshold
         overlap = self.iou_threshold if iou_threshold is None else iou_threshold

@@ -1,7 +1,8 @@
-"""Choose the head for a graph without a specification.
+"""Choice of the head for a graph without a specification.
 
-It depends on the shapes and names of the outputs, and on the operations that computed them.
-Whatever they leave open is a field of the head, which users can set with `head={...}`.
+The choice depends on the shapes and names of the outputs, and on the operations that computed them.
+Properties that do not follow from these are fields of the head; users can set them with
+`head={...}`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .yolo import YOLOv5Head
 
 __all__ = ["detector_head", "pose_head"]
 
-_MANY = 1000  # graphs with NMS inside, or with queries, have fewer boxes
+_MANY = 1000  # graphs with NMS, and DETR with its queries, have fewer boxes
 _POSE_COLUMNS = 56  # box, score, and 17 keypoints of 3 values
 _BOX_NAMES = ("box", "loc")
 _NANODET_BINS = (8, 11, 12, 16, 17)
@@ -61,7 +62,7 @@ def pose_head(graph: GraphFacts) -> Head:
 
 
 def _by_name(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> Head | None:
-    """Return a head recognized by output names or integer outputs: NMS inside, DETR."""
+    """Return the head for graphs with NMS or DETR, by output names and integer outputs."""
     boxes = _ending_in_four(outputs)
     if boxes is None:
         return None

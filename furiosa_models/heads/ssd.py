@@ -57,11 +57,11 @@ class SSDHead(Head):
         deltas: Order of the box deltas in a box map.
         activation: How class outputs become scores: `sigmoid`, `softmax`, or `none` if the graph
             has applied it.
-        score_threshold: Minimum score of a detection.
+        score_threshold: Minimum score of a detection, in 0..1.
         strict: Whether scores must exceed the threshold rather than reach it.
-        iou_threshold: Maximum IoU of two detections of one class.
-        max_per_class: Maximum number of candidates per class before NMS.
-        max_detections: Maximum number of detections per photo.
+        iou_threshold: Maximum IoU of two detections of one class, in 0..1.
+        max_per_class: Maximum number of candidates per class before NMS; None for no limit.
+        max_detections: Maximum number of detections per photo; None for no limit.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -79,7 +79,7 @@ class SSDHead(Head):
     max_detections: int | None = None
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head for a graph: with its feature map sizes, and its activation if any."""
+        """Return the head with the feature map sizes and the activation of a graph."""
         maps = self._class_maps(graph.outputs)
         fields: dict[str, Any] = {}
         if graph.operations & {"Sigmoid", "Softmax"}:
@@ -92,7 +92,12 @@ class SSDHead(Head):
     def with_labels(
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
-        """Return the head and the table of labels, background first; see `Head.with_labels`."""
+        """Return the head and the table of labels, background first; see `Head.with_labels`.
+
+        Raises:
+            ShapeError: The graph does not have a class map and a box map per level.
+            LabelsError: The number of labels does not match the number of classes.
+        """
         levels = len(self.feature_maps)
         if len(graph.outputs) != 2 * levels or any(len(o.shape) != 4 for o in graph.outputs):
             msg = f"expected a class map and a box map for each of {levels} levels, got "
@@ -235,11 +240,11 @@ def decode_ssd(
         anchors: `(sum of h * w * a, 4)` float32, cxcywh, from `ops.anchors`.
         activation: How logits become scores; `none` if the graph has applied it.
         layout: Order of the maps' channels.
-        score_threshold: In 0..1.
+        score_threshold: Minimum score of a detection, in 0..1.
         strict: Whether scores must exceed the threshold (`>`) rather than reach it (`>=`).
-        iou_threshold: In 0..1.
-        max_per_class: Maximum number of candidates per class before NMS.
-        max_detections: Maximum number of detections per image.
+        iou_threshold: Maximum IoU of two detections of one class, in 0..1.
+        max_per_class: Maximum number of candidates per class before NMS; None for no limit.
+        max_detections: Maximum number of detections per image; None for no limit.
         platform: RUST or PYTHON (numpy); results agree to 1e-6.
 
     Raises:
@@ -280,10 +285,10 @@ class _Candidates(NamedTuple):
     """Candidates of one level, in memory order.
 
     Attributes:
-        logits: `(n,)`, or `(n, classes)` for softmax.
-        deltas: `(n, 4)`.
-        anchors: `(n, 4)`.
-        class_ids: `(n,)`.
+        logits: `(n,)` class logits, or `(n, classes)` for softmax.
+        deltas: `(n, 4)` box deltas.
+        anchors: `(n, 4)` cxcywh.
+        class_ids: `(n,)` class ids.
     """
 
     logits: Floats
@@ -306,7 +311,7 @@ def _candidates(
     first = 0
     with np.errstate(all="ignore"):  # extreme outputs overflow; they are dropped below
         for of_classes, of_boxes in levels:
-            # in class-major order, the anchors of a map are contiguous, like its cells
+            # In class-major order, the anchors of a map are contiguous, like its cells.
             per_cell = 1 if layout.channels == "class" else of_boxes.shape[0] // 4
             logits = of_classes.reshape(per_cell, classes, -1)
             deltas = of_boxes.reshape(per_cell, 4, -1)

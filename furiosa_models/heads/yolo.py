@@ -5,8 +5,9 @@ The decoding is that of Ultralytics' YOLOv5 6.0 and furiosa-models 0.10: a box's
 score. A box is a candidate for every class whose score exceeds the threshold.
 
 Boxes are decoded directly from the raw NCHW maps. An anchor has the channels x, y, width, height,
-objectness, one per class, and x, y and confidence of every keypoint. Only cells whose objectness
-may pass the threshold are decoded (see `ops.scores`). `native/src/yolo.rs` is the Rust counterpart.
+objectness, one score per class, and x, y and confidence of every keypoint. Only cells whose
+objectness may pass the threshold are decoded (see `ops.scores`). `native/src/yolo.rs` is the Rust
+counterpart.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ class YOLOv5Head(Head):
         anchors: (levels, a, 2) float32 or nested numbers: width and height in cells.
         strides: Stride of each level, in pixels.
         sigmoid_inside: Whether the graph includes the sigmoid; otherwise the head applies it.
-        score_threshold: Scores and objectness must exceed it.
-        iou_threshold: Maximum IoU of two detections of one class.
-        max_candidates: Maximum number of candidates before NMS.
-        max_detections: Maximum number of detections per photo.
+        score_threshold: Score threshold in 0..1; scores and objectness must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class, in 0..1.
+        max_candidates: Maximum number of candidates per photo before NMS; None for no limit.
+        max_detections: Maximum number of detections per photo; None for no limit.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -90,7 +91,7 @@ class YOLOv5Head(Head):
         object.__setattr__(self, "anchors", np.asarray(self.anchors, np.float32))
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head for a graph: for raw maps, or for exported boxes (n, N, 5 + c)."""
+        """Return the head for a graph with raw maps, or with decoded boxes (n, N, 5 + c)."""
         shape = graph.outputs[0].shape
         if not self.reads_maps(graph) and len(shape) == 3:
             size = graph.image_size
@@ -122,7 +123,12 @@ class YOLOv5Head(Head):
     def with_labels(
         self, labels: tuple[str, ...] | None, graph: GraphFacts
     ) -> tuple[Head, tuple[str, ...]]:
-        """Return the head and the table of labels; see `Head.with_labels`."""
+        """Return the head and the table of labels; see `Head.with_labels`.
+
+        Raises:
+            ShapeError: The graph does not have one map per stride.
+            LabelsError: The number of labels does not match the number of classes.
+        """
         if not self.reads_maps(graph):
             msg = f"expected a map for each of the strides {self.strides}, got {graph.shapes}"
             raise ShapeError(msg)
@@ -201,10 +207,10 @@ def decode_yolov5(
         anchors: `(levels, a, 2)` float32: width and height in cells.
         strides: Stride of each level, in pixels.
         with_sigmoid: Whether the maps are logits, to which the sigmoid is applied.
-        score_threshold: In 0..1; must be exceeded.
-        iou_threshold: In 0..1.
-        max_candidates: Maximum number of candidates per image before NMS.
-        max_detections: Maximum number of detections per image.
+        score_threshold: Score threshold in 0..1; scores and objectness must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class, in 0..1.
+        max_candidates: Maximum number of candidates per image before NMS; None for no limit.
+        max_detections: Maximum number of detections per image; None for no limit.
         platform: RUST or PYTHON (numpy); results agree to 1e-6.
 
     Raises:
@@ -243,12 +249,12 @@ def _as_map(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 class YoloMaps(NamedTuple):
-    """The maps of a batch, already checked.
+    """The maps of a batch, after validation.
 
     Attributes:
-        first: One `(n, channels, h, w)` map per level.
+        first: One `(n, channels, h, w)` float32 map per level.
         second: Maps with the remaining channels, if the network splits them; else empty.
-        anchors: `(levels, a, 2)`: width and height, in cells.
+        anchors: `(levels, a, 2)` float32: width and height, in cells.
         strides: Stride of each level, in pixels.
     """
 
@@ -263,12 +269,12 @@ class YoloRules(NamedTuple):
 
     Attributes:
         classes: Number of classes.
-        keypoints: Number of keypoints.
-        with_sigmoid: Whether the maps are logits.
-        score_threshold: In 0..1; scores must exceed it.
-        iou_threshold: In 0..1.
-        max_candidates: Maximum number of boxes before NMS.
-        max_detections: Maximum number of detections per image.
+        keypoints: Number of keypoints of an object.
+        with_sigmoid: Whether the maps are logits, to which the sigmoid is applied.
+        score_threshold: Score threshold in 0..1; scores must exceed it.
+        iou_threshold: Maximum IoU of two detections of one class, in 0..1.
+        max_candidates: Maximum number of candidates per image before NMS; None for no limit.
+        max_detections: Maximum number of detections per image; None for no limit.
     """
 
     classes: int
@@ -281,7 +287,14 @@ class YoloRules(NamedTuple):
 
 
 def decode_yolo(maps: YoloMaps, rules: YoloRules, platform: Platform) -> list[Found]:
-    """Return the detections of every image, with keypoints `(n, keypoints, 3)`.
+    """Return the detections of every image, and their keypoints `(n, keypoints, 3)`.
+
+    Boxes and keypoints are in pixels of the network's input. See `decode_yolov5` for the rules.
+
+    Args:
+        maps: Maps of the batch.
+        rules: Options of the decoder.
+        platform: RUST or PYTHON (numpy); results agree to 1e-6.
 
     Raises:
         ValueError: A threshold is outside 0..1, or a limit is negative.
@@ -311,7 +324,7 @@ class _Planes(NamedTuple):
 
     Attributes:
         first: `(channels, cells)`.
-        second: The remaining channels.
+        second: `(remaining channels, cells)`.
         width: Width of the map.
         stride: Stride in pixels.
         sizes: `(a, 2)`: width and height of the anchors, in pixels.
@@ -350,13 +363,13 @@ def _images(maps: YoloMaps) -> Iterator[list[_Planes]]:
 
 
 class _Candidates(NamedTuple):
-    """Cells whose objectness may pass, in memory order.
+    """Cells whose objectness may pass the threshold, in memory order.
 
     Attributes:
         columns: `(channels, n)`: all channels of the anchor.
-        objects: `(n,)`: index of level and anchor.
+        objects: `(n,)`: index of the pair of level and anchor.
         cells: `(2, n)`: column and row.
-        strides: `(n,)`.
+        strides: `(n,)`: stride of the level, in pixels.
         sizes: `(2, n)`: width and height of the anchor, in pixels.
     """
 
