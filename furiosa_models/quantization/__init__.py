@@ -1,4 +1,4 @@
-"""int8 programs: calibrate on photos, quantize, run.
+"""Quantization to int8: calibrate a program on photos, and quantize it.
 
 ```python
 calibrator = Calibrator(program, CalibrationMethod.ENTROPY_ASYM)
@@ -10,8 +10,8 @@ int8 = quantize(
 )
 ```
 
-Here `program` is `model.model_source(precision="fp32")`. It takes the output of `preprocess`, as
-does `int8`.
+Here `program` is `model.model_source(precision="fp32")`. Both `program` and `int8` take the output
+of `preprocess`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
     "quantize_on",
 ]
 
-# These need onnx, which a program that is quantized already can run without.
+# These names need onnx, which is not needed to run a quantized program.
 __getattr__, __dir__ = lazy(
     __name__,
     {

@@ -1,8 +1,8 @@
 """Bias correction: biases that compensate for the rounding of weights.
 
 Rounded weights have small systematic errors, which shift the mean of a convolution's output by the
-error times the mean of its input. The bias subtracts that shift. Nagel et al., "Data-free
-quantization through weight equalization and bias correction" (2019).
+error times the mean of its input. The corrected bias subtracts that shift. See Nagel et al.,
+"Data-free quantization through weight equalization and bias correction" (2019).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Array = npt.NDArray[np.float64]
 
 
 def float_weights(graph: onnx.GraphProto) -> dict[str, tuple[str, _Array]]:
-    """Return the weights of each convolution by the name of the weights' input."""
+    """Return the input's name and the float64 weights of each convolution by node name."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     return {
         node.name: (node.input[0], _array(constants[node.input[1]]))
@@ -39,7 +39,7 @@ def correct_biases(
     Args:
         graph: Quantized graph, which is modified.
         weights: Weights of the float graph, from `float_weights`.
-        channel_means: Channel means of the float graph's tensors.
+        channel_means: Mean of each channel of the float graph's tensors, by tensor name.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
@@ -70,7 +70,7 @@ def _dequantized(parts: list[onnx.TensorProto]) -> _Array:
 
 
 def _response(error: _Array, means: _Array) -> _Array:
-    """Return the mean effect of an error (outputs, inputs of a group) on the outputs."""
+    """Return the mean effect of a weight error (outputs, inputs of a group) on each output."""
     groups = len(means) // error.shape[1]
     by_group = means.reshape(groups, -1)[np.arange(len(error)) * groups // len(error)]
     response: _Array = (error * by_group).sum(1)

@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 DIGEST_LENGTH = 12
-"""Number of sha256 digits in the name of a calibration of weights outside the zoo."""
+"""Number of sha256 digits in the file name of a calibration for weights outside the zoo."""
 
 RECIPE = 1
 """Recipe number of `quantize`. Increment it when the same calibration gives another program.
@@ -30,8 +30,8 @@ class Calibration(NamedTuple):
     """Arguments of `quantize` for one set of weights.
 
     Attributes:
-        ranges: Minimum and maximum of each tensor of the uint8 program.
-        means: Mean of each channel of the inputs of convolutions; None if unknown.
+        ranges: Range (minimum, maximum) of each tensor of the uint8 program, by tensor name.
+        means: Mean of each channel of the convolutions' inputs, by tensor name; None if unknown.
         floats: Names of nodes that stay float.
     """
 
@@ -40,7 +40,7 @@ class Calibration(NamedTuple):
     floats: tuple[str, ...] = ()
 
     def quantize(self, program: bytes) -> bytes:
-        """Return the int8 program of a uint8 program."""
+        """Quantize a float32 program with uint8 input, and return the int8 program."""
         from .quantizer import quantize
 
         return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
@@ -52,11 +52,10 @@ def calibration_file(model: str, weights: str, digest: str) -> Path:
     Args:
         model: Class name of the model.
         weights: Name of the set.
-        digest: sha256 of the weights, which also identifies those of a user's file.
+        digest: sha256 of the weights, which identifies weights of a user's file.
 
     Raises:
-        ArtifactNotFound: These weights are not calibrated; the message states how to calibrate
-            them.
+        ArtifactNotFound: These weights are not calibrated.
     """
     for name in (weights, digest[:DIGEST_LENGTH]):
         path = _FOLDER / f"{model}-{name}.yaml"
@@ -70,7 +69,7 @@ def calibration_file(model: str, weights: str, digest: str) -> Path:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read the calibration in a file."""
+    """Read a calibration file."""
     document: dict[str, Any] = read_yaml(path)
     return Calibration(document["ranges"], document["means"], tuple(document["float"]))
 

@@ -23,12 +23,12 @@ __all__ = ["Calibrator"]
 
 
 class Calibrator:
-    """Collects the values of a model's tensors, and chooses their ranges.
+    """Collector of the values of a model's tensors, which chooses their ranges.
 
     Args:
         model: ONNX model.
         calibration_method: Method to choose ranges.
-        percentage: Percentage of the values that the percentile methods keep.
+        percentage: Percentage of the values that the percentile methods keep, in (0, 100].
 
     Raises:
         TypeError: The model is neither a `ModelProto` nor bytes.
@@ -65,7 +65,7 @@ class Calibrator:
 
         Raises:
             InvalidInput: A list has the wrong length.
-            FuriosaModelsError: The model cannot be run on the inputs.
+            FuriosaModelsError: The model cannot be run on the inputs, or a value is not finite.
         """
         total = len(calibration_dataset) if isinstance(calibration_dataset, Sized) else None
         with progress_bar("calibrating", total, unit="input") as bar:

@@ -1,4 +1,4 @@
-"""Histograms with a range that grows with the data."""
+"""Histogram whose range grows with the data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ BINS = 4096
 
 
 class Histogram:
-    """Counts of values in bins whose width is a power of two.
+    """Counts of values in at most `BINS` bins, whose width is a power of two.
 
-    When the range grows, pairs of bins are merged, so that counts stay exact.
+    If the range outgrows the bins, pairs of bins are merged, so that counts stay exact.
 
     Attributes:
-        minimum: Smallest value so far.
-        maximum: Greatest value so far.
+        minimum: Minimum of the values so far; infinity if there are none.
+        maximum: Maximum of the values so far; minus infinity if there are none.
     """
 
     def __init__(self) -> None:
@@ -86,6 +86,6 @@ class Histogram:
 
 
 def _exponent(minimum: float, maximum: float) -> int:
-    """Return the exponent of the smallest bin width with which a range fits into the bins."""
+    """Return the base-2 exponent of the smallest bin width for which a range fits into the bins."""
     span = max(maximum - minimum, abs(maximum), abs(minimum), 1e-30)
     return math.ceil(math.log2(span / BINS))

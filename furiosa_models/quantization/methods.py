@@ -20,9 +20,10 @@ _Range = tuple[float, float]
 class CalibrationMethod(IntEnum):
     """Method to choose a tensor's range from its observed values.
 
-    `ASYM` ranges are [a, b], `SYM` ranges [-b, b]. `MIN_MAX` keeps all values, `PERCENTILE` all but
-    some at the ends. `ENTROPY` minimizes the Kullback-Leibler divergence of the distributions.
-    `MSE` minimizes the mean squared error, and thus maximizes the signal-to-noise ratio (`SQNR`).
+    `ASYM` ranges are [a, b], `SYM` ranges [-b, b]. `MIN_MAX` keeps all values, `PERCENTILE` cuts
+    off a fraction of them at the ends. `ENTROPY` minimizes the Kullback-Leibler divergence of the
+    distributions. `MSE` minimizes the mean squared error, and thus maximizes the signal-to-noise
+    ratio (`SQNR`).
     """
 
     MIN_MAX_ASYM = 0
@@ -48,12 +49,12 @@ class CalibrationMethod(IntEnum):
 
 
 def choose_range(histogram: Histogram, method: CalibrationMethod, percentage: float) -> _Range:
-    """Choose the range of a tensor; it contains 0, as 8-bit tensors require.
+    """Return the range (minimum, maximum) of a tensor; it contains 0, as 8-bit tensors require.
 
     Args:
         histogram: Observed values.
         method: Method to choose the range.
-        percentage: Percentage of the values that `PERCENTILE` keeps.
+        percentage: Percentage of the values that `PERCENTILE` keeps, in (0, 100].
     """
     whole = min(histogram.minimum, 0.0), max(histogram.maximum, 0.0)
     if method.is_symmetric:
@@ -84,7 +85,7 @@ def _percentile(
 
 
 def _minimize_loss(loss: Callable[[_Range], float], whole: _Range, *, symmetric: bool) -> _Range:
-    """Search the range with the minimum loss: first its upper end, then its lower end."""
+    """Return the range with the minimum loss: search its upper end first, then its lower end."""
     low, high = whole
     if symmetric:
         return min(((share * low, share * high) for share in _SHARES), key=loss)
@@ -105,7 +106,7 @@ def _squared_error(histogram: Histogram, candidate: _Range) -> float:
 
 
 def _divergence(histogram: Histogram, candidate: _Range) -> float:
-    """Return the Kullback-Leibler divergence of the 8-bit distribution from the original."""
+    """Return the Kullback-Leibler divergence between the original and the 8-bit distribution."""
     inside = (histogram.centers >= candidate[0]) & (histogram.centers <= candidate[1])
     # Ignore zeros: they are exact in 8 bits, and so frequent that they would dominate.
     counts = np.where(np.abs(histogram.centers) <= histogram.width, 0, histogram.counts)
@@ -127,7 +128,7 @@ def _divergence(histogram: Histogram, candidate: _Range) -> float:
 def _coarse(
     counts: npt.NDArray[np.float64], values: npt.NDArray[np.float64], candidate: _Range
 ) -> npt.NDArray[np.float64]:
-    """Spread the counts of each level evenly over its nonempty bins."""
+    """Return the counts after spreading those of each level evenly over its nonempty bins."""
     scale = (candidate[1] - candidate[0]) / (LEVELS - 1)
     level = np.round((values - candidate[0]) / scale).astype(np.int64)
     total = np.bincount(level, counts, LEVELS + 1)

@@ -1,4 +1,4 @@
-"""Post-training quantization: calibrate a program on inputs and quantize it."""
+"""Post-training quantization: calibration of a program on inputs, and quantization."""
 
 from __future__ import annotations
 
@@ -59,18 +59,22 @@ def quantize_on(
     method: CalibrationMethod | str = CalibrationMethod.PERCENTILE_ASYM,
     percentage: float = 99.99,
 ) -> tuple[bytes, int]:
-    """Calibrate and quantize a float program; also return the number of inputs.
+    """Calibrate and quantize a float32 program.
 
     Args:
-        program: Float program.
-        inputs: Representative inputs.
-        method: Method to choose ranges.
-        percentage: Percentage of the values that the percentile methods keep.
+        program: float32 program with one input.
+        inputs: Representative inputs of the program.
+        method: Method to choose ranges, or its name.
+        percentage: Percentage of the values that the percentile methods keep, in (0, 100].
+
+    Returns:
+        The int8 program, and the number of inputs.
 
     Raises:
-        FuriosaModelsError: There are no inputs, the program cannot be run on them, is quantized
-            already or computes in float16.
-        ValueError: The method is unknown.
+        FuriosaModelsError: There are no inputs, or the program cannot be run on them, is already
+            quantized, or computes in float16.
+        ValueError: The method is unknown, or the percentage is not in (0, 100].
+        WeightsError: The bytes are not an ONNX model.
     """
     try:
         chosen = CalibrationMethod[method] if isinstance(method, str) else method

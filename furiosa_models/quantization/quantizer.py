@@ -1,4 +1,4 @@
-"""Quantizer: 8-bit programs from float programs and the ranges of their tensors."""
+"""Quantizer, which converts a float program and its tensors' ranges to an 8-bit program."""
 
 from __future__ import annotations
 
@@ -58,10 +58,15 @@ class TensorType(IntEnum):
 
 
 class ModelEditor:
-    """Sets the element types of inputs and outputs that `quantize` will produce.
+    """Editor that sets the types of the inputs and outputs of a quantized program.
+
+    It marks the types in the metadata of the float model; `quantize` applies them.
 
     Args:
-        model: Model, which is modified in place.
+        model: Float model, which is modified in place.
+
+    Raises:
+        TypeError: The model is not a `ModelProto`.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -74,7 +79,7 @@ class ModelEditor:
     def convert_input_type(self, tensor_name: str, tensor_type: TensorType) -> None:
         """Make the quantized program take an input as 8-bit integers.
 
-        The integers represent the range of the input: 0 its lower end, 255 its upper end.
+        The integers represent the range of the input: 0 is its lower end, 255 its upper end.
 
         Args:
             tensor_name: Name of the input.
@@ -101,7 +106,7 @@ class ModelEditor:
     ) -> None:
         """Make the quantized program return an output as 8-bit integers.
 
-        The integers represent the range of the output: the smallest integer its lower end, the
+        The integers represent the range of the output: the smallest integer is its lower end, the
         greatest integer its upper end.
 
         Args:
@@ -149,15 +154,19 @@ def quantize(
     Args:
         model: float32 program.
         tensor_name_to_range: Range (minimum, maximum) of each tensor, from `Calibrator`.
-        channel_means: Channel means of each tensor, from `Calibrator`; with them, biases compensate
-            for the rounding of weights.
+        channel_means: Channel means of each tensor, from `Calibrator`. If present, biases
+            compensate for the rounding of weights.
         exclude: Names of nodes that stay float.
-        float_heads: Whether the operations that compute the outputs stay float.
+        float_heads: Whether the last operations, which compute the outputs, stay float.
         reduce_range: Whether to use 7 bits for weights, for CPUs without VNNI, whose 8-bit products
             saturate.
 
+    Returns:
+        The int8 program.
+
     Raises:
-        ShapeError: The range of a tensor is missing or invalid.
+        ShapeError: The range of a tensor is missing or invalid, or an input or output cannot be
+            8-bit.
         TypeError: The model is neither a `ModelProto` nor bytes.
         WeightsError: The bytes are not an ONNX model.
     """
@@ -230,7 +239,7 @@ def _quantized(
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Drop the warnings of ONNX Runtime's quantizer in this thread: they do not apply here.
+    """Suppress the warnings of ONNX Runtime's quantizer in this thread: they do not apply here.
 
     The quantizer logs through the root logger, whose level belongs to the user.
     """
@@ -244,7 +253,7 @@ def _without_advice() -> Iterator[None]:
         return not is_advice or record.thread != thread
 
     root = logging.getLogger()
-    handler = logging.NullHandler()  # `logging` would add one to a root logger that has none
+    handler = logging.NullHandler()  # `logging` would add a handler to a root logger without one
     root.addHandler(handler)
     root.addFilter(keep_record)
     try:
@@ -285,7 +294,7 @@ def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str
 
 
 def _heads(graph: onnx.GraphProto) -> set[str]:
-    """Return the names of the operations that compute the outputs, and of those that move them."""
+    """Return the names of the nodes that compute the outputs, and of those that only move them."""
     producers = {name: node for node in graph.node for name in node.output}
     found: set[str] = set()
     pending = [output.name for output in graph.output]
@@ -309,7 +318,7 @@ def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], known: Set[s
 
 
 def _take_pixels(graph: onnx.GraphProto, name: str) -> None:
-    """Make an input 8-bit if the quantized program quantizes it first."""
+    """Make an input uint8 by removing the node that quantizes it."""
     first: Any = next((node for node in graph.node if name in node.input), None)
     if first is None or first.op_type != "QuantizeLinear":
         msg = f"the input {name!r} cannot be 8-bit: no quantized operation takes it"
@@ -331,7 +340,7 @@ def _known_range(name: str, ranges: Mapping[str, tuple[float, float]]) -> tuple[
 def _give_integers(
     graph: onnx.GraphProto, name: str, kind: TensorType, pair: tuple[float, float]
 ) -> None:
-    """Make an output 8-bit integers that represent its range."""
+    """Quantize an output to 8-bit integers that represent its range."""
     minimum, maximum = min(pair[0], 0.0), max(pair[1], 0.0)
     dtype: Any = np.int8 if kind is TensorType.INT8 else np.uint8
     limits = np.iinfo(dtype)

@@ -1,9 +1,8 @@
 """Folding of a program's normalization of uint8 pixels into its first convolution.
 
 With `Cast -> Sub mean -> Div std -> Conv`, the pixels themselves become the 8-bit input of the
-convolution: its weights are divided by `std`, and its bias compensates for `mean`. The padding,
-which had the mean color, becomes the nearest gray that one zero point for all channels can
-represent.
+convolution. Its weights are divided by `std`, and its bias compensates for `mean`. The padding had
+the mean color; it becomes the nearest gray, because all channels share one zero point.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ _STEPS = ("Sub", "Div")
 
 
 class PixelInput(NamedTuple):
-    """An input of pixels.
+    """A pixel input of a folded program.
 
     Attributes:
         name: Name of the input.
-        zero_point: Pixel value that represents 0.
+        zero_point: Pixel value, in 0..255, that represents 0.
     """
 
     name: str
@@ -37,6 +36,10 @@ def fold_scaling(model: onnx.ModelProto, exclude: Collection[str] = ()) -> Pixel
     """Fold the normalization of a uint8 input into the first convolution.
 
     Afterwards the input is float32 and expects `pixel - zero_point`.
+
+    Args:
+        model: Program with one uint8 image as first input, which is modified.
+        exclude: Names of nodes that must stay unchanged.
 
     Returns:
         The input, or None if there is no normalization that can be folded.
@@ -67,7 +70,7 @@ def fold_scaling(model: onnx.ModelProto, exclude: Collection[str] = ()) -> Pixel
 
 
 def _chain(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
-    """Return the cast, the normalization and the next node, or None if the chain branches."""
+    """Return the cast, the normalization and the next node; an empty list if the chain branches."""
     chain: list[onnx.NodeProto] = []
     while True:
         users = [node for node in graph.node if name in node.input]
@@ -82,7 +85,7 @@ def _chain(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
 def _scaling(
     steps: list[onnx.NodeProto], weights: dict[str, onnx.TensorProto], channels: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the mean and the standard deviation by channel of `(x - mean) / std`."""
+    """Return `mean` and `std` of `(x - mean) / std`, (channels,) each."""
     mean, std = np.zeros(channels), np.ones(channels)
     for step in steps:
         if step.op_type in _STEPS:
@@ -101,7 +104,7 @@ def _rescale(
     offset: npt.NDArray[np.float64],
     std: npt.NDArray[np.float64],
 ) -> None:
-    """Modify the convolution to compute from `x` its previous result for `x * std + offset`."""
+    """Modify the convolution to include the normalization `(x - offset) / std` of its input."""
     kernel = numpy_helper.to_array(weights[conv.input[1]]).astype(np.float64)
     kernel = kernel / std.reshape(1, -1, 1, 1)
     bias = np.zeros(len(kernel))
