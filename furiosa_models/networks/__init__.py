@@ -1,7 +1,7 @@
-"""Networks as code: ONNX graphs built from named weights.
+"""Builders of ONNX graphs from named weights.
 
 ```python
-arrays = read_weights("pytorch", {"lite0.pth": data})        # never executes what it reads
+arrays = read_weights("pytorch", {"lite0.pth": data})        # never executes code of a file
 model = build("efficientnet", NamedWeights(arrays), variant="lite0")
 ```
 """
@@ -58,11 +58,11 @@ RECIPES = {
     "yolov5": 1,
     "yolov7_pose": 1,
 }
-"""Recipe number of each builder. Increment it when the same weights give another graph because the
-builder, code that it shares with others, or the reader of the weights has changed."""
+"""Recipe number of each builder. Increment it if the same weights give another graph, because the
+builder, its shared code, or the reader of the weights has changed."""
 
 EDITS = 1
-"""Recipe number of `edit`. Increment it when an edit or a query returns something else.
+"""Recipe number of `edit`. Increment it if an edit or a query returns another result.
 Models that were built with an older number are then rebuilt once."""
 
 NETWORKS = tuple(RECIPES)
@@ -93,7 +93,7 @@ def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
     Args:
         network: Name of the network, one of `NETWORKS`.
         weights: Source of the parameters.
-        params: Arguments of the network's own `build`, such as `batch_size`.
+        params: Keyword arguments of the network's `build`, such as `batch_size`.
 
     Raises:
         ModelNotFound: There is no such network.
@@ -106,7 +106,7 @@ def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
 
 
 def recipe(network: str) -> int:
-    """Return the recipe number of a network; it changes when the built graph changes.
+    """Return the recipe number of a network, which identifies the version of its graph.
 
     Raises:
         ModelNotFound: There is no such network.

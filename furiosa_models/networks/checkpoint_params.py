@@ -1,4 +1,4 @@
-"""Parameters of a network that can be inferred from the arrays of its checkpoint."""
+"""Inference of a network's parameters from the arrays of its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class InferredParams(NamedTuple):
     """Parameters inferred from a checkpoint.
 
     Attributes:
-        params: Arguments of the network's builder.
+        params: Keyword arguments of the network's builder.
         head: Fields of the head.
     """
 
@@ -32,7 +32,7 @@ class InferredParams(NamedTuple):
 
 
 def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> InferredParams:
-    """Infer the number of classes of a checkpoint, and its anchors if it has any.
+    """Return the number of classes and the anchors of a checkpoint, as far as they are known.
 
     Args:
         network: Name of the network, one of `furiosa_models.networks.NETWORKS`.

@@ -1,7 +1,7 @@
-"""Queries and edits of ONNX models, built here or by others.
+"""Queries and edits of ONNX models, from this package or from users.
 
-Models are bytes or a `ModelProto`, which is never modified. Edits return bytes, which are
-deterministic: the same for the same model in every process.
+Models are bytes or a `ModelProto`, which is never modified, except by `constants_to_initializers`.
+Edits return deterministic bytes: the same bytes for the same model in every process.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ MAX_BYTES = (1 << 31) - 1
 
 _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
-_CHANGED = frozenset({"RoiAlign"})  # a default changed between 13 and 17
+_CHANGED = frozenset({"RoiAlign"})  # a default value changed between the opsets 13 and 17
 _OLDEST_IR_VERSION = 7
 _OTHERS = {
     b"version https://git-lfs": "a Git LFS pointer: fetch the file with `git lfs pull`",
     b"<": "an HTML page: the server returned a page instead of the file",
 }
-"""Files that are often mistaken for a model, by first bytes that no ONNX model has."""
+"""Descriptions of files that are often mistaken for a model, by their first bytes."""
 
 _TARGET_SIZES = "orig_target_sizes"  # (width, height); exported RT-DETR and D-FINE have it
 
@@ -74,8 +74,8 @@ _TARGET_SIZES = "orig_target_sizes"  # (width, height); exported RT-DETR and D-F
 def _reporting_invalid_graphs(function: _Function) -> _Function:
     """Make a function of a model raise WeightsError if the graph is not valid ONNX.
 
-    The function itself does not validate the graph (for example that nodes have outputs). If it
-    fails, the checker of `onnx` tells whether the graph is to blame.
+    The function does not validate the graph (for example, that nodes have outputs). If it fails,
+    the checker of `onnx` determines whether the graph caused the error.
     """
 
     @wraps(function)
@@ -110,7 +110,7 @@ class TensorInfo(NamedTuple):
 
     Attributes:
         name: Name of the tensor.
-        shape: Shape; a symbolic dimension is its name, an unknown one is None.
+        shape: Shape; a symbolic dimension is represented by its name, an unknown one by None.
         dtype: Name of the element type in numpy, such as `float32`.
     """
 
@@ -156,7 +156,7 @@ def serialized_size(model: onnx.ModelProto) -> int:
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Return all tensors of a model, also of branches, `Constant` nodes and functions."""
+    """Return all tensors of a model, including branches, `Constant` nodes and functions."""
     bodies = (node for function in model.functions for node in function.node)
     return itertools.chain(_tensors(model.graph), *map(_tensors_of_node, bodies))
 
@@ -171,6 +171,10 @@ def external_files(model: Model) -> list[str]:
     """Return the names of the files with external weights of a model, relative to its folder.
 
     Weights of branches, of `Constant` nodes and of functions are included.
+
+    Raises:
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
     """
     found = tensors(_view(model))
     return sorted(
@@ -180,36 +184,60 @@ def external_files(model: Model) -> list[str]:
 
 @_reporting_invalid_graphs
 def signature(model: Model) -> tuple[list[TensorInfo], list[TensorInfo]]:
-    """Return the inputs and outputs of a model; initializers do not count as inputs."""
+    """Return the inputs and outputs of a model; initializers do not count as inputs.
+
+    Raises:
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
+    """
     graph = _view(model).graph
     return [_info(value) for value in _inputs(graph)], [_info(value) for value in graph.output]
 
 
 @_reporting_invalid_graphs
 def metadata(model: Model) -> dict[str, str]:
-    """Return the metadata of a model: names and values."""
+    """Return the metadata of a model, values by name.
+
+    Raises:
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
+    """
     return {prop.key: prop.value for prop in _view(model).metadata_props}
 
 
 @_reporting_invalid_graphs
 def get_pure_input_names(model: Model) -> list[str]:
-    """Return the names of the inputs, without initializers."""
+    """Return the names of the inputs of a model, without initializers.
+
+    Raises:
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
+    """
     return [value.name for value in _inputs(_view(model).graph)]
 
 
 @_reporting_invalid_graphs
 def get_output_names(model: Model) -> list[str]:
-    """Return the names of the outputs."""
+    """Return the names of the outputs of a model.
+
+    Raises:
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
+    """
     return [value.name for value in _view(model).graph.output]
 
 
 @_reporting_invalid_graphs
 def head_operations(model: Model) -> dict[str, frozenset[str]]:
-    """Return the types of the operations that computed each output, ignoring data movement.
+    """Return the types of the operations that compute each output, ignoring data movement.
 
     For example, an output of `Concat(Sigmoid, Conv) -> Reshape -> Transpose` gives `{"Sigmoid",
-    "Conv"}`. Test for `"Sigmoid"`, `"Softmax"` or `"ArgMax"` to find out what the graph applies
-    already.
+    "Conv"}`. Test for `"Sigmoid"`, `"Softmax"` or `"ArgMax"` to determine which of them the graph
+    already applies.
+
+    Raises:
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
     """
     graph = _view(model).graph
     producers = {name: node for node in graph.node for name in node.output}
@@ -219,9 +247,13 @@ def head_operations(model: Model) -> dict[str, frozenset[str]]:
 
 @_reporting_invalid_graphs
 def describe(model: Model) -> GraphFacts:
-    """Return the inputs, the outputs with the operations that computed them, and the metadata.
+    """Return the inputs, the outputs with the operations that compute them, and the metadata.
 
-    Shapes of outputs are inferred if the file does not state them.
+    Shapes of outputs are inferred if the file does not contain them.
+
+    Raises:
+        TypeError: The model is neither bytes nor a `ModelProto`.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
     """
     proto = _view(model)
     graph = proto.graph
@@ -246,7 +278,7 @@ def describe(model: Model) -> GraphFacts:
 
 
 def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
-    """Return the position of the channels in an image shape, or None if it is not an image."""
+    """Return the order of the dimensions of an image shape, or None if it is not an image."""
     if len(shape) != 4:
         return None
     if shape[1] in (1, 3):
@@ -258,9 +290,9 @@ def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
 def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) -> bytes:
     """Add the normalization `(x - mean) / std` and a uint8 input (N, C, H, W) to a model.
 
-    An input (N, H, W, C) is transposed in the graph, and a float16 input is cast. A model that
-    takes uint8 is not normalized. A second input `orig_target_sizes` (width and height of the
-    photo) becomes a constant, the size of the input, so that boxes are in pixels of the input.
+    An input (N, H, W, C) is transposed in the graph, and a float16 input is cast. No normalization
+    is added to a model that takes uint8. A second input `orig_target_sizes` (width and height of
+    the photo) becomes a constant with the size of the input, so that boxes are in its pixels.
 
     Args:
         model: Model with one image as input.
@@ -270,6 +302,7 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
     Raises:
         ShapeError: The model has another kind of input, or the length of `mean` or `std` does not
             match its channels.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
     """
     proto = parse(model)
     graph = proto.graph
@@ -317,7 +350,7 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
 
 
 def constants_to_initializers(graph: onnx.GraphProto) -> None:
-    """Replace the `Constant` nodes of a graph by equivalent initializers, in place."""
+    """Replace the `Constant` nodes of a graph with equivalent initializers, in place."""
     kept = []
     for node in graph.node:
         value = next((a.t for a in node.attribute if a.name == "value"), None)
@@ -344,6 +377,7 @@ def set_batch_size(model: Model, batch_size: int | None) -> bytes:
     Raises:
         ShapeError: The batch size is not positive, or an operation of the model requires another
             one.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
     """
     if batch_size is not None and batch_size < 1:
         msg = f"expected a batch_size of at least one, got {batch_size}"
@@ -362,16 +396,16 @@ def set_batch_size(model: Model, batch_size: int | None) -> bytes:
 
 @_reporting_invalid_graphs
 def with_opset(model: Model, version: int) -> bytes:
-    """Convert a model to an older opset if all its operations mean the same there.
+    """Convert a model to an older opset if all its operations have the same meaning there.
 
-    A model that needs the newer opset, or has an old enough one, is returned unchanged.
+    A model that needs its newer opset, or already has an older one, is returned unchanged.
 
     Args:
         model: Model to convert.
         version: Version of the opset.
 
     Raises:
-        WeightsError: The bytes are not an ONNX model.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
     """
     unchanged = model if isinstance(model, bytes) else to_bytes(model)
     proto = parse(model)
@@ -409,7 +443,7 @@ def _check_batch(proto: onnx.ModelProto, batch_size: int | None) -> None:
 
 
 def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
-    """Change reshapes to a fixed batch size so that they keep that of their input."""
+    """Change reshapes to a fixed batch size, so that they keep the batch size of their input."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
@@ -436,7 +470,7 @@ def _origins(name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
 def _origin_nodes(
     name: str, producers: dict[str, onnx.NodeProto], integers: set[str]
 ) -> list[onnx.NodeProto]:
-    """Yield the nodes that computed a value, ignoring operations that only move it.
+    """Return the nodes that compute a value, ignoring operations that only move it.
 
     Adding one of the constants `integers` only offsets an index, so it is ignored, too.
     """
@@ -457,7 +491,7 @@ def _origin_nodes(
 
 
 def _inferred_shapes(proto: onnx.ModelProto) -> dict[str, tuple[int | str | None, ...]]:
-    """Infer the shapes of the values of a graph as far as possible."""
+    """Return the shapes of the values of a graph by name, as far as they can be inferred."""
     try:
         inferred = shape_inference.infer_shapes(_skeleton(proto), data_prop=True).graph
     except Exception as error:  # onnx raises many types of errors
@@ -482,12 +516,15 @@ def _sizes(shape: Sequence[int | str | None]) -> tuple[int | None, ...]:
 
 
 def _step(op: str, nodes: Sequence[onnx.NodeProto], name: str, **attributes: Any) -> onnx.NodeProto:
-    """Return a node that takes the output of the last one."""
+    """Return a node whose input is the output of the last of `nodes`."""
     return helper.make_node(op, [nodes[-1].output[0]], [name], name, **attributes)
 
 
 def _fix_target_sizes(graph: onnx.GraphProto) -> bool:
-    """Replace the input (width, height) of the photo by the size of the network's input."""
+    """Replace the input for the photo's size with a constant; return whether there was one.
+
+    The constant is the (width, height) of the network's input.
+    """
     inputs = _inputs(graph)
     sizes = next((value for value in inputs if value.name == _TARGET_SIZES), None)
     image = next((value for value in inputs if len(_dims(value)) == 4), None)
@@ -534,7 +571,7 @@ def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 
 def _unused(base: str, graph: onnx.GraphProto) -> str:
-    """Return `base`, with a number if needed, such that no name in the graph starts with it."""
+    """Return `base`, with a number if needed, so that no name in the graph starts with it."""
     taken = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
     for node in graph.node:
         taken |= {node.name, *node.input, *node.output}

@@ -1,7 +1,7 @@
-"""ONNX files with external data, weights in other files of the same folder.
+"""ONNX models with external data: weights in other files of the same folder.
 
-A protobuf message, and thus a model in one file, has at most 2 GiB. A model without external data
-is read without parsing it and without importing `onnx`, which is slow.
+A protobuf message, and thus a model in one file, is limited to 2 GiB. A model without external data
+is read without parsing it and without importing `onnx`, because both are slow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["external_weight_files", "is_too_large", "load", "read_with_weights", "save"]
 
-_LOCATION = b"location"  # the key of the name of a tensor's external file
+_LOCATION = b"location"  # key of the name of a tensor's external file
 _LARGE = 1 << 10
 
 
@@ -95,7 +95,7 @@ def external_weight_files(path: str | os.PathLike[str]) -> list[str]:
 
 
 def is_too_large(path: str | os.PathLike[str]) -> bool:
-    """Return whether a model with its external weights exceeds the size of a protobuf message."""
+    """Return whether a model and its external weights exceed the limit of a protobuf message."""
     files = [Path(path).parent / name for name in external_weight_files(path)]
     if not files:
         return False
@@ -113,7 +113,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 
 
 def _inline(tensor: onnx.TensorProto, model: Path) -> None:
-    """Read the external data of a tensor into the tensor."""
+    """Replace the external data of a tensor with inline data; `model` is the path of the model."""
     from .edit import external_location
 
     place, folder = external_location(tensor), model.parent.resolve()

@@ -1,4 +1,4 @@
-"""A builder of ONNX graphs: float32, NCHW, with fixed shapes except for the batch."""
+"""Builder of ONNX graphs: float32, NCHW, with fixed shapes except for the batch size."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Graph:
         return Value(name, shape)
 
     def output(self, value: Value, name: str, dtype: int = onnx.TensorProto.FLOAT) -> None:
-        """Make `value` an output of the graph, renamed to `name` in the finished model."""
+        """Make `value` an output of the graph; the finished model has it under `name`."""
         self._renamed[value.name] = name
         self._outputs.append(self._info(name, value.shape, dtype))
 
@@ -135,7 +135,7 @@ class Graph:
     def max_pool(
         self, x: Value, size: int, name: str, *, stride: int, padding: Padding = "same"
     ) -> Value:
-        """Add a maximum over windows of `x` (C, H, W); padding counts as minus infinity."""
+        """Add max pooling of `x` (C, H, W); padding counts as minus infinity."""
         pads, spatial = _window(x.shape[1:], (size, size), stride, padding)
         return self._add(
             "MaxPool",
@@ -189,7 +189,7 @@ class Graph:
         return self._add("Softmax", [x.name], name, x.shape, axis=-1)
 
     def argmax(self, x: Value, name: str, *, first: int = 0) -> Value:
-        """Return the index of the largest element of `x` (C,) as int64, counted from `first`."""
+        """Add the int64 index of the largest element of `x` (C,), counted from `first`."""
         index = self._add("ArgMax", [x.name], f"{name}/index", (), axis=1, keepdims=0)
         offset = self._constant(f"{name}/first", np.array(first, np.int64))
         return self._add("Add", [index.name, offset], name, ())
@@ -210,7 +210,7 @@ class Graph:
         return name
 
     def _scalar(self, name: str, value: float) -> str:
-        """Return a scalar constant that all its users share."""
+        """Return the name of a scalar constant, which all operations share."""
         return self._constant(f"constant/{name}", np.array(value, np.float32))
 
     def _info(
@@ -224,8 +224,9 @@ def _window(
 ) -> tuple[list[int], tuple[int, ...]]:
     """Return the padding (begins, then ends) and output size of a sliding window over (H, W).
 
-    `"same"` is TensorFlow's padding: `ceil(size / stride)` outputs, with an odd pixel of padding at
-    the end. `"half"` is that of PyTorch's networks: half a window on every side for every stride.
+    `"same"` is TensorFlow's padding: the output size is `ceil(size / stride)`, and an odd pixel of
+    padding is at the end. `"half"` is the padding of PyTorch's networks: half a window on every
+    side, for every stride.
     """
     if padding == "same":
         outputs = [math.ceil(extent / stride) for extent in shape]

@@ -1,9 +1,9 @@
 """Layers that several networks use, with parameters under the names of the checkpoints.
 
-Batch normalization is folded into the convolution before it. ONNX Runtime would fold it as well:
-sessions of SSD MobileNet v2 start and run equally fast either way. Folding here uses float64, and
-leaves two thirds of the nodes and less than half of the tensors for quantizers and compilers to
-process and people to read.
+Batch normalization is folded into the convolution before it. ONNX Runtime would fold it, too:
+sessions of SSD MobileNet v2 start and run equally fast in both cases. But folding here uses
+float64, and reduces the nodes to two thirds and the tensors to less than half. So there is less for
+quantizers and compilers to process, and for people to read.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _GAINS = {"relu": 2.0, "relu6": 2.0, "swish": 2.4}
 
 
 class TorchLayers:
-    """Layers that take their parameters from `weights` by module name.
+    """Layers of PyTorch networks, which read their parameters by module name.
 
     Args:
         graph: Graph to add the layers to.
@@ -109,10 +109,10 @@ class TorchLayers:
         padding: Padding | None = None,
         gain: float | None = None,
     ) -> Value:
-        """Add a convolution with the normalization `norm` or else a bias, and an activation.
+        """Add a convolution, the normalization `norm` or a bias, and an activation.
 
-        `gain` is that of the kernel in random weights (see `Parameter`); the default compensates
-        for the attenuation by the activation.
+        `gain` is the gain of the kernel in random weights (see `Parameter`); the default
+        compensates for the attenuation by the activation.
         """
         shape = (channels, x.shape[0] // groups, size, size)
         gain = gain or (_GAINS.get(activation, 1.0) if activation else 1.0)
@@ -141,7 +141,7 @@ class TorchLayers:
         )
 
     def excite(self, x: Value, name: str, gates: tuple[str, str], squeezed: int) -> Value:
-        """Add squeeze-and-excitation, which scales each channel by a gate computed from all means.
+        """Add squeeze-and-excitation: scale each channel by a gate computed from all channel means.
 
         Args:
             x: Features (C, H, W).
@@ -161,7 +161,7 @@ _EXTRA_DEPTHS = (512, 256, 256, 128)
 
 
 class Slim:
-    """Layers that take their parameters from `weights` by scope.
+    """Layers of TensorFlow Slim networks, which read their parameters by scope.
 
     Args:
         graph: Graph to add the layers to.
@@ -195,7 +195,7 @@ class Slim:
     def extra_maps(
         self, x: Value, scope: str, depth: Callable[[int], int], *, depthwise: bool
     ) -> list[Value]:
-        """Add four feature maps after the backbone, each half the size of the one before."""
+        """Add four feature maps after the backbone, each half the size of the previous one."""
         maps = []
         for index, channels in enumerate(map(depth, _EXTRA_DEPTHS), start=2):
             squeezed = depth(_EXTRA_DEPTHS[index - 2] // 2)
@@ -257,7 +257,7 @@ _PREDICTOR_GAIN = 0.01
 
 
 class YoloLayers:
-    """Layers that take their parameters from `weights` by module name.
+    """Layers of YOLO networks, which read their parameters by module name.
 
     Args:
         graph: Graph to add the layers to.
@@ -313,7 +313,7 @@ class YoloLayers:
 
 
 def image_shape(image_size: int | Sequence[int], stride: int) -> tuple[int, int, int]:
-    """Return the shape (3, H, W) of an RGB image from (H, W) or one number for both.
+    """Return the shape (3, H, W) of an RGB image for a size (H, W), or one number for both.
 
     Raises:
         ShapeError: A side is not a positive multiple of `stride`, the network's largest stride.

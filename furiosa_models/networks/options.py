@@ -19,7 +19,17 @@ def choose(
     what: str,
     error: type[FuriosaModelsError] = ModelNotFound,
 ) -> _T:
-    """Return `options[name]`, or raise an error that lists close names and all names."""
+    """Return `options[name]`, or raise an error that lists close names and all names.
+
+    Args:
+        options: Values by name.
+        name: Name to look up.
+        what: Kind of the options, for the error message.
+        error: Type of the error.
+
+    Raises:
+        FuriosaModelsError: The name is unknown; its type is `error`.
+    """
     if name in options:
         return options[name]
     close = difflib.get_close_matches(name, options, n=3)

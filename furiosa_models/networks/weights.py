@@ -60,7 +60,7 @@ class Parameter:
 
 
 class Weights(Protocol):
-    """Base class of sources of a network's parameters."""
+    """Protocol of sources of a network's parameters."""
 
     def get(self, parameter: Parameter) -> FloatArray:
         """Return the values of a parameter as float32 of exactly its shape.
@@ -71,7 +71,11 @@ class Weights(Protocol):
 
 
 class NamedWeights:
-    """Weights from arrays by name."""
+    """Weights from named arrays.
+
+    Args:
+        arrays: Arrays under the parameter names of the network.
+    """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
@@ -103,7 +107,7 @@ class NamedWeights:
 
 
 class RandomWeights:
-    """Random weights: the same on every machine, each tensor seeded by its own name.
+    """Random weights, which are the same on every machine; each tensor is seeded by its name.
 
     Kernels are uniform with the variance `gain / fan_in`, and normalization is near the identity,
     so that signals neither vanish nor explode in a deep network.
@@ -116,7 +120,7 @@ class RandomWeights:
         self._seed = seed
 
     def get(self, parameter: Parameter) -> FloatArray:
-        """Return random values of the shape, in a range that suits the parameter's kind."""
+        """Return random float32 values of the parameter's shape, in a range that suits its kind."""
         low, high = _interval(parameter)
         unit = _uniform(f"{self._seed}:{parameter.name}", math.prod(parameter.shape))
         values: FloatArray = np.float32(low) + unit * np.float32(high - low)
@@ -136,7 +140,8 @@ def _interval(parameter: Parameter) -> tuple[float, float]:
 def _uniform(seed: str, count: int) -> FloatArray:
     """Return `count` numbers in [0, 1), from splitmix64 seeded by the sha256 of `seed`.
 
-    It uses integer arithmetic and one exact conversion, so the numbers do not depend on a library.
+    The computation uses integers and one exact conversion, so the numbers are the same with every
+    version of numpy.
     """
     start = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little")
     z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)

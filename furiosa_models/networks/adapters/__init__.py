@@ -1,8 +1,9 @@
-"""Adapters from the names and layouts of particular files to those of the networks.
+"""Adapters that convert names and layouts of weight files to those of the networks.
 
-The networks use the parameter names of the public checkpoint. Converted files have the same numbers
-under other names, transposed, or with batch normalization folded into the convolutions; an adapter
-converts them back. Folded normalization becomes a normalization that only adds the bias.
+The networks use the parameter names of the public checkpoints. Converted files store the same
+parameters under other names, transposed, or with batch normalization folded into the convolutions;
+an adapter reverses these conversions. Folded normalization becomes a normalization that only adds
+the bias.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Code that the adapters share."""
+"""Shared code of the adapters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ Arrays = Mapping[str, Array]
 
 
 def folded(scope: str, names: tuple[str, str, str, str], bias: Array) -> dict[str, Array]:
-    """Return the parameters of a normalization that only adds `bias`."""
+    """Return the parameters of a batch normalization that only adds a bias.
+
+    Args:
+        scope: Prefix of the parameters' names.
+        names: Suffixes of gamma, beta, mean and variance.
+        bias: Bias, (channels,).
+    """
     one = np.ones_like(bias)
     values = (one, bias, np.zeros_like(bias), one - np.float32(layers.TENSORFLOW_EPSILON))
     return {f"{scope}{name}": value for name, value in zip(names, values, strict=True)}

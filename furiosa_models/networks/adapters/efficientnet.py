@@ -13,10 +13,10 @@ __all__ = ["efficientnet_tfjs"]
 
 
 def efficientnet_tfjs(arrays: Arrays) -> dict[str, Array]:
-    """Convert the TF.js graph of TensorFlow's EfficientNet: kernels (kh, kw, I, O).
+    """Convert the TF.js graph of TensorFlow's EfficientNet, with kernels (kh, kw, I, O).
 
-    The converter lost the names of squeeze-and-excitation and of the classifier; it numbered those
-    parameters in the order of the layers.
+    The TF.js converter removed the names of the parameters of squeeze-and-excitation and of the
+    classifier; it numbered these parameters in the order of the layers.
     """
     blocks = sorted({name.rpartition("/depthwise_conv2d/")[0] for name in arrays} - {""})
     scopes = {f"{_TFJS_MODEL}/{source}": target for source, target in _TFJS_ENDS.items()}
@@ -50,7 +50,7 @@ _TFJS_EXCITATION = ("_se_reduce.weight", "_se_reduce.bias", "_se_expand.weight",
 
 
 def _numbered(arrays: Arrays) -> list[Array]:
-    """Return the arrays that the TF.js converter numbered, in that order."""
+    """Return the arrays that the TF.js converter numbered, in the order of their numbers."""
     matches = (re.match(r"Func/StatefulPartitionedCall/input/_(\d+)$", name) for name in arrays)
     found = sorted((int(match[1]), match[0]) for match in matches if match)
     return [arrays[name] for _, name in found]

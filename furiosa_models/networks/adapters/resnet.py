@@ -11,10 +11,10 @@ __all__ = ["resnet_tfjs"]
 
 
 def resnet_tfjs(arrays: Arrays) -> dict[str, Array]:
-    """Convert the TF.js layers model of Keras' ResNet: kernels (kh, kw, I, O) with biases.
+    """Convert the TF.js layers model of Keras' ResNet, with kernels (kh, kw, I, O) and biases.
 
-    A bias before a normalization shifts the mean, so it is subtracted from the mean. The first
-    kernel expects BGR; its channels are reversed, so that the network takes RGB as all others do.
+    A bias before a normalization shifts the mean of its input, so it is subtracted from the mean.
+    The first kernel expects BGR. Its channels are reversed, because the networks expect RGB.
     """
     adapted: dict[str, Array] = {}
     for name, array in arrays.items():
@@ -38,7 +38,7 @@ _KERAS_NORM = dict(
 
 
 def _resnet_unit(scope: str, prefix: str) -> tuple[str, str]:
-    """Return PyTorch's names of a convolution and its normalization from a Keras scope."""
+    """Return PyTorch's names of a convolution and its normalization for a Keras scope."""
     if scope.endswith("conv1"):
         return "conv1", "bn1"
     match = re.fullmatch(rf"{prefix}(\d)([a-z])_branch(?:1|2([a-c]))", scope)

@@ -9,7 +9,7 @@ __all__ = ["slim_fake_quant"]
 
 
 def slim_fake_quant(arrays: Arrays) -> dict[str, Array]:
-    """Convert TFLite files of TensorFlow's quantization-aware SSD: kernels (O, kh, kw, I)."""
+    """Convert TFLite files of TensorFlow's quantization-aware SSD, with kernels (O, kh, kw, I)."""
     adapted: dict[str, Array] = {}
     for name, array in arrays.items():
         scope, _, leaf = name.replace("MobilenetV1/MobilenetV1/", "MobilenetV1/").rpartition("/")

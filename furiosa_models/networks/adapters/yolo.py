@@ -13,24 +13,24 @@ __all__ = ["yolo_pickle", "yolov5_tfjs", "yolov5_tflite"]
 
 
 def yolo_pickle(arrays: Arrays) -> dict[str, Array]:
-    """Convert training checkpoints of YOLOv5 and YOLOv7, which have the module under `model`."""
+    """Convert training checkpoints of YOLOv5 and YOLOv7, which store the module under `model`."""
     return {name.removeprefix("model."): array for name, array in arrays.items()}
 
 
 def yolov5_tflite(arrays: Arrays) -> dict[str, Array]:
-    """Convert the TFLite export of YOLOv5 v6: kernels (O, kh, kw, I)."""
+    """Convert the TFLite export of YOLOv5 v6, with kernels (O, kh, kw, I)."""
     return _yolov5_tensorflow(arrays, (0, 3, 1, 2))
 
 
 def yolov5_tfjs(arrays: Arrays) -> dict[str, Array]:
-    """Convert the TF.js export of YOLOv5 v6: kernels (kh, kw, I, O)."""
+    """Convert the TF.js export of YOLOv5 v6, with kernels (kh, kw, I, O)."""
     return _yolov5_tensorflow(arrays, (3, 2, 0, 1))
 
 
 def _yolov5_tensorflow(arrays: Arrays, order: tuple[int, ...]) -> dict[str, Array]:
-    """Convert exports of YOLOv5 through TensorFlow, which folds normalization.
+    """Convert TensorFlow exports of YOLOv5, which have folded normalization.
 
-    It numbers the layers in the order in which PyTorch lists the layers of a module.
+    They number the layers in the order in which PyTorch lists the layers of a module.
     """
     kernels, biases, blocks = {}, {}, {}
     for name, array in arrays.items():
@@ -62,7 +62,7 @@ _YOLOV5_POOLING = 9
 
 
 def _yolov5_layers(index: int) -> Iterator[str]:
-    """Yield the names of a module's layers in PyTorch's order; endless if it has many."""
+    """Yield the names of a module's layers in PyTorch's order; endless if their number varies."""
     name = f"model.{index}"
     if index == _YOLOV5_MODULES[-1]:
         yield from (f"{name}.m.{head}" for head in itertools.count())

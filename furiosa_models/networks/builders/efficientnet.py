@@ -28,10 +28,16 @@ _STAGES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """Scaling of the stages, and training resolution of a variant.
+    """Scaling of the stages and training resolution of a variant.
 
     The Lite variants use ReLU6 instead of swish, have no squeeze-and-excitation, and scale neither
     the stem and the head nor the repeats of the first and last stage.
+
+    Attributes:
+        width: Factor of the number of channels.
+        depth: Factor of the number of blocks per stage.
+        image_size: Height and width of the training images, in pixels.
+        lite: Whether this is a Lite variant.
     """
 
     width: float
@@ -77,8 +83,12 @@ def build(
         weights: Parameters under the names of the PyTorch state dicts (`_blocks.0._bn1.weight`).
         variant: Variant, a key of `VARIANTS`.
         num_classes: Number of logits.
-        image_size: Height and width of the input; by default those of the variant.
+        image_size: Height and width of the input in pixels; by default those of the variant.
         batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        ModelNotFound: There is no such variant.
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     spec = choose(VARIANTS, variant, "EfficientNet variant")
     size = image_size or spec.image_size

@@ -43,8 +43,11 @@ def build(
     Args:
         weights: Parameters under torchvision's names (`features.1.0.block.0.0.weight`).
         num_classes: Number of logits.
-        image_size: Height and width of the input.
+        image_size: Height and width of the input, in pixels.
         batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("efficientnet_v2", batch_size)
     layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON)

@@ -43,8 +43,11 @@ def build(
         weights: Parameters under the names of TensorFlow's checkpoints.
         depth_multiplier: Factor of the number of channels of every layer.
         num_classes: Number of classes, including the background (class 0).
-        image_size: Height and width of the input; 300 gives maps of 19, 10, 5, 3, 2, 1.
+        image_size: Height and width of the input; 300 gives maps with sides of 19, 10, 5, 3, 2, 1.
         batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        WeightsError: A parameter is missing or has the wrong shape.
     """
 
     def depth(channels: int) -> int:

@@ -39,8 +39,11 @@ def build(
     Args:
         weights: Parameters under the names of TensorFlow's frozen graph.
         num_classes: Number of classes, including the background (class 0).
-        image_size: Height and width of the input; 300 gives maps of 19, 10, 5, 3, 2, 1.
+        image_size: Height and width of the input; 300 gives maps with sides of 19, 10, 5, 3, 2, 1.
         batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("mobilenet_v2_ssd", batch_size)
     slim = Slim(graph, weights)

@@ -1,7 +1,8 @@
 """ResNet, ImageNet classifiers: He et al., "Deep residual learning for image recognition" (2015).
 
-One description covers v1, which has the stride of a stage in the first 1x1 convolution, and v1.5,
-which has it in the following 3x3 convolution and is half a percentage point more accurate.
+The module builds v1 and v1.5. The blocks of v1 have the stride of a stage in the first 1x1
+convolution. Those of v1.5 have it in the following 3x3 convolution, which is half a percentage
+point more accurate.
 """
 
 from __future__ import annotations
@@ -64,11 +65,15 @@ def build(
         weights: Parameters under torchvision's names (`layer1.0.conv1.weight`).
         variant: Variant, a key of `VARIANTS`; `"50"` is v1.5.
         num_classes: Number of logits.
-        image_size: Height and width of the input.
+        image_size: Height and width of the input, in pixels.
         argmax: Whether the output is `argmax` instead of the logits: int64 (N,), the index of the
-            largest logit plus one. Counting from one is the convention of MLCommons, whose networks
-            reserve 0 for the background.
+            largest logit plus one. MLCommons counts from one, because its networks reserve 0 for
+            the background.
         batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        ModelNotFound: There is no such variant.
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     spec = choose(VARIANTS, variant, "ResNet variant")
     graph = Graph(f"resnet_{variant}", batch_size)

@@ -45,8 +45,11 @@ def build(
         weights: Parameters under the names of MLCommons' state dict, where `model.layer1` is the
             first half of the backbone.
         num_classes: Number of classes, including the background (class 0).
-        image_size: Height and width of the input; 1200 gives maps of 50, 25, 13, 7, 3, 3.
+        image_size: Height and width of the input; 1200 gives maps of sides 50, 25, 13, 7, 3, 3.
         batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("ssd_resnet34", batch_size)
     layers = TorchLayers(graph, weights, _RESNET.epsilon)
@@ -67,7 +70,7 @@ def build(
 
 
 def _backbone(graph: Graph, layers: TorchLayers, image: Value) -> Value:
-    """Add ResNet-34 up to its third stage, which has a stride of 1 here."""
+    """Add ResNet-34 up to its third stage, whose stride is 1 instead of 2."""
     residual = ResidualLayers(graph, layers, _RESNET)
     x = residual.stem(image, "model.layer1.0", "model.layer1.1")
     stages = (("layer1.4", 64, 1), ("layer1.5", 128, 2), ("layer2.0", 256, 1))

@@ -14,7 +14,7 @@ from ..weights import Weights
 
 __all__ = ["VARIANTS", "build"]
 
-# Factors of the number of bottlenecks and of channels.
+# Factors of the number of bottlenecks and of the number of channels.
 VARIANTS = {
     "n": (1 / 3, 0.25),
     "s": (1 / 3, 0.5),
@@ -54,7 +54,9 @@ def build(
         batch_size: Fixed batch size, or None for a dynamic one.
 
     Raises:
+        ModelNotFound: There is no such variant.
         ShapeError: `image_size` is not a multiple of 32.
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     depth, width = choose(VARIANTS, variant, "YOLOv5 variant")
     graph = Graph(f"yolov5{variant}", batch_size)
@@ -110,7 +112,7 @@ class _Stages:
     def _csp(
         self, x: Value, index: int, channels: int, repeats: int, shortcut: bool = True
     ) -> Value:
-        """Add the module `C3`: half the channels through bottlenecks, half past them."""
+        """Add the module `C3`: half of the channels pass through bottlenecks, half bypass them."""
         name, unit, half = f"model.{index}", self._layers.unit, self._channels(channels) // 2
         y = unit(x, f"{name}.cv1", half)
         for repeat in range(max(round(repeats * self._depth), 1)):

@@ -1,4 +1,4 @@
-"""YOLOv7-W6-Pose, which detects people and their keypoints.
+"""YOLOv7-W6-Pose, a detector of people and their keypoints.
 
 Wang et al., "YOLOv7: trainable bag-of-freebies" (2022); Maji et al., "YOLO-Pose" (2022).
 """
@@ -51,6 +51,7 @@ def build(
 
     Raises:
         ShapeError: `image_size` is not a multiple of 64.
+        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("yolov7_pose", batch_size)
     image = graph.input("images", image_shape(image_size, _STRIDE))
@@ -121,7 +122,7 @@ class _Stages:
         return self._graph.activate(x, "swish", f"{name}/act")
 
     def _backbone_stage(self, x: Value, first: int, channels: int) -> Value:
-        """Halve the size; add two branches, one through two pairs of convolutions."""
+        """Add a convolution that halves the size, and two branches, one with four convolutions."""
         unit, half = self._layers.unit, channels // 2
         x = unit(x, f"model.{first}", channels, 3, stride=2)
         past = unit(x, f"model.{first + 1}", half)
@@ -133,7 +134,7 @@ class _Stages:
         return unit(both, f"model.{first + 8}", channels)
 
     def _aggregated(self, x: Value, first: int, channels: int) -> Value:
-        """Add two branches, one through four convolutions, and concatenate all outputs."""
+        """Add two branches, one with four convolutions, and concatenate all outputs."""
         unit = self._layers.unit
         branches = [unit(x, f"model.{first + index}", channels) for index in range(2)]
         for index in range(first + 2, first + 6):

@@ -2,7 +2,7 @@
 
 Every reader is a small parser. It does not import the framework that wrote the file, does not
 import or call anything that the file names, and never allocates more than a few times the size of
-the file, whatever its headers claim. Malformed bytes always raise a `WeightsError`.
+the file, even if its headers claim a larger size. Malformed bytes always raise a `WeightsError`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def read_weights(
 
 
 def read_names(format: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Return the class names in a checkpoint, or an empty list.
+    """Return the class names in a checkpoint, or an empty tuple.
 
     Args:
         format: Format, as for `read_weights`; only PyTorch checkpoints can have names.

@@ -1,8 +1,8 @@
-"""A pickle interpreter that builds only plain containers and inert records.
+"""Pickle interpreter that builds only plain containers and records, and executes no code.
 
 A restricted `pickle.Unpickler` imports no classes, but the file still controls what it hashes,
-resizes and calls. This interpreter executes the opcodes itself: a class becomes its name, a call
-becomes a record of the name and the arguments. It contains no way to execute code.
+resizes and calls. This interpreter processes the opcodes itself: it represents a class by its name,
+and a call by a record of the name and the arguments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Name:
 
 @dataclass(frozen=True, eq=False)
 class Persistent:
-    """A reference to data outside the pickle."""
+    """Reference to data outside the pickle."""
 
     id: object
 
@@ -42,9 +42,14 @@ class Call:
 
 
 def load(stream: BinaryIO) -> tuple[object, list[Persistent]]:
-    """Return the object of the pickle at the current position of a stream.
+    """Read the pickle at the current position of a stream, and move the stream to its end.
 
-    The stream then is at the end of the pickle.
+    Returns:
+        The object of the pickle, and its references to data outside the pickle, in order.
+
+    Raises:
+        WeightsError: The pickle uses an opcode that weights files do not need, or is malformed.
+            Other malformed pickles raise the errors of the standard library.
     """
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(stream):
@@ -98,7 +103,7 @@ class _Machine:
         if not isinstance(mapping, dict):
             return
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            # Keys of weights are strings or numbers; hashing others could be made slow by the file.
+            # Keys of weights are strings or numbers. A file could make hashing others slow.
             if isinstance(key, str | int | float):
                 mapping[key] = value
 
@@ -184,4 +189,4 @@ _ACTIONS: dict[str, Callable[[_Machine, object], None]] = {
 
 
 def _ignore(_: object) -> None:
-    """Discard what was taken from the stack."""
+    """Discard objects that were taken from the stack."""

@@ -31,8 +31,8 @@ _SLACK = 1 << 20
 class Budget:
     """Limit of the bytes that the arrays of a file may take.
 
-    One stored byte becomes at most four (int8 to float32), so the size of the files limits what a
-    valid file needs. A file that maps many tensors to the same bytes, or broadcasts one value to a
+    One stored byte becomes at most four (int8 to float32), so a valid file needs at most four times
+    its size. A file that maps many tensors to the same bytes, or broadcasts one value to a
     huge shape, exceeds the budget.
     """
 
@@ -40,7 +40,11 @@ class Budget:
         self._left = 4 * sum(map(len, files)) + _SLACK
 
     def take(self, nbytes: int, what: str) -> None:
-        """Spend `nbytes`, or raise a WeightsError that names `what`."""
+        """Subtract `nbytes` from the budget.
+
+        Raises:
+            WeightsError: The budget is exceeded; the message names `what`.
+        """
         if nbytes > self._left:
             msg = f"{what} would take {nbytes} bytes, more than a file of this size can hold"
             raise WeightsError(msg)
@@ -48,7 +52,11 @@ class Budget:
 
 
 def single(files: Mapping[str, bytes]) -> bytes:
-    """Return the only file of a format that has one."""
+    """Return the contents of the only file.
+
+    Raises:
+        WeightsError: There is not exactly one file.
+    """
     if len(files) != 1:
         msg = f"expected exactly one file, got {len(files)}: {', '.join(files) or 'none'}"
         raise WeightsError(msg)
@@ -69,7 +77,7 @@ def checked_shape(dims: Sequence[object], what: str) -> tuple[int, ...]:
 
 
 def decode(raw: Buffer, dtype: str, shape: tuple[int, ...], budget: Budget, what: str) -> Array:
-    """Convert little-endian bytes to an array; floating point becomes float32.
+    """Convert little-endian bytes to an array; floating-point types become float32.
 
     Args:
         raw: Bytes of the tensor in C order.
@@ -77,6 +85,9 @@ def decode(raw: Buffer, dtype: str, shape: tuple[int, ...], budget: Budget, what
         shape: Shape of the tensor.
         budget: Budget for the decoded array.
         what: Name of the tensor for error messages.
+
+    Raises:
+        WeightsError: The number of bytes does not match the shape, or the budget is exceeded.
     """
     stored = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder("<")
     expected = math.prod(shape) * stored.itemsize
@@ -92,7 +103,7 @@ def decode(raw: Buffer, dtype: str, shape: tuple[int, ...], budget: Budget, what
 
 
 def to_float32(array: Array) -> Array:
-    """Convert floating point to native float32, and other types to native byte order."""
+    """Convert floating-point arrays to float32, and other arrays to native byte order."""
     if array.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             return array.astype(np.float32, copy=False)

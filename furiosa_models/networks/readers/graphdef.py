@@ -1,7 +1,7 @@
-"""Reader of TensorFlow frozen graphs: the values of `Const` nodes.
+"""Reader of frozen TensorFlow graphs, which returns the values of `Const` nodes.
 
-The few required fields are parsed directly from the protobuf wire format: no generated message
-classes, no copies of the tensors, and unknown fields are skipped.
+It parses the few required fields directly from the protobuf wire format, and skips all others. So
+it needs no generated message classes, and does not copy the tensors.
 """
 
 from __future__ import annotations
@@ -91,14 +91,14 @@ def _array(tensor: memoryview, name: str, budget: Budget) -> Array | None:
 
 
 def _dims(shape: memoryview) -> Iterator[int]:
-    """Return the sizes in a TensorShapeProto."""
+    """Yield the sizes of the dimensions in a TensorShapeProto."""
     for number, dim in _fields(shape):
         if number == 2:
             yield _int(dict(_fields(_view(dim))).get(1, 0))
 
 
 def _values(number: int, value: int | memoryview, dtype: str) -> Array:
-    """Yield the values that a TensorProto lists one by one, packed or not."""
+    """Return the values in a field of a TensorProto that lists them, packed or not."""
     if number == 5:
         return np.frombuffer(_view(value), "<f4")
     if number == 6:
@@ -111,7 +111,7 @@ def _values(number: int, value: int | memoryview, dtype: str) -> Array:
 
 
 def _filled(values: Array, shape: tuple[int, ...], budget: Budget, name: str) -> Array:
-    """Reshape values; TensorFlow omits trailing repetitions of the last one."""
+    """Reshape values, after repeating the last one, since TensorFlow omits its repetitions."""
     count = math.prod(shape)
     budget.take(count * max(4, values.itemsize), name)
     if len(values) > count:
@@ -166,7 +166,7 @@ def _varints(packed: memoryview) -> Iterator[int]:
 
 
 def _int(value: int | memoryview) -> int:
-    """Convert to a signed 64-bit integer."""
+    """Convert an unsigned 64-bit field value to a signed integer."""
     if not isinstance(value, int):
         msg = "expected an integer, got bytes"
         raise WeightsError(msg)

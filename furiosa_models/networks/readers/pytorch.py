@@ -1,7 +1,8 @@
 """Reader of PyTorch checkpoints: zip archives, streams from before version 1.6, and plain pickles.
 
-A tensor is named by its path through the pickled object; modules use the names of their
-`state_dict`: `{"model": module}` gives `model.conv.weight`. Objects other than tensors are skipped.
+The name of a tensor is its path through the pickled object. Tensors of modules have the names of
+the `state_dict`: for example, `{"model": module}` gives `model.conv.weight`. Objects other than
+tensors are skipped.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
 
 
 def read_names(files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Return the class names that YOLO checkpoints store with the module."""
+    """Return the class names that YOLO checkpoints store, or an empty tuple.
+
+    Raises:
+        WeightsError: The file is not a PyTorch checkpoint.
+    """
     root, _ = _open(single(files))
     holders = [root.get(key) for key in ("model", "ema")] if isinstance(root, dict) else []
     for holder in (root, *holders):
@@ -87,7 +92,7 @@ def _open_zip(data: bytes) -> tuple[object, _Storages]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return the contents of a member, which must be uncompressed and so cannot expand."""
+    """Return the contents of an archive member, which must be uncompressed."""
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         msg = f"{name} is compressed: expected an uncompressed archive, as PyTorch writes it"
         raise WeightsError(msg)
@@ -116,7 +121,7 @@ def _key_and_size(reference: Persistent) -> tuple[str, int]:
 
 
 def _block(data: bytes, stream: io.BytesIO, item_size: int) -> memoryview:
-    """Return the next storage of a stream: a count, then that many elements."""
+    """Return the next storage of a stream, which follows its number of elements."""
     (count,) = struct.unpack("<q", stream.read(8))
     start, nbytes = stream.tell(), count * item_size
     if not 0 <= nbytes <= len(data) - start:

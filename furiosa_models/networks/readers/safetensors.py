@@ -1,4 +1,4 @@
-"""Reader of safetensors: the length of a JSON header, the header, and the data of all tensors."""
+"""Reader of safetensors files: length of the JSON header, header, data of all tensors."""
 
 from __future__ import annotations
 

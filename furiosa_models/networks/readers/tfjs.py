@@ -50,7 +50,7 @@ def _manifest(files: Mapping[str, bytes]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _shard(shards: dict[str, bytes], folder: str, path: str) -> bytes:
-    """Remove a shard from `shards` and return it, so that no manifest can use it twice."""
+    """Remove a shard from `shards`, so that it cannot be used twice, and return it."""
     name = posixpath.join(folder, path)
     if name not in shards:
         msg = f"the manifest lists {name}, which is missing or listed twice"

@@ -1,8 +1,8 @@
-"""Reader of TensorFlow Lite models: the constant tensors, dequantized.
+"""Reader of TensorFlow Lite models, which returns the dequantized constant tensors.
 
-Flatbuffers are tables of offsets. The required fields are read directly from the bytes, and each
-offset is checked against the end of the file. Since many offsets may refer to one table, a small
-file could contain an enormous number of tables; their number is limited, too.
+Flatbuffers are tables of offsets. The reader takes the required fields directly from the bytes, and
+checks each offset against the end of the file. Many offsets may refer to one table, so that a small
+file could contain an enormous number of tables; the reader limits this number, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._raw import MAX_RANK, Array, Budget, checked_shape, decode, single
 
 __all__ = ["read"]
 
-# TensorType in tensorflow/lite/schema/schema.fbs; strings, complex and packed types are no weights
+# TensorType in tensorflow/lite/schema/schema.fbs; strings, complex and packed types are not weights
 _DTYPES = {
     0: "float32",
     1: "float16",
@@ -41,8 +41,8 @@ class _Table:
 
     Args:
         data: Bytes of the file.
-        position: Position of the table.
-        entries: Budget of tables that may be read: in a valid file each one has its own offset.
+        position: Position of the table in the file.
+        entries: Budget for the number of tables, of which each has its own offset in a valid file.
     """
 
     def __init__(self, data: bytes, position: int, entries: Budget) -> None:
@@ -121,7 +121,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
 
 
 def _contents(buffer: _Table, data: bytes) -> memoryview:
-    """Return the bytes of a buffer, inside the table or, in large models, after it."""
+    """Return the bytes of a buffer, which large models store outside the table."""
     offset, size = buffer.scalar(1, "Q"), buffer.scalar(2, "Q")
     return memoryview(data)[offset : offset + size] if offset > 1 else buffer.vector(0, "B")
 
