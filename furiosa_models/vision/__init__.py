@@ -1,6 +1,6 @@
 """Vision models: `from furiosa_models.vision import SSDMobileNet`.
 
-Its names are the classes of the catalog and their aliases; each is imported at its first use.
+The module contains the classes of the catalog and their aliases, and imports each at its first use.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class XywhBoundingBox:
-    """A box as its upper left corner and its size."""
+    """A box, represented by its upper left corner and its size."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class XywhBoundingBox:
 
 @dataclass(slots=True)
 class CXcywhBoundingBox:
-    """A box as its center and its size."""
+    """A box, represented by its center and its size."""
 
     center_x: float
     center_y: float
@@ -52,13 +52,13 @@ class CXcywhBoundingBox:
 
 
 def xyxytoxywh(xyxy: LtrbBoundingBox) -> XywhBoundingBox:
-    """Convert a box to its upper left corner and its size."""
+    """Convert a box to its upper left corner and its size, in the same unit."""
     left, top, right, bottom = xyxy
     return XywhBoundingBox(left, top, right - left, bottom - top)
 
 
 def xyxytocxcywh(xyxy: LtrbBoundingBox) -> CXcywhBoundingBox:
-    """Convert a box to its center and its size."""
+    """Convert a box to its center and its size, in the same unit."""
     left, top, right, bottom = xyxy
     return CXcywhBoundingBox((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
 
@@ -70,8 +70,11 @@ def calibration_ltrbbox(
 
     Args:
         bbox: (n, 4) left, top, right and bottom in [0, 1]; it is not modified.
-        width: Width of the photo.
-        height: Height of the photo.
+        width: Width of the photo in pixels.
+        height: Height of the photo in pixels.
+
+    Returns:
+        (n, 4) left, top, right and bottom in pixels.
     """
     boxes = np.asarray(bbox)
     scale = np.array([width, height, width, height], np.result_type(boxes.dtype, np.float32))
@@ -82,13 +85,16 @@ def calibration_ltrbbox(
 def collate(
     data: Sequence[Sequence[npt.NDArray[Any]]], batch_axis: int = 0
 ) -> list[npt.NDArray[Any]]:
-    """Concatenate the outputs of many runs to a batch.
+    """Concatenate the outputs of several runs into one batch.
 
     Args:
-        data: Outputs of each run, arrays of length 1 along `batch_axis`.
+        data: Outputs of each run.
         batch_axis: Axis of the batch.
 
+    Returns:
+        One array per output of the network.
+
     Raises:
-        ValueError: The runs have different numbers or shapes of outputs.
+        ValueError: The runs have different numbers of outputs, or outputs of different shapes.
     """
     return [np.concatenate(outputs, axis=batch_axis) for outputs in zip(*data, strict=True)]

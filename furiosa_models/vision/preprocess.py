@@ -32,9 +32,12 @@ def center_crop(image: Pixels, cropped_height: int, cropped_width: int) -> Pixel
     """Return the center of an image.
 
     Args:
-        image: (h, w, 3) pixels.
-        cropped_height: Height of the center.
-        cropped_width: Width of the center.
+        image: (h, w, 3) uint8 pixels.
+        cropped_height: Height of the result in pixels.
+        cropped_width: Width of the result in pixels.
+
+    Returns:
+        A view of the image.
     """
     height, width, _ = image.shape
     top, bottom = int((height - cropped_height) / 2), int((height + cropped_height) / 2)
@@ -45,12 +48,12 @@ def center_crop(image: Pixels, cropped_height: int, cropped_width: int) -> Pixel
 def resize_with_aspect_ratio(
     image: Pixels, scaled_height: int, scaled_width: int, percent: float, interpolation: int
 ) -> Pixels:
-    """Resize an image, keeping its aspect ratio, so that a center crop has a given size.
+    """Resize an image for a center crop, keeping its aspect ratio.
 
     Args:
         image: (h, w, 3) uint8 pixels.
-        scaled_height: Height of the center crop.
-        scaled_width: Width of the center crop.
+        scaled_height: Height of the center crop in pixels.
+        scaled_width: Width of the center crop in pixels.
         percent: Percentage of the shorter side that the center crop covers.
         interpolation: `cv2.INTER_LINEAR` (1) or `cv2.INTER_AREA` (3).
 
@@ -73,7 +76,7 @@ def resize_with_aspect_ratio(
 
 
 def read_image_opencv_if_needed(image: str | os.PathLike[str] | Pixels) -> Pixels:
-    """Decode a file to BGR pixels; return an array unchanged.
+    """Decode a file to BGR pixels, (h, w, 3) uint8; return an array unchanged.
 
     Raises:
         ImageError: The file is missing or not a photo.

@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 NUM_OUTPUTS = 12
+"""Number of outputs of the network: a class map and a box map for each of six levels."""
 
 SSDMobileNetPreProcessor = preprocessor_class(SSDMobileNet)
 SSDMobileNetPythonPostProcessor = postprocessor_class(SSDMobileNet, Platform.PYTHON)

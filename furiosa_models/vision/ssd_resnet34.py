@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 NUM_OUTPUTS = 12
+"""Number of outputs of the network: a class map and a box map for each of six levels."""
 
 SSDResNet34PreProcessor = preprocessor_class(SSDResNet34)
 SSDResNet34PythonPostProcessor = postprocessor_class(SSDResNet34, Platform.PYTHON)

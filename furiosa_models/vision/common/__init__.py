@@ -1,1 +1,1 @@
-"""Data that models share, under the import path of furiosa-models 0.8 to 0.10."""
+"""Shared data of models, under the import path of furiosa-models 0.8 to 0.10."""

@@ -1,4 +1,4 @@
-"""The parts of YOLOv5, under the import path of furiosa-models 0.8 to 0.10."""
+"""Processors of YOLOv5, under the import path of furiosa-models 0.8 to 0.10."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class YOLOv5NativePostProcessor(RustPostProcessor):
     """Postprocessing of YOLOv5 in Rust.
 
     Args:
-        anchors: Anchors, as for the model; by default those of YOLOv5.
+        anchors: (levels, a, 2) anchors, as for the model; by default those of YOLOv5.
         class_names: Names of the classes; by default those of BDD100K.
     """
 
@@ -40,9 +40,9 @@ class YOLOv5NativePostProcessor(RustPostProcessor):
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the objects of each photo."""
+        """Return the objects of each photo; the arguments are those of `YOLOv5l.postprocess`."""
         return self._model.postprocess(*args, **kwargs)
 
 
 YOLOv5PostProcessor = YOLOv5NativePostProcessor
-"""Alias: the name in 0.8."""
+"""Alias, the name in furiosa-models 0.8."""

@@ -1,4 +1,4 @@
-"""Results of YOLOv5, under the import path of furiosa-models 0.10."""
+"""Python postprocessing of YOLOv5, under the import path of furiosa-models 0.10."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["YOLOv5PythonPostProcessor", "sigmoid"]
 
 
 class YOLOv5PythonPostProcessor(PythonPostProcessor):
-    """Postprocessing of YOLOv5 in NumPy.
+    """Postprocessing of YOLOv5 in Python with numpy.
 
     Args:
-        anchors: Anchors, as for the model; by default those of YOLOv5.
+        anchors: (levels, a, 2) anchors, as for the model; by default those of YOLOv5.
         class_names: Names of the classes; by default those of BDD100K.
     """
 
@@ -31,5 +31,5 @@ class YOLOv5PythonPostProcessor(PythonPostProcessor):
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the objects of each photo."""
+        """Return the objects of each photo; the arguments are those of `YOLOv5l.postprocess`."""
         return self._model.postprocess(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Results of YOLOv7w6Pose, under the import path of furiosa-models 0.10."""
+"""Postprocessing of YOLOv7w6Pose, under the import path of furiosa-models 0.10."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from ....labels import load_labels
 __all__ = ["MobileNetSSD_CLASSES", "MobileNetSSD_Large_CLASSES"]
 
 MobileNetSSD_CLASSES = list(load_labels("coco91"))
-"""The classes of COCO by category id, behind `background`: those of `SSDMobileNet`."""
+"""Labels of `SSDMobileNet`: `background`, then the classes of COCO by category id."""
 
 MobileNetSSD_Large_CLASSES = list(load_labels("coco81"))
-"""The 80 classes of COCO's annotations behind `background`: those of `SSDResNet34`."""
+"""Labels of `SSDResNet34`: `background`, then the 80 annotated classes of COCO."""

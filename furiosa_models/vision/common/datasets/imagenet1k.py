@@ -7,4 +7,4 @@ from ....labels import load_labels
 __all__ = ["ImageNet1k_CLASSES"]
 
 ImageNet1k_CLASSES = list(load_labels("imagenet1k"))
-"""The 1000 classes of ILSVRC-2012."""
+"""Labels of the 1000 classes of ILSVRC-2012, in the order of the networks' outputs."""
