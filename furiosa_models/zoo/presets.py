@@ -16,10 +16,10 @@ SSD_300 = ImageInput(
     mean=(127.5, 127.5, 127.5),
     std=(127.5, 127.5, 127.5),
 )
-"""Input of TensorFlow's SSD at 300 pixels."""
+"""Input of TensorFlow's SSD networks for 300 x 300 pixels."""
 
 SSD_300_MAPS = (19, 10, 5, 3, 2, 1)
-"""Side lengths of its feature maps, finest first."""
+"""Side lengths of the feature maps of these networks, finest first."""
 
 
 def imagenet(
@@ -30,14 +30,14 @@ def imagenet(
     mean: tuple[float, float, float] = IMAGENET_MEAN,
     std: tuple[float, float, float] = IMAGENET_STD,
 ) -> ImageInput:
-    """Return the input of ImageNet classifiers: a center crop, as in their evaluation.
+    """Return the input specification of ImageNet classifiers: a center crop, as in evaluation.
 
     Args:
-        size: Height and width of the input.
-        resize_to: Length of the shorter side before the crop.
+        size: Height and width of the input, in pixels.
+        resize_to: Length of the shorter side before the crop, in pixels.
         interpolation: Interpolation of the resize.
         mean: Values to subtract from red, green and blue, in units of 0..255.
-        std: Values to divide by.
+        std: Values to divide the differences by, in units of 0..255.
     """
     return ImageInput(
         size=(size, size),
@@ -51,7 +51,12 @@ def imagenet(
 
 
 def yolo(height: int, width: int) -> ImageInput:
-    """Return the input of YOLO: letterboxed on gray, divided by 255."""
+    """Return the input specification of YOLO: letterboxed on gray, divided by 255.
+
+    Args:
+        height: Height of the input in pixels.
+        width: Width of the input in pixels.
+    """
     return ImageInput(
         size=(height, width),
         resize="letterbox",

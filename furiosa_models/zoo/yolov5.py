@@ -46,11 +46,11 @@ class YOLOv5Model(Detector):
             head: See `Model`.
             postprocessor_type: See `Model`.
             classes: Alias of `labels`, its name in 0.10.
-            anchors: (levels, a, 2) width and height of each anchor in grid cells of its level; they
-                replace those of the weights. This is the field `anchors` of the head, as in 0.10.
+            anchors: (levels, a, 2) width and height of each anchor in grid cells of its level. They
+                replace the anchors of the weights. Alias of the head's field `anchors`, as in 0.10.
 
         Raises:
-            TypeError: Both `labels` and `classes`, or both `head` and `anchors`, are present.
+            TypeError: Both `labels` and `classes`, or both `head` and `anchors`, are given.
             ValueError: The platform is unknown.
         """
         if classes is not None and labels is not None:
@@ -82,12 +82,14 @@ class YOLOv5Model(Detector):
         """Return the objects of each photo; see `Detector.postprocess`.
 
         Args:
-            model_outputs: Outputs of the runner.
+            model_outputs: Outputs of the runner, one map per level.
             contexts: Contexts from `preprocess`.
-            score_threshold: Minimum score (exclusive); by default that of the head.
-            iou_threshold: Maximum overlap (IoU) of two detections of one class.
-            with_sigmoid: Whether to apply the sigmoid to the outputs; by default if the graph does
-                not.
+            score_threshold: Score threshold in 0..1, which scores must exceed; by default that of
+                the head.
+            iou_threshold: Maximum IoU of two detections of one class, in 0..1; by default that of
+                the head.
+            with_sigmoid: Whether to apply the sigmoid to the outputs; by default it is applied if
+                the graph does not include it.
             aliases: Names of these arguments in 0.10.
         """
         thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
