@@ -69,10 +69,10 @@ class GridHead(Head):
         """Return the head and the table of labels; see `Head.with_labels`."""
         widths = [output.shape[-1] for output in graph.outputs]
         if len(widths) == 1:
-            width, taken = widths[0], 5 if self.kind == "yolox" else 4 * self.bins
+            width, other_columns = widths[0], 5 if self.kind == "yolox" else 4 * self.bins
         else:  # separate maps of scores and distances
-            width, taken = next((w for w in widths if w != 4 * self.bins), None), 0
-        return self, labels or () if width is None else class_names(labels, width - taken)
+            width, other_columns = next((w for w in widths if w != 4 * self.bins), None), 0
+        return self, labels or () if width is None else class_names(labels, width - other_columns)
 
     def decode(
         self,
@@ -129,9 +129,9 @@ class GridHead(Head):
             distances, scores = np.concatenate(sides, axis=1), np.concatenate(classes, axis=1)
         self._check(scores.shape[1], len(cells))
         parts = softmax(distances.reshape(-1, self.bins)).reshape(*distances.shape[:2], 4, -1)
-        reach = (parts @ np.arange(self.bins, dtype=np.float32)) * cells[:, 2:]
+        offsets = (parts @ np.arange(self.bins, dtype=np.float32)) * cells[:, 2:]
         center = (cells[:, :2] + np.float32(0.5)) * cells[:, 2:]
-        corners = np.concatenate((center - reach[..., :2], center + reach[..., 2:]), axis=2)
+        corners = np.concatenate((center - offsets[..., :2], center + offsets[..., 2:]), axis=2)
         found: Floats = np.concatenate((corners, scores), axis=2)
         return found
 

@@ -178,13 +178,13 @@ class BoxesHead(Head):
         check_contexts(contexts, len(columns[0]))
         scale = self._scale(columns[0])
         return [
-            self._one(
+            self._decode_image(
                 [c[i] for c in columns], scale, contexts[i], names, platform, min_score, overlap
             )
             for i in range(len(contexts))
         ]
 
-    def _one(
+    def _decode_image(
         self,
         columns: Sequence[Floats],
         scale: Floats,
@@ -197,7 +197,7 @@ class BoxesHead(Head):
         rows = columns[0].T if self.transposed else columns[0]
         box, class_id, score = self._candidates(rows, columns[1:], np.float32(min_score))
         box = np.ascontiguousarray(_corners(box, self.box_format) * scale)
-        order = self._kept(box, score, class_id, overlap, platform)
+        order = self._select(box, score, class_id, overlap, platform)
         ids = class_id[order] + self.first_class
         return Detections(to_photo(box[order], context), score[order], ids, names)
 
@@ -214,8 +214,8 @@ class BoxesHead(Head):
             return rows[hit, :4], rows[hit, 5].astype(np.int64), rows[hit, 4]
         values = others[0] if self.scores is not None else rows[:, 4:]
         if self.objectness:
-            near = np.flatnonzero(values[:, 0] > min_score)
-            rows, values = rows[near], values[near]
+            passing = np.flatnonzero(values[:, 0] > min_score)
+            rows, values = rows[passing], values[passing]
             values = values[:, 1:] * values[:, :1]
         if self.activation == "softmax":
             values = softmax(values)
@@ -225,16 +225,16 @@ class BoxesHead(Head):
             values = values[:, :-1]
         if self.activation == "sigmoid":
             values = sigmoid(values)
-        place: Any
+        box_index: Any
         ids: Any
         if self.multi_label:
-            place, ids = np.nonzero(values > min_score)
+            box_index, ids = np.nonzero(values > min_score)
         else:  # most boxes have no score above the threshold, and need no class
-            place = np.flatnonzero(values.max(axis=1, initial=-np.inf) > min_score)
-            ids = values[place].argmax(axis=1) if len(place) else place
-        return rows[place, :4], ids.astype(np.int64), values[place, ids]
+            box_index = np.flatnonzero(values.max(axis=1, initial=-np.inf) > min_score)
+            ids = values[box_index].argmax(axis=1) if len(box_index) else box_index
+        return rows[box_index, :4], ids.astype(np.int64), values[box_index, ids]
 
-    def _kept(
+    def _select(
         self,
         boxes: Floats,
         scores: Floats,

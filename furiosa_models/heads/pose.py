@@ -96,8 +96,8 @@ class PoseHead(Head):
 
 
 def _in_photo(found: PoseArrays, context: ImageContext) -> Poses:
-    places, confidence = found.keypoints[:, :, :2], found.keypoints[:, :, 2:]
-    keypoints = np.concatenate((to_photo(places, context), confidence), axis=2)
+    positions, confidence = found.keypoints[:, :, :2], found.keypoints[:, :, 2:]
+    keypoints = np.concatenate((to_photo(positions, context), confidence), axis=2)
     return Poses(to_photo(found.boxes, context), found.scores, keypoints)
 
 
@@ -238,7 +238,7 @@ class PoseColumnsHead(Head):
             scores = np.ascontiguousarray(people[:, 4])
             kept = nms(boxes, scores, overlap, platform=platform)[: self.max_detections]
             points = people[kept, 5:].reshape(-1, KEYPOINTS, 3)
-            places = to_photo(points[:, :, :2], context)
-            keypoints = np.concatenate((places, points[:, :, 2:]), axis=2)
+            positions = to_photo(points[:, :, :2], context)
+            keypoints = np.concatenate((positions, points[:, :, 2:]), axis=2)
             found.append(Poses(to_photo(boxes[kept], context), scores[kept], keypoints))
         return found

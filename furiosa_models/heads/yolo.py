@@ -428,8 +428,8 @@ def _place(values: Floats, candidates: _Candidates) -> Floats:
     two, half = np.float32(2), np.float32(0.5)
     center = (values[:2] * two - half + candidates.cells) * candidates.strides
     side = values[2:] * two
-    reach = side * side * candidates.sizes * half
-    boxes: Floats = np.concatenate((center - reach, center + reach)).T
+    half_size = side * side * candidates.sizes * half
+    boxes: Floats = np.concatenate((center - half_size, center + half_size)).T
     return boxes
 
 
@@ -438,8 +438,8 @@ def _points(candidates: _Candidates, column: Indices, count: int) -> Floats:
     numbers = candidates.columns[len(candidates.columns) - 3 * count :, column]
     points = numbers.reshape(count, 3, len(column)).transpose(1, 0, 2)
     cells, strides = candidates.cells[:, None, column], candidates.strides[column]
-    place = (points[:2] * np.float32(2) - np.float32(0.5) + cells) * strides
-    return np.concatenate((place, points[2:]))
+    positions = (points[:2] * np.float32(2) - np.float32(0.5) + cells) * strides
+    return np.concatenate((positions, points[2:]))
 
 
 def check_levels(name: str, maps: Sequence[Floats], strides: Sequence[float]) -> tuple[int, int]:

@@ -62,7 +62,7 @@ _LARGE = 1 << 10
 _DEFAULT_DOMAIN = ("", "ai.onnx")
 _CHANGED = frozenset({"RoiAlign"})  # a default value changed between the opsets 13 and 17
 _OLDEST_IR_VERSION = 7
-_OTHERS = {
+_MISTAKEN_FILES = {
     b"version https://git-lfs": "a Git LFS pointer: fetch the file with `git lfs pull`",
     b"<": "an HTML page: the server returned a page instead of the file",
 }
@@ -87,16 +87,16 @@ def _reporting_invalid_graphs(function: _Function) -> _Function:
         except Exception as error:
             if not isinstance(model, (bytes, onnx.ModelProto)):
                 raise
-            complaint = _complaint(_view(model))
-            if not complaint and isinstance(error, TypeError):  # caused by another argument
+            checker_error = _checker_error(_view(model))
+            if not checker_error and isinstance(error, TypeError):  # caused by another argument
                 raise
-            msg = f"the ONNX graph is malformed: {complaint or error}"
+            msg = f"the ONNX graph is malformed: {checker_error or error}"
             raise WeightsError(msg) from error
 
     return cast(_Function, checked)
 
 
-def _complaint(model: onnx.ModelProto) -> str:
+def _checker_error(model: onnx.ModelProto) -> str:
     """Return the error message of the `onnx` checker, if any."""
     try:
         onnx.checker.check_model(model)
@@ -585,7 +585,9 @@ def _read(data: object) -> onnx.ModelProto:
         msg = f"expected a model as bytes or ModelProto, got {type(data).__name__}"
         raise TypeError(msg)
     head = data[:64].lstrip()
-    if what := next((what for start, what in _OTHERS.items() if head.startswith(start)), None):
+    if what := next(
+        (what for start, what in _MISTAKEN_FILES.items() if head.startswith(start)), None
+    ):
         msg = f"not an ONNX model: {what}"
         raise WeightsError(msg)
     try:

@@ -116,16 +116,18 @@ def _inline(tensor: onnx.TensorProto, model: Path) -> None:
     """Replace the external data of a tensor with inline data; `model` is the path of the model."""
     from .edit import external_location
 
-    place, folder = external_location(tensor), model.parent.resolve()
-    path = (folder / place["location"]).resolve()
+    fields, folder = external_location(tensor), model.parent.resolve()
+    path = (folder / fields["location"]).resolve()
     if not path.is_relative_to(folder) or path == folder:
-        msg = f"{model}: the weights of {tensor.name!r} are outside its folder: {place['location']}"
+        msg = (
+            f"{model}: the weights of {tensor.name!r} are outside its folder: {fields['location']}"
+        )
         raise WeightsError(msg)
     if path.exists() and not path.is_file():
         msg = f"{model}: the weights of {tensor.name!r} are in {path.name}, which is not a file"
         raise WeightsError(msg)
     try:
-        offset, length = int(place.get("offset", 0)), int(place.get("length", -1))
+        offset, length = int(fields.get("offset", 0)), int(fields.get("length", -1))
         with path.open("rb") as stream:
             stream.seek(offset)
             data = stream.read(length)
@@ -145,9 +147,9 @@ def _inline(tensor: onnx.TensorProto, model: Path) -> None:
 
 def _externalize(tensor: onnx.TensorProto, stream: IO[bytes], name: str) -> None:
     """Write the data of a tensor to an external file."""
-    place = {"location": name, "offset": stream.tell(), "length": len(tensor.raw_data)}
+    fields = {"location": name, "offset": stream.tell(), "length": len(tensor.raw_data)}
     stream.write(tensor.raw_data)
     tensor.ClearField("raw_data")
     tensor.data_location = tensor.EXTERNAL
-    for key, value in place.items():
+    for key, value in fields.items():
         tensor.external_data.add(key=key, value=str(value))

@@ -53,7 +53,7 @@ class Calibrator:
         edit.constants_to_initializers(proto.graph)
         self._inputs = edit.get_pure_input_names(proto)
         self._session = _open_session(proto)
-        self._seen: dict[str, Histogram] = {}
+        self._histograms: dict[str, Histogram] = {}
         self._sums: dict[str, npt.NDArray[np.float64]] = {}
         self._runs = 0
 
@@ -84,10 +84,10 @@ class Calibrator:
         """
         self._check_collected()
         if not verbose:
-            return {name: self._range(name) for name in self._seen}
+            return {name: self._range(name) for name in self._histograms}
         ranges = {}
-        with progress_bar("choosing ranges", len(self._seen), unit="tensor") as bar:
-            for name in self._seen:
+        with progress_bar("choosing ranges", len(self._histograms), unit="tensor") as bar:
+            for name in self._histograms:
                 ranges[name] = self._range(name)
                 bar.update()
         return ranges
@@ -107,7 +107,7 @@ class Calibrator:
             raise FuriosaModelsError(msg)
 
     def _range(self, name: str) -> tuple[float, float]:
-        return choose_range(self._seen[name], self._method, self._percentage)
+        return choose_range(self._histograms[name], self._method, self._percentage)
 
     def _collect(self, inputs: Sequence[npt.NDArray[Any]]) -> None:
         if len(inputs) != len(self._inputs):
@@ -123,12 +123,12 @@ class Calibrator:
         outputs = [node.name for node in self._session.get_outputs()]
         for name, value in (*zip(outputs, values, strict=True), *feed.items()):
             if value.dtype.kind == "f":
-                self._note(name, value)
+                self._record(name, value)
         self._runs += 1
 
-    def _note(self, name: str, value: npt.NDArray[Any]) -> None:
+    def _record(self, name: str, value: npt.NDArray[Any]) -> None:
         try:
-            self._seen.setdefault(name, Histogram()).add(value)
+            self._histograms.setdefault(name, Histogram()).add(value)
         except ValueError as error:
             msg = f"tensor {name!r} cannot be calibrated: {error}"
             raise FuriosaModelsError(msg) from error

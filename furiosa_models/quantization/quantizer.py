@@ -172,8 +172,8 @@ def quantize(
     """
     proto = edit.parse(model)
     edit.constants_to_initializers(proto.graph)
-    inputs = [*_marked(proto, _INPUT)]
-    outputs = _marked(proto, _OUTPUT)
+    inputs = [*_pop_marks(proto, _INPUT)]
+    outputs = _pop_marks(proto, _OUTPUT)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
     pixels = fold_scaling(proto, exclude)
     if pixels is not None:
@@ -190,13 +190,13 @@ def quantize(
     if channel_means is not None:
         correct_biases(quantized.graph, weights, channel_means)
     for name in inputs:
-        _take_pixels(quantized.graph, name)
+        _make_input_uint8(quantized.graph, name)
     for name, (kind, pair) in outputs.items():
-        _give_integers(quantized.graph, name, kind, pair or _known_range(name, ranges))
+        _make_output_integer(quantized.graph, name, kind, pair or _known_range(name, ranges))
     return edit.to_bytes(quantized)
 
 
-def _marked(
+def _pop_marks(
     model: onnx.ModelProto, prefix: str
 ) -> dict[str, tuple[TensorType, tuple[float, float] | None]]:
     """Remove the marks of `ModelEditor`, and return their types and ranges."""
@@ -230,7 +230,7 @@ def _quantized(
         op_types_to_quantize=list(OPERATIONS),
         extra_options={},
     )
-    with _without_advice():
+    with _without_warnings():
         quantizer.quantize_model()
     quantizer.model.topological_sort()  # it appends nodes, but ONNX requires topological order
     model: onnx.ModelProto = quantizer.model.model
@@ -238,7 +238,7 @@ def _quantized(
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Suppress the warnings of ONNX Runtime's quantizer in this thread: they do not apply here.
 
     The quantizer logs through the root logger, whose level belongs to the user.
@@ -249,8 +249,8 @@ def _without_advice() -> Iterator[None]:
     thread = threading.get_ident()
 
     def keep_record(record: logging.LogRecord) -> bool:
-        is_advice = record.pathname.startswith(folder) and record.levelno < logging.ERROR
-        return not is_advice or record.thread != thread
+        is_warning = record.pathname.startswith(folder) and record.levelno < logging.ERROR
+        return not is_warning or record.thread != thread
 
     root = logging.getLogger()
     handler = logging.NullHandler()  # `logging` would add a handler to a root logger without one
@@ -317,7 +317,7 @@ def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], known: Set[s
         raise ShapeError(msg)
 
 
-def _take_pixels(graph: onnx.GraphProto, name: str) -> None:
+def _make_input_uint8(graph: onnx.GraphProto, name: str) -> None:
     """Make an input uint8 by removing the node that quantizes it."""
     first: Any = next((node for node in graph.node if name in node.input), None)
     if first is None or first.op_type != "QuantizeLinear":
@@ -337,7 +337,7 @@ def _known_range(name: str, ranges: Mapping[str, tuple[float, float]]) -> tuple[
     return ranges[name]
 
 
-def _give_integers(
+def _make_output_integer(
     graph: onnx.GraphProto, name: str, kind: TensorType, pair: tuple[float, float]
 ) -> None:
     """Quantize an output to 8-bit integers that represent its range."""

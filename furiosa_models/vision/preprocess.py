@@ -25,7 +25,7 @@ __all__ = [
 
 Pixels = npt.NDArray[np.uint8]
 
-_OF_OPENCV: dict[int, Interpolation] = {1: "opencv_linear", 3: "opencv_area"}
+_CV2_INTERPOLATIONS: dict[int, Interpolation] = {1: "opencv_linear", 3: "opencv_area"}
 
 
 def center_crop(image: Pixels, cropped_height: int, cropped_width: int) -> Pixels:
@@ -60,7 +60,7 @@ def resize_with_aspect_ratio(
     Raises:
         ValueError: The interpolation is not supported.
     """
-    if interpolation not in _OF_OPENCV:
+    if interpolation not in _CV2_INTERPOLATIONS:
         msg = f"interpolation must be 1 (INTER_LINEAR) or 3 (INTER_AREA), got {interpolation}"
         raise ValueError(msg)
     height, width, _ = image.shape
@@ -72,7 +72,7 @@ def resize_with_aspect_ratio(
         new_height = int(new_height * height / width)
     else:
         new_width = int(new_width * width / height)
-    return resize(image, (new_height, new_width), _OF_OPENCV[interpolation])
+    return resize(image, (new_height, new_width), _CV2_INTERPOLATIONS[interpolation])
 
 
 def read_image_opencv_if_needed(image: str | os.PathLike[str] | Pixels) -> Pixels:

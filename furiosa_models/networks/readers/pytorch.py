@@ -187,8 +187,8 @@ class _Tensors:
         (start,) = checked_shape([offset], name)
         if 0 in shape:
             return np.zeros(shape, flat.dtype)
-        reach = sum((dim - 1) * step for dim, step in zip(shape, strides, strict=True))
-        if start + reach >= flat.size:
+        last = sum((dim - 1) * step for dim, step in zip(shape, strides, strict=True))
+        if start + last >= flat.size:
             msg = f"{name}: the shape {list(shape)} exceeds the storage of {flat.size} elements"
             raise WeightsError(msg)
         byte_strides = [step * flat.itemsize for step in strides]
