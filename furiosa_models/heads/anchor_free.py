@@ -34,7 +34,7 @@ _NANODET_MEAN, _NANODET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True, slots=True)
 class GridHead(Head):
-    """Boxes per grid cell, without anchors.
+    """Head of YOLOX and NanoDet, which have outputs per grid cell and no anchors.
 
     Attributes:
         size: Height and width of the network's input, in pixels.

@@ -34,7 +34,7 @@ _FRACTION_LIMIT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class BoxesHead(Head):
-    """Decoded boxes, scores and classes.
+    """Head of networks whose outputs are decoded boxes, scores and classes.
 
     Attributes:
         size: Height and width of the network's input, in pixels.
@@ -121,9 +121,8 @@ class BoxesHead(Head):
             LabelsError: The labels do not match the graph, or its number of classes is unknown.
         """
         self.fit(graph)
-        if (
-            self.classes is not None or self.chosen
-        ):  # the graph has class ids, but their number is unknown
+        # A graph that returns class ids does not state the number of classes.
+        if self.classes is not None or self.chosen:
             if labels is None:
                 return self, ()
             return replace(self, first_class=self.first_class or _first_class(labels)), labels

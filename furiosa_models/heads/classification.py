@@ -22,7 +22,7 @@ __all__ = ["Activation", "ClassificationHead", "TopK", "rank_classes"]
 
 @dataclass(frozen=True, slots=True)
 class ClassificationHead(Head):
-    """Top-k of a distribution over classes.
+    """Head of classifiers, which returns the k best classes of a distribution.
 
     Attributes:
         activation: How outputs become probabilities: `softmax`; `none` if the graph has applied it;

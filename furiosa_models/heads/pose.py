@@ -29,7 +29,7 @@ __all__ = ["KEYPOINTS", "PoseArrays", "PoseColumnsHead", "PoseHead", "decode_pos
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseHead(Head):
-    """YOLOv7-w6-pose (Maji et al. 2022, arXiv:2204.06806; Wang et al. 2022, arXiv:2207.02696).
+    """Head of YOLOv7-w6-pose (arXiv:2207.02696; YOLO-Pose: Maji et al. 2022, arXiv:2204.06806).
 
     Scores must exceed the score threshold. Of people who overlap by more than the IoU threshold,
     the best one is kept.

@@ -43,7 +43,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class SSDHead(Head):
-    """Single Shot MultiBox Detector (Liu et al. 2016, arXiv:1512.02325).
+    """Head of Single Shot MultiBox Detectors (Liu et al. 2016, arXiv:1512.02325).
 
     The defaults are those of SSD MobileNet. Of boxes of one class that overlap by more than the IoU
     threshold, the best one is kept.

@@ -62,7 +62,7 @@ _OBJECTNESS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class YOLOv5Head(Head):
-    """YOLOv5 (Jocher 2020), versions 6 and 7.
+    """Head of YOLOv5 (Jocher 2020), versions 6 and 7.
 
     The defaults are those of the networks for 640 pixels. Scores must exceed the score threshold.
     Of boxes of one class that overlap by more than the IoU threshold, the best one is kept.
