@@ -572,11 +572,15 @@ def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 def _unused(base: str, graph: onnx.GraphProto) -> str:
     """Return `base`, with a number if needed, so that no name in the graph starts with it."""
-    taken = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+    used_names = {tensor.name for tensor in graph.initializer} | {
+        value.name for value in graph.input
+    }
     for node in graph.node:
-        taken |= {node.name, *node.input, *node.output}
+        used_names |= {node.name, *node.input, *node.output}
     candidates = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(1)))
-    return next(name for name in candidates if not any(used.startswith(name) for used in taken))
+    return next(
+        name for name in candidates if not any(used.startswith(name) for used in used_names)
+    )
 
 
 def _read(data: object) -> onnx.ModelProto:

@@ -88,9 +88,9 @@ class _Machine:
             msg = f"the pickle removes {count} objects from a stack of {len(self.stack)}"
             raise WeightsError(msg)
         start = len(self.stack) - count
-        taken = self.stack[start:]
+        objects = self.stack[start:]
         del self.stack[start:]
-        return taken
+        return objects
 
     def to_mark(self) -> list[object]:
         """Remove the objects above the topmost mark, and the mark; return the objects."""
