@@ -217,7 +217,7 @@ def read_header(data: bytes) -> JpegHeader | None:
 def _parse_header(data: bytes, frame: int, scan: int, *, progressive: bool) -> JpegHeader | None:
     """Parse the frame header at `frame`, which comes before the scan header at `scan`."""
     height, width = (int.from_bytes(data[at : at + 2], "big") for at in (frame + 5, frame + 7))
-    if scan < frame + 10:
+    if scan < frame + 10 or scan + 4 >= len(data):
         return None
     channels = data[frame + 9]
     factors = [data[frame + 11 + 3 * i] for i in range(channels) if frame + 11 + 3 * i < scan]
