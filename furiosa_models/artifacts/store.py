@@ -27,7 +27,6 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
-from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -57,6 +56,7 @@ class Store:
     def __init__(self, root: Path | None = None, shared: Iterable[Path] | None = None) -> None:
         self.root = root if root is not None else settings.cache_home()
         self.shared = tuple(settings.shared_caches() if shared is None else shared)
+        self._fallback_root: Path | None = None
 
     def path(self, file: File) -> Path:
         """Return the path of a file's verified bytes, whether or not it exists yet."""
@@ -123,7 +123,7 @@ class Store:
                 return self._write_object(self.root, key, data)
             except OSError as error:
                 _warn_unwritable(self.root, error)
-                return self._write_object(self._fallback_root, key, data)
+                return self._write_object(self._open_fallback_root(), key, data)
 
     def derived(self, key: str) -> Path | None:
         """Return the path of the file built under `key`, or None if it is missing or damaged."""
@@ -174,17 +174,19 @@ class Store:
     def _roots(self) -> Iterator[Path]:
         yield self.root
         yield from self.shared
-        if "_fallback_root" in vars(self):
+        if self._fallback_root is not None:
             yield self._fallback_root
 
-    @cached_property
-    def _fallback_root(self) -> Path:
-        import shutil
-        import tempfile
+    def _open_fallback_root(self) -> Path:
+        """Return the temporary folder of this store, which is created at the first call."""
+        if self._fallback_root is None:
+            import shutil
+            import tempfile
 
-        folder = tempfile.mkdtemp(prefix="furiosa-models-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
+            folder = tempfile.mkdtemp(prefix="furiosa-models-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._fallback_root = Path(folder)
+        return self._fallback_root
 
     def _find_intact(self, algorithm: str, digest: str) -> Path | None:
         """Return the path of an intact object in the first root that has one, or None."""
