@@ -1,7 +1,7 @@
-"""Reference implementations of boxes, anchors and suppression after the papers and programs.
+"""Reference implementations of boxes, anchors, suppression and the letterbox.
 
-Nothing here imports the package, so that it cannot share the package's errors. Everything
-is float64.
+They follow the papers and the original programs. Nothing here imports the package, so that it
+cannot share the package's errors. Boxes are float64.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -64,6 +65,29 @@ def suppress(
         if (iou(boxes[i], boxes[rivals], epsilon) <= limit).all():
             rivals.append(i)
     return sorted(itertools.chain(*kept.values()), key=lambda i: (-scores[i], i))
+
+
+def letterbox(
+    image: Array, size: int, *, end: bool = False
+) -> tuple[Array, float, tuple[float, float]]:
+    """Fit an image into a gray square as YOLOv5 does, with OpenCV.
+
+    Args:
+        image: `(height, width, 3)` uint8.
+        size: Height and width of the square.
+        end: Whether to place the image at the upper left instead of the center.
+
+    Returns:
+        The square `(size, size, 3)` uint8, the scale, and the padding at the left and at the top.
+    """
+    height, width = image.shape[:2]
+    scale = min(size / height, size / width)
+    tall, wide = round(height * scale), round(width * scale)
+    left, top = (0.0, 0.0) if end else ((size - wide) / 2, (size - tall) / 2)
+    x, y = round(left - 0.1), round(top - 0.1)
+    square: Array = np.full((size, size, 3), 114, np.uint8)
+    square[y : y + tall, x : x + wide] = cv2.resize(image, (wide, tall))
+    return square, scale, (left, top)
 
 
 def ssd_mobilenet_boxes() -> Doubles:

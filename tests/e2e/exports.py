@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -14,12 +13,10 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from ..textbook import YOLO_P5_PIXELS, letterbox
+
 Floats = npt.NDArray[np.float32]
 
-ANCHORS = np.array(
-    [[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119], [116, 90, 156, 198, 373, 326]],
-    np.float32,
-).reshape(3, 3, 2)
 STRIDES = (8, 16, 32)
 SIZE = 640
 
@@ -52,7 +49,9 @@ def exported_yolov5(raw: Path, names: Sequence[str] | None = None) -> onnx.Model
         moved = node("Add", [node("Mul", [center, two], "d"), constant("grid", grid)], "e")
         places = node("Mul", [moved, constant("stride", np.float32(stride))], "f")
         doubled = node("Mul", [extent, two], "g")
-        anchors = constant("anchors", ANCHORS[level].reshape(1, 3, 1, 1, 2))
+        anchors = constant(
+            "anchors", np.array(YOLO_P5_PIXELS[level], np.float32).reshape(1, 3, 1, 1, 2)
+        )
         sizes = node("Mul", [node("Mul", [doubled, doubled], "h"), anchors], "i")
         joined = node("Concat", [places, sizes, rest], "j", axis=4)
         parts.append(node("Reshape", [joined, constant("flat", [1, -1, 85])], "k"))
@@ -69,16 +68,9 @@ def exported_yolov5(raw: Path, names: Sequence[str] | None = None) -> onnx.Model
 def letterboxed(photo: Path, *, end: bool = False) -> tuple[Floats, float, tuple[float, float]]:
     """Letterbox a photo (centered or at the upper left), RGB 0..1; return scale and padding too."""
     image = np.array(Image.open(photo).convert("RGB"))
-    height, width = image.shape[:2]
-    scale = min(SIZE / height, SIZE / width)
-    new = round(height * scale), round(width * scale)
-    resized = cv2.resize(image, new[::-1], interpolation=cv2.INTER_LINEAR)
-    down, across = (0.0, 0.0) if end else ((SIZE - new[0]) / 2, (SIZE - new[1]) / 2)
-    top, left = round(down - 0.1), round(across - 0.1)
-    canvas = np.full((SIZE, SIZE, 3), 114, np.uint8)
-    canvas[top : top + new[0], left : left + new[1]] = resized
+    canvas, scale, padding = letterbox(image, SIZE, end=end)
     tensor = canvas.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
-    return tensor, scale, (across, down)
+    return tensor, scale, padding
 
 
 def run(model: str | bytes, tensor: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
@@ -86,26 +78,6 @@ def run(model: str | bytes, tensor: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     outputs: list[npt.NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: tensor})
     return outputs
-
-
-def suppressed(boxes: Floats, scores: Floats, ids: npt.NDArray[Any], overlap: float) -> list[int]:
-    """Apply textbook greedy non-maximum suppression by class."""
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable").tolist():
-        clashes = False
-        for j in kept:
-            if ids[i] != ids[j]:
-                continue
-            low, high = (
-                np.maximum(boxes[i, :2], boxes[j, :2]),
-                np.minimum(boxes[i, 2:], boxes[j, 2:]),
-            )
-            shared = float(np.prod(np.clip(high - low, 0, None)))
-            areas = [float(np.prod(boxes[k, 2:] - boxes[k, :2])) for k in (i, j)]
-            clashes |= shared / (sum(areas) - shared + 1e-5) > overlap
-        if not clashes:
-            kept.append(i)
-    return kept
 
 
 def corners(boxes: Floats) -> Floats:

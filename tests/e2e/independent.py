@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from ..textbook import YOLO_P5_PIXELS, ssd_mobilenet_boxes
+from ..textbook import YOLO_P5_PIXELS, letterbox, ssd_mobilenet_boxes
 
 Array = npt.NDArray[Any]
 
@@ -107,14 +107,7 @@ class YOLOv5:
     def detect(self, path: Path, threshold: float) -> list[tuple[int, float, list[float]]]:
         """(class id, score, [x, y, w, h] in pixels) of every detection, after NMS, best first."""
         image: Array = np.asarray(cv2.imread(str(path)))
-        height, width = image.shape[:2]
-        size = self.size
-        scale = min(size / height, size / width)
-        new_w, new_h = round(width * scale), round(height * scale)
-        left, top = (size - new_w) / 2, (size - new_h) / 2
-        canvas: Array = np.full((size, size, 3), 114, np.uint8)
-        x0, y0 = round(left - 0.1), round(top - 0.1)
-        canvas[y0 : y0 + new_h, x0 : x0 + new_w] = cv2.resize(image, (new_w, new_h))
+        canvas, scale, (left, top) = letterbox(image, self.size)
         tensor = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
         rows = self.decoded(tensor)
         scores = rows[:, 4:5] * rows[:, 5:]

@@ -20,7 +20,8 @@ from furiosa_models.labels import load_labels
 from furiosa_models.tasks import Detections
 from furiosa_models.vision import MobileNetV2, SSDMobileNet, YOLOv5n, YOLOv5s
 
-from .exports import corners, exported_yolov5, letterboxed, run, suppressed
+from ..textbook import suppress
+from .exports import corners, exported_yolov5, letterboxed, run
 
 pytestmark = [pytest.mark.accuracy, pytest.mark.network]
 
@@ -114,7 +115,7 @@ def test_yolo11n_agrees_with_the_independent_decoder(package: Any, pictures: lis
         ids, scores = rows[:, 4:].argmax(1), rows[:, 4:].max(1)
         hit = scores > 0.25
         boxes, scores, ids = corners(rows[hit, :4]), scores[hit], ids[hit]
-        kept = suppressed(boxes, scores, ids, 0.45)
+        kept = suppress(boxes, scores, ids, 0.45, epsilon=1e-5)
         places = (boxes[kept] - np.array([*pad, *pad])) / scale
         assert_equal(model.predict(photo), places, scores[kept], [COCO[i] for i in ids[kept]])
 
@@ -129,7 +130,7 @@ def test_yolo11n_pose_agrees_with_the_independent_decoder(
         rows = run(str(path), tensor)[0][0].T
         rows = rows[rows[:, 4] > 0.25]
         boxes = corners(rows[:, :4])
-        kept = suppressed(boxes, rows[:, 4], np.zeros(len(rows)), 0.7)
+        kept = suppress(boxes, rows[:, 4], np.zeros(len(rows)), 0.7, epsilon=1e-5)
         ours = model.predict(photo)
         found += len(ours)
         assert len(ours) == len(kept)
@@ -193,7 +194,7 @@ def test_picodet_agrees_with_the_independent_decoder(
         found, best = np.concatenate(boxes), np.concatenate(scores).max(1)
         ids = np.concatenate(scores).argmax(1)
         hit = best > 0.3
-        kept = suppressed(found[hit], best[hit], ids[hit], 0.45)
+        kept = suppress(found[hit], best[hit], ids[hit], 0.45, epsilon=1e-5)
         scale = np.array([image.shape[1] / 608, image.shape[0] / 800] * 2)
         names = [model.labels[i] for i in ids[hit][kept]]
         assert_equal(model.predict(photo), found[hit][kept] * scale, best[hit][kept], names)
