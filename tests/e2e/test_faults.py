@@ -341,14 +341,11 @@ def test_two_hundred_kills_leave_no_damaged_file(tmp_path: Path) -> None:
             assert process.exitcode == 0
             return time.perf_counter() - begin
 
-    whole = min(
-        fetch_duration(tmp_path / f"whole-{i}") for i in range(4)
-    )  # the first one starts the fork server
-    killed = 0
-    for attempt in itertools.count():
-        if killed == 200:
-            break
-        root = tmp_path / str(attempt)
+    # The first one starts the fork server.
+    whole = min(fetch_duration(tmp_path / f"whole-{i}") for i in range(4))
+    killed, attempts = 0, itertools.count()
+    while killed < 200:
+        root = tmp_path / str(next(attempts))
         with serve(slow(0.2)) as server:
             process = start(server.url, root)
             time.sleep(randomness.uniform(0, whole))

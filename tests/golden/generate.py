@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -405,18 +406,11 @@ def rounded(value: Any) -> float:
 def written(document: dict[str, Any]) -> str:
     """Return it as JSON with lists of numbers on one line."""
     text = json.dumps(document, indent=2)
-    lines: list[str] = []
-    within = False
-    for line in text.splitlines():
-        if within:
-            lines[-1] += line.strip() + ("" if line.strip() in ("]", "],") else " ")
-            within = not line.strip().startswith("]")
-            if not within:
-                lines[-1] = lines[-1].replace(" ]", "]")
-        else:
-            lines.append(line)
-            within = line.endswith("[")
-    return "\n".join(lines) + "\n"
+    return re.sub(r"\[[^\[\]]*\]", lambda match: _one_line(match[0]), text) + "\n"
+
+
+def _one_line(numbers: str) -> str:
+    return "[" + " ".join(numbers.strip("[]").split()) + "]"
 
 
 def clone(sources: Path) -> None:
