@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -10,7 +10,7 @@ import kornia_rs
 import numpy as np
 import photos
 import simplejpeg
-from common import Contender, Row, Table, Work, interleave, run, turns_of
+from common import Contender, Row, Table, interleave, run, turns_of
 from PIL import Image
 
 from furiosa_models.images.read import read_image
@@ -87,17 +87,9 @@ def row(name: str) -> Row:
             "OpenCV, reduced": lambda path: cv2.imread(path, photos.REDUCED[factors[path]]),
             "Pillow, draft": lambda path: pillow(path, min_sizes[path][::-1]),
         }
-    works = {decoder: _each(decode, paths) for decoder, decode in decoders.items()}
+    works = {decoder: photos.each(decode, paths) for decoder, decode in decoders.items()}
     samples = interleave(turns_of(works, items=len(paths)), seconds=0.8)
     return Row(f"{name} ({len(paths)} photos)" if len(paths) > 1 else name, samples)
-
-
-def _each(decode: Callable[[str], Any], paths: Sequence[str]) -> Work:
-    def work() -> None:
-        for path in paths:
-            decode(path)
-
-    return work
 
 
 def measure() -> Iterator[Table]:

@@ -7,18 +7,29 @@ because no package with a suitable photo of that size is known.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
-from common import ROOT
+from common import ROOT, Work
 from PIL import Image
 
 from furiosa_models.artifacts import File, Store
 from furiosa_models.images.jpeg import reduction_factor
 
-__all__ = ["GROUPS", "REDUCED", "detector", "draft_factor", "group", "one", "pixels", "read"]
+__all__ = [
+    "GROUPS",
+    "REDUCED",
+    "detector",
+    "draft_factor",
+    "each",
+    "group",
+    "one",
+    "pixels",
+    "read",
+]
 
 REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -140,6 +151,16 @@ def group(name: str) -> list[str]:
 def one(name: str) -> str:
     """Return the path of the first photo of a group."""
     return group(name)[0]
+
+
+def each(function: Callable[[str], object], paths: Sequence[str]) -> Work:
+    """Return work that calls a function with each of some paths."""
+
+    def work() -> None:
+        for path in paths:
+            function(path)
+
+    return work
 
 
 def pixels(path: str) -> Any:

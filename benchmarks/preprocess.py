@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -191,7 +191,7 @@ def from_file(group: str, pipeline: Pipeline) -> Row:
             ),
             "Pillow, draft": lambda path: pillow(path, pipeline, draft=True),
         }
-    works = {way: _each(make, paths) for way, make in ways.items()}
+    works = {way: photos.each(make, paths) for way, make in ways.items()}
     samples = interleave(turns_of(works, items=len(paths)), seconds=0.8)
     return Row(f"{group} to {pipeline.name}", samples, [FILE_GOAL])
 
@@ -208,14 +208,6 @@ def from_pixels(group: str, pipeline: Pipeline) -> Row:
     }
     samples = interleave(turns_of(works, items=len(paths)), seconds=0.5)
     return Row(f"{group} to {pipeline.name}", samples, [PIXELS_GOAL])
-
-
-def _each(make: Callable[[str], Any], paths: Sequence[str]) -> Work:
-    def work() -> None:
-        for path in paths:
-            make(path)
-
-    return work
 
 
 def measure() -> Iterator[Table]:
