@@ -37,7 +37,9 @@ impl<'py, T: Element, const N: usize> Input<'py, T, N> {
             array = downcast::<T>(what, &value.call_method0("copy")?)?;
         }
         let shape = dimensions(what, array.shape())?;
-        let array = array.try_readonly().map_err(|e| borrowed(what, &e))?;
+        let array = array
+            .try_readonly()
+            .map_err(|e| borrowed(what, "an array", &e))?;
         Ok(Self { array, shape, what })
     }
 
@@ -63,7 +65,9 @@ impl<'py, T: Element, const N: usize> Output<'py, T, N> {
             return Err(Error::shape("out", "a C-contiguous array", "another layout").into());
         }
         let shape = dimensions("out", array.shape())?;
-        let array = array.try_readwrite().map_err(|e| borrowed("out", &e))?;
+        let array = array
+            .try_readwrite()
+            .map_err(|e| borrowed("out", "a writable array", &e))?;
         Ok(Self { array, shape })
     }
 
@@ -95,8 +99,8 @@ fn dimensions<const N: usize>(what: &'static str, shape: &[usize]) -> Result<[us
         .map_err(|_| Error::shape(what, format!("{N} dimensions"), format!("shape {shape:?}")))
 }
 
-fn borrowed(what: &'static str, error: &BorrowError) -> Error {
-    let expected = "a writable array that shares no memory with another argument";
+fn borrowed(what: &'static str, array: &str, error: &BorrowError) -> Error {
+    let expected = format!("{array} that shares no memory with another argument");
     Error::shape(what, expected, error.to_string())
 }
 
