@@ -12,6 +12,7 @@ FuriosaModelsError
 ├── CodeNotTrusted            a registry model needs code that the user did not allow to run
 ├── LabelsError               labels do not fit the network's classes (also a ValueError)
 ├── WeightsError              a weights file cannot be read, or does not fit the network
+├── ConversionError           a model of a framework cannot be converted to another form
 ├── ModelNotFound             no model has that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
 ├── ShapeError                tensors have the wrong count, shape or dtype (also a ValueError)
@@ -34,6 +35,7 @@ __all__ = [
     "CacheNotWritable",
     "CodeNotTrusted",
     "CompilationError",
+    "ConversionError",
     "DescriptorError",
     "ExtraRequired",
     "FuriosaModelsError",
@@ -89,6 +91,10 @@ class WeightsError(FuriosaModelsError):
 
 class LabelsError(FuriosaModelsError, ValueError):
     """Labels cannot be read, or their number differs from the network's number of classes."""
+
+
+class ConversionError(FuriosaModelsError):
+    """A model of a framework cannot be converted; the message names the operations."""
 
 
 class ModelNotFound(FuriosaModelsError, LookupError):

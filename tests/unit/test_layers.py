@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "furiosa_models"
 
 LAYERS = (
     "errors enums _native",
-    "settings progress _lazy",
+    "settings progress _lazy output",
     "spec labels processors",
     "ops artifacts",
     "networks",

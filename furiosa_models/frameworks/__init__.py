@@ -1,0 +1,79 @@
+"""Models of other frameworks: live objects and files, with names, conversion to ONNX, and `save`.
+
+```python
+model = wrap(keras_model)            # or a path, a module, a GraphDef, a ModelProto, ...
+model.input_names, model.graph_info
+model.to_onnx()
+```
+
+A framework is imported only to use a model of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..errors import WeightsError
+from .base import FrameworkModel
+
+__all__ = ["FrameworkModel", "recognize", "wrap"]
+
+_MODULES = ("onnx", "tflite", "keras", "tensorflow", "torch", "openvino", "safetensors")
+"""Modules with a function `recognize`, in the order in which they are asked."""
+
+
+def recognize(source: Any, **options: Any) -> FrameworkModel | None:
+    """Return a model of a framework, or None if no framework recognizes the object or path.
+
+    Args:
+        source: An object of a framework, a path, or a `FrameworkModel`, which is returned.
+        options: Options of the framework's model; see its module.
+
+    Raises:
+        TypeError: The framework's model has no such option.
+    """
+    if isinstance(source, FrameworkModel):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        source = Path(source)
+    for name in _MODULES:
+        found: FrameworkModel | None = import_module(f".{name}", __name__).recognize(
+            source, **options
+        )
+        if found is not None:
+            return found
+    return None
+
+
+def wrap(source: Any, **options: Any) -> FrameworkModel:
+    """Return a model of any framework and format.
+
+    Args:
+        source: An object of a framework, or a path; see `docs/guide/frameworks`.
+        options: Options of the framework's model; see its module.
+
+    Raises:
+        WeightsError: No framework recognizes it, or the path does not exist.
+        TypeError: The framework's model has no such option.
+    """
+    found = recognize(source, **options)
+    if found is not None:
+        return found
+    if not isinstance(source, (str, os.PathLike)):
+        msg = f"{type(source).__name__} is not a model of a known framework: {_KNOWN}"
+        raise WeightsError(msg)
+    if not Path(source).exists():
+        msg = f"{source} does not exist"
+        raise WeightsError(msg)
+    msg = f"the format of {source} is unknown: {_KNOWN}"
+    raise WeightsError(msg)
+
+
+_KNOWN = (
+    "expected ONNX (file, bytes, ModelProto), TensorFlow Lite, TensorFlow (frozen pb, Graph, "
+    "GraphDef, SavedModel, checkpoint), Keras (model, .keras, .h5), PyTorch (module, TorchScript, "
+    "exported program), OpenVINO IR, or safetensors of a network of this package"
+)

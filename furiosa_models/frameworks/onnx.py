@@ -1,0 +1,99 @@
+"""ONNX: files, with or without external data, and `ModelProto`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ..errors import ShapeError
+from ..networks import edit
+from ..networks.external_data import load, save
+from ..output import new_file, new_folder
+from .base import Array, FrameworkModel, Inputs, feed_by_name
+
+__all__ = ["OnnxModel", "recognize"]
+
+
+def recognize(source: Any, **options: Any) -> OnnxModel | None:
+    """Return the model of a `.onnx` file, of bytes, or of a `ModelProto`."""
+    if isinstance(source, onnx.ModelProto):
+        return OnnxModel(source, **options)
+    if isinstance(source, bytes):
+        return OnnxModel(edit.parse(source), form="bytes", **options)
+    if isinstance(source, Path) and source.is_file() and source.suffix.lower() == ".onnx":
+        return OnnxModel(load(source), form="file", **options)
+    return None
+
+
+class OnnxModel(FrameworkModel):
+    """An ONNX model.
+
+    Args:
+        model: The model. It is not copied.
+        form: `file`, `bytes`, or `ModelProto`.
+    """
+
+    framework = "onnx"
+
+    def __init__(self, model: onnx.ModelProto, *, form: str = "ModelProto") -> None:
+        self._model = model
+        self.form = form
+
+    @property
+    def raw(self) -> onnx.ModelProto:
+        """The `ModelProto`."""
+        return self._model
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs, without initializers; may be set to other names of these inputs."""
+        return edit.get_pure_input_names(self._model)
+
+    @input_names.setter
+    def input_names(self, names: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs; may be set to those of any tensors of the graph."""
+        return edit.get_output_names(self._model)
+
+    @output_names.setter
+    def output_names(self, names: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    @property
+    def graph_info(self) -> dict[str, str]:
+        """Type of each node by its name."""
+        return {node.name: node.op_type for node in self._model.graph.node}
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Return a copy of the model."""
+        return edit.parse(self._model)
+
+    def run(self, inputs: Inputs) -> list[Array]:
+        """Return the outputs of ONNX Runtime without graph optimization."""
+        import onnxruntime
+
+        feed = feed_by_name(inputs, self.input_names)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(
+            self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return list(session.run(self.output_names, feed))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model to a file, as it was named."""
+        target = Path(path)
+        with new_file(target) as partial:
+            save(self._model, partial)
+        return target
+
+    def quantized(self, program: onnx.ModelProto) -> OnnxModel:
+        """Return the program itself."""
+        return OnnxModel(program, form=self.form)

@@ -1,0 +1,77 @@
+"""New files and folders on disk: complete or absent, and never in place of something else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import FuriosaModelsError
+
+__all__ = ["new_file", "new_folder"]
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the path of a temporary file, which becomes `path` if the block raises nothing.
+
+    Parent folders are created.
+
+    Raises:
+        FuriosaModelsError: `path` exists already, or cannot be written.
+    """
+    target = Path(path)
+    if target.exists():
+        raise _already_exists(target, "file")
+    with _partial(target) as folder:
+        partial = folder / target.name
+        yield partial
+        try:
+            os.link(partial, target)  # unlike a rename, fails if the file exists by now
+        except FileExistsError:
+            raise _already_exists(target, "file") from None
+        except OSError:  # a file system without hard links
+            partial.rename(target)
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder, which becomes `path` if the block raises nothing.
+
+    Parent folders are created.
+
+    Raises:
+        FuriosaModelsError: `path` exists and is not an empty folder, or cannot be written.
+    """
+    target = Path(path)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise _already_exists(target, "folder")
+    with _partial(target) as folder:
+        partial = folder / target.name
+        partial.mkdir()
+        yield partial
+        if target.exists():
+            target.rmdir()
+        partial.rename(target)
+
+
+@contextmanager
+def _partial(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `target`."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        msg = f"{target} cannot be written: {error.strerror or error}"
+        raise FuriosaModelsError(msg) from error
+
+
+def _already_exists(target: Path, kind: str) -> FuriosaModelsError:
+    return FuriosaModelsError(f"{target} already exists: save to a new {kind}, or remove it first")
