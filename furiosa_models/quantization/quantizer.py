@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ from ..networks import edit
 from .bias_correction import correct_biases, float_weights
 from .scale_folding import fold_scaling
 
-__all__ = ["ModelEditor", "TensorType", "quantize"]
+__all__ = ["ModelEditor", "Prepared", "TensorType", "insert_qdq", "prepare", "quantize"]
 
 OPERATIONS = (
     "Add",
@@ -170,30 +170,68 @@ def quantize(
         TypeError: The model is neither a `ModelProto` nor bytes.
         WeightsError: The bytes are not an ONNX model.
     """
+    prepared = prepare(model, tensor_name_to_range, exclude=exclude, float_heads=float_heads)
+    proto, ranges = prepared.model, prepared.ranges
+    weights = float_weights(proto.graph)
+    quantized = insert_qdq(proto, prepared.nodes, ranges, reduce_range=reduce_range)
+    if channel_means is not None:
+        correct_biases(quantized.graph, weights, channel_means)
+    for name in prepared.inputs:
+        _make_input_uint8(quantized.graph, name)
+    for name, (kind, pair) in prepared.outputs.items():
+        _make_output_integer(quantized.graph, name, kind, pair or _known_range(name, ranges))
+    return edit.to_bytes(quantized)
+
+
+class Prepared(NamedTuple):
+    """A float model before quantization.
+
+    Attributes:
+        model: The model, with named nodes, without `Constant` nodes, and without the normalization
+            of uint8 pixels.
+        ranges: Range of each tensor.
+        nodes: Names of the nodes to quantize.
+        inputs: Names of the inputs that become uint8.
+        outputs: Types and ranges of the outputs that become integers, by name.
+    """
+
+    model: onnx.ModelProto
+    ranges: dict[str, tuple[float, float]]
+    nodes: list[str]
+    inputs: list[str]
+    outputs: dict[str, tuple[TensorType, tuple[float, float] | None]]
+
+
+def prepare(
+    model: onnx.ModelProto | bytes,
+    tensor_name_to_range: Mapping[str, Sequence[float]],
+    *,
+    exclude: Collection[str] = (),
+    float_heads: bool = True,
+) -> Prepared:
+    """Return a copy of a float model that is ready for quantization; see `quantize`.
+
+    Raises:
+        ShapeError: The range of a tensor is missing or invalid.
+        TypeError: The model is neither a `ModelProto` nor bytes.
+        WeightsError: The bytes are not an ONNX model.
+    """
     proto = edit.parse(model)
     edit.constants_to_initializers(proto.graph)
     inputs = [*_pop_marks(proto, _INPUT)]
     outputs = _pop_marks(proto, _OUTPUT)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
+    _name_nodes(proto.graph)
     pixels = fold_scaling(proto, exclude)
     if pixels is not None:
         inputs.append(pixels.name)
         ranges[pixels.name] = (-float(pixels.zero_point), 255.0 - pixels.zero_point)
-    _name_nodes(proto.graph)
     constants = _constants(proto.graph)
     heads = _heads(proto.graph) if float_heads else set()
     nodes = _nodes(proto.graph, {*exclude, *heads}, constants)
     nodes = nodes or _nodes(proto.graph, exclude, constants)  # if the heads are the whole network
     _check_complete(proto.graph, nodes, ranges.keys() | constants)
-    weights = float_weights(proto.graph)
-    quantized = _quantized(proto, nodes, ranges, reduce_range=reduce_range)
-    if channel_means is not None:
-        correct_biases(quantized.graph, weights, channel_means)
-    for name in inputs:
-        _make_input_uint8(quantized.graph, name)
-    for name, (kind, pair) in outputs.items():
-        _make_output_integer(quantized.graph, name, kind, pair or _known_range(name, ranges))
-    return edit.to_bytes(quantized)
+    return Prepared(proto, ranges, nodes, inputs, outputs)
 
 
 def _pop_marks(
@@ -209,10 +247,10 @@ def _pop_marks(
     return found
 
 
-def _quantized(
-    proto: onnx.ModelProto, nodes: list[str], ranges: _Ranges, *, reduce_range: bool
+def insert_qdq(
+    proto: onnx.ModelProto, nodes: list[str], ranges: _Ranges, *, reduce_range: bool = False
 ) -> onnx.ModelProto:
-    """Quantize the model with ONNX Runtime's static quantizer."""
+    """Quantize some nodes of a model, which is modified, with ONNX Runtime's static quantizer."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
