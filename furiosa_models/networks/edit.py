@@ -38,6 +38,7 @@ __all__ = [
     "serialized_size",
     "set_batch_size",
     "signature",
+    "sort_nodes",
     "tensors",
     "to_bytes",
     "with_opset",
@@ -364,6 +365,41 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
         del graph.node[:]
         graph.node.extend(nodes)
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Sort the nodes of a graph, in place, so that each follows those whose results it takes.
+
+    Nodes keep their order where that is possible.
+    """
+    producers = {name: i for i, node in enumerate(graph.node) for name in node.output}
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
+    order: list[int] = []
+    state = [0] * len(nodes)  # 0: not visited; 1: its sources are visited; 2: in order
+    for start in range(len(nodes)):
+        pending = [start]
+        while pending:
+            index = pending[-1]
+            if state[index] == 0:
+                state[index] = 1
+                sources = {producers[name] for name in _taken(nodes[index]) if name in producers}
+                pending.extend(i for i in sorted(sources, reverse=True) if state[i] == 0)
+                continue
+            pending.pop()
+            if state[index] == 1:
+                state[index] = 2
+                order.append(index)
+    del graph.node[:]
+    graph.node.extend(nodes[index] for index in order)
+
+
+def _taken(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the names that a node takes, including those that its branches capture."""
+    yield from node.input
+    for attribute in node.attribute:
+        for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            for inner in body.node:
+                yield from _taken(inner)
 
 
 @_reporting_invalid_graphs

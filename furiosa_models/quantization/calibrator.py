@@ -13,11 +13,10 @@ from onnx import TensorProto, helper, shape_inference
 from ..errors import FuriosaModelsError
 from ..networks import edit
 from ..progress import progress_bar
-from ..runtime.backends.onnxruntime import inference_session, session_options
 from ..runtime.errors import InvalidInput
-from ..runtime.machine import available_cpus
 from .histogram import Histogram
 from .methods import CalibrationMethod, choose_range
+from .session import open_session
 
 __all__ = ["Calibrator"]
 
@@ -144,9 +143,4 @@ def _open_session(proto: onnx.ModelProto) -> Any:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known:
             info = helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
             proto.graph.output.append(info)
-    options = session_options(available_cpus())
-    try:
-        return inference_session(edit.to_bytes(proto), options)
-    except Exception as error:  # ONNX Runtime's exceptions share no public base
-        msg = f"the model cannot be loaded: {error}"
-        raise FuriosaModelsError(msg) from error
+    return open_session(proto)

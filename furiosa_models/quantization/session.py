@@ -1,0 +1,45 @@
+"""ONNX Runtime sessions of models in memory, of any size."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ..errors import FuriosaModelsError
+from ..networks import edit, external_data
+from ..runtime.backends.onnxruntime import inference_session, session_options
+from ..runtime.machine import available_cpus
+
+__all__ = ["open_session"]
+
+
+def open_session(model: onnx.ModelProto, *, optimize: bool = True) -> Any:
+    """Return an `onnxruntime.InferenceSession` on all CPUs.
+
+    Args:
+        model: The model. If it exceeds the size of a protobuf message, it takes a temporary file.
+        optimize: Whether ONNX Runtime may rewrite the graph.
+
+    Raises:
+        FuriosaModelsError: The model cannot be loaded.
+    """
+    import onnxruntime
+
+    options = session_options(available_cpus())
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        if edit.serialized_size(model) <= edit.MAX_BYTES:
+            return inference_session(edit.to_bytes(model), options)
+        with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
+            path = Path(folder) / "model.onnx"
+            external_data.save(model, path)
+            return inference_session(str(path), options)
+    except FuriosaModelsError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions share no public base
+        msg = f"the model cannot be loaded: {error}"
+        raise FuriosaModelsError(msg) from error
