@@ -12,6 +12,7 @@ FuriosaModelsError
 ├── CodeNotTrusted            a registry model needs code that the user did not allow to run
 ├── LabelsError               labels do not fit the network's classes (also a ValueError)
 ├── WeightsError              a weights file cannot be read, or does not fit the network
+├── ConfigurationError        a setting has a wrong value (also a ValueError and AssertionError)
 ├── ConversionError           a model of a framework cannot be converted to another form
 ├── ModelNotFound             no model has that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
@@ -35,6 +36,7 @@ __all__ = [
     "CacheNotWritable",
     "CodeNotTrusted",
     "CompilationError",
+    "ConfigurationError",
     "ConversionError",
     "DescriptorError",
     "ExtraRequired",
@@ -91,6 +93,10 @@ class WeightsError(FuriosaModelsError):
 
 class LabelsError(FuriosaModelsError, ValueError):
     """Labels cannot be read, or their number differs from the network's number of classes."""
+
+
+class ConfigurationError(FuriosaModelsError, ValueError, AssertionError):
+    """A setting has a wrong value; Neural Compressor, whose settings they are, asserts them."""
 
 
 class ConversionError(FuriosaModelsError):

@@ -18,7 +18,7 @@ __all__ = ["new_file", "new_folder"]
 def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the path of a temporary file, which becomes `path` if the block raises nothing.
 
-    Parent folders are created.
+    So do other files that the block writes beside it. Parent folders are created.
 
     Raises:
         FuriosaModelsError: `path` exists already, or cannot be written.
@@ -29,12 +29,9 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     with _partial(target) as folder:
         partial = folder / target.name
         yield partial
-        try:
-            os.link(partial, target)  # unlike a rename, fails if the file exists by now
-        except FileExistsError:
-            raise _already_exists(target, "file") from None
-        except OSError:  # a file system without hard links
-            partial.rename(target)
+        beside = [each for each in folder.iterdir() if each != partial]
+        for each in (*beside, partial):
+            _move(each, target.with_name(each.name))
 
 
 @contextmanager
@@ -71,6 +68,18 @@ def _partial(target: Path) -> Iterator[Path]:
     except OSError as error:
         msg = f"{target} cannot be written: {error.strerror or error}"
         raise FuriosaModelsError(msg) from error
+
+
+def _move(partial: Path, target: Path) -> None:
+    """Move a file to a name that does not exist."""
+    try:
+        os.link(partial, target)  # unlike a rename, fails if the file exists by now
+    except FileExistsError:
+        raise _already_exists(target, "file") from None
+    except OSError:  # a file system without hard links
+        if target.exists():
+            raise _already_exists(target, "file") from None
+        partial.rename(target)
 
 
 def _already_exists(target: Path, kind: str) -> FuriosaModelsError:

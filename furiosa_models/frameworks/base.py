@@ -89,6 +89,7 @@ class FrameworkModel(ABC):
 
         Raises:
             ExtraRequired: The framework is not installed.
+            ShapeError: The number or the names of the inputs are not those of the model.
         """
 
     @abstractmethod

@@ -9,10 +9,10 @@ from typing import Any
 
 import onnx
 
-from ..errors import ShapeError
+from ..errors import WeightsError
 from ..networks import edit
-from ..networks.external_data import load, save
-from ..output import new_file, new_folder
+from ..networks.external_data import load, loadable, save
+from ..output import new_file
 from .base import Array, FrameworkModel, Inputs, feed_by_name
 
 __all__ = ["OnnxModel", "recognize"]
@@ -41,6 +41,7 @@ class OnnxModel(FrameworkModel):
 
     def __init__(self, model: onnx.ModelProto, *, form: str = "ModelProto") -> None:
         self._model = model
+        self._session: Any = None
         self.form = form
 
     @property
@@ -50,21 +51,28 @@ class OnnxModel(FrameworkModel):
 
     @property
     def input_names(self) -> list[str]:
-        """Names of the inputs, without initializers; may be set to other names of these inputs."""
+        """Names of the inputs, without initializers; may be set to those of other tensors."""
         return edit.get_pure_input_names(self._model)
 
     @input_names.setter
     def input_names(self, names: Sequence[str]) -> None:
-        raise NotImplementedError
+        self._cut(names, self.output_names)
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the outputs; may be set to those of any tensors of the graph."""
+        """Names of the outputs; may be set to those of other tensors."""
         return edit.get_output_names(self._model)
 
     @output_names.setter
     def output_names(self, names: Sequence[str]) -> None:
-        raise NotImplementedError
+        self._cut(self.input_names, names)
+
+    def _cut(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Reduce the model to the part between some tensors."""
+        if [*inputs] == self.input_names and [*outputs] == self.output_names:
+            return
+        self._model = edit.extract(self._model, inputs, outputs)
+        self._session = None
 
     @property
     def graph_info(self) -> dict[str, str]:
@@ -76,16 +84,16 @@ class OnnxModel(FrameworkModel):
         return edit.parse(self._model)
 
     def run(self, inputs: Inputs) -> list[Array]:
-        """Return the outputs of ONNX Runtime without graph optimization."""
-        import onnxruntime
+        """Return the outputs of ONNX Runtime without graph optimization.
 
+        Raises:
+            ShapeError: The number or the names of the inputs are not those of the model.
+            WeightsError: ONNX Runtime cannot load the model.
+        """
         feed = feed_by_name(inputs, self.input_names)
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(
-            self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return list(session.run(self.output_names, feed))
+        if self._session is None:
+            self._session = _open_session(self._model)
+        return list(self._session.run(self.output_names, feed))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a file, as it was named."""
@@ -97,3 +105,18 @@ class OnnxModel(FrameworkModel):
     def quantized(self, program: onnx.ModelProto) -> OnnxModel:
         """Return the program itself."""
         return OnnxModel(program, form=self.form)
+
+
+def _open_session(model: onnx.ModelProto) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    try:
+        with loadable(model) as source:
+            return onnxruntime.InferenceSession(source, options, providers=providers)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base
+        msg = f"ONNX Runtime cannot load the model: {error}"
+        raise WeightsError(msg) from error

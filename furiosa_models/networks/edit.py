@@ -29,6 +29,7 @@ __all__ = [
     "describe",
     "external_files",
     "external_location",
+    "extract",
     "get_output_names",
     "get_pure_input_names",
     "head_operations",
@@ -365,6 +366,63 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
         del graph.node[:]
         graph.node.extend(nodes)
+
+
+def extract(
+    model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """Return the part of a model between some tensors.
+
+    Args:
+        model: The model.
+        inputs: Names of the tensors that become the inputs, in their order.
+        outputs: Names of the tensors that become the outputs.
+
+    Raises:
+        ShapeError: The graph has no such tensor, or the outputs depend on another input.
+    """
+    graph = model.graph
+    known = {name for node in graph.node for name in node.output}
+    known |= {value.name for value in graph.input}
+    if missing := [name for name in (*inputs, *outputs) if name not in known]:
+        msg = f"the graph has no tensor {', '.join(map(repr, missing))}"
+        raise ShapeError(msg)
+    inferred = shape_inference.infer_shapes(_skeleton(model)).graph
+    values = {
+        value.name: value for value in (*inferred.value_info, *inferred.output, *inferred.input)
+    }
+    producers = {name: node for node in graph.node for name in node.output}
+    needed: set[str] = set()
+    pending, used = [*outputs], set()
+    while pending:
+        name = pending.pop()
+        if name in used or name in inputs:
+            continue
+        used.add(name)
+        node = producers.get(name)
+        if node is not None:
+            needed.update(node.output)
+            pending.extend(_taken(node))
+    free = [value.name for value in _inputs(graph) if value.name in used]
+    if free:
+        msg = f"the outputs {', '.join(outputs)} need the input {free[0]!r}, too"
+        raise ShapeError(msg)
+    part = parse(model)
+    nodes = [node for node in graph.node if not needed.isdisjoint(node.output)]
+    for field, kept in (
+        (part.graph.node, nodes),
+        (part.graph.input, [values[name] for name in inputs]),
+        (part.graph.output, [values.get(name, _unknown_value(name)) for name in outputs]),
+        (part.graph.initializer, [t for t in graph.initializer if t.name in used]),
+    ):
+        copies = [type(each).FromString(each.SerializeToString()) for each in kept]
+        del field[:]
+        field.extend(copies)
+    return part
+
+
+def _unknown_value(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
 
 def sort_nodes(graph: onnx.GraphProto) -> None:

@@ -7,6 +7,9 @@ is read without parsing it and without importing `onnx`, because both are slow.
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -16,7 +19,7 @@ from ..errors import WeightsError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["external_weight_files", "is_too_large", "load", "read_with_weights", "save"]
+__all__ = ["external_weight_files", "is_too_large", "load", "loadable", "read_with_weights", "save"]
 
 _LOCATION = b"location"  # key of the name of a tensor's external file
 _LARGE = 1 << 10
@@ -76,6 +79,20 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
                 _externalize(tensor, stream, data.name)
     target.write_bytes(edit.to_bytes(proto))
     return [target, data]
+
+
+@contextmanager
+def loadable(model: onnx.ModelProto) -> Iterator[bytes | str]:
+    """Yield a model as bytes, or the path of a temporary file if it is too large for them."""
+    from . import edit
+
+    if edit.serialized_size(model) <= edit.MAX_BYTES:
+        yield edit.to_bytes(model)
+        return
+    with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
+        path = Path(folder) / "model.onnx"
+        save(model, path)
+        yield str(path)
 
 
 def external_weight_files(path: str | os.PathLike[str]) -> list[str]:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from .quantizer import prepare, quantize
 from .session import open_session
 from .units import Unit, units_of
 
-__all__ = ["Calibration", "Limits", "fit"]
+__all__ = ["Limits", "fit"]
 
 _NOISE_SAMPLES = 4
 _REFINEMENTS = 3
@@ -41,16 +41,6 @@ _LATENCY_ROUNDS = 10
 
 Feed = Mapping[str, npt.NDArray[Any]]
 Evaluate = Callable[[bytes], float]
-
-
-class Calibration(Protocol):
-    """The part of `Calibrator` that `fit` needs."""
-
-    def compute_range(self) -> Mapping[str, Sequence[float]]:
-        """Return the range of each tensor by name."""
-
-    def compute_channel_means(self) -> Mapping[str, Sequence[float]]:
-        """Return the mean of each channel of each tensor by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +58,30 @@ class Limits:
 
 def fit(
     program: onnx.ModelProto | bytes,
-    calibration: Calibration,
+    ranges: Mapping[str, Sequence[float]],
     samples: Sequence[Feed],
     evaluate: Evaluate | None,
     *,
+    channel_means: Mapping[str, Sequence[float]] | None = None,
     baseline: float | None = None,
     criterion: Criterion | None = None,
     limits: Limits | None = None,
     exclude: Collection[str] = (),
+    **options: Any,
 ) -> Fitted:
     """Quantize a program so that its accuracy meets a criterion.
 
     Args:
         program: float32 program.
-        calibration: Calibration of the program.
+        ranges: Range of each tensor, from `Calibrator`.
         samples: Inputs to measure noise and latency on, by name; the first few are used.
         evaluate: Function that returns the accuracy of a program; None to quantize everything.
+        channel_means: Channel means of each tensor, from `Calibrator`.
         baseline: Accuracy of the float program; measured by default.
         criterion: Accuracy to keep; by default a relative loss of at most 1 %.
         limits: Limits of the search.
         exclude: Names of nodes that stay float in any case.
+        options: Further options of `quantize`.
 
     Returns:
         Of the quantized programs that meet the criterion, the one with the fewest float units; if
@@ -97,7 +91,8 @@ def fit(
         FuriosaModelsError: The program cannot be quantized or run, or an accuracy is not finite.
     """
     start = perf_counter()
-    candidates = _Candidates(program, calibration, samples[:_NOISE_SAMPLES], exclude)
+    options |= {"channel_means": channel_means}
+    candidates = _Candidates(program, ranges, samples[:_NOISE_SAMPLES], exclude, options)
     if evaluate is None:
         return candidates.fitted(candidates.quantized(()), None, start)
     search = _Search(candidates, evaluate, criterion or Criterion(), limits or Limits(), start)
@@ -109,21 +104,23 @@ class _Candidates:
 
     Args:
         program: See `fit`.
-        calibration: See `fit`.
+        ranges: See `fit`.
         samples: See `fit`.
         exclude: See `fit`.
+        options: Options of `quantize`.
     """
 
     def __init__(
         self,
         program: onnx.ModelProto | bytes,
-        calibration: Calibration,
+        ranges: Mapping[str, Sequence[float]],
         samples: Sequence[Feed],
         exclude: Collection[str],
+        options: Mapping[str, Any],
     ) -> None:
         self.program = edit.parse(program)
-        self._ranges = calibration.compute_range()
-        self._means = calibration.compute_channel_means()
+        self._ranges = ranges
+        self._options = options
         self._samples = samples
         self._exclude = {*exclude}
         self._prepared = prepare(self.program, self._ranges, exclude=self._exclude)
@@ -133,12 +130,7 @@ class _Candidates:
     def quantized(self, floats: Sequence[Unit]) -> bytes:
         """Return the program with all units quantized except some."""
         left = {name for unit in floats for name in unit.nodes}
-        return quantize(
-            self.program,
-            self._ranges,
-            channel_means=self._means,
-            exclude=self._exclude | left,
-        )
+        return quantize(self.program, self._ranges, exclude=self._exclude | left, **self._options)
 
     def ranked(self, is_over: Callable[[], bool]) -> tuple[list[Unit], Callable[[int], float]]:
         """Return the units, noisiest first, and the noise if some of the first ones are float.
@@ -261,10 +253,8 @@ class _Search:
         failed, most = 0, len(self._order) - 1  # at least one unit stays quantized
         while failed < most and not self._is_over():
             allowed = self._allowed_noise(noise(failed))
-            # Noise that falls with each unit allows bisection; at least double if it does not help.
-            count = _first(lambda n: noise(n) <= allowed, failed + 1, most)
-            if len(self._trials) > 1:
-                count = min(most, max(count, 2 * failed))
+            count = _first_below(allowed, noise, failed + 1, most)
+            count = min(most, max(count, 2 * failed))  # if the prediction fails, hurry
             if self._try(count, bar):
                 self._refine(failed, count, bar)
                 return
@@ -323,11 +313,14 @@ def _is_better(trial: Trial, best: Trial) -> bool:
     return trial.loss < best.loss
 
 
-def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the first number from `low` to `high` for which a condition holds, or `high`."""
+def _first_below(limit: float, noise: Callable[[int], float], low: int, high: int) -> int:
+    """Return the least number of float units from `low` whose noise is in a limit, or `high`.
+
+    Noise falls with the number, so that bisection finds it.
+    """
     while low < high:
         middle = (low + high) // 2
-        if holds(middle):
+        if noise(middle) <= limit:
             high = middle
         else:
             low = middle + 1

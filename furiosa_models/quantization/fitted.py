@@ -123,7 +123,9 @@ class Fitted:
         """Return a table of the trials and one of the layers left float."""
         rows = [("trial", "float layers", "accuracy", "loss", "met", "MB", "seconds")]
         if self.float_accuracy is not None:
-            rows.append(("float", "all", f"{self.float_accuracy:.4f}", "", "", _mb(self.float_size), ""))
+            rows.append(
+                ("float", "all", f"{self.float_accuracy:.4f}", "", "", _mb(self.float_size), "")
+            )
         for number, trial in enumerate(self.trials, 1):
             met = "yes" if trial.met else "no"
             figures = (f"{trial.accuracy:.4f}", f"{trial.loss:.4f}", met, _mb(trial.size))

@@ -18,6 +18,7 @@ from onnx import TensorProto, numpy_helper
 from ..errors import ShapeError
 from ..networks import edit
 from .bias_correction import correct_biases, float_weights
+from .float_nodes import protect_float_nodes
 from .scale_folding import fold_scaling
 
 __all__ = ["ModelEditor", "Prepared", "TensorType", "insert_qdq", "prepare", "quantize"]
@@ -145,6 +146,7 @@ def quantize(
     exclude: Collection[str] = (),
     float_heads: bool = True,
     reduce_range: bool = False,
+    quantizer_options: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Quantize a program: 8-bit weights per channel, 8-bit activations per tensor (QDQ format).
 
@@ -160,6 +162,7 @@ def quantize(
         float_heads: Whether the last operations, which compute the outputs, stay float.
         reduce_range: Whether to use 7 bits for weights, for CPUs without VNNI, whose 8-bit products
             saturate.
+        quantizer_options: `extra_options` of ONNX Runtime's `QDQQuantizer`.
 
     Returns:
         The int8 program.
@@ -173,7 +176,10 @@ def quantize(
     prepared = prepare(model, tensor_name_to_range, exclude=exclude, float_heads=float_heads)
     proto, ranges = prepared.model, prepared.ranges
     weights = float_weights(proto.graph)
-    quantized = insert_qdq(proto, prepared.nodes, ranges, reduce_range=reduce_range)
+    quantized = insert_qdq(
+        proto, prepared.nodes, ranges, reduce_range=reduce_range, options=quantizer_options
+    )
+    protect_float_nodes(quantized.graph)
     if channel_means is not None:
         correct_biases(quantized.graph, weights, channel_means)
     for name in prepared.inputs:
@@ -248,7 +254,12 @@ def _pop_marks(
 
 
 def insert_qdq(
-    proto: onnx.ModelProto, nodes: list[str], ranges: _Ranges, *, reduce_range: bool = False
+    proto: onnx.ModelProto,
+    nodes: list[str],
+    ranges: _Ranges,
+    *,
+    reduce_range: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """Quantize some nodes of a model, which is modified, with ONNX Runtime's static quantizer."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
@@ -266,7 +277,7 @@ def insert_qdq(
         nodes_to_quantize=nodes,
         nodes_to_exclude=[],
         op_types_to_quantize=list(OPERATIONS),
-        extra_options={},
+        extra_options=dict(options or {}),
     )
     with _without_warnings():
         quantizer.quantize_model()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import onnx
 
 from ..errors import FuriosaModelsError
-from ..networks import edit, external_data
+from ..networks import external_data
 from ..runtime.backends.onnxruntime import inference_session, session_options
 from ..runtime.machine import available_cpus
 
@@ -32,12 +30,8 @@ def open_session(model: onnx.ModelProto, *, optimize: bool = True) -> Any:
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        if edit.serialized_size(model) <= edit.MAX_BYTES:
-            return inference_session(edit.to_bytes(model), options)
-        with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
-            path = Path(folder) / "model.onnx"
-            external_data.save(model, path)
-            return inference_session(str(path), options)
+        with external_data.loadable(model) as source:
+            return inference_session(source, options)
     except FuriosaModelsError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions share no public base
