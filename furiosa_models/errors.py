@@ -34,6 +34,7 @@ __all__ = [
     "ArtifactUnavailable",
     "BackendUnavailable",
     "CacheNotWritable",
+    "CalibrationWarning",
     "CodeNotTrusted",
     "CompilationError",
     "ConfigurationError",
@@ -125,6 +126,10 @@ class CompilationError(FuriosaModelsError):
 
 class ExtraRequired(FuriosaModelsError, ImportError):
     """An optional dependency is missing; the message contains the pip command."""
+
+
+class CalibrationWarning(UserWarning):
+    """There is no calibration data, so that only weights are quantized."""
 
 
 class WeightsFallbackWarning(UserWarning):

@@ -100,6 +100,14 @@ class FrameworkModel(ABC):
             FuriosaModelsError: Something exists at that path, or it cannot be written.
         """
 
+    def operations(self, program: onnx.ModelProto) -> Mapping[str, tuple[str, str]]:
+        """Return the name and type that nodes of `to_onnx()` have in the framework, by node name.
+
+        Nodes that have the same name and type there may be left out.
+        """
+        del program
+        return {}
+
     def quantized(self, program: onnx.ModelProto) -> FrameworkModel:
         """Return the model in the same framework, with the quantization of an ONNX program.
 

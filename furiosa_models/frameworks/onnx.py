@@ -25,7 +25,7 @@ def recognize(source: Any, **options: Any) -> OnnxModel | None:
     if isinstance(source, bytes):
         return OnnxModel(edit.parse(source), form="bytes", **options)
     if isinstance(source, Path) and source.is_file() and source.suffix.lower() == ".onnx":
-        return OnnxModel(load(source), form="file", **options)
+        return OnnxModel(load(source), form="file", path=source, **options)
     return None
 
 
@@ -35,14 +35,28 @@ class OnnxModel(FrameworkModel):
     Args:
         model: The model. It is not copied.
         form: `file`, `bytes`, or `ModelProto`.
+        path: The file that it was read from.
+        input_names: Names of the inputs, if the model is to begin at other tensors.
+        output_names: Names of the outputs, if the model is to end at other tensors.
     """
 
     framework = "onnx"
 
-    def __init__(self, model: onnx.ModelProto, *, form: str = "ModelProto") -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        *,
+        form: str = "ModelProto",
+        path: Path | None = None,
+        input_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+    ) -> None:
         self._model = model
         self._session: Any = None
         self.form = form
+        self.path = path
+        if input_names or output_names:
+            self._cut(input_names or self.input_names, output_names or self.output_names)
 
     @property
     def raw(self) -> onnx.ModelProto:

@@ -36,6 +36,7 @@ __all__ = [
     "image_layout",
     "metadata",
     "parse",
+    "rename",
     "serialized_size",
     "set_batch_size",
     "signature",
@@ -423,6 +424,24 @@ def extract(
 
 def _unknown_value(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+
+def rename(graph: onnx.GraphProto, old: Sequence[str], new: Sequence[str]) -> None:
+    """Rename tensors of a graph, in place.
+
+    Raises:
+        ShapeError: There are not as many new names as old ones, or a new name is taken.
+    """
+    names = dict(zip(old, new, strict=False))
+    used = {name for node in graph.node for name in (*node.input, *node.output)} - {*old}
+    if len(old) != len(new) or len({*new}) != len(new) or not used.isdisjoint(new):
+        msg = f"expected {len(old)} new names for {', '.join(old)}, got {', '.join(new)}"
+        raise ShapeError(msg)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = names.get(value.name, value.name)
 
 
 def sort_nodes(graph: onnx.GraphProto) -> None:

@@ -19,7 +19,15 @@ from ..errors import WeightsError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["external_weight_files", "is_too_large", "load", "loadable", "read_with_weights", "save"]
+__all__ = [
+    "external_weight_files",
+    "externalized",
+    "is_too_large",
+    "load",
+    "loadable",
+    "read_with_weights",
+    "save",
+]
 
 _LOCATION = b"location"  # key of the name of a tensor's external file
 _LARGE = 1 << 10
@@ -55,12 +63,15 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
     return proto
 
 
-def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
+def save(
+    model: onnx.ModelProto, path: str | os.PathLike[str], *, always: bool = False
+) -> list[Path]:
     """Write a model; if it is too large for one file, write its weights to a second one.
 
     Args:
         model: Model to write.
         path: Path of the model. The weights of a large model are written to `{path}.data`.
+        always: Whether to write the weights of a small model to a second file, too.
 
     Returns:
         The paths of the files.
@@ -68,17 +79,30 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> list[Path]:
     from . import edit
 
     target = Path(path)
-    if edit.serialized_size(model) <= edit.MAX_BYTES:
+    if not always and edit.serialized_size(model) <= edit.MAX_BYTES:
         target.write_bytes(edit.to_bytes(model))
         return [target]
-    proto = edit.parse(model)
     data = target.with_name(f"{target.name}.data")
+    target.write_bytes(edit.to_bytes(externalized(model, data)))
+    return [target, data]
+
+
+def externalized(model: onnx.ModelProto, data: Path, *, name: str | None = None) -> onnx.ModelProto:
+    """Write the large weights of a model to a file, and return the model that refers to it.
+
+    Args:
+        model: The model, which is not modified.
+        data: The file.
+        name: Name of the file in the model, if it will be renamed.
+    """
+    from . import edit
+
+    proto = edit.parse(model)
     with data.open("wb") as stream:
         for tensor in edit.tensors(proto):
             if len(tensor.raw_data) > _LARGE:
-                _externalize(tensor, stream, data.name)
-    target.write_bytes(edit.to_bytes(proto))
-    return [target, data]
+                _externalize(tensor, stream, name or data.name)
+    return proto
 
 
 @contextmanager

@@ -83,13 +83,23 @@ class Calibrator:
         """
         self._check_collected()
         if not verbose:
-            return {name: self._range(name) for name in self._histograms}
+            return {name: self.range_of(name, self._method) for name in self._histograms}
         ranges = {}
         with progress_bar("choosing ranges", len(self._histograms), unit="tensor") as bar:
             for name in self._histograms:
-                ranges[name] = self._range(name)
+                ranges[name] = self.range_of(name, self._method)
                 bar.update()
         return ranges
+
+    def range_of(self, name: str, method: CalibrationMethod) -> tuple[float, float]:
+        """Return the range of one tensor, chosen by another method.
+
+        Raises:
+            FuriosaModelsError: No data has been collected.
+            KeyError: There is no float tensor of that name.
+        """
+        self._check_collected()
+        return choose_range(self._histograms[name], method, self._percentage)
 
     def compute_channel_means(self) -> dict[str, list[float]]:
         """Return the mean of each channel of each float tensor (N, C, H, W) by name.
@@ -104,9 +114,6 @@ class Calibrator:
         if not self._runs:
             msg = "no calibration data: call collect_data first"
             raise FuriosaModelsError(msg)
-
-    def _range(self, name: str) -> tuple[float, float]:
-        return choose_range(self._histograms[name], self._method, self._percentage)
 
     def _collect(self, inputs: Sequence[npt.NDArray[Any]]) -> None:
         if len(inputs) != len(self._inputs):

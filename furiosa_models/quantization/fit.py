@@ -173,7 +173,7 @@ class _Candidates:
             trial.accuracy if trial else None,
             baseline,
             len(program),
-            edit.serialized_size(self.program),
+            self.program.ByteSize(),
             *times,
             seconds=perf_counter() - start,
             trials=tuple(trials),
@@ -274,7 +274,7 @@ class _Search:
     def _allowed_noise(self, noise: float) -> float:
         """Return the noise to aim at, after the last trial had a noise and lost too much."""
         loss, tolerable = self._trials[-1].loss, self._criterion.tolerable_loss
-        return _MARGIN * noise * max(tolerable, 0.0) / loss
+        return _MARGIN * noise * tolerable / loss if 0 < tolerable < loss else 0.0
 
     def _try(self, count: int, bar: Bar) -> bool:
         """Evaluate a program with some float units; return whether it meets the criterion."""

@@ -1,0 +1,1 @@
+"""Utilities under Neural Compressor's names."""
