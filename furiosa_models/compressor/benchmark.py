@@ -96,7 +96,7 @@ def fit(
         wrapped.output_names = conf.outputs
     if b_func is not None:
         return _of_function(wrapped, conf, b_func)
-    feed = _first_input(wrapped, b_dataloader)
+    feed = _first_input(b_dataloader)
     program = wrapped.source.to_onnx() if wrapped.report is None else wrapped._program()
     cores = _cores(conf)
     return _in_processes(program, _filled(program, feed), conf, cores)
@@ -118,7 +118,7 @@ def _of_function(
     return _result([times], 1, conf, available_cpus())
 
 
-def _first_input(wrapped: BaseModel, loader: Any) -> Any:
+def _first_input(loader: Any) -> Any:
     if loader is None:
         return None
     for batch in loader:

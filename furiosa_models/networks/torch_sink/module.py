@@ -1,0 +1,134 @@
+"""A PyTorch module that executes an ONNX graph.
+
+Float weights are parameters, 8-bit weights are buffers. Their names are those of the initializers,
+with dots as levels of modules, so that the `state_dict` of an exported network has the names of the
+original. A pair of `QuantizeLinear` and `DequantizeLinear` becomes a fake quantization. Everything
+is made of PyTorch's own operations, so that `torch.export` and `torch.jit.trace` accept the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import nn
+
+from ...errors import ConversionError
+from .. import edit
+from .operations import OPERATIONS, Pending
+
+__all__ = ["GraphModule"]
+
+_MIN_WEIGHT_RANK = 1
+
+
+class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
+    """A module that executes an ONNX graph.
+
+    Args:
+        model: The graph.
+
+    Raises:
+        ConversionError: An operation is not supported; the message names all of them.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        super().__init__()
+        proto = edit.parse(model)
+        edit.constants_to_initializers(proto.graph)
+        _check_supported(proto)
+        self.input_names = edit.get_pure_input_names(proto)
+        self.output_names = edit.get_output_names(proto)
+        self._constants: dict[str, Any] = {}
+        self._homes: dict[str, tuple[nn.Module, str]] = {}
+        for tensor in proto.graph.initializer:
+            self._add(tensor.name, numpy_helper.to_array(tensor))
+        self._nodes = [_Node(node) for node in proto.graph.node]
+
+    def forward(self, *inputs: Any) -> Any:
+        """Return the output, or a tuple if there are several.
+
+        Args:
+            inputs: Tensors, in the order of `input_names`.
+        """
+        values: dict[str, Any] = dict(zip(self.input_names, inputs, strict=True))
+        values[""] = None
+        for node in self._nodes:
+            arguments = [values[n] if n in values else self._constant(n) for n in node.inputs]
+            results = node.function(*arguments, **node.attributes)
+            results = results if isinstance(results, tuple) else (results,)
+            values.update(zip(node.outputs, results, strict=False))
+        outputs = tuple(_finished(values[name]) for name in self.output_names)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _constant(self, name: str) -> Any:
+        if name in self._homes:
+            module, leaf = self._homes[name]
+            return getattr(module, leaf)
+        return self._constants[name]
+
+    def _add(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        """Add an initializer: a parameter, a buffer, or a constant of an operation."""
+        is_weight = array.ndim >= _MIN_WEIGHT_RANK and array.dtype != np.int64
+        if not is_weight:
+            self._constants[name] = array
+            return
+        *path, leaf = name.split(".")
+        module: nn.Module = self
+        for part in path:
+            if not hasattr(module, part):
+                module.add_module(part, nn.Module())
+            module = getattr(module, part)
+        if hasattr(module, leaf) or not isinstance(module, nn.Module):
+            module, leaf = self, name.replace(".", "/")
+        tensor = torch.from_numpy(array.copy())
+        if tensor.is_floating_point():
+            module.register_parameter(leaf, nn.Parameter(tensor))
+        else:
+            module.register_buffer(leaf, tensor)
+        self._homes[name] = module, leaf
+
+
+class _Node:
+    """An operation with its attributes as Python values."""
+
+    def __init__(self, node: onnx.NodeProto) -> None:
+        self.function = OPERATIONS[node.op_type]
+        self.inputs: Sequence[str] = list(node.input)
+        self.outputs: Sequence[str] = list(node.output)
+        self.attributes = {a.name: _attribute(a) for a in node.attribute}
+        if node.op_type == "Split":
+            self.attributes["count"] = len(node.output)
+
+
+def _attribute(attribute: onnx.AttributeProto) -> Any:
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return value
+
+
+def _finished(value: Any) -> Any:
+    """Return an output as a tensor."""
+    if isinstance(value, Pending):
+        return value.integers()
+    if isinstance(value, torch.Tensor):
+        return value
+    return torch.as_tensor(value)
+
+
+def _check_supported(model: onnx.ModelProto) -> None:
+    unknown: dict[str, str] = {}
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATIONS:
+            unknown.setdefault(node.op_type, node.name or node.output[0])
+    if unknown:
+        found = ", ".join(f"{kind} ({name!r})" for kind, name in sorted(unknown.items()))
+        msg = f"operations without a PyTorch form here: {found}; known: {', '.join(OPERATIONS)}"
+        raise ConversionError(msg)
