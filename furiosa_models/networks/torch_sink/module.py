@@ -2,7 +2,7 @@
 
 Float weights are parameters, 8-bit weights are buffers. Their names are those of the initializers,
 with dots as levels of modules, so that the `state_dict` of an exported network has the names of the
-original. A pair of `QuantizeLinear` and `DequantizeLinear` becomes a fake quantization. Everything
+original. A pair of `QuantizeLinear` and `DequantizeLinear` rounds a tensor. Everything
 is made of PyTorch's own operations, so that `torch.export` and `torch.jit.trace` accept the module.
 """
 

@@ -658,15 +658,20 @@ class Pending:
     dtype: Any
 
     def rounded(self) -> Tensor:
-        """Return the float tensor after rounding."""
-        return torch.fake_quantize_per_tensor_affine(
-            self.x, self.scale, self.zero_point, self.low, self.high
-        )
+        """Return the float tensor after rounding.
+
+        This is `torch.fake_quantize_per_tensor_affine`, which `torch.export` cannot export with an
+        open batch size.
+        """
+        return (self._numbers() - self.zero_point) * self.scale
 
     def integers(self) -> Tensor:
         """Return the integers."""
+        return self._numbers().to(self.dtype)
+
+    def _numbers(self) -> Tensor:
         numbers = torch.round(self.x / self.scale) + self.zero_point
-        return torch.clamp(numbers, self.low, self.high).to(self.dtype)
+        return torch.clamp(numbers, self.low, self.high)
 
 
 @_operation("QuantizeLinear")
