@@ -163,7 +163,8 @@ def _in_processes(
 ) -> BenchmarkResult:
     with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
         external_data.save(program, Path(folder) / "model.onnx")
-        np.savez(Path(folder) / "inputs.npz", **feed)
+        arrays: dict[str, Any] = dict(feed)
+        np.savez(Path(folder) / "inputs.npz", **arrays)
         job = {
             "threads": conf.intra_num_of_threads or cores,
             "inter": conf.inter_num_of_threads or 1,

@@ -93,10 +93,9 @@ def fit(
     report, source = _Job(wrapped, conf, data, evaluation).run()
     result = type(wrapped)(source)
     result.report = report
+    result.fitted_from = wrapped.source
     result.framework_specific_info = wrapped.framework_specific_info
     result.q_config = _q_config(report, conf, wrapped)
-    if hasattr(result, "fp32_model"):
-        result.fp32_model = wrapped.model
     return result
 
 
@@ -208,7 +207,7 @@ class _Job:
         self._conf = conf
         self._data = data
         self._evaluation = evaluation
-        self._program = _named(_optimized(self._source.to_onnx(), conf))
+        self._program = edit.named(_optimized(self._source.to_onnx(), conf))
         self._batch_size = _fixed_batch(self._program)
         self._baseline: float | None = None
 
@@ -301,13 +300,6 @@ class _Job:
         given = self._conf.accuracy_criterion
         kind: Any = given.criterion
         return Criterion(given.tolerable_loss, kind, given.higher_is_better)
-
-
-def _named(program: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a name to nodes without one, so that settings and reports can name them."""
-    for number, node in enumerate(program.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
-    return program
 
 
 def _optimized(program: onnx.ModelProto, conf: PostTrainingQuantConfig) -> onnx.ModelProto:

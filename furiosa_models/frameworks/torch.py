@@ -196,7 +196,7 @@ class TorchModel(FrameworkModel):
         from ..networks.torch_sink import GraphModule
 
         return TorchModel(
-            GraphModule(program).eval(),
+            GraphModule(program).eval().requires_grad_(False),
             example_inputs=self.example_inputs,
             input_names=self.input_names,
             output_names=edit.get_output_names(program),

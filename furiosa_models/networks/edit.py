@@ -35,6 +35,8 @@ __all__ = [
     "head_operations",
     "image_layout",
     "metadata",
+    "name_nodes",
+    "named",
     "parse",
     "rename",
     "serialized_size",
@@ -424,6 +426,19 @@ def extract(
 
 def _unknown_value(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+
+def named(model: Model) -> onnx.ModelProto:
+    """Return a copy of a model in which every node has a name."""
+    proto = parse(model)
+    name_nodes(proto.graph)
+    return proto
+
+
+def name_nodes(graph: onnx.GraphProto) -> None:
+    """Give a name to nodes without one, in place, so that they can be selected and excluded."""
+    for number, node in enumerate(graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
 
 
 def rename(graph: onnx.GraphProto, old: Sequence[str], new: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ import onnx
 from ..errors import FuriosaModelsError
 from ..networks import edit
 from ..progress import Bar, progress_bar
+from .calibrated import Calibration
 from .fitted import Criterion, Fitted, Layer, Trial
 from .noise import NoiseMeter, decibels
 from .quantizer import prepare, quantize
@@ -167,6 +168,7 @@ class _Candidates:
     ) -> Fitted:
         """Return the result of a search that ended with a program."""
         times = self._milliseconds(edit.parse(program))
+        floats = {*trial.floats} if trial else set()
         return Fitted(
             program,
             trial.met if trial else None,
@@ -177,8 +179,16 @@ class _Candidates:
             *times,
             seconds=perf_counter() - start,
             trials=tuple(trials),
-            layers=self._layers({*trial.floats} if trial else set()),
+            layers=self._layers(floats),
+            calibration=self._calibration(floats),
         )
+
+    def _calibration(self, floats: set[str]) -> Calibration:
+        left = {name for unit in self.units if unit.name in floats for name in unit.nodes}
+        ranges = {name: [float(low), float(high)] for name, (low, high) in self._ranges.items()}
+        means = self._options["channel_means"]
+        plain = means and {name: [float(value) for value in row] for name, row in means.items()}
+        return Calibration(ranges, plain, tuple(sorted(self._exclude | left)))
 
     def _layers(self, floats: set[str]) -> list[Layer]:
         total = sum(self._noise_of.values())

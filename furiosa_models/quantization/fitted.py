@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .calibrated import Calibration
+
 __all__ = ["Criterion", "Fitted", "Layer", "Trial"]
 
 
@@ -95,6 +97,7 @@ class Fitted:
         seconds: Seconds that the whole search took.
         trials: The evaluated models.
         layers: Report by layer.
+        calibration: What reproduces the program from the float one; None without calibration data.
     """
 
     program: bytes = field(repr=False)
@@ -108,6 +111,7 @@ class Fitted:
     seconds: float = 0.0
     trials: Sequence[Trial] = ()
     layers: Sequence[Layer] = field(default=(), repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
 
     @property
     def evaluations(self) -> int:

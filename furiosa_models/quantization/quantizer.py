@@ -227,7 +227,7 @@ def prepare(
     inputs = [*_pop_marks(proto, _INPUT)]
     outputs = _pop_marks(proto, _OUTPUT)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
-    _name_nodes(proto.graph)
+    edit.name_nodes(proto.graph)
     pixels = fold_scaling(proto, exclude)
     if pixels is not None:
         inputs.append(pixels.name)
@@ -327,12 +327,6 @@ def _constants(graph: onnx.GraphProto) -> set[str]:
         if node.op_type in _SOURCES or (node.input and constants.issuperset(node.input)):
             constants.update(node.output)
     return constants
-
-
-def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Give a name to nodes without one, so that they can be selected and excluded."""
-    for number, node in enumerate(graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
 
 
 def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str]) -> list[str]:

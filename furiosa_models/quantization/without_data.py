@@ -111,6 +111,7 @@ def _dequantized(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) ->
     numbers = np.clip(np.round(array / scale.reshape(shape)), -127, 127).astype(np.int8)
     names = [f"{weight.name}_{part}" for part in ("quantized", "scale", "zero_point")]
     parts = (numbers, scale, np.zeros(scale.shape, np.int8))
-    graph.initializer.extend(map(numpy_helper.from_array, parts, names))
+    for part, name in zip(parts, names, strict=True):
+        graph.initializer.append(numpy_helper.from_array(part, name))
     result = f"{weight.name}_dequantized"
     return helper.make_node("DequantizeLinear", names, [result], result, axis=axis)

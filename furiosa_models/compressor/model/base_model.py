@@ -37,6 +37,7 @@ class BaseModel:
     Attributes:
         source: The model as a `furiosa_models.frameworks.FrameworkModel`.
         report: How it was quantized; None for a model that was not.
+        fitted_from: The float model that it was quantized from.
         component: Always None, as in Neural Compressor.
         q_config: Settings of each quantized operation.
     """
@@ -48,6 +49,7 @@ class BaseModel:
     ) -> None:
         self.source = source
         self.report: Fitted | None = None
+        self.fitted_from: FrameworkModel | None = None
         self.q_config: dict[str, Any] | None = None
         self.framework_specific_info = dict(framework_specific_info or {})
         self._workspace: str | None = None

@@ -23,11 +23,7 @@ class PyTorchBaseModel(BaseModel):
     @property
     def fp32_model(self) -> Any:
         """The module before quantization."""
-        return getattr(self, "_float_model", self.model)
-
-    @fp32_model.setter
-    def fp32_model(self, module: Any) -> None:
-        self._float_model = module
+        return self.model if self.fitted_from is None else self.fitted_from.raw
 
     @property
     def is_quantized(self) -> bool:
@@ -76,7 +72,7 @@ class PyTorchFXModel(PyTorchModel):
 class IPEXModel(PyTorchBaseModel):
     """A PyTorch module for Intel's extension, which is archived and cannot be installed anymore.
 
-    `save` writes the recipe of its quantization as JSON, as the extension read it. Here
+    `save` writes the recipe of its quantization as JSON, in the structure that the extension read.
     `furiosa_models.compressor.utils.pytorch.load` reads it again.
     """
 
@@ -86,10 +82,10 @@ class IPEXModel(PyTorchBaseModel):
         Raises:
             FuriosaModelsError: The folder is not empty, or cannot be written.
         """
-        from ..utils.pytorch import recipe_of
+        from ..utils.pytorch import RECIPE, recipe_of
 
         target = self._default_path() if root is None else Path(root)
         with new_folder(target) as partial:
             text = json.dumps(recipe_of(self), indent=4) + "\n"
-            (partial / "best_configure.json").write_text(text, encoding="utf-8")
+            (partial / RECIPE).write_text(text, encoding="utf-8")
         return target
