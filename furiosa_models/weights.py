@@ -28,10 +28,14 @@ from .errors import (
     ArtifactNotFound,
     ArtifactUnavailable,
     CacheNotWritable,
+    ConversionError,
     ShapeError,
     WeightsError,
     WeightsFallbackWarning,
 )
+from .frameworks import FrameworkModel, recognize
+from .frameworks.checkpoints import READERS
+from .frameworks.torch import as_array, has_network
 from .labels import parse_names, read_labels, replaced_names, table_of
 from .networks.external_data import read_with_weights
 from .runtime.source import is_tflite
@@ -44,11 +48,12 @@ class _ModelProto(Protocol):
     def SerializeToString(self) -> bytes: ...
 
 
-WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | None"
-"""Name of a set, `"random"`, a file (ONNX, or a PyTorch checkpoint: .pt, .pth), ONNX bytes, a
-`ModelProto`, or None for the default."""
+WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | Any | None"
+"""Name of a set, `"random"`, a file or folder (ONNX, TensorFlow Lite, a PyTorch checkpoint, or
+anything that `furiosa_models.frameworks` recognizes), ONNX bytes, an object of a framework (a
+`ModelProto`, a Keras model, a PyTorch module or its state, ...), or None for the default."""
 
-_CHECKPOINTS = {".pt": "pytorch", ".pth": "pytorch", ".safetensors": "safetensors"}
+_GRAPHS = (".onnx", ".tflite")
 FACTS = 2
 """Version of the cached graph facts. Increase it if `GraphFacts` or its computation changes."""
 
@@ -148,9 +153,21 @@ class Weights:
         with self._lock:
             if self._resolved is None:
                 self._resolved = resolve(
-                    self.model, self._source, self._own_spec.network, self.store
+                    self.model, self._source, self._own_spec.network, self.store, self._size
                 )
             return self._resolved
+
+    @property
+    def _size(self) -> tuple[int, int] | None:
+        """Height and width of the input, if they are known without the graph."""
+        own = self._own_spec.input
+        given = self._overrides.get("input")
+        size = getattr(given, "size", None)
+        if isinstance(given, Mapping):
+            size = given.get("size")
+        if size is None and own != UNKNOWN_INPUT:
+            size = own.size
+        return None if size is None else (int(size[0]), int(size[1]))
 
     @property
     def origin(self) -> bytes:
@@ -276,7 +293,11 @@ class Weights:
 
 
 def resolve(
-    model: str, source: WeightsSource, network: NetworkSpec | None, store: Store
+    model: str,
+    source: WeightsSource,
+    network: NetworkSpec | None,
+    store: Store,
+    size: tuple[int, int] | None = None,
 ) -> WeightSet:
     """Return the weights that `source` names.
 
@@ -286,6 +307,7 @@ def resolve(
             warning if it is not the first one.
         network: Network for random weights and checkpoints.
         store: Store of artifacts.
+        size: Height and width of the input, which the conversion of a PyTorch module needs.
 
     Raises:
         ArtifactNotFound: There is no set and no file with that name.
@@ -302,13 +324,12 @@ def resolve(
         key = recipe_key("random", recipe, network.name, dict(network.params))
         return WeightSet("random", Built(store, key, lambda: build_random(network)))
     if isinstance(source, (str, os.PathLike)):
-        return _from_file(model, os.fspath(source), network)
+        return _from_file(model, os.fspath(source), network, size)
     if isinstance(source, bytes):
         return WeightSet(f"<{len(source)} bytes>", source)
-    if hasattr(source, "SerializeToString"):
+    if type(source).__name__ == "ModelProto":
         return WeightSet("<ModelProto>", source.SerializeToString())
-    msg = f"weights must be a name, a path, bytes or a ModelProto, got {type(source).__name__}"
-    raise TypeError(msg)
+    return _from_object(model, source, network, size)
 
 
 def build_random(network: NetworkSpec) -> bytes:
@@ -410,27 +431,89 @@ def _named(artifact: Artifact, store: Store) -> WeightSet:
         raise type(error)(msg) from error
 
 
-def _from_file(model: str, path: str, network: NetworkSpec | None) -> WeightSet:
+def _from_file(
+    model: str, path: str, network: NetworkSpec | None, size: tuple[int, int] | None
+) -> WeightSet:
     if (Path(path) / "model_info.json").is_file():
         return _from_folder(model, path, network)
+    suffix = Path(path).suffix.lower()
+    if suffix not in _GRAPHS and (found := _of_framework(Path(path))) is not None:
+        names = _names_from_sidecar(Path(path))
+        return WeightSet(path, _converted(found, size), names=names)
     if not Path(path).is_file():
-        names = ", ".join(map(repr, sets_of(model)))
-        sets = f"one of its sets ({names}), " if names else ""
-        what = f"neither a file nor a set of weights of {model}" if names else "not a file"
+        names_of_sets = ", ".join(map(repr, sets_of(model)))
+        sets = f"one of its sets ({names_of_sets}), " if names_of_sets else ""
+        what = f"neither a file nor a set of weights of {model}" if sets else "not a file"
         msg = f"{path!r} is {what}; choose {sets}an ONNX file, bytes, or 'random'"
         raise ArtifactNotFound(msg)
-    reader = _CHECKPOINTS.get(Path(path).suffix.lower())
+    reader = READERS.get(suffix)
     if reader is None:
         return WeightSet(path, read_with_weights(path), names=_names_from_sidecar(Path(path)))
     network = _needed(network, model, f"{path}, which contains weights without a graph")
     data = {path: Path(path).read_bytes()}
-    arrays = networks.read_weights(reader, data, network.layout)
-    shown = networks.params_of(network.name, arrays)
-    built = networks.build(
-        network.name, networks.NamedWeights(arrays), **{**network.params, **shown.params}
+    built = _with_arrays(network, networks.read_weights(reader, data, network.layout))
+    found_names = networks.read_names(reader, data) or _names_from_sidecar(Path(path))
+    return replace(built, name=path, names=found_names)
+
+
+def _of_framework(path: Path) -> FrameworkModel | None:
+    """Return the model of a framework that a path contains, if it is not weights alone."""
+    if path.suffix.lower() in READERS and not has_network(path):
+        return None
+    return recognize(path)
+
+
+def _from_object(
+    model: str, source: Any, network: NetworkSpec | None, size: tuple[int, int] | None
+) -> WeightSet:
+    """Return the weights in an object of a framework.
+
+    The parameters of a PyTorch module, or its state, are loaded into the network of the model if it
+    has one. Any other object, and a module for a model without a network, is converted to ONNX.
+    """
+    from .networks.adapters import adapt  # imports onnx
+
+    name = f"<{type(source).__name__}>"
+    found = None if isinstance(source, Mapping) else recognize(source)
+    state = source if isinstance(source, Mapping) else None
+    if network is not None and found is not None and found.framework == "torch":
+        state = found.raw.state_dict()
+    if state is not None:
+        network = _needed(network, model, "a state, which contains weights without a graph")
+        arrays = adapt(network.layout, {key: as_array(value) for key, value in state.items()})
+        return replace(_with_arrays(network, arrays), name=name)
+    if found is not None:
+        return WeightSet(name, _converted(found, size))
+    msg = (
+        "weights must be a name, a path, bytes, a ModelProto, or a model or state of a framework, "
+        f"got {type(source).__name__}"
     )
-    found = networks.read_names(reader, data) or _names_from_sidecar(Path(path))
-    return WeightSet(path, networks.to_bytes(built), names=found, head=shown.head)
+    raise TypeError(msg)
+
+
+def _with_arrays(network: NetworkSpec, arrays: Mapping[str, Any]) -> WeightSet:
+    """Return a network with the parameters of a public checkpoint."""
+    shown = networks.params_of(network.name, arrays)
+    params = {**network.params, **shown.params}
+    built = networks.build(network.name, networks.NamedWeights(arrays), **params)
+    return WeightSet("", networks.to_bytes(built), head=shown.head)
+
+
+def _converted(model: FrameworkModel, size: tuple[int, int] | None) -> bytes:
+    """Return the model of a framework as ONNX.
+
+    Raises:
+        ConversionError: It cannot be converted, or the size of its input is needed and unknown.
+    """
+    if getattr(model, "example_inputs", ()) is None:
+        if size is None:
+            msg = (
+                "a PyTorch module does not tell the size of its input: pass it, such as "
+                "input={'size': (224, 224)}"
+            )
+            raise ConversionError(msg)
+        model.example_inputs = np.zeros((1, 3, *size), np.float32)  # type: ignore[attr-defined]
+    return networks.to_bytes(model.to_onnx())
 
 
 def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSet:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import networks
 from ..errors import WeightsError
 from ..spec import NetworkSpec
-from .onnx import OnnxModel
+
+if TYPE_CHECKING:
+    from .onnx import OnnxModel
 
 __all__ = ["READERS", "recognize"]
 
@@ -47,6 +49,8 @@ def recognize(
             "SSDMobileNet.spec.network, or open it with the class of its network"
         )
         raise WeightsError(msg)
+    from .onnx import OnnxModel
+
     spec = NetworkSpec(network, params or {}) if isinstance(network, str) else network
     arrays = networks.read_weights(reader, {source.name: source.read_bytes()}, spec.layout)
     found = networks.params_of(spec.name, arrays)

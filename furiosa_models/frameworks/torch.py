@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import networks
 from .._lazy import require
 from ..errors import ConversionError, ShapeError, WeightsError
-from ..networks import edit
 from ..output import new_folder
 from .base import Array, FrameworkModel, Inputs, feed_by_name
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["FILE", "TorchModel", "recognize"]
+__all__ = ["FILE", "TorchModel", "as_array", "has_network", "recognize"]
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class TorchModel(FrameworkModel):
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in feed.values()]
         with _unchanged(self._module), torch.no_grad():
             outputs = self.raw(*tensors)
-        return [_array(output) for output in _flat(outputs)]
+        return [as_array(output) for output in _flat(outputs)]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write `best_model.pt` into a new folder, and return the folder.
@@ -199,7 +199,7 @@ class TorchModel(FrameworkModel):
             GraphModule(program).eval().requires_grad_(False),
             example_inputs=self.example_inputs,
             input_names=self.input_names,
-            output_names=edit.get_output_names(program),
+            output_names=networks.edit.get_output_names(program),
         )
 
     def operations(self, program: onnx.ModelProto) -> Mapping[str, tuple[str, str]]:
@@ -219,7 +219,7 @@ class TorchModel(FrameworkModel):
         calls: list[Any] = []
 
         def record(_module: Any, inputs: tuple[Any, ...]) -> None:
-            calls.append([_array(tensor) for tensor in inputs])
+            calls.append([as_array(tensor) for tensor in inputs])
 
         handle = self.raw.register_forward_pre_hook(record)
         try:
@@ -252,7 +252,7 @@ class TorchModel(FrameworkModel):
                 "such as torch.zeros(1, 3, 224, 224)"
             )
             raise ConversionError(msg)
-        return [_array(value) for value in _flat(self.example_inputs)]
+        return [as_array(value) for value in _flat(self.example_inputs)]
 
     def _tensors(self) -> tuple[Any, ...]:
         """Return the example inputs as tensors with at least two samples."""
@@ -299,7 +299,9 @@ class TorchModel(FrameworkModel):
             raise ConversionError(msg) from error
         model: onnx.ModelProto = exported.model_proto
         if not self._output_names:
-            edit.rename(model.graph, edit.get_output_names(model), self.output_names)
+            networks.edit.rename(
+                model.graph, networks.edit.get_output_names(model), self.output_names
+            )
         return model
 
     def _script_to_onnx(self) -> onnx.ModelProto:
@@ -325,6 +327,11 @@ class TorchModel(FrameworkModel):
             msg = f"the scripted module cannot be converted to ONNX: {str(error).strip()[:2000]}"
             raise ConversionError(msg) from error
         return onnx.load_from_string(stream.getvalue())
+
+
+def has_network(path: Path) -> bool:
+    """Return whether a file is TorchScript or an exported program, rather than weights alone."""
+    return _kind_of_file(path) is not None
 
 
 def _has_varargs(module: Any) -> bool:
@@ -415,6 +422,7 @@ def _flat(outputs: Any) -> list[Any]:
     return [outputs]
 
 
-def _array(tensor: Any) -> Array:
+def as_array(tensor: Any) -> Array:
+    """Return a tensor, of PyTorch or of anything that numpy converts, as an array."""
     detached = tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else tensor
     return np.asarray(detached)

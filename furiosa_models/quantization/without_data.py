@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +111,7 @@ def _dequantized(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) ->
     shape = [-1 if i == axis else 1 for i in range(array.ndim)]
     numbers = np.clip(np.round(array / scale.reshape(shape)), -127, 127).astype(np.int8)
     names = [f"{weight.name}_{part}" for part in ("quantized", "scale", "zero_point")]
-    parts = (numbers, scale, np.zeros(scale.shape, np.int8))
+    parts: list[npt.NDArray[Any]] = [numbers, scale, np.zeros(scale.shape, np.int8)]
     for part, name in zip(parts, names, strict=True):
         graph.initializer.append(numpy_helper.from_array(part, name))
     result = f"{weight.name}_dequantized"
