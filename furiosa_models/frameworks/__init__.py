@@ -21,7 +21,7 @@ from .base import FrameworkModel
 
 __all__ = ["FrameworkModel", "recognize", "wrap"]
 
-_MODULES = ("onnx", "tflite", "keras", "tensorflow", "torch", "openvino", "safetensors")
+_MODULES = ("tflite", "onnx", "keras", "tensorflow", "torch", "openvino", "safetensors")
 """Modules with a function `recognize`, in the order in which they are asked."""
 
 

@@ -16,7 +16,7 @@ from ._raw import Budget
 __all__ = ["Table"]
 
 _OFFSET = 4
-_ITEM_SIZES = {"B": 1, "i": 4, "f": 4, "q": 8, "I": 4}
+_ITEM_SIZES = {"B": 1, "H": 2, "i": 4, "f": 4, "q": 8, "I": 4}
 
 
 class Table:
@@ -35,11 +35,14 @@ class Table:
         self._vtable = position - self._unpack("i", position)
 
     def _unpack(self, code: str, position: int) -> int:
+        return int(self._number(code, position))
+
+    def _number(self, code: str, position: int) -> float:
         if position < 0:
             msg = f"an offset points {-position} bytes before the file"
             raise WeightsError(msg)
         (value,) = struct.unpack_from(f"<{code}", self._data, position)
-        return int(value)
+        return value  # type: ignore[no-any-return]
 
     def _field(self, index: int) -> int | None:
         """Return the position of a field's value, or None if the table omits it."""
@@ -49,10 +52,15 @@ class Table:
         offset = self._unpack("H", self._vtable + entry)
         return self._position + offset if offset else None
 
-    def scalar(self, index: int, code: str) -> int:
-        """Return a number, or 0 if the table omits it."""
+    def scalar(self, index: int, code: str, default: int = 0) -> int:
+        """Return an integer, or its default if the table omits it."""
         position = self._field(index)
-        return 0 if position is None else self._unpack(code, position)
+        return default if position is None else self._unpack(code, position)
+
+    def real(self, index: int, default: float = 0.0) -> float:
+        """Return a float32, or its default if the table omits it."""
+        position = self._field(index)
+        return default if position is None else self._number("f", position)
 
     def vector(self, index: int, code: str) -> memoryview:
         """Return the bytes of a vector of numbers or offsets, or no bytes if it is omitted."""
@@ -67,12 +75,14 @@ class Table:
         return memoryview(self._data)[start + 4 : start + 4 + size]
 
     def table(self, index: int) -> Table | None:
+        """Return a table, or None if it is omitted."""
         position = self._field(index)
         if position is None:
             return None
         return Table(self._data, position + self._unpack("I", position), self._entries)
 
     def tables(self, index: int) -> Iterator[Table]:
+        """Yield the tables of a vector."""
         offsets = self.vector(index, "I")
         position = self._field(index)
         if position is not None:

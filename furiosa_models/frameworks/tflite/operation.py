@@ -1,0 +1,265 @@
+"""What the converter of one operation sees: its inputs in any form, its options, its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ...errors import ConversionError, WeightsError
+from ..base import Array
+from .builder import Builder
+from .file import Operator, Tensor
+from .schema import ACTIVATIONS, Options
+from .values import CHANNELS_FIRST, Order, Value, Values
+
+__all__ = ["Operation"]
+
+_RANGES = {"RELU": (0.0, np.inf), "RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0)}
+_INTEGERS = ("int8", "uint8")
+
+
+class Operation:
+    """An operation, whose nodes a converter adds to the ONNX graph.
+
+    Args:
+        operator: The operation of the file.
+        values: All values of the graph, by their index.
+        forms: How values get their forms.
+        builder: Where nodes are added.
+    """
+
+    def __init__(
+        self, operator: Operator, values: Mapping[int, Value], forms: Values, builder: Builder
+    ) -> None:
+        self._operator = operator
+        self._forms = forms
+        self._builder = builder
+        self.inputs: list[Value | None] = [values[i] if i >= 0 else None for i in operator.inputs]
+        self.outputs = [values[i] for i in operator.outputs if i >= 0]
+
+    @property
+    def kind(self) -> str:
+        """Return the name of the operation, such as `CONV_2D`."""
+        return self._operator.kind
+
+    @property
+    def name(self) -> str:
+        """Return the name of the first output."""
+        return self._operator.name
+
+    @property
+    def options(self) -> Options:
+        """Return the options by name."""
+        return self._operator.options
+
+    @property
+    def custom(self) -> bytes:
+        """Return the options of a custom operation as they are stored."""
+        return self._operator.custom
+
+    # Inputs ----------------------------------------------------------------------------------
+
+    def has(self, index: int) -> bool:
+        """Return whether there is an input of that number."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def value(self, index: int) -> Value:
+        """Return an input.
+
+        Raises:
+            WeightsError: The operation does not have it.
+        """
+        found = self.inputs[index] if self.has(index) else None
+        if found is None:
+            msg = f"{self.kind} {self.name!r} has {len(self.inputs)} inputs, but not number {index}"
+            raise WeightsError(msg)
+        return found
+
+    def tensor(self, index: int = 0) -> Tensor:
+        """Return the tensor of an input."""
+        return self.value(index).tensor
+
+    def shape(self, index: int = 0, rank: int | None = None) -> tuple[int, ...]:
+        """Return the shape of an input.
+
+        Raises:
+            WeightsError: It does not have `rank` dimensions.
+        """
+        tensor = self.tensor(index)
+        if rank is not None and len(tensor.shape) != rank:
+            msg = (
+                f"{self.kind} {self.name!r}: expected {rank} dimensions of {tensor.name}, "
+                f"got {list(tensor.shape)}"
+            )
+            raise WeightsError(msg)
+        return tensor.shape
+
+    def real(self, index: int = 0, order: Order = None) -> str:
+        """Return the name of the numbers of an input."""
+        return self._forms.real(self.value(index), order)
+
+    def stored(self, index: int = 0, order: Order = None) -> str:
+        """Return the name of the elements of an input as they are stored."""
+        return self._forms.stored(self.value(index), order)
+
+    def constant(self, index: int) -> Array:
+        """Return the elements of an input that must be known.
+
+        Raises:
+            ConversionError: The graph computes them.
+        """
+        value = self.value(index)
+        if value.constant is None:
+            self.refuse(f"{value.tensor.name} is computed: expected a constant")
+        return value.constant
+
+    def integers(self, index: int) -> list[int]:
+        """Return the elements of an input that must be known, as a list of integers."""
+        return [int(number) for number in self.constant(index).reshape(-1).tolist()]
+
+    def is_quantized(self, index: int = 0) -> bool:
+        """Return whether an input has integers that stand for other numbers."""
+        return self.value(index).quantization is not None
+
+    def axis(self, axis: int, index: int = 0) -> int:
+        """Return a dimension of an input, counted from the first one.
+
+        Raises:
+            WeightsError: It has no such dimension.
+        """
+        rank = self.value(index).rank
+        if not -rank <= axis < rank:
+            msg = f"{self.kind} {self.name!r}: dimension {axis} of {rank}"
+            raise WeightsError(msg)
+        return axis % rank
+
+    # Layout and form -------------------------------------------------------------------------
+
+    def order(self, *indices: int) -> Order:
+        """Return the order of dimensions in which an operation of each element is cheapest.
+
+        Args:
+            indices: Inputs to consider; all if there are none.
+        """
+        values = [self.inputs[i] for i in indices] if indices else self.inputs
+        found = [value for value in values if value is not None]
+        fits = all(
+            value.rank == 4 or (value.constant is not None and value.rank < 4) for value in found
+        )
+        return CHANNELS_FIRST if fits and any(v.is_channels_first for v in found) else None
+
+    def moved(self, axis: int, order: Order, index: int = 0) -> int:
+        """Return where a dimension of an input is in an order."""
+        axis = self.axis(axis, index)
+        return axis if order is None else order.index(axis)
+
+    def keeps_quantization(self, *indices: int) -> bool:
+        """Return whether the integers of the inputs mean the same in all outputs."""
+        given = [self.value(i).quantization for i in indices or range(len(self.inputs))]
+        return all(output.quantization == found for output in self.outputs for found in given)
+
+    # Nodes -----------------------------------------------------------------------------------
+
+    def emit(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Add an ONNX node, and return the name of its output."""
+        return self._builder.add(kind, inputs, f"{self.name}/{kind.lower()}", **attributes)
+
+    def emit_many(
+        self, kind: str, inputs: Sequence[str], count: int, **attributes: Any
+    ) -> list[str]:
+        """Add an ONNX node with several outputs, and return their names."""
+        name = f"{self.name}/{kind.lower()}"
+        return self._builder.add_many(kind, inputs, name, count, **attributes)
+
+    def number(self, value: float, dtype: str = "float32") -> str:
+        """Return the name of a constant scalar."""
+        return self.array(np.array(value, dtype), "number")
+
+    def indices(self, values: Sequence[int]) -> str:
+        """Return the name of a constant vector of int64."""
+        return self.array(np.array(values, np.int64), "indices")
+
+    def array(self, array: Array, what: str) -> str:
+        """Return the name of a constant."""
+        return self._builder.constant(array, f"{self.name}/{what}")
+
+    def dequantized(self, index: int, scale: Array) -> str:
+        """Return the numbers of a vector of int32 with other scales than the file has."""
+        vector = self.value(index)
+        inputs = [self.stored(index), self.array(scale, "bias_scale")]
+        attributes = {"axis": 0} if scale.ndim else {}
+        return self._builder.add(
+            "DequantizeLinear", inputs, f"{vector.tensor.name}/real", **attributes
+        )
+
+    # Outputs ---------------------------------------------------------------------------------
+
+    def finish(self, name: str, order: Order = None, number: int = 0) -> None:
+        """Make numbers an output, after the activation among the options, and quantized."""
+        output = self._output(number)
+        activation = self._activation()
+        if activation != "NONE" and not self._saturates(activation, output):
+            name = self._activate(name, activation)
+        if output.quantization is not None:
+            if output.quantization.scale.size != 1:
+                self.refuse(f"{output.tensor.name} is computed with several scales")
+            name = self._forms.quantize(name, output, f"{self.name}/quantized")
+        self.define(name, order, number)
+
+    def define(self, name: str, order: Order = None, number: int = 0) -> None:
+        """Make elements, as they are stored, an output."""
+        output = self._output(number)
+        taken = any(name in value.forms.values() for value in self.inputs if value is not None)
+        if taken or not self._builder.computes(name):
+            name = self.emit("Identity", [name])
+        self._forms.define(
+            output, self._builder.rename(name, self._forms.name(output, order)), order
+        )
+
+    def define_constant(self, array: Array, number: int = 0) -> None:
+        """Make known elements an output."""
+        output = self._output(number)
+        if output.forms or output.constant is not None:
+            msg = f"{output.tensor.name} is computed by two operations"
+            raise WeightsError(msg)
+        output.constant = array
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raise a `ConversionError` that names the operation."""
+        msg = f"{self.kind} {self.name!r} cannot be converted: {reason}"
+        raise ConversionError(msg)
+
+    def _output(self, number: int) -> Value:
+        if number >= len(self.outputs):
+            msg = f"{self.kind} {self.name!r} has {len(self.outputs)} outputs"
+            raise WeightsError(msg)
+        return self.outputs[number]
+
+    def _activation(self) -> str:
+        code = self.options.get("activation", 0)
+        if not 0 <= code < len(ACTIVATIONS):
+            self.refuse(f"the activation {code} is unknown")
+        return ACTIVATIONS[code]
+
+    def _saturates(self, activation: str, output: Value) -> bool:
+        """Return whether the integers of an output hold no more than an activation does."""
+        quantization, dtype = output.quantization, output.tensor.dtype
+        if quantization is None or dtype not in _INTEGERS or activation not in _RANGES:
+            return False
+        low, high = _RANGES[activation]
+        scale, zero_point = float(quantization.scale[0]), int(quantization.zero_point[0])
+        info = np.iinfo(dtype)
+        return (
+            round(low / scale) + zero_point <= info.min
+            and (high == np.inf or round(high / scale) + zero_point >= info.max)
+        )  # fmt: skip
+
+    def _activate(self, name: str, activation: str) -> str:
+        if activation in ("RELU", "TANH"):
+            return self.emit(activation.capitalize(), [name])
+        if activation not in _RANGES:
+            self.refuse(f"the activation {activation} is unknown")
+        low, high = _RANGES[activation]
+        return self.emit("Clip", [name, self.number(low), self.number(high)])
