@@ -19,7 +19,7 @@ from ..base import Array
 from .builder import Builder, element_type
 from .file import MALFORMED, Graph, Operator, Tensor
 from .operation import Operation
-from .operations import CONVERTERS
+from .operations import CONVERTERS, CUSTOM_CONVERTERS, converter
 from .values import Value, Values
 
 __all__ = ["to_onnx"]
@@ -66,13 +66,14 @@ def _needed(graph: Graph, outputs: Iterable[int]) -> list[Operator]:
 def _check_known(operators: Iterable[Operator]) -> None:
     unknown: dict[str, list[str]] = {}
     for operator in operators:
-        if operator.is_custom or operator.kind not in CONVERTERS:
+        if converter(operator) is None:
             unknown.setdefault(operator.kind, []).append(operator.name)
     if unknown:
         places = "; ".join(f"{kind} ({_some(names)})" for kind, names in unknown.items())
         msg = (
             f"these operations cannot be converted: {places}. Set output_names to tensors before "
-            f"them, or export the network with the known operations: {', '.join(CONVERTERS)}"
+            f"them, or export the network with the known operations: "
+            f"{', '.join((*CONVERTERS, *CUSTOM_CONVERTERS))}"
         )
         raise ConversionError(msg)
 
@@ -112,7 +113,8 @@ class _Conversion:
         return builder.model(inputs, infos, "tflite")
 
     def _convert(self, operator: Operator, builder: Builder, forms: Values) -> None:
-        convert = CONVERTERS[operator.kind]
+        convert = converter(operator)
+        assert convert is not None  # _check_known
         if not self._is_shape(operator):
             convert(Operation(operator, self._values, forms, builder))
             return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..file import Operator
 from ..operation import Operation
 from . import convolution, elementwise, reduction, sampling, shape, slicing
 from .elementwise import as_clip, as_node, comparison
 from .reduction import reduction as reduce_by
 
-__all__ = ["CONVERTERS"]
+__all__ = ["CONVERTERS", "CUSTOM_CONVERTERS", "converter"]
 
 CONVERTERS: dict[str, Callable[[Operation], None]] = {
     "ABS": as_node("Abs"),
@@ -117,3 +118,15 @@ CONVERTERS: dict[str, Callable[[Operation], None]] = {
     "UNPACK": shape.unpack,
     "ZEROS_LIKE": elementwise.zeros_like,
 }
+"""Converters of the operations of TensorFlow Lite."""
+
+CUSTOM_CONVERTERS: dict[str, Callable[[Operation], None]] = {
+    "Convolution2DTransposeBias": convolution.transposed_convolution_with_bias,
+}
+"""Converters of custom operations."""
+
+
+def converter(operator: Operator) -> Callable[[Operation], None] | None:
+    """Return the converter of an operation, or None if it is unknown."""
+    table = CUSTOM_CONVERTERS if operator.is_custom else CONVERTERS
+    return table.get(operator.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "l2_pool",
     "max_pool",
     "transposed_convolution",
+    "transposed_convolution_with_bias",
 ]
 
 _SAME = 0
@@ -62,16 +64,26 @@ def _convolve(op: Operation, kernel: str, size: Sequence[int], groups: int) -> N
 
 def transposed_convolution(op: Operation) -> None:
     """Convert TRANSPOSE_CONV; the inputs are output shape, kernel (O, H, W, I), image, bias."""
-    height, width = op.outputs[0].tensor.shape[1:3]
-    size, extents = op.shape(1, rank=4)[1:3], op.shape(2, rank=4)[1:3]
-    strides = (op.options["stride_h"], op.options["stride_w"])
+    _convolve_transposed(op, 2, 3, (op.options["stride_h"], op.options["stride_w"]))
+
+
+def transposed_convolution_with_bias(op: Operation) -> None:
+    """Convert MediaPipe's Convolution2DTransposeBias; the inputs are image, kernel, bias."""
+    _padding, stride_w, stride_h = struct.unpack("<3i", op.custom[:12])
+    _convolve_transposed(op, 0, 2, (stride_h, stride_w))
+
+
+def _convolve_transposed(op: Operation, image: int, bias: int, strides: Sequence[int]) -> None:
+    """Add a transposed convolution; its padding follows from the shape of the output."""
+    size, extents = op.shape(1, rank=4)[1:3], op.shape(image, rank=4)[1:3]
+    outputs = op.outputs[0].tensor.shape[1:3]
     totals = [
         (extent - 1) * stride + window - out
-        for extent, stride, window, out in zip(extents, strides, size, (height, width), strict=True)
+        for extent, stride, window, out in zip(extents, strides, size, outputs, strict=True)
     ]
-    inputs = [op.real(2, CHANNELS_FIRST), op.real(1, CHANNELS_OUTERMOST)]
-    if op.has(3):
-        inputs.append(_bias(op, 3, 2))
+    inputs = [op.real(image, CHANNELS_FIRST), op.real(1, CHANNELS_OUTERMOST)]
+    if op.has(bias):
+        inputs.append(_bias(op, bias, image))
     made = op.emit(
         "ConvTranspose",
         inputs,
