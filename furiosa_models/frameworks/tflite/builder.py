@@ -55,7 +55,7 @@ class Builder:
             name: Its name, made unique.
             own: Whether it is the tensor of the file that has this name.
         """
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         self._budget.take(array.nbytes, name)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:

@@ -96,17 +96,15 @@ class _Ranges:
         if entry is None:
             return 0, extent, 1
         begin, end, stride = self._given[entry]
-        start = begin + extent if begin < 0 else begin
-        if self._has("shrink_axis_mask", entry):
-            return start, start + 1, 1
         low, high = (0, extent) if stride > 0 else (-1, extent - 1)
-        stop = end + extent if end < 0 else end
-        start = min(max(start, low), high)
-        stop = min(max(stop, low), high)
+        start = min(max(begin + extent if begin < 0 else begin, low), high)
+        stop = min(max(end + extent if end < 0 else end, low), high)
         if self._has("begin_mask", entry):
             start = low if stride > 0 else high
         if self._has("end_mask", entry):
             stop = high if stride > 0 else low
+        if self._has("shrink_axis_mask", entry):
+            return start, start + 1, 1
         return start, stop, stride
 
     def shape(self, sizes: list[int]) -> list[int]:
