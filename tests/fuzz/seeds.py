@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.unit.frameworks.tflite import samples
 from tests.unit.networks.samples import FILES
 
 ROOT = Path(__file__).parents[2]
@@ -53,4 +54,5 @@ SEEDS: dict[str, list[bytes]] = {
         ]
         for reader in ("graphdef", "pytorch", "tfjs", "tflite")
     },
+    "tflite_to_onnx": [samples.small(), samples.quantized()],
 }

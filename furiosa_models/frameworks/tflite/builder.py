@@ -26,8 +26,7 @@ class Builder:
     """
 
     def __init__(self, reserved: Iterable[str], budget: Budget) -> None:
-        self._reserved = {*reserved}
-        self._names = {*self._reserved}
+        self._names = {*reserved}
         self._budget = budget
         self._nodes: dict[str, onnx.NodeProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -67,13 +66,15 @@ class Builder:
         """Return whether a node has this output."""
         return name in self._nodes
 
-    def rename(self, old: str, new: str) -> str:
+    def rename(self, old: str, new: str, *, own: bool = False) -> str:
         """Rename the output of a node that no other node uses yet, and return the new name.
 
-        It is `new` if the file has a tensor of that name, otherwise `new` made unique.
+        Args:
+            old: Its name.
+            new: The new name, made unique.
+            own: Whether it is the tensor of the file that has this name.
         """
-        if new not in self._reserved:
-            new = self._unique(new)
+        new = new if own else self._unique(new)
         node = self._nodes.pop(old)
         node.output[[*node.output].index(old)] = new
         node.name = node.output[0]

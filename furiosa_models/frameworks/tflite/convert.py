@@ -139,9 +139,9 @@ class _Conversion:
         """Return whether an operation computes a constant from a few other constants."""
         if operator.kind not in _SHAPE_OPERATIONS or -1 in operator.inputs:
             return False
-        arrays = [self._values[index].constant for index in operator.inputs]
-        known = [array for array in arrays if array is not None]
-        return len(known) == len(arrays) and sum(array.size for array in known) <= _MOST_FOLDED
+        values = [self._values[index] for index in operator.inputs]
+        known = [v.constant for v in values if v.constant is not None and v.quantization is None]
+        return len(known) == len(values) and sum(array.size for array in known) <= _MOST_FOLDED
 
     def _new_graph(self) -> tuple[Builder, Values]:
         builder = Builder((tensor.name for tensor in self._graph.tensors), self._budget)
@@ -166,7 +166,7 @@ def _export(value: Value, builder: Builder, forms: Values) -> None:
     is_float = value.tensor.dtype == "float32"  # of a dequantized constant, too
     made = forms.real(value) if is_float else forms.stored(value)
     if made != name:
-        builder.rename(builder.add("Identity", [made], f"{name}/output"), name)
+        builder.rename(builder.add("Identity", [made], f"{name}/output"), name, own=True)
 
 
 def _info(tensor: Tensor) -> onnx.ValueInfoProto:

@@ -24,12 +24,13 @@ MALFORMED = (
     AttributeError,
     LookupError,
     MemoryError,
-    RecursionError,
+    RuntimeError,
     TypeError,
     ValueError,
+    Warning,
     struct.error,
 )
-"""Errors that Python and numpy raise for malformed data."""
+"""Errors that Python, numpy and the evaluator of ONNX raise for malformed data."""
 
 _ROOM = 16
 """Files whose decoded weights, four times their size, the sparse constants of one file may take."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._lazy import require
 from ...errors import ShapeError, WeightsError
@@ -104,16 +104,14 @@ class TfliteModel(FrameworkModel):
                 model_content=self._data, experimental_preserve_all_tensors=bool(chosen)
             )
             interpreter.allocate_tensors()
+            for index, name in zip(self._graph.inputs, self.input_names, strict=True):
+                _set_input(interpreter, index, name, feed[name])
+            interpreter.invoke()
+        except ShapeError:
+            raise
         except (RuntimeError, ValueError) as error:
             msg = f"LiteRT cannot run the TensorFlow Lite model: {error}"
             raise WeightsError(msg) from error
-        for index, name in zip(self._graph.inputs, self.input_names, strict=True):
-            try:
-                interpreter.set_tensor(index, feed[name])
-            except ValueError as error:
-                msg = f"input {name}: {error}"
-                raise ShapeError(msg) from error
-        interpreter.invoke()
         return [interpreter.get_tensor(i) for i in self._outputs]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -124,3 +122,11 @@ class TfliteModel(FrameworkModel):
         with new_file(target) as partial:
             partial.write_bytes(self._data)
         return target
+
+
+def _set_input(interpreter: Any, index: int, name: str, array: Array) -> None:
+    try:
+        interpreter.set_tensor(index, array)
+    except ValueError as error:
+        msg = f"input {name}: {error}"
+        raise ShapeError(msg) from error

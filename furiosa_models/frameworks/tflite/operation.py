@@ -214,9 +214,8 @@ class Operation:
         taken = any(name in value.forms.values() for value in self.inputs if value is not None)
         if taken or not self._builder.computes(name):
             name = self.emit("Identity", [name])
-        self._forms.define(
-            output, self._builder.rename(name, self._forms.name(output, order)), order
-        )
+        given = self._forms.name(output, order)
+        self._forms.define(output, self._builder.rename(name, given, own=order is None), order)
 
     def define_constant(self, array: Array, number: int = 0) -> None:
         """Make known elements an output."""

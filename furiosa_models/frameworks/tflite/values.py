@@ -184,7 +184,7 @@ class Values:
             made = self._builder.add("Reshape", inputs, f"{name}/moved")
         else:
             made = self._builder.add("Transpose", [source], f"{name}/moved", perm=perm)
-        return self._builder.rename(made, name)
+        return self._builder.rename(made, name, own=order is None)
 
 
 def _arranged(array: Array, order: Order) -> Array:

@@ -166,5 +166,6 @@ def _bias(op: Operation, index: int, image: int) -> str:
     given, kernel = op.value(image).quantization, op.value(1).quantization
     if bias.constant is None or bias.constant.dtype != np.int32 or not given or not kernel:
         return op.real(index)
-    scale: Array = given.scale[0] * kernel.scale
+    with np.errstate(all="ignore"):
+        scale: Array = given.scale[0] * kernel.scale
     return op.dequantized(index, scale.reshape(()) if len(scale) == 1 else scale)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from .network import Network, compare, random_array
 
 SAME, VALID = 0, 1
-_F = TypeVar("_F", bound=Callable[..., object])
+Test = Callable[..., None]
 
 
-def windows(most: int = 40) -> Callable[[_F], _F]:
+def windows(most: int = 40) -> Callable[[Test], Test]:
     """Give a test the sizes of a sliding window."""
     small = st.integers(1, 3)
 
-    def decorate(test: _F) -> _F:
+    def decorate(test: Test) -> Test:
         return settings(max_examples=most)(
             given(
                 height=st.integers(5, 9),

@@ -123,9 +123,10 @@ def test_probabilities_differ_by_a_step_at_most(dtype: str, kind: str) -> None:
     network = Network()
     x = quantized(network, (2, 10), dtype)
     y = network.tensor((1,), dtype, scale=1 / 256, zero_point=-128 if dtype == "int8" else 0)
-    network.add(
-        kind, [x], y, **({"options": "SoftmaxOptions", "beta": 1.0} if kind == "SOFTMAX" else {})
+    options: dict[str, Any] = (
+        {"options": "SoftmaxOptions", "beta": 1.0} if kind == "SOFTMAX" else {}
     )
+    network.add(kind, [x], y, **options)
     compare(network.write(y))
 
 
@@ -139,7 +140,9 @@ def test_tanh_differs_by_a_step_at_most() -> None:
 @pytest.mark.parametrize("kind", ["RELU", "RELU6", "LEAKY_RELU", "HARD_SWISH"])
 def test_activation_differs_by_a_step_at_most(dtype: str, kind: str) -> None:
     network = Network()
-    options = {"options": "LeakyReluOptions", "alpha": 0.25} if kind == "LEAKY_RELU" else {}
+    options: dict[str, Any] = (
+        {"options": "LeakyReluOptions", "alpha": 0.25} if kind == "LEAKY_RELU" else {}
+    )
     y = network.add(
         kind, [quantized(network, IMAGE, dtype)], result(network, dtype, 0.06), **options
     )
