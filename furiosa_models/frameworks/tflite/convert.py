@@ -109,7 +109,7 @@ class _Conversion:
                 raise WeightsError(msg) from error
         for index in self._outputs:
             _export(self._values[index], builder, forms)
-        infos = [_info(self._graph.tensors[index]) for index in self._outputs]
+        infos = [_info(self._values[index].tensor) for index in self._outputs]
         return builder.model(inputs, infos, "tflite")
 
     def _convert(self, operator: Operator, builder: Builder, forms: Values) -> None:

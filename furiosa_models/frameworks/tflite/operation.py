@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -224,6 +225,11 @@ class Operation:
             msg = f"{output.tensor.name} is computed by two operations"
             raise WeightsError(msg)
         output.constant = array
+
+    def set_shape(self, shape: Sequence[int], number: int = 0) -> None:
+        """Correct the shape of an output, which files do not have for custom operations."""
+        output = self._output(number)
+        output.tensor = replace(output.tensor, shape=tuple(shape))
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise a `ConversionError` that names the operation."""

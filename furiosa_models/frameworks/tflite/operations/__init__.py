@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..file import Operator
 from ..operation import Operation
-from . import convolution, elementwise, reduction, sampling, shape, slicing
+from . import convolution, detection, elementwise, reduction, sampling, shape, slicing
 from .elementwise import as_clip, as_node, comparison
 from .reduction import reduction as reduce_by
 
@@ -122,6 +122,7 @@ CONVERTERS: dict[str, Callable[[Operation], None]] = {
 
 CUSTOM_CONVERTERS: dict[str, Callable[[Operation], None]] = {
     "Convolution2DTransposeBias": convolution.transposed_convolution_with_bias,
+    "TFLite_Detection_PostProcess": detection.detection_postprocess,
 }
 """Converters of custom operations."""
 
