@@ -18,7 +18,6 @@ from .values import CHANNELS_FIRST, Order, Value, Values
 __all__ = ["Operation"]
 
 _RANGES = {"RELU": (0.0, np.inf), "RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0)}
-_INTEGERS = ("int8", "uint8")
 
 
 class Operation:
@@ -201,13 +200,15 @@ class Operation:
         """Make numbers an output, after the activation among the options, and quantized."""
         output = self._output(number)
         activation = self._activation()
-        if activation != "NONE" and not self._saturates(activation, output):
+        if output.quantization is None:
+            self.define(self._activate(name, activation), order, number)
+            return
+        if output.quantization.scale.size != 1:
+            self.refuse(f"{output.tensor.name} is computed with several scales")
+        if activation not in _RANGES:
             name = self._activate(name, activation)
-        if output.quantization is not None:
-            if output.quantization.scale.size != 1:
-                self.refuse(f"{output.tensor.name} is computed with several scales")
-            name = self._forms.quantize(name, output, f"{self.name}/quantized")
-        self.define(name, order, number)
+        name = self._forms.quantize(name, output, f"{self.name}/quantized")
+        self.define(self._clip_integers(name, activation, output), order, number)
 
     def define(self, name: str, order: Order = None, number: int = 0) -> None:
         """Make elements, as they are stored, an output."""
@@ -248,20 +249,26 @@ class Operation:
             self.refuse(f"the activation {code} is unknown")
         return ACTIVATIONS[code]
 
-    def _saturates(self, activation: str, output: Value) -> bool:
-        """Return whether the integers of an output hold no more than an activation does."""
+    def _clip_integers(self, name: str, activation: str, output: Value) -> str:
+        """Limit the integers of an output to the range of an activation, if they hold more."""
         quantization, dtype = output.quantization, output.tensor.dtype
-        if quantization is None or dtype not in _INTEGERS or activation not in _RANGES:
-            return False
-        low, high = _RANGES[activation]
+        if quantization is None or activation not in _RANGES:
+            return name
         scale, zero_point = float(quantization.scale[0]), int(quantization.zero_point[0])
         info = np.iinfo(dtype)
-        return (
-            round(low / scale) + zero_point <= info.min
-            and (high == np.inf or round(high / scale) + zero_point >= info.max)
-        )  # fmt: skip
+        low, high = (
+            min(max(round(limit / scale) + zero_point, info.min), info.max)
+            if np.isfinite(limit)
+            else info.max
+            for limit in _RANGES[activation]
+        )
+        if (low, high) == (info.min, info.max):
+            return name
+        return self.emit("Clip", [name, self.number(low, dtype), self.number(high, dtype)])
 
     def _activate(self, name: str, activation: str) -> str:
+        if activation == "NONE":
+            return name
         if activation in ("RELU", "TANH"):
             return self.emit(activation.capitalize(), [name])
         if activation not in _RANGES:
