@@ -164,7 +164,7 @@ def _export(value: Value, builder: Builder, forms: Values) -> None:
     """Give the elements of an output the name of its tensor."""
     name = value.tensor.name
     is_float = value.tensor.dtype == "float32"  # of a dequantized constant, too
-    made = forms.real(value) if is_float else forms.stored(value)
+    made = forms.real(value, folded=True) if is_float else forms.stored(value)
     if made != name:
         builder.rename(builder.add("Identity", [made], f"{name}/output"), name, own=True)
 

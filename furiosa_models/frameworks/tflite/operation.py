@@ -38,6 +38,8 @@ class Operation:
         self._builder = builder
         self.inputs: list[Value | None] = [values[i] if i >= 0 else None for i in operator.inputs]
         self.outputs = [values[i] for i in operator.outputs if i >= 0]
+        computed = [v for v in self.inputs if v is not None and v.constant is None]
+        self._is_quantized = any(v.quantization is not None for v in (*computed, *self.outputs))
 
     @property
     def kind(self) -> str:
@@ -98,7 +100,7 @@ class Operation:
 
     def real(self, index: int = 0, order: Order = None) -> str:
         """Return the name of the numbers of an input."""
-        return self._forms.real(self.value(index), order)
+        return self._forms.real(self.value(index), order, folded=not self._is_quantized)
 
     def stored(self, index: int = 0, order: Order = None) -> str:
         """Return the name of the elements of an input as they are stored."""
@@ -226,6 +228,12 @@ class Operation:
             msg = f"{output.tensor.name} is computed by two operations"
             raise WeightsError(msg)
         output.constant = array
+
+    def keep_constant(self) -> None:
+        """Make the constant in the first input the output, with what its integers stand for."""
+        value = self.value(0)
+        self.define_constant(self.constant(0))
+        self._output(0).quantization = value.quantization
 
     def set_shape(self, shape: Sequence[int], number: int = 0) -> None:
         """Correct the shape of an output, which files do not have for custom operations."""

@@ -33,13 +33,14 @@ _SUFFIXES = {
     CHANNELS_FIRST: "/channels_first",
     CHANNELS_OUTERMOST: "/channels_outermost",
 }
-_QUANTIZED = ("int8", "uint8", "int32")
+_QUANTIZED = ("int8", "uint8")
 
 
 @dataclass(frozen=True)
 class _Form:
     order: Order
     dequantized: bool
+    folded: bool = False
 
 
 @dataclass
@@ -91,15 +92,25 @@ class Values:
                 value.forms[form] = self._builder.constant(array, name, own=own)
         return value.forms[form]
 
-    def real(self, value: Value, order: Order = None) -> str:
-        """Return the name of the numbers that the elements stand for."""
+    def real(self, value: Value, order: Order = None, *, folded: bool = False) -> str:
+        """Return the name of the numbers that the elements stand for.
+
+        Args:
+            value: The value.
+            order: Order of its dimensions.
+            folded: Whether a constant is stored as numbers, instead of integers and a node.
+        """
         if value.quantization is None:
             return self.stored(value, order)
-        form = _Form(order, dequantized=True)
+        folded = folded and value.constant is not None
+        form = _Form(order, dequantized=True, folded=folded)
         if form not in value.forms:
-            value.forms[form] = self.dequantize(
-                self.stored(value, order), value, f"{self.name(value, order)}/real", order
-            )
+            name = f"{self.name(value, order)}/real"
+            if folded:
+                array = _arranged(_dequantized(value), order)
+                value.forms[form] = self._builder.constant(array, name)
+            else:
+                value.forms[form] = self._dequantize(value, name, order)
         return value.forms[form]
 
     def define(self, value: Value, name: str, order: Order) -> None:
@@ -122,27 +133,18 @@ class Values:
         inputs = [name, *self._parameters(value, value.tensor.dtype)]
         return self._builder.add("QuantizeLinear", inputs, output)
 
-    def dequantize(self, name: str, value: Value, output: str, order: Order) -> str:
-        """Return the name of the numbers that integers stand for."""
-        quantization = value.quantization
+    def _dequantize(self, value: Value, name: str, order: Order) -> str:
         dtype = value.tensor.dtype if value.constant is None else value.constant.dtype.name
+        axis = _axis(value)
         attributes = {}
-        if quantization is not None and len(quantization.scale) > 1:
-            axis = quantization.axis
-            if not 0 <= axis < value.rank or len(quantization.scale) != value.tensor.shape[axis]:
-                msg = (
-                    f"{value.tensor.name}: {len(quantization.scale)} scales do not fit axis {axis} "
-                    f"of {list(value.tensor.shape)}"
-                )
-                raise WeightsError(msg)
-            attributes["axis"] = (
-                axis if order is None else order.index(axis + len(order) - value.rank)
-            )
-        inputs = [name, *self._parameters(value, dtype)]
-        return self._builder.add("DequantizeLinear", inputs, output, **attributes)
+        if axis is not None:
+            moved = axis if order is None else order.index(axis + len(order) - value.rank)
+            attributes["axis"] = moved
+        inputs = [self.stored(value, order), *self._parameters(value, dtype)]
+        return self._builder.add("DequantizeLinear", inputs, name, **attributes)
 
     def _parameters(self, value: Value, dtype: str) -> list[str]:
-        """Return the names of the scale and zero point; integers of 32 bits have no zero point."""
+        """Return the names of the scale and zero point."""
         quantization, name = value.quantization, value.tensor.name
         if quantization is None or dtype not in _QUANTIZED:
             msg = (
@@ -151,16 +153,16 @@ class Values:
             )
             raise ConversionError(msg)
         scale, zero_point = quantization.scale, quantization.zero_point
+        info = np.iinfo(dtype)
+        if (zero_point < info.min).any() or (zero_point > info.max).any():
+            msg = f"{name} has a zero point that {dtype} cannot hold"
+            raise WeightsError(msg)
         if len(scale) == 1:
             scale, zero_point = scale.reshape(()), zero_point.reshape(())
-        names = [self._builder.constant(scale, f"{name}/scale")]
-        if dtype != "int32":
-            info = np.iinfo(dtype)
-            if (zero_point < info.min).any() or (zero_point > info.max).any():
-                msg = f"{name} has a zero point that {dtype} cannot hold"
-                raise WeightsError(msg)
-            names.append(self._builder.constant(zero_point.astype(dtype), f"{name}/zero_point"))
-        return names
+        return [
+            self._builder.constant(scale, f"{name}/scale"),
+            self._builder.constant(zero_point.astype(dtype), f"{name}/zero_point"),
+        ]
 
     def _transposed(self, value: Value, order: Order) -> str:
         """Return the name of a value that exists in another order only."""
@@ -185,6 +187,35 @@ class Values:
         else:
             made = self._builder.add("Transpose", [source], f"{name}/moved", perm=perm)
         return self._builder.rename(made, name, own=order is None)
+
+
+def _axis(value: Value) -> int | None:
+    """Return the dimension along which the scales of a value differ, or None if there is one.
+
+    Raises:
+        WeightsError: The value does not have that dimension, or not that many scales.
+    """
+    quantization, shape = value.quantization, value.tensor.shape
+    if quantization is None or len(quantization.scale) == 1:
+        return None
+    axis, count = quantization.axis, len(quantization.scale)
+    if not 0 <= axis < len(shape) or count != shape[axis]:
+        msg = f"{value.tensor.name}: {count} scales do not fit axis {axis} of {list(shape)}"
+        raise WeightsError(msg)
+    return axis
+
+
+def _dequantized(value: Value) -> Array:
+    """Return the numbers of a quantized constant, as `DequantizeLinear` computes them."""
+    quantization, array, axis = value.quantization, value.constant, _axis(value)
+    assert quantization is not None
+    assert array is not None
+    along = [1] * array.ndim
+    if axis is not None:
+        along[axis] = -1
+    scale, zero_point = quantization.scale.reshape(along), quantization.zero_point.reshape(along)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray((array - zero_point).astype(np.float32) * scale)
 
 
 def _arranged(array: Array, order: Order) -> Array:

@@ -28,7 +28,7 @@ CONVERTERS: dict[str, Callable[[Operation], None]] = {
     "CONV_2D": convolution.convolution,
     "COS": as_node("Cos"),
     "CUMSUM": reduction.cumulative_sum,
-    "DENSIFY": elementwise.dequantize,
+    "DENSIFY": elementwise.densify,
     "DEPTHWISE_CONV_2D": convolution.depthwise_convolution,
     "DEPTH_TO_SPACE": shape.spread,
     "DEQUANTIZE": elementwise.dequantize,

@@ -16,6 +16,7 @@ __all__ = [
     "as_node",
     "cast",
     "comparison",
+    "densify",
     "dequantize",
     "floor_division",
     "floor_remainder",
@@ -67,10 +68,16 @@ def comparison(kind: str, *, negated: bool = False) -> Convert:
 
 
 def parametric_relu(op: Operation) -> None:
-    """Convert PRELU; the slopes are broadcast to the image."""
+    """Convert PRELU; the slopes are broadcast to the image.
+
+    With slopes up to 1 it is a maximum, which ONNX Runtime computes twice as fast.
+    """
     order = op.order()
-    slopes = op.real(1, order)
-    op.finish(op.emit("PRelu", [op.real(0, order), slopes]), order)
+    x, slopes, known = op.real(0, order), op.real(1, order), op.value(1).constant
+    if known is not None and not op.is_quantized(1) and (known <= 1).all():
+        op.finish(op.emit("Max", [x, op.emit("Mul", [x, slopes])]), order)
+    else:
+        op.finish(op.emit("PRelu", [x, slopes]), order)
 
 
 def leaky_relu(op: Operation) -> None:
@@ -175,15 +182,20 @@ def quantize(op: Operation) -> None:
 
 def dequantize(op: Operation) -> None:
     """Convert DEQUANTIZE; a constant is kept as it is stored."""
-    value, output = op.value(0), op.outputs[0]
+    value = op.value(0)
+    if not value.tensor.dtype.startswith("float") and value.quantization is None:
+        op.refuse(f"{value.tensor.name} has no scale")
     if value.constant is not None:
-        op.define_constant(value.constant)
-        output.quantization = value.quantization
+        op.keep_constant()
         return
     order = op.order()
-    if value.tensor.dtype == "float16":
+    if value.quantization is None:
         op.define(op.emit("Cast", [op.stored(0, order)], to=TensorProto.FLOAT), order)
-    elif value.quantization is None:
-        op.refuse(f"{value.tensor.name} has no scale")
     else:
         op.define(op.real(0, order), order)
+
+
+def densify(op: Operation) -> None:
+    """Convert DENSIFY; reading a sparse constant has made it dense."""
+    op.constant(0)
+    op.keep_constant()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -241,16 +242,43 @@ def test_quantized_network_runs_in_integers() -> None:
     assert not floats  # scales are scalars, and weights and biases integers
 
 
+def test_activation_of_a_part_of_the_range_clips_integers() -> None:
+    network = Network()
+    x = quantized(network, (1, 6, 6, 3), "uint8")
+    y = network.add(
+        "CONV_2D", [x, *kernel(network, (3, 3, 3, 3), "uint8", None)], result(network, "uint8"),
+        options="Conv2DOptions", strideH=1, strideW=1, fusedActivationFunction=3,
+    )  # fmt: skip
+    kinds = [node.op_type for node in compare(network.write(y)).graph.node]
+    assert kinds[kinds.index("Conv") :][:3] == ["Conv", "QuantizeLinear", "Clip"]
+
+
 @pytest.mark.parametrize("axis", [None, 0])
-def test_int8_weights_of_float_activations_stay_exact(axis: int | None) -> None:
+def test_int8_weights_of_float_activations_become_the_floats_they_stand_for(
+    axis: int | None,
+) -> None:
     """LiteRT rounds the activations, too, so that it differs by their rounding error."""
     network = Network()
     x = network.input((2, 16))
     weights, _ = kernel(network, (5, 16), "int8", axis)
     y = network.add("FULLY_CONNECTED", [x, weights, -1], options="FullyConnectedOptions")
     converted = compare(network.write(y), relative=0.02)
-    stored = [t for t in converted.graph.initializer if t.data_type == 3]
-    assert any([*t.dims] == [5, 16] for t in stored)
+    assert [node.op_type for node in converted.graph.node] == ["Gemm"]
+    (folded,) = converted.graph.initializer
+    scale = np.array([0.01] if axis is None else [0.005 * (i + 1) for i in range(5)], np.float32)
+    integers = random_array((5, 16), "int8", 3).astype(np.float32)
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(folded), integers * scale[:, None])
+
+
+def test_dequantized_weights_of_float_activations_become_floats() -> None:
+    network = Network()
+    x = network.input((1, 4, 4, 3))
+    integers = network.constant(random_array((5, 3, 3, 3), "int8"), scale=[0.1, 0.2, 0.3, 0.4, 0.5])
+    weights = network.add("DEQUANTIZE", [integers], network.tensor((5, 3, 3, 3)))
+    bias = network.constant(random_array((5,)))
+    y = network.add("CONV_2D", [x, weights, bias], options="Conv2DOptions", strideH=1, strideW=1)
+    converted = compare(network.write(y), relative=0.02)
+    assert "DequantizeLinear" not in {node.op_type for node in converted.graph.node}
 
 
 def test_int16_activations_are_refused_by_name() -> None:
