@@ -28,7 +28,7 @@ class Builder:
     def __init__(self, reserved: Iterable[str], budget: Budget) -> None:
         self._names = {*reserved}
         self._budget = budget
-        self._nodes: dict[str, onnx.NodeProto] = {}
+        self._nodes: dict[str, tuple[onnx.NodeProto, int]] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._count = 0
@@ -43,7 +43,7 @@ class Builder:
         """Add a node with several outputs, and return their names."""
         outputs = [self._unique(name) for _ in range(count)]
         node = helper.make_node(kind, inputs, outputs, outputs[0], **attributes)
-        self._nodes.update(dict.fromkeys(outputs, node))
+        self._nodes.update((output, (node, i)) for i, output in enumerate(outputs))
         return outputs
 
     def constant(self, array: Array, name: str, *, own: bool = False) -> str:
@@ -62,10 +62,6 @@ class Builder:
             self._initializers.append(numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
 
-    def computes(self, name: str) -> bool:
-        """Return whether a node has this output."""
-        return name in self._nodes
-
     def rename(self, old: str, new: str, *, own: bool = False) -> str:
         """Rename the output of a node that no other node uses yet, and return the new name.
 
@@ -75,10 +71,10 @@ class Builder:
             own: Whether it is the tensor of the file that has this name.
         """
         new = new if own else self._unique(new)
-        node = self._nodes.pop(old)
-        node.output[[*node.output].index(old)] = new
+        node, index = self._nodes.pop(old)
+        node.output[index] = new
         node.name = node.output[0]
-        self._nodes[new] = node
+        self._nodes[new] = node, index
         return new
 
     def model(
@@ -88,7 +84,7 @@ class Builder:
         name: str,
     ) -> onnx.ModelProto:
         """Return the finished model; nodes and constants that no output needs are left out."""
-        nodes = list({id(node): node for node in self._nodes.values()}.values())
+        nodes = list({id(node): node for node, _ in self._nodes.values()}.values())
         needed = {output.name for output in outputs}
         kept = []
         for node in reversed(nodes):

@@ -245,7 +245,7 @@ class _Reader:
                 kind,
                 inputs,
                 outputs,
-                {} if is_custom else read_options(kind, table.table(4)),
+                {} if is_custom else read_options(kind, table.table(4), self._numbers),
                 bytes(self._numbers(table, 5, "B")) if is_custom else b"",
                 is_custom,
             )

@@ -38,6 +38,7 @@ class Operation:
         self._builder = builder
         self.inputs: list[Value | None] = [values[i] if i >= 0 else None for i in operator.inputs]
         self.outputs = [values[i] for i in operator.outputs if i >= 0]
+        self._made: set[str] = set()
         computed = [v for v in self.inputs if v is not None and v.constant is None]
         self._is_quantized = any(v.quantization is not None for v in (*computed, *self.outputs))
 
@@ -159,21 +160,24 @@ class Operation:
 
     def keeps_quantization(self, *indices: int) -> bool:
         """Return whether the integers of the inputs mean the same in all outputs."""
-        given = [self.value(i).quantization for i in indices or range(len(self.inputs))]
-        return all(output.quantization == found for output in self.outputs for found in given)
+        found = [self.value(i).quantization for i in indices or range(len(self.inputs))]
+        found += [output.quantization for output in self.outputs]
+        return all(quantization == found[0] for quantization in found)
 
     # Nodes -----------------------------------------------------------------------------------
 
     def emit(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Add an ONNX node, and return the name of its output."""
-        return self._builder.add(kind, inputs, f"{self.name}/{kind.lower()}", **attributes)
+        return self.emit_many(kind, inputs, 1, **attributes)[0]
 
     def emit_many(
         self, kind: str, inputs: Sequence[str], count: int, **attributes: Any
     ) -> list[str]:
         """Add an ONNX node with several outputs, and return their names."""
         name = f"{self.name}/{kind.lower()}"
-        return self._builder.add_many(kind, inputs, name, count, **attributes)
+        made = self._builder.add_many(kind, inputs, name, count, **attributes)
+        self._made.update(made)
+        return made
 
     def number(self, value: float, dtype: str = "float32") -> str:
         """Return the name of a constant scalar."""
@@ -209,14 +213,13 @@ class Operation:
             self.refuse(f"{output.tensor.name} is computed with several scales")
         if activation not in _RANGES:
             name = self._activate(name, activation)
-        name = self._forms.quantize(name, output, f"{self.name}/quantized")
+        name = self.emit("QuantizeLinear", [name, *self._forms.parameters(output)])
         self.define(self._clip_integers(name, activation, output), order, number)
 
     def define(self, name: str, order: Order = None, number: int = 0) -> None:
         """Make elements, as they are stored, an output."""
         output = self._output(number)
-        taken = any(name in value.forms.values() for value in self.inputs if value is not None)
-        if taken or not self._builder.computes(name):
+        if name not in self._made:  # it is a form of an input
             name = self.emit("Identity", [name])
         given = self._forms.name(output, order)
         self._forms.define(output, self._builder.rename(name, given, own=order is None), order)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ...networks.readers._flatbuffer import Table
+from ..base import Array
 
-__all__ = ["ACTIVATIONS", "BUILTINS", "CUSTOM", "DTYPES", "Options", "read_options"]
+__all__ = ["ACTIVATIONS", "BUILTINS", "CUSTOM", "DTYPES", "Numbers", "Options", "read_options"]
 
 Options: TypeAlias = "dict[str, Any]"
 """Options of an operation by name: integers, floats, booleans, and lists of integers."""
+
+Numbers: TypeAlias = Callable[[Table, int, str], Array]
+"""A function that returns a vector of a table, given its position and the code of its numbers."""
 
 _Fields: TypeAlias = "dict[str, tuple[int, str, float]]"
 """By name: position in the table, code of the type as in `struct` or `v` for a vector, default."""
@@ -156,14 +161,21 @@ _OPTIONS: dict[str, _Fields] = {
 }
 
 
-def read_options(kind: str, table: Table | None) -> Options:
-    """Return the options of an operation that the converter needs, with the schema's defaults."""
-    return {name: _read(table, *field) for name, field in _OPTIONS.get(kind, {}).items()}
+def read_options(kind: str, table: Table | None, numbers: Numbers) -> Options:
+    """Return the options of an operation that the converter needs, with the schema's defaults.
+
+    Args:
+        kind: Name of the operation.
+        table: Its options, or None if all are omitted.
+        numbers: Reads a vector of a table.
+    """
+    fields = _OPTIONS.get(kind, {})
+    return {name: _read(table, numbers, *field) for name, field in fields.items()}
 
 
-def _read(table: Table | None, index: int, code: str, default: float) -> Any:
+def _read(table: Table | None, numbers: Numbers, index: int, code: str, default: float) -> Any:
     if code == "v":
-        return [] if table is None else memoryview(table.vector(index, "i")).cast("i").tolist()
+        return [] if table is None else numbers(table, index, "i").tolist()
     if table is None:
         return bool(default) if code == "?" else default
     if code == "f":

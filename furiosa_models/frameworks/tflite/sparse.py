@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ...errors import WeightsError
 from ...networks.readers._flatbuffer import Table
 from ..base import Array
+from .schema import Numbers
 
 __all__ = ["Sparsity", "read_sparsity"]
 
@@ -61,7 +61,8 @@ class Sparsity:
         """Return the size of the blocks along each divided dimension of the array."""
         sizes = {}
         expected = list(range(rank + len(self.block_map)))
-        if sorted(self.order) != expected or len(self.levels) != len(expected):
+        fits = len(self.block_map) <= rank and len(self.levels) == len(expected)
+        if not fits or sorted(self.order) != expected:
             msg = f"a sparse tensor of {rank} dimensions is stored in the order {self.order}"
             raise WeightsError(msg)
         for dim, level in zip(self.order, self.levels, strict=True):
@@ -93,7 +94,7 @@ def _descend(
     return parents, children, inside if isinstance(level, int) else level[1][children]
 
 
-def read_sparsity(table: Table, numbers: Callable[[Table, int, str], Array]) -> Sparsity:
+def read_sparsity(table: Table, numbers: Numbers) -> Sparsity:
     """Return the description in a table of the file; `numbers` reads a vector of a table."""
     return Sparsity(
         tuple(numbers(table, 0, "i").tolist()),
@@ -102,9 +103,7 @@ def read_sparsity(table: Table, numbers: Callable[[Table, int, str], Array]) -> 
     )
 
 
-def _read_level(
-    table: Table, numbers: Callable[[Table, int, str], Array]
-) -> int | tuple[Array, Array]:
+def _read_level(table: Table, numbers: Numbers) -> int | tuple[Array, Array]:
     if table.scalar(0, "b") != _COMPRESSED:
         return table.scalar(1, "i")
     found = []

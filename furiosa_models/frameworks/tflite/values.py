@@ -128,24 +128,23 @@ class Values:
         """Return the name of the stored elements in an order of dimensions."""
         return value.tensor.name + _SUFFIXES[order]
 
-    def quantize(self, name: str, value: Value, output: str) -> str:
-        """Return the name of numbers as the integers of a value, which has one scale."""
-        inputs = [name, *self._parameters(value, value.tensor.dtype)]
-        return self._builder.add("QuantizeLinear", inputs, output)
-
     def _dequantize(self, value: Value, name: str, order: Order) -> str:
-        dtype = value.tensor.dtype if value.constant is None else value.constant.dtype.name
         axis = _axis(value)
         attributes = {}
         if axis is not None:
             moved = axis if order is None else order.index(axis + len(order) - value.rank)
             attributes["axis"] = moved
-        inputs = [self.stored(value, order), *self._parameters(value, dtype)]
+        inputs = [self.stored(value, order), *self.parameters(value)]
         return self._builder.add("DequantizeLinear", inputs, name, **attributes)
 
-    def _parameters(self, value: Value, dtype: str) -> list[str]:
-        """Return the names of the scale and zero point."""
+    def parameters(self, value: Value) -> list[str]:
+        """Return the names of the scale and zero point of a quantized value.
+
+        Raises:
+            ConversionError: It is not quantized in 8 bits.
+        """
         quantization, name = value.quantization, value.tensor.name
+        dtype = value.tensor.dtype if value.constant is None else value.constant.dtype.name
         if quantization is None or dtype not in _QUANTIZED:
             msg = (
                 f"{name} is quantized as {dtype}: expected {', '.join(_QUANTIZED)}; "

@@ -175,18 +175,27 @@ def mirror_pad(op: Operation) -> None:
         pads = op.indices(_paddings(op, order))
         move(op, lambda x: op.emit("Pad", [x, pads], mode="reflect"), order)
         return
-    before_after = np.reshape(op.integers(1), (-1, 2)).tolist()
+    before_after = np.reshape(op.integers(1), (op.value(0).rank, 2)).tolist()
 
     def make(x: str) -> str:
         for axis, (before, after) in enumerate(before_after):
-            if before or after:
-                extent = op.shape()[axis]
-                index = [*reversed(range(before)), *range(extent)]
-                index += [extent - 1 - i for i in range(after)]
-                x = op.emit("Gather", [x, op.indices(index)], axis=op.moved(axis, order))
+            extent, moved = op.shape()[axis], op.moved(axis, order)
+            parts = [
+                _flipped(op, x, before - 1, -1, moved) if before else None,
+                x,
+                _flipped(op, x, extent - 1, extent - 1 - after, moved) if after else None,
+            ]
+            kept = [part for part in parts if part is not None]
+            x = op.emit("Concat", kept, axis=moved) if len(kept) > 1 else x
         return x
 
     move(op, make, order)
+
+
+def _flipped(op: Operation, x: str, start: int, stop: int, axis: int) -> str:
+    """Add a slice backwards along one dimension."""
+    numbers = (start, _BEFORE_ALL if stop < 0 else stop, axis, -1)
+    return op.emit("Slice", [x, *(op.indices([number]) for number in numbers)])
 
 
 def _paddings(op: Operation, order: Order) -> list[int]:
