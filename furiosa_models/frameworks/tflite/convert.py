@@ -7,7 +7,7 @@ types and layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -33,7 +33,8 @@ _SHAPE_OPERATIONS = frozenset((
     "EXPAND_DIMS",
 ))  # fmt: skip
 _MOST_FOLDED = 1 << 10
-_QUANTIZED = ("int8", "uint8", "int16")
+_INTEGERS = ("int8", "uint8", "int16")
+"""Types whose scales count: a bias of int32 has the scale of the operation."""
 
 
 def to_onnx(graph: Graph, outputs: Sequence[int]) -> onnx.ModelProto:
@@ -95,7 +96,7 @@ class _Conversion:
 
     def model(self) -> onnx.ModelProto:
         """Return the finished model."""
-        builder, forms = self._new_graph()
+        builder, forms = self._new_graph(self._graph.tensors)
         inputs = []
         for index in self._graph.inputs:
             value = self._values[index]
@@ -115,25 +116,27 @@ class _Conversion:
     def _convert(self, operator: Operator, builder: Builder, forms: Values) -> None:
         convert = converter(operator)
         assert convert is not None  # _check_known
-        if not self._is_shape(operator):
+        if self._is_shape(operator):
+            self._fold(operator, convert)
+        else:
             convert(Operation(operator, self._values, forms, builder))
-            return
-        outputs = [self._values[index] for index in operator.outputs]
+
+    def _fold(self, operator: Operator, convert: Callable[[Operation], None]) -> None:
+        """Compute an operation now, in a graph of its own."""
         copies = {
             index: Value(value.tensor, value.constant, value.quantization)
             for index in {*operator.inputs, *operator.outputs}
             for value in [self._values[index]]
         }
-        scratch, scratch_forms = self._new_graph()
-        convert(Operation(operator, copies, scratch_forms, scratch))
-        for index in operator.outputs:
-            _export(copies[index], scratch, scratch_forms)
-        computed = _evaluate(scratch.model([], [_info(value.tensor) for value in outputs], "shape"))
-        for value, array in zip(outputs, computed, strict=True):
-            if value.forms or value.constant is not None:
-                msg = f"{value.tensor.name} is computed by two operations"
-                raise WeightsError(msg)
-            value.constant = array
+        builder, forms = self._new_graph(value.tensor for value in copies.values())
+        operation = Operation(operator, copies, forms, builder)
+        convert(operation)
+        for output in operation.outputs:
+            _export(output, builder, forms)
+        model = builder.model([], [_info(output.tensor) for output in operation.outputs], "shape")
+        result = Operation(operator, self._values, forms, builder)
+        for number, array in enumerate(_evaluate(model)):
+            result.define_constant(array, number)
 
     def _is_shape(self, operator: Operator) -> bool:
         """Return whether an operation computes a constant from a few other constants."""
@@ -143,8 +146,8 @@ class _Conversion:
         known = [v.constant for v in values if v.constant is not None and v.quantization is None]
         return len(known) == len(values) and sum(array.size for array in known) <= _MOST_FOLDED
 
-    def _new_graph(self) -> tuple[Builder, Values]:
-        builder = Builder((tensor.name for tensor in self._graph.tensors), self._budget)
+    def _new_graph(self, tensors: Iterable[Tensor]) -> tuple[Builder, Values]:
+        builder = Builder((tensor.name for tensor in tensors), self._budget)
         return builder, Values(builder)
 
 
@@ -156,8 +159,12 @@ def _evaluate(model: onnx.ModelProto) -> list[Array]:
 
 
 def _value(tensor: Tensor) -> Value:
-    quantization = tensor.quantization if tensor.dtype in _QUANTIZED else None
-    return Value(tensor, tensor.array if tensor.is_constant else None, quantization)
+    try:
+        constant = tensor.array if tensor.is_constant else None
+    except MALFORMED as error:
+        msg = f"the constant {tensor.name} is malformed: {error!r}"
+        raise WeightsError(msg) from error
+    return Value(tensor, constant, tensor.quantization if tensor.dtype in _INTEGERS else None)
 
 
 def _export(value: Value, builder: Builder, forms: Values) -> None:

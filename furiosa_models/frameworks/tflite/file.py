@@ -85,7 +85,7 @@ class Tensor:
 
     @property
     def is_constant(self) -> bool:
-        """Return whether the file contains the elements."""
+        """Whether the file contains the elements."""
         return len(self.raw) > 0
 
     @cached_property

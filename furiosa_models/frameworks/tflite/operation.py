@@ -44,22 +44,22 @@ class Operation:
 
     @property
     def kind(self) -> str:
-        """Return the name of the operation, such as `CONV_2D`."""
+        """Name of the operation, such as `CONV_2D`."""
         return self._operator.kind
 
     @property
     def name(self) -> str:
-        """Return the name of the first output."""
+        """Name of the first output."""
         return self._operator.name
 
     @property
     def options(self) -> Options:
-        """Return the options by name."""
+        """Options by name."""
         return self._operator.options
 
     @property
     def custom(self) -> bytes:
-        """Return the options of a custom operation as they are stored."""
+        """Options of a custom operation as they are stored."""
         return self._operator.custom
 
     # Inputs ----------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ class Value:
         tensor: The tensor.
         constant: Its stored elements, if they are known.
         quantization: What the stored integers stand for.
+        forms: Names of its forms.
     """
 
     tensor: Tensor
@@ -60,12 +61,12 @@ class Value:
 
     @property
     def rank(self) -> int:
-        """Return the number of dimensions."""
+        """Number of dimensions."""
         return len(self.tensor.shape)
 
     @property
     def is_channels_first(self) -> bool:
-        """Return whether an operation computed it with the channels first."""
+        """Whether an operation computed it with the channels first."""
         return self.constant is None and {form.order for form in self.forms} == {CHANNELS_FIRST}
 
 

@@ -37,12 +37,13 @@ def slice_tensor(op: Operation) -> None:
 
 def strided_slice(op: Operation) -> None:
     """Convert STRIDED_SLICE, whose other inputs are begins, ends, and strides."""
-    shape, rank = op.shape(), op.value(0).rank
     begins, ends, strides = (op.integers(i) for i in (1, 2, 3))
     if op.options["offset"]:
         ends = [begin + end for begin, end in zip(begins, ends, strict=True)]
     ranges = _Ranges(op, begins, ends, strides)
-    full = [ranges.of(extent, entry) for extent, entry in zip(shape, ranges.entries, strict=True)]
+    full = [
+        ranges.of(extent, entry) for extent, entry in zip(op.shape(), ranges.entries, strict=True)
+    ]
     reshaped = op.options["new_axis_mask"] or op.options["shrink_axis_mask"]
     order = None if reshaped else op.order(0)
     starts, stops, steps = ([part[i] for part in full] for i in range(3))
@@ -57,7 +58,6 @@ def strided_slice(op: Operation) -> None:
         ]
         return op.emit("Reshape", [made, op.indices(ranges.shape(sizes))])
 
-    assert len(full) == rank
     move(op, make, order)
 
 
@@ -105,7 +105,7 @@ class _Ranges:
             stop = high if stride > 0 else low
         if self._has("shrink_axis_mask", entry):
             return start, start + 1, 1
-        return start, stop, stride
+        return (start, stop, stride) if (stop - start) * stride > 0 else (0, 0, 1)
 
     def shape(self, sizes: list[int]) -> list[int]:
         """Return the shape of the result, from the sizes along the dimensions of the input."""

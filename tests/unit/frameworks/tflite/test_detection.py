@@ -14,23 +14,7 @@ from furiosa_models.frameworks.tflite import TfliteModel
 from furiosa_models.frameworks.tflite.flexbuffer import read_map
 
 from .network import Network, litert, random_array, sessions
-
-OPTIONS = {
-    "max_detections": 6, "max_classes_per_detection": 1, "nms_score_threshold": 0.3,
-    "nms_iou_threshold": 0.5, "num_classes": 3, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0,
-    "w_scale": 5.0, "use_regular_nms": False,
-}  # fmt: skip
-
-
-def network(count: int, **changes: Any) -> bytes:
-    rng = np.random.default_rng(count)
-    anchors = rng.uniform(0.2, 0.8, (count, 4)).astype(np.float32)
-    net = Network()
-    inputs = [net.input((1, count, 4)), net.input((1, count, 4)), net.constant(anchors)]
-    outputs = [net.tensor(()) for _ in range(4)]
-    options = bytes(flexbuffers.Dumps(OPTIONS | changes))
-    net.add("TFLite_Detection_PostProcess", inputs, *outputs, custom=options)
-    return net.write(*outputs, shaped=False)
+from .samples import detection
 
 
 @settings(max_examples=30)
@@ -38,7 +22,7 @@ def network(count: int, **changes: Any) -> bytes:
 def test_detections_equal_litert(count: int, seed: int, threshold: float) -> None:
     scores = np.abs(random_array((1, count, 4), seed=seed)) / 2
     ties = np.round(scores, 1).astype(np.float32)
-    data = network(count, nms_score_threshold=threshold)
+    data = detection(count, nms_score_threshold=threshold)
     model = TfliteModel(data)
     inputs = [random_array((1, count, 4), seed=seed), ties]
     expected = litert(model, inputs)
@@ -55,7 +39,7 @@ def test_detections_equal_litert(count: int, seed: int, threshold: float) -> Non
 @pytest.mark.parametrize("change", [{"use_regular_nms": True}, {"max_classes_per_detection": 2}])
 def test_other_suppression_is_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(ConversionError, match="TFLite_Detection_PostProcess 't3' cannot be conv"):
-        TfliteModel(network(4, **change)).to_onnx()
+        TfliteModel(detection(4, **change)).to_onnx()
 
 
 def test_missing_option_is_an_error() -> None:
