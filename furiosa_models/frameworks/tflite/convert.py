@@ -1,8 +1,10 @@
 """Conversion of a TensorFlow Lite graph to ONNX.
 
 Quantized tensors stay integers: each operation dequantizes its inputs and quantizes its output, and
-ONNX Runtime runs the two together with it in 8 bits. Inputs and outputs keep the file's names,
-types and layout.
+ONNX Runtime runs the two together with it in 8 bits. Its convolutions round as those of LiteRT, so
+that a network of them gives equal integers; sums may differ by one at ties, which later layers
+amplify, as they do between LiteRT's own kernels. Inputs and outputs keep the file's names, types
+and layout.
 """
 
 from __future__ import annotations

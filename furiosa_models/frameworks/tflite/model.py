@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +99,8 @@ class TfliteModel(FrameworkModel):
             "ai_edge_litert.interpreter", "TensorFlow Lite models run on LiteRT", extra="tflite"
         )
         feed = feed_by_name(inputs, self.input_names)
-        chosen = [i for i in self._outputs if i not in self._graph.outputs]
         try:
-            interpreter = made.Interpreter(
-                model_content=self._data, experimental_preserve_all_tensors=bool(chosen)
-            )
-            interpreter.allocate_tensors()
+            interpreter = self._interpreter(made.Interpreter)
             for index, name in zip(self._graph.inputs, self.input_names, strict=True):
                 _set_input(interpreter, index, name, feed[name])
             interpreter.invoke()
@@ -113,6 +110,15 @@ class TfliteModel(FrameworkModel):
             msg = f"LiteRT cannot run the TensorFlow Lite model: {error}"
             raise WeightsError(msg) from error
         return [interpreter.get_tensor(i) for i in self._outputs]
+
+    def _interpreter(self, kind: Callable[..., Any]) -> Any:
+        """Return an interpreter, which keeps the tensors inside if one of them is an output."""
+        inside = any(i not in self._graph.outputs for i in self._outputs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors")
+            interpreter = kind(model_content=self._data, experimental_preserve_all_tensors=inside)
+        interpreter.allocate_tensors()
+        return interpreter
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the file; `.tflite` is appended to a path without a suffix."""

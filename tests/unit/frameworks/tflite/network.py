@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -192,13 +191,6 @@ def sessions(model: onnx.ModelProto) -> list[onnxruntime.InferenceSession]:
     return found
 
 
-def litert(model: TfliteModel, inputs: Sequence[Array]) -> list[Array]:
-    """Return the outputs of LiteRT."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Warning: Enabling `experimental_preserve_all_tensors`")
-        return model.run(inputs)
-
-
 def compare(
     data: bytes,
     *inputs: Array,
@@ -221,7 +213,7 @@ def compare(
         random_array(graph.tensors[i].shape, graph.tensors[i].dtype, seed)
         for seed, i in enumerate(graph.inputs)
     ]
-    expected = litert(model, given)
+    expected = model.run(given)
     for session in sessions(converted):
         assert [i.name for i in session.get_inputs()] == model.input_names
         assert [o.name for o in session.get_outputs()] == model.output_names

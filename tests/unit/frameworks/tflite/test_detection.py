@@ -13,7 +13,7 @@ from furiosa_models.errors import ConversionError, WeightsError
 from furiosa_models.frameworks.tflite import TfliteModel
 from furiosa_models.frameworks.tflite.flexbuffer import read_map
 
-from .network import Network, litert, random_array, sessions
+from .network import Network, random_array, sessions
 from .samples import detection
 
 
@@ -25,7 +25,7 @@ def test_detections_equal_litert(count: int, seed: int, threshold: float) -> Non
     data = detection(count, nms_score_threshold=threshold)
     model = TfliteModel(data)
     inputs = [random_array((1, count, 4), seed=seed), ties]
-    expected = litert(model, inputs)
+    expected = model.run(inputs)
     kept = int(expected[3][0])
     for session in sessions(model.to_onnx()):
         outputs = session.run(None, dict(zip(model.input_names, inputs, strict=True)))

@@ -22,7 +22,7 @@ from furiosa_models.frameworks import wrap
 from furiosa_models.frameworks.tflite import TfliteModel, recognize
 
 from . import samples
-from .network import Network, compare, litert, random_array, sessions
+from .network import Network, compare, random_array, sessions
 
 DATA = samples.small()
 
@@ -68,7 +68,7 @@ def test_other_outputs_can_be_chosen() -> None:
     assert [output.name for output in converted.graph.output] == ["active", "features"]
     assert "mean" not in {node.name for node in converted.graph.node}
     x = random_array((1, 5, 6, 3))
-    given = litert(model, [x])
+    given = model.run([x])
     reference = ReferenceEvaluator(converted).run(None, {"image": x})
     for found, wanted in zip(reference, given, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)

