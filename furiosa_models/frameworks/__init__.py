@@ -21,7 +21,7 @@ from .base import FrameworkModel
 
 __all__ = ["FrameworkModel", "recognize", "wrap"]
 
-_MODULES = ("onnx", "tflite", "keras", "tensorflow", "torch", "openvino", "checkpoints")
+_MODULES = ("tflite", "onnx", "keras", "tensorflow", "torch", "openvino", "checkpoints")
 """Modules with a function `recognize`, in the order in which they are asked."""
 
 

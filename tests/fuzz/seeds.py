@@ -7,8 +7,10 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from tests.unit.frameworks.tflite import samples
 from tests.unit.networks.samples import FILES
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +39,7 @@ def _tar(mode: str, name: str) -> bytes:
     return buffer.getvalue()
 
 
+_MATRIX = np.eye(4, 8, dtype=np.float32)
 _OBJECT = "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"
 
 SEEDS: dict[str, list[bytes]] = {
@@ -53,4 +56,10 @@ SEEDS: dict[str, list[bytes]] = {
         ]
         for reader in ("graphdef", "pytorch", "tfjs", "tflite")
     },
+    "tflite_to_onnx": [
+        samples.small(),
+        samples.quantized(),
+        samples.sparse_network(_MATRIX, *samples.sparse_rows(_MATRIX, 4, "Uint8")),
+        samples.detection(4),
+    ],
 }

@@ -14,7 +14,14 @@ from PIL import Image
 from furiosa_models.artifacts import Store, maintenance
 from furiosa_models.artifacts.sources import SourceError
 from furiosa_models.artifacts.sources.archives import copy_tar_member, copy_zip_member
-from furiosa_models.errors import ArtifactError, DescriptorError, ImageError, WeightsError
+from furiosa_models.errors import (
+    ArtifactError,
+    ConversionError,
+    DescriptorError,
+    ImageError,
+    WeightsError,
+)
+from furiosa_models.frameworks.tflite import TfliteModel
 from furiosa_models.images.read import read_image
 from furiosa_models.networks import read_weights
 from furiosa_models.registry.descriptor import parse_descriptor
@@ -54,6 +61,12 @@ def weights(reader: str) -> Callable[[bytes], None]:
                 read_weights(reader, {"weights": data})
 
     return target
+
+
+def tflite_to_onnx(data: bytes) -> None:
+    """Convert a TensorFlow Lite file."""
+    with contextlib.suppress(WeightsError, ConversionError):
+        TfliteModel(data).to_onnx()
 
 
 def image(data: bytes) -> None:
@@ -104,4 +117,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "pytorch": weights("pytorch"),
     "tfjs": weights("tfjs"),
     "tflite": weights("tflite"),
+    "tflite_to_onnx": tflite_to_onnx,
 }
