@@ -592,19 +592,30 @@ class Model(Generic[R]):
         *,
         labels: str | os.PathLike[str] | None = None,
         images: str | os.PathLike[str] | None = None,
+        max_loss: float | None = None,
         max_photos: int = 200,
+        max_trials: int = 20,
+        timeout: float = 0,
         method: Any = "PERCENTILE_ASYM",
         percentage: float = 99.99,
         device: str | None = None,
     ) -> Self:
         """Return the model in int8, calibrated on photos; `quantization` is the report.
 
+        With `max_loss`, the layers that lose most stay float until the accuracy is kept; see
+        `furiosa_models.quantization.fit`. If it cannot be kept, the result is the most accurate
+        model, and `quantization.fitted.met` is False.
+
         Args:
             photos: Photos similar to those the model will process, a hundred or more; preferably
                 none that accuracy is measured on.
             labels: Labels, as for `evaluate`, to measure the accuracy before and after.
             images: Folder of the labeled photos; `photos` by default, if that is a folder.
+            max_loss: Greatest loss of accuracy, relative to the float model: 0.01 for one percent.
+                It needs labels.
             max_photos: Maximum number of photos to calibrate on.
+            max_trials: Maximum number of int8 models to evaluate for `max_loss`.
+            timeout: Seconds after which no further int8 model is evaluated; 0 for no limit.
             method: How to choose ranges: a `CalibrationMethod` or its name.
             percentage: Percentage of values that the percentile methods keep.
             device: Device to measure the accuracy on, as for `predict`.
@@ -612,40 +623,70 @@ class Model(Generic[R]):
         Raises:
             FuriosaModelsError: There are no photos, or the network cannot be quantized.
             ImageError: A photo cannot be read.
-            ValueError: The method is unknown, or `labels` is given without a folder of photos.
+            ValueError: The method is unknown, `labels` is given without a folder of photos, or
+                `max_loss` without labels.
         """
         from .evaluation import evaluate
-        from .quantization.post_training import Quantization, quantize_on
+        from .quantization.fit import Limits
+        from .quantization.fitted import Criterion
+        from .quantization.post_training import Quantization, fit_on
 
         check_at_least("max_photos", max_photos, 1)
+        check_at_least("max_trials", max_trials, 1)
         folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
         if labels is not None and folder is None:
             msg = "labels= needs images=, the folder of the labeled photos"
             raise ValueError(msg)
+        if max_loss is not None and labels is None:
+            msg = "max_loss= needs labels=, to measure the accuracy with"
+            raise ValueError(msg)
+        figures: dict[bytes, Mapping[str, float]] = {}
+
+        def measure(model: Model[Any]) -> Mapping[str, float]:
+            found = evaluate(model, Path(folder or ""), Path(labels or ""), device=device)
+            return found.figures
+
+        def accuracy_of(int8: bytes) -> float:
+            """Return the first figure of an int8 program."""
+            with self._in_int8(int8) as model:
+                figures[int8] = measure(model)
+            return next(iter(figures[int8].values()))
+
+        before = None if labels is None else measure(self)
         steps = self.steps(device="cpu")
         tensors = (
             steps.prepare([steps.read(photo)])[0]
             for photo in itertools.islice(expand_sources(photos), max_photos)
         )
         program = self._programs.cpu().read_bytes()
-        int8, count = quantize_on(program, tensors, method=method, percentage=percentage)
+        fitted, count = fit_on(
+            program,
+            tensors,
+            method=method,
+            percentage=percentage,
+            evaluate=accuracy_of if max_loss is not None else None,
+            baseline=None if before is None else next(iter(before.values())),
+            criterion=None if max_loss is None else Criterion(max_loss),
+            limits=Limits(max_trials, timeout),
+        )
+        if labels is not None and fitted.program not in figures:
+            accuracy_of(fitted.program)
+        copy = self._in_int8(fitted.program)
+        after = figures.get(fitted.program)
+        copy.quantization = Quantization(count, len(program), fitted.size, before, after, fitted)
+        return copy
+
+    def _in_int8(self, program: bytes) -> Self:
+        """Return a copy of the model that runs an int8 program."""
         spec = self._weights.spec
-        copy = self._with_weights(
+        return self._with_weights(
             Weights(
                 self._weights.model,
-                int8,
+                program,
                 ModelSpec(None, spec.input, spec.head, spec.labels),
                 {"input": spec.input, "head": spec.head, "labels": spec.labels},
             )
         )
-        before = after = None
-        if labels is not None and folder is not None:
-            before, after = (
-                evaluate(model, Path(folder), Path(labels), device=device).figures
-                for model in (self, copy)
-            )
-        copy.quantization = Quantization(count, len(program), len(int8), before, after)
-        return copy
 
     def _with_weights(self, weights: Weights) -> Self:
         """Return a copy of the model with other weights."""

@@ -31,9 +31,11 @@ from .quantizer import prepare, quantize
 from .session import open_session
 from .units import Unit, units_of
 
-__all__ = ["Limits", "fit"]
+__all__ = ["NOISE_SAMPLES", "Limits", "fit"]
 
-_NOISE_SAMPLES = 4
+NOISE_SAMPLES = 4
+"""Number of samples that noise is measured on."""
+
 _REFINEMENTS = 3
 """Most evaluations that are spent on fewer float units after the criterion is met."""
 _MARGIN = 0.7
@@ -93,7 +95,7 @@ def fit(
     """
     start = perf_counter()
     options |= {"channel_means": channel_means}
-    candidates = _Candidates(program, ranges, samples[:_NOISE_SAMPLES], exclude, options)
+    candidates = _Candidates(program, ranges, samples[:NOISE_SAMPLES], exclude, options)
     if evaluate is None:
         return candidates.fitted(candidates.quantized(()), None, start)
     search = _Search(candidates, evaluate, criterion or Criterion(), limits or Limits(), start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ import onnx
 from ..errors import FuriosaModelsError
 from ..networks import edit
 from .calibrator import Calibrator
+from .fit import NOISE_SAMPLES, fit
+from .fitted import Fitted
 from .methods import CalibrationMethod
-from .quantizer import quantize
 
-__all__ = ["Quantization", "quantize_on"]
+__all__ = ["Quantization", "fit_on", "quantize_on"]
 
 _HALVES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
 _QUANTIZED = frozenset(
@@ -33,6 +34,7 @@ class Quantization:
         size_after: Size of the int8 program in bytes.
         accuracy_before: Accuracy of the float model by metric, if there were labels.
         accuracy_after: Accuracy of the int8 model by metric.
+        fitted: How the program was found, with a report by layer.
     """
 
     photos: int
@@ -40,6 +42,7 @@ class Quantization:
     size_after: int
     accuracy_before: Mapping[str, float] | None = None
     accuracy_after: Mapping[str, float] | None = None
+    fitted: Fitted | None = None
 
     def __str__(self) -> str:
         parts = [
@@ -49,6 +52,10 @@ class Quantization:
         for metric, value in (self.accuracy_before or {}).items():
             after = (self.accuracy_after or {}).get(metric, float("nan"))
             parts.append(f"{metric} {value:.4f} -> {after:.4f}")
+        if self.fitted is not None and self.fitted.met is not None:
+            met = "met" if self.fitted.met else "NOT met"
+            left = f"{len(self.fitted.floats)} of {len(self.fitted.layers)} layers float"
+            parts.append(f"criterion {met} after {self.fitted.evaluations} evaluations, {left}")
         return "; ".join(parts)
 
 
@@ -59,6 +66,23 @@ def quantize_on(
     method: CalibrationMethod | str = CalibrationMethod.PERCENTILE_ASYM,
     percentage: float = 99.99,
 ) -> tuple[bytes, int]:
+    """Calibrate and quantize a float32 program; return it, and the number of inputs.
+
+    For the arguments and errors see `fit_on`.
+    """
+    fitted, count = fit_on(program, inputs, method=method, percentage=percentage)
+    return fitted.program, count
+
+
+def fit_on(
+    program: bytes,
+    inputs: Iterable[npt.NDArray[Any]],
+    *,
+    method: CalibrationMethod | str = CalibrationMethod.PERCENTILE_ASYM,
+    percentage: float = 99.99,
+    evaluate: Callable[[bytes], float] | None = None,
+    **search: Any,
+) -> tuple[Fitted, int]:
     """Calibrate and quantize a float32 program.
 
     Args:
@@ -66,9 +90,12 @@ def quantize_on(
         inputs: Representative inputs of the program.
         method: Method to choose ranges, or its name.
         percentage: Percentage of the values that the percentile methods keep, in (0, 100].
+        evaluate: Function that returns the accuracy of a program, to leave operations float until
+            the criterion is met.
+        search: Options of `fit`: `baseline`, `criterion`, `limits`.
 
     Returns:
-        The int8 program, and the number of inputs.
+        The int8 program with its report, and the number of inputs.
 
     Raises:
         FuriosaModelsError: There are no inputs, or the program cannot be run on them, is already
@@ -84,15 +111,21 @@ def quantize_on(
         raise ValueError(msg) from None
     _check_float32(edit.parse(program))
     calibrator = Calibrator(program, chosen, percentage=percentage)
+    (name,) = edit.get_pure_input_names(program)
+    samples: list[dict[str, npt.NDArray[Any]]] = []
     count = 0
     for tensor in inputs:
         calibrator.collect_data([[tensor]])
         count += 1
+        if len(samples) < NOISE_SAMPLES:
+            samples.append({name: tensor})
     if not count:
         msg = "expected at least one calibration photo, got none; about a hundred are recommended"
         raise FuriosaModelsError(msg)
     means = calibrator.compute_channel_means()
-    return quantize(program, calibrator.compute_range(), channel_means=means), count
+    ranges = calibrator.compute_range()
+    fitted = fit(program, ranges, samples, evaluate, channel_means=means, **search)
+    return fitted, count
 
 
 def _check_float32(model: onnx.ModelProto) -> None:
