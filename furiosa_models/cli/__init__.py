@@ -28,6 +28,7 @@ COMMANDS = {
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
     ),
     "quantize": "Quantize a MODEL to int8, calibrated on your photos, and save it.",
+    "convert": "Convert SOURCE, a model of any framework, to ONNX.",
     "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
     "cache": "Manage the cache of artifacts.",
     "doctor": "Report what models can run on, and the defaults in effect.",

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import WeightsError
+from ..errors import ConfigurationError, WeightsError
 from .base import FrameworkModel
 
 __all__ = ["FrameworkModel", "recognize", "wrap"]
@@ -33,16 +33,21 @@ def recognize(source: Any, **options: Any) -> FrameworkModel | None:
         options: Options of the framework's model; see its module.
 
     Raises:
-        TypeError: The framework's model has no such option.
+        ConfigurationError: The framework's model has no such option.
     """
     if isinstance(source, FrameworkModel):
         return source
     if isinstance(source, (str, os.PathLike)):
         source = Path(source)
     for name in _MODULES:
-        found: FrameworkModel | None = import_module(f".{name}", __name__).recognize(
-            source, **options
-        )
+        module = import_module(f".{name}", __name__)
+        try:
+            found: FrameworkModel | None = module.recognize(source, **options)
+        except TypeError as error:
+            if not options or "unexpected keyword argument" not in str(error):
+                raise
+            msg = f"a model of {name} takes not all of the options {', '.join(options)}: {error}"
+            raise ConfigurationError(msg) from error
         if found is not None:
             return found
     return None
@@ -57,7 +62,7 @@ def wrap(source: Any, **options: Any) -> FrameworkModel:
 
     Raises:
         WeightsError: No framework recognizes it, or the path does not exist.
-        TypeError: The framework's model has no such option.
+        ConfigurationError: The framework's model has no such option.
     """
     found = recognize(source, **options)
     if found is not None:
