@@ -88,7 +88,8 @@ def fit(
             check_dataloader(loader)
     wrapped: BaseModel = Model(model, conf=conf)
     conf.framework = wrapped.framework()
-    data = _Data(wrapped.source, conf, calib_dataloader or eval_dataloader, calib_func)
+    loader = eval_dataloader if calib_dataloader is None else calib_dataloader
+    data = _Data(wrapped.source, conf, loader, calib_func)
     evaluation = _Evaluation(eval_func, eval_dataloader, eval_metric)
     report, source = _Job(wrapped, conf, data, evaluation).run()
     result = type(wrapped)(source)
