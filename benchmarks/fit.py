@@ -29,7 +29,7 @@ MODELS = {
     "SSDMobileNetV2": ("tensorflow", COCO),
     "YOLOv5s": ("coco", COCO),
 }
-LOSSES = (0.005, 0.01, 0.02)
+LOSSES = (0.02, 0.01, 0.005)
 ROUNDS = 30
 
 Evaluate = Callable[[bytes], float]
@@ -61,7 +61,7 @@ def nncf(model: Any, samples: Sequence[Any], evaluate: Evaluate, loss: float) ->
 
     def validate(candidate: Any, _data: Any) -> tuple[float, None]:
         nonlocal count
-        count += 1
+        count += any(node.op_type == "QuantizeLinear" for node in candidate.graph.node)
         return evaluate(candidate.SerializeToString()), None
 
     proto = onnx.load_from_string(model.origin)
@@ -75,8 +75,7 @@ def nncf(model: Any, samples: Sequence[Any], evaluate: Evaluate, loss: float) ->
         drop_type=peer.DropType.RELATIVE,
         subset_size=len(samples),
     )
-    # The first two are of the float model, before and after its conversion.
-    return {"program": quantized.SerializeToString(), "evaluations": count - 1}
+    return {"program": quantized.SerializeToString(), "evaluations": count}
 
 
 def quantize(way: str, name: str, loss: float) -> dict[str, Any]:
