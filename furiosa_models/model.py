@@ -658,7 +658,7 @@ class Model(Generic[R]):
             steps.prepare([steps.read(photo)])[0]
             for photo in itertools.islice(expand_sources(photos), max_photos)
         )
-        program = self._programs.cpu().read_bytes()
+        program = self._programs.onnx().read_bytes()
         fitted, count = fit_on(
             program,
             tensors,

@@ -259,6 +259,26 @@ class Programs:
             Format.TFLite if is_lite else Format.ONNX,
         )
 
+    def onnx(self) -> Built:
+        """Return `cpu()` as ONNX, also for weights that are TensorFlow Lite.
+
+        Raises:
+            ConversionError: TensorFlow Lite has an operation that cannot be converted.
+        """
+        program = self.cpu()
+        if program.format is not Format.TFLite:
+            return program
+        spec = self._weights.spec.input
+
+        def build() -> bytes:
+            from .frameworks.tflite import TfliteModel
+
+            converted = networks.to_bytes(TfliteModel(self._weights.origin).to_onnx())
+            return scaled_inside(converted, spec)
+
+        key = recipe_key("onnx of tflite", self._cpu_key(spec), networks.EDITS)
+        return Built(self._weights.store, key, build)
+
     def _cpu_key(self, spec: ImageInput) -> str:
         return recipe_key(self._weights.resolve().digest, spec.mean, spec.std, networks.EDITS)
 

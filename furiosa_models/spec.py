@@ -18,6 +18,7 @@ from .enums import Format, ModelTaskType
 from .errors import ShapeError
 
 __all__ = [
+    "FRAMEWORK_KEY",
     "UNKNOWN_INPUT",
     "GraphFacts",
     "Head",
@@ -446,6 +447,10 @@ class TensorFacts(NamedTuple):
     quantization: tuple[float, int] | None = None
 
 
+FRAMEWORK_KEY = "furiosa_models.framework"
+"""Key of the metadata of an ONNX graph that was converted here: its framework."""
+
+
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
     """Facts about a graph.
@@ -466,6 +471,12 @@ class GraphFacts:
     def operations(self) -> frozenset[str]:
         """Types of the operations that compute the outputs."""
         return frozenset().union(*(output.operations for output in self.outputs))
+
+    @property
+    def is_of_tensorflow(self) -> bool:
+        """Whether the graph is from TensorFlow, also if it was converted to ONNX here."""
+        is_converted = self.metadata.get(FRAMEWORK_KEY) in ("keras", "tensorflow", "tflite")
+        return self.format is Format.TFLite or is_converted
 
     @property
     def shapes(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 import os
 import threading
 import warnings
@@ -39,7 +40,7 @@ from .frameworks.torch import as_array, has_network
 from .labels import parse_names, read_labels, replaced_names, table_of
 from .networks.external_data import read_with_weights
 from .runtime.source import is_tflite
-from .spec import UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
+from .spec import FRAMEWORK_KEY, UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
 __all__ = ["WeightSet", "Weights", "WeightsSource", "is_available_offline", "resolve"]
 
@@ -52,6 +53,8 @@ WeightsSource: TypeAlias = "str | os.PathLike[str] | bytes | _ModelProto | Any |
 """Name of a set, `"random"`, a file or folder (ONNX, TensorFlow Lite, a PyTorch checkpoint, or
 anything that `furiosa_models.frameworks` recognizes), ONNX bytes, an object of a framework (a
 `ModelProto`, a Keras model, a PyTorch module or its state, ...), or None for the default."""
+
+logger = logging.getLogger(__name__)
 
 _GRAPHS = (".onnx", ".tflite")
 FACTS = 2
@@ -152,8 +155,10 @@ class Weights:
         """
         with self._lock:
             if self._resolved is None:
-                self._resolved = resolve(
-                    self.model, self._source, self._own_spec.network, self.store, self._size
+                self._resolved = _runnable(
+                    resolve(
+                        self.model, self._source, self._own_spec.network, self.store, self._size
+                    )
                 )
             return self._resolved
 
@@ -330,6 +335,22 @@ def resolve(
     if type(source).__name__ == "ModelProto":
         return WeightSet("<ModelProto>", source.SerializeToString())
     return _from_object(model, source, network, size)
+
+
+def _runnable(weights: WeightSet) -> WeightSet:
+    """Return the weights; as ONNX, if they are TensorFlow Lite and LiteRT is not installed."""
+    data = weights.data
+    if not isinstance(data, bytes) or not is_tflite(data):
+        return weights
+    from .runtime.backends import litert
+
+    if litert.is_installed():
+        return weights
+    from .frameworks.tflite import TfliteModel
+
+    logger.info("%s: converting TensorFlow Lite to ONNX, as LiteRT is missing", weights.name)
+    names = weights.names or parse_names(litert.archived_names(data).get("names", ""))
+    return replace(weights, data=_converted(TfliteModel(data), None), names=names)
 
 
 def build_random(network: NetworkSpec) -> bytes:
@@ -513,7 +534,10 @@ def _converted(model: FrameworkModel, size: tuple[int, int] | None) -> bytes:
             )
             raise ConversionError(msg)
         model.example_inputs = np.zeros((1, 3, *size), np.float32)  # type: ignore[attr-defined]
-    return networks.to_bytes(model.to_onnx())
+    proto = model.to_onnx()
+    if model.framework != "onnx":
+        proto.metadata_props.add(key=FRAMEWORK_KEY, value=model.framework)
+    return networks.to_bytes(proto)
 
 
 def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSet:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..enums import Format, Platform
+from ..enums import Platform
 from ..errors import LabelsError, ShapeError
 from ..labels import BACKGROUNDS, class_names
 from ..ops.boxes import box_convert, to_photo
@@ -105,7 +105,7 @@ class BoxesHead(Head):
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
         """Return the input specification: letterboxed for exported YOLO, stretched for others."""
         is_yolo = self.chosen or (self.suppress and self.background is None)
-        if self.box_format == "yxyx" or (graph.format is Format.TFLite and not is_yolo):
+        if self.box_format == "yxyx" or (graph.is_of_tensorflow and not is_yolo):
             middle = (127.5, 127.5, 127.5)  # of TensorFlow's detectors
             return ImageInput(size=self.size, mean=middle, std=middle)
         resize: Any = "letterbox" if is_yolo else "stretch"

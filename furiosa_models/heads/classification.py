@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..enums import Format, Platform
+from ..enums import Platform
 from ..errors import ShapeError
 from ..labels import class_names
 from ..ops import native
@@ -66,8 +66,8 @@ class ClassificationHead(Head):
         return self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
-        """Return the input specification of torchvision's classifiers; for TFLite, TensorFlow's."""
-        if graph.format is Format.TFLite:
+        """Return the input specification of torchvision's classifiers, or of TensorFlow's."""
+        if graph.is_of_tensorflow:
             middle = (127.5, 127.5, 127.5)
             return ImageInput(
                 size=(224, 224), resize="crop", resize_to=256, mean=middle, std=middle

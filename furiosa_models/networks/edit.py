@@ -34,6 +34,7 @@ __all__ = [
     "get_pure_input_names",
     "head_operations",
     "image_layout",
+    "inferred",
     "metadata",
     "name_nodes",
     "named",
@@ -371,6 +372,12 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
         graph.node.extend(nodes)
 
 
+def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
+    """Return the graph of a model with inferred shapes and types, without the data of weights."""
+    graph: onnx.GraphProto = shape_inference.infer_shapes(_skeleton(model)).graph
+    return graph
+
+
 def extract(
     model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]
 ) -> onnx.ModelProto:
@@ -390,10 +397,9 @@ def extract(
     if missing := [name for name in (*inputs, *outputs) if name not in known]:
         msg = f"the graph has no tensor {', '.join(map(repr, missing))}"
         raise ShapeError(msg)
-    inferred = shape_inference.infer_shapes(_skeleton(model)).graph
-    values = {
-        value.name: value for value in (*inferred.value_info, *inferred.output, *inferred.input)
-    }
+    graph_of_all = inferred(model)
+    known_values = (*graph_of_all.value_info, *graph_of_all.output, *graph_of_all.input)
+    values = {value.name: value for value in known_values}
     producers = {name: node for node in graph.node for name in node.output}
     needed: set[str] = set()
     pending, used = [*outputs], set()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto, helper
 
 from ..errors import FuriosaModelsError
 from ..networks import edit
@@ -144,9 +144,9 @@ class Calibrator:
 
 def _open_session(proto: onnx.ModelProto) -> Any:
     """Open a session that returns all float tensors of the model, which is modified."""
-    inferred = shape_inference.infer_shapes(proto)
+    inferred = edit.inferred(proto)
     known = {value.name for value in proto.graph.output}
-    for value in inferred.graph.value_info:
+    for value in inferred.value_info:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known:
             info = helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
             proto.graph.output.append(info)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto, helper
 
 from ..errors import FuriosaModelsError
 from ..networks import edit
@@ -188,8 +188,8 @@ def _smooth_outputs(model: onnx.ModelProto) -> list[str]:
     Raises:
         FuriosaModelsError: There are none.
     """
-    inferred = shape_inference.infer_shapes(model)
-    infos = (*inferred.graph.value_info, *inferred.graph.output)
+    inferred = edit.inferred(model)
+    infos = (*inferred.value_info, *inferred.output)
     floats = {v.name for v in infos if v.type.tensor_type.elem_type == TensorProto.FLOAT}
     graph = model.graph
     producers = {name: node for node in graph.node for name in node.output}

@@ -27,7 +27,7 @@ from ..source import is_tflite
 from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Backend, Pool, Session, Setup
 
-__all__ = ["LiteRtBackend", "describe"]
+__all__ = ["LiteRtBackend", "archived_names", "describe", "is_installed"]
 
 _PACKAGE = "ai-edge-litert"
 _EXTRA = "tflite"
@@ -53,7 +53,7 @@ class LiteRtBackend(Backend):
     def problem(self, device: str | None = None) -> str | None:
         """Return how to install LiteRT if it is missing."""
         del device
-        if installed_version(_PACKAGE) is not None:
+        if is_installed():
             return None
         return f"LiteRT is not installed: {install_hint(_EXTRA)}"
 
@@ -105,7 +105,7 @@ def describe(program: bytes) -> GraphFacts:
     except (RuntimeError, ValueError) as error:
         msg = f"the TensorFlow Lite file of {len(program)} bytes cannot be loaded: {error}"
         raise WeightsError(msg) from error
-    return GraphFacts(inputs, outputs, _archived_names(program), Format.TFLite)
+    return GraphFacts(inputs, outputs, archived_names(program), Format.TFLite)
 
 
 def _facts(detail: dict[str, Any], operations: dict[int, frozenset[str]]) -> TensorFacts:
@@ -137,7 +137,12 @@ def _operations(interpreter: Any) -> dict[int, frozenset[str]]:
     return found
 
 
-def _archived_names(program: bytes) -> dict[str, str]:
+def is_installed() -> bool:
+    """Return whether LiteRT is installed."""
+    return installed_version(_PACKAGE) is not None
+
+
+def archived_names(program: bytes) -> dict[str, str]:
     """Return class names from the archive that converters append to the file."""
     if not zipfile.is_zipfile(io.BytesIO(program)):
         return {}
