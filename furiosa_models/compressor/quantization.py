@@ -267,7 +267,7 @@ class _Job:
         quantize = quantize_dynamic if is_onnx else quantize_weights
         program = edit.to_bytes(quantize(self._program, exclude=settings.floats))
         model = self._written_back(program)
-        sizes = len(program), self._program.ByteSize()
+        sizes = len(program), edit.byte_size(self._program)
         baseline = self._float_accuracy()
         if baseline is None:
             report = Fitted(program, None, None, None, *sizes, seconds=perf_counter() - start)

@@ -25,6 +25,7 @@ __all__ = [
     "SHAPE_OPERATIONS",
     "Model",
     "TensorInfo",
+    "byte_size",
     "constants_to_initializers",
     "describe",
     "external_files",
@@ -159,6 +160,12 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
 def serialized_size(model: onnx.ModelProto) -> int:
     """Return the size of the weights in bytes; the rest of a model is negligible."""
     return sum(len(tensor.raw_data) for tensor in tensors(model))
+
+
+def byte_size(model: onnx.ModelProto) -> int:
+    """Return the size of a model in bytes, with what is beside its weights if it fits one file."""
+    size = serialized_size(model)
+    return size if size > MAX_BYTES else int(model.ByteSize())
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -177,7 +177,7 @@ class _Candidates:
             trial.accuracy if trial else None,
             baseline,
             len(program),
-            self.program.ByteSize(),
+            edit.byte_size(self.program),
             *times,
             seconds=perf_counter() - start,
             trials=tuple(trials),
