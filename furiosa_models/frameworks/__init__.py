@@ -24,21 +24,26 @@ __all__ = ["FrameworkModel", "recognize", "wrap"]
 _MODULES = ("tflite", "onnx", "keras", "tensorflow", "torch", "openvino", "checkpoints")
 """Modules with a function `recognize`, in the order in which they are asked."""
 
+_NAMES = ("output_names", "input_names")  # an input may be needed only by other outputs
+
 
 def recognize(source: Any, **options: Any) -> FrameworkModel | None:
     """Return a model of a framework, or None if no framework recognizes the object or path.
 
     Args:
         source: An object of a framework, a path, or a `FrameworkModel`, which is returned.
-        options: Options of the framework's model; see its module.
+        options: `input_names`, `output_names`, and options of the framework's model; see its
+            module.
 
     Raises:
         ConfigurationError: The framework's model has no such option.
+        ShapeError: The graph has no tensor of a name.
     """
     if isinstance(source, FrameworkModel):
         return source
     if isinstance(source, (str, os.PathLike)):
         source = Path(source)
+    names = {key: options.pop(key) for key in _NAMES if options.get(key)}
     for name in _MODULES:
         module = import_module(f".{name}", __name__)
         try:
@@ -49,6 +54,8 @@ def recognize(source: Any, **options: Any) -> FrameworkModel | None:
             msg = f"a model of {name} takes not all of the options {', '.join(options)}: {error}"
             raise ConfigurationError(msg) from error
         if found is not None:
+            for key, value in names.items():
+                setattr(found, key, value)
             return found
     return None
 
@@ -58,7 +65,7 @@ def wrap(source: Any, **options: Any) -> FrameworkModel:
 
     Args:
         source: An object of a framework, or a path; see `docs/guide/frameworks`.
-        options: Options of the framework's model; see its module.
+        options: See `recognize`.
 
     Raises:
         WeightsError: No framework recognizes it, or the path does not exist.

@@ -36,8 +36,6 @@ class OnnxModel(FrameworkModel):
         model: The model. It is not copied.
         form: `file`, `bytes`, or `ModelProto`.
         path: The file that it was read from.
-        input_names: Names of the inputs, if the model is to begin at other tensors.
-        output_names: Names of the outputs, if the model is to end at other tensors.
     """
 
     framework = "onnx"
@@ -48,15 +46,11 @@ class OnnxModel(FrameworkModel):
         *,
         form: str = "ModelProto",
         path: Path | None = None,
-        input_names: Sequence[str] | None = None,
-        output_names: Sequence[str] | None = None,
     ) -> None:
         self._model = model
         self._session: Any = None
         self.form = form
         self.path = path
-        if input_names or output_names:
-            self._cut(input_names or self.input_names, output_names or self.output_names)
 
     @property
     def raw(self) -> onnx.ModelProto:

@@ -37,8 +37,6 @@ class OpenVinoModel(FrameworkModel):
     Args:
         model: The `openvino.Model`.
         form: `IR` or `Model`.
-        input_names: Names of the inputs.
-        output_names: Names of the outputs.
     """
 
     framework = "openvino"
@@ -48,16 +46,10 @@ class OpenVinoModel(FrameworkModel):
         model: Any,
         *,
         form: str = "Model",
-        input_names: Sequence[str] | None = None,
-        output_names: Sequence[str] | None = None,
     ) -> None:
         self._model = model
         self.form = form
         self._compiled: Any = None
-        if input_names:
-            self.input_names = list(input_names)
-        if output_names:
-            self.output_names = list(output_names)
 
     @property
     def raw(self) -> Any:

@@ -33,6 +33,45 @@ def test_quantized_file_is_saved_as_a_model_folder(photos: list[Path], tmp_path:
     assert "already exists" in str(again.exception)
 
 
+def test_greatest_loss_needs_labels(photos: list[Path], tmp_path: Path) -> None:
+    arguments = [
+        "quantize",
+        "SSDMobileNet",
+        "--images",
+        str(photos[0].parent),
+        "--max-loss",
+        "0.01",
+    ]
+    done = CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / "int8")])
+    assert done.exit_code == 2
+    assert "--max-loss needs --truth" in done.output
+
+
+def test_layers_stay_float_until_the_loss_is_small(photos: list[Path], tmp_path: Path) -> None:
+    graph = tmp_path / "own.onnx"
+    graph.write_bytes(EfficientNetLite0("random").origin)
+    (tmp_path / "photos").mkdir()
+    for photo in photos:
+        (tmp_path / "photos" / photo.name).symlink_to(photo)
+    model = get_model(str(graph))
+    rows = [f"{p.name},{model.predict(p).class_ids[0]}" for p in photos]
+    truth = tmp_path / "truth.csv"
+    truth.write_text("file,class_index\n" + "\n".join(rows) + "\n")
+    done = CliRunner().invoke(
+        cli,
+        [
+            *("quantize", str(graph), "--images", str(tmp_path / "photos"), "--truth", str(truth)),
+            *("--max-loss", "0.0", "--max-trials", "3", "-o", str(tmp_path / "int8"), "--json"),
+        ],
+        catch_exceptions=False,
+    )
+    report = json.loads(done.stdout)
+    assert report["accuracy_before"]["top-1"] == 1.0
+    assert report["fitted"]["met"] == (report["accuracy_after"]["top-1"] == 1.0)
+    assert 1 <= len(report["fitted"]["trials"]) <= 3
+    assert "program" not in report["fitted"]
+
+
 def test_task_of_a_file_follows_from_its_outputs(tmp_path: Path) -> None:
     classifier, detector = tmp_path / "a.onnx", tmp_path / "saved"
     classifier.write_bytes(EfficientNetLite0("random").origin)

@@ -61,9 +61,10 @@ def test_single_values_are_wrapped_in_lists() -> None:
     conf = PostTrainingQuantConfig(
         calibration_sampling_size=50,
         op_type_dict={"Conv": {"weight": {"dtype": "fp32"}, "activation": {"dtype": ["fp32"]}}},
-        inputs="image",
         excluded_precisions=["bf16"],
     )
+    given: Any = "image"
+    conf.inputs = given
     assert conf.calibration_sampling_size == [50]
     assert conf.op_type_dict == {
         "Conv": {"weight": {"dtype": ["fp32"]}, "activation": {"dtype": ["fp32"]}}

@@ -79,6 +79,7 @@ def test_calibrated_model_is_int8() -> None:
     assert q_model.accuracy is None
     assert q_model.size > 0
     assert q_model.latency is not None
+    assert q_model.q_config is not None
     operation = q_model.q_config["op"]["depthwise", "Conv"]
     assert operation["weight"]["dtype"] == "int8"
     assert (q_model.run(IMAGES)[0].argmax(1) == LABELS).mean() > 0.9
@@ -232,7 +233,7 @@ def test_wrong_arguments_are_errors() -> None:
     with pytest.raises(ConfigurationError, match="yields no batches"):
         quantization.fit(NET, conf, calib_dataloader=DataLoader("onnxruntime", []))
     with pytest.raises(ConfigurationError, match="must return one number"):
-        quantization.fit(NET, conf, calib_dataloader=loader(), eval_func=lambda _: [1, 2])
+        quantization.fit(NET, conf, calib_dataloader=loader(), eval_func=lambda _: LABELS)
 
 
 def test_environment_and_folder_are_unchanged(
@@ -319,7 +320,7 @@ def test_benchmark_returns_the_numbers(tmp_path: Path) -> None:
 
 
 def test_benchmark_of_a_function_runs_here() -> None:
-    calls = []
+    calls: list[Any] = []
     conf = BenchmarkConfig(iteration=3, warmup=2)
     result = benchmark.fit(NET, conf, b_func=calls.append)
     assert len(calls) == 5

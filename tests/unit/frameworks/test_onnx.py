@@ -8,7 +8,6 @@ import pytest
 
 from furiosa_models.errors import FuriosaModelsError, ShapeError, WeightsError
 from furiosa_models.frameworks import recognize, wrap
-from furiosa_models.frameworks.onnx import OnnxModel
 from furiosa_models.networks import external_data
 from tests.unit.quantization.poisoned import photos
 from tests.unit.quantization.small import network
@@ -44,7 +43,7 @@ def test_outputs_may_be_other_tensors() -> None:
     middle, logits = model.run({"image": photos(2)})
     assert middle.shape == (2, 16, 12, 12)
     np.testing.assert_array_equal(logits, whole)
-    tail = OnnxModel(model.to_onnx(), input_names=["sum"], output_names=["logits"])
+    tail = wrap(model.to_onnx(), input_names=["sum"], output_names=["logits"])
     assert "first" not in tail.graph_info
     np.testing.assert_array_equal(tail.run(middle)[0], whole)
 
@@ -54,7 +53,7 @@ def test_unknown_tensors_and_missing_inputs_are_errors() -> None:
     with pytest.raises(ShapeError, match="no tensor 'nonesuch'"):
         model.output_names = ["nonesuch"]
     with pytest.raises(ShapeError, match="need the input 'image', too"):
-        OnnxModel(NET, input_names=["r2"])
+        wrap(NET, input_names=["r2"])
     with pytest.raises(ShapeError, match=r"expected 1 inputs \(image\), got 2"):
         model.run([photos(1), photos(1)])
     with pytest.raises(ShapeError, match="expected the inputs image, got picture"):
