@@ -11,13 +11,14 @@ import importlib
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from ...errors import WeightsError
 from ..adapters import adapt
 from ._raw import Array
 
-__all__ = ["FORMATS", "read_names", "read_weights"]
+__all__ = ["FORMATS", "read_names", "read_weights", "reporting_malformed"]
 
 _READERS = {
     "graphdef": "furiosa_models.networks.readers.graphdef",
@@ -71,12 +72,23 @@ def read_weights(
         raise WeightsError(msg)
     read: Callable[[Mapping[str, bytes]], dict[str, Array]]
     read = importlib.import_module(_READERS[format]).read
-    try:
+    with reporting_malformed(f"{', '.join(files)} is not a valid {format} file"):
         arrays = read(files)
-    except _MALFORMED as error:
-        msg = f"{', '.join(files)} is not a valid {format} file: {type(error).__name__}: {error}"
-        raise WeightsError(msg) from error
     return adapt(layout, arrays)
+
+
+@contextmanager
+def reporting_malformed(what: str) -> Iterator[None]:
+    """Turn the errors that malformed bytes cause in a reader into a WeightsError.
+
+    Args:
+        what: Beginning of the message, such as `x.pb is not a valid graph`.
+    """
+    try:
+        yield
+    except _MALFORMED as error:
+        msg = f"{what}: {type(error).__name__}: {error}"
+        raise WeightsError(msg) from error
 
 
 def read_names(format: str, files: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -1,0 +1,172 @@
+"""Keras: models in memory, `.keras` and `.h5` files, and saved model folders.
+
+| model | recognized by | `save` writes |
+|---|---|---|
+| `keras.Model`, `tf_keras.Model` | its class | SavedModel folder |
+| `.keras`, `.h5` | the suffix | SavedModel folder |
+| Keras saved model | folder with `saved_model.pb` and `keras_metadata.pb` | SavedModel folder |
+
+`keras.layers.TFSMLayer` and `tf.saved_model.load` read a saved folder. A folder that Keras 3 has
+exported is a SavedModel; see `tensorflow`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .._lazy import require
+from ..errors import ConversionError, WeightsError
+from .tensorflow.framework import quiet, tensorflow
+from .tensorflow.frozen import FrozenGraph
+from .tensorflow.model import TensorFlowModel
+from .tensorflow.saved_model import FrozenModel, SavedModelModel, is_saved_model
+from .tensorflow.wire import Facts
+
+__all__ = ["KerasModel", "KerasSavedModel", "is_keras_model", "recognize"]
+
+_METADATA = "keras_metadata.pb"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_SIGNATURE = "serving_default"
+
+
+def recognize(source: Any, **options: Any) -> TensorFlowModel | None:
+    """Return the model of a Keras object or path.
+
+    Args:
+        source: An object, or a path.
+        options: `signature` for a Keras saved model.
+
+    Raises:
+        WeightsError: A file is not of its format, or contains weights only.
+        TypeError: The model has no such option.
+    """
+    if not isinstance(source, Path):
+        return KerasModel(source, **options) if is_keras_model(source) else None
+    if source.name in ("saved_model.pb", _METADATA) and source.is_file():
+        return recognize(source.parent, **options)
+    if is_saved_model(source) and (source / _METADATA).is_file():
+        return KerasSavedModel(source, form="Keras saved model", **options)
+    suffix = source.suffix.lower()
+    if source.is_file() and suffix in (".keras", ".h5", ".hdf5"):
+        _check_file(source, suffix)
+        return KerasModel(source, form=f"{suffix} file", **options)
+    return None
+
+
+def is_keras_model(source: Any) -> bool:
+    """Return whether an object is a Keras model, without an import of Keras."""
+    return any(
+        kind.__name__ == "Model" and kind.__module__.partition(".")[0] in ("keras", "tf_keras")
+        for kind in type(source).__mro__
+    )
+
+
+def _check_file(path: Path, suffix: str) -> None:
+    """Raise WeightsError if a file cannot contain a Keras model."""
+    if path.name.lower().endswith(".weights.h5"):
+        msg = (
+            f"{path} contains weights, but no network: load it into its Keras model with "
+            "model.load_weights(path), and pass the model"
+        )
+        raise WeightsError(msg)
+    with path.open("rb") as file:
+        start = file.read(len(_HDF5))
+    expected = "a zip archive" if suffix == ".keras" else "an HDF5 file"
+    if not (zipfile.is_zipfile(path) if suffix == ".keras" else start == _HDF5):
+        msg = f"{path} is not a Keras model: expected {expected}, but it starts with {start!r}"
+        raise WeightsError(msg)
+
+
+class KerasSavedModel(SavedModelModel):
+    """A SavedModel that Keras 2 has written."""
+
+    framework: ClassVar[str] = "keras"
+
+    def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
+        return FrozenKerasModel(graph, self.signature, self.form)
+
+
+class FrozenKerasModel(FrozenModel):
+    """A SavedModel that the frozen graph of a Keras model becomes."""
+
+    framework: ClassVar[str] = "keras"
+
+
+class KerasModel(SavedModelModel):
+    """A Keras model, as the SavedModel that it exports when it is first used.
+
+    Wrap the model again after it was trained.
+
+    Args:
+        source: The model, or the path of a `.keras` or `.h5` file.
+        form: Form of the model.
+    """
+
+    framework: ClassVar[str] = "keras"
+
+    def __init__(self, source: Any, *, form: str = "keras.Model") -> None:
+        super().__init__(None, form=form, signature=_SIGNATURE)
+        self._source = source
+
+    @cached_property
+    def raw(self) -> Any:
+        """The Keras model.
+
+        Raises:
+            ExtraRequired: Keras is not installed.
+            WeightsError: Keras cannot read the file.
+        """
+        return _load(self._source) if isinstance(self._source, Path) else self._source
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Inputs in the order of the Keras model, outputs, and operations."""
+        facts = super().facts
+        declared = [_input_name(tensor) for tensor in getattr(self.raw, "inputs", None) or []]
+        if facts.inputs.keys() != {*declared}:
+            return facts
+        inputs = {name: facts.inputs[name] for name in declared}
+        return Facts(inputs, facts.outputs, facts.operations, facts.form)
+
+    def _export(self, folder: Path) -> None:
+        tensorflow("exporting a Keras model")
+        model = self.raw
+        if not model.built:
+            msg = (
+                f"{type(model).__name__} does not know the shape of its input: call it once on "
+                "data, or build it, and pass it again"
+            )
+            raise ConversionError(msg)
+        options = {"verbose": False} if _is_keras_3(model) else {}
+        with quiet():
+            try:
+                model.export(str(folder), **options)
+            except Exception as error:  # Keras raises errors of many types
+                reason = str(error).strip().partition("\n")[0]
+                msg = f"Keras cannot export {type(model).__name__}: {reason}"
+                raise ConversionError(msg) from error
+
+    def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
+        return FrozenKerasModel(graph, self.signature, self.form)
+
+
+def _load(path: Path) -> Any:
+    keras = require("keras", f"reading {path} needs Keras", extra="tensorflow")
+    with quiet():
+        try:
+            return keras.models.load_model(path, compile=False)
+        except Exception as error:  # Keras raises errors of many types
+            reason = str(error).strip().partition("\n")[0]
+            msg = f"Keras cannot read {path}: {reason}"
+            raise WeightsError(msg) from error
+
+
+def _is_keras_3(model: Any) -> bool:
+    return any(kind.__module__.partition(".")[0] == "keras" for kind in type(model).__mro__)
+
+
+def _input_name(tensor: Any) -> str:
+    return str(tensor.name).partition(":")[0]

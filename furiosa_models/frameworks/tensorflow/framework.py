@@ -1,0 +1,47 @@
+"""Import of TensorFlow, and its messages."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..._lazy import require
+
+__all__ = ["quiet", "tensorflow"]
+
+_LOGGERS = ("tensorflow", "tf2onnx", "absl")
+
+
+def tensorflow(purpose: str) -> Any:
+    """Return the module `tensorflow`.
+
+    Args:
+        purpose: What needs it, as the beginning of a sentence: `"running x.pb"`.
+
+    Raises:
+        ExtraRequired: It is not installed.
+    """
+    return require("tensorflow", f"{purpose} needs TensorFlow", extra="tensorflow")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress warnings and log messages of TensorFlow, which are about its own parts.
+
+    Levels and filters are as before afterwards. Messages of TensorFlow's C++ code on the standard
+    error stream remain.
+    """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,251 @@
+"""Frozen graphs: GraphDefs without variables and functions, with named inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConversionError, ShapeError
+from ..base import Array
+from .framework import quiet, tensorflow
+
+__all__ = [
+    "FrozenGraph",
+    "as_graph",
+    "as_tensor",
+    "call",
+    "check_no_variables",
+    "freeze",
+    "parse_graph",
+    "run",
+    "save_as_saved_model",
+    "served",
+]
+
+_VARIABLES = frozenset({"VarHandleOp", "Variable", "VariableV2", "AutoReloadVariable"})
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenGraph:
+    """A graph whose weights are constants.
+
+    Attributes:
+        graph_def: The `tf.compat.v1.GraphDef`. It is not modified.
+        inputs: Tensors (`node:0`) of the inputs by their names, in order.
+        outputs: Tensors of the outputs by their names, in order.
+    """
+
+    graph_def: Any
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+def parse_graph(data: bytes, what: str) -> Any:
+    """Return a GraphDef.
+
+    Raises:
+        ConversionError: TensorFlow cannot parse the bytes.
+        ExtraRequired: TensorFlow is not installed.
+    """
+    tf = tensorflow(f"using {what}")
+    graph_def = tf.compat.v1.GraphDef()
+    try:
+        graph_def.ParseFromString(data)
+    except Exception as error:  # the error's class depends on the version of protobuf
+        msg = f"TensorFlow cannot parse {what}: {error}"
+        raise ConversionError(msg) from error
+    return graph_def
+
+
+def freeze(function: Any, outputs: Mapping[str, str]) -> FrozenGraph:
+    """Return the graph of a signature, with its variables as constants.
+
+    Args:
+        function: A concrete function with inputs by name, and a mapping of outputs by name.
+        outputs: Wanted outputs; those that the function does not have are tensors of its graph.
+
+    Raises:
+        ConversionError: The graph cannot be frozen.
+    """
+    tensorflow("freezing a signature")
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    with quiet():
+        try:
+            frozen = convert_variables_to_constants_v2(function)
+        except Exception as error:  # TensorFlow raises errors of many types
+            msg = f"the signature cannot be frozen: {_first_line(error)}"
+            raise ConversionError(msg) from error
+        graph_def = frozen.graph.as_graph_def()
+    # TensorFlow flattens mappings by sorted keys.
+    keys = sorted(function.structured_input_signature[1])
+    inputs = {key: tensor.name for key, tensor in zip(keys, frozen.inputs, strict=True)}
+    names = sorted(function.structured_outputs)
+    known = {name: tensor.name for name, tensor in zip(names, frozen.outputs, strict=True)}
+    return FrozenGraph(
+        graph_def, inputs, {name: known.get(name, tensor) for name, tensor in outputs.items()}
+    )
+
+
+def run(graph: FrozenGraph, feed: Mapping[str, Array]) -> list[Array]:
+    """Return the outputs of a frozen graph.
+
+    Args:
+        graph: The graph.
+        feed: Inputs by name.
+
+    Raises:
+        ShapeError: TensorFlow rejects the inputs.
+        ConversionError: The graph has no such tensors, or variables.
+    """
+    function = served(graph)
+    tensors = [
+        as_tensor(feed[name], function.inputs[place].dtype, name)
+        for place, name in enumerate(graph.inputs)
+    ]
+    return call(function, tensors)
+
+
+def call(function: Any, tensors: Sequence[Any] = (), **named: Any) -> list[Array]:
+    """Call a function of TensorFlow, and return its outputs in their order as arrays.
+
+    Raises:
+        ShapeError: TensorFlow rejects the inputs.
+    """
+    tf = tensorflow("running a model")
+    try:
+        outputs = function(*tensors, **named)
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        msg = f"TensorFlow rejects the inputs: {_first_line(error)}"
+        raise ShapeError(msg) from error
+    return [np.asarray(output) for output in tf.nest.flatten(outputs)]
+
+
+def served(graph: FrozenGraph) -> Any:
+    """Return a function of a frozen graph that takes its inputs, and returns its outputs, in order.
+
+    Raises:
+        ConversionError: The graph has no such tensors, or variables.
+    """
+    tf = tensorflow("using a graph")
+    check_no_variables(graph.graph_def)
+    with quiet():
+        try:
+            wrapped = tf.compat.v1.wrap_function(
+                lambda: tf.compat.v1.import_graph_def(graph.graph_def, name=""), []
+            )
+            element = wrapped.graph.as_graph_element
+            return wrapped.prune(
+                [element(tensor) for tensor in graph.inputs.values()],
+                [element(tensor) for tensor in graph.outputs.values()],
+            )
+        except (KeyError, ValueError, tf.errors.OpError) as error:
+            msg = f"TensorFlow cannot import the graph: {_first_line(error)}"
+            raise ConversionError(msg) from error
+
+
+def as_graph(graph: FrozenGraph) -> Any:
+    """Return the `tf.Graph` of a frozen graph.
+
+    Raises:
+        ConversionError: TensorFlow cannot import it.
+    """
+    tf = tensorflow("using a graph")
+    imported = tf.Graph()
+    with quiet(), imported.as_default():
+        try:
+            tf.compat.v1.import_graph_def(graph.graph_def, name="")
+        except (ValueError, tf.errors.OpError) as error:
+            msg = f"TensorFlow cannot import the graph: {_first_line(error)}"
+            raise ConversionError(msg) from error
+    return imported
+
+
+def save_as_saved_model(graph: FrozenGraph, folder: Path, signature: str) -> None:
+    """Write a frozen graph as a SavedModel, with one signature of the graph's inputs and outputs.
+
+    It has the form of TensorFlow 2, unless an input has a name that no argument of a function may
+    have: TensorFlow 2 would change it.
+
+    Args:
+        graph: The graph.
+        folder: An empty folder.
+        signature: Name of the signature.
+
+    Raises:
+        ConversionError: TensorFlow cannot save it.
+    """
+    save = _save_2 if all(name.isidentifier() for name in graph.inputs) else _save_1
+    with quiet():
+        try:
+            save(graph, folder, signature)
+        except Exception as error:  # TensorFlow raises errors of many types
+            msg = f"TensorFlow cannot save the graph: {_first_line(error)}"
+            raise ConversionError(msg) from error
+
+
+def _save_1(graph: FrozenGraph, folder: Path, signature: str) -> None:
+    v1 = tensorflow("saving a SavedModel").compat.v1
+    imported = as_graph(graph)
+    element = imported.as_graph_element
+    folder.rmdir()  # the builder accepts no existing folder
+    builder = v1.saved_model.Builder(str(folder))
+    with imported.as_default(), v1.Session(graph=imported) as session:
+        definition = v1.saved_model.predict_signature_def(
+            {name: element(tensor) for name, tensor in graph.inputs.items()},
+            {name: element(tensor) for name, tensor in graph.outputs.items()},
+        )
+        builder.add_meta_graph_and_variables(
+            session, [v1.saved_model.tag_constants.SERVING], {signature: definition}
+        )
+    builder.save()
+
+
+def _save_2(graph: FrozenGraph, folder: Path, signature: str) -> None:
+    tf = tensorflow("saving a SavedModel")
+    pruned = served(graph)
+    specs = [
+        tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+        for name, tensor in zip(graph.inputs, pruned.inputs, strict=False)
+    ]
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        return dict(zip(graph.outputs, pruned(*tensors), strict=True))
+
+    module = tf.Module()
+    module.graph = pruned
+    function = tf.function(serve, input_signature=specs, autograph=False)
+    tf.saved_model.save(module, str(folder), signatures={signature: function})
+
+
+def check_no_variables(graph_def: Any) -> None:
+    """Raise ConversionError if a graph has variables."""
+    if found := sorted(node.name for node in graph_def.node if node.op in _VARIABLES):
+        msg = (
+            f"the graph has {len(found)} variables, such as {found[0]!r}, whose values it does not "
+            "contain: freeze it, or pass the folder of its checkpoint"
+        )
+        raise ConversionError(msg)
+
+
+def as_tensor(array: Array, dtype: Any, name: str) -> Any:
+    """Return a tensor of an input.
+
+    Raises:
+        ShapeError: The array has another type.
+    """
+    try:
+        return tensorflow("running a model").convert_to_tensor(array, dtype)
+    except (TypeError, ValueError) as error:
+        msg = f"input {name!r} must be {dtype.name}, got {array.dtype}"
+        raise ShapeError(msg) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,181 @@
+"""SavedModels of TensorFlow 1 and 2."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConversionError
+from ...output import new_folder
+from ..base import Array, Inputs, feed_by_name
+from .framework import quiet, tensorflow
+from .frozen import FrozenGraph, as_tensor, call, freeze, save_as_saved_model
+from .model import TensorFlowModel
+from .wire import Facts, read_file, saved_model_facts
+
+__all__ = ["FrozenModel", "SavedModelModel", "is_saved_model"]
+
+_FILE = "saved_model.pb"
+_PARTS = ("assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb", _FILE, "variables")
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Return whether a path is a folder with a SavedModel."""
+    return (folder / _FILE).is_file()
+
+
+class SavedModelModel(TensorFlowModel):
+    """A SavedModel.
+
+    Names of inputs and outputs are those of its signature. Its saved form is a SavedModel, which
+    `tf.saved_model.load` and `keras.layers.TFSMLayer` read.
+
+    Args:
+        folder: The folder of the SavedModel.
+        form: Form of the model; by default `TF2 SavedModel` or `TF1 SavedModel`.
+        signature: Name of the signature; by default `serving_default`, or the only one.
+    """
+
+    def __init__(
+        self, folder: Path | None, *, form: str | None = None, signature: str | None = None
+    ) -> None:
+        self._given = folder
+        self._signature = signature
+        super().__init__(form or "")
+        if form is None:
+            self.form = self.facts.form
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of the SavedModel."""
+        if self._given is not None:
+            return self._given
+        folder = Path(tempfile.mkdtemp(prefix="furiosa-models-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._export(folder)
+        return folder
+
+    def _export(self, folder: Path) -> None:
+        """Write the SavedModel to a folder, if the model is not one."""
+        raise NotImplementedError
+
+    @cached_property
+    def _facts(self) -> tuple[str, Facts]:
+        path = self.folder / _FILE
+        return saved_model_facts(read_file(path), str(path), self._signature)
+
+    @property
+    def facts(self) -> Facts:
+        """Inputs, outputs and operations of the signature, read without TensorFlow."""
+        return self._facts[1]
+
+    @property
+    def signature(self) -> str:
+        """Name of the signature."""
+        return self._facts[0]
+
+    @cached_property
+    def loaded(self) -> Any:
+        """What `tf.saved_model.load` returns.
+
+        Raises:
+            ConversionError: TensorFlow cannot load it.
+            ExtraRequired: TensorFlow is not installed.
+        """
+        tf = tensorflow(f"loading {self.folder}")
+        with quiet():
+            try:
+                return tf.saved_model.load(str(self.folder))
+            except Exception as error:  # TensorFlow raises errors of many types
+                reason = str(error).strip().partition("\n")[0]
+                msg = f"TensorFlow cannot load {self.folder}: {reason}"
+                raise ConversionError(msg) from error
+
+    @property
+    def raw(self) -> Any:
+        """The object of `tf.saved_model.load`.
+
+        Raises:
+            ConversionError: TensorFlow cannot load it.
+            ExtraRequired: TensorFlow is not installed.
+        """
+        return self.loaded
+
+    def run(self, inputs: Inputs) -> list[Array]:
+        """Return the outputs of the signature, or of the tensors set as outputs.
+
+        Raises:
+            ConversionError: TensorFlow cannot load it.
+            ExtraRequired: TensorFlow is not installed.
+            ShapeError: The inputs do not fit.
+        """
+        if self._is_chosen():
+            return super().run(inputs)
+        feed = feed_by_name(inputs, self.input_names)
+        function = self.loaded.signatures[self.signature]
+        specs = function.structured_input_signature[1]
+        given = {name: as_tensor(feed[name], specs[name].dtype, name) for name in feed}
+        outputs = call(function, **given)
+        by_name = dict(zip(sorted(function.structured_outputs), outputs, strict=True))
+        return [by_name[name] for name in self.output_names]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the SavedModel to a new folder: a copy, or the graph between the set tensors.
+
+        `tf.saved_model.load` and `keras.layers.TFSMLayer` read it.
+
+        Raises:
+            ConversionError: The model cannot be exported.
+            FuriosaModelsError: The folder exists and is not empty, or cannot be written.
+        """
+        target = Path(path)
+        if self._is_chosen():
+            graph = self.frozen
+            with new_folder(target) as partial:
+                save_as_saved_model(graph, partial, self.signature)
+            return target
+        source = self.folder
+        with new_folder(target) as partial:
+            for part in _PARTS:
+                if (source / part).is_dir():
+                    shutil.copytree(source / part, partial / part)
+                elif (source / part).is_file():
+                    shutil.copyfile(source / part, partial / part)
+        return target
+
+    def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
+        graph = freeze(self.loaded.signatures[self.signature], outputs)
+        if self._inputs is None:
+            names = [name for name in inputs if name in graph.inputs]
+            return FrozenGraph(
+                graph.graph_def, {name: graph.inputs[name] for name in names}, graph.outputs
+            )
+        tensors = {name: graph.inputs.get(name, tensor) for name, tensor in inputs.items()}
+        return FrozenGraph(graph.graph_def, tensors, graph.outputs)
+
+    def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
+        return FrozenModel(graph, self.signature, self.form)
+
+
+class FrozenModel(SavedModelModel):
+    """A SavedModel that a frozen graph becomes.
+
+    Args:
+        graph: The graph.
+        signature: Name of the signature.
+        form: Form of the model.
+    """
+
+    def __init__(self, graph: FrozenGraph, signature: str, form: str) -> None:
+        super().__init__(None, form=form, signature=signature)
+        self._graph = graph
+        self._name = signature
+
+    def _export(self, folder: Path) -> None:
+        save_as_saved_model(self._graph, folder, self._name)
