@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import onnx
 
 from ..._lazy import require
 from ...errors import ConversionError
-from .edit import EditableGraph
+from .edit import EditableGraph, node_of
 from .folding import WEIGHTED, folded
 from .framework import quiet
 from .frozen import FrozenGraph
@@ -95,20 +95,51 @@ def _merge_depthwise(graph: Any, operations: Any) -> Any:
 def _restore_names(graph: onnx.GraphProto, original: EditableGraph) -> None:
     """Give nodes with weights the names of the operations, and a dense layer one node.
 
-    tf2onnx names a convolution after the `BiasAdd` that it includes. It does not include the
-    `BiasAdd` of a dense layer, whose bias would have only eight bits after quantization.
+    tf2onnx names a convolution after the `BiasAdd` that it includes, or with a number if it
+    includes padding. It does not include the `BiasAdd` of a dense layer, whose bias would have only
+    eight bits after quantization.
     """
     biases = {
         node.name: original.nodes[node.input[0]]
         for node in original.nodes.values()
         if node.op == "BiasAdd" and node.input[0] in original.nodes
     }
-    for node in graph.node:
-        if node.op_type == "Conv":
-            owner = biases.get(original.origin(node.output[0]))
-            if owner is not None and owner.op in WEIGHTED:
-                node.name = owner.name
+    known = {
+        original.origin(name)
+        for node in graph.node
+        for name in node.output
+        if _is_in(name, original)
+    }
+    for node in [node for node in graph.node if node.op_type == "Conv"]:
+        tensor = node.output[0]
+        if node.name not in original.nodes:
+            tensor = _from_users(graph, tensor, original, biases.keys() - known) or tensor
+        owner = biases.get(original.origin(tensor)) if _is_in(tensor, original) else None
+        if owner is not None and owner.op in WEIGHTED:
+            _rename(graph, {node.output[0]: tensor})
+            node.name = owner.name
     _merge_dense(graph, {n.name for n in original.nodes.values() if n.op == "MatMul"}, biases)
+
+
+def _is_in(tensor: str, original: EditableGraph) -> bool:
+    return node_of(tensor) in original.nodes
+
+
+def _from_users(
+    graph: onnx.GraphProto, tensor: str, original: EditableGraph, candidates: Set[str]
+) -> str | None:
+    """Return the tensor of the original that the users of a tensor of the conversion take."""
+    found = set()
+    pending = [tensor]
+    while pending:
+        name = pending.pop()
+        for user in [node for node in graph.node if name in node.input]:
+            if user.name in original.nodes:
+                taken = map(original.origin, original.nodes[user.name].input)
+                found |= candidates & {*taken}
+            elif user.op_type == "Transpose":
+                pending.append(user.output[0])
+    return f"{found.pop()}:0" if len(found) == 1 else None
 
 
 def _merge_dense(graph: onnx.GraphProto, products: set[str], biases: Mapping[str, Any]) -> None:

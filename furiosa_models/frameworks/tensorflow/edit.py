@@ -79,6 +79,28 @@ class EditableGraph:
             if taken == name
         ]
 
+    def sorted_nodes(self) -> list[Any]:
+        """Return the nodes in an order in which each comes after its inputs."""
+        done: dict[str, Any] = {}
+        entered: set[str] = set()
+        for start in self.nodes:
+            pending = [start]
+            while pending:
+                name = pending[-1]
+                node = self.nodes[name]
+                missing = [
+                    taken
+                    for taken in map(node_of, node.input)
+                    if taken not in done and taken not in entered
+                ]
+                entered.add(name)
+                if missing:
+                    pending.append(missing[0])
+                else:
+                    done.setdefault(name, node)
+                    pending.pop()
+        return [*done.values()]
+
     def only_user(self, node: Any) -> tuple[Any, int] | None:
         """Return the only user of the first output of a node; None if others need it."""
         users = self.users(node.name)
@@ -177,6 +199,13 @@ class EditableGraph:
         """Add a node that reshapes a tensor, and return its name."""
         target = self.add_constant(f"{name}/shape", np.asarray([*shape], np.int32))
         return self.add("Reshape", name, [tensor, target], T=FLOAT, Tshape=INT32)
+
+    def redirect_all(self, old: str, new: str) -> None:
+        """Make the users of all tensors of a node take those of another one."""
+        for node in self.nodes.values():
+            for place, taken in enumerate(node.input):
+                if node_of(taken) == old:
+                    node.input[place] = new + taken.removeprefix(old)
 
     def redirect(self, old: str, new: str, keep: Iterable[str] = ()) -> None:
         """Make the users of a tensor take another one, except for the nodes `keep`."""

@@ -20,6 +20,9 @@ from .program import QuantizedProgram, Range, Weights
 
 __all__ = ["with_fake_quant"]
 
+_SAME = {"Add": ("Add", "AddV2", "BiasAdd"), "Concat": ("ConcatV2",), "Mul": ("Mul",)}
+"""Operations of TensorFlow that take the same constants as an operation of ONNX."""
+
 _GREATEST = 127  # of symmetric 8-bit weights
 
 
@@ -105,6 +108,8 @@ def _quantize_constants(
         _set_bias(graph, original, program.bias(node))
         _set_pixels(graph, original, program.pixels(node))
         _SETTERS[original.op](graph, original, weights)
+        return
+    if original.op not in _SAME.get(node.op_type, ()):
         return
     ranges = program.constants(node)
     constants = [place for place, name in enumerate(original.input) if graph.is_constant(name)]

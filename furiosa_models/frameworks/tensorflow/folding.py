@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .edit import FLOAT, EditableGraph, flag, is_nhwc
+from .edit import FLOAT, EditableGraph, flag, is_nhwc, node_of
 from .frozen import FrozenGraph
 
 __all__ = ["WEIGHTED", "folded"]
@@ -16,6 +16,21 @@ WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
 """Operations whose second input are weights."""
 
 _NORMALIZATIONS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
+_DETERMINISTIC = frozenset(
+    {
+        "Add",
+        "AddV2",
+        "AvgPool",
+        "BiasAdd",
+        "Cast",
+        "ConcatV2",
+        "Const",
+        "Identity",
+        "MaxPool",
+        "Mul",
+    }
+    | {"Mean", "Pad", "RealDiv", "Relu", "Relu6", "Reshape", "Rsqrt", "Sigmoid", "Squeeze", "Sub"}
+)
 _Vector = npt.NDArray[np.float64]
 
 
@@ -31,13 +46,39 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
     """Return an equal graph in which constant scaling of channels is part of the weights.
 
     After `Conv2D`, `DepthwiseConv2dNative` and `MatMul`, constant additions, multiplications and
-    normalizations become one `BiasAdd`, which has the name of the last of them.
+    normalizations become one `BiasAdd`, which has the name of the last of them. As tf2onnx does it,
+    equal operations are merged, and divisions by constants become multiplications.
     """
     editable = EditableGraph(graph)
+    _merge_duplicates(editable)
     for node in [*editable.nodes.values()]:
         if node.op in WEIGHTED and _is_supported(editable, node):
             _fold(editable, node)
+    for node in [*editable.nodes.values()]:
+        if node.op == "RealDiv" and node.attr["T"].type == FLOAT:
+            _multiply(editable, node)
     return editable.finished()
+
+
+def _merge_duplicates(graph: EditableGraph) -> None:
+    """Merge nodes that compute the same, as tf2onnx does: each has one counterpart in ONNX."""
+    kept = {node_of(tensor) for tensor in (*graph.inputs.values(), *graph.outputs.values())}
+    first: dict[tuple[str, tuple[str, ...], bytes], str] = {}
+    for node in graph.sorted_nodes():
+        if node.name in kept or node.op not in (*WEIGHTED, *_NORMALIZATIONS, *_DETERMINISTIC):
+            continue
+        content = type(node)(attr=node.attr).SerializeToString(deterministic=True)
+        name = first.setdefault((node.op, tuple(node.input), content), node.name)
+        if name != node.name:
+            graph.redirect_all(node.name, name)
+
+
+def _multiply(graph: EditableGraph, node: Any) -> None:
+    """Replace a division by a constant with a multiplication, which integers support."""
+    if graph.is_constant(node.input[1]) and not graph.is_constant(node.input[0]):
+        factor = 1 / graph.value(node.input[1]).astype(np.float64)
+        node.op = "Mul"
+        node.input[1] = graph.add_constant(f"{node.name}/factor", factor.astype(np.float32))
 
 
 def _is_supported(graph: EditableGraph, node: Any) -> bool:

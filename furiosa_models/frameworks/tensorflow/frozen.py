@@ -78,7 +78,9 @@ def freeze(function: Any, outputs: Mapping[str, str]) -> FrozenGraph:
 
     with quiet():
         try:
-            frozen = convert_variables_to_constants_v2(function)
+            frozen = convert_variables_to_constants_v2(
+                function, lower_control_flow=False, aggressive_inlining=True
+            )
         except Exception as error:  # TensorFlow raises errors of many types
             msg = f"the signature cannot be frozen: {_first_line(error)}"
             raise ConversionError(msg) from error
@@ -221,7 +223,9 @@ def _save_2(graph: FrozenGraph, folder: Path, signature: str) -> None:
     module = tf.Module()
     module.graph = pruned
     function = tf.function(serve, input_signature=specs, autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={signature: function})
+    # Gradients of the original's operations would need its functions.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures={signature: function}, options=options)
 
 
 def check_no_variables(graph_def: Any) -> None:

@@ -58,6 +58,7 @@ class QuantizedProgram:
         self._producers = {name: node for node in model.graph.node for name in node.output}
         self._nodes = [*model.graph.node]
         self._inputs = edit.get_pure_input_names(model)
+        self._outputs = edit.get_output_names(model)
         self.nodes = [
             node
             for node in self._nodes
@@ -65,10 +66,18 @@ class QuantizedProgram:
         ]
 
     def ranges(self) -> Iterator[Range]:
-        """Yield the range of each quantized tensor that is not constant."""
+        """Yield the range of each quantized tensor that is not constant.
+
+        An output has its own name, although it is the result of `DequantizeLinear`.
+        """
+        outputs = {
+            node.input[0]: node.output[0]
+            for node in self._nodes
+            if node.op_type == "DequantizeLinear" and node.output[0] in self._outputs
+        }
         for node in self._nodes:
             if node.op_type == "QuantizeLinear" and node.input[0] not in self._arrays:
-                yield self._range(node.input[0], node)
+                yield self._range(outputs.get(node.output[0], node.input[0]), node)
 
     def source(self, tensor: str) -> str:
         """Return the first tensor that operations only move or reshape to `tensor`."""
