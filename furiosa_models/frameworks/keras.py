@@ -23,7 +23,6 @@ from .tensorflow.framework import quiet, tensorflow
 from .tensorflow.frozen import FrozenGraph
 from .tensorflow.model import TensorFlowModel
 from .tensorflow.saved_model import FrozenModel, SavedModelModel, is_saved_model
-from .tensorflow.wire import Facts
 
 __all__ = ["KerasModel", "KerasSavedModel", "is_keras_model", "recognize"]
 
@@ -121,15 +120,9 @@ class KerasModel(SavedModelModel):
         """
         return _load(self._source) if isinstance(self._source, Path) else self._source
 
-    @cached_property
-    def facts(self) -> Facts:
-        """Inputs in the order of the Keras model, outputs, and operations."""
-        facts = super().facts
-        declared = [_input_name(tensor) for tensor in getattr(self.raw, "inputs", None) or []]
-        if facts.inputs.keys() != {*declared}:
-            return facts
-        inputs = {name: facts.inputs[name] for name in declared}
-        return Facts(inputs, facts.outputs, facts.operations, facts.form)
+    def _declared_inputs(self) -> list[str]:
+        tensors = getattr(self.raw, "inputs", None) or []  # a subclassed model has none
+        return [str(tensor.name).partition(":")[0] for tensor in tensors]
 
     def _export(self, folder: Path) -> None:
         tensorflow("exporting a Keras model")
@@ -166,7 +159,3 @@ def _load(path: Path) -> Any:
 
 def _is_keras_3(model: Any) -> bool:
     return any(kind.__module__.partition(".")[0] == "keras" for kind in type(model).__mro__)
-
-
-def _input_name(tensor: Any) -> str:
-    return str(tensor.name).partition(":")[0]

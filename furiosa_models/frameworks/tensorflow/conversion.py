@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx
@@ -13,6 +13,7 @@ from .edit import EditableGraph, node_of
 from .folding import WEIGHTED, folded
 from .framework import quiet
 from .frozen import FrozenGraph
+from .program import QuantizedProgram
 
 __all__ = ["OPSET", "to_onnx"]
 
@@ -44,7 +45,7 @@ def to_onnx(graph: FrozenGraph) -> onnx.ModelProto:
             msg = f"tf2onnx cannot convert the graph: {str(error).strip() or type(error).__name__}"
             raise ConversionError(msg) from error
     _check_supported(model.graph)
-    _restore_names(model.graph, EditableGraph(simple))
+    _restore_names(model, EditableGraph(simple))
     tensors = {tensor: name for name, tensor in simple.inputs.items()}
     _rename(model.graph, tensors | {tensor: name for name, tensor in simple.outputs.items()})
     return _with_order(model, simple)
@@ -92,7 +93,7 @@ def _merge_depthwise(graph: Any, operations: Any) -> Any:
     return graph.get_nodes()
 
 
-def _restore_names(graph: onnx.GraphProto, original: EditableGraph) -> None:
+def _restore_names(model: onnx.ModelProto, original: EditableGraph) -> None:
     """Give nodes with weights the names of the operations, and a dense layer one node.
 
     tf2onnx names a convolution after the `BiasAdd` that it includes, or with a number if it
@@ -104,42 +105,17 @@ def _restore_names(graph: onnx.GraphProto, original: EditableGraph) -> None:
         for node in original.nodes.values()
         if node.op == "BiasAdd" and node.input[0] in original.nodes
     }
-    known = {
-        original.origin(name)
-        for node in graph.node
-        for name in node.output
-        if _is_in(name, original)
-    }
-    for node in [node for node in graph.node if node.op_type == "Conv"]:
+    program = QuantizedProgram(model)
+    known = {name.removesuffix(":0") for name in program.tensors()}
+    for node in [node for node in model.graph.node if node.op_type == "Conv"]:
         tensor = node.output[0]
         if node.name not in original.nodes:
-            tensor = _from_users(graph, tensor, original, biases.keys() - known) or tensor
-        owner = biases.get(original.origin(tensor)) if _is_in(tensor, original) else None
+            tensor = original.taken_by(program.users(tensor), known) or tensor
+        owner = biases.get(tensor.removesuffix(":0"))
         if owner is not None and owner.op in WEIGHTED:
-            _rename(graph, {node.output[0]: tensor})
+            _rename(model.graph, {node.output[0]: f"{node_of(tensor)}:0"})
             node.name = owner.name
-    _merge_dense(graph, {n.name for n in original.nodes.values() if n.op == "MatMul"}, biases)
-
-
-def _is_in(tensor: str, original: EditableGraph) -> bool:
-    return node_of(tensor) in original.nodes
-
-
-def _from_users(
-    graph: onnx.GraphProto, tensor: str, original: EditableGraph, candidates: Set[str]
-) -> str | None:
-    """Return the tensor of the original that the users of a tensor of the conversion take."""
-    found = set()
-    pending = [tensor]
-    while pending:
-        name = pending.pop()
-        for user in [node for node in graph.node if name in node.input]:
-            if user.name in original.nodes:
-                taken = map(original.origin, original.nodes[user.name].input)
-                found |= candidates & {*taken}
-            elif user.op_type == "Transpose":
-                pending.append(user.output[0])
-    return f"{found.pop()}:0" if len(found) == 1 else None
+    _merge_dense(model.graph, {n.name for n in original.nodes.values() if n.op == "MatMul"}, biases)
 
 
 def _merge_dense(graph: onnx.GraphProto, products: set[str], biases: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,23 @@ class EditableGraph:
             tensor = node.input[0]
             node = self.nodes[tensor]
         return tensor.removesuffix(":0")
+
+    def taken_by(self, users: Iterable[str], known: Set[str]) -> str | None:
+        """Return the only tensor that some nodes take, apart from constants and known tensors.
+
+        Args:
+            users: Names of nodes; other names are ignored.
+            known: Names of tensors, without `Identity` nodes, as `node` or `node:1`.
+        """
+        taken = {
+            self.origin(tensor)
+            for name in users
+            if name in self.nodes
+            for tensor in self.nodes[name].input
+            if not self.is_constant(tensor)
+        }
+        unknown = taken - known
+        return unknown.pop() if len(unknown) == 1 else None
 
     def is_constant(self, tensor: str) -> bool:
         """Return whether a tensor depends on constants only."""

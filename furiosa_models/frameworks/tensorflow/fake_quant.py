@@ -59,7 +59,8 @@ def _counterpart(graph: EditableGraph, program: QuantizedProgram, tensor: str) -
         named = graph.inputs.get(name) or graph.outputs.get(name) or name
         if node_of(named) in graph.nodes:
             return graph.origin(named)
-    return None
+    known = {name.removesuffix(":0") for name in program.tensors()}
+    return graph.taken_by(program.users(tensor), known)
 
 
 def _quantize_tensor(graph: EditableGraph, tensor: str, found: Range) -> None:

@@ -50,6 +50,9 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
     equal operations are merged, and divisions by constants become multiplications.
     """
     editable = EditableGraph(graph)
+    for node in [*editable.nodes.values()]:
+        if node.op == "Identity":
+            editable.redirect(node.name, editable.origin(node.name))
     _merge_duplicates(editable)
     for node in [*editable.nodes.values()]:
         if node.op in WEIGHTED and _is_supported(editable, node):

@@ -26,6 +26,9 @@ __all__ = [
     "served",
 ]
 
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_INLINED = "_to_inline"
+_MARKS = ("_XlaMustCompile", "_noinline")
 _VARIABLES = frozenset({"VarHandleOp", "Variable", "VariableV2", "AutoReloadVariable"})
 
 
@@ -71,28 +74,58 @@ def freeze(function: Any, outputs: Mapping[str, str]) -> FrozenGraph:
     Raises:
         ConversionError: The graph cannot be frozen.
     """
-    tensorflow("freezing a signature")
+    frozen = _frozen(function)
+    # TensorFlow flattens mappings by sorted keys.
+    keys = sorted(function.structured_input_signature[1])
+    inputs = {key: tensor.name for key, tensor in zip(keys, frozen.inputs, strict=True)}
+    names = sorted(function.structured_outputs)
+    known = {name: tensor.name for name, tensor in zip(names, frozen.outputs, strict=True)}
+    wanted = {name: known.get(name, tensor) for name, tensor in outputs.items()}
+    return _inlined(FrozenGraph(frozen.graph.as_graph_def(), inputs, wanted))
+
+
+def _frozen(function: Any) -> Any:
+    tensorflow("freezing a graph")
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
     with quiet():
         try:
-            frozen = convert_variables_to_constants_v2(
+            return convert_variables_to_constants_v2(
                 function, lower_control_flow=False, aggressive_inlining=True
             )
         except Exception as error:  # TensorFlow raises errors of many types
-            msg = f"the signature cannot be frozen: {_first_line(error)}"
+            msg = f"the graph cannot be frozen: {_first_line(error)}"
             raise ConversionError(msg) from error
-        graph_def = frozen.graph.as_graph_def()
-    # TensorFlow flattens mappings by sorted keys.
-    keys = sorted(function.structured_input_signature[1])
-    inputs = {key: tensor.name for key, tensor in zip(keys, frozen.inputs, strict=True)}
-    names = sorted(function.structured_outputs)
-    known = {name: tensor.name for name, tensor in zip(names, frozen.outputs, strict=True)}
-    return FrozenGraph(
-        graph_def, inputs, {name: known.get(name, tensor) for name, tensor in outputs.items()}
-    )
+
+
+def _inlined(graph: FrozenGraph) -> FrozenGraph:
+    """Return a graph without the calls of functions that were meant for another compiler.
+
+    Keras makes such functions of grouped convolutions, which TensorFlow does not inline.
+    """
+    if not any(node.op in _CALLS for node in graph.graph_def.node):
+        return graph
+    copy = type(graph.graph_def)()
+    copy.CopyFrom(graph.graph_def)
+    bodies = [function.node_def for function in copy.library.function]
+    for node in (node for nodes in (copy.node, *bodies) for node in nodes):
+        _unmark(node)
+        if node.op in _CALLS:  # TensorFlow keeps the functions of a process by name
+            node.attr["f"].func.name += _INLINED
+    for function in copy.library.function:
+        _unmark(function)
+        function.signature.name += _INLINED
+    frozen = _frozen(served(FrozenGraph(copy, graph.inputs, graph.outputs)))
+    inputs = dict(zip(graph.inputs, (tensor.name for tensor in frozen.inputs), strict=True))
+    outputs = dict(zip(graph.outputs, (tensor.name for tensor in frozen.outputs), strict=True))
+    return FrozenGraph(frozen.graph.as_graph_def(), inputs, outputs)
+
+
+def _unmark(holder: Any) -> None:
+    for mark in _MARKS:
+        holder.attr.pop(mark, None)
 
 
 def run(graph: FrozenGraph, feed: Mapping[str, Array]) -> list[Array]:

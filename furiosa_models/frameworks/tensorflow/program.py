@@ -17,6 +17,10 @@ __all__ = ["QuantizedProgram", "Range", "Weights"]
 _Vector = npt.NDArray[np.float64]
 
 
+_MOVES = edit.SHAPE_OPERATIONS - {"Cast", "Concat", "Slice", "Split"}
+_MOVES |= {"DequantizeLinear", "QuantizeLinear"}
+
+
 class Range(NamedTuple):
     """Range of a tensor of 8-bit integers, as numbers.
 
@@ -82,13 +86,26 @@ class QuantizedProgram:
     def source(self, tensor: str) -> str:
         """Return the first tensor that operations only move or reshape to `tensor`."""
         node = self._producers.get(tensor)
-        while node is not None and (
-            node.op_type in ("DequantizeLinear", "QuantizeLinear")
-            or node.op_type in edit.SHAPE_OPERATIONS - {"Cast", "Concat", "Slice", "Split"}
-        ):
+        while node is not None and _is_move(node):
             tensor = node.input[0]
             node = self._producers.get(tensor)
         return tensor
+
+    def users(self, tensor: str) -> set[str]:
+        """Return the names of the nodes that take a tensor, as it is, moved or reshaped."""
+        found = set()
+        pending = [tensor]
+        while pending:
+            taken = pending.pop()
+            for node in [node for node in self._nodes if taken in node.input]:
+                found.add(node.name)
+                if _is_move(node):
+                    pending.extend(node.output)
+        return found
+
+    def tensors(self) -> set[str]:
+        """Return the names of all tensors that nodes compute."""
+        return {name for node in self._nodes for name in node.output}
 
     def pixels(self, node: onnx.NodeProto) -> Range | None:
         """Return the range of an integer input of the program that a node takes dequantized."""
@@ -151,3 +168,8 @@ class QuantizedProgram:
 
     def _array(self, name: str) -> _Vector:
         return numpy_helper.to_array(self._arrays[name]).astype(np.float64)
+
+
+def _is_move(node: onnx.NodeProto) -> bool:
+    """Return whether the output of a node has the values of its first input."""
+    return node.op_type in _MOVES

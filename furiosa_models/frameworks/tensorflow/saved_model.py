@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,27 @@ class SavedModelModel(TensorFlowModel):
         path = self.folder / _FILE
         return saved_model_facts(read_file(path), str(path), self._signature)
 
-    @property
+    @cached_property
     def facts(self) -> Facts:
-        """Inputs, outputs and operations of the signature, read without TensorFlow."""
-        return self._facts[1]
+        """Inputs, outputs and operations of the signature, read without TensorFlow.
+
+        A SavedModel does not keep the order of inputs and outputs. It is that of the model, if it
+        is in memory, else that of the names.
+        """
+        facts = self._facts[1]
+        return replace(
+            facts,
+            inputs=_sorted(facts.inputs, self._declared_inputs()),
+            outputs=_sorted(facts.outputs, self._declared_outputs()),
+        )
+
+    def _declared_inputs(self) -> list[str]:
+        """Return the names of the inputs in their order, if the model says it."""
+        return []
+
+    def _declared_outputs(self) -> list[str]:
+        """Return the names of the outputs in their order, if the model says it."""
+        return []
 
     @property
     def signature(self) -> str:
@@ -177,5 +195,16 @@ class FrozenModel(SavedModelModel):
         self._graph = graph
         self._name = signature
 
+    def _declared_inputs(self) -> list[str]:
+        return [*self._graph.inputs]
+
+    def _declared_outputs(self) -> list[str]:
+        return [*self._graph.outputs]
+
     def _export(self, folder: Path) -> None:
         save_as_saved_model(self._graph, folder, self._name)
+
+
+def _sorted(tensors: Mapping[str, str], names: list[str]) -> Mapping[str, str]:
+    """Return tensors in the order of names, if these are their names."""
+    return {name: tensors[name] for name in names} if tensors.keys() == {*names} else tensors
