@@ -10,9 +10,12 @@ PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DIST   := dist
 EMPTY  := build/wheel-venv
 OLDEST := build/oldest-venv
+TF     := build/tensorflow-venv
+TF_READY := $(TF)/.ready-$(STATE)-$(shell cksum < constraints-tensorflow.txt | cut -d' ' -f1)
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+UNMARKED := not accuracy and not network and not slow and not tensorflow
 
-.PHONY: help setup demo test test-marked test-oldest lint fuzz format docs bench wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest test-tensorflow lint fuzz format docs bench wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -36,16 +39,25 @@ demo: $(USABLE)  ## Detect objects in the example photos; print the results and 
 	$(BIN)/python examples/demo.py
 
 test: setup  ## Run the tests (no network needed beyond the set-up)
-	$(BIN)/python $(PYTEST) -m "not accuracy and not network and not slow"
+	$(BIN)/python $(PYTEST) -m "$(UNMARKED)"
 
 test-marked: setup  ## Run the tests that need package indexes, labeled photos, or a long time
-	$(BIN)/python $(PYTEST) -m "accuracy or network or slow"
+	$(BIN)/python $(PYTEST) -m "(accuracy or network or slow) and not tensorflow"
 
 test-oldest: wheel  ## Run the unit tests with the oldest allowed versions of dependencies
 	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --only-binary :all: \
 		"furiosa-model-zoo[dev] @ $$(ls $$PWD/$(DIST)/*.whl)" 'numpy<2'
-	$(OLDEST)/bin/python $(PYTEST) -W default -m "not accuracy and not network and not slow" tests/unit
+	$(OLDEST)/bin/python $(PYTEST) -W default -m "$(UNMARKED)" tests/unit
+
+test-tensorflow: $(TF_READY)  ## Run the tests that need TensorFlow, in an environment of their own
+	$(TF)/bin/python -m pytest -m tensorflow tests/e2e/frameworks
+
+$(TF_READY):
+	@rm -rf $(TF) && $(PYTHON) -m venv $(TF)
+	$(TF)/bin/python -m pip install --quiet --constraint constraints.txt \
+		--constraint constraints-tensorflow.txt --editable '.[tensorflow]' hypothesis pytest pytest-timeout
+	@touch $@
 
 lint: setup  ## Run ruff, mypy, clippy, rustfmt, stubtest and the Rust tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

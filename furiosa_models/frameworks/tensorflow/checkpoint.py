@@ -65,9 +65,7 @@ def _in_folder(folder: Path) -> CheckpointFiles | None:
         if folder / name in prefixes:
             return CheckpointFiles(folder / name)
     listed = ", ".join(prefix.name for prefix in prefixes)
-    msg = (
-        f"{folder} has several checkpoints: pass the path of one, such as {prefixes[-1]} ({listed})"
-    )
+    msg = f"{folder} has several checkpoints, {listed}: pass the path of one, as {prefixes[-1]}"
     raise WeightsError(msg)
 
 

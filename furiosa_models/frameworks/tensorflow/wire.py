@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def read_file(path: Path) -> bytes:
         raise WeightsError(msg) from error
 
 
+@contextmanager
+def _reading(failure: str) -> Iterator[None]:
+    try:
+        with reporting_malformed(failure):
+            yield
+    except WeightsError as error:
+        msg = str(error)
+        raise WeightsError(msg if msg.startswith(failure) else f"{failure}: {msg}") from error
+
+
 def graph_facts(graph: bytes | memoryview, what: str) -> Facts:
     """Return the facts of a GraphDef.
 
@@ -64,11 +75,11 @@ def graph_facts(graph: bytes | memoryview, what: str) -> Facts:
     Raises:
         WeightsError: The bytes are not a GraphDef.
     """
-    with reporting_malformed(f"{what} is not a TensorFlow GraphDef"):
+    with _reading(f"{what} is not a GraphDef of TensorFlow"):
         found = list(nodes(graph))
     operations = {node.name: node.op for node in found}
     if not operations or not all(operations.values()):
-        msg = f"{what} is not a TensorFlow GraphDef: it has no operations"
+        msg = f"{what} is not a GraphDef of TensorFlow: it has no operations"
         raise WeightsError(msg)
     inputs = [node.name for node in found if node.op == "Placeholder"]
     outputs = _unused(found)
@@ -81,7 +92,7 @@ def meta_facts(data: bytes, what: str) -> Facts:
     Raises:
         WeightsError: The bytes are not a MetaGraphDef.
     """
-    with reporting_malformed(f"{what} is not a MetaGraphDef of TensorFlow"):
+    with _reading(f"{what} is not a MetaGraphDef of TensorFlow"):
         meta = read_meta_graph(data)
     return graph_facts(meta.graph, what)
 
@@ -97,11 +108,12 @@ def saved_model_facts(data: bytes, what: str, signature: str | None) -> tuple[st
     Raises:
         WeightsError: The bytes are not a SavedModel, or it has no such signature.
     """
-    with reporting_malformed(f"{what} is not a SavedModel of TensorFlow"):
+    with _reading(f"{what} is not a SavedModel of TensorFlow"):
         metas = read_saved_model(data)
-        meta = next((meta for meta in metas if "serve" in meta.tags), metas[0])
-        name = _signature_name(meta, what, signature)
-        chosen = meta.signatures[name]
+    meta = next((meta for meta in metas if "serve" in meta.tags), metas[0])
+    name = _signature_name(meta, what, signature)
+    chosen = meta.signatures[name]
+    with _reading(f"{what} is not a SavedModel of TensorFlow"):
         # The inputs of a function are no nodes, but become placeholders.
         operations = dict.fromkeys(chosen.inputs, "Placeholder") if meta.has_objects else {}
         operations |= {node.name: node.op for node in inlined(meta, chosen)}

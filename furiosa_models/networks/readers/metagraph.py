@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ...errors import WeightsError
 from ._protobuf import fields, text, view
@@ -13,10 +14,18 @@ from .graphdef import Node, node, nodes
 __all__ = ["MetaGraph", "Signature", "functions", "inlined", "read_meta_graph", "read_saved_model"]
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_MAX_NODES = 1_000_000
+_MAX_NODES = 200_000
 """Maximum number of nodes after inlining: a small file may describe an exponential number."""
 
 Functions = dict[str, tuple[Node, ...]]
+
+
+class _Caller(NamedTuple):
+    """A function, the prefix of its nodes, and those of its nodes that are left."""
+
+    function: str
+    prefix: str
+    rest: Iterator[Node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,29 +132,30 @@ def inlined(meta: MetaGraph, signature: Signature) -> Iterator[Node]:
     body: Iterable[Node] = outer.values()
     if len(calls) == len(sources) == 1:
         body = library.get(_called(calls[0]), ())
+    yield from _inlined(body, library)
+
+
+def _inlined(body: Iterable[Node], library: Functions) -> Iterator[Node]:
+    callers = [_Caller("", "", iter(body))]
     count = 0
-    for each in _inlined(body, library, "", ()):
+    while callers:
+        each = next(callers[-1].rest, None)
+        if each is None:
+            callers.pop()
+            continue
         count += 1
         if count > _MAX_NODES:
             msg = f"the functions of the graph call each other: more than {_MAX_NODES} nodes"
             raise WeightsError(msg)
-        yield each
-
-
-def _inlined(
-    body: Iterable[Node], library: Functions, prefix: str, callers: tuple[str, ...]
-) -> Iterator[Node]:
-    for each in body:
+        name = callers[-1].prefix + each.name
         called = _called(each) if each.op in _CALLS else ""
-        if called in library:
-            if called in callers:
-                msg = f"the function {called} calls itself"
-                raise WeightsError(msg)
-            yield from _inlined(
-                library[called], library, f"{prefix}{each.name}/", (*callers, called)
-            )
+        if called not in library:
+            yield each._replace(name=name)
+        elif called in {caller.function for caller in callers}:
+            msg = f"the function {called} calls itself"
+            raise WeightsError(msg)
         else:
-            yield each._replace(name=prefix + each.name)
+            callers.append(_Caller(called, f"{name}/", iter(library[called])))
 
 
 def _called(call: Node) -> str:
