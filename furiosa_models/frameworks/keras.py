@@ -133,10 +133,12 @@ class KerasModel(SavedModelModel):
                 "data, or build it, and pass it again"
             )
             raise ConversionError(msg)
-        options = {"verbose": False} if _is_keras_3(model) else {}
         with quiet():
             try:
-                model.export(str(folder), **options)
+                if _is_keras_3(model):
+                    model.export(str(folder), verbose=False)
+                else:
+                    model.save(str(folder), save_format="tf")
             except Exception as error:  # Keras raises errors of many types
                 reason = str(error).strip().partition("\n")[0]
                 msg = f"Keras cannot export {type(model).__name__}: {reason}"
@@ -153,7 +155,10 @@ def _load(path: Path) -> Any:
             return keras.models.load_model(path, compile=False)
         except Exception as error:  # Keras raises errors of many types
             reason = str(error).strip().partition("\n")[0]
-            msg = f"Keras cannot read {path}: {reason}"
+            msg = (
+                f"Keras cannot read {path} (if Keras 2 has written it, read it with tf_keras, and "
+                f"pass the model): {reason}"
+            )
             raise WeightsError(msg) from error
 
 

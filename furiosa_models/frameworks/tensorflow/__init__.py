@@ -54,7 +54,7 @@ def recognize(source: Any, **options: Any) -> TensorFlowModel | None:
     if "GraphDef" in kinds:
         return GraphModel(source.SerializeToString(), form="GraphDef", what="GraphDef", **options)
     if "Graph" in kinds:
-        data = source.as_graph_def(add_shapes=True).SerializeToString()
+        data = source.as_graph_def().SerializeToString()
         return GraphModel(data, form="Graph", what="Graph", raw=source, **options)
     if "Module" in kinds:
         return ModuleModel(source, **options)

@@ -97,9 +97,7 @@ def frozen_checkpoint(
         except Exception as error:  # TensorFlow raises errors of many types
             msg = f"TensorFlow cannot restore {files.prefix}: {str(error).partition(chr(10))[0]}"
             raise ConversionError(msg) from error
-    kept = {node.name for node in graph_def.node}
-    used = {name: t for name, t in inputs.items() if t.partition(":")[0] in kept}
-    return FrozenGraph(graph_def, used, dict(outputs))
+    return FrozenGraph(graph_def, dict(inputs), dict(outputs))
 
 
 def restore(files: CheckpointFiles, model: Any) -> None:

@@ -121,16 +121,35 @@ def _quantize_constants(
 
 
 def _set_pixels(graph: EditableGraph, original: Any, pixels: Range | None) -> None:
-    """Make an operation take the integers of an input, shifted by their zero point."""
+    """Make an operation take the integers of an input, shifted by their zero point.
+
+    The program has moved the scaling of pixels into the weights, so only transpositions are left of
+    what the graph does with them.
+    """
     if pixels is None:
         return
     image = graph.inputs[pixels.tensor].removesuffix(":0")
     kind = graph.nodes[image].attr["dtype"].type
-    cast = graph.unused_name(f"{original.name}/pixels")
-    graph.add("Cast", cast, [image], SrcT=kind, DstT=FLOAT)
-    shift = graph.add_constant(f"{cast}/zero_point", np.asarray(-pixels.low, np.float32))
-    shifted = graph.add("Sub", graph.unused_name(f"{cast}/shifted"), [cast, shift], T=FLOAT)
-    original.input[0] = _fake_quant(graph, f"{cast}/fake_quant", shifted, pixels)
+    name = graph.unused_name(f"{original.name}/pixels")
+    graph.add("Cast", name, [image], SrcT=kind, DstT=FLOAT)
+    zero_point = graph.add_constant(f"{name}/zero_point", np.asarray(-pixels.low, np.float32))
+    shifted = graph.add("Sub", graph.unused_name(f"{name}/shifted"), [name, zero_point], T=FLOAT)
+    tensor = _fake_quant(graph, f"{name}/fake_quant", shifted, pixels)
+    for node in _transpositions(graph, original.input[0], image):
+        node.input[0] = tensor
+        tensor = node.name
+    original.input[0] = tensor
+
+
+def _transpositions(graph: EditableGraph, tensor: str, image: str) -> list[Any]:
+    """Return the `Transpose` nodes between an input and a tensor, in their order."""
+    found = []
+    while tensor != image:
+        node = graph.nodes[tensor]
+        if node.op == "Transpose":
+            found.append(node)
+        tensor = next(name for name in node.input if not graph.is_constant(name))
+    return found[::-1]
 
 
 def _set_bias(graph: EditableGraph, original: Any, bias: Array | None) -> None:

@@ -50,9 +50,12 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
     equal operations are merged, and divisions by constants become multiplications.
     """
     editable = EditableGraph(graph)
+    inputs = {*graph.inputs.values()}
     for node in [*editable.nodes.values()]:
         if node.op == "Identity":
             editable.redirect(node.name, editable.origin(node.name))
+        elif node.op == "PlaceholderWithDefault" and f"{node.name}:0" not in inputs:
+            editable.redirect(node.name, node.input[0])
     _merge_duplicates(editable)
     for node in [*editable.nodes.values()]:
         if node.op in WEIGHTED and _is_supported(editable, node):

@@ -141,7 +141,7 @@ def run(graph: FrozenGraph, feed: Mapping[str, Array]) -> list[Array]:
     """
     function = served(graph)
     tensors = [
-        as_tensor(feed[name], function.inputs[place].dtype, name)
+        as_tensor(feed[name], function.inputs[place], name)
         for place, name in enumerate(graph.inputs)
     ]
     return call(function, tensors)
@@ -271,17 +271,35 @@ def check_no_variables(graph_def: Any) -> None:
         raise ConversionError(msg)
 
 
-def as_tensor(array: Array, dtype: Any, name: str) -> Any:
+def as_tensor(array: Array, expected: Any, name: str) -> Any:
     """Return a tensor of an input.
 
+    TensorFlow ends the process at some shapes that it does not expect.
+
+    Args:
+        array: The input.
+        expected: A tensor, or a `TensorSpec`.
+        name: Name of the input.
+
     Raises:
-        ShapeError: The array has another type.
+        ShapeError: The array has another type or shape.
     """
+    tf = tensorflow("running a model")
     try:
-        return tensorflow("running a model").convert_to_tensor(array, dtype)
+        tensor = tf.convert_to_tensor(array, expected.dtype)
     except (TypeError, ValueError) as error:
-        msg = f"input {name!r} must be {dtype.name}, got {array.dtype}"
-        raise ShapeError(msg) from error
+        raise _unexpected(array, expected, name) from error
+    if not expected.shape.is_compatible_with(tensor.shape):
+        raise _unexpected(array, expected, name)
+    return tensor
+
+
+def _unexpected(array: Array, expected: Any, name: str) -> ShapeError:
+    msg = (
+        f"input {name!r} must be {expected.dtype.name} {expected.shape}, got {array.dtype} "
+        f"{array.shape}"
+    )
+    return ShapeError(msg)
 
 
 def _first_line(error: BaseException) -> str:

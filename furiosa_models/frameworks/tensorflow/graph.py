@@ -26,7 +26,7 @@ class GraphModel(TensorFlowModel):
         data: The GraphDef in the wire format.
         form: `frozen pb`, `Graph` or `GraphDef`.
         what: Name of the graph in messages, such as its path.
-        input_names: Names of the inputs; by default the placeholders.
+        input_names: Names of the inputs; by default the placeholders that the outputs need.
         output_names: Names of the outputs; by default the nodes that no other node uses.
         raw: The `tf.Graph`, if it is one.
     """
@@ -85,6 +85,13 @@ class GraphModel(TensorFlowModel):
     def _saved(self) -> bytes:
         return self._data
 
+    def _chosen_inputs(self) -> Mapping[str, str]:
+        """Return the inputs; by default the placeholders that the outputs need."""
+        if self._inputs is not None:
+            return self._inputs
+        needed = self.facts.needed((self._outputs or self.facts.outputs).values())
+        return {name: t for name, t in self.facts.inputs.items() if name in needed}
+
     def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
         graph_def = parse_graph(self._data, self._what)
         check_no_variables(graph_def)
@@ -109,7 +116,7 @@ class CheckpointModel(GraphModel):
 
     Args:
         files: The files.
-        input_names: Names of the inputs; by default the placeholders.
+        input_names: Names of the inputs; by default the placeholders that the outputs need.
         output_names: Names of the outputs.
     """
 

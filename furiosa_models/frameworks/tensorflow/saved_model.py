@@ -138,7 +138,7 @@ class SavedModelModel(TensorFlowModel):
         feed = feed_by_name(inputs, self.input_names)
         function = self.loaded.signatures[self.signature]
         specs = function.structured_input_signature[1]
-        given = {name: as_tensor(feed[name], specs[name].dtype, name) for name in feed}
+        given = {name: as_tensor(feed[name], specs[name], name) for name in feed}
         outputs = call(function, **given)
         by_name = dict(zip(sorted(function.structured_outputs), outputs, strict=True))
         return [by_name[name] for name in self.output_names]
@@ -182,7 +182,7 @@ class SavedModelModel(TensorFlowModel):
 
 
 class FrozenModel(SavedModelModel):
-    """A SavedModel that a frozen graph becomes.
+    """A frozen graph whose saved form is a SavedModel.
 
     Args:
         graph: The graph.
@@ -193,7 +193,23 @@ class FrozenModel(SavedModelModel):
     def __init__(self, graph: FrozenGraph, signature: str, form: str) -> None:
         super().__init__(None, form=form, signature=signature)
         self._graph = graph
-        self._name = signature
+
+    @cached_property
+    def _facts(self) -> tuple[str, Facts]:
+        operations = {node.name: node.op for node in self._graph.graph_def.node}
+        facts = Facts(self._graph.inputs, self._graph.outputs, operations)
+        return self._signature or "", facts
+
+    def run(self, inputs: Inputs) -> list[Array]:
+        """Return the outputs that TensorFlow computes.
+
+        Raises:
+            ShapeError: The inputs do not fit.
+        """
+        return TensorFlowModel.run(self, inputs)
+
+    def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
+        return FrozenGraph(self._graph.graph_def, dict(inputs), dict(outputs))
 
     def _declared_inputs(self) -> list[str]:
         return [*self._graph.inputs]
@@ -202,7 +218,7 @@ class FrozenModel(SavedModelModel):
         return [*self._graph.outputs]
 
     def _export(self, folder: Path) -> None:
-        save_as_saved_model(self._graph, folder, self._name)
+        save_as_saved_model(self._graph, folder, self.signature)
 
 
 def _sorted(tensors: Mapping[str, str], names: list[str]) -> Mapping[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import WeightsError
@@ -31,12 +31,25 @@ class Facts:
         outputs: Tensors of the outputs by their names; candidates only, if a graph does not say it.
         operations: Type of each operation by its name.
         form: Version of TensorFlow that has written a SavedModel; else empty.
+        takes: Names of the nodes that each node takes, if it is a graph.
     """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     operations: Mapping[str, str]
     form: str = ""
+    takes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def needed(self, tensors: Iterable[str]) -> set[str]:
+        """Return the names of the nodes that compute some tensors."""
+        found: set[str] = set()
+        pending = [tensor.partition(":")[0] for tensor in tensors]
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending.extend(self.takes.get(name, ()))
+        return found
 
 
 def read_file(path: Path) -> bytes:
@@ -82,8 +95,9 @@ def graph_facts(graph: bytes | memoryview, what: str) -> Facts:
         msg = f"{what} is not a GraphDef of TensorFlow: it has no operations"
         raise WeightsError(msg)
     inputs = [node.name for node in found if node.op == "Placeholder"]
-    outputs = _unused(found)
-    return Facts(_first_tensors(inputs), _first_tensors(outputs), operations)
+    takes = {node.name: frozenset(map(_node, node.inputs)) for node in found}
+    outputs = _unused(found, frozenset().union(*takes.values()))
+    return Facts(_first_tensors(inputs), _first_tensors(outputs), operations, takes=takes)
 
 
 def meta_facts(data: bytes, what: str) -> Facts:
@@ -144,15 +158,21 @@ def _parts(name: str) -> list[str]:
     return re.findall(r"\d+|\D+", name)
 
 
-def _unused(found: Iterable[Node]) -> list[str]:
+def _unused(found: Iterable[Node], used: Set[str]) -> list[str]:
     """Return the names of the nodes that compute something that no other node uses."""
-    candidates = []
-    used = set()
-    for node in found:
-        used |= {name.lstrip("^").partition(":")[0] for name in node.inputs}
-        if node.op not in _VALUELESS and not _STATE.search(node.op):
-            candidates.append(node.name)
-    return [name for name in candidates if name not in used and not _TRAINING.search(name)]
+    return [
+        node.name
+        for node in found
+        if node.name not in used
+        and node.op not in _VALUELESS
+        and not _STATE.search(node.op)
+        and not _TRAINING.search(node.name)
+    ]
+
+
+def _node(tensor: str) -> str:
+    """Return the node of a tensor, or of a control input."""
+    return tensor.lstrip("^").partition(":")[0]
 
 
 def _first_tensors(names: Iterable[str]) -> dict[str, str]:

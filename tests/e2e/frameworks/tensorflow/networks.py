@@ -69,8 +69,10 @@ def two_inputs() -> Any:
 def pixels() -> Any:
     """Return a network that normalizes uint8 pixels itself."""
     image = keras.Input((16, 16, 3), dtype="uint8", name="image")
-    x = keras.ops.cast(image, "float32") - np.float32([120, 110, 100])
-    x = layers.Conv2D(4, 3, padding="same", activation="relu")(x / np.float32([58, 57, 56]))
+    x = keras.ops.cast(image, "float32") - np.array([120, 110, 100], np.float32)
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(
+        x / np.array([58, 57, 56], np.float32)
+    )
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(x))
     return with_random_weights(keras.Model(image, layers.Dense(3)(x)))
 
@@ -106,7 +108,9 @@ class Module(tf.Module):  # type: ignore[misc]
         values = np.random.default_rng(0).normal(0, 0.3, (3, 3, 3, 4))
         self.kernel = tf.Variable(values.astype(np.float32))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *SHAPE), tf.float32, name="image")])
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[tf.TensorSpec((None, *SHAPE), tf.float32, name="image")]
+    )
     def __call__(self, image: Any) -> Any:
         return {"activations": tf.nn.relu(tf.nn.conv2d(image, self.kernel, 1, "SAME"))}
 
