@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from .._lazy import require
 from ..errors import ConversionError, WeightsError
-from .tensorflow.framework import quiet, tensorflow
+from .tensorflow.framework import first_line, quiet, tensorflow
 from .tensorflow.frozen import FrozenGraph
 from .tensorflow.model import TensorFlowModel
 from .tensorflow.saved_model import FrozenModel, SavedModelModel, is_saved_model
@@ -140,8 +140,7 @@ class KerasModel(SavedModelModel):
                 else:
                     model.save(str(folder), save_format="tf")
             except Exception as error:  # Keras raises errors of many types
-                reason = str(error).strip().partition("\n")[0]
-                msg = f"Keras cannot export {type(model).__name__}: {reason}"
+                msg = f"Keras cannot export {type(model).__name__}: {first_line(error)}"
                 raise ConversionError(msg) from error
 
     def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
@@ -154,10 +153,9 @@ def _load(path: Path) -> Any:
         try:
             return keras.models.load_model(path, compile=False)
         except Exception as error:  # Keras raises errors of many types
-            reason = str(error).strip().partition("\n")[0]
             msg = (
                 f"Keras cannot read {path} (if Keras 2 has written it, read it with tf_keras, and "
-                f"pass the model): {reason}"
+                f"pass the model): {first_line(error)}"
             )
             raise WeightsError(msg) from error
 

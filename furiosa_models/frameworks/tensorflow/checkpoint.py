@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConversionError, WeightsError
-from .framework import quiet, tensorflow
+from .framework import first_line, quiet, tensorflow
 from .frozen import FrozenGraph
 
 __all__ = ["CheckpointFiles", "find_checkpoint", "frozen_checkpoint", "restore"]
@@ -95,7 +95,7 @@ def frozen_checkpoint(
                 session, graph.as_graph_def(), nodes
             )
         except Exception as error:  # TensorFlow raises errors of many types
-            msg = f"TensorFlow cannot restore {files.prefix}: {str(error).partition(chr(10))[0]}"
+            msg = f"TensorFlow cannot restore {files.prefix}: {first_line(error)}"
             raise ConversionError(msg) from error
     return FrozenGraph(graph_def, dict(inputs), dict(outputs))
 
@@ -138,7 +138,7 @@ def _roots(tf: Any, files: CheckpointFiles, model: Any) -> dict[str, Any]:
     try:
         keys = [name for name, _ in tf.train.list_variables(str(files.prefix))]
     except (ValueError, tf.errors.OpError) as error:
-        msg = f"TensorFlow cannot read {files.prefix}: {str(error).partition(chr(10))[0]}"
+        msg = f"TensorFlow cannot read {files.prefix}: {first_line(error)}"
         raise WeightsError(msg) from error
     names = sorted({key.partition("/")[0] for key in keys if "/" in key} - {"save_counter"})
     roots = {name: tf.train.Checkpoint(**{name: model}) for name in names if name.isidentifier()}

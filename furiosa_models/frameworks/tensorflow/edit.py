@@ -55,7 +55,6 @@ class EditableGraph:
 
     def __init__(self, graph: FrozenGraph) -> None:
         self._tf = tensorflow("editing a graph")
-        self._original = graph
         copy = self._tf.compat.v1.GraphDef()
         copy.CopyFrom(graph.graph_def)
         self._header = copy
@@ -151,19 +150,22 @@ class EditableGraph:
         return self._constants[node_of(tensor)]
 
     def value(self, tensor: str) -> Array:
-        """Return the value of a constant tensor of the original graph."""
+        """Return the value of a constant tensor."""
         name = tensor if ":" in tensor else f"{tensor}:0"
+        node = self.nodes[node_of(name)]
+        if node.op == "Const":
+            return np.asarray(self._tf.make_ndarray(node.attr["value"].tensor))
         if name not in self._values:
             v1 = self._tf.compat.v1
             graph = self._tf.Graph()
             with quiet(), graph.as_default():
-                part = self._original_part(node_of(name))
+                part = self._part_before(node_of(name))
                 (element,) = v1.import_graph_def(part, return_elements=[name], name="")
                 with v1.Session(graph=graph) as session:
                     self._values[name] = session.run(element)
         return self._values[name]
 
-    def _original_part(self, name: str) -> Any:
+    def _part_before(self, name: str) -> Any:
         part = self._tf.compat.v1.GraphDef()
         part.versions.CopyFrom(self._header.versions)
         part.node.extend(self.nodes[each] for each in self._ancestors([name]))
@@ -216,13 +218,6 @@ class EditableGraph:
         """Add a node that reshapes a tensor, and return its name."""
         target = self.add_constant(f"{name}/shape", np.asarray([*shape], np.int32))
         return self.add("Reshape", name, [tensor, target], T=FLOAT, Tshape=INT32)
-
-    def redirect_all(self, old: str, new: str) -> None:
-        """Make the users of all tensors of a node take those of another one."""
-        for node in self.nodes.values():
-            for place, taken in enumerate(node.input):
-                if node_of(taken) == old:
-                    node.input[place] = new + taken.removeprefix(old)
 
     def redirect(self, old: str, new: str, keep: Iterable[str] = ()) -> None:
         """Make the users of a tensor take another one, except for the nodes `keep`."""

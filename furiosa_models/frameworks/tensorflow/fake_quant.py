@@ -103,7 +103,7 @@ def _quantize_constants(
     """Give an operation the weights, or another constant input, of a node of the program."""
     weights = program.weights(node) if node.op_type in ("Conv", "Gemm", "MatMul") else None
     if weights is not None:
-        if original.op not in WEIGHTED or not is_nhwc(original):
+        if original.op not in WEIGHTED or not is_nhwc(original) or flag(original, "transpose_a"):
             msg = f"{node.name} ({original.op}) has no quantized form in TensorFlow"
             raise ConversionError(msg)
         _set_bias(graph, original, program.bias(node))

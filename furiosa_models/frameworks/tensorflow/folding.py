@@ -16,20 +16,24 @@ WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
 """Operations whose second input are weights."""
 
 _NORMALIZATIONS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
-_DETERMINISTIC = frozenset(
-    {
-        "Add",
-        "AddV2",
-        "AvgPool",
-        "BiasAdd",
-        "Cast",
-        "ConcatV2",
-        "Const",
-        "Identity",
-        "MaxPool",
-        "Mul",
+_DETERMINISTIC = (
+    WEIGHTED
+    | _NORMALIZATIONS
+    | {
+        *(
+            "Add",
+            "AddV2",
+            "AvgPool",
+            "BiasAdd",
+            "Cast",
+            "ConcatV2",
+            "Const",
+            "MaxPool",
+            "Mean",
+            "Mul",
+        ),
+        *("Pad", "RealDiv", "Relu", "Relu6", "Reshape", "Rsqrt", "Sigmoid", "Squeeze", "Sub"),
     }
-    | {"Mean", "Pad", "RealDiv", "Relu", "Relu6", "Reshape", "Rsqrt", "Sigmoid", "Squeeze", "Sub"}
 )
 _Vector = npt.NDArray[np.float64]
 
@@ -50,12 +54,6 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
     equal operations are merged, and divisions by constants become multiplications.
     """
     editable = EditableGraph(graph)
-    inputs = {*graph.inputs.values()}
-    for node in [*editable.nodes.values()]:
-        if node.op == "Identity":
-            editable.redirect(node.name, editable.origin(node.name))
-        elif node.op == "PlaceholderWithDefault" and f"{node.name}:0" not in inputs:
-            editable.redirect(node.name, node.input[0])
     _merge_duplicates(editable)
     for node in [*editable.nodes.values()]:
         if node.op in WEIGHTED and _is_supported(editable, node):
@@ -67,16 +65,25 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
 
 
 def _merge_duplicates(graph: EditableGraph) -> None:
-    """Merge nodes that compute the same, as tf2onnx does: each has one counterpart in ONNX."""
-    kept = {node_of(tensor) for tensor in (*graph.inputs.values(), *graph.outputs.values())}
+    """Make each result, and each use of it, one node, as tf2onnx does: it has one counterpart."""
+    inputs = {node_of(tensor) for tensor in graph.inputs.values()}
+    outputs = {node_of(tensor) for tensor in graph.outputs.values()}
+    same: dict[str, str] = {}
     first: dict[tuple[str, tuple[str, ...], bytes], str] = {}
     for node in graph.sorted_nodes():
-        if node.name in kept or node.op not in (*WEIGHTED, *_NORMALIZATIONS, *_DETERMINISTIC):
-            continue
-        content = type(node)(attr=node.attr).SerializeToString(deterministic=True)
-        name = first.setdefault((node.op, tuple(node.input), content), node.name)
-        if name != node.name:
-            graph.redirect_all(node.name, name)
+        taken = [same.get(node_of(tensor), node_of(tensor)) for tensor in node.input]
+        places = [tensor.removeprefix(node_of(tensor)) for tensor in node.input]
+        node.input[:] = [f"{name}{place}" for name, place in zip(taken, places, strict=True)]
+        if node.op == "Identity" or (
+            node.op == "PlaceholderWithDefault" and node.name not in inputs
+        ):
+            if not places[0]:
+                same[node.name] = taken[0]
+        elif node.op in _DETERMINISTIC and node.name not in outputs:
+            content = type(node)(attr=node.attr).SerializeToString(deterministic=True)
+            name = first.setdefault((node.op, tuple(node.input), content), node.name)
+            if name != node.name:
+                same[node.name] = name
 
 
 def _multiply(graph: EditableGraph, node: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConversionError
-from .framework import quiet, tensorflow
+from .framework import first_line, quiet, tensorflow
 from .saved_model import SavedModelModel
 
 __all__ = ["ModuleModel"]
@@ -41,8 +41,7 @@ class ModuleModel(SavedModelModel):
                 signatures = {_SIGNATURE: function}
                 tf.saved_model.save(self._module, str(folder), signatures=signatures)
             except Exception as error:  # TensorFlow raises errors of many types
-                reason = str(error).strip().partition("\n")[0]
-                msg = f"TensorFlow cannot save {type(self._module).__name__}: {reason}"
+                msg = f"TensorFlow cannot save {type(self._module).__name__}: {first_line(error)}"
                 raise ConversionError(msg) from error
 
 

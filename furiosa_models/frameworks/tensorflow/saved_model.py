@@ -15,9 +15,11 @@ from typing import Any
 from ...errors import ConversionError
 from ...output import new_folder
 from ..base import Array, Inputs, feed_by_name
-from .framework import quiet, tensorflow
-from .frozen import FrozenGraph, as_tensor, call, freeze, save_as_saved_model
+from .framework import first_line, quiet, tensorflow
+from .freezing import freeze
+from .frozen import FrozenGraph, as_graph, as_tensor, call
 from .model import TensorFlowModel
+from .saving import save_as_saved_model
 from .wire import Facts, read_file, saved_model_facts
 
 __all__ = ["FrozenModel", "SavedModelModel", "is_saved_model"]
@@ -111,8 +113,7 @@ class SavedModelModel(TensorFlowModel):
             try:
                 return tf.saved_model.load(str(self.folder))
             except Exception as error:  # TensorFlow raises errors of many types
-                reason = str(error).strip().partition("\n")[0]
-                msg = f"TensorFlow cannot load {self.folder}: {reason}"
+                msg = f"TensorFlow cannot load {self.folder}: {first_line(error)}"
                 raise ConversionError(msg) from error
 
     @property
@@ -133,7 +134,7 @@ class SavedModelModel(TensorFlowModel):
             ExtraRequired: TensorFlow is not installed.
             ShapeError: The inputs do not fit.
         """
-        if self._is_chosen():
+        if self._is_graph():
             return super().run(inputs)
         feed = feed_by_name(inputs, self.input_names)
         function = self.loaded.signatures[self.signature]
@@ -153,7 +154,7 @@ class SavedModelModel(TensorFlowModel):
             FuriosaModelsError: The folder exists and is not empty, or cannot be written.
         """
         target = Path(path)
-        if self._is_chosen():
+        if self._is_graph():
             graph = self.frozen
             with new_folder(target) as partial:
                 save_as_saved_model(graph, partial, self.signature)
@@ -167,15 +168,16 @@ class SavedModelModel(TensorFlowModel):
                     shutil.copyfile(source / part, partial / part)
         return target
 
+    def _is_graph(self) -> bool:
+        """Return whether the model is its frozen graph, since other inputs or outputs are set."""
+        return self._inputs is not None or self._outputs is not None
+
     def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
         graph = freeze(self.loaded.signatures[self.signature], outputs)
-        if self._inputs is None:
-            names = [name for name in inputs if name in graph.inputs]
-            return FrozenGraph(
-                graph.graph_def, {name: graph.inputs[name] for name in names}, graph.outputs
-            )
         tensors = {name: graph.inputs.get(name, tensor) for name, tensor in inputs.items()}
-        return FrozenGraph(graph.graph_def, tensors, graph.outputs)
+        chosen = FrozenGraph(graph.graph_def, tensors, graph.outputs)
+        as_graph(chosen)  # freezing may have removed tensors that were set as inputs or outputs
+        return chosen
 
     def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
         return FrozenModel(graph, self.signature, self.form)
@@ -200,13 +202,8 @@ class FrozenModel(SavedModelModel):
         facts = Facts(self._graph.inputs, self._graph.outputs, operations)
         return self._signature or "", facts
 
-    def run(self, inputs: Inputs) -> list[Array]:
-        """Return the outputs that TensorFlow computes.
-
-        Raises:
-            ShapeError: The inputs do not fit.
-        """
-        return TensorFlowModel.run(self, inputs)
+    def _is_graph(self) -> bool:
+        return True
 
     def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
         return FrozenGraph(self._graph.graph_def, dict(inputs), dict(outputs))
