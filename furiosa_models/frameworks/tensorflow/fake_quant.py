@@ -113,7 +113,11 @@ def _quantize_constants(
     if original.op not in _SAME.get(node.op_type, ()):
         return
     ranges = program.constants(node)
-    constants = [place for place, name in enumerate(original.input) if graph.is_constant(name)]
+    constants = [
+        place
+        for place, name in enumerate(original.input)
+        if graph.is_constant(name) and graph.value(name).dtype == np.float32  # not an axis
+    ]
     if len(ranges) == len(constants) == 1:
         tensor = original.input[constants[0]]
         name = f"{original.name}/constant"

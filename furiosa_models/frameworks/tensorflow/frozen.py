@@ -11,19 +11,17 @@ import numpy as np
 from ...errors import ConversionError, ShapeError
 from ..base import Array
 from .framework import first_line, quiet, tensorflow
+from .wire import check_no_variables
 
 __all__ = [
     "FrozenGraph",
     "as_graph",
     "as_tensor",
     "call",
-    "check_no_variables",
     "parse_graph",
     "run",
     "served",
 ]
-
-_VARIABLES = frozenset({"VarHandleOp", "Variable", "VariableV2", "AutoReloadVariable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def served(graph: FrozenGraph) -> Any:
         ConversionError: The graph has no such tensors, or variables.
     """
     tf = tensorflow("using a graph")
-    check_no_variables(graph.graph_def)
+    check_no_variables({node.name: node.op for node in graph.graph_def.node})
     with quiet():
         try:
             wrapped = tf.compat.v1.wrap_function(
@@ -131,16 +129,6 @@ def as_graph(graph: FrozenGraph) -> Any:
             msg = f"TensorFlow cannot import the graph: {first_line(error)}"
             raise ConversionError(msg) from error
     return imported
-
-
-def check_no_variables(graph_def: Any) -> None:
-    """Raise ConversionError if a graph has variables."""
-    if found := sorted(node.name for node in graph_def.node if node.op in _VARIABLES):
-        msg = (
-            f"the graph has {len(found)} variables, such as {found[0]!r}, whose values it does not "
-            "contain: freeze it, or pass the folder of its checkpoint"
-        )
-        raise ConversionError(msg)
 
 
 def as_tensor(array: Array, expected: Any, name: str) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 from ...errors import ConversionError
 from ...output import new_file
 from .checkpoint import CheckpointFiles, frozen_checkpoint
-from .frozen import FrozenGraph, as_graph, check_no_variables, parse_graph
+from .frozen import FrozenGraph, as_graph, parse_graph
 from .model import TensorFlowModel, listed
-from .wire import Facts, graph_facts, meta_facts, read_file
+from .wire import Facts, check_no_variables, graph_facts, meta_facts, read_file
 
 __all__ = ["CheckpointModel", "GraphModel"]
 
@@ -84,6 +84,7 @@ class GraphModel(TensorFlowModel):
         return target
 
     def _saved(self) -> bytes:
+        check_no_variables(self.facts.operations)
         return self._data
 
     def _chosen_inputs(self) -> Mapping[str, str]:
@@ -95,7 +96,7 @@ class GraphModel(TensorFlowModel):
 
     def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
         graph_def = parse_graph(self._data, self._what)
-        check_no_variables(graph_def)
+        check_no_variables(self.facts.operations)
         graph = FrozenGraph(graph_def, dict(inputs), dict(outputs))
         as_graph(graph)  # rejects what is not a valid graph
         return graph

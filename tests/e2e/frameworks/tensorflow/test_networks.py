@@ -246,15 +246,18 @@ def test_outputs_of_a_saved_model_may_be_tensors_inside_of_it(tmp_path: Path) ->
         model.output_names = ["absent"]
 
 
-def test_a_graph_with_variables_is_an_error() -> None:
+def test_a_graph_with_variables_is_an_error(tmp_path: Path) -> None:
     graph = tf.Graph()
     with graph.as_default():
         image = tf.compat.v1.placeholder(tf.float32, (None, 4), "image")
         tf.matmul(image, tf.compat.v1.get_variable("kernel", (4, 2)), name="result")
     model = recognize(graph, output_names=["result"])
-    for use in (model.to_onnx, lambda: model.run(np.ones((1, 4), np.float32))):
+    batch = np.ones((1, 4), np.float32)
+    uses = (model.to_onnx, lambda: model.run(batch), lambda: model.save(tmp_path / "x"))
+    for use in uses:
         with pytest.raises(ConversionError, match="has 1 variables, such as 'kernel'"):
             use()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_checkpoint_with_two_heads_asks_for_the_outputs(tmp_path: Path) -> None:

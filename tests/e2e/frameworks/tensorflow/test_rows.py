@@ -250,6 +250,12 @@ def test_a_quantized_row_computes_what_its_program_does(
     wanted = stock.run_onnx(program, {row.names[0]: IMAGES})
     error = mean_difference(wanted, [expected])
     assert mean_difference(quantized.run(IMAGES), wanted) < 0.05 * error
+    if row.is_graph:
+        assert isinstance(quantized.raw, tf.Graph)
+    else:
+        feed = {row.names[0]: tf.constant(IMAGES)}
+        outputs = quantized.raw.signatures["serving_default"](**feed)
+        assert difference(outputs[row.names[1]].numpy(), quantized.run(IMAGES)[0]) == 0
     path = quantized.save(tmp_path / "quantized")
     assert difference(run_saved(path, row), quantized.run(IMAGES)[0]) == 0
     assert difference(recognize(path).run(IMAGES), quantized.run(IMAGES)) == 0
