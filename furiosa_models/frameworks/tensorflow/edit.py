@@ -232,14 +232,19 @@ class EditableGraph:
         node.name = new
         self.nodes[new] = node
 
-    def finished(self) -> FrozenGraph:
-        """Return the graph, without the nodes that no output needs."""
+    def prune(self) -> None:
+        """Remove the nodes that no output needs, apart from inputs."""
         needed = self._ancestors(map(node_of, self.outputs.values()))
         needed |= {*map(node_of, self.inputs.values())}
+        self.nodes = {name: node for name, node in self.nodes.items() if name in needed}
+
+    def finished(self) -> FrozenGraph:
+        """Return the graph, without the nodes that no output needs."""
+        self.prune()
         graph_def = self._tf.compat.v1.GraphDef()
         graph_def.CopyFrom(self._header)
         del graph_def.node[:]
-        graph_def.node.extend(node for name, node in self.nodes.items() if name in needed)
+        graph_def.node.extend(self.nodes.values())
         return FrozenGraph(graph_def, self.inputs, self.outputs)
 
 

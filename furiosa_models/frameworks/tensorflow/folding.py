@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .edit import FLOAT, EditableGraph, flag, is_nhwc, node_of
 from .frozen import FrozenGraph
+from .rewriting import merge_dilation, replace_erfc
 
 __all__ = ["WEIGHTED", "folded"]
 
@@ -55,6 +56,12 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
     """
     editable = EditableGraph(graph)
     _merge_duplicates(editable)
+    editable.prune()
+    for node in [*editable.nodes.values()]:
+        if node.op == "Conv2D":
+            merge_dilation(editable, node)
+        elif node.op == "Erfc":
+            replace_erfc(editable, node)
     for node in [*editable.nodes.values()]:
         if node.op in WEIGHTED and _is_supported(editable, node):
             _fold(editable, node)

@@ -6,6 +6,7 @@ import gc
 import logging
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,35 @@ def test_a_keras_layer_reads_a_saved_model(tmp_path: Path) -> None:
 def test_a_keras_model_of_unknown_size_is_an_error() -> None:
     with pytest.raises(ConversionError, match="call it once on data"):
         _ = recognize(networks.Subclassed()).input_names
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "agreement"),
+    [
+        (networks.attention, (8, 16), 0.5),  # some tensors are inside of operations
+        (networks.dilated, (20, 20, 3), 0.1),
+    ],
+)
+def test_other_layers_are_converted_and_quantized(
+    build: Callable[[], Any], shape: tuple[int, ...], agreement: float, tmp_path: Path
+) -> None:
+    network = build()
+    model = recognize(network)
+    batch = networks.images(4, 1, shape)
+    expected = arrays(network(batch))
+    assert difference(model.run(batch), expected) < 1e-5
+    program = model.to_onnx()
+    feed = {model.input_names[0]: batch}
+    assert difference(stock.run_onnx(program, feed), expected) < 1e-5
+    weighted = {node.name for node in program.graph.node if node.op_type in ("Conv", "Gemm")}
+    assert weighted <= model.graph_info.keys()
+    int8 = quantized_program(program, batch)
+    wanted = stock.run_onnx(int8, feed)
+    quantized = model.quantized(int8)
+    error = mean_difference(wanted, expected)
+    assert mean_difference(quantized.run(batch), wanted) < agreement * error
+    again = recognize(quantized.save(tmp_path / "saved"))
+    assert difference(again.run(batch), quantized.run(batch)) == 0
 
 
 def test_normalization_of_pixels_may_be_part_of_the_network() -> None:
@@ -216,6 +246,10 @@ def test_a_program_of_another_operation_is_refused() -> None:
         model.to_onnx(), np.ones((1, 8, 8, 3), np.float32), float_heads=False
     )
     with pytest.raises(ConversionError, match=r"features \(Conv3D\) has no quantized form"):
+        model.quantized(program)
+    (conv,) = [node for node in program.graph.node if node.op_type == "Conv"]
+    conv.name = "Conv__7"
+    with pytest.raises(ConversionError, match=r"Conv__7 \(Conv\) has no quantized form"):
         model.quantized(program)
 
 
