@@ -11,7 +11,7 @@ from ..base import Array
 from .framework import quiet, tensorflow
 from .frozen import FrozenGraph
 
-__all__ = ["FLOAT", "EditableGraph", "flag", "is_nhwc", "node_of"]
+__all__ = ["FLOAT", "EditableGraph", "flag", "is_nhwc", "is_stateless", "node_of"]
 
 FLOAT = 1  # DataType.DT_FLOAT of tensorflow/core/framework/types.proto
 INT32 = 3
@@ -37,6 +37,15 @@ def is_nhwc(node: Any) -> bool:
 def flag(node: Any, name: str) -> bool:
     """Return a boolean attribute of a node; False if the node has none of that name."""
     return name in node.attr and bool(node.attr[name].b)
+
+
+def is_stateless(op: str) -> bool:
+    """Return whether an operation always computes the same of the same inputs."""
+    tensorflow("editing a graph")
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(op)
+    return definition is not None and not definition.is_stateful
 
 
 class EditableGraph:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .edit import FLOAT, EditableGraph, flag, is_nhwc, node_of
+from .edit import FLOAT, EditableGraph, flag, is_nhwc, is_stateless, node_of
 from .frozen import FrozenGraph
 from .rewriting import merge_dilation, replace_erfc
 
@@ -17,25 +17,12 @@ WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
 """Operations whose second input are weights."""
 
 _NORMALIZATIONS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
-_DETERMINISTIC = (
-    WEIGHTED
-    | _NORMALIZATIONS
-    | {
-        *(
-            "Add",
-            "AddV2",
-            "AvgPool",
-            "BiasAdd",
-            "Cast",
-            "ConcatV2",
-            "Const",
-            "MaxPool",
-            "Mean",
-            "Mul",
-        ),
-        *("Pad", "RealDiv", "Relu", "Relu6", "Reshape", "Rsqrt", "Sigmoid", "Squeeze", "Sub"),
-    }
+_UNMERGED = frozenset(
+    {"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"}
+    | {"Placeholder", "PlaceholderWithDefault"}
 )
+"""Operations without state whose result differs for the same inputs."""
+
 _Vector = npt.NDArray[np.float64]
 
 
@@ -74,7 +61,7 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
 def _merge_duplicates(graph: EditableGraph) -> None:
     """Make each result, and each use of it, one node, as tf2onnx does: it has one counterpart."""
     inputs = {node_of(tensor) for tensor in graph.inputs.values()}
-    outputs = {node_of(tensor) for tensor in graph.outputs.values()}
+    kept = inputs | {node_of(tensor) for tensor in graph.outputs.values()}
     same: dict[str, str] = {}
     first: dict[tuple[str, tuple[str, ...], bytes], str] = {}
     for node in graph.sorted_nodes():
@@ -86,7 +73,7 @@ def _merge_duplicates(graph: EditableGraph) -> None:
         ):
             if not places[0]:
                 same[node.name] = taken[0]
-        elif node.op in _DETERMINISTIC and node.name not in outputs:
+        elif node.name not in kept and node.op not in _UNMERGED and is_stateless(node.op):
             content = type(node)(attr=node.attr).SerializeToString(deterministic=True)
             name = first.setdefault((node.op, tuple(node.input), content), node.name)
             if name != node.name:
