@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -22,7 +20,7 @@ from .model import TensorFlowModel
 from .saving import save_as_saved_model
 from .wire import Facts, read_file, saved_model_facts
 
-__all__ = ["FrozenModel", "SavedModelModel", "is_saved_model"]
+__all__ = ["SavedModelModel", "is_saved_model"]
 
 _FILE = "saved_model.pb"
 _PARTS = ("assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb", _FILE, "variables")
@@ -46,30 +44,22 @@ class SavedModelModel(TensorFlowModel):
     """
 
     def __init__(
-        self, folder: Path | None, *, form: str | None = None, signature: str | None = None
+        self, folder: Path, *, form: str | None = None, signature: str | None = None
     ) -> None:
-        self._given = folder
-        self._signature = signature
         super().__init__(form or "")
+        self._folder = folder
+        self._signature = signature
         if form is None:
             self.form = self.facts.form
 
-    @cached_property
+    @property
     def folder(self) -> Path:
         """The folder of the SavedModel."""
-        if self._given is not None:
-            return self._given
-        folder = Path(tempfile.mkdtemp(prefix="furiosa-models-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._export(folder)
-        return folder
-
-    def _export(self, folder: Path) -> None:
-        """Write the SavedModel to a folder, if the model is not one."""
-        raise NotImplementedError
+        return self._folder
 
     @cached_property
-    def _facts(self) -> tuple[str, Facts]:
+    def _read(self) -> tuple[str, Facts]:
+        """Name and facts of the signature."""
         path = self.folder / _FILE
         return saved_model_facts(read_file(path), str(path), self._signature)
 
@@ -80,7 +70,7 @@ class SavedModelModel(TensorFlowModel):
         A SavedModel does not keep the order of inputs and outputs. It is that of the model, if it
         is in memory, else that of the names.
         """
-        facts = self._facts[1]
+        facts = self._read[1]
         return replace(
             facts,
             inputs=_sorted(facts.inputs, self._declared_inputs()),
@@ -98,7 +88,7 @@ class SavedModelModel(TensorFlowModel):
     @property
     def signature(self) -> str:
         """Name of the signature."""
-        return self._facts[0]
+        return self._read[0]
 
     @cached_property
     def loaded(self) -> Any:
@@ -180,42 +170,9 @@ class SavedModelModel(TensorFlowModel):
         return chosen
 
     def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
+        from .exported import FrozenModel
+
         return FrozenModel(graph, self.signature, self.form)
-
-
-class FrozenModel(SavedModelModel):
-    """A frozen graph whose saved form is a SavedModel.
-
-    Args:
-        graph: The graph.
-        signature: Name of the signature.
-        form: Form of the model.
-    """
-
-    def __init__(self, graph: FrozenGraph, signature: str, form: str) -> None:
-        super().__init__(None, form=form, signature=signature)
-        self._graph = graph
-
-    @cached_property
-    def _facts(self) -> tuple[str, Facts]:
-        operations = {node.name: node.op for node in self._graph.graph_def.node}
-        facts = Facts(self._graph.inputs, self._graph.outputs, operations)
-        return self._signature or "", facts
-
-    def _is_graph(self) -> bool:
-        return True
-
-    def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
-        return FrozenGraph(self._graph.graph_def, dict(inputs), dict(outputs))
-
-    def _declared_inputs(self) -> list[str]:
-        return [*self._graph.inputs]
-
-    def _declared_outputs(self) -> list[str]:
-        return [*self._graph.outputs]
-
-    def _export(self, folder: Path) -> None:
-        save_as_saved_model(self._graph, folder, self.signature)
 
 
 def _sorted(tensors: Mapping[str, str], names: list[str]) -> Mapping[str, str]:

@@ -375,6 +375,23 @@ def test_a_module_without_a_signature_is_an_error() -> None:
         _ = recognize(Plain()).input_names
 
 
+def test_a_file_of_weights_is_an_error(tmp_path: Path) -> None:
+    networks.small().save_weights(tmp_path / "m.weights.h5")
+    with pytest.raises(WeightsError, match="contains weights, but no network"):
+        recognize(tmp_path / "m.weights.h5")
+
+
+def test_a_checkpoint_of_other_shapes_is_an_error(tmp_path: Path) -> None:
+    other = networks.Module()
+    other.kernel = tf.Variable(np.ones((3, 3, 3, 8), np.float32))
+    tf.train.Checkpoint(model=other).write(str(tmp_path / "c"))
+    with pytest.raises(ConversionError, match="TensorFlow cannot restore"):
+        recognize(tmp_path, model=networks.Module())
+    (tmp_path / "c.index").write_bytes(b"damaged")
+    with pytest.raises(ConversionError, match="TensorFlow cannot restore"):
+        recognize(tmp_path, model=networks.Module())
+
+
 def test_damaged_files_are_errors(tmp_path: Path) -> None:
     network = networks.small()
     network.save(tmp_path / "m.keras")
