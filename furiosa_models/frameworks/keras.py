@@ -12,23 +12,25 @@ exported is a SavedModel; see `tensorflow`.
 
 from __future__ import annotations
 
+import mmap
 import zipfile
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from .._lazy import require
 from ..errors import ConversionError, WeightsError
-from .tensorflow.framework import quiet, tensorflow
+from .tensorflow.exported import ExportedModel, FrozenModel
+from .tensorflow.framework import first_line, quiet, tensorflow
 from .tensorflow.frozen import FrozenGraph
 from .tensorflow.model import TensorFlowModel
-from .tensorflow.saved_model import FrozenModel, SavedModelModel, is_saved_model
+from .tensorflow.saved_model import SavedModelModel, is_saved_model
 
 __all__ = ["KerasModel", "KerasSavedModel", "is_keras_model", "recognize"]
 
 _METADATA = "keras_metadata.pb"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_SIGNATURE = "serving_default"
+_HDF5_NETWORK = b"model_config"  # an attribute of the file, which has plain names
 
 
 def recognize(source: Any, **options: Any) -> TensorFlowModel | None:
@@ -65,18 +67,30 @@ def is_keras_model(source: Any) -> bool:
 
 def _check_file(path: Path, suffix: str) -> None:
     """Raise WeightsError if a file cannot contain a Keras model."""
-    if path.name.lower().endswith(".weights.h5"):
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_HDF5))
+            is_hdf5 = start == _HDF5
+            has_network = is_hdf5 and _contains(file, _HDF5_NETWORK)
+        is_zip = zipfile.is_zipfile(path)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}"
+        raise WeightsError(msg) from error
+    if not (is_zip if suffix == ".keras" else is_hdf5):
+        expected = "a zip archive" if suffix == ".keras" else "an HDF5 file"
+        msg = f"{path} is not a Keras model: expected {expected}, but it starts with {start!r}"
+        raise WeightsError(msg)
+    if suffix != ".keras" and not has_network:
         msg = (
             f"{path} contains weights, but no network: load it into its Keras model with "
             "model.load_weights(path), and pass the model"
         )
         raise WeightsError(msg)
-    with path.open("rb") as file:
-        start = file.read(len(_HDF5))
-    expected = "a zip archive" if suffix == ".keras" else "an HDF5 file"
-    if not (zipfile.is_zipfile(path) if suffix == ".keras" else start == _HDF5):
-        msg = f"{path} is not a Keras model: expected {expected}, but it starts with {start!r}"
-        raise WeightsError(msg)
+
+
+def _contains(file: BinaryIO, text: bytes) -> bool:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(text) >= 0
 
 
 class KerasSavedModel(SavedModelModel):
@@ -94,7 +108,7 @@ class FrozenKerasModel(FrozenModel):
     framework: ClassVar[str] = "keras"
 
 
-class KerasModel(SavedModelModel):
+class KerasModel(ExportedModel):
     """A Keras model, as the SavedModel that it exports when it is first used.
 
     Wrap the model again after it was trained.
@@ -107,7 +121,7 @@ class KerasModel(SavedModelModel):
     framework: ClassVar[str] = "keras"
 
     def __init__(self, source: Any, *, form: str = "keras.Model") -> None:
-        super().__init__(None, form=form, signature=_SIGNATURE)
+        super().__init__(form)
         self._source = source
 
     @cached_property
@@ -140,8 +154,7 @@ class KerasModel(SavedModelModel):
                 else:
                     model.save(str(folder), save_format="tf")
             except Exception as error:  # Keras raises errors of many types
-                reason = str(error).strip().partition("\n")[0]
-                msg = f"Keras cannot export {type(model).__name__}: {reason}"
+                msg = f"Keras cannot export {type(model).__name__}: {first_line(error)}"
                 raise ConversionError(msg) from error
 
     def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
@@ -154,10 +167,9 @@ def _load(path: Path) -> Any:
         try:
             return keras.models.load_model(path, compile=False)
         except Exception as error:  # Keras raises errors of many types
-            reason = str(error).strip().partition("\n")[0]
             msg = (
                 f"Keras cannot read {path} (if Keras 2 has written it, read it with tf_keras, and "
-                f"pass the model): {reason}"
+                f"pass the model): {first_line(error)}"
             )
             raise WeightsError(msg) from error
 

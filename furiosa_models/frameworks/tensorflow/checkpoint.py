@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConversionError, WeightsError
-from .framework import quiet, tensorflow
+from .framework import first_line, quiet, tensorflow
 from .frozen import FrozenGraph
+from .wire import read_file
 
 __all__ = ["CheckpointFiles", "find_checkpoint", "frozen_checkpoint", "restore"]
 
@@ -59,7 +60,7 @@ def _in_folder(folder: Path) -> CheckpointFiles | None:
         return CheckpointFiles(prefixes[0]) if prefixes else None
     state = folder / _STATE_FILE
     if state.is_file():
-        found = _LATEST.search(state.read_text(encoding="utf-8", errors="replace"))
+        found = _LATEST.search(read_file(state).decode("utf-8", "replace"))
         # Paths may be those of the machine that has written the file.
         name = re.split(r"[/\\]", found[1])[-1] if found else ""
         if folder / name in prefixes:
@@ -95,7 +96,7 @@ def frozen_checkpoint(
                 session, graph.as_graph_def(), nodes
             )
         except Exception as error:  # TensorFlow raises errors of many types
-            msg = f"TensorFlow cannot restore {files.prefix}: {str(error).partition(chr(10))[0]}"
+            msg = f"TensorFlow cannot restore {files.prefix}: {first_line(error)}"
             raise ConversionError(msg) from error
     return FrozenGraph(graph_def, dict(inputs), dict(outputs))
 
@@ -111,7 +112,7 @@ def restore(files: CheckpointFiles, model: Any) -> None:
         model: A Keras model, or a `tf.Module`; its variables are changed.
 
     Raises:
-        ConversionError: The checkpoint does not have the variables of the model.
+        ConversionError: The checkpoint is damaged, or does not have the variables of the model.
         ExtraRequired: TensorFlow is not installed.
     """
     tf = tensorflow(f"reading {files.prefix}")
@@ -121,13 +122,17 @@ def restore(files: CheckpointFiles, model: Any) -> None:
         raise ConversionError(msg)
     missing: dict[str, int] = {}
     with quiet():
-        for attribute, root in _roots(tf, files, model).items():
-            view = tf.train.CheckpointView(str(files.prefix))
-            found = {id(trackable) for trackable in view.match(root).values()}
-            missing[attribute] = len(variables.keys() - found)
-            if not missing[attribute]:
-                root.restore(str(files.prefix)).expect_partial()
-                return
+        try:
+            for attribute, root in _roots(tf, files, model).items():
+                view = tf.train.CheckpointView(str(files.prefix))
+                found = {id(trackable) for trackable in view.match(root).values()}
+                missing[attribute] = len(variables.keys() - found)
+                if not missing[attribute]:
+                    root.restore(str(files.prefix)).expect_partial()
+                    return
+        except (TypeError, ValueError, tf.errors.OpError) as error:
+            msg = f"TensorFlow cannot restore {files.prefix}: {first_line(error)}"
+            raise ConversionError(msg) from error
     listed = ", ".join(f"{name} lacks {count}" for name, count in missing.items())
     msg = f"{files.prefix} is no checkpoint of this model: of {len(variables)} variables, {listed}"
     raise ConversionError(msg)
@@ -135,11 +140,7 @@ def restore(files: CheckpointFiles, model: Any) -> None:
 
 def _roots(tf: Any, files: CheckpointFiles, model: Any) -> dict[str, Any]:
     """Return a checkpoint object for each root attribute that may be the model."""
-    try:
-        keys = [name for name, _ in tf.train.list_variables(str(files.prefix))]
-    except (ValueError, tf.errors.OpError) as error:
-        msg = f"TensorFlow cannot read {files.prefix}: {str(error).partition(chr(10))[0]}"
-        raise WeightsError(msg) from error
+    keys = [name for name, _ in tf.train.list_variables(str(files.prefix))]
     names = sorted({key.partition("/")[0] for key in keys if "/" in key} - {"save_counter"})
     roots = {name: tf.train.Checkpoint(**{name: model}) for name in names if name.isidentifier()}
     return {**roots, "the root": tf.train.Checkpoint(root=model)}

@@ -11,7 +11,7 @@ from ..._lazy import require
 from ...errors import ConversionError
 from .edit import EditableGraph, node_of
 from .folding import WEIGHTED, folded
-from .framework import quiet
+from .framework import first_line, quiet
 from .frozen import FrozenGraph
 from .program import QuantizedProgram
 
@@ -42,7 +42,7 @@ def to_onnx(graph: FrozenGraph) -> onnx.ModelProto:
                 custom_rewriter=[_merge_depthwise],
             )
         except Exception as error:  # tf2onnx raises errors of many types
-            msg = f"tf2onnx cannot convert the graph: {str(error).strip() or type(error).__name__}"
+            msg = f"tf2onnx cannot convert the graph: {first_line(error)}"
             raise ConversionError(msg) from error
     _check_supported(model.graph)
     _restore_names(model, EditableGraph(simple))

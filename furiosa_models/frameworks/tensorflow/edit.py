@@ -11,7 +11,7 @@ from ..base import Array
 from .framework import quiet, tensorflow
 from .frozen import FrozenGraph
 
-__all__ = ["FLOAT", "EditableGraph", "flag", "is_nhwc", "node_of"]
+__all__ = ["FLOAT", "EditableGraph", "flag", "is_nhwc", "is_stateless", "node_of"]
 
 FLOAT = 1  # DataType.DT_FLOAT of tensorflow/core/framework/types.proto
 INT32 = 3
@@ -39,6 +39,15 @@ def flag(node: Any, name: str) -> bool:
     return name in node.attr and bool(node.attr[name].b)
 
 
+def is_stateless(op: str) -> bool:
+    """Return whether an operation always computes the same of the same inputs."""
+    tensorflow("editing a graph")
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(op)
+    return definition is not None and not definition.is_stateful
+
+
 class EditableGraph:
     """A copy of a frozen graph that can be edited.
 
@@ -55,7 +64,6 @@ class EditableGraph:
 
     def __init__(self, graph: FrozenGraph) -> None:
         self._tf = tensorflow("editing a graph")
-        self._original = graph
         copy = self._tf.compat.v1.GraphDef()
         copy.CopyFrom(graph.graph_def)
         self._header = copy
@@ -151,19 +159,22 @@ class EditableGraph:
         return self._constants[node_of(tensor)]
 
     def value(self, tensor: str) -> Array:
-        """Return the value of a constant tensor of the original graph."""
+        """Return the value of a constant tensor."""
         name = tensor if ":" in tensor else f"{tensor}:0"
+        node = self.nodes[node_of(name)]
+        if node.op == "Const":
+            return np.asarray(self._tf.make_ndarray(node.attr["value"].tensor))
         if name not in self._values:
             v1 = self._tf.compat.v1
             graph = self._tf.Graph()
             with quiet(), graph.as_default():
-                part = self._original_part(node_of(name))
+                part = self._part_before(node_of(name))
                 (element,) = v1.import_graph_def(part, return_elements=[name], name="")
                 with v1.Session(graph=graph) as session:
                     self._values[name] = session.run(element)
         return self._values[name]
 
-    def _original_part(self, name: str) -> Any:
+    def _part_before(self, name: str) -> Any:
         part = self._tf.compat.v1.GraphDef()
         part.versions.CopyFrom(self._header.versions)
         part.node.extend(self.nodes[each] for each in self._ancestors([name]))
@@ -217,13 +228,6 @@ class EditableGraph:
         target = self.add_constant(f"{name}/shape", np.asarray([*shape], np.int32))
         return self.add("Reshape", name, [tensor, target], T=FLOAT, Tshape=INT32)
 
-    def redirect_all(self, old: str, new: str) -> None:
-        """Make the users of all tensors of a node take those of another one."""
-        for node in self.nodes.values():
-            for place, taken in enumerate(node.input):
-                if node_of(taken) == old:
-                    node.input[place] = new + taken.removeprefix(old)
-
     def redirect(self, old: str, new: str, keep: Iterable[str] = ()) -> None:
         """Make the users of a tensor take another one, except for the nodes `keep`."""
         kept = {*keep}
@@ -237,14 +241,19 @@ class EditableGraph:
         node.name = new
         self.nodes[new] = node
 
-    def finished(self) -> FrozenGraph:
-        """Return the graph, without the nodes that no output needs."""
+    def prune(self) -> None:
+        """Remove the nodes that no output needs, apart from inputs."""
         needed = self._ancestors(map(node_of, self.outputs.values()))
         needed |= {*map(node_of, self.inputs.values())}
+        self.nodes = {name: node for name, node in self.nodes.items() if name in needed}
+
+    def finished(self) -> FrozenGraph:
+        """Return the graph, without the nodes that no output needs."""
+        self.prune()
         graph_def = self._tf.compat.v1.GraphDef()
         graph_def.CopyFrom(self._header)
         del graph_def.node[:]
-        graph_def.node.extend(node for name, node in self.nodes.items() if name in needed)
+        graph_def.node.extend(self.nodes.values())
         return FrozenGraph(graph_def, self.inputs, self.outputs)
 
 

@@ -6,6 +6,7 @@ makes integers of them.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import onnx
 from ...errors import ConversionError
 from ..base import Array
 from .edit import FLOAT, EditableGraph, flag, is_nhwc, node_of
-from .folding import WEIGHTED, folded
+from .folding import folded
 from .frozen import FrozenGraph
 from .program import QuantizedProgram, Range, Weights
 
@@ -22,6 +23,9 @@ __all__ = ["with_fake_quant"]
 
 _SAME = {"Add": ("Add", "AddV2", "BiasAdd"), "Concat": ("ConcatV2",), "Mul": ("Mul",)}
 """Operations of TensorFlow that take the same constants as an operation of ONNX."""
+
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
+"""Operations of ONNX whose second input are weights."""
 
 _GREATEST = 127  # of symmetric 8-bit weights
 
@@ -46,21 +50,26 @@ def with_fake_quant(graph: FrozenGraph, model: onnx.ModelProto) -> FrozenGraph:
         original = editable.nodes.get(node.name)
         if original is not None:
             _quantize_constants(editable, original, node, program)
+        elif program.weights(node) is not None and node.op_type in _WEIGHTED:
+            msg = f"{node.name} ({node.op_type}) has no quantized form in TensorFlow: exclude it"
+            raise ConversionError(msg)
+    known = program.tensors()
     for found in program.ranges():
-        tensor = _counterpart(editable, program, found.tensor)
+        tensor = _counterpart(editable, program, known, found.tensor)
         if tensor is not None:
             _quantize_tensor(editable, tensor, found)
     return editable.finished()
 
 
-def _counterpart(graph: EditableGraph, program: QuantizedProgram, tensor: str) -> str | None:
+def _counterpart(
+    graph: EditableGraph, program: QuantizedProgram, known: Set[str], tensor: str
+) -> str | None:
     """Return the tensor of the graph that has the values of a tensor of the program."""
     for name in (tensor, program.source(tensor)):
         named = graph.inputs.get(name) or graph.outputs.get(name) or name
-        if node_of(named) in graph.nodes:
+        if node_of(named) in graph.nodes and (named != name or name in known):
             return graph.origin(named)
-    known = {name.removesuffix(":0") for name in program.tensors()}
-    return graph.taken_by(program.users(tensor), known)
+    return graph.taken_by(program.users(tensor), {name.removesuffix(":0") for name in known})
 
 
 def _quantize_tensor(graph: EditableGraph, tensor: str, found: Range) -> None:
@@ -101,10 +110,10 @@ def _quantize_constants(
     graph: EditableGraph, original: Any, node: onnx.NodeProto, program: QuantizedProgram
 ) -> None:
     """Give an operation the weights, or another constant input, of a node of the program."""
-    weights = program.weights(node) if node.op_type in ("Conv", "Gemm", "MatMul") else None
+    weights = program.weights(node) if node.op_type in _WEIGHTED else None
     if weights is not None:
-        if original.op not in WEIGHTED or not is_nhwc(original):
-            msg = f"{node.name} ({original.op}) has no quantized form in TensorFlow"
+        if original.op not in _SETTERS or not is_nhwc(original) or _is_transposed(original):
+            msg = f"{node.name} ({original.op}) has no quantized form in TensorFlow: exclude it"
             raise ConversionError(msg)
         _set_bias(graph, original, program.bias(node))
         _set_pixels(graph, original, program.pixels(node))
@@ -113,11 +122,20 @@ def _quantize_constants(
     if original.op not in _SAME.get(node.op_type, ()):
         return
     ranges = program.constants(node)
-    constants = [place for place, name in enumerate(original.input) if graph.is_constant(name)]
+    constants = [
+        place
+        for place, name in enumerate(original.input)
+        if graph.is_constant(name) and graph.value(name).dtype == np.float32  # not an axis
+    ]
     if len(ranges) == len(constants) == 1:
         tensor = original.input[constants[0]]
         name = f"{original.name}/constant"
         original.input[constants[0]] = _fake_quant(graph, name, tensor, ranges[0])
+
+
+def _is_transposed(original: Any) -> bool:
+    """Return whether an operation transposes its first input."""
+    return flag(original, "transpose_a") or flag(original, "adj_x")
 
 
 def _set_pixels(graph: EditableGraph, original: Any, pixels: Range | None) -> None:
@@ -208,6 +226,14 @@ def _set_dense(graph: EditableGraph, original: Any, weights: Weights) -> None:
     graph.add_reshape(original.name, product, (-1, columns))
 
 
+def _set_batch_dense(graph: EditableGraph, original: Any, weights: Weights) -> None:
+    """Set the weights of a dense layer of sequences; their channels are the last axis."""
+    if flag(original, "adj_y"):
+        original.attr["adj_y"].b = False  # the program's weights are transposed
+    name = graph.add_constant(f"{original.name}/quantized_weights", weights.values)
+    original.input[1] = _quantized_weights(graph, name, weights)
+
+
 def _quantized_weights(graph: EditableGraph, tensor: str, weights: Weights) -> str:
     """Add a `FakeQuant` of weights, per tensor or of each channel, and return its name."""
     limit = (_GREATEST * weights.scales).astype(np.float32)
@@ -222,6 +248,7 @@ def _quantized_weights(graph: EditableGraph, tensor: str, weights: Weights) -> s
 
 
 _SETTERS = {
+    "BatchMatMulV2": _set_batch_dense,
     "Conv2D": _set_conv,
     "DepthwiseConv2dNative": _set_depthwise,
     "MatMul": _set_dense,

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .edit import FLOAT, EditableGraph, flag, is_nhwc, node_of
+from .edit import FLOAT, EditableGraph, flag, is_nhwc, is_stateless, node_of
 from .frozen import FrozenGraph
+from .rewriting import merge_dilation, replace_erfc
 
 __all__ = ["WEIGHTED", "folded"]
 
@@ -16,21 +17,12 @@ WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
 """Operations whose second input are weights."""
 
 _NORMALIZATIONS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
-_DETERMINISTIC = frozenset(
-    {
-        "Add",
-        "AddV2",
-        "AvgPool",
-        "BiasAdd",
-        "Cast",
-        "ConcatV2",
-        "Const",
-        "Identity",
-        "MaxPool",
-        "Mul",
-    }
-    | {"Mean", "Pad", "RealDiv", "Relu", "Relu6", "Reshape", "Rsqrt", "Sigmoid", "Squeeze", "Sub"}
+_UNMERGED = frozenset(
+    {"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"}
+    | {"Placeholder", "PlaceholderWithDefault"}
 )
+"""Operations without state whose result differs for the same inputs."""
+
 _Vector = npt.NDArray[np.float64]
 
 
@@ -50,13 +42,13 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
     equal operations are merged, and divisions by constants become multiplications.
     """
     editable = EditableGraph(graph)
-    inputs = {*graph.inputs.values()}
-    for node in [*editable.nodes.values()]:
-        if node.op == "Identity":
-            editable.redirect(node.name, editable.origin(node.name))
-        elif node.op == "PlaceholderWithDefault" and f"{node.name}:0" not in inputs:
-            editable.redirect(node.name, node.input[0])
     _merge_duplicates(editable)
+    editable.prune()
+    for node in [*editable.nodes.values()]:
+        if node.op == "Conv2D":
+            merge_dilation(editable, node)
+        elif node.op == "Erfc":
+            replace_erfc(editable, node)
     for node in [*editable.nodes.values()]:
         if node.op in WEIGHTED and _is_supported(editable, node):
             _fold(editable, node)
@@ -67,16 +59,25 @@ def folded(graph: FrozenGraph) -> FrozenGraph:
 
 
 def _merge_duplicates(graph: EditableGraph) -> None:
-    """Merge nodes that compute the same, as tf2onnx does: each has one counterpart in ONNX."""
-    kept = {node_of(tensor) for tensor in (*graph.inputs.values(), *graph.outputs.values())}
+    """Make each result, and each use of it, one node, as tf2onnx does: it has one counterpart."""
+    inputs = {node_of(tensor) for tensor in graph.inputs.values()}
+    kept = inputs | {node_of(tensor) for tensor in graph.outputs.values()}
+    same: dict[str, str] = {}
     first: dict[tuple[str, tuple[str, ...], bytes], str] = {}
     for node in graph.sorted_nodes():
-        if node.name in kept or node.op not in (*WEIGHTED, *_NORMALIZATIONS, *_DETERMINISTIC):
-            continue
-        content = type(node)(attr=node.attr).SerializeToString(deterministic=True)
-        name = first.setdefault((node.op, tuple(node.input), content), node.name)
-        if name != node.name:
-            graph.redirect_all(node.name, name)
+        taken = [same.get(node_of(tensor), node_of(tensor)) for tensor in node.input]
+        places = [tensor.removeprefix(node_of(tensor)) for tensor in node.input]
+        node.input[:] = [f"{name}{place}" for name, place in zip(taken, places, strict=True)]
+        if node.op == "Identity" or (
+            node.op == "PlaceholderWithDefault" and node.name not in inputs
+        ):
+            if not places[0]:
+                same[node.name] = taken[0]
+        elif node.name not in kept and node.op not in _UNMERGED and is_stateless(node.op):
+            content = type(node)(attr=node.attr).SerializeToString(deterministic=True)
+            name = first.setdefault((node.op, tuple(node.input), content), node.name)
+            if name != node.name:
+                same[node.name] = name
 
 
 def _multiply(graph: EditableGraph, node: Any) -> None:

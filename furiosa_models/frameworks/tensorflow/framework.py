@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._lazy import require
 
-__all__ = ["quiet", "tensorflow"]
+__all__ = ["first_line", "quiet", "tensorflow"]
 
 _LOGGERS = ("tensorflow", "tf2onnx", "absl")
 
@@ -27,9 +27,14 @@ def tensorflow(purpose: str) -> Any:
     return require("tensorflow", f"{purpose} needs TensorFlow", extra="tensorflow")
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; those of TensorFlow contain whole graphs."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress warnings and log messages of TensorFlow, which are about its own parts.
+    """Suppress warnings and log messages of TensorFlow: they are about its own parts, or in errors.
 
     Levels and filters are as before afterwards. Messages of TensorFlow's C++ code on the standard
     error stream remain.
@@ -39,7 +44,7 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(logging.CRITICAL)
         try:
             yield
         finally:

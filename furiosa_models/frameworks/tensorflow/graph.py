@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...errors import ConversionError
 from ...output import new_file
 from .checkpoint import CheckpointFiles, frozen_checkpoint
-from .frozen import FrozenGraph, check_no_variables, parse_graph
-from .model import TensorFlowModel, only_outputs
-from .wire import Facts, graph_facts, meta_facts, read_file
+from .frozen import FrozenGraph, as_graph, parse_graph
+from .model import TensorFlowModel, listed
+from .wire import Facts, check_no_variables, graph_facts, meta_facts, read_file
 
 __all__ = ["CheckpointModel", "GraphModel"]
 
@@ -83,6 +84,7 @@ class GraphModel(TensorFlowModel):
         return target
 
     def _saved(self) -> bytes:
+        check_no_variables(self.facts.operations)
         return self._data
 
     def _chosen_inputs(self) -> Mapping[str, str]:
@@ -94,8 +96,10 @@ class GraphModel(TensorFlowModel):
 
     def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
         graph_def = parse_graph(self._data, self._what)
-        check_no_variables(graph_def)
-        return FrozenGraph(graph_def, dict(inputs), dict(outputs))
+        check_no_variables(self.facts.operations)
+        graph = FrozenGraph(graph_def, dict(inputs), dict(outputs))
+        as_graph(graph)  # rejects what is not a valid graph
+        return graph
 
     def _from_frozen(self, graph: FrozenGraph) -> GraphModel:
         return GraphModel(
@@ -151,10 +155,20 @@ class CheckpointModel(GraphModel):
         return data
 
     def _chosen_outputs(self) -> Mapping[str, str]:
-        if self._outputs is None:
-            facts = self.facts
-            only_outputs(facts.outputs, facts.operations, self._what)
-        return super()._chosen_outputs()
+        """Return the outputs.
+
+        Raises:
+            ConversionError: They are not set, and there is not one obvious output.
+        """
+        found = super()._chosen_outputs()
+        if self._outputs is None and len(found) != 1:
+            candidates = listed(f"{name} ({self.graph_info[name]})" for name in found)
+            msg = (
+                f"{self._what} does not say its outputs: set output_names=[...]; candidates: "
+                f"{candidates}"
+            )
+            raise ConversionError(msg)
+        return found
 
     def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
         return frozen_checkpoint(self._files, inputs, outputs)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...errors import ConversionError, ShapeError
+from ...errors import ShapeError
 from ..base import Array, FrameworkModel, Inputs, feed_by_name
-from .frozen import FrozenGraph, run
+from .framework import tensorflow
+from .frozen import FrozenGraph, as_graph, run, served
 from .wire import Facts
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["TensorFlowModel"]
+__all__ = ["TensorFlowModel", "listed"]
 
 _LISTED = 8
 
@@ -107,15 +108,11 @@ class TensorFlowModel(FrameworkModel):
     @cached_property
     def graph(self) -> Any:
         """The frozen graph as a `tf.Graph`."""
-        from .frozen import as_graph
-
         return as_graph(self.frozen)
 
     @cached_property
     def sess(self) -> Any:
         """A `tf.compat.v1.Session` of `graph`."""
-        from .framework import tensorflow
-
         return tensorflow("opening a session").compat.v1.Session(graph=self.graph)
 
     def to_onnx(self) -> onnx.ModelProto:
@@ -140,7 +137,7 @@ class TensorFlowModel(FrameworkModel):
             ExtraRequired: TensorFlow is not installed.
             ShapeError: The inputs do not fit.
         """
-        return run(self.frozen, feed_by_name(inputs, self.input_names))
+        return run(self._function, self.frozen.inputs, feed_by_name(inputs, self.input_names))
 
     def quantized(self, program: onnx.ModelProto) -> TensorFlowModel:
         """Return the model with `FakeQuant` operations, as a quantized program has them.
@@ -162,12 +159,12 @@ class TensorFlowModel(FrameworkModel):
     def _chosen_outputs(self) -> Mapping[str, str]:
         return self.facts.outputs if self._outputs is None else self._outputs
 
-    def _is_chosen(self) -> bool:
-        """Return whether other inputs or outputs than those of the model were set."""
-        return self._inputs is not None or self._outputs is not None
+    @cached_property
+    def _function(self) -> Any:
+        return served(self.frozen)
 
     def _changed(self) -> None:
-        for name in ("frozen", "graph", "sess"):
+        for name in ("frozen", "graph", "sess", "_function"):
             self.__dict__.pop(name, None)
 
     def _tensors(self, names: Sequence[str], known: Mapping[str, str], kind: str) -> dict[str, str]:
@@ -183,24 +180,16 @@ class TensorFlowModel(FrameworkModel):
         if node in known and place in ("", "0"):
             return known[node]
         if node not in self.facts.operations or not (place or "0").isdecimal():
-            some = ", ".join([*known][:_LISTED]) or "none"
-            msg = f"the graph has no tensor {name!r}; its {kind}s are {some}"
+            msg = f"the graph has no tensor {name!r}; its {kind}s are {listed(known)}"
             raise ShapeError(msg)
         return f"{node}:{place or 0}"
 
 
-def only_outputs(found: Mapping[str, str], operations: Mapping[str, str], what: str) -> None:
-    """Raise ConversionError unless there is one obvious output.
-
-    Args:
-        found: Candidates.
-        operations: Type of each operation.
-        what: Name of the model in the message.
-    """
-    if len(found) != 1:
-        listed = ", ".join(f"{name} ({operations[name]})" for name in [*found][:_LISTED]) or "none"
-        msg = f"{what} does not say its outputs: set output_names=[...]; candidates: {listed}"
-        raise ConversionError(msg)
+def listed(texts: Iterable[str]) -> str:
+    """Return texts for a message: the first of them, and the number of the others."""
+    shown = [*texts]
+    more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
+    return ", ".join([*shown[:_LISTED], *more]) or "none"
 
 
 def _name(name: str) -> str:

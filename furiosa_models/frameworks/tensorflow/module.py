@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConversionError
-from .framework import quiet, tensorflow
-from .saved_model import SavedModelModel
+from .exported import SIGNATURE, ExportedModel
+from .framework import first_line, quiet, tensorflow
 
 __all__ = ["ModuleModel"]
 
-_SIGNATURE = "serving_default"
 
-
-class ModuleModel(SavedModelModel):
+class ModuleModel(ExportedModel):
     """A `tf.Module`, as the SavedModel that it has when it is first used.
 
     Its `__call__`, or its only other method, must be a `tf.function` with an `input_signature`.
@@ -25,7 +23,7 @@ class ModuleModel(SavedModelModel):
     """
 
     def __init__(self, module: Any, *, form: str = "tf.Module") -> None:
-        super().__init__(None, form=form, signature=_SIGNATURE)
+        super().__init__(form)
         self._module = module
 
     @property
@@ -38,11 +36,10 @@ class ModuleModel(SavedModelModel):
         function = _function(self._module)
         with quiet():
             try:
-                signatures = {_SIGNATURE: function}
+                signatures = {SIGNATURE: function}
                 tf.saved_model.save(self._module, str(folder), signatures=signatures)
             except Exception as error:  # TensorFlow raises errors of many types
-                reason = str(error).strip().partition("\n")[0]
-                msg = f"TensorFlow cannot save {type(self._module).__name__}: {reason}"
+                msg = f"TensorFlow cannot save {type(self._module).__name__}: {first_line(error)}"
                 raise ConversionError(msg) from error
 
 

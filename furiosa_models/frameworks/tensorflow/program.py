@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ __all__ = ["QuantizedProgram", "Range", "Weights"]
 _Vector = npt.NDArray[np.float64]
 
 
+_NUMBER = re.compile(r"__\d+$")
 _MOVES = edit.SHAPE_OPERATIONS - {"Cast", "Concat", "Slice", "Split"}
 _MOVES |= {"DequantizeLinear", "QuantizeLinear"}
 
@@ -104,8 +106,21 @@ class QuantizedProgram:
         return found
 
     def tensors(self) -> set[str]:
-        """Return the names of all tensors that nodes compute."""
-        return {name for node in self._nodes for name in node.output}
+        """Return the names of the tensors that an operation of TensorFlow computes, too.
+
+        tf2onnx gives the name of an operation to the first of the nodes that it becomes, and
+        numbers the others: `x` computes a part of what `x__7` completes.
+        """
+        return {name for node in self._nodes for name in node.output} - self._parts()
+
+    def _parts(self) -> set[str]:
+        return {
+            taken
+            for node in self._nodes
+            if _NUMBER.search(node.name) and not _is_move(node)
+            for taken in map(self.source, node.input)
+            if taken.removesuffix(":0") == _NUMBER.sub("", node.name)
+        }
 
     def pixels(self, node: onnx.NodeProto) -> Range | None:
         """Return the range of an integer input of the program that a node takes dequantized."""

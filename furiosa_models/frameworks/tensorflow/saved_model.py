@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -15,12 +13,14 @@ from typing import Any
 from ...errors import ConversionError
 from ...output import new_folder
 from ..base import Array, Inputs, feed_by_name
-from .framework import quiet, tensorflow
-from .frozen import FrozenGraph, as_tensor, call, freeze, save_as_saved_model
+from .framework import first_line, quiet, tensorflow
+from .freezing import freeze
+from .frozen import FrozenGraph, as_graph, as_tensor, call
 from .model import TensorFlowModel
+from .saving import save_as_saved_model
 from .wire import Facts, read_file, saved_model_facts
 
-__all__ = ["FrozenModel", "SavedModelModel", "is_saved_model"]
+__all__ = ["SavedModelModel", "is_saved_model"]
 
 _FILE = "saved_model.pb"
 _PARTS = ("assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb", _FILE, "variables")
@@ -44,30 +44,22 @@ class SavedModelModel(TensorFlowModel):
     """
 
     def __init__(
-        self, folder: Path | None, *, form: str | None = None, signature: str | None = None
+        self, folder: Path, *, form: str | None = None, signature: str | None = None
     ) -> None:
-        self._given = folder
-        self._signature = signature
         super().__init__(form or "")
+        self._folder = folder
+        self._signature = signature
         if form is None:
             self.form = self.facts.form
 
-    @cached_property
+    @property
     def folder(self) -> Path:
         """The folder of the SavedModel."""
-        if self._given is not None:
-            return self._given
-        folder = Path(tempfile.mkdtemp(prefix="furiosa-models-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._export(folder)
-        return folder
-
-    def _export(self, folder: Path) -> None:
-        """Write the SavedModel to a folder, if the model is not one."""
-        raise NotImplementedError
+        return self._folder
 
     @cached_property
-    def _facts(self) -> tuple[str, Facts]:
+    def _read(self) -> tuple[str, Facts]:
+        """Name and facts of the signature."""
         path = self.folder / _FILE
         return saved_model_facts(read_file(path), str(path), self._signature)
 
@@ -78,7 +70,7 @@ class SavedModelModel(TensorFlowModel):
         A SavedModel does not keep the order of inputs and outputs. It is that of the model, if it
         is in memory, else that of the names.
         """
-        facts = self._facts[1]
+        facts = self._read[1]
         return replace(
             facts,
             inputs=_sorted(facts.inputs, self._declared_inputs()),
@@ -96,7 +88,7 @@ class SavedModelModel(TensorFlowModel):
     @property
     def signature(self) -> str:
         """Name of the signature."""
-        return self._facts[0]
+        return self._read[0]
 
     @cached_property
     def loaded(self) -> Any:
@@ -111,8 +103,7 @@ class SavedModelModel(TensorFlowModel):
             try:
                 return tf.saved_model.load(str(self.folder))
             except Exception as error:  # TensorFlow raises errors of many types
-                reason = str(error).strip().partition("\n")[0]
-                msg = f"TensorFlow cannot load {self.folder}: {reason}"
+                msg = f"TensorFlow cannot load {self.folder}: {first_line(error)}"
                 raise ConversionError(msg) from error
 
     @property
@@ -133,7 +124,7 @@ class SavedModelModel(TensorFlowModel):
             ExtraRequired: TensorFlow is not installed.
             ShapeError: The inputs do not fit.
         """
-        if self._is_chosen():
+        if self._is_graph():
             return super().run(inputs)
         feed = feed_by_name(inputs, self.input_names)
         function = self.loaded.signatures[self.signature]
@@ -153,7 +144,7 @@ class SavedModelModel(TensorFlowModel):
             FuriosaModelsError: The folder exists and is not empty, or cannot be written.
         """
         target = Path(path)
-        if self._is_chosen():
+        if self._is_graph():
             graph = self.frozen
             with new_folder(target) as partial:
                 save_as_saved_model(graph, partial, self.signature)
@@ -167,58 +158,21 @@ class SavedModelModel(TensorFlowModel):
                     shutil.copyfile(source / part, partial / part)
         return target
 
+    def _is_graph(self) -> bool:
+        """Return whether the model is its frozen graph, since other inputs or outputs are set."""
+        return self._inputs is not None or self._outputs is not None
+
     def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
         graph = freeze(self.loaded.signatures[self.signature], outputs)
-        if self._inputs is None:
-            names = [name for name in inputs if name in graph.inputs]
-            return FrozenGraph(
-                graph.graph_def, {name: graph.inputs[name] for name in names}, graph.outputs
-            )
         tensors = {name: graph.inputs.get(name, tensor) for name, tensor in inputs.items()}
-        return FrozenGraph(graph.graph_def, tensors, graph.outputs)
+        chosen = FrozenGraph(graph.graph_def, tensors, graph.outputs)
+        as_graph(chosen)  # freezing may have removed tensors that were set as inputs or outputs
+        return chosen
 
     def _from_frozen(self, graph: FrozenGraph) -> TensorFlowModel:
+        from .exported import FrozenModel
+
         return FrozenModel(graph, self.signature, self.form)
-
-
-class FrozenModel(SavedModelModel):
-    """A frozen graph whose saved form is a SavedModel.
-
-    Args:
-        graph: The graph.
-        signature: Name of the signature.
-        form: Form of the model.
-    """
-
-    def __init__(self, graph: FrozenGraph, signature: str, form: str) -> None:
-        super().__init__(None, form=form, signature=signature)
-        self._graph = graph
-
-    @cached_property
-    def _facts(self) -> tuple[str, Facts]:
-        operations = {node.name: node.op for node in self._graph.graph_def.node}
-        facts = Facts(self._graph.inputs, self._graph.outputs, operations)
-        return self._signature or "", facts
-
-    def run(self, inputs: Inputs) -> list[Array]:
-        """Return the outputs that TensorFlow computes.
-
-        Raises:
-            ShapeError: The inputs do not fit.
-        """
-        return TensorFlowModel.run(self, inputs)
-
-    def _freeze(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
-        return FrozenGraph(self._graph.graph_def, dict(inputs), dict(outputs))
-
-    def _declared_inputs(self) -> list[str]:
-        return [*self._graph.inputs]
-
-    def _declared_outputs(self) -> list[str]:
-        return [*self._graph.outputs]
-
-    def _export(self, folder: Path) -> None:
-        save_as_saved_model(self._graph, folder, self.signature)
 
 
 def _sorted(tensors: Mapping[str, str], names: list[str]) -> Mapping[str, str]:

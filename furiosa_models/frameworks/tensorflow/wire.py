@@ -8,16 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import WeightsError
+from ...errors import ConversionError, WeightsError
 from ...networks.readers import reporting_malformed
 from ...networks.readers.graphdef import Node, nodes
 from ...networks.readers.metagraph import MetaGraph, inlined, read_meta_graph, read_saved_model
 
-__all__ = ["Facts", "graph_facts", "meta_facts", "read_file", "saved_model_facts"]
+__all__ = [
+    "Facts",
+    "check_no_variables",
+    "graph_facts",
+    "meta_facts",
+    "read_file",
+    "saved_model_facts",
+]
 
 _DEFAULT_SIGNATURE = "serving_default"
 _INITIALIZER = "__saved_model_init_op"
-_VALUELESS = frozenset({"Const", "NoOp", "Placeholder", "Assert", "VarHandleOp", "VariableV2"})
+_VARIABLES = frozenset({"AutoReloadVariable", "VarHandleOp", "Variable", "VariableV2"})
+_VALUELESS = _VARIABLES | {"Assert", "Const", "NoOp", "Placeholder"}
 _TRAINING = re.compile(r"(^|/)(save|report_uninitialized_variables|init|gradients)(_\d+)?(/|$)")
 _STATE = re.compile("^(Assign|Merge|Resource|Restore|Save|Variable)|Initialized")
 
@@ -133,6 +141,16 @@ def saved_model_facts(data: bytes, what: str, signature: str | None) -> tuple[st
         operations |= {node.name: node.op for node in inlined(meta, chosen)}
     form = "TF2 SavedModel" if meta.has_objects else "TF1 SavedModel"
     return name, Facts(_in_order(chosen.inputs), _in_order(chosen.outputs), operations, form)
+
+
+def check_no_variables(operations: Mapping[str, str]) -> None:
+    """Raise ConversionError if operations, types by name, are variables."""
+    if found := sorted(name for name, op in operations.items() if op in _VARIABLES):
+        msg = (
+            f"the graph has {len(found)} variables, such as {found[0]!r}, whose values it does not "
+            "contain: freeze it, or pass the folder of its checkpoint"
+        )
+        raise ConversionError(msg)
 
 
 def _signature_name(meta: MetaGraph, what: str, signature: str | None) -> str:

@@ -189,7 +189,7 @@ def test_a_checkpoint_of_tensorflow_2_needs_its_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("m.weights.h5", b"\x89HDF\r\n\x1a\n", "contains weights, but no network"),
+        ("m.h5", b"\x89HDF\r\n\x1a\n layer_names", "contains weights, but no network"),
         ("m.h5", b"PK\x03\x04", "expected an HDF5 file"),
         ("m.keras", b"\x89HDF\r\n\x1a\n", "expected a zip archive"),
     ],

@@ -77,6 +77,33 @@ def pixels() -> Any:
     return with_random_weights(keras.Model(image, layers.Dense(3)(x)))
 
 
+def attention() -> Any:
+    """Return a transformer block, with normalization, `Einsum` and GELU."""
+    tokens = keras.Input((8, 16))
+    x = layers.LayerNormalization()(tokens)
+    x = layers.Add()([layers.MultiHeadAttention(2, 8)(x, x), tokens])
+    x = layers.Add()([x, layers.Dense(16)(layers.Dense(32, activation="gelu")(x))])
+    return with_random_weights(
+        keras.Model(tokens, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
+    )
+
+
+def dilated() -> Any:
+    """Return a network of a nested model that is used twice, with padding and dilation."""
+    inner = keras.Sequential([
+        keras.Input((20, 20, 3)),
+        layers.ZeroPadding2D(1),
+        layers.Conv2D(4, 3, strides=2, use_bias=False),
+        layers.BatchNormalization(),
+        layers.Activation("hard_swish"),
+        layers.Conv2D(6, 3, dilation_rate=2, padding="same", activation="elu"),
+        layers.Conv2D(6, 3, dilation_rate=2, activation="relu"),
+        layers.GlobalMaxPooling2D(),
+    ])  # fmt: skip
+    image = keras.Input((20, 20, 3))
+    return with_random_weights(keras.Model(image, [layers.Dense(3)(inner(image)), inner(image)]))
+
+
 class Subclassed(keras.Model):  # type: ignore[misc]
     """A model whose outputs have names, and whose layer is used twice."""
 

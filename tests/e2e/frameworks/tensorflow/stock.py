@@ -24,6 +24,17 @@ def difference(found: Any, expected: Any) -> float:
     return float(np.abs(np.asarray(found, np.float64) - expected).max())
 
 
+def mean_difference(found: list[Array], expected: list[Array]) -> float:
+    """Return the mean absolute difference between lists of arrays.
+
+    It says how well a quantized model agrees with another one: where values are halfway between two
+    integers, the last bit of a sum decides, and a few elements differ by the distance of integers.
+    """
+    assert [array.shape for array in found] == [array.shape for array in expected]
+    pairs = zip(found, expected, strict=True)
+    return float(np.mean([np.abs(np.asarray(a, np.float64) - b).mean() for a, b in pairs]))
+
+
 def run_frozen(path: Path, inputs: Mapping[str, Array], output: str) -> Array:
     """Return an output of a frozen pb by `import_graph_def` and a session."""
     v1 = tf.compat.v1
