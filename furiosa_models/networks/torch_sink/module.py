@@ -79,9 +79,9 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
         *path, leaf = name.split(".")
         module: Any = self
         for part in path:
-            if isinstance(module, nn.Module) and not hasattr(module, part):
+            if part and isinstance(module, nn.Module) and not hasattr(module, part):
                 module.add_module(part, nn.Module())
-            module = getattr(module, part, None)
+            module = getattr(module, part, None)  # of whatever has that name already
         if not isinstance(module, nn.Module) or not leaf or hasattr(module, leaf):
             module, leaf = self, f"initializer/{name.replace('.', '/')}"
         tensor = torch.from_numpy(array.copy())

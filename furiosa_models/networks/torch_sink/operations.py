@@ -172,7 +172,7 @@ def _reduced_pairs(function: Callable[[Any, Any], Any], values: Sequence[Any]) -
 def _clip(x: Tensor, low: Any = None, high: Any = None, **bounds: float) -> Tensor:
     low = bounds.get("min", low)
     high = bounds.get("max", high)
-    return torch.clamp(x, *(None if bound is None else float(bound) for bound in (low, high)))
+    return torch.clamp(x, *(None if bound is None else _number(bound) for bound in (low, high)))
 
 
 @_operation("LeakyRelu")
@@ -799,7 +799,7 @@ def _dequantize(
 
 
 def _number(value: Any) -> float:
-    """Return the single value of a scale, a zero point, or padding.
+    """Return the single value of a scale, a zero point, a bound, or padding.
 
     Raises:
         ConversionError: There are different values, one for each channel.
