@@ -12,10 +12,12 @@ EMPTY  := build/wheel-venv
 OLDEST := build/oldest-venv
 TF     := build/tensorflow-venv
 TF_READY := $(TF)/.ready-$(STATE)-$(shell cksum < constraints-tensorflow.txt | cut -d' ' -f1)
+TORCH  := build/torch-venv
+TORCH_READY := $(TORCH)/.ready-$(STATE)-$(shell cksum < constraints-torch.txt | cut -d' ' -f1)
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-UNMARKED := not accuracy and not network and not slow and not tensorflow
+UNMARKED := not accuracy and not network and not slow and not tensorflow and not torch
 
-.PHONY: help setup demo test test-marked test-oldest test-tensorflow lint fuzz format docs bench wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch lint fuzz format docs bench wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -42,7 +44,7 @@ test: setup  ## Run the tests (no network needed beyond the set-up)
 	$(BIN)/python $(PYTEST) -m "$(UNMARKED)"
 
 test-marked: setup  ## Run the tests that need package indexes, labeled photos, or a long time
-	$(BIN)/python $(PYTEST) -m "(accuracy or network or slow) and not tensorflow"
+	$(BIN)/python $(PYTEST) -m "(accuracy or network or slow) and not tensorflow and not torch"
 
 test-oldest: wheel  ## Run the unit tests with the oldest allowed versions of dependencies
 	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
@@ -57,6 +59,15 @@ $(TF_READY):
 	@rm -rf $(TF) && $(PYTHON) -m venv $(TF)
 	$(TF)/bin/python -m pip install --quiet --constraint constraints.txt \
 		--constraint constraints-tensorflow.txt --editable '.[tensorflow]' hypothesis pytest pytest-timeout
+	@touch $@
+
+test-torch: $(TORCH_READY)  ## Run the tests that need PyTorch, in an environment of their own
+	$(TORCH)/bin/python -m pytest -m torch tests/e2e/frameworks/torch tests/unit/networks/torch_sink
+
+$(TORCH_READY):
+	@rm -rf $(TORCH) && $(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python -m pip install --quiet --no-cache-dir --constraint constraints.txt \
+		--constraint constraints-torch.txt --editable '.[train]' hypothesis pytest pytest-timeout
 	@touch $@
 
 lint: setup  ## Run ruff, mypy, clippy, rustfmt, stubtest and the Rust tests

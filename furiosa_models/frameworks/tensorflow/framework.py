@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..._lazy import require
+from ..messages import silenced
 
 __all__ = ["first_line", "quiet", "tensorflow"]
-
-_LOGGERS = ("tensorflow", "tf2onnx", "absl")
 
 
 def tensorflow(purpose: str) -> Any:
@@ -36,17 +33,7 @@ def first_line(error: BaseException) -> str:
 def quiet() -> Iterator[None]:
     """Suppress warnings and log messages of TensorFlow: they are about its own parts, or in errors.
 
-    Levels and filters are as before afterwards. Messages of TensorFlow's C++ code on the standard
-    error stream remain.
+    Messages of TensorFlow's C++ code on the standard error stream remain.
     """
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    with silenced("tensorflow", "tf2onnx", "absl"):
+        yield

@@ -19,11 +19,9 @@ from torch import nn
 
 from ...errors import ConversionError
 from .. import edit
-from .operations import OPERATIONS, Pending
+from .operations import OPERATIONS, SETTINGS, Pending
 
 __all__ = ["GraphModule"]
-
-_MIN_WEIGHT_RANK = 1
 
 
 class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
@@ -45,8 +43,13 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
         self.output_names = edit.get_output_names(proto)
         self._constants: dict[str, Any] = {}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
+        settings = _settings(proto)
         for tensor in proto.graph.initializer:
-            self._add(tensor.name, numpy_helper.to_array(tensor))
+            array = numpy_helper.to_array(tensor)
+            if tensor.name in settings or not array.ndim or array.dtype == np.int64:
+                self._constants[tensor.name] = array.copy()  # writable, as PyTorch wants it
+            else:
+                self._add(tensor.name, array)
         self._nodes = [_Node(node) for node in proto.graph.node]
 
     def forward(self, *inputs: Any) -> Any:
@@ -72,19 +75,15 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
         return self._constants[name]
 
     def _add(self, name: str, array: np.ndarray[Any, Any]) -> None:
-        """Add an initializer: a parameter, a buffer, or a constant of an operation."""
-        is_weight = array.ndim >= _MIN_WEIGHT_RANK and array.dtype != np.int64
-        if not is_weight:
-            self._constants[name] = array
-            return
+        """Add an initializer as a parameter or, if it has integers, as a buffer."""
         *path, leaf = name.split(".")
-        module: nn.Module = self
+        module: Any = self
         for part in path:
-            if not hasattr(module, part):
+            if part and isinstance(module, nn.Module) and not hasattr(module, part):
                 module.add_module(part, nn.Module())
-            module = getattr(module, part)
-        if hasattr(module, leaf) or not isinstance(module, nn.Module):
-            module, leaf = self, name.replace(".", "/")
+            module = getattr(module, part, None)  # of whatever has that name already
+        if not isinstance(module, nn.Module) or not leaf or hasattr(module, leaf):
+            module, leaf = self, f"initializer/{name.replace('.', '/')}"
         tensor = torch.from_numpy(array.copy())
         if tensor.is_floating_point():
             module.register_parameter(leaf, nn.Parameter(tensor))
@@ -121,6 +120,16 @@ def _finished(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value
     return torch.as_tensor(value)
+
+
+def _settings(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the tensors that are settings of operations."""
+    return {
+        node.input[place]
+        for node in model.graph.node
+        for place in SETTINGS.get(node.op_type, ())
+        if place < len(node.input)
+    }
 
 
 def _check_supported(model: onnx.ModelProto) -> None:

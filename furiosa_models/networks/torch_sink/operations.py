@@ -19,10 +19,22 @@ import torch.nn.functional as F  # its customary name
 
 from ...errors import ConversionError
 
-__all__ = ["OPERATIONS", "Pending"]
+__all__ = ["OPERATIONS", "SETTINGS", "Pending"]
 
 Tensor = Any
+_FAR = 2**31 - 1
 OPERATIONS: dict[str, Callable[..., Any]] = {}
+SETTINGS: dict[str, Sequence[int]] = {
+    **dict.fromkeys(("Expand", "Reshape", "Split", "Squeeze", "Tile", "TopK", "Unsqueeze"), (1,)),
+    **dict.fromkeys(("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"), (1,)),
+    **dict.fromkeys(("Clip", "QuantizeLinear"), (1, 2)),
+    "ConstantOfShape": (0,),
+    "Pad": (1, 2, 3),
+    "Range": (0, 1, 2),
+    "Resize": (1, 2, 3),
+    "Slice": (1, 2, 3, 4),
+}
+"""Places of the inputs that are settings of an operation, rather than tensors to compute with."""
 _DTYPES: dict[int, Any] = {
     onnx.TensorProto.FLOAT: torch.float32,
     onnx.TensorProto.DOUBLE: torch.float64,
@@ -30,6 +42,7 @@ _DTYPES: dict[int, Any] = {
     onnx.TensorProto.BFLOAT16: torch.bfloat16,
     onnx.TensorProto.INT64: torch.int64,
     onnx.TensorProto.INT32: torch.int32,
+    onnx.TensorProto.INT16: torch.int16,
     onnx.TensorProto.INT8: torch.int8,
     onnx.TensorProto.UINT8: torch.uint8,
     onnx.TensorProto.BOOL: torch.bool,
@@ -159,7 +172,7 @@ def _reduced_pairs(function: Callable[[Any, Any], Any], values: Sequence[Any]) -
 def _clip(x: Tensor, low: Any = None, high: Any = None, **bounds: float) -> Tensor:
     low = bounds.get("min", low)
     high = bounds.get("max", high)
-    return torch.clamp(x, *(None if bound is None else float(bound) for bound in (low, high)))
+    return torch.clamp(x, *(None if bound is None else _number(bound) for bound in (low, high)))
 
 
 @_operation("LeakyRelu")
@@ -212,11 +225,15 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
 def _padded(x: Tensor, pads: Sequence[int], value: float = 0.0) -> tuple[Tensor, list[int]]:
     """Return an input and the symmetric padding that is left to do after an asymmetric one."""
     count = len(pads) // 2
-    begins, ends = list(pads[:count]), list(pads[count:])
-    if begins == ends:
-        return x, begins
-    pairs = [pair for axis in reversed(range(count)) for pair in (begins[axis], ends[axis])]
-    return F.pad(x, pairs, value=value), [0] * count
+    if [*pads[:count]] == [*pads[count:]]:
+        return x, list(pads[:count])
+    return F.pad(x, _pairs(pads), value=value), [0] * count
+
+
+def _pairs(pads: Sequence[int]) -> list[int]:
+    """Return ONNX's padding, begins and then ends, in PyTorch's order: pairs from the last axis."""
+    count = len(pads) // 2
+    return [size for axis in reversed(range(count)) for size in (pads[axis], pads[count + axis])]
 
 
 def _window(x: Tensor, kernel: Sequence[int], options: dict[str, Any]) -> list[int]:
@@ -260,23 +277,19 @@ def _conv_transpose(x: Tensor, weight: Tensor, bias: Tensor = None, **options: A
         msg = "ConvTranspose with auto_pad or output_shape has no PyTorch form here"
         raise ConversionError(msg)
     begins, ends = pads[:rank], pads[rank:]
-    extra = [
-        more + begin - end
-        for more, begin, end in zip(
-            options.get("output_padding") or [0] * rank, begins, ends, strict=True
-        )
-    ]
+    is_symmetric = begins == ends
     function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
-    return function(
+    result = function(
         x,
         weight,
         bias,
         options.get("strides") or [1] * rank,
-        begins,
-        extra,
+        begins if is_symmetric else [0] * rank,
+        options.get("output_padding") or [0] * rank,
         options.get("group", 1),
         options.get("dilations") or [1] * rank,
     )
+    return result if is_symmetric else F.pad(result, _pairs([-pad for pad in pads]))
 
 
 @_operation("Gemm")
@@ -323,35 +336,55 @@ def _layer_norm(
 @_operation("MaxPool")
 def _max_pool(x: Tensor, kernel_shape: Sequence[int], **options: Any) -> Tensor:
     rank = len(kernel_shape)
-    pads = _window(x, kernel_shape, options)
+    strides = options.get("strides") or [1] * rank
+    dilations = options.get("dilations") or [1] * rank
+    pads, ceil = _pool_pads(x, kernel_shape, options)
     x, padding = _padded(x, pads, -math.inf)
     function = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[rank - 1]
-    return function(
-        x,
-        kernel_shape,
-        options.get("strides") or [1] * rank,
-        padding,
-        options.get("dilations") or [1] * rank,
-        bool(options.get("ceil_mode", 0)),
-    )
+    return function(x, kernel_shape, strides, padding, dilations, ceil)
 
 
 @_operation("AveragePool")
 def _average_pool(x: Tensor, kernel_shape: Sequence[int], **options: Any) -> Tensor:
     rank = len(kernel_shape)
-    pads = _window(x, kernel_shape, options)
+    given = _window(x, kernel_shape, options)
+    pads, ceil = _pool_pads(x, kernel_shape, options)
     counts = bool(options.get("count_include_pad", 0))
     function = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[rank - 1]
     strides = options.get("strides") or [1] * rank
-    ceil = bool(options.get("ceil_mode", 0))
     if pads[:rank] == pads[rank:]:
         return function(x, kernel_shape, strides, pads[:rank], ceil, counts)
-    padded, _ = _padded(x, pads)
-    means = function(padded, kernel_shape, strides, 0, ceil, True)
-    if counts:
-        return means
-    ones, _ = _padded(torch.ones_like(x[:1, :1]), pads)
-    return means / function(ones, kernel_shape, strides, 0, ceil, True)
+    ones = torch.ones_like(x[:1, :1])
+    if counts:  # without what rounding up adds
+        ones = F.pad(ones, _pairs(given), value=1.0)
+        pads_left = [pad - had for pad, had in zip(pads, given, strict=True)]
+        ones = F.pad(ones, _pairs(pads_left))
+    else:
+        ones = F.pad(ones, _pairs(pads))
+    means = function(F.pad(x, _pairs(pads)), kernel_shape, strides)
+    return means / function(ones, kernel_shape, strides)
+
+
+def _pool_pads(x: Tensor, kernel: Sequence[int], options: dict[str, Any]) -> tuple[list[int], bool]:
+    """Return the padding of a pool, and whether PyTorch has to round its size up.
+
+    PyTorch would take asymmetric padding, which is done before the pool, for a part of the input,
+    in which windows may begin. So the end is padded to the size of the result.
+    """
+    rank = len(kernel)
+    pads, ceil = _window(x, kernel, options), bool(options.get("ceil_mode", 0))
+    if not ceil or pads[:rank] == pads[rank:]:
+        return pads, ceil
+    strides = options.get("strides") or [1] * rank
+    dilations = options.get("dilations") or [1] * rank
+    for axis, size in enumerate(x.shape[2:]):
+        window = (kernel[axis] - 1) * dilations[axis] + 1
+        begin, end = pads[axis], pads[rank + axis]
+        last = -(-(int(size) + begin + end - window) // strides[axis]) * strides[axis]
+        if last >= int(size) + begin:
+            last -= strides[axis]
+        pads[rank + axis] = last + window - int(size) - begin
+    return pads, False
 
 
 @_operation("GlobalAveragePool")
@@ -427,7 +460,7 @@ def _reshape(x: Any, shape: Any, allowzero: int = 0) -> Any:
 
 @_operation("Flatten")
 def _flatten(x: Tensor, axis: int = 1) -> Tensor:
-    axis = axis % (x.ndim + 1)
+    axis = axis + x.ndim if axis < 0 else axis
     return x.reshape(math.prod(x.shape[:axis]), -1) if axis != 1 else x.flatten(1)
 
 
@@ -489,7 +522,10 @@ def _split(x: Tensor, sizes: Any = None, axis: int = 0, count: int = 1, **option
 def _slice(
     x: Any, starts: Any = None, ends: Any = None, axes: Any = None, steps: Any = None, **old: Any
 ) -> Any:
-    begins, stops = _sizes(old.get("starts", starts)), _sizes(old.get("ends", ends))
+    begins, stops = (
+        [_bounded(bound) for bound in _sizes(bounds)]
+        for bounds in (old.get("starts", starts), old.get("ends", ends))
+    )
     given = old.get("axes", axes)
     chosen = list(range(len(begins))) if given is None else _sizes(given)
     strides = [1] * len(begins) if steps is None else _sizes(steps)
@@ -501,9 +537,24 @@ def _slice(
             window[axis] = slice(begin, stop, step)
             x = x[tuple(window)]
         else:
-            order = list(range(int(x.shape[axis])))[begin:stop:step]
-            x = x.index_select(axis, torch.tensor(order, device=x.device))
+            x = x.index_select(axis, _indices(_backward(x.shape[axis], begin, stop, step), x))
     return x
+
+
+def _bounded(bound: Any) -> Any:
+    """Return a bound of a slice without the values of 64 bits that stand for "to the end"."""
+    return min(max(bound, -_FAR), _FAR) if isinstance(bound, int) else bound
+
+
+def _backward(size: int, begin: int, stop: int, step: int) -> list[int]:
+    """Return the indices of a slice with a negative step, whose bounds ONNX clamps."""
+    first = min(max(begin + size if begin < 0 else begin, 0), size - 1)
+    last = min(max(stop + size if stop < 0 else stop, -1), size - 1)
+    return list(range(first, last, step))
+
+
+def _indices(order: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(order, dtype=torch.int64, device=like.device)
 
 
 @_operation("Gather")
@@ -522,7 +573,8 @@ def _gather(x: Any, indices: Any, axis: int = 0) -> Any:
 
 @_operation("GatherElements")
 def _gather_elements(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
-    return torch.gather(x, axis, _tensor(indices, x))
+    index = _tensor(indices, x)
+    return torch.gather(x, axis, torch.where(index < 0, index + x.shape[axis], index))
 
 
 @_operation("ConstantOfShape")
@@ -547,17 +599,20 @@ def _pad(
     **old: Any,
 ) -> Tensor:
     sizes = _sizes(old.get("pads", pads))
-    chosen = list(range(x.ndim)) if axes is None else [a % x.ndim for a in _sizes(axes)]
     half = len(sizes) // 2
-    by_axis = dict(zip(chosen, zip(sizes[:half], sizes[half:], strict=True), strict=True))
-    pairs = [size for axis in reversed(range(x.ndim)) for size in by_axis.get(axis, (0, 0))]
-    while len(pairs) > 2 and pairs[-2:] == [0, 0]:
-        pairs = pairs[:-2]
-    modes = {"constant": "constant", "edge": "replicate", "reflect": "reflect", "wrap": "circular"}
+    chosen = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in _sizes(axes)]
+    begins, ends = [0] * x.ndim, [0] * x.ndim
+    for axis, begin, end in zip(chosen, sizes[:half], sizes[half:], strict=True):
+        begins[axis], ends[axis] = begin, end
     if mode == "constant":
         number = old.get("value", value)
-        return F.pad(x, pairs, value=0.0 if number is None else float(number))
-    return F.pad(x, pairs, mode=modes[mode])
+        fill = 0.0 if number is None else _number(number)
+        return F.pad(x, _pairs(begins + ends), value=fill)
+    for axis, pair in enumerate(zip(begins, ends, strict=True)):
+        if any(pair):
+            order = np.pad(np.arange(int(x.shape[axis])), pair, mode=mode)
+            x = x.index_select(axis, _indices(order.tolist(), x))
+    return x
 
 
 @_operation("Resize")
@@ -566,34 +621,75 @@ def _resize(
 ) -> Tensor:
     mode = options.get("mode", "nearest")
     transformation = options.get("coordinate_transformation_mode", "half_pixel")
-    rounding = options.get("nearest_mode", "round_prefer_floor")
-    known = {
-        ("nearest", "asymmetric", "floor"): ("nearest", None),
-        ("nearest", "half_pixel", "round_prefer_floor"): ("nearest-exact", None),
-        ("linear", "half_pixel"): ("bilinear", False),
-        ("linear", "pytorch_half_pixel"): ("bilinear", False),
-        ("linear", "align_corners"): ("bilinear", True),
-    }
-    key = (mode, transformation, rounding) if mode == "nearest" else (mode, transformation)
-    spatial = _spatial(x, scales, sizes)
-    if key not in known and mode == "nearest" and _is_integer_scale(x, spatial):
-        key = ("nearest", "asymmetric", "floor")  # all modes agree if pixels are repeated
-    if key not in known or x.ndim != 4 or options.get("antialias"):
-        msg = f"Resize {key} of {x.ndim} dimensions has no PyTorch form here"
+    given = scales if sizes is None else sizes
+    is_unknown = (
+        "axes" in options or options.get("keep_aspect_ratio_policy", "stretch") != "stretch"
+    )
+    if is_unknown or options.get("antialias") or given is None or len(_sizes(given)) != x.ndim:
+        msg = "Resize with axes, antialias or a policy has no PyTorch form here"
         raise ConversionError(msg)
-    method, align = known[key]
-    return F.interpolate(x, size=spatial, mode=method, align_corners=align)
+    old = [int(size) for size in x.shape[2:]]
+    if sizes is None:
+        factors = [float(factor) for factor in _sizes(scales)[2:]]
+        new = [math.floor(size * factor) for size, factor in zip(old, factors, strict=True)]
+    else:
+        new = _sizes(sizes)[2:]
+        factors = [size / before for size, before in zip(new, old, strict=True)]
+    if mode == "nearest":
+        rounding = options.get("nearest_mode", "round_prefer_floor")
+        return _nearest(x, new, factors, transformation, rounding)
+    is_exact = transformation == "half_pixel" or 1 not in new
+    align = {"half_pixel": False, "pytorch_half_pixel": False, "align_corners": True}
+    if mode != "linear" or x.ndim != 4 or transformation not in align or not is_exact:
+        msg = f"Resize {mode} {transformation} of {x.ndim} dimensions has no PyTorch form here"
+        raise ConversionError(msg)
+    if align[transformation] or sizes is not None:
+        return F.interpolate(x, new, mode="bilinear", align_corners=align[transformation])
+    return F.interpolate(x, scale_factor=factors, mode="bilinear", align_corners=False)
 
 
-def _spatial(x: Tensor, scales: Any, sizes: Any) -> list[int]:
-    if sizes is not None:
-        return _sizes(sizes)[2:]
-    factors = scales.tolist() if hasattr(scales, "tolist") else _sizes(scales)
-    return [int(size * factor) for size, factor in zip(x.shape[2:], factors[2:], strict=True)]
+def _nearest(
+    x: Tensor, new: Sequence[int], factors: Sequence[float], transformation: str, rounding: str
+) -> Tensor:
+    """Return an image whose pixels are those of another one."""
+    places = [
+        _places(before, after, factor, transformation, rounding)
+        for before, after, factor in zip(x.shape[2:], new, factors, strict=True)
+    ]
+    is_repeated = all(
+        after % before == 0 and (each == np.arange(after) // (after // before)).all()
+        for before, after, each in zip(x.shape[2:], new, places, strict=True)
+    )
+    if is_repeated:
+        return F.interpolate(x, tuple(new), mode="nearest")
+    for axis, each in enumerate(places, start=2):
+        x = x.index_select(axis, _indices(each.tolist(), x))
+    return x
 
 
-def _is_integer_scale(x: Tensor, spatial: Sequence[int]) -> bool:
-    return all(new % old == 0 for new, old in zip(spatial, x.shape[2:], strict=True))
+_ROUNDINGS: dict[str, Callable[[Any], Any]] = {
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
+
+
+def _places(before: int, after: int, factor: float, transformation: str, rounding: str) -> Any:
+    """Return the index in the old image of each index in the new one, along one axis."""
+    index = np.arange(after, dtype=np.float32)
+    scale = np.float32(factor)
+    if transformation == "asymmetric" or scale == 1:
+        places = index if scale == 1 else index / scale
+    elif transformation == "align_corners":
+        places = index * np.float32((before - 1) / (after - 1)) if after > 1 else index * 0
+    elif transformation in ("half_pixel", "pytorch_half_pixel"):
+        is_first = transformation == "pytorch_half_pixel" and after == 1
+        places = index * 0 if is_first else (index + np.float32(0.5)) / scale - np.float32(0.5)
+    else:
+        msg = f"Resize nearest {transformation} has no PyTorch form here"
+        raise ConversionError(msg)
+    return np.clip(_ROUNDINGS[rounding](places), 0, before - 1).astype(np.int64)
 
 
 @_operation("DepthToSpace")
@@ -703,13 +799,13 @@ def _dequantize(
 
 
 def _number(value: Any) -> float:
-    """Return the single value of a scale or zero point.
+    """Return the single value of a scale, a zero point, a bound, or padding.
 
     Raises:
         ConversionError: There are different values, one for each channel.
     """
     array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     if np.unique(array).size != 1:
-        msg = "QuantizeLinear with a scale for each channel has no PyTorch form here"
+        msg = "values for each channel, such as scales of activations, have no PyTorch form here"
         raise ConversionError(msg)
     return float(array.reshape(-1)[0])
