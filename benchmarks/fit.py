@@ -62,7 +62,9 @@ def nncf(model: Any, samples: Sequence[Any], evaluate: Evaluate, loss: float) ->
     def validate(candidate: Any, _data: Any) -> tuple[float, None]:
         nonlocal count
         count += any(node.op_type == "QuantizeLinear" for node in candidate.graph.node)
-        return evaluate(candidate.SerializeToString()), None
+        accuracy = evaluate(candidate.SerializeToString())
+        print(json.dumps({"evaluations": count, "accuracy": accuracy}), flush=True)
+        return accuracy, None
 
     proto = onnx.load_from_string(model.origin)
     name = proto.graph.input[0].name
@@ -157,8 +159,10 @@ def main() -> None:
                         text=True,
                     )
                     print(done.stdout.strip().splitlines()[-1], flush=True)
-                except subprocess.TimeoutExpired:
-                    print(json.dumps({"way": way, "model": name, "limit": loss, "met": "timeout"}))
+                except subprocess.TimeoutExpired as error:
+                    known = {"way": way, "model": name, "limit": loss, "met": "timeout"}
+                    said = (error.stdout or b"").decode().strip().splitlines()
+                    print(json.dumps({**known, "last": said[-1:]}), flush=True)
 
 
 if __name__ == "__main__":
