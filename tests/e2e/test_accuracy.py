@@ -229,3 +229,21 @@ def test_scaling_inside_and_outside_the_graph_agree(
     worst = max(float(np.abs(x - y).max()) for x, y in zip(a, b, strict=True))
     report(f"{name}: largest difference {worst:.2e}")
     assert worst < 1e-3
+
+
+def test_int8_keeps_the_accuracy_that_is_asked_for(data: Path, report: Report) -> None:
+    """Calibrated on other photos than those that are evaluated."""
+    model: Any = get_model("SSDMobileNetV2")
+    int8 = model.quantize(
+        data / "imagenet" / "fullsize",
+        images=data / "coco" / "images",
+        labels=data / "coco" / "instances.json",
+        max_loss=0.02,
+        max_photos=20,
+    )
+    fitted = int8.quantization.fitted
+    report(fitted.summary)
+    assert fitted.met is True
+    assert fitted.trials[-1].loss <= 0.02
+    assert fitted.evaluations <= 6
+    assert int8.quantization.accuracy_after["mAP"] == fitted.accuracy

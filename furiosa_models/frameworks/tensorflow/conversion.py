@@ -9,6 +9,7 @@ import onnx
 
 from ..._lazy import require
 from ...errors import ConversionError
+from ..environment import kept_environment
 from .edit import EditableGraph, node_of
 from .folding import WEIGHTED, folded
 from .framework import first_line, quiet
@@ -30,7 +31,8 @@ def to_onnx(graph: FrozenGraph) -> onnx.ModelProto:
         ConversionError: An operation cannot be converted; the message names it.
         ExtraRequired: tf2onnx is not installed.
     """
-    convert = require("tf2onnx.convert", "conversion to ONNX needs tf2onnx", extra="tensorflow")
+    with kept_environment("TF_CPP_MIN_LOG_LEVEL"):
+        convert = require("tf2onnx.convert", "conversion to ONNX needs tf2onnx", extra="tensorflow")
     simple = folded(graph)
     with quiet():
         try:
