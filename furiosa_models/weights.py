@@ -36,7 +36,6 @@ from .errors import (
 )
 from .frameworks import FrameworkModel, recognize
 from .frameworks.checkpoints import READERS
-from .frameworks.torch import as_array, has_network
 from .labels import parse_names, read_labels, replaced_names, table_of
 from .networks.external_data import read_with_weights
 from .runtime.source import is_tflite
@@ -167,12 +166,14 @@ class Weights:
         """Height and width of the input, if they are known without the graph."""
         own = self._own_spec.input
         given = self._overrides.get("input")
-        size = getattr(given, "size", None)
-        if isinstance(given, Mapping):
-            size = given.get("size")
-        if size is None and own != UNKNOWN_INPUT:
+        size: Any = given.get("size") if isinstance(given, Mapping) else None
+        if isinstance(given, ImageInput):
+            size = given.size
+        elif size is None and own != UNKNOWN_INPUT:
             size = own.size
-        return None if size is None else (int(size[0]), int(size[1]))
+        if not isinstance(size, (tuple, list)) or len(size) != 2:  # unknown, or rejected later
+            return None
+        return size[0], size[1]
 
     @property
     def origin(self) -> bytes:
@@ -479,6 +480,8 @@ def _from_file(
 
 def _of_framework(path: Path) -> FrameworkModel | None:
     """Return the model of a framework that a path contains, if it is not weights alone."""
+    from .frameworks.torch import has_network  # imports onnx
+
     if path.suffix.lower() in READERS and not has_network(path):
         return None
     return recognize(path)
@@ -492,7 +495,8 @@ def _from_object(
     The parameters of a PyTorch module, or its state, are loaded into the network of the model if it
     has one. Any other object, and a module for a model without a network, is converted to ONNX.
     """
-    from .networks.adapters import adapt  # imports onnx
+    from .frameworks.torch import as_array  # imports onnx
+    from .networks.adapters import adapt
 
     name = f"<{type(source).__name__}>"
     found = None if isinstance(source, Mapping) else recognize(source)
