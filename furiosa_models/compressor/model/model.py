@@ -120,7 +120,7 @@ def _class_of(source: FrameworkModel, backend: str) -> Callable[..., BaseModel]:
     if source.framework == "torch":
         return IPEXModel if backend == "ipex" else PyTorchFXModel
     if source.framework == "tensorflow":
-        if "saved model" in source.form.lower():
+        if "savedmodel" in source.form.lower().replace(" ", ""):
             return TensorflowSavedModelModel
         return TensorflowCheckpointModel if "checkpoint" in source.form else TensorflowBaseModel
     return BaseModel
