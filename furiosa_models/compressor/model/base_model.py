@@ -122,7 +122,8 @@ class BaseModel:
         Raises:
             FuriosaModelsError: Something exists there, or it cannot be written.
         """
-        return self.source.save(self._default_path() if root is None else root)
+        path = os.path.expanduser(self._default_path() if root is None else root)  # noqa: PTH111
+        return self.source.save(path)
 
     def _default_path(self) -> Path:
         return Path(self.workspace_path)
@@ -143,9 +144,10 @@ class BaseModel:
             msg = f"conf: expected {expected}, got {conf!r}"
             raise ConfigurationError(msg)
         proto = self._as_onnx(conf)
-        with new_file(save_path) as partial:
+        target = Path(save_path).expanduser()
+        with new_file(target) as partial:
             external_data.save(proto, partial)
-        return Path(save_path)
+        return target
 
     def _as_onnx(self, conf: Any) -> onnx.ModelProto:
         if isinstance(conf, ONNXQlinear2QDQConfig):

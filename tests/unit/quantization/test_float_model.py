@@ -123,7 +123,7 @@ def test_nodes_are_sorted() -> None:
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 70)])
 @pytest.mark.parametrize("factors", [{}, {"beta": 3.0}, {"alpha": 0.5, "beta": 0.25}])
 def test_biases_of_gemm_have_any_shape_and_factor(
-    shape: tuple[int, ...], factors: dict[str, float]
+    shape: tuple[int, ...], factors: dict[str, Any]
 ) -> None:
     model = network(**factors)
     for tensor in model.graph.initializer:
