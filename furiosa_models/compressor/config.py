@@ -81,7 +81,8 @@ _FIXED_RECIPES: dict[str, Any] = {
 }
 """Recipes with a single value here; None accepts both, because the result is the same: biases and
 weights are always corrected, and Gemm is quantized as it is."""
-_LEVELS = ("DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL")
+_LEVELS = ("DISABLE_ALL", "ENABLE_BASIC")
+"""Levels of optimization that fuse nothing into operations that cannot be quantized."""
 
 
 class _Checked:
@@ -440,7 +441,7 @@ class _ExportConfig(_Checked):
 
     Attributes:
         dtype: `int8` or `fp32`: the precision of the model, which export does not change.
-        opset_version: Opset of the file.
+        opset_version: Opset of the file; a model that needs a newer one keeps its own.
         quant_format: `QDQ`.
         example_inputs: Inputs of a PyTorch module.
         input_names: Names of the inputs.

@@ -17,6 +17,7 @@ from onnx import TensorProto, numpy_helper
 
 from ..errors import FuriosaModelsError, ShapeError
 from ..networks import edit
+from .activations import exceeds_activations
 from .bias_correction import correct_biases, float_weights
 from .float_model import float_model
 from .float_nodes import protect_float_nodes
@@ -280,7 +281,10 @@ def insert_qdq(
         nodes_to_quantize=nodes,
         nodes_to_exclude=[],
         op_types_to_quantize=list(OPERATIONS),
-        extra_options=dict(options or {}),
+        extra_options={
+            "QDQKeepRemovableActivations": exceeds_activations(proto.graph, ranges),
+            **(options or {}),
+        },
     )
     with _without_warnings():
         try:

@@ -137,7 +137,7 @@ class BaseModel:
 
         Raises:
             ConfigurationError: The settings are of another kind.
-            ConversionError: The model cannot be converted, or needs a newer opset.
+            ConversionError: The model cannot be converted, or its precision is another one.
         """
         if not isinstance(conf, (TF2ONNXConfig, Torch2ONNXConfig, ONNXQlinear2QDQConfig)):
             expected = "a TF2ONNXConfig, Torch2ONNXConfig or ONNXQlinear2QDQConfig"

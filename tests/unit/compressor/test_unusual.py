@@ -181,3 +181,21 @@ def test_recipe_takes_a_single_type_as_text() -> None:
 def test_settings_are_numbers() -> None:
     with pytest.raises(ConfigurationError, match="tolerable_loss"):
         AccuracyCriterion(tolerable_loss=math.nan)
+
+
+@pytest.mark.parametrize("recipe", ["add_qdq_pair_to_weight", "dedicated_qdq_pair"])
+def test_recipes_for_pairs_keep_the_outputs(recipe: str) -> None:
+    conf = PostTrainingQuantConfig(recipes={recipe: True})
+    q_model = quantization.fit(NET, conf, calib_dataloader=loader())
+    plain = quantization.fit(NET, PostTrainingQuantConfig(), calib_dataloader=loader())
+    exact = Model(NET).run(IMAGES)[0]
+    for fitted in (q_model, plain):
+        assert np.abs(fitted.run(IMAGES)[0] - exact).max() < 0.1 * np.abs(exact).max()
+    kinds = [[n.op_type for n in m.model.graph.node] for m in (q_model, plain)]
+    assert kinds[0].count("QuantizeLinear") > kinds[1].count("QuantizeLinear")
+
+
+@pytest.mark.parametrize("level", ["ENABLE_EXTENDED", "ENABLE_ALL"])
+def test_optimization_that_hides_operations_is_an_error(level: str) -> None:
+    with pytest.raises(ConfigurationError, match="one of DISABLE_ALL, ENABLE_BASIC"):
+        PostTrainingQuantConfig(recipes={"graph_optimization_level": level})

@@ -202,3 +202,23 @@ def test_failure_of_the_quantizer_is_reported() -> None:
             tensor.CopyFrom(weight("b3", 4, 70))  # a bias for each sample
     with pytest.raises(FuriosaModelsError, match="ONNX Runtime cannot quantize the model"):
         calibrated(model)
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Clip"])
+@pytest.mark.parametrize("method", ["MIN_MAX_SYM", "PERCENTILE_SYM", "MIN_MAX_ASYM"])
+def test_activations_are_kept_if_their_range_is_symmetric(activation: str, method: str) -> None:
+    model = network()
+    if activation == "Clip":
+        bounds = [numpy_helper.from_array(np.float32(v), f"bound{v}") for v in (0, 6)]
+        model.graph.initializer.extend(bounds)
+        for node in model.graph.node:
+            if node.op_type == "Relu":
+                node.op_type = "Clip"
+                node.input.extend(tensor.name for tensor in bounds)
+    calibrator = Calibrator(model, CalibrationMethod[method])
+    calibrator.collect_data([[INPUT]])
+    int8 = quantize(model, calibrator.compute_range())
+    error = run(int8) - run(model)
+    assert np.mean(error**2) < 2e-3 * np.mean(run(model) ** 2)
+    names = {node.name for node in onnx.load_from_string(int8).graph.node}
+    assert ("relu1" in names) == method.endswith("_SYM")
