@@ -23,7 +23,7 @@ def exceeds_activations(graph: onnx.GraphProto, ranges: Mapping[str, tuple[float
         if node.op_type not in ("Relu", "Clip") or node.output[0] not in ranges:
             continue
         limits = [constants.get(name) for name in (*node.input[1:], "", "")[:2]]
-        least, most = (None if t is None else float(numpy_helper.to_array(t)) for t in limits)
+        least, most = (None if t is None else numpy_helper.to_array(t).item() for t in limits)
         if node.op_type == "Relu":
             least = 0.0
         low, high = ranges[node.output[0]]

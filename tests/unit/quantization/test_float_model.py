@@ -209,7 +209,7 @@ def test_failure_of_the_quantizer_is_reported() -> None:
 def test_activations_are_kept_if_their_range_is_symmetric(activation: str, method: str) -> None:
     model = network()
     if activation == "Clip":
-        bounds = [numpy_helper.from_array(np.float32(v), f"bound{v}") for v in (0, 6)]
+        bounds = [numpy_helper.from_array(np.array([v], np.float32), f"bound{v}") for v in (0, 6)]
         model.graph.initializer.extend(bounds)
         for node in model.graph.node:
             if node.op_type == "Relu":
