@@ -229,7 +229,8 @@ class _Job:
         self._conf = conf
         self._data = data
         self._evaluation = evaluation
-        self._program = float_model(_optimized(self._source.to_onnx(), conf))
+        # Nodes keep the names of `edit.named`, by which a result is written back and loaded.
+        self._program = float_model(edit.named(_optimized(self._source.to_onnx(), conf)))
         self._baseline: float | None = None
 
     def run(self) -> tuple[Fitted, FrameworkModel]:

@@ -165,6 +165,7 @@ class BaseModel:
         ):
             if names is not None:
                 edit.rename(proto.graph, [value.name for value in values], names)
+        _name_axes(proto.graph, conf.dynamic_axes or {})
         return proto
 
     def _program(self) -> onnx.ModelProto:
@@ -230,6 +231,27 @@ class BaseModel:
     def __repr__(self) -> str:
         report = f": {self.report.summary}" if self.report else ""
         return f"{type(self).__name__}({self.source.form}{report})"
+
+
+def _name_axes(graph: onnx.GraphProto, names: Mapping[str, Any]) -> None:
+    """Name open dimensions of inputs and outputs, in place.
+
+    Args:
+        graph: The graph.
+        names: Names by tensor and axis, or a list of axes by tensor.
+
+    Raises:
+        ConfigurationError: There is no such tensor or open dimension.
+    """
+    values = {value.name: value for value in (*graph.input, *graph.output)}
+    for tensor, axes in names.items():
+        dims = values[tensor].type.tensor_type.shape.dim if tensor in values else ()
+        named = axes if isinstance(axes, Mapping) else {axis: f"{tensor}_{axis}" for axis in axes}
+        for axis, name in named.items():
+            if not 0 <= axis < len(dims) or dims[axis].dim_value:
+                msg = f"dynamic_axes: {tensor!r} has no open dimension {axis}; export keeps sizes"
+                raise ConfigurationError(msg)
+            dims[axis].dim_param = name
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from furiosa_models.compressor.config import (
     BenchmarkConfig,
     ONNXQlinear2QDQConfig,
     PostTrainingQuantConfig,
+    TF2ONNXConfig,
     TuningCriterion,
 )
 from furiosa_models.compressor.model import Model
@@ -199,3 +200,14 @@ def test_recipes_for_pairs_keep_the_outputs(recipe: str) -> None:
 def test_optimization_that_hides_operations_is_an_error(level: str) -> None:
     with pytest.raises(ConfigurationError, match="one of DISABLE_ALL, ENABLE_BASIC"):
         PostTrainingQuantConfig(recipes={"graph_optimization_level": level})
+
+
+def test_export_names_open_dimensions(tmp_path: Path) -> None:
+    conf = TF2ONNXConfig(dtype="fp32", dynamic_axes={"image": {0: "photos"}, "logits": [0]})
+    exported = onnx.load(Model(NET).export(tmp_path / "net.onnx", conf))
+    inputs, outputs = edit.signature(exported)
+    assert (inputs[0].shape[0], outputs[0].shape[0]) == ("photos", "logits_0")
+    for wrong in ({"image": {1: "channels"}}, {"image": {9: "far"}}, {"nonesuch": [0]}):
+        conf = TF2ONNXConfig(dtype="fp32", dynamic_axes=wrong)
+        with pytest.raises(ConfigurationError, match="has no open dimension"):
+            Model(NET).export(tmp_path / "other.onnx", conf)
