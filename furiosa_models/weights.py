@@ -505,6 +505,9 @@ def _from_object(
         state = found.raw.state_dict()
     if state is not None:
         network = _needed(network, model, "a state, which contains weights without a graph")
+        if others := [key for key in state if not isinstance(key, str)]:
+            msg = f"a state has arrays by name, but this one has the key {others[0]!r}"
+            raise WeightsError(msg)
         arrays = adapt(network.layout, {key: as_array(value) for key, value in state.items()})
         return replace(_with_arrays(network, arrays), name=name)
     if found is not None:

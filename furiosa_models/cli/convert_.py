@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def command(
         for info in infos:
             click.echo(f"  {key[:-1]} {info.name}: {info.dtype} {list(info.shape)}")
     click.echo(f"  -> {output}")
-    click.echo(f"Run it: furiosa-models predict {output} PHOTO --task TASK --labels NAMES")
+    path = shlex.quote(str(output))
+    click.echo(f"Run it: furiosa-models predict {path} PHOTO --task TASK --labels NAMES")
 
 
 def _zeros(shape: str) -> Any:

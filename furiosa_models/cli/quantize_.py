@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ def command(
     if report is not None and report.fitted is not None and report.fitted.trials:
         click.echo(f"{report.fitted}\n")
     click.echo(f"  -> {folder}")
-    click.echo(f"Run it: furiosa-models predict {folder} PHOTO")
+    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(folder))} PHOTO")
 
 
 def _facts(report: Quantization) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ..frameworks.base import feed_by_name
 from ..networks import edit, external_data
 from ..runtime.machine import available_cpus
 from .config import BenchmarkConfig
-from .data import split_batch
+from .data import arrays_of, split_batch, with_types
 from .model import BaseModel, Model
 
 __all__ = ["BenchmarkResult", "benchmark", "fit"]
@@ -34,6 +34,9 @@ __all__ = ["BenchmarkResult", "benchmark", "fit"]
 _SECONDS = 10.0
 _TIMEOUT = 600
 _OPEN_DIMENSION = 1
+_LIMITS = {"uint8": 256}
+"""Limit of random integers by type; others may be indices into something small."""
+
 Feed = Mapping[str, npt.NDArray[Any]]
 
 
@@ -89,6 +92,10 @@ def fit(
             given together with several instances.
         FuriosaModelsError: A process failed; the message has its output.
     """
+    given: object = conf
+    if not isinstance(given, BenchmarkConfig):
+        msg = f"conf: expected a BenchmarkConfig, got {type(conf).__name__}"
+        raise ConfigurationError(msg)
     wrapped: BaseModel = Model(model)
     if conf.inputs:
         wrapped.input_names = conf.inputs
@@ -144,7 +151,8 @@ def _filled(program: onnx.ModelProto, given: Any) -> dict[str, npt.NDArray[Any]]
     """Return the inputs of a program; random ones by default."""
     infos = edit.signature(program)[0]
     if given is not None:
-        return feed_by_name(given, [info.name for info in infos])
+        names = [info.name for info in infos]
+        return with_types(feed_by_name(arrays_of(given), names), program)
     rng = np.random.default_rng(0)
     shapes = {
         info.name: [size if isinstance(size, int) else _OPEN_DIMENSION for size in info.shape]
@@ -153,7 +161,7 @@ def _filled(program: onnx.ModelProto, given: Any) -> dict[str, npt.NDArray[Any]]
     return {
         info.name: rng.random(shapes[info.name]).astype(info.dtype)
         if info.dtype.startswith("float")
-        else rng.integers(0, 100, shapes[info.name]).astype(info.dtype)
+        else rng.integers(0, _LIMITS.get(info.dtype, 2), shapes[info.name]).astype(info.dtype)
         for info in infos
     }
 

@@ -6,6 +6,7 @@ being ignored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -80,7 +81,8 @@ _FIXED_RECIPES: dict[str, Any] = {
 }
 """Recipes with a single value here; None accepts both, because the result is the same: biases and
 weights are always corrected, and Gemm is quantized as it is."""
-_LEVELS = ("DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL")
+_LEVELS = ("DISABLE_ALL", "ENABLE_BASIC")
+"""Levels of optimization that fuse nothing into operations that cannot be quantized."""
 
 
 class _Checked:
@@ -119,6 +121,7 @@ def _is(*kinds: type, least: float | None = None, none: bool = False) -> Check:
         if none and value is None:
             return value
         fits = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
+        fits = fits and not (isinstance(value, float) and math.isnan(value))
         if not fits or (least is not None and float(value) < least):
             limit = "" if least is None else f" of at least {least:g}"
             raise _fail(name, value, " or ".join(k.__name__ for k in kinds) + limit)
@@ -193,6 +196,7 @@ def _operation(name: str, value: Any) -> dict[str, dict[str, list[str]]]:
 def _recipes(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _fail(name, value, "a dict")
+    found = {**_RECIPES, **value}
     for key, each in value.items():
         label = f"{name}[{key!r}]"
         if key in _FIXED_RECIPES:
@@ -203,13 +207,13 @@ def _recipes(name: str, value: Any) -> dict[str, Any]:
             if each is not None:
                 _one_of(*_LEVELS)(label, each)
         elif key == "optypes_to_exclude_output_quant":
-            _names(label, each)
+            found[key] = _names(label, each)
         elif key in _RECIPES:
             _is(bool)(label, each)
         else:
             known = sorted({*_RECIPES, *_FIXED_RECIPES})
             raise _fail(name, key, f"one of {', '.join(known)}")
-    return {**_RECIPES, **value}
+    return found
 
 
 def _approach(name: str, value: Any) -> str:
@@ -437,7 +441,7 @@ class _ExportConfig(_Checked):
 
     Attributes:
         dtype: `int8` or `fp32`: the precision of the model, which export does not change.
-        opset_version: Opset of the file.
+        opset_version: Opset of the file; a model that needs a newer one keeps its own.
         quant_format: `QDQ`.
         example_inputs: Inputs of a PyTorch module.
         input_names: Names of the inputs.

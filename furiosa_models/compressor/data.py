@@ -12,11 +12,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+import onnx
 
 from ..errors import ConfigurationError
+from ..networks import edit
 from .config import options
 
-__all__ = ["DATALOADERS", "DataLoader", "Datasets", "check_dataloader", "split_batch"]
+__all__ = [
+    "DATALOADERS",
+    "DataLoader",
+    "Datasets",
+    "arrays_of",
+    "check_dataloader",
+    "count_samples",
+    "fixed_batch",
+    "split_batch",
+    "split_feed",
+    "with_types",
+]
+
+Array = npt.NDArray[Any]
 
 _FRAMEWORKS = (
     *("keras", "onnxrt_integerops", "onnxrt_qdq", "onnxrt_qlinearops", "onnxruntime", "pytorch"),
@@ -32,7 +48,7 @@ def check_dataloader(dataloader: Any) -> bool:
         ConfigurationError: It has no `__iter__`, or no positive `batch_size`.
     """
     size = getattr(dataloader, "batch_size", None)
-    if not hasattr(dataloader, "__iter__") or not isinstance(size, int) or size < 1:
+    if not hasattr(dataloader, "__iter__") or not isinstance(size, (int, np.integer)) or size < 1:
         msg = (
             "dataloader must implement __iter__ method and batch_size attribute: expected an "
             f"iterable with a positive batch_size, got {type(dataloader).__name__} with {size!r}"
@@ -46,6 +62,54 @@ def split_batch(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return batch[0], batch[1]
     return batch, None
+
+
+def arrays_of(inputs: Any) -> Any:
+    """Return the inputs of a batch as numpy arrays; tensors of frameworks are converted."""
+    if isinstance(inputs, Mapping):
+        return {name: np.asarray(value) for name, value in inputs.items()}
+    if isinstance(inputs, (list, tuple)):
+        return [np.asarray(value) for value in inputs]
+    return np.asarray(inputs)
+
+
+def with_types(feed: Mapping[str, Array], program: onnx.ModelProto) -> dict[str, Array]:
+    """Return inputs by name, those of floats in the types of floats that a program takes."""
+    kinds = {info.name: info.dtype for info in edit.signature(program)[0]}
+    return {
+        name: array.astype(kinds.get(name, array.dtype)) if array.dtype.kind == "f" else array
+        for name, array in feed.items()
+    }
+
+
+def count_samples(feed: Mapping[str, Array]) -> int:
+    """Return the number of samples of a batch."""
+    array = next(iter(feed.values()))
+    if not array.ndim:
+        msg = f"expected inputs with a batch dimension from the data loader, got {array[()]!r}"
+        raise ConfigurationError(msg)
+    return len(array)
+
+
+def fixed_batch(program: onnx.ModelProto) -> int | None:
+    """Return the batch size of a program, or None if it takes any."""
+    shapes = [info.shape for info in edit.signature(program)[0]]
+    sizes = {shape[0] for shape in shapes if shape}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if isinstance(size, int) else None
+
+
+def split_feed(feed: Mapping[str, Array], size: int | None) -> Iterator[Mapping[str, Array]]:
+    """Yield the parts of a batch that a program with a fixed batch size takes."""
+    count = count_samples(feed)
+    if size is None or count == size:
+        yield feed
+        return
+    if count % size:
+        msg = f"the model takes batches of {size}, got one of {count}: choose a multiple of it"
+        raise ConfigurationError(msg)
+    for start in range(0, count, size):
+        yield {name: array[start : start + size] for name, array in feed.items()}
 
 
 class DataLoader:

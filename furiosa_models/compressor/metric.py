@@ -76,10 +76,14 @@ class TopK(_Mean):
 
     def __init__(self, k: int = 1) -> None:
         super().__init__()
+        if not isinstance(k, int) or k < 1:
+            msg = f"topk: expected a number of classes of at least 1, got {k!r}"
+            raise ConfigurationError(msg)
         self.k = k
 
     def values(self, preds: Array, labels: Array) -> Array:
         """Return whether the label of each sample is among the best classes."""
+        _check_labels(labels)
         flat = labels.argmax(-1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
         if preds.ndim == 1 or preds.shape[-1] == 1:  # classes, not scores
             best = preds.reshape(-1, 1)
@@ -121,6 +125,7 @@ class MSE(_Mean):
         Raises:
             ConfigurationError: Their shapes differ.
         """
+        _check_labels(labels)
         if preds.shape != labels.shape:
             msg = f"expected labels of the shape {preds.shape}, got {labels.shape}"
             raise ConfigurationError(msg)
@@ -237,7 +242,11 @@ def metric_of(given: Any) -> BaseMetric:
 def _named(name: str, value: Any) -> BaseMetric:
     make = METRICS("")[name]
     if isinstance(value, Mapping):
-        return make(**value)
+        try:
+            return make(**value)
+        except TypeError as error:
+            msg = f"eval_metric[{name!r}]: {error}"
+            raise ConfigurationError(msg) from error
     return make(value) if name == "topk" else make()
 
 
@@ -275,6 +284,13 @@ class _Weighted:
         """Return the value for all batches."""
         parts = zip(self._weights, self._signs, self._metrics, strict=True)
         return sum(weight * sign * metric.result() for weight, sign, metric in parts)
+
+
+def _check_labels(labels: Array) -> None:
+    """Raise ConfigurationError if there are no labels."""
+    if labels.dtype == np.object_:
+        msg = "the metric needs labels: expected batches of (input, label) from eval_dataloader"
+        raise ConfigurationError(msg)
 
 
 def _single(preds: Any) -> Array:

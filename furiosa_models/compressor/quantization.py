@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -13,17 +13,26 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..errors import CalibrationWarning, ConfigurationError
+from ..errors import CalibrationWarning, ConfigurationError, ConversionError
 from ..frameworks.base import FrameworkModel, feed_by_name
 from ..networks import edit
 from ..quantization.calibrator import Calibrator
 from ..quantization.fit import Limits
 from ..quantization.fit import fit as fit_program
 from ..quantization.fitted import Criterion, Fitted, Trial
+from ..quantization.float_model import float_model
 from ..quantization.methods import CalibrationMethod
 from ..quantization.without_data import quantize_dynamic, quantize_weights
 from .config import PostTrainingQuantConfig
-from .data import check_dataloader, split_batch
+from .data import (
+    arrays_of,
+    check_dataloader,
+    count_samples,
+    fixed_batch,
+    split_batch,
+    split_feed,
+    with_types,
+)
 from .metric import metric_of
 from .model import BaseModel, Model
 from .operations import OperationSettings, settings_of
@@ -83,6 +92,11 @@ def fit(
     if (eval_dataloader is None) != (eval_metric is None):
         msg = "eval_dataloader and eval_metric belong together: pass both or none"
         raise ConfigurationError(msg)
+    functions: dict[str, object] = {"calib_func": calib_func, "eval_func": eval_func}
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            msg = f"{name}: expected a function, got {function!r}"
+            raise ConfigurationError(msg)
     for loader in (calib_dataloader, eval_dataloader):
         if loader is not None:
             check_dataloader(loader)
@@ -150,12 +164,14 @@ class _Data:
         if self._loader is None:
             return
         names = [info.name for info in edit.signature(program)[0]]
-        fixed = _fixed_batch(program)
+        fixed = fixed_batch(program)
         seen = 0
         for batch in self._loader:
-            feed = _as_floats(feed_by_name(_arrays(split_batch(batch)[0]), names), program)
-            seen += len(next(iter(feed.values())))
-            yield from _split(feed, fixed)
+            feed = with_types(feed_by_name(arrays_of(split_batch(batch)[0]), names), program)
+            count = count_samples(feed)
+            if count:
+                yield from split_feed(feed, fixed)
+            seen += count
             if seen >= samples:
                 return
 
@@ -175,22 +191,27 @@ class _Evaluation:
         self._metric = None if metric is None or function is not None else metric_of(metric)
         self.exists = function is not None or self._metric is not None
 
-    def measure(self, model: FrameworkModel, batch_size: int | None) -> float:
+    def measure(self, model: FrameworkModel, program: onnx.ModelProto) -> float:
         """Return the accuracy of a model.
 
         Args:
             model: The model.
-            batch_size: Its batch size, if it takes only one.
+            program: It or its float model as ONNX, with the types of the inputs.
         """
         if self._function is not None or self._metric is None:
-            return _scalar(self._function(model.raw)) if self._function else math.nan
+            return _scalar(self._function(_own(model.raw))) if self._function else math.nan
         self._metric.reset()
+        fixed, is_empty = fixed_batch(program), True
         for batch in self._loader:
+            is_empty = False
             inputs, labels = split_batch(batch)
-            feed = feed_by_name(_arrays(inputs), model.input_names)
-            parts = [model.run(part) for part in _split(feed, batch_size)]
+            feed = with_types(feed_by_name(arrays_of(inputs), model.input_names), program)
+            parts = [model.run(part) for part in split_feed(feed, fixed)]
             outputs = [np.concatenate(column) for column in zip(*parts, strict=True)]
             self._metric.update(outputs[0] if len(outputs) == 1 else outputs, labels)
+        if is_empty:
+            msg = "eval_dataloader yields no batches; it must begin anew each time it is iterated"
+            raise ConfigurationError(msg)
         return _scalar(self._metric.result())
 
 
@@ -208,8 +229,8 @@ class _Job:
         self._conf = conf
         self._data = data
         self._evaluation = evaluation
-        self._program = edit.named(_optimized(self._source.to_onnx(), conf))
-        self._batch_size = _fixed_batch(self._program)
+        # Nodes keep the names of `edit.named`, by which a result is written back and loaded.
+        self._program = float_model(edit.named(_optimized(self._source.to_onnx(), conf)))
         self._baseline: float | None = None
 
     def run(self) -> tuple[Fitted, FrameworkModel]:
@@ -221,20 +242,45 @@ class _Job:
             warnings.warn(_NO_DATA, CalibrationWarning, stacklevel=3)
         if not is_static or not self._data.exists:
             return self._without_data(settings)
-        sizes = self._conf.calibration_sampling_size
-        results = (self._static(settings, size) for size in sizes)
-        found = next(results)
-        for other in results:
+        return self._of_sizes(settings, self._conf.calibration_sampling_size)
+
+    def _of_sizes(
+        self, settings: OperationSettings, sizes: Sequence[int]
+    ) -> tuple[Fitted, FrameworkModel]:
+        """Try numbers of calibration samples in turn; return the best result."""
+        start, trials = perf_counter(), 0
+        tuning = self._conf.tuning_criterion
+        found: tuple[Fitted, FrameworkModel] | None = None
+        for size in sizes:
+            spent = perf_counter() - start
+            if found is not None and (trials >= tuning.max_trials or 0 < tuning.timeout <= spent):
+                break
+            left = max(tuning.timeout - spent, 1e-9) if tuning.timeout else 0
+            most = 1 if self._conf.diagnosis else tuning.max_trials - trials
+            other = self._static(settings, size, Limits(most, left))
+            trials += other[0].evaluations
+            if found is None or self._loss(other[0]) < self._loss(found[0]):
+                found = other
             if found[0].met is not False:
                 break
-            if other[0].met or (other[0].accuracy or 0) > (found[0].accuracy or 0):
-                found = other
+        assert found is not None  # there is a size at least
         return found
 
-    def _static(self, settings: OperationSettings, size: int) -> tuple[Fitted, FrameworkModel]:
+    def _loss(self, report: Fitted) -> float:
+        """Return the loss of accuracy of a result; minus infinity if it was not measured."""
+        if report.accuracy is None or report.float_accuracy is None:
+            return -math.inf
+        return self._criterion().loss(report.float_accuracy, report.accuracy)
+
+    def _static(
+        self, settings: OperationSettings, size: int, limits: Limits
+    ) -> tuple[Fitted, FrameworkModel]:
         feeds = list(self._data.batches(self._program, size))
         if not feeds:
-            msg = "calib_dataloader yields no batches"
+            msg = (
+                "the calibration data has no samples: a data loader must yield some, and begin "
+                "anew each time it is iterated"
+            )
             raise ConfigurationError(msg)
         calibrator = Calibrator(self._program, CalibrationMethod.PERCENTILE_ASYM)
         calibrator.collect_data([list(feed.values()) for feed in feeds])
@@ -244,7 +290,6 @@ class _Job:
             for name, method in settings.methods.items()
             if name in ranges
         }
-        tuning = self._conf.tuning_criterion
         report = fit_program(
             self._program,
             ranges,
@@ -253,7 +298,7 @@ class _Job:
             channel_means=calibrator.compute_channel_means(),
             baseline=self._float_accuracy(),
             criterion=self._criterion(),
-            limits=Limits(1 if self._conf.diagnosis else tuning.max_trials, tuning.timeout),
+            limits=limits,
             exclude=settings.floats,
             reduce_range=bool(self._conf.reduce_range),
             quantizer_options=settings.options,
@@ -289,7 +334,7 @@ class _Job:
         return self._measured(self._written_back(program))
 
     def _measured(self, model: FrameworkModel) -> float:
-        return self._evaluation.measure(model, self._batch_size)
+        return self._evaluation.measure(model, self._program)
 
     def _written_back(self, program: bytes) -> FrameworkModel:
         proto = edit.parse(program)
@@ -325,57 +370,31 @@ def _rewritten(program: onnx.ModelProto, level: str) -> onnx.ModelProto:
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
         options.optimized_model_filepath = str(Path(folder) / "model.onnx")
-        onnxruntime.InferenceSession(
-            edit.to_bytes(program), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            onnxruntime.InferenceSession(
+                edit.to_bytes(program), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no public base
+            msg = f"ONNX Runtime cannot optimize the model: {error}"
+            raise ConversionError(msg) from error
         return onnx.load(options.optimized_model_filepath)
 
 
-def _arrays(inputs: Any) -> Any:
-    """Return the inputs of a batch as numpy arrays; tensors of frameworks are converted."""
-    if isinstance(inputs, Mapping):
-        return {name: np.asarray(value) for name, value in inputs.items()}
-    if isinstance(inputs, (list, tuple)):
-        return [np.asarray(value) for value in inputs]
-    return np.asarray(inputs)
-
-
-def _as_floats(feed: Feed, program: onnx.ModelProto) -> dict[str, Array]:
-    """Return inputs in the types that the program takes, where nothing is lost."""
-    kinds = {info.name: info.dtype for info in edit.signature(program)[0]}
-    return {
-        name: array.astype(kinds[name]) if array.dtype.kind == "f" else array
-        for name, array in feed.items()
-    }
-
-
-def _fixed_batch(program: onnx.ModelProto) -> int | None:
-    """Return the batch size of a program, or None if it takes any."""
-    shapes = [info.shape for info in edit.signature(program)[0]]
-    sizes = {shape[0] for shape in shapes if shape and isinstance(shape[0], int)}
-    return sizes.pop() if len(sizes) == 1 else None
-
-
-def _split(feed: Feed, size: int | None) -> Iterator[Feed]:
-    """Yield the parts of a batch that a program with a fixed batch size takes."""
-    count = len(next(iter(feed.values())))
-    if size is None or count == size:
-        yield feed
-        return
-    if count % size:
-        msg = f"the model takes batches of {size}, got one of {count}: choose a multiple of it"
-        raise ConfigurationError(msg)
-    for start in range(0, count, size):
-        yield {name: array[start : start + size] for name, array in feed.items()}
+def _own(raw: Any) -> Any:
+    """Return a model that a function of the user may modify."""
+    return edit.parse(raw) if isinstance(raw, onnx.ModelProto) else raw
 
 
 def _scalar(value: Any) -> float:
     """Return an accuracy as a number."""
-    array = np.asarray(value, dtype=np.float64)
-    if array.size != 1:
-        msg = f"the evaluation must return one number, got {value!r}"
+    try:
+        array = np.asarray(value, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.size != 1 or not np.isfinite(array[0]):
+        msg = f"the evaluation must return one finite number, got {value!r}"
         raise ConfigurationError(msg)
-    return float(array.reshape(()))
+    return float(array[0])
 
 
 def _q_config(report: Fitted, conf: PostTrainingQuantConfig, wrapped: BaseModel) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from ..errors import WeightsError
+from ..errors import ShapeError, WeightsError
 from ..networks import edit
 from ..networks.external_data import load, loadable, save
 from ..output import new_file
@@ -19,14 +19,29 @@ __all__ = ["OnnxModel", "recognize"]
 
 
 def recognize(source: Any, **options: Any) -> OnnxModel | None:
-    """Return the model of a `.onnx` file, of bytes, or of a `ModelProto`."""
-    if isinstance(source, onnx.ModelProto):
-        return OnnxModel(source, **options)
-    if isinstance(source, bytes):
-        return OnnxModel(edit.parse(source), form="bytes", **options)
+    """Return the model of a `.onnx` file, of bytes, or of a `ModelProto`.
+
+    Raises:
+        WeightsError: It cannot be read, or its weights are missing.
+    """
+    if isinstance(source, (bytes, onnx.ModelProto)):
+        form = "bytes" if isinstance(source, bytes) else "ModelProto"
+        model = edit.parse(source) if isinstance(source, bytes) else source
+        _check_complete(model)
+        return OnnxModel(model, form=form, **options)
     if isinstance(source, Path) and source.is_file() and source.suffix.lower() == ".onnx":
         return OnnxModel(load(source), form="file", path=source, **options)
     return None
+
+
+def _check_complete(model: onnx.ModelProto) -> None:
+    """Raise WeightsError if a model in memory refers to weights in files."""
+    if files := edit.external_files(model):
+        msg = (
+            f"the model has no weights, but refers to {', '.join(files)}: pass the path of its "
+            "file, or load it with onnx.load(path) (onnx.save leaves such a model behind)"
+        )
+        raise WeightsError(msg)
 
 
 class OnnxModel(FrameworkModel):
@@ -51,6 +66,9 @@ class OnnxModel(FrameworkModel):
         self._session: Any = None
         self.form = form
         self.path = path
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_session": None}  # a session cannot be copied
 
     @property
     def raw(self) -> onnx.ModelProto:
@@ -95,13 +113,18 @@ class OnnxModel(FrameworkModel):
         """Return the outputs of ONNX Runtime without graph optimization.
 
         Raises:
-            ShapeError: The number or the names of the inputs are not those of the model.
+            ShapeError: The number, the names, the types or the shapes of the inputs are not those
+                of the model.
             WeightsError: ONNX Runtime cannot load the model.
         """
         feed = feed_by_name(inputs, self.input_names)
         if self._session is None:
             self._session = _open_session(self._model)
-        return list(self._session.run(self.output_names, feed))
+        try:
+            return list(self._session.run(self.output_names, feed))
+        except Exception as error:  # ONNX Runtime's exceptions share no public base
+            msg = f"ONNX Runtime cannot run the model on the inputs: {error}"
+            raise ShapeError(msg) from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a file, as it was named."""

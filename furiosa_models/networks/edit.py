@@ -45,6 +45,7 @@ __all__ = [
     "set_batch_size",
     "signature",
     "sort_nodes",
+    "taken_names",
     "tensors",
     "to_bytes",
     "with_opset",
@@ -418,7 +419,7 @@ def extract(
         node = producers.get(name)
         if node is not None:
             needed.update(node.output)
-            pending.extend(_taken(node))
+            pending.extend(taken_names(node))
     free = [value.name for value in _inputs(graph) if value.name in used]
     if free:
         msg = f"the outputs {', '.join(outputs)} need the input {free[0]!r}, too"
@@ -449,9 +450,18 @@ def named(model: Model) -> onnx.ModelProto:
 
 
 def name_nodes(graph: onnx.GraphProto) -> None:
-    """Give a name to nodes without one, in place, so that they can be selected and excluded."""
+    """Give each node a name of its own, in place, so that it can be selected and excluded.
+
+    The first node of a name keeps it.
+    """
+    taken = {node.name for node in graph.node}
+    seen = {""}
     for number, node in enumerate(graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
+        if node.name in seen:
+            numbered = (f"{node.name or node.op_type}_{i}" for i in itertools.count(number))
+            node.name = next(name for name in numbered if name not in taken)
+            taken.add(node.name)
+        seen.add(node.name)
 
 
 def rename(graph: onnx.GraphProto, old: Sequence[str], new: Sequence[str]) -> None:
@@ -487,7 +497,8 @@ def sort_nodes(graph: onnx.GraphProto) -> None:
             index = pending[-1]
             if state[index] == 0:
                 state[index] = 1
-                sources = {producers[name] for name in _taken(nodes[index]) if name in producers}
+                taken = taken_names(nodes[index])
+                sources = {producers[name] for name in taken if name in producers}
                 pending.extend(i for i in sorted(sources, reverse=True) if state[i] == 0)
                 continue
             pending.pop()
@@ -498,13 +509,13 @@ def sort_nodes(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes[index] for index in order)
 
 
-def _taken(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the names that a node takes, including those that its branches capture."""
+def taken_names(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the names that a node takes, including those that the nodes of its branches take."""
     yield from node.input
     for attribute in node.attribute:
         for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
             for inner in body.node:
-                yield from _taken(inner)
+                yield from taken_names(inner)
 
 
 @_reporting_invalid_graphs

@@ -51,6 +51,8 @@ def correct_biases(
         means = channel_means.get(source)
         if means is None or any(s is None or s.op_type != "DequantizeLinear" for s in sources):
             continue
+        if any(s.input[0] not in constants for s in sources if s is not None):
+            continue  # the weights are float, and rounded in the graph
         kernel, bias = ([constants[name] for name in s.input] for s in sources if s is not None)
         error = _dequantized(kernel) - exact
         shift = _response(error.sum(tuple(range(2, error.ndim))), np.asarray(means))

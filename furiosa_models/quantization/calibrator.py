@@ -14,6 +14,7 @@ from ..errors import FuriosaModelsError
 from ..networks import edit
 from ..progress import progress_bar
 from ..runtime.errors import InvalidInput
+from .float_model import float_model
 from .histogram import Histogram
 from .methods import CalibrationMethod, choose_range
 from .session import open_session
@@ -32,7 +33,7 @@ class Calibrator:
     Raises:
         TypeError: The model is neither a `ModelProto` nor bytes.
         ValueError: The percentage is not in (0, 100], or the method is unknown.
-        FuriosaModelsError: The model cannot be loaded.
+        FuriosaModelsError: The model cannot be loaded or quantized; see `float_model`.
         WeightsError: The bytes are not an ONNX model.
     """
 
@@ -48,8 +49,7 @@ class Calibrator:
             raise ValueError(msg)
         self._method = CalibrationMethod(calibration_method)
         self._percentage = percentage
-        proto = edit.parse(model)
-        edit.constants_to_initializers(proto.graph)
+        proto = float_model(model)
         self._inputs = edit.get_pure_input_names(proto)
         self._session = _open_session(proto)
         self._histograms: dict[str, Histogram] = {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..errors import ConfigurationError
 from .calibrated import Calibration
 
 __all__ = ["Criterion", "Fitted", "Layer", "Trial"]
@@ -20,11 +21,20 @@ class Criterion:
         tolerable_loss: Greatest loss.
         kind: Whether the loss is `relative` to the float model's accuracy, or `absolute`.
         higher_is_better: Whether a higher accuracy is better; false for an error.
+
+    Raises:
+        ConfigurationError: The loss is not a number.
     """
 
     tolerable_loss: float = 0.01
     kind: Literal["relative", "absolute"] = "relative"
     higher_is_better: bool = True
+
+    def __post_init__(self) -> None:
+        value: object = self.tolerable_loss
+        if not isinstance(value, (int, float)) or math.isnan(value):
+            msg = f"expected a number as the tolerable loss, got {value!r}"
+            raise ConfigurationError(msg)
 
     def loss(self, baseline: float, accuracy: float) -> float:
         """Return the loss of accuracy, negative for a gain."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
-import onnx
 
 from ..errors import FuriosaModelsError
 from ..networks import edit
@@ -17,11 +16,6 @@ from .fitted import Fitted
 from .methods import CalibrationMethod
 
 __all__ = ["Quantization", "fit_on", "quantize_on"]
-
-_HALVES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
-_QUANTIZED = frozenset(
-    {"ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +103,6 @@ def fit_on(
         names = ", ".join(CalibrationMethod.__members__)
         msg = f"unknown calibration method {method!r}; known: {names}"
         raise ValueError(msg) from None
-    _check_float32(edit.parse(program))
     calibrator = Calibrator(program, chosen, percentage=percentage)
     (name,) = edit.get_pure_input_names(program)
     samples: list[dict[str, npt.NDArray[Any]]] = []
@@ -126,23 +119,3 @@ def fit_on(
     ranges = calibrator.compute_range()
     fitted = fit(program, ranges, samples, evaluate, channel_means=means, **search)
     return fitted, count
-
-
-def _check_float32(model: onnx.ModelProto) -> None:
-    """Raise FuriosaModelsError if a program has no float32 operations to quantize."""
-    operations = {node.op_type for node in model.graph.node}
-    if done := sorted(operations & _QUANTIZED):
-        msg = (
-            f"the network is quantized already (it has {', '.join(done)}): quantize the original "
-            "float32 network"
-        )
-        raise FuriosaModelsError(msg)
-    weighted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
-    used = {name for node in weighted for name in node.input}
-    kinds = {tensor.data_type for tensor in model.graph.initializer if tensor.name in used}
-    if kinds and kinds <= _HALVES:
-        msg = (
-            "the network computes in float16, but quantization needs float32: export it in float32 "
-            "(exporters of YOLO: without half=True)"
-        )
-        raise FuriosaModelsError(msg)

@@ -15,9 +15,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from ..errors import ShapeError
+from ..errors import FuriosaModelsError, ShapeError
 from ..networks import edit
+from .activations import exceeds_activations
 from .bias_correction import correct_biases, float_weights
+from .float_model import float_model
 from .float_nodes import protect_float_nodes
 from .scale_folding import fold_scaling
 
@@ -193,8 +195,7 @@ class Prepared(NamedTuple):
     """A float model before quantization.
 
     Attributes:
-        model: The model, with named nodes, without `Constant` nodes, and without the normalization
-            of uint8 pixels.
+        model: The model in the form of `float_model`, without the normalization of uint8 pixels.
         ranges: Range of each tensor.
         nodes: Names of the nodes to quantize.
         inputs: Names of the inputs that become uint8.
@@ -222,12 +223,10 @@ def prepare(
         TypeError: The model is neither a `ModelProto` nor bytes.
         WeightsError: The bytes are not an ONNX model.
     """
-    proto = edit.parse(model)
-    edit.constants_to_initializers(proto.graph)
+    proto = float_model(model)
     inputs = [*_pop_marks(proto, _INPUT)]
     outputs = _pop_marks(proto, _OUTPUT)
     ranges = {name: _range(name, pair) for name, pair in tensor_name_to_range.items()}
-    edit.name_nodes(proto.graph)
     pixels = fold_scaling(proto, exclude)
     if pixels is not None:
         inputs.append(pixels.name)
@@ -236,6 +235,7 @@ def prepare(
     heads = _heads(proto.graph) if float_heads else set()
     nodes = _nodes(proto.graph, {*exclude, *heads}, constants)
     nodes = nodes or _nodes(proto.graph, exclude, constants)  # if the heads are the whole network
+    _check_no_passage(proto.graph)
     _check_complete(proto.graph, nodes, ranges.keys() | constants)
     return Prepared(proto, ranges, nodes, inputs, outputs)
 
@@ -261,7 +261,11 @@ def insert_qdq(
     reduce_range: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
-    """Quantize some nodes of a model, which is modified, with ONNX Runtime's static quantizer."""
+    """Quantize some nodes of a model, which is modified, with ONNX Runtime's static quantizer.
+
+    Raises:
+        FuriosaModelsError: The quantizer fails.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -277,12 +281,20 @@ def insert_qdq(
         nodes_to_quantize=nodes,
         nodes_to_exclude=[],
         op_types_to_quantize=list(OPERATIONS),
-        extra_options=dict(options or {}),
+        extra_options={
+            "QDQKeepRemovableActivations": exceeds_activations(proto.graph, ranges),
+            **(options or {}),
+        },
     )
     with _without_warnings():
-        quantizer.quantize_model()
+        try:
+            quantizer.quantize_model()
+        except Exception as error:  # it raises many types of errors
+            msg = f"ONNX Runtime cannot quantize the model: {error}"
+            raise FuriosaModelsError(msg) from error
     quantizer.model.topological_sort()  # it appends nodes, but ONNX requires topological order
     model: onnx.ModelProto = quantizer.model.model
+    edit.sort_nodes(model.graph)  # it ignores what branches take
     return model
 
 
@@ -332,7 +344,9 @@ def _constants(graph: onnx.GraphProto) -> set[str]:
 def _nodes(graph: onnx.GraphProto, excluded: Collection[str], constants: Set[str]) -> list[str]:
     """Return the names of the nodes to quantize."""
     nodes = [node for node in graph.node if node.op_type in OPERATIONS]
-    nodes = [node for node in nodes if not constants >= {*node.output}]
+    # What branches take stays as it is: ONNX Runtime's quantizer removes activations before it.
+    captured = {name for node in graph.node for name in {*edit.taken_names(node)} - {*node.input}}
+    nodes = [n for n in nodes if not constants >= {*n.output} and captured.isdisjoint(n.output)]
     return [node.name for node in nodes if node.name not in excluded]
 
 
@@ -347,6 +361,14 @@ def _heads(graph: onnx.GraphProto) -> set[str]:
             found.add(node.name)
             pending.extend(node.input if node.op_type in edit.SHAPE_OPERATIONS else ())
     return found
+
+
+def _check_no_passage(graph: onnx.GraphProto) -> None:
+    """Raise ShapeError if an input is an output, too: ONNX Runtime's quantizer would rename it."""
+    inputs = {value.name for value in graph.input}
+    if names := [value.name for value in graph.output if value.name in inputs]:
+        msg = f"{names[0]!r} is an input and an output: remove it from the outputs"
+        raise ShapeError(msg)
 
 
 def _check_complete(graph: onnx.GraphProto, nodes: Collection[str], known: Set[str]) -> None:

@@ -10,7 +10,9 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from ..errors import FuriosaModelsError, WeightsError
 from ..networks import edit
+from .float_model import float_model
 
 __all__ = ["quantize_dynamic", "quantize_weights"]
 
@@ -32,10 +34,17 @@ def quantize_weights(
 
     Returns:
         The model, whose weights come from `DequantizeLinear`.
+
+    Raises:
+        FuriosaModelsError: The model cannot be quantized; see `float_model`.
     """
-    proto = edit.parse(model)
-    graph = proto.graph
-    edit.constants_to_initializers(graph)
+    proto = float_model(model)
+    _quantize_weights(proto.graph, exclude)
+    return proto
+
+
+def _quantize_weights(graph: onnx.GraphProto, exclude: Collection[str]) -> None:
+    """Store the weights of a graph in 8 bits, in place."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     done: dict[str, onnx.NodeProto] = {}
     for node in graph.node:
@@ -46,13 +55,12 @@ def quantize_weights(
             done[weight.name] = _dequantized(graph, weight, _axis(node))
         node.input[1] = done[weight.name].output[0]
     graph.node.extend(done.values())
-    used = {name for node in graph.node for name in node.input}
+    used = {name for node in graph.node for name in edit.taken_names(node)}
     used |= {value.name for value in graph.output}
     for name in done:
         if name not in used:
             graph.initializer.remove(weights[name])
     edit.sort_nodes(graph)
-    return proto
 
 
 def quantize_dynamic(
@@ -66,13 +74,15 @@ def quantize_dynamic(
     Args:
         model: float32 model.
         exclude: Names of nodes that stay float.
+
+    Raises:
+        FuriosaModelsError: The model cannot be quantized; see `float_model`.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
     from onnxruntime.quantization.quant_utils import QuantizationMode
 
-    proto = edit.parse(model)
-    edit.constants_to_initializers(proto.graph)
+    proto = float_model(model)
     quantizer = ONNXQuantizer(
         proto,
         per_channel=False,
@@ -87,8 +97,14 @@ def quantize_dynamic(
         op_types_to_quantize=["Gemm", "MatMul"],
         extra_options={"MatMulConstBOnly": True},
     )
-    quantizer.quantize_model()
-    return quantize_weights(quantizer.model.model, exclude=exclude)
+    try:
+        quantizer.quantize_model()
+    except Exception as error:  # it raises many types of errors
+        msg = f"ONNX Runtime cannot quantize the model: {error}"
+        raise FuriosaModelsError(msg) from error
+    quantized: onnx.ModelProto = quantizer.model.model
+    _quantize_weights(quantized.graph, exclude)
+    return quantized
 
 
 def _axis(node: onnx.NodeProto) -> int:
@@ -104,6 +120,9 @@ def _is_worth(weight: onnx.TensorProto) -> bool:
 def _dequantized(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) -> onnx.NodeProto:
     """Add 8-bit weights to a graph; return the node that dequantizes them."""
     array = numpy_helper.to_array(weight)
+    if not np.isfinite(array).all():
+        msg = f"the weights {weight.name!r} cannot be quantized: not all of their values are finite"
+        raise WeightsError(msg)
     axis = min(axis, array.ndim - 1)
     others = tuple(i for i in range(array.ndim) if i != axis)
     scale: npt.NDArray[np.float32] = np.abs(array).max(others) / np.float32(127)

@@ -183,6 +183,8 @@ def test_invalid_weights_are_an_error(monkeypatch: pytest.MonkeyPatch, store: St
         resolve("Net", "nonesuch", NETWORK, store)
     with pytest.raises(TypeError, match="got int"):
         resolve("Net", 3, NETWORK, store)
+    with pytest.raises(WeightsError, match="arrays by name, but this one has the key 1"):
+        resolve("Net", {1: [0.0]}, NETWORK, store)
 
 
 def test_error_names_the_invalid_model_file(tmp_path: Path) -> None:

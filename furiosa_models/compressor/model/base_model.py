@@ -122,7 +122,8 @@ class BaseModel:
         Raises:
             FuriosaModelsError: Something exists there, or it cannot be written.
         """
-        return self.source.save(self._default_path() if root is None else root)
+        path = os.path.expanduser(self._default_path() if root is None else root)  # noqa: PTH111
+        return self.source.save(path)
 
     def _default_path(self) -> Path:
         return Path(self.workspace_path)
@@ -136,16 +137,17 @@ class BaseModel:
 
         Raises:
             ConfigurationError: The settings are of another kind.
-            ConversionError: The model cannot be converted, or needs a newer opset.
+            ConversionError: The model cannot be converted, or its precision is another one.
         """
         if not isinstance(conf, (TF2ONNXConfig, Torch2ONNXConfig, ONNXQlinear2QDQConfig)):
             expected = "a TF2ONNXConfig, Torch2ONNXConfig or ONNXQlinear2QDQConfig"
             msg = f"conf: expected {expected}, got {conf!r}"
             raise ConfigurationError(msg)
         proto = self._as_onnx(conf)
-        with new_file(save_path) as partial:
+        target = Path(save_path).expanduser()
+        with new_file(target) as partial:
             external_data.save(proto, partial)
-        return Path(save_path)
+        return target
 
     def _as_onnx(self, conf: Any) -> onnx.ModelProto:
         if isinstance(conf, ONNXQlinear2QDQConfig):
@@ -163,6 +165,7 @@ class BaseModel:
         ):
             if names is not None:
                 edit.rename(proto.graph, [value.name for value in values], names)
+        _name_axes(proto.graph, conf.dynamic_axes or {})
         return proto
 
     def _program(self) -> onnx.ModelProto:
@@ -228,6 +231,27 @@ class BaseModel:
     def __repr__(self) -> str:
         report = f": {self.report.summary}" if self.report else ""
         return f"{type(self).__name__}({self.source.form}{report})"
+
+
+def _name_axes(graph: onnx.GraphProto, names: Mapping[str, Any]) -> None:
+    """Name open dimensions of inputs and outputs, in place.
+
+    Args:
+        graph: The graph.
+        names: Names by tensor and axis, or a list of axes by tensor.
+
+    Raises:
+        ConfigurationError: There is no such tensor or open dimension.
+    """
+    values = {value.name: value for value in (*graph.input, *graph.output)}
+    for tensor, axes in names.items():
+        dims = values[tensor].type.tensor_type.shape.dim if tensor in values else ()
+        named = axes if isinstance(axes, Mapping) else {axis: f"{tensor}_{axis}" for axis in axes}
+        for axis, name in named.items():
+            if not 0 <= axis < len(dims) or dims[axis].dim_value:
+                msg = f"dynamic_axes: {tensor!r} has no open dimension {axis}; export keeps sizes"
+                raise ConfigurationError(msg)
+            dims[axis].dim_param = name
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:

@@ -67,7 +67,7 @@ class Model:
         info = kwargs.pop("framework_specific_info", None)
         backend = str(kwargs.get("backend") or getattr(conf, "backend", "default"))
         options = _options(kwargs)
-        if isinstance(root, str):
+        if isinstance(root, (str, os.PathLike)):
             root = os.path.expanduser(root)  # noqa: PTH111  # keeps a trailing slash or suffix
         source = recognize(root, **options)
         if source is None:

@@ -230,9 +230,9 @@ def test_wrong_arguments_are_errors() -> None:
         quantization.fit(NET, conf, calib_dataloader=[1])
     with pytest.raises(ConfigurationError, match="models of onnx need a calib_dataloader"):
         quantization.fit(NET, conf, calib_func=print)
-    with pytest.raises(ConfigurationError, match="yields no batches"):
+    with pytest.raises(ConfigurationError, match="has no samples"):
         quantization.fit(NET, conf, calib_dataloader=DataLoader("onnxruntime", []))
-    with pytest.raises(ConfigurationError, match="must return one number"):
+    with pytest.raises(ConfigurationError, match="must return one finite number"):
         quantization.fit(NET, conf, calib_dataloader=loader(), eval_func=lambda _: LABELS)
 
 

@@ -105,3 +105,11 @@ def test_options_of_another_framework_are_an_error() -> None:
 
 def test_quantized_program_is_the_model_itself() -> None:
     assert wrap(NET).quantized(NET).to_onnx() == NET
+
+
+def test_model_in_memory_without_its_external_weights_is_an_error(tmp_path: Path) -> None:
+    model = onnx.ModelProto.FromString(NET.SerializeToString())
+    onnx.save(model, str(tmp_path / "net.onnx"), save_as_external_data=True, size_threshold=0)
+    with pytest.raises(WeightsError, match="pass the path of its file"):
+        wrap(model)  # onnx.save has removed its weights
+    assert wrap(tmp_path / "net.onnx").output_names == wrap(NET).output_names

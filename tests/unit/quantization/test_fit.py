@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from furiosa_models.errors import FuriosaModelsError
+from furiosa_models.errors import ConfigurationError, FuriosaModelsError
 from furiosa_models.networks import edit
 from furiosa_models.quantization.calibrator import Calibrator
 from furiosa_models.quantization.fit import Limits, fit
@@ -222,3 +222,9 @@ def test_units_are_operations_with_what_follows_them() -> None:
 def test_decibels_of_no_noise_are_infinite() -> None:
     assert decibels(0) == math.inf
     assert decibels(0.01) == pytest.approx(20)
+
+
+@pytest.mark.parametrize("loss", [math.nan, "0.01"])
+def test_tolerable_loss_is_a_number(loss: Any) -> None:
+    with pytest.raises(ConfigurationError, match="expected a number as the tolerable loss"):
+        Criterion(loss)
