@@ -252,10 +252,8 @@ class TorchModel(FrameworkModel):
 
     def _names_of(self, node: onnx.NodeProto) -> list[str]:
         """Return names that the operation of a node may have in `graph_info`, best first."""
-        if self.form == "program":
-            return [node.name.removeprefix("node_")]
         if self.form == "TorchScript":
-            return [weight.rpartition(".")[0] for weight in node.input[1:2]]
+            return [_path_in_name(node.name)]
         scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
         return [*reversed(ast.literal_eval(scopes[0]))] if scopes else []
 
@@ -274,3 +272,14 @@ class TorchModel(FrameworkModel):
         finally:
             handle.remove()
         return calls
+
+
+def _path_in_name(name: str) -> str:
+    """Return the module of a node, such as `block.0.conv` of `/block/block.0/conv/Conv`."""
+    path: list[str] = []
+    for part in name.strip("/").split("/")[:-1]:
+        if path and part.startswith(f"{path[-1]}."):
+            path[-1] = part
+        else:
+            path.append(part)
+    return ".".join(path)
