@@ -254,8 +254,10 @@ class TorchModel(FrameworkModel):
         """Return names that the operation of a node may have in `graph_info`, best first."""
         if self.form == "TorchScript":
             return [_path_in_name(node.name)]
+        weights = [weight.rpartition(".")[0] for weight in node.input[1:2]]
         scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
-        return [*reversed(ast.literal_eval(scopes[0]))] if scopes else []
+        # The scopes of a convolution are those of the batch norm that was folded into it.
+        return [*weights, *reversed(ast.literal_eval(scopes[0]) if scopes else [])]
 
     def record_inputs(self, function: Callable[[Any], Any]) -> list[Any]:
         """Return the inputs of the module during a call of a function that runs it."""
