@@ -2,7 +2,7 @@
 
 TF-Slim's networks with batch norm need TensorFlow 2.15 or older, which needs Python 3.11 or older:
 
-    pip install 'tensorflow-cpu==2.15.*' tf_slim==1.1.0 'numpy<2'
+    pip install 'tensorflow-cpu==2.15.*' 'tf_keras==2.15.*' tf_slim==1.1.0 'numpy<2'
     python -m tests.e2e.frameworks.tensorflow.slim_golden
 
 The file has, for each network, some logits, the names of its variables with their shapes (those of
@@ -12,6 +12,8 @@ deeper ResNets follow from ResNet-50), and the name of its output.
 from __future__ import annotations
 
 import json
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,12 @@ from tf_slim import arg_scope
 from tf_slim.nets import alexnet, inception, overfeat, resnet_v1, resnet_v2, vgg
 
 from .slim_values import base, image, value
+
+for part in ("", ".base", ".convolutional", ".core", ".normalization", ".pooling"):
+    # TensorFlow looks for them where Keras had them before.
+    sys.modules[f"tf_keras.legacy_tf_layers{part}"] = import_module(
+        f"tf_keras.src.legacy_tf_layers{part}"
+    )
 
 OUTPUTS = 8
 NETWORKS: dict[str, tuple[Any, Any, int]] = {
