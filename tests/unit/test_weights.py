@@ -182,7 +182,7 @@ def test_invalid_weights_are_an_error(monkeypatch: pytest.MonkeyPatch, store: St
     ):
         resolve("Net", "nonesuch", NETWORK, store)
     with pytest.raises(TypeError, match="got int"):
-        resolve("Net", 3, NETWORK, store)  # type: ignore[arg-type]
+        resolve("Net", 3, NETWORK, store)
 
 
 def test_error_names_the_invalid_model_file(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class StructuredModule(GraphModule):
         count = len(list(named_leaves(outputs, "")))
         self._structure = rebuilt(outputs, iter(range(count)))
         if arguments.named:
-            self.forward = MethodType(_forward(parameters, arguments.named), self)
+            forward = MethodType(_forward(parameters, arguments.named), self)
+            object.__setattr__(self, "forward", forward)
 
     def forward(self, *positional: Any, **named: Any) -> Any:
         """Return the outputs in the structure of the other module's.

@@ -601,7 +601,7 @@ def _pad(
     pads: Any = None,
     value: Any = None,
     axes: Any = None,
-    mode: str = "constant",
+    mode: Any = "constant",
     **old: Any,
 ) -> Tensor:
     sizes = _sizes(old.get("pads", pads))

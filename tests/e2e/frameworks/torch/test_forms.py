@@ -64,8 +64,10 @@ def test_a_module_has_names_modules_and_equal_outputs_in_onnx_and_saved(
         "onnx": stock.difference(stock.run_onnx(program, inputs), expected),
         "saved": stock.difference(stock.called(stock.program(folder), inputs), expected),
         "loaded": stock.difference(again, expected),
-        "onnx of loaded": stock.difference(stock.run_onnx(loaded.to_onnx(), inputs), expected),
     }
+    if name in SMALL:  # conversion takes most of the time
+        again = stock.run_onnx(loaded.to_onnx(), inputs)
+        differences["onnx of loaded"] = stock.difference(again, expected)
     for key, value in differences.items():
         record_property(f"{name}: {key}", value)
         assert value <= TOLERANCE, differences

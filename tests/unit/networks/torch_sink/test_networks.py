@@ -45,8 +45,9 @@ def network(name: str) -> onnx.ModelProto:
 
 def images(model: onnx.ModelProto, count: int = 2) -> dict[str, Array]:
     (value,) = networks.edit.signature(model)[0]
+    shape = [size for size in value.shape[1:] if isinstance(size, int)]
     random = np.random.default_rng(0)
-    return {value.name: random.normal(size=(count, *value.shape[1:])).astype(np.float32)}
+    return {value.name: random.normal(size=(count, *shape)).astype(np.float32)}
 
 
 def test_every_network_of_the_zoo_is_tested() -> None:
