@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 from furiosa_models import networks
 from furiosa_models.errors import ExtraRequired, WeightsError
 from furiosa_models.frameworks import torch, wrap
+from furiosa_models.frameworks.onnx import OnnxModel
 from furiosa_models.frameworks.torch.arguments import Arguments
 from furiosa_models.frameworks.torch.files import check_program, find_file
 from furiosa_models.frameworks.torch.tensors import as_array, named_leaves, rebuilt
 from furiosa_models.vision import MobileNetV2
+
+from ..networks.recorded import RecordedWeights
 
 TARGET = "torch.ops.aten.add.Tensor"
 SYMBOL = "Mul(Integer(2), Symbol('s77', positive=True, integer=True))"
@@ -188,10 +191,17 @@ def test_two_members_of_the_same_name_are_refused(tmp_path: Path) -> None:
 def test_a_state_of_arrays_is_weights_of_a_network() -> None:
     network = MobileNetV2.spec.network
     assert network is not None
-    graph = networks.build(network.name, networks.RandomWeights(), **network.params)
-    assert graph.graph.initializer
+    recorded = RecordedWeights(networks.RandomWeights())
+    built = networks.build(network.name, recorded, **network.params)
+    state = {name: recorded.get(parameter) for name, parameter in recorded.asked.items()}
+    assert "features.0.0.weight" in state
+    images = np.random.default_rng(0).random((1, 3, 224, 224), np.float32)
+    (expected,) = OnnxModel(built).run(images)
+    (found,) = OnnxModel(networks.edit.parse(MobileNetV2(state).origin)).run(images)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    del state["features.0.0.weight"]
     with pytest.raises(WeightsError, match=r"'features\.0\.0\.weight' \[32, 3, 3, 3\] are missing"):
-        _ = MobileNetV2({"x": np.zeros(3, np.float32)}).origin
+        _ = MobileNetV2(state).origin
 
 
 def test_leaves_have_names_and_go_back_to_their_places() -> None:
