@@ -25,6 +25,8 @@ pytestmark = pytest.mark.tensorflow
 GOLDEN: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("slim.json").read_text(encoding="utf-8")
 )
+SLOW = ("overfeat", "vgg_16", "vgg_19", "resnet_v1_152", "resnet_v1_200", "resnet_v2_152")
+"""Networks that others stand for; theirs would take minutes."""
 UNIT = re.compile(r"(.*/block)(\d)/unit_(\d+)/(.*)")
 
 
@@ -77,7 +79,10 @@ def test_every_network_is_compared() -> None:
     assert {*GOLDEN} == {*NETWORKS}
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in GOLDEN],
+)
 def test_a_network_computes_what_tf_slim_computes(name: str, tmp_path: Path) -> None:
     golden = GOLDEN[name]
     if "count" in golden:
