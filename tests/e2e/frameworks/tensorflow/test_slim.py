@@ -25,7 +25,15 @@ pytestmark = pytest.mark.tensorflow
 GOLDEN: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("slim.json").read_text(encoding="utf-8")
 )
-SLOW = ("overfeat", "vgg_16", "vgg_19", "resnet_v1_152", "resnet_v1_200", "resnet_v2_152")
+SLOW = (
+    "overfeat",
+    "vgg_16",
+    "vgg_19",
+    "resnet_v1_152",
+    "resnet_v1_200",
+    "resnet_v2_152",
+    "resnet_v2_200",
+)
 """Networks that others stand for; theirs would take minutes."""
 UNIT = re.compile(r"(.*/block)(\d)/unit_(\d+)/(.*)")
 
@@ -61,8 +69,9 @@ def write(name: str, path: Path, version: str = "V1", skip: str = "") -> str:
                 holder = v1.placeholder(tf.float32, shape)
                 variable = v1.Variable(holder, name=key, use_resource=False, validate_shape=True)
                 pairs.append((variable, holder, key, shape))
-        for variable, holder, key, shape in pairs:
-            session.run(variable.initializer, {holder: value(key, shape)})
+        feed = {holder: value(key, shape) for _, holder, key, shape in pairs}
+        session.run([variable.initializer for variable, *_ in pairs], feed)
+        path.parent.mkdir(exist_ok=True)
         kind = getattr(v1.train.SaverDef, version)
         saver = v1.train.Saver([pair[0] for pair in pairs], write_version=kind)
         return str(saver.save(session, str(path), write_meta_graph=False, write_state=False))
