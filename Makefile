@@ -53,7 +53,7 @@ test-oldest: wheel  ## Run the unit tests with the oldest allowed versions of de
 	$(OLDEST)/bin/python $(PYTEST) -W default -m "$(UNMARKED)" tests/unit
 
 test-tensorflow: $(TF_READY)  ## Run the tests that need TensorFlow, in an environment of their own
-	$(TF)/bin/python -m pytest -m tensorflow tests/e2e/frameworks
+	$(TF)/bin/python -m pytest -m "tensorflow and not slow" tests/e2e/frameworks
 
 $(TF_READY):
 	@rm -rf $(TF) && $(PYTHON) -m venv $(TF)

@@ -122,5 +122,6 @@ def _class_of(source: FrameworkModel, backend: str) -> Callable[..., BaseModel]:
     if source.framework == "tensorflow":
         if "savedmodel" in source.form.lower().replace(" ", ""):
             return TensorflowSavedModelModel
-        return TensorflowCheckpointModel if "checkpoint" in source.form else TensorflowBaseModel
+        is_checkpoint = source.form in ("TF1 checkpoint", "TF2 checkpoint")
+        return TensorflowCheckpointModel if is_checkpoint else TensorflowBaseModel
     return BaseModel

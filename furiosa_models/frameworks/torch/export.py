@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Key of the metadata of an ONNX node that has the names of the modules around it."""
 
-_HALVES = ("torch.float16", "torch.bfloat16")
-
 
 def exported_program(module: Any, arguments: Arguments) -> Any:
     """Return a module as an exported program, with an open batch size if the module allows it.
@@ -109,10 +107,13 @@ def on_cpu(module: Any) -> Any:
 
 
 def in_float32(module: Any) -> Any:
-    """Return a module, or a copy of it in float32 if it is in half precision."""
-    if str(floating_type(module)) in _HALVES:
-        return copy.deepcopy(module).float()
-    return module
+    """Return a module, or a copy of it in float32 if it is in another floating type.
+
+    ONNX Runtime has no convolutions in half or double precision on the CPU.
+    """
+    if floating_type(module) in (None, torch().float32):
+        return module
+    return copy.deepcopy(module).float()
 
 
 def program_to_onnx(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,16 @@ from typing import Any
 from ...errors import WeightsError
 from .framework import first_lines, quiet, torch
 
-__all__ = ["FILE", "find_file", "has_network", "load"]
+__all__ = ["FILE", "check_program", "find_file", "has_network", "load"]
 
 FILE = "best_model.pt"
 """Name of the file of a saved model, as in Neural Compressor."""
 
 _SUFFIXES = (".pt", ".pt2", ".pth", ".torchscript")
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(UnicodeDecodeError, struct.error, OverflowError),
+)
 _CONFIG = re.compile(r"data/(weights|constants)/.*config\.json")
 _PROGRAM = re.compile(r"models/.*\.json|serialized_exported_program\.json")
 _PAYLOAD = re.compile(r"(weight|tensor)_\d+")
@@ -64,7 +70,7 @@ def load(path: Path) -> Any:
         with quiet():
             if _is_script(path):
                 return pytorch.jit.load(str(path), map_location="cpu")
-            _check_program(path)
+            check_program(path)
             with path.open("rb") as stream:
                 return pytorch.export.load(stream)
     except WeightsError:
@@ -89,7 +95,7 @@ def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [_without_root(name) for name in archive.namelist()]
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
+    except _DAMAGE:
         return []
 
 
@@ -98,25 +104,29 @@ def _without_root(name: str) -> str:
     return rest if rest and root not in ("data", "models") else name
 
 
-def _check_program(path: Path) -> None:
-    """Check that a program has only tensors, and operations of PyTorch.
+def check_program(path: Path) -> None:
+    """Check that an exported program has only tensors, and operations of PyTorch.
 
     Raises:
         WeightsError: It has something else.
     """
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        if len({*names}) < len(names):
-            msg = f"{path} has two members of the same name"
-            raise WeightsError(msg)
-        for name in names:
-            unsafe = _unsafe(_without_root(name), archive, name)
-            if unsafe is not None:
-                msg = (
-                    f"{path} would execute more than operations of PyTorch, and is not loaded: "
-                    f"{name} has {unsafe}"
-                )
-                raise WeightsError(msg)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unsafe = _first_unsafe(archive)
+    except (*_DAMAGE, LookupError, TypeError, AttributeError, ValueError) as error:
+        msg = f"{path} is no exported program: {type(error).__name__}: {error}"
+        raise WeightsError(msg) from error
+    if unsafe is not None:
+        msg = f"{path} would execute more than operations of PyTorch, and is not loaded: {unsafe}"
+        raise WeightsError(msg)
+
+
+def _first_unsafe(archive: zipfile.ZipFile) -> str | None:
+    names = archive.namelist()
+    if len({*names}) < len(names):
+        return "it has two members of the same name"
+    found = ((name, _unsafe(_without_root(name), archive, name)) for name in names)
+    return next((f"{name} has {what}" for name, what in found if what), None)
 
 
 def _unsafe(kind: str, archive: zipfile.ZipFile, name: str) -> str | None:

@@ -252,12 +252,12 @@ class TorchModel(FrameworkModel):
 
     def _names_of(self, node: onnx.NodeProto) -> list[str]:
         """Return names that the operation of a node may have in `graph_info`, best first."""
-        if self.form == "program":
-            return [node.name.removeprefix("node_")]
         if self.form == "TorchScript":
-            return [weight.rpartition(".")[0] for weight in node.input[1:2]]
+            return [_path_in_name(node.name)]
+        weights = [weight.rpartition(".")[0] for weight in node.input[1:2]]
         scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
-        return [*reversed(ast.literal_eval(scopes[0]))] if scopes else []
+        # The scopes of a convolution are those of the batch norm that was folded into it.
+        return [*weights, *reversed(ast.literal_eval(scopes[0]) if scopes else [])]
 
     def record_inputs(self, function: Callable[[Any], Any]) -> list[Any]:
         """Return the inputs of the module during a call of a function that runs it."""
@@ -274,3 +274,14 @@ class TorchModel(FrameworkModel):
         finally:
             handle.remove()
         return calls
+
+
+def _path_in_name(name: str) -> str:
+    """Return the module of a node, such as `block.0.conv` of `/block/block.0/conv/Conv`."""
+    path: list[str] = []
+    for part in name.strip("/").split("/")[:-1]:
+        if path and part.startswith(f"{path[-1]}."):
+            path[-1] = part
+        else:
+            path.append(part)
+    return ".".join(path)

@@ -19,7 +19,8 @@ from torch import nn
 
 from ...errors import ConversionError
 from .. import edit
-from .operations import OPERATIONS, SETTINGS, Pending
+from .operations import OPERATIONS, SETTINGS
+from .quantization import Pending
 
 __all__ = ["GraphModule"]
 

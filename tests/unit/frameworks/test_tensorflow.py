@@ -286,3 +286,15 @@ def test_damaged_files_raise_weights_errors_only(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(content)))
     with contextlib.suppress(WeightsError):
         read(bytes(content[:cut]))
+
+
+def test_a_checkpoint_of_slim_needs_the_name_of_its_network(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.ckpt", b"anything")
+    with pytest.raises(ConversionError, match=r"no network: pass the name of.*vgg_16.*resnet_v2"):
+        recognize(path)
+    with pytest.raises(ConversionError, match=r"'vgg16' is no network of TF-Slim.*vgg_16"):
+        recognize(path, name="vgg16")
+    with pytest.raises(WeightsError, match="is no checkpoint: expected a file"):
+        recognize(tmp_path / "missing", name="vgg_16")
+    with pytest.raises(ExtraRequired, match="needs TensorFlow"):
+        recognize(path, name="vgg_16")

@@ -65,15 +65,16 @@ def chain(inputs: dict[str, Array], *nodes: onnx.NodeProto, **constants: Array) 
 
 node = helper.make_node
 
+OPERANDS: dict[str, tuple[Any, ...]] = {
+    "tensors": ([X, POSITIVE],),
+    "constant": (X, np.abs(floats(4, 1, 1)) + 1),
+    "scalar": (X, np.array(3.0, np.float32)),
+}
 CASES: dict[str, Case] = {
     **{
         f"{kind} {other}": case(kind, *arguments)
         for kind in ("Add", "Sub", "Mul", "Div")
-        for other, arguments in {
-            "tensors": ([X, POSITIVE],),
-            "constant": (X, np.abs(floats(4, 1, 1)) + 1),
-            "scalar": (X, np.array(3.0, np.float32)),
-        }.items()
+        for other, arguments in OPERANDS.items()
     },
     "Div integers": case("Div", integers([7, -7], [9, -9]), integers(2)),
     "Pow": case("Pow", POSITIVE, np.array(2.5, np.float32)),

@@ -133,7 +133,7 @@ def test_padding(mode: str, pads: list[int], spatial: bool, shape: Any) -> None:
     if mode != "constant":
         pads = [abs(pad) for pad in pads]
         pads[0] = pads[1] = pads[4] = pads[5] = 0
-    constants = {"p": np.array(pads, np.int64), "v": np.array(0.5, np.float32)}
+    constants: dict[str, Array] = {"p": np.array(pads, np.int64), "v": np.array(0.5, np.float32)}
     names = ["x", "p", "v"]
     if spatial:
         constants |= {"p": np.array([*pads[2:4], *pads[6:]], np.int64), "a": np.array([2, -1])}
