@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..._lazy import require
+from ..environment import kept_environment
 from ..messages import silenced
 
 __all__ = ["first_lines", "quiet", "torch", "unchanged"]
@@ -29,17 +29,14 @@ def torch() -> Any:
 def unchanged(module: Any) -> Iterator[None]:
     """Put a module into evaluation mode for a while; restore its mode and the environment."""
     modes = [(each, each.training) for each in getattr(module, "modules", list)()]
-    before = os.environ.get(_ENVIRONMENT)
-    for each, _ in modes:
-        each.training = False
-    try:
-        yield
-    finally:
-        for each, mode in modes:
-            each.training = mode
-        os.environ.pop(_ENVIRONMENT, None)
-        if before is not None:
-            os.environ[_ENVIRONMENT] = before
+    with kept_environment(_ENVIRONMENT):
+        for each, _ in modes:
+            each.training = False
+        try:
+            yield
+        finally:
+            for each, mode in modes:
+                each.training = mode
 
 
 @contextmanager
