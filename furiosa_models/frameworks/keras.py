@@ -20,11 +20,10 @@ from typing import Any, BinaryIO, ClassVar
 
 from .._lazy import require
 from ..errors import ConversionError, WeightsError
-from .tensorflow.exported import ExportedModel, FrozenModel
 from .tensorflow.framework import first_line, quiet, tensorflow
 from .tensorflow.frozen import FrozenGraph
 from .tensorflow.model import TensorFlowModel
-from .tensorflow.saved_model import SavedModelModel, is_saved_model
+from .tensorflow.saved_model import ExportedModel, FrozenModel, SavedModelModel, is_saved_model
 
 __all__ = ["KerasModel", "KerasSavedModel", "is_keras_model", "recognize"]
 

@@ -23,7 +23,7 @@ from ...networks import edit
 from ...quantization.calibrated import Calibration
 
 if TYPE_CHECKING:
-    from ..model.torch_model import PyTorchBaseModel
+    from ..model.base_model import BaseModel
 
 __all__ = ["RECIPE", "load", "recipe_of"]
 
@@ -73,7 +73,7 @@ def load(
     return found.raw
 
 
-def recipe_of(model: PyTorchBaseModel) -> dict[str, Any]:
+def recipe_of(model: BaseModel) -> dict[str, Any]:
     """Return the recipe of a quantized model.
 
     Raises:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConversionError
-from .exported import SIGNATURE, ExportedModel
 from .framework import first_line, quiet, tensorflow
+from .saved_model import SIGNATURE, ExportedModel
 
 __all__ = ["ModuleModel"]
 
