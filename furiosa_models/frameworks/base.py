@@ -119,7 +119,10 @@ class FrameworkModel(ABC):
             ConversionError: The framework has no form for it.
         """
         del program
-        msg = f"a quantized model cannot be written back to {self.form} of {self.framework}"
+        msg = (
+            f"a quantized model cannot be written back to {self.form} of {self.framework}: "
+            "quantize its ONNX, wrap(model.to_onnx())"
+        )
         raise ConversionError(msg)
 
     def __repr__(self) -> str:
