@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
@@ -23,6 +21,7 @@ from . import heads
 from .enums import Task
 from .errors import FuriosaModelsError, WeightsError
 from .ops.checks import check_unit
+from .output import new_folder
 from .spec import Head, ImageInput, ModelSpec
 
 __all__ = ["INFO", "Saved", "is_saved", "read_saved", "write_saved"]
@@ -78,10 +77,6 @@ def write_saved(
     Raises:
         FuriosaModelsError: The folder exists and is not empty, or cannot be written.
     """
-    target = Path(folder)
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        msg = f"{target} already exists: save to a new folder, or remove it first"
-        raise FuriosaModelsError(msg)
     kind = "tflite" if graph[4:8] == b"TFL3" else "onnx"
     info = {
         **facts,
@@ -96,23 +91,10 @@ def write_saved(
         "weights_uri": _GRAPHS[kind],
         "updated_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            (partial / _GRAPHS[kind]).write_bytes(graph)
-            (partial / INFO).write_text(json.dumps(info, indent=4) + "\n", encoding="utf-8")
-            partial.chmod(0o755)
-            if target.exists():
-                target.rmdir()
-            partial.rename(target)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-    except OSError as error:
-        msg = f"{target} cannot be written: {error.strerror or error}"
-        raise FuriosaModelsError(msg) from error
-    return target
+    with new_folder(folder) as partial:
+        (partial / _GRAPHS[kind]).write_bytes(graph)
+        (partial / INFO).write_text(json.dumps(info, indent=4) + "\n", encoding="utf-8")
+    return Path(folder)
 
 
 def read_saved(folder: str | os.PathLike[str]) -> Saved:
