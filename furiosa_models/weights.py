@@ -521,10 +521,8 @@ def _from_object(
 
 def _with_arrays(network: NetworkSpec, arrays: Mapping[str, Any]) -> WeightSet:
     """Return a network with the parameters of a public checkpoint."""
-    shown = networks.params_of(network.name, arrays)
-    params = {**network.params, **shown.params}
-    built = networks.build(network.name, networks.NamedWeights(arrays), **params)
-    return WeightSet("", networks.to_bytes(built), head=shown.head)
+    built, inferred = networks.build_checkpoint(network.name, arrays, **network.params)
+    return WeightSet("", networks.to_bytes(built), head=inferred.head)
 
 
 def _converted(model: FrameworkModel, size: tuple[int, int] | None) -> bytes:

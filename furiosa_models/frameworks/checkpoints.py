@@ -53,8 +53,5 @@ def recognize(
 
     spec = NetworkSpec(network, params or {}) if isinstance(network, str) else network
     arrays = networks.read_weights(reader, {source.name: source.read_bytes()}, spec.layout)
-    found = networks.params_of(spec.name, arrays)
-    built = networks.build(
-        spec.name, networks.NamedWeights(arrays), **{**spec.params, **found.params}
-    )
+    built, _ = networks.build_checkpoint(spec.name, arrays, **spec.params)
     return OnnxModel(built, form=source.suffix.lower().removeprefix("."), **options)

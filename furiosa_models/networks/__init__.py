@@ -9,6 +9,7 @@ model = build("efficientnet", NamedWeights(arrays), variant="lite0")
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import lazy
@@ -16,7 +17,7 @@ from .._lazy import lazy
 if TYPE_CHECKING:
     import onnx
 
-    from .checkpoint_params import params_of
+    from .checkpoint_params import InferredParams, params_of
     from .edit import (
         head_operations,
         set_batch_size,
@@ -35,6 +36,7 @@ __all__ = [
     "NamedWeights",
     "RandomWeights",
     "build",
+    "build_checkpoint",
     "head_operations",
     "params_of",
     "read_names",
@@ -103,6 +105,27 @@ def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
     builder = importlib.import_module(f".builders.{network}", __name__)
     model: onnx.ModelProto = builder.build(weights, **params)
     return model
+
+
+def build_checkpoint(
+    network: str, arrays: Mapping[str, Any], **params: Any
+) -> tuple[onnx.ModelProto, InferredParams]:
+    """Build the ONNX model of a checkpoint, and return it with what the checkpoint told.
+
+    Args:
+        network: Name of the network, one of `NETWORKS`.
+        arrays: Arrays under the parameter names of the network.
+        params: As for `build`; what the checkpoint tells takes precedence.
+
+    Raises:
+        ModelNotFound: There is no such network.
+        WeightsError: A parameter is missing or has the wrong shape.
+    """
+    from .checkpoint_params import params_of
+    from .weights import NamedWeights
+
+    inferred = params_of(network, arrays)
+    return build(network, NamedWeights(arrays), **{**params, **inferred.params}), inferred
 
 
 def recipe(network: str) -> int:
