@@ -17,6 +17,7 @@ import onnx
 
 from ..errors import ConfigurationError
 from ..networks import edit
+from ..networks.options import choose
 from .config import options
 
 __all__ = [
@@ -328,7 +329,4 @@ class Datasets:
         Raises:
             ConfigurationError: There is no such type.
         """
-        if name not in _DATASETS:
-            msg = f"dataset: expected one of {', '.join(_DATASETS)}, got {name!r}"
-            raise ConfigurationError(msg)
-        return _DATASETS[name]
+        return choose(_DATASETS, name, "data set", ConfigurationError)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError
+from ..networks.options import choose
 
 __all__ = ["METRICS", "BaseMetric", "Metric", "metric_of"]
 
@@ -187,10 +188,7 @@ class METRICS:
         Raises:
             ConfigurationError: There is no such metric.
         """
-        if name not in _METRICS:
-            msg = f"metric: expected one of {', '.join(_METRICS)}, got {name!r}"
-            raise ConfigurationError(msg)
-        return _METRICS[name]
+        return choose(_METRICS, name, "metric", ConfigurationError)
 
 
 class Metric:
