@@ -5,7 +5,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal, TypeAlias
 
-__all__ = ["Format", "ModelTaskType", "Platform", "Precision", "Task"]
+__all__ = [
+    "DatasetLayout",
+    "DatasetSplitType",
+    "Format",
+    "ModelTaskType",
+    "Platform",
+    "Precision",
+    "Task",
+]
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 """Precision of a program."""
@@ -32,6 +40,27 @@ class Task(str, Enum):
     INSTANCE_SEGMENTATION = "instseg"
     CLASSIFICATION = "classification"
     KEYPOINT = "keypoint"
+
+
+class DatasetLayout(str, Enum):
+    """Form of the labels of a data set; the first four are those of Focoos."""
+
+    ROBOFLOW_COCO = "roboflow_coco"
+    ROBOFLOW_SEG = "roboflow_seg"
+    CATALOG = "catalog"
+    CLS_FOLDER = "cls_folder"
+    COCO = "coco"
+    CSV = "csv"
+    YOLO = "yolo"
+    VOC = "voc"
+
+
+class DatasetSplitType(str, Enum):
+    """Part of a data set, with the names of Focoos."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
 
 
 class ModelTaskType(str, Enum):

@@ -16,7 +16,7 @@ LAYERS = (
     "networks",
     "frameworks runtime",
     "images",
-    "tasks data",
+    "data tasks",
     "heads focoos quantization",
     "saved weights",
     "programs",
