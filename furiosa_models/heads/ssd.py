@@ -31,7 +31,7 @@ from ..ops.checks import (
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import min_score, prefilter_logit, sigmoid
-from ..spec import GraphFacts, Head, ImageContext
+from ..spec import ClassChannels, GraphFacts, Head, ImageContext, TensorFacts
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 
 __all__ = ["Activation", "ChannelOrder", "DeltaOrder", "SSDHead", "SSDLayout", "decode_ssd"]
@@ -112,6 +112,14 @@ class SSDHead(Head):
         if labels is None:
             labels = ("background", *class_names(None, count - 1))
         return self, class_names(labels, count)
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`."""
+        boxes = [(output.shape[1] or 0) // 4 for output in self._box_maps(outputs)]
+        by_class = self.channels == "class"
+        found = iter(ClassChannels(groups=count, is_class_major=by_class) for count in boxes)
+        maps = [*map(id, self._class_maps(outputs))]
+        return [next(found) if id(output) in maps else None for output in outputs]
 
     def _class_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
         grouped = self.outputs == "grouped"
