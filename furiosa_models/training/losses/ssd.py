@@ -157,8 +157,8 @@ class SSDLoss:
 
     def _hard_negatives(self, losses: Tensor, positive: Tensor) -> Tensor:
         """Return which default boxes learn the background, (n, anchors) bool."""
-        ranked = losses.masked_fill(positive, -torch.inf).argsort(1, descending=True, stable=True)
-        rank = ranked.argsort(dim=1)
+        ranked = losses.masked_fill(positive, -torch.inf)
+        rank = ranked.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         limit = (self.negatives * positive.sum(dim=1, keepdim=True)).floor()
         return ~positive & (rank < limit.clamp(min=self.min_negatives))
 
