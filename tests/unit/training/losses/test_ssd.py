@@ -251,8 +251,8 @@ def test_maps_that_minimize_the_loss_are_decoded_to_the_labels(activation: Any) 
     head = replace(HEAD, activation=activation, score_threshold=0.5)
     boxes, ids = np.array([[5, 5, 30, 25], [40, 10, 78, 58]], np.float32), [0, 1]
     outputs = leaves(random_maps(1))
-    optimizer = torch.optim.Adam(outputs, lr=0.1)
-    for _ in range(150):
+    optimizer = torch.optim.Adam(outputs, lr=0.3)
+    for _ in range(80):
         optimizer.zero_grad()
         call(loss_of(head), outputs, [target(boxes, ids)], SIZE)
         optimizer.step()
