@@ -15,9 +15,11 @@ FuriosaModelsError
 ├── ConfigurationError        a setting has a wrong value (also a ValueError and AssertionError)
 ├── ConversionError           a model of a framework cannot be converted to another form
 ├── ModelNotFound             no model has that name (also a LookupError)
+├── DatasetError              labeled photos cannot be read, or do not fit together
 ├── ImageError                an image cannot be read (also a ValueError)
 ├── ShapeError                tensors have the wrong count, shape or dtype (also a ValueError)
 ├── BackendUnavailable        the requested runtime or native module is missing
+├── TrainingError             a training run cannot start, continue or converge
 ├── CompilationError          the NPU's compiler could not compile a model
 └── ExtraRequired             an optional dependency is missing (also an ImportError)
 ```
@@ -39,6 +41,7 @@ __all__ = [
     "CompilationError",
     "ConfigurationError",
     "ConversionError",
+    "DatasetError",
     "DescriptorError",
     "ExtraRequired",
     "FuriosaModelsError",
@@ -46,6 +49,7 @@ __all__ = [
     "LabelsError",
     "ModelNotFound",
     "ShapeError",
+    "TrainingError",
     "TransportNotFound",
     "WeightsError",
     "WeightsFallbackWarning",
@@ -108,6 +112,10 @@ class ModelNotFound(FuriosaModelsError, LookupError):
     """No model has that name."""
 
 
+class DatasetError(FuriosaModelsError):
+    """Labeled photos cannot be read, or do not fit together."""
+
+
 class ImageError(FuriosaModelsError, ValueError):
     """An image cannot be read."""
 
@@ -118,6 +126,10 @@ class ShapeError(FuriosaModelsError, ValueError):
 
 class BackendUnavailable(FuriosaModelsError):
     """The requested runtime or native module is not available."""
+
+
+class TrainingError(FuriosaModelsError):
+    """A training run cannot start, continue or converge."""
 
 
 class CompilationError(FuriosaModelsError):
