@@ -14,6 +14,7 @@ FuriosaModelsError
 ├── WeightsError              a weights file cannot be read, or does not fit the network
 ├── ConfigurationError        a setting has a wrong value (also a ValueError and AssertionError)
 ├── ConversionError           a model of a framework cannot be converted to another form
+├── DatasetError              labeled photos cannot be read, or do not fit together
 ├── ModelNotFound             no model has that name (also a LookupError)
 ├── DatasetError              labeled photos cannot be read, or do not fit together
 ├── ImageError                an image cannot be read (also a ValueError)
@@ -106,6 +107,10 @@ class ConfigurationError(FuriosaModelsError, ValueError, AssertionError):
 
 class ConversionError(FuriosaModelsError):
     """A model of a framework cannot be converted; the message names the operations."""
+
+
+class DatasetError(FuriosaModelsError):
+    """Labels of photos cannot be read, contradict each other, or do not fit the model."""
 
 
 class ModelNotFound(FuriosaModelsError, LookupError):

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict
 
     from .artifacts.descriptor import Artifact
+    from .data.records import LabeledPhotos
     from .quantization.post_training import Quantization
 
     class PredictOptions(TypedDict, total=False):
@@ -590,7 +591,7 @@ class Model(Generic[R]):
         self,
         photos: Photos,
         *,
-        labels: str | os.PathLike[str] | None = None,
+        labels: str | os.PathLike[str] | LabeledPhotos | None = None,
         images: str | os.PathLike[str] | None = None,
         max_loss: float | None = None,
         max_photos: int = 200,
@@ -610,7 +611,8 @@ class Model(Generic[R]):
             photos: Photos similar to those the model will process, a hundred or more; preferably
                 none that accuracy is measured on.
             labels: Labels, as for `evaluate`, to measure the accuracy before and after.
-            images: Folder of the labeled photos; `photos` by default, if that is a folder.
+            images: Folder of the labeled photos, if the labels do not tell; for a COCO or CSV file,
+                `photos` by default, if that is a folder.
             max_loss: Greatest loss of accuracy, relative to the float model: 0.01 for one percent.
                 It needs labels.
             max_photos: Maximum number of photos to calibrate on.
@@ -623,9 +625,9 @@ class Model(Generic[R]):
         Raises:
             FuriosaModelsError: There are no photos, or the network cannot be quantized.
             ImageError: A photo cannot be read.
-            ValueError: The method is unknown, `labels` is given without a folder of photos, or
-                `max_loss` without labels.
+            ValueError: The method is unknown, or `max_loss` is given without labels.
         """
+        from .data.recognize import is_bare_file
         from .evaluation import evaluate
         from .quantization.fit import Limits
         from .quantization.fitted import Criterion
@@ -633,18 +635,15 @@ class Model(Generic[R]):
 
         check_at_least("max_photos", max_photos, 1)
         check_at_least("max_trials", max_trials, 1)
-        folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
-        if labels is not None and folder is None:
-            msg = "labels= needs images=, the folder of the labeled photos"
-            raise ValueError(msg)
+        if images is None and isinstance(photos, (str, os.PathLike)) and is_bare_file(labels):
+            images = photos
         if max_loss is not None and labels is None:
             msg = "max_loss= needs labels=, to measure the accuracy with"
             raise ValueError(msg)
         figures: dict[bytes, Mapping[str, float]] = {}
 
         def measure(model: Model[Any]) -> Mapping[str, float]:
-            found = evaluate(model, Path(folder or ""), Path(labels or ""), device=device)
-            return found.figures
+            return evaluate(model, images, labels, device=device).figures
 
         def accuracy_of(int8: bytes) -> float:
             """Return the first figure of an int8 program."""
