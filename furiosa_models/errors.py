@@ -16,7 +16,6 @@ FuriosaModelsError
 ├── ConversionError           a model of a framework cannot be converted to another form
 ├── DatasetError              labeled photos cannot be read, or do not fit together
 ├── ModelNotFound             no model has that name (also a LookupError)
-├── DatasetError              labeled photos cannot be read, or do not fit together
 ├── ImageError                an image cannot be read (also a ValueError)
 ├── ShapeError                tensors have the wrong count, shape or dtype (also a ValueError)
 ├── BackendUnavailable        the requested runtime or native module is missing
@@ -115,10 +114,6 @@ class DatasetError(FuriosaModelsError):
 
 class ModelNotFound(FuriosaModelsError, LookupError):
     """No model has that name."""
-
-
-class DatasetError(FuriosaModelsError):
-    """Labeled photos cannot be read, or do not fit together."""
 
 
 class ImageError(FuriosaModelsError, ValueError):

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..data.augment import Augmenter, get_default_by_task
 from ..data.records import LabeledPhotos
 from ..errors import ConfigurationError, DatasetError
 from ..frameworks.checkpoints import READERS
@@ -26,9 +27,19 @@ from .losses.table import Loss, loss_of
 from .trainable import Trainable, match_classes, trainable_of
 from .trainer import Job, Network, Trained, Trainer
 
-__all__ = ["train"]
+__all__ = ["save_run", "train"]
 
 _BACKGROUND = "background"
+
+
+def augmenter(args: TrainerArgs, photos: LabeledPhotos, spec: ModelSpec) -> Augment | None:
+    """Return what changes training photos: the arguments' augmentations, or those of the task."""
+    settings = args.augmentations
+    if settings is False:
+        return None
+    if settings is None:
+        settings, _ = get_default_by_task(photos.task, spec.input.size)
+    return Augmenter(settings, max(args.seed, 0), keypoints=photos.keypoints)
 
 
 def train(
@@ -39,7 +50,6 @@ def train(
     val: LabeledPhotos,
     *,
     loss: Loss | None = None,
-    augment: Augment | None = None,
 ) -> tuple[Trained, Weights]:
     """Train the network of a model; return the result, and the trained weights.
 
@@ -51,7 +61,6 @@ def train(
             network has already keeps its weights.
         val: Photos to evaluate on, with the same classes.
         loss: What is minimized; by default the loss of the head.
-        augment: Changes training photos.
 
     Raises:
         ConfigurationError: No loss is known for the head.
@@ -70,6 +79,7 @@ def train(
     started = _weights_of(weights, trainable, spec, head, table, args.run_name)
     network = with_weights(started)
     fitted = started.spec.head
+    augment = augmenter(args, photos, spec)
     job = Job(network, trainable, loss or loss_of(fitted), photos, val, augment)
     trained = Trainer(job, args).run()
     made = _weights_of(weights, trained.trainable, spec, fitted, table, args.run_name)

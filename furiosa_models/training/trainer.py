@@ -394,7 +394,7 @@ class Trainer:
 
 def _multiplies_bfloat16() -> bool:
     """Return whether the CPU multiplies bfloat16 numbers itself, which is faster than float32."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _first(figures: Mapping[str, float]) -> float:
