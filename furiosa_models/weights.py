@@ -16,10 +16,9 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from . import networks, settings
 from .artifacts.descriptor import Artifact, File, sets_of
@@ -39,10 +38,11 @@ from .frameworks import FrameworkModel, recognize
 from .frameworks.checkpoints import READERS
 from .labels import parse_names, read_labels, replaced_names, table_of
 from .networks.external_data import read_with_weights
+from .networks.weights import Checkpoint
 from .runtime.source import is_tflite
 from .spec import FRAMEWORK_KEY, UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["Checkpoint", "WeightSet", "Weights", "WeightsSource", "is_available_offline", "resolve"]
+__all__ = ["WeightSet", "Weights", "WeightsSource", "is_available_offline", "resolve"]
 
 
 class _ModelProto(Protocol):
@@ -62,18 +62,6 @@ FACTS = 2
 
 _NAME_KEYS = ("names", "class_names", "classes", "labels", "character")
 _NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
-
-
-class Checkpoint(NamedTuple):
-    """A public checkpoint of a network.
-
-    Attributes:
-        network: The network, with the arguments of its builder.
-        arrays: Its arrays under the parameter names of the network.
-    """
-
-    network: NetworkSpec
-    arrays: Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -597,8 +585,14 @@ def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSe
             "Detector, Classifier or PoseEstimator"
         )
         raise WeightsError(msg)
-    data = saved.graph.read_bytes()
-    return WeightSet(path, data, names=saved.names, head=saved.head, input=saved.input)
+    return WeightSet(
+        path,
+        saved.graph.read_bytes(),
+        names=saved.names,
+        head=saved.head,
+        input=saved.input,
+        checkpoint=None if saved.network is None else saved.checkpoint,
+    )
 
 
 def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
@@ -166,7 +166,9 @@ class TrainerArgs:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the arguments as values of JSON."""
-        values = asdict(self)
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        if is_dataclass(self.augmentations):
+            values["augmentations"] = asdict(self.augmentations)  # type: ignore[arg-type]
         return {name: str(v) if isinstance(v, os.PathLike) else v for name, v in values.items()}
 
     @classmethod

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ..errors import TrainingError
+from .figures import write_atomically
 
-__all__ = ["Checkpoints", "write_atomically"]
+__all__ = ["Checkpoints"]
 
 _NEWEST = "last_checkpoint"
 _BEST = "model_best.pth"
@@ -66,17 +67,6 @@ class Checkpoints:
     def finish(self) -> None:
         """Remove what a finished run does not need: the best weights are the model then."""
         (self._folder / _BEST).unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by complete contents."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _save(path: Path, state: Mapping[str, Any]) -> None:

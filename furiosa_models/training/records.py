@@ -7,30 +7,18 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from .._lazy import require
 from ..errors import TrainingError
 from ..tasks.base import VisionTask
 from .args import TrainerArgs
-from .checkpoints import write_atomically
+from .figures import focoos_figures, write_atomically
 
-__all__ = ["Metrics", "focoos_figures"]
+__all__ = ["Metrics"]
 
 _ARGS, _METRICS, _LOG, _CURVES = "train_args.json", "metrics.json", "log.txt", "curves.png"
 _PREVIEW = "preview"
-_PREFIXES: Mapping[str, str] = MappingProxyType(
-    {"detection": "bbox", "keypoint": "keypoints", "classification": "classification"}
-)
-_FIGURES: Mapping[str, str] = MappingProxyType({"mAP": "AP", "mAP50": "AP50"})
-
-
-def focoos_figures(figures: Mapping[str, float], task: VisionTask[Any]) -> dict[str, float]:
-    """Return figures with the names of Focoos, in percent: `bbox/AP`."""
-    name = str(getattr(task.task, "value", task.name))
-    prefix = _PREFIXES.get(name, name)
-    return {f"{prefix}/{_FIGURES.get(key, key)}": 100 * value for key, value in figures.items()}
 
 
 class Metrics:
@@ -60,8 +48,7 @@ class Metrics:
             )
             raise TrainingError(msg)
         self._folder.mkdir(parents=True, exist_ok=True)
-        arguments = {**args.to_dict(), "augmentations": repr(args.augmentations)}
-        write_atomically(self._folder / _ARGS, json.dumps(arguments, indent=4).encode())
+        write_atomically(self._folder / _ARGS, json.dumps(args.to_dict(), indent=4).encode())
         self._write()
 
     def resume(self, iteration: int) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,13 @@ from ..frameworks.checkpoints import READERS
 from ..heads.classification import ClassificationHead
 from ..labels import table_of
 from ..networks import read_weights
+from ..saved import SavedParts
 from ..spec import Head, ModelSpec
 from ..weights import Weights, WeightSet
 from .args import TrainerArgs
 from .batches import Augment
-from .checkpoints import Checkpoints, write_atomically
+from .checkpoints import Checkpoints
+from .figures import write_atomically
 from .losses.table import Loss, loss_of
 from .trainable import Trainable, match_classes, trainable_of
 from .trainer import Job, Network, Trained, Trainer
@@ -86,14 +87,23 @@ def train(
     return trained, made
 
 
-def save_run(folder: Path, trainable: Trainable, info: Mapping[str, Any]) -> None:
+def save_run(args: TrainerArgs, trained: Trained, parts: SavedParts) -> None:
     """Write the trained model into the folder of its run, beside the records."""
-    checkpoint = trainable.checkpoint
-    arrays = trainable.module().arrays() if checkpoint is None else checkpoint.arrays
+    folder, checkpoint = trained.folder, trained.trainable.checkpoint
+    arrays = trained.trainable.arrays() if checkpoint is None else checkpoint.arrays
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     buffer = io.BytesIO()
-    torch.save({"model": {name: torch.from_numpy(a.copy()) for name, a in arrays.items()}}, buffer)
+    torch.save({"model": tensors}, buffer)
+    facts = {
+        **parts.facts,
+        "name": args.run_name,
+        "status": "TRAINING_COMPLETED",
+        "train_args": args.to_dict(),
+        "val_metrics": trained.figures,
+    }
+    for name, data in replace(parts, facts=facts).files().items():
+        write_atomically(folder / name, data)
     write_atomically(folder / "model_final.pth", buffer.getvalue())
-    write_atomically(folder / "model_info.json", json.dumps(info, indent=4).encode())
     Checkpoints(folder, 1).finish()
 
 

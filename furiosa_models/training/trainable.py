@@ -21,9 +21,8 @@ from ..errors import ConversionError
 from ..networks import edit
 from ..networks.classes import replace_classes
 from ..networks.onnx_sink import trainable
-from ..networks.weights import Kind, NamedWeights
+from ..networks.weights import Checkpoint, Kind, NamedWeights
 from ..spec import Head, NetworkSpec
-from ..weights import Checkpoint
 
 if TYPE_CHECKING:
     from ..networks.torch_sink import GraphModule
@@ -102,14 +101,17 @@ class Trainable:
         extra = self.extra and {name: arrays.get(name, old) for name, old in self.extra.items()}
         return replace(self, model=model, extra=extra)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays of the graph by name."""
+        return {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer}
+
     @property
     def checkpoint(self) -> Checkpoint | None:
         """The arrays under the names of the public checkpoint; None for a graph of a user."""
         if self.network is None:
             return None
         parameters = networks.describe(self.network.name, **self.network.params).parameters
-        tensors = [t for t in self.model.graph.initializer if t.name in parameters]
-        arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in tensors}
+        arrays = {name: array for name, array in self.arrays().items() if name in parameters}
         return Checkpoint(self.network, {**(self.extra or {}), **arrays})
 
     def program(self) -> bytes:

@@ -22,6 +22,7 @@ from ..tasks.base import Truth, VisionTask
 from .args import TrainerArgs
 from .batches import Augment, Batches, Sampler, load_photo
 from .checkpoints import Checkpoints
+from .figures import focoos_figures
 from .losses.table import Loss
 from .optimization import Average, make_optimizer
 from .processes import Processes
@@ -86,6 +87,8 @@ class Trained:
         stopped: Why training ended: `iterations`, `patience` or `time`.
         seconds: Duration of this session.
         photos_per_second: Training speed of this session, without evaluations.
+        figures: The best figures by the names of Focoos, in percent.
+        is_first_process: Whether this process writes the files of the run.
     """
 
     folder: Path
@@ -96,6 +99,8 @@ class Trained:
     stopped: str
     seconds: float
     photos_per_second: float
+    figures: Mapping[str, float]
+    is_first_process: bool = True
 
 
 @dataclass
@@ -191,6 +196,8 @@ class Trainer:
             stopped,
             time.monotonic() - started,
             steps * self._args.batch_size / trained if trained else 0.0,
+            focoos_figures(self._progress.best, self._job.network.vision_task),
+            self._processes.is_first,
         )
 
     # --- Iterations -----------------------------------------------------------------------------
