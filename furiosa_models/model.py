@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from .quantization.post_training import Quantization
     from .saved import SavedParts
     from .training.args import TrainerArgs
+    from .training.fit_head import FittedHead
     from .training.trainer import Trained
 
     class PredictOptions(TypedDict, total=False):
@@ -182,6 +183,7 @@ class Model(Generic[R]):
         metadata: Description and publication.
         tags: Tags.
         quantization: Report of `quantize`, for models that it returned.
+        fitted_head: Report of `fit_head`, for models that it returned.
         platforms: Supported implementations of pre- and postprocessing.
         postprocessor_map: Postprocessor class of each platform, as in 0.10.
         compiler_config: Options of the NPU compiler, as in 0.8; none are needed.
@@ -198,6 +200,7 @@ class Model(Generic[R]):
     metadata: ClassVar[Metadata | None] = _FromCatalog("metadata", lambda cls: cls._described())  # type: ignore[assignment]
     tags: ClassVar[Tags | None] = None
     quantization: Quantization | None = None
+    fitted_head: FittedHead | None = None
     platforms: ClassVar[tuple[Platform, ...]] = (Platform.RUST, Platform.PYTHON)
     postprocessor_map: ClassVar[Mapping[Platform, type[PostProcessor]]] = _PostprocessorMap()  # type: ignore[assignment]
     compiler_config: ClassVar[Mapping[str, Any] | None] = None
@@ -686,6 +689,44 @@ class Model(Generic[R]):
         copy = self._in_int8(fitted.program)
         after = figures.get(fitted.program)
         copy.quantization = Quantization(count, len(program), fitted.size, before, after, fitted)
+        return copy
+
+    def fit_head(
+        self,
+        data: Any,
+        data_val: Any = None,
+        *,
+        device: str | None = None,
+    ) -> Self:
+        """Return the classifier with a new last layer, fitted to labeled photos.
+
+        All other layers stay as they are: their features are computed once, and the new layer is a
+        logistic regression on them, whose penalty is chosen by cross-validation. This needs no
+        PyTorch, and takes a minute for a thousand photos. `fitted_head` of the result is a report.
+
+        Args:
+            data: Labeled photos in any layout of `furiosa_models.data.read_dataset`, such as a
+                folder with a folder for each class, or a data set that was read. Crops of the
+                objects, if the labels are boxes.
+            data_val: Photos to measure the accuracy on; by default the validation part of `data`,
+                or else a cross-validation.
+            device: Device that computes the features, as for `predict`.
+
+        Raises:
+            ConversionError: The network does not end in a layer that can be replaced.
+            DatasetError: The photos cannot be read, or are of less than two classes.
+            ImageError: A photo cannot be read.
+        """
+        from .data.split import labeled_parts
+        from .training.fit_head import fit_head
+
+        parts = labeled_parts(data, data_val, self.vision_task.task)
+        program = self._programs.float_onnx()
+        report, weights = fit_head(
+            program, self._weights, self._with_weights, *parts, device=device
+        )
+        copy = self._with_weights(weights)
+        copy.fitted_head = report
         return copy
 
     def train(

@@ -271,13 +271,23 @@ class Programs:
         spec = self._weights.spec.input
 
         def build() -> bytes:
-            from .frameworks.tflite import TfliteModel
-
-            converted = networks.to_bytes(TfliteModel(self._weights.origin).to_onnx())
-            return scaled_inside(converted, spec)
+            return scaled_inside(self.float_onnx(), spec)
 
         key = recipe_key("onnx of tflite", self._cpu_key(spec), networks.EDITS)
         return Built(self._weights.store, key, build)
+
+    def float_onnx(self) -> bytes:
+        """Return the network as float32 ONNX, also for weights that are TensorFlow Lite.
+
+        Raises:
+            ConversionError: TensorFlow Lite has an operation that cannot be converted.
+        """
+        origin = self._weights.origin
+        if not is_tflite(origin):
+            return origin
+        from .frameworks.tflite import TfliteModel
+
+        return networks.to_bytes(TfliteModel(origin).to_onnx())
 
     def _cpu_key(self, spec: ImageInput) -> str:
         return recipe_key(self._weights.resolve().digest, spec.mean, spec.std, networks.EDITS)

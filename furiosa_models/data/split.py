@@ -11,7 +11,7 @@ from ..errors import DatasetError
 from .recognize import dataset_splits, read_dataset
 from .records import LabeledPhotos
 
-__all__ = ["test_part", "training_parts"]
+__all__ = ["labeled_parts", "test_part", "training_parts"]
 
 
 def training_parts(train: Any, val: Any, task: Task | None) -> tuple[LabeledPhotos, LabeledPhotos]:
@@ -36,6 +36,23 @@ def training_parts(train: Any, val: Any, task: Task | None) -> tuple[LabeledPhot
         for split in (DatasetSplitType.TRAIN, DatasetSplitType.VAL)
     )
     return next(parts), next(parts)
+
+
+def labeled_parts(
+    data: Any, val: Any, task: Task | None
+) -> tuple[LabeledPhotos, LabeledPhotos | None]:
+    """Return the photos to fit to, and those to evaluate on, if there are any.
+
+    The labels may be for another task: crops of objects are photos, too.
+    """
+    source = _source(data)
+    if source is None:
+        return _part(data, None, task), None if val is None else _part(val, None, task)
+    splits = dataset_splits(source)
+    if val is None and {DatasetSplitType.TRAIN, DatasetSplitType.VAL} <= {*splits}:
+        val = source
+    train = _part(source, DatasetSplitType.TRAIN, None)
+    return train, None if val is None else _part(val, DatasetSplitType.VAL, None)
 
 
 def test_part(data: Any, task: Task | None) -> LabeledPhotos:

@@ -48,6 +48,7 @@ __all__ = [
     "taken_names",
     "tensors",
     "to_bytes",
+    "unused_name",
     "with_opset",
     "with_uint8_input",
 ]
@@ -327,7 +328,7 @@ def with_uint8_input(model: Model, mean: Sequence[float], std: Sequence[float]) 
     if info.dtype == "uint8" and layout != "nhwc":
         return model if isinstance(model, bytes) and not changed else to_bytes(proto)
     channels = image.type.tensor_type.shape.dim[3 if layout == "nhwc" else 1].dim_value
-    scaled = _unused(f"{image.name}/scaled", graph)
+    scaled = unused_name(f"{image.name}/scaled", graph)
     _rename_uses(graph, image.name, scaled)
     cast = helper.make_node(
         "Cast", [image.name], [f"{scaled}/float"], f"{scaled}/float", to=TensorProto.FLOAT
@@ -610,7 +611,7 @@ def _free_reshapes(graph: onnx.GraphProto, batches: set[int]) -> None:
             continue
         if target.size > 1 and target[0] > 0 and int(target[0]) in batches:
             target[0] = 0
-            node.input[1] = _unused(f"{node.output[0]}/shape", graph)
+            node.input[1] = unused_name(f"{node.output[0]}/shape", graph)
             graph.initializer.append(numpy_helper.from_array(target, node.input[1]))
 
 
@@ -722,7 +723,7 @@ def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
         node.input[:] = [new if name == old else name for name in node.input]
 
 
-def _unused(base: str, graph: onnx.GraphProto) -> str:
+def unused_name(base: str, graph: onnx.GraphProto) -> str:
     """Return `base`, with a number if needed, so that no name in the graph starts with it."""
     used_names = {tensor.name for tensor in graph.initializer} | {
         value.name for value in graph.input
