@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from furiosa_models.catalog import get_model
+from furiosa_models.data import LabeledPhotos, read_dataset
+from furiosa_models.enums import Task
 from furiosa_models.evaluation import evaluate
 from furiosa_models.ops.boxes import box_convert, box_iou
-from furiosa_models.tasks.coco import Annotations, read_annotations
+from furiosa_models.tasks.coco import Annotations
 
 MIN_IOU = 0.5
 MIN_THRESHOLD = 0.05
@@ -46,7 +48,8 @@ def main() -> None:
     options = parse_arguments()
     with get_model(options.model, weights=options.weights) as model:
         figures = evaluate(model, options.images, options.labels).figures
-        found = operating_points(model, options.images, read_annotations(options.labels))
+        photos = read_dataset(options.labels, images=options.images, task=Task.DETECTION)
+        found = operating_points(model, photos)
         default = model.head.score_threshold  # type: ignore[attr-defined]  # a detector has it
     print(options.model, model.weights, {name: round(value, 4) for name, value in figures.items()})
     for title, point in (
@@ -59,13 +62,14 @@ def main() -> None:
         )
 
 
-def operating_points(model: Any, images: Path, annotations: Annotations) -> list[Point]:
+def operating_points(model: Any, labels: LabeledPhotos) -> list[Point]:
     """Return precision and recall (0..1) at each threshold in `STEPS`."""
+    annotations = Annotations.of(labels)
     truth: dict[tuple[int, int], list[list[float]]] = defaultdict(list)
     for annotation in annotations.document["annotations"]:
         if not annotation["iscrowd"]:
             truth[annotation["image_id"], annotation["category_id"]].append(annotation["bbox"])
-    photos = [images / name for name in annotations.images.values()]
+    photos = [photo.path for photo in labels]
     results = model.predict(photos, score_threshold=MIN_THRESHOLD, stream=True)
     scores: list[float] = []
     correct: list[bool] = []

@@ -14,10 +14,12 @@ FuriosaModelsError
 ├── WeightsError              a weights file cannot be read, or does not fit the network
 ├── ConfigurationError        a setting has a wrong value (also a ValueError and AssertionError)
 ├── ConversionError           a model of a framework cannot be converted to another form
+├── DatasetError              labeled photos cannot be read, or do not fit together
 ├── ModelNotFound             no model has that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
 ├── ShapeError                tensors have the wrong count, shape or dtype (also a ValueError)
 ├── BackendUnavailable        the requested runtime or native module is missing
+├── TrainingError             a training run cannot start, continue or converge
 ├── CompilationError          the NPU's compiler could not compile a model
 └── ExtraRequired             an optional dependency is missing (also an ImportError)
 ```
@@ -39,6 +41,7 @@ __all__ = [
     "CompilationError",
     "ConfigurationError",
     "ConversionError",
+    "DatasetError",
     "DescriptorError",
     "ExtraRequired",
     "FuriosaModelsError",
@@ -46,6 +49,7 @@ __all__ = [
     "LabelsError",
     "ModelNotFound",
     "ShapeError",
+    "TrainingError",
     "TransportNotFound",
     "WeightsError",
     "WeightsFallbackWarning",
@@ -104,6 +108,10 @@ class ConversionError(FuriosaModelsError):
     """A model of a framework cannot be converted; the message names the operations."""
 
 
+class DatasetError(FuriosaModelsError):
+    """Labels of photos cannot be read, contradict each other, or do not fit the model."""
+
+
 class ModelNotFound(FuriosaModelsError, LookupError):
     """No model has that name."""
 
@@ -118,6 +126,10 @@ class ShapeError(FuriosaModelsError, ValueError):
 
 class BackendUnavailable(FuriosaModelsError):
     """The requested runtime or native module is not available."""
+
+
+class TrainingError(FuriosaModelsError):
+    """A training run cannot start, continue or converge."""
 
 
 class CompilationError(FuriosaModelsError):

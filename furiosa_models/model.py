@@ -74,7 +74,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict
 
     from .artifacts.descriptor import Artifact
+    from .data.records import LabeledPhotos
+    from .evaluation import Evaluation
     from .quantization.post_training import Quantization
+    from .saved import SavedParts
+    from .training.args import TrainerArgs
+    from .training.trainer import Trained
 
     class PredictOptions(TypedDict, total=False):
         """Options of `predict` that every task has; `Model.predict` explains them."""
@@ -562,8 +567,15 @@ class Model(Generic[R]):
         """
         from .saved import write_saved
 
+        return write_saved(folder, self._saved_parts())
+
+    def _saved_parts(self, **facts: Any) -> SavedParts:
+        """Return what a saved model consists of; `facts` are fields of `model_info.json`."""
+        from .saved import SavedParts
+
         spec, artifact = self._weights.spec, self._weights.resolve().artifact
-        facts = {
+        accuracy = {a.metric: a.value for a in artifact.accuracy} if artifact else None
+        known = {
             "name": self.name,
             "model_family": self.family,
             "task": str(getattr(self.task, "value", self.task)),
@@ -573,7 +585,7 @@ class Model(Generic[R]):
             "status": None,
             "train_args": None,
             "val_dataset": None,
-            "val_metrics": {a.metric: a.value for a in artifact.accuracy} if artifact else None,
+            "val_metrics": accuracy,
             "focoos_version": None,
             "latency": None,
             "training_info": None,
@@ -584,13 +596,15 @@ class Model(Generic[R]):
                 "location": artifact.location if artifact else None,
             },
         }
-        return write_saved(folder, self.origin, spec, table_of(spec.labels), facts)
+        checkpoint = self._weights.checkpoint()
+        labels = table_of(spec.labels)
+        return SavedParts(self.origin, spec, labels, {**known, **facts}, checkpoint)
 
     def quantize(
         self,
         photos: Photos,
         *,
-        labels: str | os.PathLike[str] | None = None,
+        labels: str | os.PathLike[str] | LabeledPhotos | None = None,
         images: str | os.PathLike[str] | None = None,
         max_loss: float | None = None,
         max_photos: int = 200,
@@ -610,7 +624,8 @@ class Model(Generic[R]):
             photos: Photos similar to those the model will process, a hundred or more; preferably
                 none that accuracy is measured on.
             labels: Labels, as for `evaluate`, to measure the accuracy before and after.
-            images: Folder of the labeled photos; `photos` by default, if that is a folder.
+            images: Folder of the labeled photos, if the labels do not tell; for a COCO or CSV file,
+                `photos` by default, if that is a folder.
             max_loss: Greatest loss of accuracy, relative to the float model: 0.01 for one percent.
                 It needs labels.
             max_photos: Maximum number of photos to calibrate on.
@@ -623,9 +638,9 @@ class Model(Generic[R]):
         Raises:
             FuriosaModelsError: There are no photos, or the network cannot be quantized.
             ImageError: A photo cannot be read.
-            ValueError: The method is unknown, `labels` is given without a folder of photos, or
-                `max_loss` without labels.
+            ValueError: The method is unknown, or `max_loss` is given without labels.
         """
+        from .data.recognize import is_bare_file
         from .evaluation import evaluate
         from .quantization.fit import Limits
         from .quantization.fitted import Criterion
@@ -633,18 +648,15 @@ class Model(Generic[R]):
 
         check_at_least("max_photos", max_photos, 1)
         check_at_least("max_trials", max_trials, 1)
-        folder = images or (photos if isinstance(photos, (str, os.PathLike)) else None)
-        if labels is not None and folder is None:
-            msg = "labels= needs images=, the folder of the labeled photos"
-            raise ValueError(msg)
+        if images is None and isinstance(photos, (str, os.PathLike)) and is_bare_file(labels):
+            images = photos
         if max_loss is not None and labels is None:
             msg = "max_loss= needs labels=, to measure the accuracy with"
             raise ValueError(msg)
         figures: dict[bytes, Mapping[str, float]] = {}
 
         def measure(model: Model[Any]) -> Mapping[str, float]:
-            found = evaluate(model, Path(folder or ""), Path(labels or ""), device=device)
-            return found.figures
+            return evaluate(model, images, labels, device=device).figures
 
         def accuracy_of(int8: bytes) -> float:
             """Return the first figure of an int8 program."""
@@ -675,6 +687,85 @@ class Model(Generic[R]):
         after = figures.get(fitted.program)
         copy.quantization = Quantization(count, len(program), fitted.size, before, after, fitted)
         return copy
+
+    def train(
+        self,
+        args: TrainerArgs,
+        data_train: Any,
+        data_val: Any = None,
+        hub: Any = None,
+        *,
+        loss: Any = None,
+    ) -> Trained:
+        """Train the network on labeled photos; afterwards this model has the trained weights.
+
+        The classes of the data become those of the model. A class that the network has already
+        keeps its weights. The run's folder gets the trained model, which any class of its task can
+        load: `Detector(folder)`.
+
+        Args:
+            args: Arguments of the run.
+            data_train: Photos to train on: a folder or file in any layout of
+                `furiosa_models.data.read_dataset`, or a data set that was read.
+            data_val: Photos to evaluate on; by default the validation part of `data_train`.
+            hub: Hub to report the run to, if `args.sync_to_hub`.
+            loss: What is minimized, for heads without a loss of their own: a function of outputs,
+                targets and size, see `furiosa_models.training.losses.Loss`.
+
+        Raises:
+            ConfigurationError: No loss is known for the head.
+            ConversionError: An operation has no PyTorch form, or the classes cannot be replaced.
+            DatasetError: The photos cannot be read, are for another task, or have no validation
+                part.
+            ExtraRequired: PyTorch is not installed.
+            TrainingError: The run exists already, cannot be resumed, or does not converge.
+            ValueError: An argument does not fit the machine or the data.
+        """
+        from .data.split import training_parts
+        from .training import require_torch
+
+        if args.sync_to_hub and hub is None:
+            msg = "sync_to_hub needs train(hub=...), the hub to report to"
+            raise ValueError(msg)
+        require_torch()
+        from .training.run import save_run, train
+
+        parts = training_parts(data_train, data_val, self.vision_task.task)
+        trained, weights = train(self._weights, self._with_weights, args, *parts, loss=loss)
+        self._adopt(weights)
+        if trained.is_first_process:
+            save_run(args, trained, self._saved_parts(val_dataset=str(parts[1].source)))
+        return trained
+
+    def eval(self, args: TrainerArgs, data_test: Any, save_json: bool = True) -> Evaluation:
+        """Measure the accuracy on labeled photos; see `furiosa_models.evaluation.evaluate`.
+
+        Args:
+            args: Arguments of the run; its name and folder are used.
+            data_test: Labeled photos, as for `train`.
+            save_json: Whether to write the figures to `metrics.json` in the folder
+                `<run_name>_eval`.
+
+        Raises:
+            DatasetError: The photos cannot be read, or have none of the model's classes.
+            ExtraRequired: pycocotools, which computes mAP, is not installed.
+        """
+        from .data.split import test_part
+        from .evaluation import evaluate
+        from .training.figures import write_figures
+
+        found = evaluate(self, labels=test_part(data_test, self.vision_task.task))
+        if save_json:
+            folder = args.folder.with_name(f"{args.folder.name}_eval")
+            write_figures(folder, found.figures, self.vision_task)
+        return found
+
+    def _adopt(self, weights: Weights) -> None:
+        """Replace the weights of this model."""
+        self.close()
+        self._weights = weights
+        self._programs = Programs(self.name, weights)
+        self.quantization = None
 
     def _in_int8(self, program: bytes) -> Self:
         """Return a copy of the model that runs an int8 program."""

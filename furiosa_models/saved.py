@@ -1,7 +1,8 @@
 """Saved models: a folder with the graph and `model_info.json` (input, head and labels).
 
 `model_info.json` has the fields of Focoos' ModelInfo. Its field `config` contains our own: the
-class, the input, and the head as its class name and fields.
+class, the input, the head as its class name and fields, and the network. If the graph was built
+from a checkpoint, its arrays are there, too, as `model.safetensors`: training needs them.
 """
 
 from __future__ import annotations
@@ -20,16 +21,64 @@ import numpy as np
 from . import heads
 from .enums import Task
 from .errors import FuriosaModelsError, WeightsError
+from .networks import NETWORKS, read_weights
+from .networks.readers import safetensors
+from .networks.weights import Checkpoint
 from .ops.checks import check_unit
 from .output import new_folder
-from .spec import Head, ImageInput, ModelSpec
+from .spec import Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["INFO", "Saved", "is_saved", "read_saved", "write_saved"]
+__all__ = ["INFO", "Saved", "SavedParts", "is_saved", "read_saved", "write_saved"]
 
 INFO = "model_info.json"
+CHECKPOINT = "model.safetensors"
 _GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
 _MAX_NUMBER = 1 << 31
 _Parsed = TypeVar("_Parsed", Head, ImageInput)
+
+
+@dataclass(frozen=True)
+class SavedParts:
+    """What a saved model consists of.
+
+    Attributes:
+        graph: The network, as ONNX or TensorFlow Lite.
+        spec: Specification of the model.
+        labels: Class names.
+        facts: Further fields of `model_info.json`.
+        checkpoint: The checkpoint that the graph was built with, if there is one.
+    """
+
+    graph: bytes
+    spec: ModelSpec
+    labels: tuple[str, ...]
+    facts: Mapping[str, Any]
+    checkpoint: Checkpoint | None = None
+
+    def files(self) -> dict[str, bytes]:
+        """Return the contents of the files by name."""
+        kind = "tflite" if self.graph[4:8] == b"TFL3" else "onnx"
+        config = {
+            **self.facts.get("config", {}),
+            "num_classes": len(self.labels),
+            "input": asdict(self.spec.input),
+            "head": _head_to_json(self.spec.head),
+        }
+        files = {_GRAPHS[kind]: self.graph}
+        if self.checkpoint is not None:
+            network, arrays = self.checkpoint
+            config["network"] = {"name": network.name, "params": dict(network.params)}
+            files[CHECKPOINT] = safetensors.write(arrays)
+        info = {
+            **self.facts,
+            "classes": list(self.labels),
+            "im_size": list(self.spec.input.size),
+            "config": config,
+            "weights_uri": _GRAPHS[kind],
+            "updated_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        files[INFO] = (json.dumps(info, indent=4) + "\n").encode()
+        return files
 
 
 @dataclass(frozen=True)
@@ -43,6 +92,7 @@ class Saved:
         input: Input specification.
         head: Head.
         info: Contents of `model_info.json`.
+        network: The network that the graph was built by, if its checkpoint is there.
     """
 
     graph: Path
@@ -51,6 +101,19 @@ class Saved:
     input: ImageInput
     head: Head
     info: Mapping[str, Any]
+    network: NetworkSpec | None = None
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint that the graph was built with.
+
+        Raises:
+            WeightsError: It is not there, or cannot be read.
+        """
+        if self.network is None:
+            msg = f"{self.graph.parent} has no {CHECKPOINT}"
+            raise WeightsError(msg)
+        data = {CHECKPOINT: (self.graph.parent / CHECKPOINT).read_bytes()}
+        return Checkpoint(self.network, read_weights("safetensors", data))
 
 
 def is_saved(path: str | os.PathLike[str]) -> bool:
@@ -58,42 +121,16 @@ def is_saved(path: str | os.PathLike[str]) -> bool:
     return (Path(path) / INFO).is_file()
 
 
-def write_saved(
-    folder: str | os.PathLike[str],
-    graph: bytes,
-    spec: ModelSpec,
-    labels: tuple[str, ...],
-    facts: Mapping[str, Any],
-) -> Path:
+def write_saved(folder: str | os.PathLike[str], parts: SavedParts) -> Path:
     """Write a model to a new folder; on failure, write nothing.
-
-    Args:
-        folder: The folder, which must not exist or must be empty.
-        graph: The network, as ONNX or TensorFlow Lite.
-        spec: Specification of the model.
-        labels: Class names.
-        facts: Further fields of `model_info.json`.
 
     Raises:
         FuriosaModelsError: The folder exists and is not empty, or cannot be written.
     """
-    kind = "tflite" if graph[4:8] == b"TFL3" else "onnx"
-    info = {
-        **facts,
-        "classes": list(labels),
-        "im_size": list(spec.input.size),
-        "config": {
-            **facts.get("config", {}),
-            "num_classes": len(labels),
-            "input": asdict(spec.input),
-            "head": _head_to_json(spec.head),
-        },
-        "weights_uri": _GRAPHS[kind],
-        "updated_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+    files = parts.files()
     with new_folder(folder) as partial:
-        (partial / _GRAPHS[kind]).write_bytes(graph)
-        (partial / INFO).write_text(json.dumps(info, indent=4) + "\n", encoding="utf-8")
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
     return Path(folder)
 
 
@@ -119,6 +156,7 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
             _checked(ImageInput(**values)),
             _checked(_head_from_json(config["head"])),
             info,
+            _network_from_json(config, Path(folder)),
         )
         inside = graph.resolve().parent == Path(folder).resolve() and graph.is_file()
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -136,6 +174,18 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
         msg = f"{path} names the weights {info['weights_uri']!r}, which are not in its folder"
         raise WeightsError(msg)
     return saved
+
+
+def _network_from_json(config: Mapping[str, Any], folder: Path) -> NetworkSpec | None:
+    """Return the network whose checkpoint is in the folder."""
+    found = config.get("network")
+    if found is None or not (folder / CHECKPOINT).is_file():
+        return None
+    params = {k: tuple(v) if isinstance(v, list) else v for k, v in found["params"].items()}
+    if found["name"] not in NETWORKS:
+        msg = f"unknown network {found['name']!r}: expected one of {', '.join(NETWORKS)}"
+        raise ValueError(msg)
+    return NetworkSpec(str(found["name"]), params)
 
 
 def _checked(made: _Parsed) -> _Parsed:

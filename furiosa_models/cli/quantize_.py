@@ -29,8 +29,8 @@ __all__ = ["command"]
 )
 @click.option(
     "--truth",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Labels of these photos (COCO JSON or CSV), to measure the accuracy before and after.",
+    type=click.Path(exists=True, path_type=Path),
+    help="Labels, as for `verify`, to measure the accuracy before and after.",
 )
 @click.option(
     "-o",
@@ -42,7 +42,8 @@ __all__ = ["command"]
 @click.option(
     "--truth-images",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the labeled photos; by default that of the calibration photos.",
+    help="Folder of the labeled photos, if the labels do not tell; for a COCO or CSV file, by "
+    "default that of the calibration photos.",
 )
 @click.option(
     "--max-loss",

@@ -30,15 +30,18 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 @options.model
 @click.option(
     "--images",
-    required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of photos.",
+    help="Folder of photos, if the labels do not tell.",
 )
 @click.option(
     "--labels",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="COCO annotations (JSON), or a CSV file with the columns file and class_index.",
+    type=click.Path(exists=True, path_type=Path),
+    help="Labels: COCO JSON, a CSV file with the columns file and class_index, data.yaml of YOLO, "
+    "or the folder of a data set (class folders, YOLO, Pascal VOC, Roboflow).",
+)
+@click.option(
+    "--split", help="Part of a data set that has several, such as test; by default validation."
 )
 @options.weights
 @click.option("--names", help="Names of the classes, as for `predict --labels`.")
@@ -55,8 +58,9 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 @options.json_output
 def command(
     model: str,
-    images: Path,
+    images: Path | None,
     labels: Path,
+    split: str | None,
     weights: str | None,
     names: str | None,
     task: str | None,
@@ -71,11 +75,10 @@ def command(
     `published` are the figures of the publisher of the weights. `in the catalog` are figures that
     this package measured before; they are no independent confirmation.
     """
+    same: dict[str, Any] = {"split": split, "device": device, "draft": draft}
     with open_model(model, weights, labels=names, task=task, postprocess=postprocess) as network:
         measured = {
-            precision: evaluate(
-                network, images, labels, device=device, precision=precision, draft=draft
-            )
+            precision: evaluate(network, images, labels, precision=precision, **same)
             for precision in ([only] if only else _precisions(network))
         }
         artifact = network.catalog().get(network.weights)

@@ -7,8 +7,25 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from ..enums import DatasetLayout, DatasetSplitType
+    from .recognize import dataset_splits, read_dataset
     from .records import LabeledPhoto, LabeledPhotos, Objects
 
-__all__ = ["LabeledPhoto", "LabeledPhotos", "Objects"]
+__all__ = [
+    "DatasetLayout",
+    "DatasetSplitType",
+    "LabeledPhoto",
+    "LabeledPhotos",
+    "Objects",
+    "dataset_splits",
+    "read_dataset",
+]
 
-__getattr__, __dir__ = lazy(__name__, {"records": ["LabeledPhoto", "LabeledPhotos", "Objects"]})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".enums": ["DatasetLayout", "DatasetSplitType"],
+        "recognize": ["dataset_splits", "read_dataset"],
+        "records": ["LabeledPhoto", "LabeledPhotos", "Objects"],
+    },
+)

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..enums import DatasetLayout, Task
+from ..errors import DatasetError
 
-__all__ = ["LabeledPhoto", "LabeledPhotos", "Mask", "Objects"]
+__all__ = ["LabeledPhoto", "LabeledPhotos", "Mask", "Objects", "choose_task"]
 
 Mask: TypeAlias = Any
 """Outline of an object: polygons, each a (m, 2) float32 array of x and y in pixels of the photo, or
@@ -33,7 +34,9 @@ class Objects:
         keypoints: (n, k, 3) float32: x, y and visibility (0 unlabeled, 1 hidden, 2 visible); or
             None.
         masks: Outline of each object, or None.
-        is_crowd: (n,) bool; whether a box covers a group of objects.
+        is_crowd: (n,) bool; whether a box covers a group of objects, or an object that does not
+            count.
+        areas: (n,) float32; area of each object in pixels, or None if the labels do not tell.
     """
 
     boxes: npt.NDArray[np.float32] = field(default_factory=_no_boxes)
@@ -41,6 +44,7 @@ class Objects:
     keypoints: npt.NDArray[np.float32] | None = None
     masks: tuple[Mask, ...] | None = None
     is_crowd: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    areas: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -56,6 +60,8 @@ class LabeledPhoto:
         size: Its width and height in pixels, if the labels tell them.
         class_id: Index of its class, for classification.
         objects: Its objects, for detection, instance segmentation and keypoints.
+        mask: Picture of the number of the class of each pixel, for semantic segmentation; 255 is no
+            class.
     """
 
     path: Path
@@ -63,6 +69,7 @@ class LabeledPhoto:
     size: tuple[int, int] | None = None
     class_id: int | None = None
     objects: Objects | None = None
+    mask: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,11 +80,12 @@ class LabeledPhotos(Sequence[LabeledPhoto]):
         source: Folder or file that it was read from.
         layout: Form of the labels.
         task: Task that the labels are for.
-        classes: Name of each class, without a background.
+        classes: Name of each class, without a background; for semantic segmentation, as listed.
         photos: The photos with their labels.
         keypoints: Names of the keypoints, for keypoint detection.
         skeleton: Pairs of keypoints, counted from 1, that are connected.
-        class_numbers: Number of each class in the labels, such as COCO's category ids.
+        class_numbers: Number of each class in the labels, such as COCO's category ids; empty if the
+            labels have names. For semantic segmentation, its value in the masks.
     """
 
     source: Path
@@ -101,3 +109,15 @@ class LabeledPhotos(Sequence[LabeledPhoto]):
 
     def __iter__(self) -> Iterator[LabeledPhoto]:
         return iter(self.photos)
+
+
+def choose_task(source: Path, task: Task | None, *known: Task) -> Task:
+    """Return the given task, or by default the first of those that labels are for.
+
+    Raises:
+        DatasetError: The labels are not for the given task.
+    """
+    if task is None or task in known:
+        return task or known[0]
+    msg = f"{source} has labels for {known[0].value}, expected labels for {task.value}"
+    raise DatasetError(msg)

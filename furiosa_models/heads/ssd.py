@@ -31,7 +31,7 @@ from ..ops.checks import (
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import min_score, prefilter_logit, sigmoid
-from ..spec import GraphFacts, Head, ImageContext
+from ..spec import ClassChannels, GraphFacts, Head, ImageContext, TensorFacts
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 
 __all__ = [
@@ -121,6 +121,14 @@ class SSDHead(Head):
         if labels is None:
             labels = ("background", *class_names(None, count - 1))
         return self, class_names(labels, count)
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`."""
+        boxes = [(output.shape[1] or 0) // 4 for output in self.box_maps(outputs)]
+        by_class = self.channels == "class"
+        found = iter(ClassChannels(groups=count, is_class_major=by_class) for count in boxes)
+        maps = [*map(id, self.class_maps(outputs))]
+        return [next(found) if id(output) in maps else None for output in outputs]
 
     def class_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
         """Return the class maps among the outputs, finest first."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import LabelsError
 
@@ -18,7 +19,10 @@ __all__ = [
     "coco_ids",
     "given_names",
     "load_labels",
+    "ordered_names",
     "parse_names",
+    "parse_yaml",
+    "plain_name",
     "read_labels",
     "replaced_names",
     "table_of",
@@ -95,7 +99,7 @@ def given_names(labels: object) -> str | tuple[str, ...]:
     if isinstance(labels, (str, os.PathLike)):
         return os.fspath(labels)
     if isinstance(labels, Mapping):
-        found = _ordered_names(dict(labels))
+        found = ordered_names(dict(labels))
     elif isinstance(labels, Iterable) and not isinstance(labels, (bytes, AbstractSet)):
         found = tuple(labels)
     else:
@@ -173,12 +177,22 @@ def parse_names(text: str) -> tuple[str, ...]:
                 value = ast.literal_eval(stripped)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 return ()
-        return _ordered_names(value)
+        return ordered_names(value)
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _names_in_yaml(text: str) -> tuple[str, ...]:
-    """Return the class names in a data set's YAML; empty if there are none."""
+def plain_name(name: str) -> str:
+    """Return a name as names are compared: without case, spaces, dashes and underscores."""
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the value of an untrusted YAML document; its scalars are strings.
+
+    Raises:
+        ValueError: It is not YAML, is nested too deeply, or has aliases, which may expand to any
+            size.
+    """
     import yaml
 
     try:
@@ -186,20 +200,35 @@ def _names_in_yaml(text: str) -> tuple[str, ...]:
         for event in yaml.parse(text):
             starts = isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent))
             depth += starts - isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent))
-            # Aliases may expand to any size, and PyYAML is quadratic in the depth.
-            if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
-                return ()
-        value = yaml.load(text, yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError, RecursionError):
+            if isinstance(event, yaml.AliasEvent):
+                msg = "it has aliases, which are not supported"
+                raise ValueError(msg)
+            if depth > _MAX_DEPTH:  # PyYAML is quadratic in the depth
+                msg = f"it has more than {_MAX_DEPTH} levels of lists and mappings"
+                raise ValueError(msg)
+        return yaml.load(text, yaml.BaseLoader)
+    except (yaml.YAMLError, TypeError, RecursionError) as error:  # TypeError: an unhashable key
+        raise ValueError(str(error)) from error
+
+
+def _names_in_yaml(text: str) -> tuple[str, ...]:
+    """Return the class names in a data set's YAML; empty if there are none."""
+    try:
+        value = parse_yaml(text)
+    except ValueError:
         return ()
     if isinstance(value, dict):
         value = value.get("names", ())
     if isinstance(value, dict) and all(str(index).isdecimal() for index in value.values()):
         value = {name: int(index) for name, index in value.items()}
-    return _ordered_names(value)
+    return ordered_names(value)
 
 
-def _ordered_names(value: object) -> tuple[str, ...]:
+def ordered_names(value: object) -> tuple[str, ...]:
+    """Return class names in order from a list, or from a mapping of or by class ids.
+
+    Missing class ids get names such as `class_7`. The result is empty for anything else.
+    """
     if isinstance(value, (list, tuple)):
         return tuple(str(name) for name in value)
     if not isinstance(value, dict) or not value:

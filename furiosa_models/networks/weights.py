@@ -8,15 +8,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import WeightsError
+from ..spec import NetworkSpec
 
 __all__ = [
     "Array",
+    "Checkpoint",
     "FloatArray",
     "Kind",
     "NamedWeights",
@@ -57,6 +59,18 @@ class Parameter:
     kind: Kind = Kind.KERNEL
     fan_in: int = 1
     gain: float = 2.0
+
+
+class Checkpoint(NamedTuple):
+    """A public checkpoint of a network.
+
+    Attributes:
+        network: The network, with the arguments of its builder.
+        arrays: Its arrays under the parameter names of the network.
+    """
+
+    network: NetworkSpec
+    arrays: Mapping[str, Array]
 
 
 class Weights(Protocol):

@@ -25,6 +25,7 @@ from ..progress import in_notebook
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
+    from ..data.records import LabeledPhotos
     from ..images.pipeline import Speed
 
 __all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
@@ -240,6 +241,11 @@ class Truth:
     photos: Sequence[Path]
     labels: Any
 
+    @classmethod
+    def of(cls, labels: LabeledPhotos) -> Truth:
+        """Return the labels of a data set as they are."""
+        return cls([photo.path for photo in labels], labels)
+
 
 class VisionTask(Generic[R]):
     """A task: its options, its labels and its metric.
@@ -264,10 +270,10 @@ class VisionTask(Generic[R]):
     evaluation_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Read a labels file.
+        """Read labels.
 
         Args:
-            labels: The file.
+            labels: File or folder of the labels.
             images: Folder of the photos.
 
         Raises:
@@ -316,6 +322,12 @@ class VisionTask(Generic[R]):
     ) -> tuple[dict[str, Any], Callable[[R], R] | None]:
         """Return the options for the head, and a function that filters its results, or None."""
         return dict(options), None
+
+    def _read_dataset(self, labels: Path, images: Path) -> Truth:
+        """Read labels in any layout of `furiosa_models.data.read_dataset`."""
+        from ..data.recognize import read_dataset  # not needed to predict
+
+        return Truth.of(read_dataset(labels, images=images, task=self.task))
 
     def _not_measured(self, method: str) -> str:
         return f"the task {self.name!r} cannot be measured: {type(self).__name__} has no {method}()"

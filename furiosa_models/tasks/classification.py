@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..data.classes import are_indices
 from ..enums import ModelTaskType, Task
-from ..errors import FuriosaModelsError
+from ..labels import plain_name
 from .base import Photo, Result, Truth, VisionTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
+
+    from ..data.records import LabeledPhoto, LabeledPhotos
 
 __all__ = ["CLASSIFICATION", "ClassScore", "Classification", "ClassificationTask"]
 
@@ -134,26 +136,29 @@ class ClassificationTask(VisionTask[Classification]):
     evaluation_options = MappingProxyType({"top_k": 5})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Read a CSV file with the columns `file` and `class_index`."""
-        try:
-            with labels.open(newline="", encoding="utf-8") as file:
-                rows = {row["file"]: int(row["class_index"]) for row in csv.DictReader(file)}
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            msg = f"{labels} is not a CSV file with the columns file and class_index: {error}"
-            raise FuriosaModelsError(msg) from error
-        if not rows:
-            msg = f"{labels} contains no photo"
-            raise FuriosaModelsError(msg)
-        return Truth([images / name for name in rows], list(rows.values()))
+        """Read classes of photos in any layout of `furiosa_models.data.read_dataset`."""
+        return self._read_dataset(labels, images)
 
     def measure(self, truth: Truth, results: Iterable[Classification]) -> dict[str, float]:
-        """Return top-1 and top-5 accuracy."""
+        """Return top-1 and top-5 accuracy; classes are matched by index, or else by name."""
+        photos: LabeledPhotos = truth.labels
         first = top_five = 0
-        for class_id, result in zip(truth.labels, results, strict=True):
-            first += class_id == result.class_id
-            top_five += class_id in result.class_ids
-        photos = len(truth.photos)
-        return {"top-1": first / photos, "top-5": top_five / photos}
+        for photo, result in zip(photos, results, strict=True):
+            ranks = _ranks(photos, photo, result)
+            first += 0 in ranks
+            top_five += bool(ranks)
+        return {"top-1": first / len(photos), "top-5": top_five / len(photos)}
+
+
+def _ranks(photos: LabeledPhotos, photo: LabeledPhoto, result: Classification) -> list[int]:
+    """Return the places of a photo's class among those of its result."""
+    class_id = photo.class_id
+    if class_id is None or class_id < 0:
+        return []
+    if are_indices(photos):
+        return [rank for rank, found in enumerate(result.class_ids.tolist()) if found == class_id]
+    name = plain_name(photos.classes[class_id])
+    return [rank for rank, label in enumerate(result.labels) if plain_name(label) == name]
 
 
 CLASSIFICATION = ClassificationTask()

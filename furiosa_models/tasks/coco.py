@@ -1,21 +1,23 @@
-"""COCO annotation files, and COCO's mean average precision of boxes and keypoints."""
+"""COCO's mean average precision of boxes and keypoints, for labels of any layout."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from .._lazy import require
-from ..errors import FuriosaModelsError
-from .base import Truth
+import numpy as np
 
-__all__ = ["MAX_DETECTIONS", "SCORE_THRESHOLD", "Annotations", "read_annotations", "read_truth"]
+from .._lazy import require
+from ..data.classes import match_classes
+from ..data.records import LabeledPhoto, LabeledPhotos
+from ..errors import DatasetError
+from ..ops.boxes import box_convert
+
+__all__ = ["MAX_DETECTIONS", "SCORE_THRESHOLD", "Annotations"]
 
 SCORE_THRESHOLD = 0.001
 """Score threshold for measuring mAP; low, since mAP integrates over all scores."""
@@ -26,49 +28,81 @@ MAX_DETECTIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """A COCO annotation file.
+    """Labeled objects in the form of a COCO annotation file.
 
     Attributes:
-        path: The file.
-        document: Its contents, with the fields completed that annotation tools may omit.
+        labels: The labeled photos.
+        document: Contents of an annotation file with their labels.
         images: File name of each photo by its id.
-        sizes: Width and height of each photo by its id, if the file contains them.
+        sizes: Width and height of each photo by its id, if the labels tell them.
         categories: Id of each category by its name.
     """
 
-    path: Path
+    labels: LabeledPhotos
     document: Mapping[str, Any]
     images: Mapping[int, str]
     sizes: Mapping[int, tuple[int, int]]
     categories: Mapping[str, int]
 
+    @classmethod
+    def of(cls, labels: LabeledPhotos) -> Annotations:
+        """Return the labels of photos in the form of an annotation file.
+
+        Raises:
+            DatasetError: The photos have no labeled objects.
+        """
+        numbers = labels.class_numbers or range(1, len(labels.classes) + 1)
+        categories = dict(zip(labels.classes, numbers, strict=True))
+        rows = [row for photo in labels for row in _annotations(labels, photo, numbers)]
+        for number, row in enumerate(rows, 1):  # pycocotools ignores an annotation of the id 0
+            row["id"] = number
+        document = {
+            "info": {},
+            "images": [{"id": photo.image_id, "file_name": str(photo.path)} for photo in labels],
+            "annotations": rows,
+            "categories": [
+                {"id": number, "name": name}
+                for name, number in zip(labels.classes, numbers, strict=True)
+            ],
+        }
+        images = {photo.image_id: str(photo.path) for photo in labels}
+        sizes = {photo.image_id: photo.size for photo in labels if photo.size is not None}
+        return cls(labels, document, images, sizes, categories)
+
     def ids_of(self, names: Sequence[str]) -> dict[str, int]:
-        """Return the category ids of those model classes that the file has.
+        """Return the category ids of those model classes that the labels have.
 
         Case, spaces, dashes and underscores in names are ignored. A warning lists used categories
         without a model class, which cannot be detected.
 
         Raises:
-            FuriosaModelsError: No class of the model is among the categories.
+            DatasetError: No class of the model is among the categories.
         """
-        known = {_plain(name): category for name, category in self.categories.items()}
-        found = {name: known[_plain(name)] for name in names if _plain(name) in known}
-        if not found:
-            ours, theirs = ", ".join(list(names)[:5]), ", ".join(list(self.categories)[:5])
-            msg = (
-                f"{self.path} has none of the model's classes: its categories are {theirs}, ...; "
-                f"the model's are {ours}, ...: rename the categories, or pass labels= to the model"
-            )
-            raise FuriosaModelsError(msg)
-        missing = [name for name, i in self.categories.items() if i not in set(found.values())]
+        found = match_classes(self.labels, names)
+        ids = {name: self.categories[self.labels.classes[index]] for name, index in found.items()}
         used = {annotation["category_id"] for annotation in self.document["annotations"]}
-        if lost := [name for name in missing if self.categories[name] in used]:
+        lost = [name for name, i in self.categories.items() if i in used - set(ids.values())]
+        if lost:
             msg = (
-                f"{self.path.name}: the model has no class for {', '.join(lost[:10])}"
+                f"{self.labels.source.name}: the model has no class for {', '.join(lost[:10])}"
                 f"{', ...' if len(lost) > 10 else ''}, so these cannot be detected"
             )
             warnings.warn(msg, stacklevel=2)
-        return found
+        return ids
+
+    def id_of_person(self, keypoints: int) -> int:
+        """Return the id of the category of people.
+
+        Raises:
+            DatasetError: There is none, or it does not have this number of keypoints.
+        """
+        if len(self.labels.keypoints) != keypoints:
+            msg = (
+                f"{self.labels.source} has {len(self.labels.keypoints)} keypoints, expected the "
+                f"{keypoints} of people in COCO"
+            )
+            raise DatasetError(msg)
+        return self.ids_of(["person"])["person"]
 
     def clipped(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return an entry of a results file with its box clipped to the photo."""
@@ -110,54 +144,29 @@ class Annotations:
         return {"mAP": float(evaluation.stats[0]), "mAP50": float(evaluation.stats[1])}
 
 
-def read_annotations(path: Path) -> Annotations:
-    """Read a COCO annotation file.
-
-    Raises:
-        FuriosaModelsError: The file cannot be read, lacks required fields, or has no photo or no
-            category.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        images = {image["id"]: image["file_name"] for image in document["images"]}
-        categories = {category["name"]: category["id"] for category in document["categories"]}
-        annotations = [
-            _complete(each, number)
-            for number, each in enumerate(document.get("annotations", ()), 1)
-        ]
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        msg = f"{path} is not a COCO annotation file: {type(error).__name__}: {error}"
-        raise FuriosaModelsError(msg) from error
-    if not images or not categories:
-        msg = f"{path} contains no photo, or no category"
-        raise FuriosaModelsError(msg)
-    sizes = {
-        image["id"]: (int(image["width"]), int(image["height"]))
-        for image in document["images"]
-        if image.get("width") and image.get("height")
-    }
-    complete = {"info": {}, "licenses": [], **document, "annotations": annotations}
-    return Annotations(path, complete, images, sizes, categories)
-
-
-def read_truth(labels: Path, images: Path) -> Truth:
-    """Return the photos of an annotation file, with their labels.
-
-    Raises:
-        FuriosaModelsError: As for `read_annotations`.
-    """
-    annotations = read_annotations(labels)
-    return Truth([images / name for name in annotations.images.values()], annotations)
-
-
-def _complete(annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return an annotation completed with the fields that annotation tools may omit."""
-    _, _, width, height = annotation["bbox"]
-    if "image_id" not in annotation or "category_id" not in annotation:
-        msg = f"annotation {number} has no image_id or no category_id"
-        raise ValueError(msg)
-    return {"id": number, "iscrowd": 0, "area": width * height, **annotation}
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
+def _annotations(
+    labels: LabeledPhotos, photo: LabeledPhoto, numbers: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the annotations of a photo, without their ids."""
+    objects = photo.objects
+    if objects is None:
+        msg = (
+            f"{labels.source} has labels for {labels.task.value}: expected labeled objects, as in "
+            "COCO, YOLO or Pascal VOC data sets"
+        )
+        raise DatasetError(msg)
+    boxes = box_convert(objects.boxes, "xyxy", "xywh")
+    areas = boxes[:, 2] * boxes[:, 3] if objects.areas is None else objects.areas
+    for index, box in enumerate(boxes.tolist()):
+        row = {
+            "image_id": photo.image_id,
+            "category_id": numbers[int(objects.class_ids[index])],
+            "bbox": box,
+            "area": float(areas[index]),
+            "iscrowd": int(objects.is_crowd[index]),
+        }
+        if objects.keypoints is not None:
+            points = objects.keypoints[index]
+            row["keypoints"] = points.ravel().tolist()
+            row["num_keypoints"] = int(np.count_nonzero(points[:, 2]))
+        yield row

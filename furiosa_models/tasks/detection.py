@@ -235,12 +235,12 @@ class DetectionTask(VisionTask[Detections]):
     evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Read a COCO annotation file (`instances_val2017.json`)."""
-        return coco.read_truth(labels, images)
+        """Read labeled boxes in any layout of `furiosa_models.data.read_dataset`."""
+        return self._read_dataset(labels, images)
 
     def measure(self, truth: Truth, results: Iterable[Detections]) -> dict[str, float]:
         """Return mAP and mAP50; classes are matched by name, and others are ignored."""
-        annotations: coco.Annotations = truth.labels
+        annotations = coco.Annotations.of(truth.labels)
         ids: dict[str, int] | None = None
         rows: list[dict[str, Any]] = []
         for image_id, found in zip(annotations.images, results, strict=True):

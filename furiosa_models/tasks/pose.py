@@ -246,13 +246,13 @@ class PoseTask(VisionTask[Poses]):
     evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
-        """Read a COCO annotation file (`person_keypoints_val2017.json`)."""
-        return coco.read_truth(labels, images)
+        """Read labeled keypoints in any layout of `furiosa_models.data.read_dataset`."""
+        return self._read_dataset(labels, images)
 
     def measure(self, truth: Truth, results: Iterable[Poses]) -> dict[str, float]:
         """Return OKS mAP and OKS mAP50."""
-        annotations: coco.Annotations = truth.labels
-        person = annotations.categories.get("person", 1)
+        annotations = coco.Annotations.of(truth.labels)
+        person = annotations.id_of_person(len(KEYPOINT_NAMES))
         rows: list[dict[str, Any]] = []
         for image_id, found in zip(annotations.images, results, strict=True):
             rows += found[: coco.MAX_DETECTIONS].to_coco(image_id, person)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from furiosa_models.data import read_dataset
 from furiosa_models.errors import FuriosaModelsError, LabelsError, WeightsError
 from furiosa_models.labels import read_labels
 from furiosa_models.saved import read_saved
-from furiosa_models.tasks.coco import read_annotations
 
 DEEP = ["[" * 100_000, '{"a":' * 100_000]
 
@@ -38,6 +38,6 @@ def test_hostile_annotations_and_saved_models_are_errors(text: str, tmp_path: Pa
     path = tmp_path / "model_info.json"
     path.write_text(text)
     with pytest.raises(FuriosaModelsError, match="is not a COCO annotation file"):
-        read_annotations(path)
+        read_dataset(path)
     with pytest.raises(WeightsError, match="does not describe a saved model"):
         read_saved(tmp_path)

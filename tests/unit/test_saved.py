@@ -13,7 +13,7 @@ import pytest
 from furiosa_models import Classifier, Detector
 from furiosa_models.errors import FuriosaModelsError, LabelsError, WeightsError
 from furiosa_models.heads import BoxesHead
-from furiosa_models.saved import read_saved, write_saved
+from furiosa_models.saved import SavedParts, read_saved, write_saved
 from furiosa_models.spec import ImageInput, ModelSpec
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv5n
 
@@ -27,7 +27,11 @@ def test_saved_model_is_read_back_bit_for_bit(photos: list[Path], tmp_path: Path
     model = SSDMobileNet("random", head={"score_threshold": 0.5})
     expected = model.predict(photos[0], device="cpu")
     folder = model.save(tmp_path / "new" / "saved")
-    assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "model_info.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model.onnx",
+        "model.safetensors",
+        "model_info.json",
+    ]
     for cls in (SSDMobileNet, Detector):
         copy = cls(folder)
         assert copy.origin == model.origin
@@ -125,7 +129,9 @@ def test_fields_of_a_wrong_type_are_rejected(
 ) -> None:
     """Before, they were accepted, and predictions failed with errors of Python or NumPy."""
     spec = ModelSpec(None, ImageInput(size=(64, 64)), BoxesHead((64, 64)))
-    folder = write_saved(tmp_path / "saved", b"ONNX", spec, ("a",), {"config": {"class": "X"}})
+    folder = write_saved(
+        tmp_path / "saved", SavedParts(b"ONNX", spec, ("a",), {"config": {"class": "X"}})
+    )
     assert read_saved(folder).head == spec.head
     info = json.loads((folder / "model_info.json").read_text())
     info["config"][part][name] = value
@@ -136,7 +142,9 @@ def test_fields_of_a_wrong_type_are_rejected(
 
 def test_invalid_weights_uri_is_an_error(tmp_path: Path) -> None:
     spec = ModelSpec(None, ImageInput(size=(64, 64)), BoxesHead((64, 64)))
-    folder = write_saved(tmp_path / "saved", b"ONNX", spec, ("a",), {"config": {"class": "X"}})
+    folder = write_saved(
+        tmp_path / "saved", SavedParts(b"ONNX", spec, ("a",), {"config": {"class": "X"}})
+    )
     info = json.loads((folder / "model_info.json").read_text())
     (folder / "model_info.json").write_text(json.dumps({**info, "weights_uri": "a\0b"}))
     with pytest.raises(WeightsError, match="does not describe a saved model"):
