@@ -42,8 +42,8 @@ class Augmenter:
             change places in a mirrored photo.
 
     Raises:
-        ConfigurationError: An augmentation is out of range, or a keypoint has a side without a
-            counterpart.
+        ConfigurationError: An augmentation is out of range, or photos are mirrored and a keypoint
+            has a side without a counterpart.
         ValueError: The seed is negative.
     """
 
@@ -53,7 +53,8 @@ class Augmenter:
         check_at_least("seed", seed, 0)
         self.augmentations = replace(augmentations)
         self.seed = seed
-        self._mirrored_keypoints = _mirrored(keypoints)
+        self._mirrors = bool(augmentations.horizontal_flip or augmentations.vertical_flip)
+        self._mirrored_keypoints = _mirrored(keypoints) if self._mirrors else ()
 
     def __call__(
         self, image: Image, photo: LabeledPhoto, *, epoch: int = 0, index: int | None = None
@@ -66,7 +67,7 @@ class Augmenter:
 
         Boxes are clipped to the photo. An object is dropped if its box is then less than one pixel
         wide or high, or less than a tenth of its area is left, or nothing of its outline. Keypoints
-        outside the photo become unlabeled: 0, 0, 0.
+        outside the photo become unlabeled: 0, 0, 0. Areas become unknown.
 
         Args:
             image: (h, w, 3) uint8 RGB.
@@ -76,7 +77,8 @@ class Augmenter:
 
         Raises:
             ShapeError: The image has another size than the labels are for, or another form.
-            ConfigurationError: Photos are mirrored and have keypoints whose names are not known.
+            ConfigurationError: Photos are mirrored and have keypoints whose names are not known, or
+                the labels are a picture of classes, which would stay as it is.
             ExtraRequired: torchvision is not installed.
         """
         return self._changed(image, photo, epoch, index, resized=False)
@@ -90,7 +92,7 @@ class Augmenter:
     def _changed(
         self, image: Image, photo: LabeledPhoto, epoch: int, index: int | None, *, resized: bool
     ) -> tuple[Image, LabeledPhoto]:
-        self._check_keypoints(photo)
+        self._check_labels(photo)
         place = photo.image_id if index is None else index
         check_at_least("epoch", epoch, 0)
         check_at_least("index", place, 0)
@@ -102,10 +104,12 @@ class Augmenter:
         tensors = random.cropped(random.rotated(tensors), at_resolution)
         return tensors.pixels(), tensors.labels(self._mirrored_keypoints)
 
-    def _check_keypoints(self, photo: LabeledPhoto) -> None:
+    def _check_labels(self, photo: LabeledPhoto) -> None:
+        if photo.mask is not None:
+            msg = f"{photo.path} has a picture of classes ({photo.mask}), which is not augmented"
+            raise ConfigurationError(msg)
         objects = photo.objects
-        flips = self.augmentations.horizontal_flip or self.augmentations.vertical_flip
-        if objects is None or objects.keypoints is None or not flips:
+        if objects is None or objects.keypoints is None or not self._mirrors:
             return
         count, known = objects.keypoints.shape[1], len(self._mirrored_keypoints)
         if count != known:

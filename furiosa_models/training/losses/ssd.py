@@ -156,11 +156,14 @@ class SSDLoss:
         return F.binary_cross_entropy_with_logits(logits, expected, reduction="none").sum(dim=2)
 
     def _hard_negatives(self, losses: Tensor, positive: Tensor) -> Tensor:
-        """Return which default boxes learn the background, (n, anchors) bool."""
+        """Return which default boxes learn the background, (n, anchors) bool.
+
+        If they are too few, those with an object follow.
+        """
         ranked = losses.masked_fill(positive, -torch.inf)
         rank = ranked.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         limit = (self.negatives * positive.sum(dim=1, keepdim=True)).floor()
-        return ~positive & (rank < limit.clamp(min=self.min_negatives))
+        return rank < limit.clamp(min=self.min_negatives)
 
 
 def _activation(head: SSDHead, given: str | None) -> str:

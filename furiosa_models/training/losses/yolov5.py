@@ -267,7 +267,6 @@ def _flat_index(place: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
 def _complete_iou(first: Tensor, second: Tensor) -> Tensor:
     """Return the CIoU of pairs of boxes cxcywh, (m,) in -1..1."""
     (center_a, side_a), (center_b, side_b) = first.split(2, dim=1), second.split(2, dim=1)
-    side_a = side_a.clamp(min=_EPSILON)  # a sigmoid may have rounded to 0
     low_a, high_a = center_a - side_a / 2, center_a + side_a / 2
     low_b, high_b = center_b - side_b / 2, center_b + side_b / 2
     shared = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0).prod(dim=1)

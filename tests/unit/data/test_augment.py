@@ -196,12 +196,20 @@ def test_mirroring_keypoints_without_names_is_an_error() -> None:
         augmenter(block(), with_keypoints())
     Augmenter(settings_of())(block(), with_keypoints())
     with pytest.raises(ConfigurationError, match="have no right_eye"):
-        Augmenter(settings_of(), keypoints=("nose", "left_eye"))
+        Augmenter(settings_of(vertical_flip=0.5), keypoints=("nose", "left_eye"))
+    Augmenter(settings_of(), keypoints=("nose", "left_eye"))
+
+
+def test_a_picture_of_classes_that_would_stay_as_it_is_is_an_error() -> None:
+    photo = LabeledPhoto(Path("x.jpg"), 0, (WIDTH, HEIGHT), mask=Path("x_mask.png"))
+    with pytest.raises(ConfigurationError, match=r"x.jpg has a picture of classes \(x_mask.png\)"):
+        Augmenter(settings_of())(block(), photo)
 
 
 def test_an_object_of_which_too_little_is_left_is_dropped() -> None:
     columns = np.array([[0, 0, 64, 40], [0, 0, 1, 1], [60, 0, 64, 40]], np.float32)
     objects = Objects(columns, np.array([0, 1, 2]), is_crowd=np.array([False, False, True]))
+    objects = replace(objects, areas=np.array([2560, 1, 160], np.float32))
     photo = LabeledPhoto(Path("x.jpg"), 0, (WIDTH, HEIGHT), objects=objects)
     augmenter = Augmenter(settings_of(crop=True, crop_size=20))
     kept = []
@@ -209,6 +217,7 @@ def test_an_object_of_which_too_little_is_left_is_dropped() -> None:
         _, cropped = augmenter(block(), photo, index=index)
         assert cropped.objects is not None
         kept.append(cropped.objects.class_ids.tolist())
+        assert cropped.objects.areas is None
         assert cropped.objects.is_crowd.tolist() == [c == 2 for c in kept[-1]]
         assert (cropped.objects.boxes >= 0).all()
         assert (cropped.objects.boxes <= 20).all()

@@ -16,6 +16,7 @@ from furiosa_models.errors import ConfigurationError, LabelsError, ShapeError
 from furiosa_models.heads import SSDHead
 from furiosa_models.spec import ImageContext
 from furiosa_models.training.losses import SSDLoss, loss_of
+from furiosa_models.training.losses.common import labeled_boxes
 from furiosa_models.training.targets import Target, Tensor
 
 from .cases import SSD_HEADS, Vectors, call, leaves, target
@@ -207,6 +208,8 @@ def test_a_photo_without_objects_changes_nothing_unless_it_is_asked_for() -> Non
 def test_boxes_that_cannot_be_learned_are_left_out() -> None:
     boxes = [[5, 5, 30, 25], [9, 9, 9, 20], [30, 20, 10, 10], [90, 5, 99, 9], [-9, -9, 0, 0]]
     nan = [[np.nan, 0, 5, 5], [0, 0, np.inf, 5]]
+    left = labeled_boxes(target(boxes + nan, [1] * 7), SIZE, 2, torch.device("cpu"))
+    assert len(left.boxes) == len(left.class_ids) == 1
     loss = SSDLoss(HEAD)
     alone = call(loss, leaves(random_maps(1)), [target(boxes[:1], [1])], SIZE)
     together = call(loss, leaves(random_maps(1)), [target(boxes + nan, [1] * 7)], SIZE)
