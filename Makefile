@@ -62,7 +62,8 @@ $(TF_READY):
 	@touch $@
 
 test-torch: $(TORCH_READY)  ## Run the tests that need PyTorch, in an environment of their own
-	$(TORCH)/bin/python -m pytest -m torch tests/e2e/frameworks/torch tests/unit/networks/torch_sink
+	$(TORCH)/bin/python -m pytest -m "torch and not accuracy" tests/e2e/frameworks/torch \
+		tests/e2e/training tests/unit/networks/torch_sink tests/unit/training tests/unit/data
 
 $(TORCH_READY):
 	@rm -rf $(TORCH) && $(PYTHON) -m venv $(TORCH)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .runtime import register_backend
     from .spec import Head, ImageInput, ModelSpec, NetworkSpec
     from .task_models import Classifier, Detector, PoseEstimator
+    from .training.args import TrainerArgs
 
 __all__ = [
     "Classifier",
@@ -28,6 +29,7 @@ __all__ = [
     "ModelSpec",
     "NetworkSpec",
     "PoseEstimator",
+    "TrainerArgs",
     "__version__",
     "get_model",
     "list_models",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy(
         "runtime": "register_backend",
         "spec": ["Head", "ImageInput", "ModelSpec", "NetworkSpec"],
         "task_models": ["Classifier", "Detector", "PoseEstimator"],
+        "training.args": "TrainerArgs",
     },
     modules=["registry", "runtime", "vision"],
     computed={"__version__": _version},

@@ -29,6 +29,8 @@ COMMANDS = {
     ),
     "quantize": "Quantize a MODEL to int8, calibrated on your photos, and save it.",
     "convert": "Convert SOURCE, a model of any framework, to ONNX.",
+    "fit-head": "Fit the last layer of a classifier, MODEL, to the photos in DATA, without PyTorch.",
+    "train": "Train a MODEL on labeled photos; needs PyTorch (the extra `train`).",
     "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
     "cache": "Manage the cache of artifacts.",
     "doctor": "Report what models can run on, and the defaults in effect.",
@@ -65,7 +67,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in COMMANDS:
             return None
-        command = importlib.import_module(f".{name}_", __name__).command
+        command = importlib.import_module(f".{name.replace('-', '_')}_", __name__).command
         if not isinstance(command, click.Command):
             return None
         command.help = command.help or COMMANDS[name]  # python -OO drops docstrings

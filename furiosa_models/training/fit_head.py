@@ -98,6 +98,15 @@ class FittedHead:
             rows.append(f"({missing} classes without photos)")
         return "\n".join(rows)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as values of JSON."""
+        known = {
+            name: None if np.isnan(right) else right
+            for name, right in zip(self.classes, self.class_accuracy, strict=True)
+        }
+        plain = {name: value for name, value in vars(self).items() if name != "class_accuracy"}
+        return {**plain, "class_accuracy": known, "confusion": self.confusion.tolist()}
+
     def plot(self) -> PILImage:
         """Return the confusion matrix as a picture."""
         from .confusion import draw_confusion
