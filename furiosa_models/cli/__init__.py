@@ -29,7 +29,9 @@ COMMANDS = {
     ),
     "quantize": "Quantize a MODEL to int8, calibrated on your photos, and save it.",
     "convert": "Convert SOURCE, a model of any framework, to ONNX.",
-    "fit-head": "Fit the last layer of a classifier, MODEL, to the photos in DATA, without PyTorch.",
+    "fit-head": (
+        "Fit the last layer of a classifier, MODEL, to the photos in DATA, without PyTorch."
+    ),
     "train": "Train a MODEL on labeled photos; needs PyTorch (the extra `train`).",
     "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
     "cache": "Manage the cache of artifacts.",
