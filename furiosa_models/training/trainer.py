@@ -161,6 +161,8 @@ class Trainer:
         self._begin()
         started, trained = time.monotonic(), 0.0
         first = self._progress.iteration
+        if not self._progress.best:  # so that the result is never worse than the start
+            self._evaluate_and_keep()
         network = self._processes.wrapped(self._module, self._args)
         self._module.train()
         stopped = "iterations"
