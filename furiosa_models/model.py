@@ -737,6 +737,7 @@ class Model(Generic[R]):
         hub: Any = None,
         *,
         loss: Any = None,
+        class_sources: Mapping[str, str | Sequence[str]] = MappingProxyType({}),
     ) -> Trained:
         """Train the network on labeled photos; afterwards this model has the trained weights.
 
@@ -752,12 +753,15 @@ class Model(Generic[R]):
             hub: Hub to report the run to, if `args.sync_to_hub`.
             loss: What is minimized, for heads without a loss of their own: a function of outputs,
                 targets and size, see `furiosa_models.training.losses.Loss`.
+            class_sources: Names of present classes that a new class starts from, by its name:
+                `{"vehicle": ["car", "truck"]}`; by default the class of its name.
 
         Raises:
             ConfigurationError: No loss is known for the head.
             ConversionError: An operation has no PyTorch form, or the classes cannot be replaced.
             DatasetError: The photos cannot be read, are for another task, or have no validation
                 part.
+            LabelsError: A name in `class_sources` is unknown.
             ExtraRequired: PyTorch is not installed.
             TrainingError: The run exists already, cannot be resumed, or does not converge.
             ValueError: An argument does not fit the machine or the data.
@@ -772,7 +776,8 @@ class Model(Generic[R]):
         from .training.run import save_run, train
 
         parts = training_parts(data_train, data_val, self.vision_task.task)
-        trained, weights = train(self._weights, self._with_weights, args, *parts, loss=loss)
+        options: dict[str, Any] = {"loss": loss, "class_sources": class_sources}
+        trained, weights = train(self._weights, self._with_weights, args, *parts, **options)
         self._adopt(weights)
         if trained.is_first_process:
             save_run(args, trained, self._saved_parts(val_dataset=str(parts[1].source)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from ..errors import ConversionError
 from ..spec import ClassChannels
 
-__all__ = ["LastLayer", "last_layer", "replace_classes"]
+__all__ = ["LastLayer", "Source", "last_layer", "replace_classes"]
 
 _MOVES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 _ACTIVATIONS = frozenset({"Sigmoid", "Softmax"})
@@ -22,6 +22,9 @@ _SPREAD = 0.01
 """Standard deviation of the difference of a new class from the mean of the old ones."""
 
 _Array = npt.NDArray[Any]
+
+Source: TypeAlias = int | Sequence[int] | None
+"""Old classes that a new one starts from: one, several, or none."""
 
 
 class LastLayer(NamedTuple):
@@ -69,18 +72,18 @@ def last_layer(graph: onnx.GraphProto, output: str) -> LastLayer:
 def replace_classes(
     model: onnx.ModelProto,
     channels: Sequence[ClassChannels | None],
-    sources: Sequence[int | None],
+    sources: Sequence[Source],
 ) -> list[str]:
     """Replace the classes of a model, which is modified.
 
-    A class that has a source gets its weights. The weights of any other class are the mean of all
-    old classes, plus a little noise, which is the same in every process.
+    A class gets the weights of its source, or the mean of those of its sources. The weights of a
+    class without a source are the mean of all old classes, plus a little noise, which is the same
+    in every process.
 
     Args:
         model: Model whose outputs come from layers with a channel for each class.
         channels: Arrangement of the channels of each output; None for one without classes.
-        sources: Index of the old class that each new class starts from, or None; both count
-            backgrounds.
+        sources: Old classes that each new class starts from; both count backgrounds.
 
     Returns:
         The names of the initializers that were replaced.
@@ -133,7 +136,7 @@ def _replaced(
     array: _Array,
     axis: int,
     arrangement: ClassChannels,
-    sources: Sequence[int | None],
+    sources: Sequence[Source],
     name: str,
 ) -> _Array:
     """Return the weights or biases of a layer for the new classes."""
@@ -149,10 +152,14 @@ def _replaced(
     random = np.random.default_rng(zlib.crc32(name.encode()))
     mean = classes.mean(1)
     noise = _SPREAD if rows.ndim > 1 else 0.0  # biases need none
-    made = [
-        mean + noise * random.standard_normal(mean.shape) if source is None else classes[:, source]
-        for source in sources
-    ]
+    made = []
+    for source in sources:
+        if source is None:
+            made.append(mean + noise * random.standard_normal(mean.shape))
+        elif isinstance(source, int):
+            made.append(classes[:, source])
+        else:
+            made.append(classes[:, list(source)].mean(1))
     both = np.concatenate([kept, np.stack(made, 1)], 1).astype(array.dtype)
     both = np.moveaxis(both, 0, 1) if arrangement.is_class_major else both
     result = both.reshape(-1, *rows.shape[1:])

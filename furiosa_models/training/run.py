@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ def train(
     val: LabeledPhotos,
     *,
     loss: Loss | None = None,
+    class_sources: Mapping[str, str | Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Trained, Weights]:
     """Train the network of a model; return the result, and the trained weights.
 
@@ -62,18 +64,20 @@ def train(
             network has already keeps its weights.
         val: Photos to evaluate on, with the same classes.
         loss: What is minimized; by default the loss of the head.
+        class_sources: Names of old classes that a new class starts from, by its name.
 
     Raises:
         ConfigurationError: No loss is known for the head.
         ConversionError: An operation has no PyTorch form, or the classes cannot be replaced.
         DatasetError: The photos are for another task, or the classes of both sets differ.
+        LabelsError: A name in `class_sources` is unknown.
         TrainingError: The run exists already, cannot be resumed, or does not converge.
         ValueError: An argument does not fit the machine or the data.
     """
     _check_data(photos, val, with_weights(weights))
     spec = weights.spec
     _check_size(args, spec)
-    trainable, table = _with_classes(weights, spec, photos.classes)
+    trainable, table = _with_classes(weights, spec, photos.classes, class_sources)
     if args.init_checkpoint is not None:
         trainable = _from_checkpoint(trainable, args.init_checkpoint, spec)
     head = _trained_head(spec.head)
@@ -139,7 +143,10 @@ def _check_size(args: TrainerArgs, spec: ModelSpec) -> None:
 
 
 def _with_classes(
-    weights: Weights, spec: ModelSpec, classes: Sequence[str]
+    weights: Weights,
+    spec: ModelSpec,
+    classes: Sequence[str],
+    given: Mapping[str, str | Sequence[str]],
 ) -> tuple[Trainable, tuple[str, ...]]:
     """Return the network with the classes of a data set, and its table of labels."""
     old = table_of(spec.labels)
@@ -149,7 +156,7 @@ def _with_classes(
     trainable = trainable_of(weights.origin, weights.checkpoint())
     if new == old:
         return trainable, old
-    return trainable.with_classes(_trained_head(spec.head), match_classes(old, new)), new
+    return trainable.with_classes(_trained_head(spec.head), match_classes(old, new, given)), new
 
 
 def _from_checkpoint(trainable: Trainable, path: Any, spec: ModelSpec) -> Trainable:

@@ -17,9 +17,10 @@ import onnx
 from onnx import numpy_helper
 
 from .. import networks
-from ..errors import ConversionError
+from ..errors import ConversionError, LabelsError
+from ..labels import plain_name
 from ..networks import edit
-from ..networks.classes import replace_classes
+from ..networks.classes import Source, replace_classes
 from ..networks.onnx_sink import trainable
 from ..networks.weights import Checkpoint, Kind, NamedWeights
 from ..spec import Head, NetworkSpec
@@ -52,13 +53,13 @@ class Trainable:
     learned: frozenset[str] | None = None
     live_norms: frozenset[str] = frozenset()
 
-    def with_classes(self, head: Head, sources: Sequence[int | None]) -> Trainable:
+    def with_classes(self, head: Head, sources: Sequence[Source]) -> Trainable:
         """Return the network with other classes; see `replace_classes`.
 
         Args:
             head: Head of the network.
-            sources: For each new class of the table of labels, the index of the old class in the
-                old table that it starts from, or None.
+            sources: For each new class of the table of labels, the old classes of the old table
+                that it starts from.
 
         Raises:
             ConversionError: The layers that compute the scores cannot be found.
@@ -68,8 +69,8 @@ class Trainable:
         channels = head.class_channels(edit.describe(model).outputs)
         offsets = [each.background for each in channels if each is not None]
         offset = max(offsets, default=0)
-        backgrounds: list[int | None] = list(range(offset))
-        rows = backgrounds + [None if s is None else s + offset for s in sources]
+        rows: list[Source] = list(range(offset))
+        rows += [_shifted(source, offset) for source in sources]
         replace_classes(model, channels, rows)
         network = self.network
         if network is not None:
@@ -179,14 +180,41 @@ def _is_measured(mean: npt.NDArray[Any], variance: npt.NDArray[Any]) -> bool:
     return bool(np.any(mean != 0) or len(variance) == 1 or np.any(variance != variance[0]))
 
 
-def match_classes(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
-    """Return the index of the old class of the same name for each new one, or None.
+def _shifted(source: Source, offset: int) -> Source:
+    """Return the numbers of old classes after a background."""
+    if source is None or isinstance(source, int):
+        return None if source is None else source + offset
+    return [each + offset for each in source]
+
+
+def match_classes(
+    old: Sequence[str], new: Sequence[str], given: Mapping[str, str | Sequence[str]]
+) -> list[Source]:
+    """Return the old classes that each new one starts from: by default the one of its name.
 
     Case, spaces, dashes and underscores in names are ignored.
+
+    Args:
+        old: Names of the old classes.
+        new: Names of the new classes.
+        given: Names of old classes by the name of the new one.
+
+    Raises:
+        LabelsError: A name in `given` is unknown.
     """
-    known = {_plain(name): index for index, name in enumerate(old)}
-    return [known.get(_plain(name)) for name in new]
-
-
-def _plain(name: str) -> str:
-    return "".join(character for character in name.casefold() if character.isalnum())
+    known = {plain_name(name): index for index, name in enumerate(old)}
+    if unknown := sorted({*given} - {*new}):
+        msg = f"{', '.join(unknown)} is not a class of the data: its classes are {', '.join(new)}"
+        raise LabelsError(msg)
+    found: list[Source] = []
+    for name in new:
+        names = given.get(name, name)
+        several = [names] if isinstance(names, str) else list(names)
+        indices = [known.get(plain_name(each)) for each in several]
+        if name in given and None in indices:
+            lost = [each for each, i in zip(several, indices, strict=True) if i is None]
+            msg = f"the model has no class {', '.join(lost)}: it has {', '.join(old)}"
+            raise LabelsError(msg)
+        places = [index for index in indices if index is not None]
+        found.append(places[0] if len(places) == 1 else places or None)
+    return found
