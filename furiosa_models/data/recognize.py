@@ -215,7 +215,7 @@ def _find_in_folder(
         return bare, {None: Part(path, images)}
     found: dict[DatasetLayout, Parts] = {}
     for each, reader in _READERS.items():
-        if layout not in (None, each) or (task is not None and task not in reader.tasks):
+        if layout != each and (layout or (task is not None and task not in reader.tasks)):
             continue
         if each is DatasetLayout.CLS_FOLDER and found:
             continue
@@ -234,7 +234,7 @@ def _find_in_folder(
     looked = "; ".join(
         f"{reader.expected} ({each.value})"
         for each, reader in _READERS.items()
-        if layout in (None, each) and (task is None or task in reader.tasks)
+        if layout == each or (layout is None and (task is None or task in reader.tasks))
     )
     what = f"for {task.value} " if task else ""
     msg = f"{path} has no labels {what}in a known layout: looked for {looked}"
