@@ -19,6 +19,7 @@ FuriosaModelsError
 ├── ImageError                an image cannot be read (also a ValueError)
 ├── ShapeError                tensors have the wrong count, shape or dtype (also a ValueError)
 ├── BackendUnavailable        the requested runtime or native module is missing
+├── TrainingError             a training run cannot start, continue or converge
 ├── CompilationError          the NPU's compiler could not compile a model
 └── ExtraRequired             an optional dependency is missing (also an ImportError)
 ```
@@ -48,6 +49,7 @@ __all__ = [
     "LabelsError",
     "ModelNotFound",
     "ShapeError",
+    "TrainingError",
     "TransportNotFound",
     "WeightsError",
     "WeightsFallbackWarning",
@@ -124,6 +126,10 @@ class ShapeError(FuriosaModelsError, ValueError):
 
 class BackendUnavailable(FuriosaModelsError):
     """The requested runtime or native module is not available."""
+
+
+class TrainingError(FuriosaModelsError):
+    """A training run cannot start, continue or converge."""
 
 
 class CompilationError(FuriosaModelsError):

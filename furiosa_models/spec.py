@@ -20,6 +20,7 @@ from .errors import ShapeError
 __all__ = [
     "FRAMEWORK_KEY",
     "UNKNOWN_INPUT",
+    "ClassChannels",
     "GraphFacts",
     "Head",
     "ImageContext",
@@ -541,6 +542,23 @@ UNKNOWN_INPUT = ImageInput(size=(0, 0))
 """Placeholder for an input that is determined from the graph."""
 
 
+class ClassChannels(NamedTuple):
+    """Arrangement of the channels of an output that has scores of classes.
+
+    Attributes:
+        groups: Number of groups, such as the default boxes of a cell; each has every class once.
+        before: Number of a group's channels before its classes, such as those of a box.
+        background: Number of classes before the first one in the table of labels.
+        is_class_major: Whether channel `class * groups + group` is a class of a group, rather than
+            `group * (before + classes) + before + class`.
+    """
+
+    groups: int = 1
+    before: int = 0
+    background: int = 0
+    is_class_major: bool = False
+
+
 class Head:
     """Base class of heads, which convert outputs to results; subclasses are frozen dataclasses.
 
@@ -584,6 +602,18 @@ class Head:
         """
         del graph
         return self, labels or ()
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels of each output are arranged, or None for one without classes.
+
+        This is what replacing the classes of a network needs, before it is trained on others.
+
+        Raises:
+            ShapeError: The outputs have no layer whose channels are scores of classes.
+        """
+        del outputs
+        msg = f"the classes of a network with {type(self).__name__} cannot be replaced"
+        raise ShapeError(msg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from . import networks, settings
 from .artifacts.descriptor import Artifact, File, sets_of
@@ -41,7 +42,7 @@ from .networks.external_data import read_with_weights
 from .runtime.source import is_tflite
 from .spec import FRAMEWORK_KEY, UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["WeightSet", "Weights", "WeightsSource", "is_available_offline", "resolve"]
+__all__ = ["Checkpoint", "WeightSet", "Weights", "WeightsSource", "is_available_offline", "resolve"]
 
 
 class _ModelProto(Protocol):
@@ -63,6 +64,18 @@ _NAME_KEYS = ("names", "class_names", "classes", "labels", "character")
 _NAME_FILES = (".names", ".labels", "_labels.txt", ".labels.txt", ".names.json")
 
 
+class Checkpoint(NamedTuple):
+    """A public checkpoint of a network.
+
+    Attributes:
+        network: The network, with the arguments of its builder.
+        arrays: Its arrays under the parameter names of the network.
+    """
+
+    network: NetworkSpec
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class WeightSet:
     """Resolved weights.
@@ -75,6 +88,8 @@ class WeightSet:
         names: Class names from the user's weights, if any.
         head: Head from the weights, or some of its fields, such as a checkpoint's anchors.
         input: Input specification from the weights.
+        checkpoint: The checkpoint that the network was built with, or a function that returns it,
+            if there is one.
     """
 
     name: str
@@ -83,6 +98,7 @@ class WeightSet:
     names: tuple[str, ...] = ()
     head: Head | Mapping[str, Any] = field(default_factory=dict)
     input: ImageInput | None = None
+    checkpoint: Checkpoint | Callable[[], Checkpoint] | None = None
 
     @property
     def origin(self) -> bytes:
@@ -179,6 +195,11 @@ class Weights:
     def origin(self) -> bytes:
         """The network as float32 ONNX."""
         return self.resolve().origin
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint that the network was built with; None for a whole graph."""
+        found = self.resolve().checkpoint
+        return found if found is None or isinstance(found, Checkpoint) else found()
 
     @property
     def spec(self) -> ModelSpec:
@@ -322,13 +343,16 @@ def resolve(
     """
     if source is None:
         return _default(model, network, store)
+    if isinstance(source, WeightSet):
+        return source
     if isinstance(source, str) and source in sets_of(model):
         return _named(sets_of(model)[source], store)
     if source == "random":
         network = _needed(network, model, "random weights")
         recipe = networks.RECIPES.get(network.name)
         key = recipe_key("random", recipe, network.name, dict(network.params))
-        return WeightSet("random", Built(store, key, lambda: build_random(network)))
+        data = Built(store, key, lambda: build_random(network))
+        return WeightSet("random", data, checkpoint=lambda: _random_checkpoint(network))
     if isinstance(source, (str, os.PathLike)):
         return _from_file(model, os.fspath(source), network, size)
     if isinstance(source, bytes):
@@ -358,6 +382,13 @@ def build_random(network: NetworkSpec) -> bytes:
     """Return the network with seeded random weights: the same bytes on every machine."""
     model = networks.build(network.name, networks.RandomWeights(), **network.params)
     return networks.to_bytes(model)
+
+
+def _random_checkpoint(network: NetworkSpec) -> Checkpoint:
+    """Return the seeded random weights of a network."""
+    weights = networks.RandomWeights()
+    parameters = networks.describe(network.name, **network.params).parameters
+    return Checkpoint(network, {name: weights.get(p) for name, p in parameters.items()})
 
 
 def fetch(artifact: Artifact, store: Store) -> Path | Built:
@@ -406,7 +437,7 @@ def _default(model: str, network: NetworkSpec | None, store: Store) -> WeightSet
         else:
             if problems:
                 _warn_of_fallback(sets[0], artifact)
-            return WeightSet(artifact.weights, data, artifact)
+            return _of_artifact(artifact, data, store)
     ways = ", ".join([*others, "your own file", "weights='random' (for tests)"])
     msg = f"no set of weights of {model} is available; alternatives: {ways}:{''.join(problems)}"
     raise ArtifactUnavailable(msg)
@@ -446,11 +477,19 @@ def _missing(artifact: Artifact, store: Store) -> list[File]:
 
 def _named(artifact: Artifact, store: Store) -> WeightSet:
     try:
-        return WeightSet(artifact.weights, fetch(artifact, store), artifact)
+        return _of_artifact(artifact, fetch(artifact, store), store)
     except (ArtifactCorrupted, ArtifactUnavailable) as error:
         others = [name for name in sets_of(artifact.name) if name != artifact.weights]
         msg = f"{error}\nOther weights of {artifact.name}: {', '.join([*others, 'random'])}."
         raise type(error)(msg) from error
+
+
+def _of_artifact(artifact: Artifact, data: Path | Built, store: Store) -> WeightSet:
+    if artifact.network is None:
+        return WeightSet(artifact.weights, data, artifact)
+    return WeightSet(
+        artifact.weights, data, artifact, checkpoint=lambda: _stored_checkpoint(artifact, store)
+    )
 
 
 def _from_file(
@@ -522,7 +561,9 @@ def _from_object(
 def _with_arrays(network: NetworkSpec, arrays: Mapping[str, Any]) -> WeightSet:
     """Return a network with the parameters of a public checkpoint."""
     built, inferred = networks.build_checkpoint(network.name, arrays, **network.params)
-    return WeightSet("", networks.to_bytes(built), head=inferred.head)
+    found = replace(network, params={**network.params, **inferred.params})
+    checkpoint = Checkpoint(found, arrays)
+    return WeightSet("", networks.to_bytes(built), head=inferred.head, checkpoint=checkpoint)
 
 
 def _converted(model: FrameworkModel, size: tuple[int, int] | None) -> bytes:
@@ -571,21 +612,23 @@ def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
     return network
 
 
-def _fill(reader: str, files: Mapping[str, bytes], network: NetworkSpec) -> bytes:
-    """Build the network with the weights of some files, as ONNX."""
-    arrays = networks.read_weights(reader, files, network.layout)
-    model = networks.build(network.name, networks.NamedWeights(arrays), **network.params)
-    return networks.to_bytes(model)
-
-
-def _build(artifact: Artifact, store: Store) -> bytes:
+def _stored_checkpoint(artifact: Artifact, store: Store) -> Checkpoint:
+    """Return the checkpoint of an artifact that contains only weights."""
     network = artifact.network
     if network is None:
         msg = f"{artifact.title} has no network to build"
         raise ArtifactError(msg)
     paths = store.fetch(artifact.files)
     files = {name: path.read_bytes() for name, path in paths.items()}
-    return _fill(network.reader, files, NetworkSpec(network.name, network.params, network.layout))
+    arrays = networks.read_weights(network.reader, files, network.layout)
+    return Checkpoint(NetworkSpec(network.name, network.params, network.layout), arrays)
+
+
+def _build(artifact: Artifact, store: Store) -> bytes:
+    """Build the network of an artifact with its weights, as ONNX."""
+    network, arrays = _stored_checkpoint(artifact, store)
+    model = networks.build(network.name, networks.NamedWeights(arrays), **network.params)
+    return networks.to_bytes(model)
 
 
 def _recipe_key(artifact: Artifact) -> str:

@@ -14,7 +14,7 @@ from ..errors import ShapeError
 from ..labels import class_names
 from ..ops import native
 from ..ops.checks import check_array, check_at_least, check_choice, check_count
-from ..spec import GraphFacts, Head, ImageContext, ImageInput
+from ..spec import ClassChannels, GraphFacts, Head, ImageContext, ImageInput, TensorFacts
 from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
 
 __all__ = ["Activation", "ClassificationHead", "TopK", "rank_classes"]
@@ -99,6 +99,10 @@ class ClassificationHead(Head):
             return self, labels or ()
         offset = 1 if labels is not None and len(labels) == count - 1 else 0
         return replace(self, offset=offset), class_names(labels, count - offset)
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`."""
+        return [ClassChannels(background=self.offset) for _ in outputs]
 
     def decode(
         self,

@@ -31,10 +31,19 @@ from ..ops.checks import (
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import min_score, prefilter_logit, sigmoid
-from ..spec import GraphFacts, Head, ImageContext
+from ..spec import ClassChannels, GraphFacts, Head, ImageContext, TensorFacts
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 
-__all__ = ["Activation", "ChannelOrder", "DeltaOrder", "SSDHead", "SSDLayout", "decode_ssd"]
+__all__ = [
+    "CENTER_SCALE",
+    "SIZE_SCALE",
+    "Activation",
+    "ChannelOrder",
+    "DeltaOrder",
+    "SSDHead",
+    "SSDLayout",
+    "decode_ssd",
+]
 
 BoxKind: TypeAlias = Literal["multiple_grid", "default_boxes"]
 OutputOrder: TypeAlias = Literal["interleaved", "grouped"]
@@ -80,7 +89,7 @@ class SSDHead(Head):
 
     def fit(self, graph: GraphFacts) -> Head:
         """Return the head with the feature map sizes and the activation of a graph."""
-        maps = self._class_maps(graph.outputs)
+        maps = self.class_maps(graph.outputs)
         fields: dict[str, Any] = {}
         if graph.operations & {"Sigmoid", "Softmax"}:
             fields["activation"] = "none"
@@ -102,8 +111,8 @@ class SSDHead(Head):
         if len(graph.outputs) != 2 * levels or any(len(o.shape) != 4 for o in graph.outputs):
             msg = f"expected a class map and a box map for each of {levels} levels, got "
             raise ShapeError(msg + graph.shapes)
-        channels = self._class_maps(graph.outputs)[0].shape[1]
-        boxes = self._box_maps(graph.outputs)[0].shape[1]
+        channels = self.class_maps(graph.outputs)[0].shape[1]
+        boxes = self.box_maps(graph.outputs)[0].shape[1]
         if not channels or not boxes:
             return self, labels or ()
         count = channels * 4 // boxes
@@ -113,11 +122,21 @@ class SSDHead(Head):
             labels = ("background", *class_names(None, count - 1))
         return self, class_names(labels, count)
 
-    def _class_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`."""
+        boxes = [(output.shape[1] or 0) // 4 for output in self.box_maps(outputs)]
+        by_class = self.channels == "class"
+        found = iter(ClassChannels(groups=count, is_class_major=by_class) for count in boxes)
+        maps = [*map(id, self.class_maps(outputs))]
+        return [next(found) if id(output) in maps else None for output in outputs]
+
+    def class_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
+        """Return the class maps among the outputs, finest first."""
         grouped = self.outputs == "grouped"
         return outputs[: len(self.feature_maps)] if grouped else outputs[0::2]
 
-    def _box_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
+    def box_maps(self, outputs: Sequence[Item]) -> Sequence[Item]:
+        """Return the box maps among the outputs, finest first."""
         grouped = self.outputs == "grouped"
         return outputs[len(self.feature_maps) :] if grouped else outputs[1::2]
 
@@ -150,9 +169,9 @@ class SSDHead(Head):
         levels = len(self.feature_maps)
         check_count(outputs, 2 * levels)
         batch = decode_ssd(
-            self._class_maps(outputs),
-            self._box_maps(outputs),
-            self._anchors(),
+            self.class_maps(outputs),
+            self.box_maps(outputs),
+            self.default_boxes(),
             activation=self.activation,
             layout=SSDLayout(self.channels, self.deltas),
             score_threshold=self.score_threshold if score_threshold is None else score_threshold,
@@ -168,7 +187,8 @@ class SSDHead(Head):
             for found, context in zip(batch, contexts, strict=True)
         ]
 
-    def _anchors(self) -> Anchors:
+    def default_boxes(self) -> Anchors:
+        """Return the default boxes, (n, 4) float32 cxcywh, as fractions of the image; read-only."""
         maps = tuple((side, side) for side in self.feature_maps)
         return (
             multiple_grid_anchors(maps) if self.anchors == "multiple_grid" else default_boxes(maps)
@@ -186,7 +206,8 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 ChannelOrder: TypeAlias = Literal["anchor", "class"]
 DeltaOrder: TypeAlias = Literal["yxhw", "xywh"]
 
-_CENTER_SCALE, _SIZE_SCALE = np.float32(0.1), np.float32(0.2)  # variances 10 and 5
+CENTER_SCALE, SIZE_SCALE = np.float32(0.1), np.float32(0.2)
+"""Factors of the box deltas, which some authors call variances, and others weights of 10 and 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,8 +377,8 @@ def _scores(candidates: _Candidates, activation: Activation) -> Floats:
 
 def _place(deltas: Floats, anchors: Floats) -> Floats:
     """Return xyxy boxes from deltas (x, y, width, height) and cxcywh anchors."""
-    center = anchors[:, :2] + deltas[:, :2] * _CENTER_SCALE * anchors[:, 2:]
-    grown = np.exp((deltas[:, 2:] * _SIZE_SCALE).astype(np.float64)).astype(np.float32)
+    center = anchors[:, :2] + deltas[:, :2] * CENTER_SCALE * anchors[:, 2:]
+    grown = np.exp((deltas[:, 2:] * SIZE_SCALE).astype(np.float64)).astype(np.float32)
     half = grown * anchors[:, 2:] * np.float32(0.5)
     return np.concatenate((center - half, center + half), axis=1)
 

@@ -35,7 +35,7 @@ from ..ops.checks import (
 )
 from ..ops.nms import UNION_EPSILON, DetectionArrays
 from ..ops.scores import min_score, prefilter_logit, prefilter_score, sigmoid
-from ..spec import GraphFacts, Head, ImageContext, ImageInput
+from ..spec import ClassChannels, GraphFacts, Head, ImageContext, ImageInput, TensorFacts
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 from .boxes import BoxesHead
 
@@ -135,6 +135,11 @@ class YOLOv5Head(Head):
         shape = graph.outputs[0].shape
         width = shape[4] if len(shape) == 5 else (shape[1] or 0) // self.anchors.shape[1]
         return self, class_names(labels, width - BOX_CHANNELS) if width else labels or ()
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`."""
+        groups = self.anchors.shape[1]
+        return [ClassChannels(groups=groups, before=BOX_CHANNELS) for _ in outputs]
 
     def decode(
         self,

@@ -1,4 +1,4 @@
-"""Builders of ONNX graphs from named weights.
+"""Networks: abstract graphs, and ONNX models of them with named weights.
 
 ```python
 arrays = read_weights("pytorch", {"lite0.pth": data})        # never executes code of a file
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         with_opset,
         with_uint8_input,
     )
+    from .graph import Graph
     from .readers import read_names, read_weights
     from .weights import NamedWeights, RandomWeights, Weights
 
@@ -37,6 +38,7 @@ __all__ = [
     "RandomWeights",
     "build",
     "build_checkpoint",
+    "describe",
     "head_operations",
     "params_of",
     "read_names",
@@ -101,10 +103,25 @@ def build(network: str, weights: Weights, **params: Any) -> onnx.ModelProto:
         ModelNotFound: There is no such network.
         WeightsError: A parameter is missing or has the wrong shape.
     """
+    from .onnx_sink import runnable
+
+    return runnable(describe(network, **params), weights)
+
+
+def describe(network: str, **params: Any) -> Graph:
+    """Return the abstract graph of a network, which has no weights.
+
+    Args:
+        network: Name of the network, one of `NETWORKS`.
+        params: Keyword arguments of the network's `build`, such as `batch_size`.
+
+    Raises:
+        ModelNotFound: There is no such network.
+    """
     recipe(network)
     builder = importlib.import_module(f".builders.{network}", __name__)
-    model: onnx.ModelProto = builder.build(weights, **params)
-    return model
+    graph: Graph = builder.build(**params)
+    return graph
 
 
 def build_checkpoint(

@@ -1,21 +1,40 @@
-"""Builder of ONNX graphs: float32, NCHW, with fixed shapes except for the batch size."""
+"""Abstract graphs of networks: NCHW, with fixed shapes except for the batch size.
+
+A graph has operations with ONNX's names and attributes, but no weights: layers refer to parameters
+by their names in the public checkpoint, and normalization is part of a layer. `onnx_sink` writes a
+graph with weights as an ONNX model.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
+import numpy.typing as npt
 
-from .weights import FloatArray
+from .weights import Kind, Parameter
 
-__all__ = ["Activation", "Graph", "Padding", "Value"]
+__all__ = [
+    "FLOAT",
+    "INT64",
+    "Activation",
+    "Constant",
+    "Graph",
+    "Implicit",
+    "Info",
+    "Kernel",
+    "Layer",
+    "Node",
+    "Norm",
+    "Padding",
+    "Value",
+]
 
-OPSET = 17
-IR_VERSION = 8
+FLOAT, INT64 = 1, 7
+"""Element types of inputs and outputs, with ONNX's numbers."""
 
 Activation = Literal["relu", "relu6", "sigmoid", "swish"]
 Padding = Literal["same", "half", "valid"] | int
@@ -33,94 +52,240 @@ class Value(NamedTuple):
     shape: tuple[int, ...]
 
 
-class Graph:
-    """An ONNX graph under construction.
+class Constant(NamedTuple):
+    """A constant of the graph, which is not trained.
 
-    Every method that adds an operation takes the name of its result. The node, its output and its
-    initializers are named after it, so that names are stable and show the position in the network.
+    Attributes:
+        name: Its name.
+        array: Its value.
+    """
+
+    name: str
+    array: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Weights of a layer, and how they are rearranged to the layout that the operation takes.
+
+    Attributes:
+        parameter: The weights in the checkpoint.
+        order: Permutation of their axes, if any.
+        split: Shape to give them before the permutation, if any.
+        joined: Shape to give them after the permutation, if any.
+    """
+
+    parameter: Parameter
+    order: tuple[int, ...] | None = None
+    split: tuple[int, ...] | None = None
+    joined: tuple[int, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape that the operation takes."""
+        shape = self.split or self.parameter.shape
+        shape = shape if self.order is None else tuple(shape[axis] for axis in self.order)
+        return self.joined or shape
+
+    def rearranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the array of the checkpoint in the layout that the operation takes."""
+        array = array if self.split is None else array.reshape(self.split)
+        array = array if self.order is None else array.transpose(self.order)
+        return array if self.joined is None else array.reshape(self.joined)
+
+
+class Norm(NamedTuple):
+    """Batch normalization of a layer's result.
+
+    Attributes:
+        gamma: Factors of the channels, (C,).
+        beta: Offsets of the channels, (C,).
+        mean: Running means, (C,).
+        variance: Running variances, (C,).
+        epsilon: Constant that the network adds to the variance.
+        momentum: Part of the running statistics that a training step keeps.
+    """
+
+    gamma: Parameter
+    beta: Parameter
+    mean: Parameter
+    variance: Parameter
+    epsilon: float
+    momentum: float
+
+    @property
+    def parameters(self) -> tuple[Parameter, Parameter, Parameter, Parameter]:
+        """Gamma, beta, mean and variance."""
+        return self.gamma, self.beta, self.mean, self.variance
+
+    @classmethod
+    def of(
+        cls,
+        scope: str,
+        names: tuple[str, str, str, str],
+        channels: int,
+        *,
+        epsilon: float,
+        momentum: float,
+    ) -> Norm:
+        """Return the normalization whose parameters have the names `{scope}{name}`."""
+        kinds = (Kind.GAMMA, Kind.BETA, Kind.MEAN, Kind.VARIANCE)
+        gamma, beta, mean, variance = (
+            Parameter(f"{scope}{name}", (channels,), kind)
+            for name, kind in zip(names, kinds, strict=True)
+        )
+        return cls(gamma, beta, mean, variance, epsilon, momentum)
+
+
+class Implicit(NamedTuple):
+    """Learned constants around a layer: Wang et al., "You only learn one representation" (2021).
+
+    Attributes:
+        shift: Addend of the layer's input, (1, C, 1, 1).
+        scale: Factor of its result, (1, O, 1, 1).
+    """
+
+    shift: Parameter
+    scale: Parameter
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a convolution or fully connected layer learns.
+
+    Attributes:
+        kernel: Its weights.
+        bias: Its bias, (O,), if any.
+        norm: Normalization of its result, if any.
+        implicit: Learned constants around it, if any.
+    """
+
+    kernel: Kernel
+    bias: Parameter | None = None
+    norm: Norm | None = None
+    implicit: Implicit | None = None
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield all parameters of the layer."""
+        yield self.kernel.parameter
+        if self.norm is not None:
+            yield from self.norm.parameters
+        if self.bias is not None:
+            yield self.bias
+        if self.implicit is not None:
+            yield from self.implicit
+
+
+class Node(NamedTuple):
+    """An operation.
+
+    Attributes:
+        type: Its type in ONNX.
+        name: Name of the node and of its result.
+        inputs: Names of results, and constants.
+        attributes: Attributes, as in ONNX.
+        layer: What a `Conv` or `Gemm` learns; its inputs follow `inputs`.
+    """
+
+    type: str
+    name: str
+    inputs: Sequence[str | Constant]
+    attributes: Mapping[str, Any]
+    layer: Layer | None = None
+
+
+class Info(NamedTuple):
+    """An input or output of the graph.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape without the batch dimension.
+        type: Element type, `FLOAT` or `INT64`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
+
+
+class Graph:
+    """An abstract graph under construction.
+
+    Every method that adds an operation takes the name of its result. The node and its constants are
+    named after it, so that names are stable and show the position in the network.
 
     Args:
         name: Name of the graph.
-        batch_size: First dimension of every input and output, or None for a symbolic one named
-            `batch`.
+        batch_size: First dimension of every input and output, or None for a symbolic one.
+
+    Attributes:
+        name: Name of the graph.
+        batch_size: First dimension of every input and output, or None for a symbolic one.
+        nodes: The operations in order.
+        inputs: The inputs.
+        outputs: The outputs.
+        renamed: Name of each output by the name of the node that computes it.
     """
 
     def __init__(self, name: str, batch_size: int | None = None) -> None:
-        self._name = name
-        self._batch = "batch" if batch_size is None else batch_size
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, onnx.TensorProto] = {}
-        self._inputs: list[onnx.ValueInfoProto] = []
-        self._outputs: list[onnx.ValueInfoProto] = []
-        self._renamed: dict[str, str] = {}
+        self.name = name
+        self.batch_size = batch_size
+        self.nodes: list[Node] = []
+        self.inputs: list[Info] = []
+        self.outputs: list[Info] = []
+        self.renamed: dict[str, str] = {}
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters of all layers by name."""
+        layers = [node.layer for node in self.nodes if node.layer is not None]
+        return {each.name: each for layer in layers for each in layer.parameters()}
 
     def input(self, name: str, shape: tuple[int, ...]) -> Value:
         """Add an input of the graph; `shape` has no batch dimension."""
-        self._inputs.append(self._info(name, shape))
+        self.inputs.append(Info(name, shape, FLOAT))
         return Value(name, shape)
 
-    def output(self, value: Value, name: str, dtype: int = onnx.TensorProto.FLOAT) -> None:
-        """Make `value` an output of the graph; the finished model has it under `name`."""
-        self._renamed[value.name] = name
-        self._outputs.append(self._info(name, value.shape, dtype))
-
-    def model(self) -> onnx.ModelProto:
-        """Return the finished model."""
-        for node in self._nodes:
-            for names in (node.input, node.output):
-                names[:] = [self._renamed.get(name, name) for name in names]
-        graph = helper.make_graph(
-            self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values())
-        )
-        opset = helper.make_opsetid("", OPSET)
-        return helper.make_model(
-            graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="furiosa_models"
-        )
+    def output(self, value: Value, name: str, dtype: int = FLOAT) -> None:
+        """Make `value` an output of the graph, under `name`."""
+        self.renamed[value.name] = name
+        self.outputs.append(Info(name, value.shape, dtype))
 
     def conv(
         self,
         x: Value,
-        kernel: FloatArray,
-        bias: FloatArray | None,
+        layer: Layer,
         name: str,
         *,
         stride: int = 1,
         padding: Padding = "same",
         groups: int = 1,
     ) -> Value:
-        """Add a convolution of `x` (C, H, W), `kernel` (O, C / groups, kh, kw) and `bias` (O,)."""
-        size = kernel.shape[2:]
-        pads, spatial = _window(x.shape[1:], size, stride, padding)
-        inputs = [x.name, self._constant(f"{name}/kernel", kernel)]
-        if bias is not None:
-            inputs.append(self._constant(f"{name}/bias", bias))
-        shape = (kernel.shape[0], *spatial)
+        """Add a convolution of `x` (C, H, W) with a kernel (O, C / groups, kh, kw)."""
+        channels, _, *size = layer.kernel.shape
+        pads, spatial = _window(x.shape[1:], tuple(size), stride, padding)
         return self._add(
             "Conv",
-            inputs,
+            [x.name],
             name,
-            shape,
+            (channels, *spatial),
+            layer,
             group=groups,
-            kernel_shape=size,
+            kernel_shape=tuple(size),
             pads=pads,
             strides=(stride, stride),
         )
 
-    def gemm(self, x: Value, kernel: FloatArray, bias: FloatArray, name: str) -> Value:
-        """Add a fully connected layer of `x` (C,), `kernel` (O, C) and `bias` (O,)."""
-        inputs = [
-            x.name,
-            self._constant(f"{name}/kernel", kernel),
-            self._constant(f"{name}/bias", bias),
-        ]
-        return self._add("Gemm", inputs, name, (kernel.shape[0],), transB=1)
+    def gemm(self, x: Value, layer: Layer, name: str) -> Value:
+        """Add a fully connected layer of `x` (C,) with a kernel (O, C)."""
+        return self._add("Gemm", [x.name], name, (layer.kernel.shape[0],), layer, transB=1)
 
     def activate(self, x: Value, activation: Activation, name: str) -> Value:
         """Apply an activation to `x`; swish is `x * sigmoid(x)`."""
         if activation == "swish":
             return self.multiply(x, self.activate(x, "sigmoid", f"{name}/sigmoid"), name)
         if activation == "relu6":
-            limits = [self._scalar("zero", 0.0), self._scalar("six", 6.0)]
+            limits = [_scalar("zero", 0.0), _scalar("six", 6.0)]
             return self._add("Clip", [x.name, *limits], name, x.shape)
         return self._add(activation.capitalize(), [x.name], name, x.shape)
 
@@ -153,7 +318,7 @@ class Graph:
 
     def resize_nearest(self, x: Value, scale: int, name: str) -> Value:
         """Repeat every pixel of `x` (C, H, W) `scale` times in both directions."""
-        factors = self._constant(f"{name}/scales", np.array([1, 1, scale, scale], np.float32))
+        factors = Constant(f"{name}/scales", np.array([1, 1, scale, scale], np.float32))
         channels, height, width = x.shape
         return self._add(
             "Resize",
@@ -174,7 +339,7 @@ class Graph:
 
     def reshape(self, x: Value, shape: tuple[int, ...], name: str) -> Value:
         """Reshape `x`, keeping the batch dimension."""
-        target = self._constant(f"{name}/shape", np.array([0, *shape], np.int64))
+        target = Constant(f"{name}/shape", np.array([0, *shape], np.int64))
         return self._add("Reshape", [x.name, target], name, shape)
 
     def transpose(self, x: Value, order: tuple[int, ...], name: str) -> Value:
@@ -191,32 +356,25 @@ class Graph:
     def argmax(self, x: Value, name: str, *, first: int = 0) -> Value:
         """Add the int64 index of the largest element of `x` (C,), counted from `first`."""
         index = self._add("ArgMax", [x.name], f"{name}/index", (), axis=1, keepdims=0)
-        offset = self._constant(f"{name}/first", np.array(first, np.int64))
+        offset = Constant(f"{name}/first", np.array(first, np.int64))
         return self._add("Add", [index.name, offset], name, ())
 
     def _add(
         self,
-        op: str,
-        inputs: list[str],
+        kind: str,
+        inputs: Sequence[str | Constant],
         name: str,
         shape: tuple[int, ...],
+        layer: Layer | None = None,
         **attributes: Any,
     ) -> Value:
-        self._nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
+        self.nodes.append(Node(kind, name, inputs, attributes, layer))
         return Value(name, shape)
 
-    def _constant(self, name: str, array: np.ndarray) -> str:
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
 
-    def _scalar(self, name: str, value: float) -> str:
-        """Return the name of a scalar constant, which all operations share."""
-        return self._constant(f"constant/{name}", np.array(value, np.float32))
-
-    def _info(
-        self, name: str, shape: tuple[int, ...], dtype: int = onnx.TensorProto.FLOAT
-    ) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, dtype, [self._batch, *shape])
+def _scalar(name: str, value: float) -> Constant:
+    """Return a scalar constant, which all operations share."""
+    return Constant(f"constant/{name}", np.array(value, np.float32))
 
 
 def _window(

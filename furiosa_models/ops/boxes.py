@@ -20,6 +20,7 @@ __all__ = [
     "box_iou",
     "clip_boxes_to_image",
     "iou_of",
+    "to_input",
     "to_photo",
 ]
 
@@ -129,3 +130,15 @@ def to_photo(points: Boxes, context: ImageContext) -> Boxes:
     pad = np.array(context.pad * (points.shape[-1] // 2), np.float32)
     in_photo: Boxes = (points - pad) / np.float32(context.scale)
     return in_photo
+
+
+def to_input(points: Boxes, context: ImageContext) -> Boxes:
+    """Convert points (..., 2k) from pixels of the photo to pixels of the network's input.
+
+    This is the inverse of `to_photo`. The result may lie outside of the input, after a crop.
+    """
+    if context.stretch is not None:
+        return points * np.array(context.stretch * (points.shape[-1] // 2), np.float32)
+    pad = np.array(context.pad * (points.shape[-1] // 2), np.float32)
+    in_input: Boxes = points * np.float32(context.scale) + pad
+    return in_input

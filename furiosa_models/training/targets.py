@@ -24,3 +24,8 @@ class Target:
 
     class_ids: Tensor
     boxes: Tensor | None = None
+
+    def to(self, device: Any) -> Target:
+        """Return the labels on a device."""
+        boxes = None if self.boxes is None else self.boxes.to(device)
+        return Target(self.class_ids.to(device), boxes)

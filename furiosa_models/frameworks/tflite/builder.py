@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import ConversionError
-from ...networks.graph import IR_VERSION, OPSET
+from ...networks.onnx_sink import IR_VERSION, OPSET
 from ...networks.readers._raw import Budget
 from ..base import Array
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import onnx
-
 from ..graph import Activation, Graph, Value
 from ..layers import TENSORFLOW_EPSILON, TorchLayers
 from ..options import choose
-from ..weights import Weights
 
 __all__ = ["VARIANTS", "Variant", "build"]
 
@@ -67,20 +64,20 @@ VARIANTS = {
 
 
 def build(
-    weights: Weights,
     *,
     variant: str = "b0",
     num_classes: int = 1000,
     image_size: int | None = None,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its logits, without softmax.
+) -> Graph:
+    """Describe the network up to its logits, without softmax.
 
     The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
     expects. The output `logits` is float32 (N, num_classes).
 
+    Parameters have the names of the PyTorch state dicts (`_blocks.0._bn1.weight`).
+
     Args:
-        weights: Parameters under the names of the PyTorch state dicts (`_blocks.0._bn1.weight`).
         variant: Variant, a key of `VARIANTS`.
         num_classes: Number of logits.
         image_size: Height and width of the input in pixels; by default those of the variant.
@@ -88,12 +85,11 @@ def build(
 
     Raises:
         ModelNotFound: There is no such variant.
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     spec = choose(VARIANTS, variant, "EfficientNet variant")
     size = image_size or spec.image_size
     graph = Graph(f"efficientnet_{variant}", batch_size)
-    layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON, padding="same")
+    layers = TorchLayers(graph, TENSORFLOW_EPSILON, momentum=0.99, padding="same")
     activation: Activation = "relu6" if spec.lite else "swish"
     image = graph.input("image", (3, size, size))
     stem = spec.channels(32, end=True)
@@ -108,7 +104,7 @@ def build(
     head = spec.channels(1280, end=True)
     x = layers.conv(x, "_conv_head", head, norm="_bn1", activation=activation)
     graph.output(layers.classifier(x, "_fc", num_classes), "logits")
-    return graph.model()
+    return graph
 
 
 class _Block:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import onnx
-
 from ..graph import Graph, Value
 from ..layers import TENSORFLOW_EPSILON, TorchLayers
-from ..weights import Weights
 
 __all__ = ["build"]
 
@@ -29,28 +26,25 @@ _GATED_GAIN = 0.4
 
 
 def build(
-    weights: Weights,
     *,
     num_classes: int = 1000,
     image_size: int = 384,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its logits, without softmax.
+) -> Graph:
+    """Describe the network up to its logits, without softmax.
 
     The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
     expects. The output `logits` is float32 (N, num_classes).
 
+    Parameters have torchvision's names (`features.1.0.block.0.0.weight`).
+
     Args:
-        weights: Parameters under torchvision's names (`features.1.0.block.0.0.weight`).
         num_classes: Number of logits.
         image_size: Height and width of the input, in pixels.
         batch_size: Fixed batch size, or None for a dynamic one.
-
-    Raises:
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("efficientnet_v2", batch_size)
-    layers = TorchLayers(graph, weights, TENSORFLOW_EPSILON)
+    layers = TorchLayers(graph, TENSORFLOW_EPSILON)
     x = graph.input("image", (3, image_size, image_size))
     x = layers.conv(
         x,
@@ -71,7 +65,7 @@ def build(
     head = f"features.{len(_STAGES) + 1}"
     x = layers.conv(x, f"{head}.0", 1280, norm=f"{head}.1", activation="swish")
     graph.output(layers.classifier(x, "classifier.1", num_classes), "logits")
-    return graph.model()
+    return graph
 
 
 def _fused_block(

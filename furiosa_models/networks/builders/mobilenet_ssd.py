@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import onnx
-
 from ..graph import Graph
 from ..layers import Slim
-from ..weights import Weights
 
 __all__ = ["build"]
 
@@ -26,35 +23,32 @@ _MIN_DEPTH = 16
 
 
 def build(
-    weights: Weights,
     *,
     depth_multiplier: float = 1.0,
     num_classes: int = 91,
     image_size: int = 300,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its heads: without sigmoid, box decoding and NMS.
+) -> Graph:
+    """Describe the network up to its heads: without sigmoid, box decoding and NMS.
 
     The input `image` is float32 (N, 3, image_size, image_size), RGB in [-1, 1]. The outputs for k =
     0..5 are `class_k` (N, anchors * num_classes, H, W), logits, and `box_k` (N, anchors * 4, H, W),
     box encodings (ty, tx, th, tw). Channels are grouped by anchor.
 
+    Parameters have the names of TensorFlow's checkpoints.
+
     Args:
-        weights: Parameters under the names of TensorFlow's checkpoints.
         depth_multiplier: Factor of the number of channels of every layer.
         num_classes: Number of classes, including the background (class 0).
         image_size: Height and width of the input; 300 gives maps with sides of 19, 10, 5, 3, 2, 1.
         batch_size: Fixed batch size, or None for a dynamic one.
-
-    Raises:
-        WeightsError: A parameter is missing or has the wrong shape.
     """
 
     def depth(channels: int) -> int:
         return max(int(channels * depth_multiplier), _MIN_DEPTH)
 
     graph = Graph("mobilenet_ssd", batch_size)
-    slim = Slim(graph, weights)
+    slim = Slim(graph)
     scope = "FeatureExtractor/MobilenetV1/Conv2d"
     x = slim.conv(
         graph.input("image", (3, image_size, image_size)), f"{scope}_0", depth(32), 3, stride=2
@@ -67,4 +61,4 @@ def build(
             maps.append(x)
     maps += slim.extra_maps(x, f"{scope}_13_pointwise", depth, depthwise=False)
     slim.box_predictors(maps, num_classes, 1)
-    return graph.model()
+    return graph

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import onnx
-
 from ..graph import Graph, Value
 from ..layers import TorchLayers
-from ..weights import Weights
 
 __all__ = ["build"]
 
@@ -24,28 +21,25 @@ _EPSILON = 1e-5
 
 
 def build(
-    weights: Weights,
     *,
     num_classes: int = 1000,
     image_size: int = 224,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its logits, without softmax.
+) -> Graph:
+    """Describe the network up to its logits, without softmax.
 
     The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
     expects. The output `logits` is float32 (N, num_classes).
 
+    Parameters have torchvision's names (`features.1.conv.0.0.weight`).
+
     Args:
-        weights: Parameters under torchvision's names (`features.1.conv.0.0.weight`).
         num_classes: Number of logits.
         image_size: Height and width of the input, in pixels.
         batch_size: Fixed batch size, or None for a dynamic one.
-
-    Raises:
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("mobilenet_v2", batch_size)
-    layers = TorchLayers(graph, weights, _EPSILON)
+    layers = TorchLayers(graph, _EPSILON)
     x = graph.input("image", (3, image_size, image_size))
     x = layers.conv(x, "features.0.0", 32, 3, norm="features.0.1", activation="relu6", stride=2)
     index = 1
@@ -57,7 +51,7 @@ def build(
     head = f"features.{index}"
     x = layers.conv(x, f"{head}.0", 1280, norm=f"{head}.1", activation="relu6")
     graph.output(layers.classifier(x, "classifier.1", num_classes), "logits")
-    return graph.model()
+    return graph
 
 
 def _block(

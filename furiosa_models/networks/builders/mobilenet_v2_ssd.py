@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import onnx
-
 from ..graph import Graph, Value
 from ..layers import Slim
-from ..weights import Weights
 
 __all__ = ["build"]
 
@@ -26,27 +23,24 @@ _HEAD_BLOCK = 13
 
 
 def build(
-    weights: Weights,
     *,
     num_classes: int = 91,
     image_size: int = 300,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its heads: without sigmoid, box decoding and NMS.
+) -> Graph:
+    """Describe the network up to its heads: without sigmoid, box decoding and NMS.
 
     Inputs and outputs are those of `mobilenet_ssd.build`.
 
+    Parameters have the names of TensorFlow's frozen graph.
+
     Args:
-        weights: Parameters under the names of TensorFlow's frozen graph.
         num_classes: Number of classes, including the background (class 0).
         image_size: Height and width of the input; 300 gives maps with sides of 19, 10, 5, 3, 2, 1.
         batch_size: Fixed batch size, or None for a dynamic one.
-
-    Raises:
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("mobilenet_v2_ssd", batch_size)
-    slim = Slim(graph, weights)
+    slim = Slim(graph)
     image = graph.input("image", (3, image_size, image_size))
     x = slim.conv(image, f"{_SCOPE}/Conv", 32, 3, stride=2)
     maps = []
@@ -61,7 +55,7 @@ def build(
     x = slim.conv(x, f"{_SCOPE}/Conv_1", 1280)
     maps += [x, *slim.extra_maps(x, f"{_SCOPE}/layer_19", int, depthwise=True)]
     slim.box_predictors(maps, num_classes, 3)
-    return graph.model()
+    return graph
 
 
 def _block(

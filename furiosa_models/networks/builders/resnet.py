@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import onnx
-
-from ..graph import Graph, Value
+from ..graph import INT64, Graph, Value
 from ..layers import TorchLayers
 from ..options import choose
-from ..weights import Weights
 
 __all__ = ["VARIANTS", "ResidualLayers", "Variant", "build"]
 
@@ -48,21 +45,21 @@ VARIANTS = {
 
 
 def build(
-    weights: Weights,
     *,
     variant: str = "50",
     num_classes: int = 1000,
     image_size: int = 224,
     argmax: bool = False,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its logits, without softmax, or up to the index of the best class.
+) -> Graph:
+    """Describe the network up to its logits, without softmax, or up to the index of the best class.
 
     The input `image` is float32 (N, 3, image_size, image_size), in the channel order and scale that
     the checkpoint expects. The output `logits` is float32 (N, num_classes).
 
+    Parameters have torchvision's names (`layer1.0.conv1.weight`).
+
     Args:
-        weights: Parameters under torchvision's names (`layer1.0.conv1.weight`).
         variant: Variant, a key of `VARIANTS`; `"50"` is v1.5.
         num_classes: Number of logits.
         image_size: Height and width of the input, in pixels.
@@ -73,11 +70,10 @@ def build(
 
     Raises:
         ModelNotFound: There is no such variant.
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     spec = choose(VARIANTS, variant, "ResNet variant")
     graph = Graph(f"resnet_{variant}", batch_size)
-    layers = TorchLayers(graph, weights, spec.epsilon)
+    layers = TorchLayers(graph, spec.epsilon)
     residual = ResidualLayers(graph, layers, spec)
     x = residual.stem(graph.input("image", (3, image_size, image_size)), "conv1", "bn1")
     for index, repeats in enumerate(spec.repeats):
@@ -86,10 +82,10 @@ def build(
     logits = layers.classifier(x, "fc", num_classes)
     if argmax:
         best = graph.argmax(logits, "argmax", first=1)
-        graph.output(best, "argmax", onnx.TensorProto.INT64)
+        graph.output(best, "argmax", INT64)
     else:
         graph.output(logits, "logits")
-    return graph.model()
+    return graph
 
 
 class ResidualLayers:

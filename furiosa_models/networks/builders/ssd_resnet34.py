@@ -5,11 +5,8 @@ Liu et al., "SSD: single shot multibox detector" (2016); MLCommons inference, `s
 
 from __future__ import annotations
 
-import onnx
-
 from ..graph import Graph, Value
 from ..layers import TorchLayers
-from ..weights import Weights
 from .resnet import VARIANTS, ResidualLayers
 
 __all__ = ["build"]
@@ -28,31 +25,28 @@ _EXTRA_BLOCKS = (
 
 
 def build(
-    weights: Weights,
     *,
     num_classes: int = 81,
     image_size: int = 1200,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its heads: without softmax, box decoding and NMS.
+) -> Graph:
+    """Describe the network up to its heads: without softmax, box decoding and NMS.
 
     The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized with ImageNet's
     mean and standard deviation. The outputs are `class_0`..`class_5`, logits (N, num_classes *
     anchors, H, W), then `box_0`..`box_5`, box encodings (N, 4 * anchors, H, W) in the order (x, y,
     w, h). Channels are grouped by class or coordinate, and within these by anchor.
 
+    Parameters have the names of MLCommons' state dict, where `model.layer1` is the first half
+    of the backbone.
+
     Args:
-        weights: Parameters under the names of MLCommons' state dict, where `model.layer1` is the
-            first half of the backbone.
         num_classes: Number of classes, including the background (class 0).
         image_size: Height and width of the input; 1200 gives maps of sides 50, 25, 13, 7, 3, 3.
         batch_size: Fixed batch size, or None for a dynamic one.
-
-    Raises:
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("ssd_resnet34", batch_size)
-    layers = TorchLayers(graph, weights, _RESNET.epsilon)
+    layers = TorchLayers(graph, _RESNET.epsilon)
     x = _backbone(graph, layers, graph.input("image", (3, image_size, image_size)))
     maps = [x]
     for index, (squeezed, channels, stride, padding) in enumerate(_EXTRA_BLOCKS):
@@ -66,7 +60,7 @@ def build(
         for index, (x, anchors) in enumerate(zip(maps, _ANCHORS, strict=True)):
             head = layers.conv(x, f"{scope}.{index}", anchors * depth, 3, stride=_HEAD_STRIDE)
             graph.output(head, f"{output}_{index}")
-    return graph.model()
+    return graph
 
 
 def _backbone(graph: Graph, layers: TorchLayers, image: Value) -> Value:

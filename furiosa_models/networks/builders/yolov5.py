@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import onnx
-
 from ..graph import Activation, Graph, Value
 from ..layers import STEM_GAIN, YoloLayers, image_shape
 from ..options import choose
-from ..weights import Weights
 
 __all__ = ["VARIANTS", "build"]
 
@@ -29,7 +26,6 @@ _RESIDUAL_GAIN = 0.1
 
 
 def build(
-    weights: Weights,
     *,
     variant: str = "l",
     num_classes: int = 80,
@@ -37,15 +33,16 @@ def build(
     sigmoid: bool = False,
     activation: Activation = "swish",
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its heads: without box decoding and NMS.
+) -> Graph:
+    """Describe the network up to its heads: without box decoding and NMS.
 
     The input `images` is float32 (N, 3, H, W), RGB in [0, 1]. The outputs `p3`, `p4` and `p5` are
     float32 (N, 3 * (5 + num_classes), H / s, W / s) with the strides s of 8, 16 and 32. Channels
     are grouped by anchor: x, y, w, h, objectness and the classes.
 
+    Parameters have the names of Ultralytics' state dict (`model.0.conv.weight`).
+
     Args:
-        weights: Parameters under the names of Ultralytics' state dict (`model.0.conv.weight`).
         variant: Variant, a key of `VARIANTS`.
         num_classes: Number of classes, without a background.
         image_size: Height and width of the input, multiples of 32; one number for a square.
@@ -56,18 +53,17 @@ def build(
     Raises:
         ModelNotFound: There is no such variant.
         ShapeError: `image_size` is not a multiple of 32.
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     depth, width = choose(VARIANTS, variant, "YOLOv5 variant")
     graph = Graph(f"yolov5{variant}", batch_size)
     image = graph.input("images", image_shape(image_size, _STRIDE))
-    stages = _Stages(graph, YoloLayers(graph, weights, activation), depth, width)
+    stages = _Stages(graph, YoloLayers(graph, activation), depth, width)
     for index, x in enumerate(stages.features(image)):
         head = stages.head(x, f"model.24.m.{index}", _ANCHORS * (5 + num_classes))
         if sigmoid:
             head = graph.activate(head, "sigmoid", f"p{index + 3}/sigmoid")
         graph.output(head, f"p{index + 3}")
-    return graph.model()
+    return graph
 
 
 class _Stages:

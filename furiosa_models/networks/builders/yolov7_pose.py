@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import onnx
-
-from ..graph import Graph, Value
-from ..layers import STEM_GAIN, TORCH, YOLO_EPSILON, YoloLayers, image_shape, normalized_kernel
-from ..weights import FloatArray, Kind, Parameter, Weights
+from ..graph import Graph, Implicit, Kernel, Layer, Value
+from ..layers import STEM_GAIN, YoloLayers, image_shape
+from ..weights import Kind, Parameter
 
 __all__ = ["build"]
 
@@ -30,45 +27,43 @@ _POOLED_CHANNELS = 512
 
 
 def build(
-    weights: Weights,
     *,
     image_size: int | Sequence[int] = (384, 640),
     num_keypoints: int = 17,
     batch_size: int | None = None,
-) -> onnx.ModelProto:
-    """Build the network up to its heads: without sigmoid, box decoding and NMS.
+) -> Graph:
+    """Describe the network up to its heads: without sigmoid, box decoding and NMS.
 
     The input `images` is float32 (N, 3, H, W), RGB in [0, 1]. The outputs for k = 0..3 are `box_k`
     (N, 18, H / s, W / s) and `keypoints_k` (N, 153, H / s, W / s), alternating, with the strides s
     of 8, 16, 32 and 64. Concatenate both along the channels to get 171 channels, grouped by three
     anchors: x, y, w, h, objectness, person, and x, y, visibility of every keypoint.
 
+    Parameters have the names of the authors' state dict (`model.1.conv.weight`).
+
     Args:
-        weights: Parameters under the names of the authors' state dict (`model.1.conv.weight`).
         image_size: Height and width of the input, multiples of 64; one number for a square.
         num_keypoints: Number of keypoints of a person.
         batch_size: Fixed batch size, or None for a dynamic one.
 
     Raises:
         ShapeError: `image_size` is not a multiple of 64.
-        WeightsError: A parameter is missing or has the wrong shape.
     """
     graph = Graph("yolov7_pose", batch_size)
     image = graph.input("images", image_shape(image_size, _STRIDE))
-    stages = _Stages(graph, weights)
+    stages = _Stages(graph)
     for index, x in enumerate(stages.features(image)):
         graph.output(stages.boxes(x, index), f"box_{index}")
         graph.output(stages.keypoints(x, index, num_keypoints), f"keypoints_{index}")
-    return graph.model()
+    return graph
 
 
 class _Stages:
     """The modules `model.0` to `model.118`."""
 
-    def __init__(self, graph: Graph, weights: Weights) -> None:
+    def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._weights = weights
-        self._layers = YoloLayers(graph, weights)
+        self._layers = YoloLayers(graph)
 
     def features(self, image: Value) -> list[Value]:
         """Return feature maps with strides of 8, 16, 32 and 64, each combined with the others."""
@@ -90,17 +85,14 @@ class _Stages:
         ]
 
     def boxes(self, x: Value, index: int) -> Value:
-        """Add the predictor of boxes and scores, with its implicit constants folded into it."""
-        channels, get = _ANCHORS * _DETECTION, self._weights.get
-        name, size = f"{_HEAD}.m.{index}", x.shape[0]
-        kernel = get(Parameter(f"{name}.weight", (channels, size, 1, 1), fan_in=size, gain=0.01))
-        bias = get(Parameter(f"{name}.bias", (channels,), Kind.BIAS))
-        shift = get(Parameter(f"{_HEAD}.ia.{index}.implicit", (1, size, 1, 1), Kind.BIAS))
-        scale = get(Parameter(f"{_HEAD}.im.{index}.implicit", (1, channels, 1, 1), Kind.GAMMA))
-        factors = scale.astype(np.float64).reshape(channels, 1, 1, 1)
-        shifted = bias + (kernel.astype(np.float64) * shift).sum((1, 2, 3))
-        kernel = (kernel * factors).astype(np.float32)
-        return self._graph.conv(x, kernel, (shifted * factors.ravel()).astype(np.float32), name)
+        """Add the predictor of boxes and scores, with its implicit constants."""
+        channels, size, name = _ANCHORS * _DETECTION, x.shape[0], f"{_HEAD}.m.{index}"
+        weight = Parameter(f"{name}.weight", (channels, size, 1, 1), fan_in=size, gain=0.01)
+        shift = Parameter(f"{_HEAD}.ia.{index}.implicit", (1, size, 1, 1), Kind.BIAS)
+        scale = Parameter(f"{_HEAD}.im.{index}.implicit", (1, channels, 1, 1), Kind.GAMMA)
+        bias = Parameter(f"{name}.bias", (channels,), Kind.BIAS)
+        layer = Layer(Kernel(weight), bias, implicit=Implicit(shift, scale))
+        return self._graph.conv(x, layer, name)
 
     def keypoints(self, x: Value, index: int, count: int) -> Value:
         """Add depthwise and pointwise convolutions alternately, then the keypoint predictor."""
@@ -116,9 +108,8 @@ class _Stages:
         name = "model.1"
         shape = (_STEM_CHANNELS, 12, 3, 3)
         weight = Parameter(f"{name}.conv.weight", shape, fan_in=108, gain=STEM_GAIN)
-        kernel = self._weights.get(weight)
-        kernel, bias = normalized_kernel(kernel, self._weights, f"{name}.bn", TORCH, YOLO_EPSILON)
-        x = self._graph.conv(image, _on_pixels(kernel), bias, name, stride=2, padding=2)
+        layer = Layer(_on_pixels(weight), norm=self._layers.norm(f"{name}.bn", _STEM_CHANNELS))
+        x = self._graph.conv(image, layer, name, stride=2, padding=2)
         return self._graph.activate(x, "swish", f"{name}/act")
 
     def _backbone_stage(self, x: Value, first: int, channels: int) -> Value:
@@ -167,12 +158,12 @@ class _Stages:
         return unit(both, f"{name}.cv7", width)
 
 
-def _on_pixels(kernel: FloatArray) -> FloatArray:
-    """Convert a kernel (O, 12, 3, 3) on blocks of 2x2 pixels to one (O, 3, 6, 6) on pixels.
+def _on_pixels(weight: Parameter) -> Kernel:
+    """Return the kernel (O, 3, 6, 6) on pixels for one (O, 12, 3, 3) on blocks of 2x2 pixels.
 
     The twelve channels are the colors of the upper left, lower left, upper right and lower right
     pixel.
     """
-    outputs = len(kernel)
-    blocks = kernel.reshape(outputs, 2, 2, 3, 3, 3)  # output, column, row, color, y, x
-    return np.ascontiguousarray(blocks.transpose(0, 3, 4, 2, 5, 1)).reshape(outputs, 3, 6, 6)
+    outputs = weight.shape[0]
+    blocks = (outputs, 2, 2, 3, 3, 3)  # output, column, row, color, y, x
+    return Kernel(weight, (0, 3, 4, 2, 5, 1), split=blocks, joined=(outputs, 3, 6, 6))

@@ -105,9 +105,18 @@ def _einsum(*values: Tensor, equation: str) -> Tensor:
 
 @operation("BatchNormalization")
 def _batch_norm(
-    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor, **options: Any
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    training: bool = False,
+    **options: Any,
 ) -> Tensor:
-    return F.batch_norm(x, mean, var, scale, bias, False, 0.0, options.get("epsilon", 1e-5))
+    replaced = 1 - options.get("momentum", 0.9)  # ONNX' momentum is the part that is kept
+    epsilon = options.get("epsilon", 1e-5)
+    return F.batch_norm(x, mean, var, scale, bias, training, replaced, epsilon)
 
 
 @operation("InstanceNormalization")

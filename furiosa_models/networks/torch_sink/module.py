@@ -1,14 +1,16 @@
 """A PyTorch module that executes an ONNX graph.
 
-Float weights are parameters, 8-bit weights are buffers. Their names are those of the initializers,
-with dots as levels of modules, so that the `state_dict` of an exported network has the names of the
-original. A pair of `QuantizeLinear` and `DequantizeLinear` rounds a tensor. Everything
-is made of PyTorch's own operations, so that `torch.export` and `torch.jit.trace` accept the module.
+Float weights are parameters; 8-bit weights and the statistics of batch normalization are buffers.
+Their names are those of the initializers, with dots as levels of modules, so that the `state_dict`
+of an exported network has the names of the original. Parameters that are no weights of a layer,
+such as anchors, need no gradient. A pair of `QuantizeLinear` and `DequantizeLinear` rounds a
+tensor. Everything is made of PyTorch's own operations, so that `torch.export` and `torch.jit.trace`
+accept the module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch import nn
 
 from ...errors import ConversionError
 from .. import edit
+from ..learned import learned_tensors
 from .operations import OPERATIONS, SETTINGS
 from .quantization import Pending
 
@@ -28,29 +31,52 @@ __all__ = ["GraphModule"]
 class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
     """A module that executes an ONNX graph.
 
+    In training mode, batch normalizations in `live_norms` use the statistics of the batch, and
+    update the running ones; all others use the running ones, and change nothing.
+
     Args:
         model: The graph.
+        extra: Further arrays by name that a checkpoint of the network has: they are part of the
+            `state_dict`, but not of the computation.
+        learned: Names of the initializers that need gradients; by default those that are weights of
+            layers, see `learned_tensors`.
+
+    Attributes:
+        input_names: Names of the inputs.
+        output_names: Names of the outputs.
+        learned: Names of the initializers that need gradients.
+        live_norms: Names of the nodes whose statistics training updates; by default none.
 
     Raises:
         ConversionError: An operation is not supported; the message names all of them.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        extra: Mapping[str, np.ndarray[Any, Any]] | None = None,
+        learned: Collection[str] | None = None,
+    ) -> None:
         super().__init__()
         proto = edit.parse(model)
         edit.constants_to_initializers(proto.graph)
         _check_supported(proto)
         self.input_names = edit.get_pure_input_names(proto)
         self.output_names = edit.get_output_names(proto)
+        self.learned = frozenset(learned_tensors(proto.graph) if learned is None else learned)
+        self.live_norms: frozenset[str] = frozenset()
         self._constants: dict[str, Any] = {}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
-        settings = _settings(proto)
+        settings, statistics = _settings(proto), _statistics(proto)
         for tensor in proto.graph.initializer:
             array = numpy_helper.to_array(tensor)
             if tensor.name in settings or not array.ndim or array.dtype == np.int64:
                 self._constants[tensor.name] = array.copy()  # writable, as PyTorch wants it
             else:
-                self._add(tensor.name, array)
+                self._add(tensor.name, array, is_buffer=tensor.name in statistics)
+        for name, array in (extra or {}).items():
+            if name not in self._homes and name not in self._constants:
+                self._add(name, array, is_buffer=True)
         self._nodes = [_Node(node) for node in proto.graph.node]
 
     def forward(self, *inputs: Any) -> Any:
@@ -63,19 +89,41 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
         values[""] = None
         for node in self._nodes:
             arguments = [values[n] if n in values else self._constant(n) for n in node.inputs]
-            results = node.function(*arguments, **node.attributes)
+            is_live = self.training and node.name in self.live_norms
+            options = {"training": True} if is_live else {}
+            results = node.function(*arguments, **node.attributes, **options)
+            if is_live:
+                self._count_batch(node)
             results = results if isinstance(results, tuple) else (results,)
             values.update(zip(node.outputs, results, strict=False))
         outputs = tuple(_finished(values[name]) for name in self.output_names)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _constant(self, name: str) -> Any:
-        if name in self._homes:
-            module, leaf = self._homes[name]
-            return getattr(module, leaf)
-        return self._constants[name]
+    @property
+    def norms(self) -> dict[str, tuple[str, ...]]:
+        """Names of the parameters of each batch normalization: scale, bias, mean, variance."""
+        nodes = [node for node in self._nodes if node.type == "BatchNormalization"]
+        return {node.name: tuple(node.inputs[1:]) for node in nodes}
 
-    def _add(self, name: str, array: np.ndarray[Any, Any]) -> None:
+    def tensor(self, name: str) -> Any:
+        """Return the parameter or buffer of an initializer."""
+        module, leaf = self._homes[name]
+        return getattr(module, leaf)
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the parameters and buffers as arrays by the name of their initializer."""
+        return {name: self.tensor(name).detach().cpu().numpy().copy() for name in self._homes}
+
+    def _count_batch(self, node: _Node) -> None:
+        """Count a batch for a normalization, as PyTorch's own modules do."""
+        name = f"{node.inputs[3].rpartition('.')[0]}.num_batches_tracked"
+        if name in self._homes:
+            self.tensor(name).add_(1)
+
+    def _constant(self, name: str) -> Any:
+        return self.tensor(name) if name in self._homes else self._constants[name]
+
+    def _add(self, name: str, array: np.ndarray[Any, Any], *, is_buffer: bool) -> None:
         """Add an initializer as a parameter or, if it has integers, as a buffer."""
         *path, leaf = name.split(".")
         module: Any = self
@@ -86,8 +134,9 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
         if not isinstance(module, nn.Module) or not leaf or hasattr(module, leaf):
             module, leaf = self, f"initializer/{name.replace('.', '/')}"
         tensor = torch.from_numpy(array.copy())
-        if tensor.is_floating_point():
-            module.register_parameter(leaf, nn.Parameter(tensor))
+        if tensor.is_floating_point() and not is_buffer:
+            parameter = nn.Parameter(tensor, requires_grad=name in self.learned)
+            module.register_parameter(leaf, parameter)
         else:
             module.register_buffer(leaf, tensor)
         self._homes[name] = module, leaf
@@ -97,6 +146,8 @@ class _Node:
     """An operation with its attributes as Python values."""
 
     def __init__(self, node: onnx.NodeProto) -> None:
+        self.type = node.op_type
+        self.name = node.name or node.output[0]
         self.function = OPERATIONS[node.op_type]
         self.inputs: Sequence[str] = list(node.input)
         self.outputs: Sequence[str] = list(node.output)
@@ -131,6 +182,12 @@ def _settings(model: onnx.ModelProto) -> set[str]:
         for place in SETTINGS.get(node.op_type, ())
         if place < len(node.input)
     }
+
+
+def _statistics(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the running means and variances of batch normalizations."""
+    norms = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+    return {name for node in norms for name in node.input[3:5]}
 
 
 def _check_supported(model: onnx.ModelProto) -> None:

@@ -7,7 +7,9 @@ import pytest
 from furiosa_models import networks
 from furiosa_models.errors import WeightsError
 from furiosa_models.networks.adapters import adapt
-from furiosa_models.networks.layers import SLIM, TENSORFLOW_EPSILON, TORCH, normalized_kernel
+from furiosa_models.networks.graph import Norm
+from furiosa_models.networks.layers import SLIM, TENSORFLOW_EPSILON, TORCH
+from furiosa_models.networks.onnx_sink import normalized_kernel
 
 from .recorded import RecordedWeights
 
@@ -26,7 +28,8 @@ def test_batch_norm_is_folded_exactly() -> None:
         "bn.running_mean": _random(4),
         "bn.running_var": np.array([1, 0.1, 10, 1e-6], np.float32),
     }
-    folded, bias = normalized_kernel(kernel, networks.NamedWeights(values), "bn", TORCH, 1e-3)
+    norm = Norm.of("bn", TORCH, 4, epsilon=1e-3, momentum=0.9)
+    folded, bias = normalized_kernel(kernel, norm, networks.NamedWeights(values))
     y = kernel[:, :, 0, 0].astype(np.float64) @ x
     expected = (y - values["bn.running_mean"]) / np.sqrt(values["bn.running_var"] + 1e-3)
     expected = expected * values["bn.weight"] + values["bn.bias"]
@@ -52,7 +55,8 @@ def test_fake_quant_checkpoints_are_converted_to_slim() -> None:
     assert adapted["BoxPredictor_0/ClassPredictor/biases"] is bias
     oihw = kernel.transpose(0, 3, 1, 2)
     weights = networks.NamedWeights(adapted)
-    folded = normalized_kernel(oihw, weights, f"{scope}/Conv2d_0", SLIM, TENSORFLOW_EPSILON)
+    norm = Norm.of(f"{scope}/Conv2d_0", SLIM, 8, epsilon=TENSORFLOW_EPSILON, momentum=0.9)
+    folded = normalized_kernel(oihw, norm, weights)
     np.testing.assert_array_equal(folded[0], oihw)
     np.testing.assert_array_equal(folded[1], bias)
 
@@ -114,7 +118,8 @@ def test_keras_resnets_are_converted_to_pytorch() -> None:
     for conv, bn in scopes.values():
         weight = adapted[f"{conv}.weight"]
         weight = weight[:, ::-1] if conv == "conv1" else weight  # RGB where Keras' is BGR
-        folded, shift = normalized_kernel(weight, networks.NamedWeights(adapted), bn, TORCH, 1e-3)
+        norms = Norm.of(bn, TORCH, 5, epsilon=1e-3, momentum=0.9)
+        folded, shift = normalized_kernel(weight, norms, networks.NamedWeights(adapted))
         y = x @ kernel[0, 0] + bias - norm["moving_mean"]
         expected = y / np.sqrt(norm["moving_variance"] + 1e-3) * norm["gamma"] + norm["beta"]
         np.testing.assert_allclose(folded[:, :, 0, 0] @ x + shift, expected, rtol=1e-5)

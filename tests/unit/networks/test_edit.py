@@ -14,7 +14,9 @@ from furiosa_models import networks
 from furiosa_models.errors import FuriosaModelsError, ShapeError, WeightsError
 from furiosa_models.networks import edit
 from furiosa_models.networks.edit import TensorInfo
-from furiosa_models.networks.graph import Graph
+from furiosa_models.networks.graph import Graph, Kernel, Layer
+from furiosa_models.networks.onnx_sink import runnable
+from furiosa_models.networks.weights import Parameter
 
 
 def network(channels: int = 3) -> bytes:
@@ -23,10 +25,10 @@ def network(channels: int = 3) -> bytes:
     graph = Graph("test")
     x = graph.input("image", (channels, 4, 4))
     kernel = random.normal(size=(2, channels, 3, 3)).astype(np.float32)
-    y = graph.conv(x, kernel, None, "image/scaled")
+    y = graph.conv(x, Layer(Kernel(Parameter("w", kernel.shape))), "image/scaled")
     graph.output(y, "maps")
     graph.output(graph.reshape(graph.activate(y, "sigmoid", "s"), (32,), "r"), "scores")
-    return networks.to_bytes(graph.model())
+    return networks.to_bytes(runnable(graph, networks.NamedWeights({"w": kernel})))
 
 
 def run(model: bytes, image: np.ndarray) -> list[np.ndarray]:

@@ -12,7 +12,9 @@ from onnx import TensorProto, helper
 from furiosa_models import networks
 from furiosa_models.errors import WeightsError
 from furiosa_models.networks import edit, external_data
-from furiosa_models.networks.graph import Graph
+from furiosa_models.networks.graph import Graph, Kernel, Layer
+from furiosa_models.networks.onnx_sink import runnable
+from furiosa_models.networks.weights import Parameter
 from furiosa_models.runtime import FuriosaRuntimeError
 from furiosa_models.runtime.sync import create_runner
 
@@ -122,8 +124,9 @@ def test_large_model_is_saved_with_external_data(
 ) -> None:
     graph = Graph("large")
     kernel = np.random.default_rng(0).normal(size=(64, 3, 3, 3)).astype(np.float32)
-    graph.output(graph.conv(graph.input("image", (3, 4, 4)), kernel, None, "conv"), "maps")
-    proto = graph.model()
+    layer = Layer(Kernel(Parameter("w", kernel.shape)))
+    graph.output(graph.conv(graph.input("image", (3, 4, 4)), layer, "conv"), "maps")
+    proto = runnable(graph, networks.NamedWeights({"w": kernel}))
     assert external_data.save(proto, tmp_path / "small.onnx") == [tmp_path / "small.onnx"]
     monkeypatch.setattr(edit, "MAX_BYTES", 2000)
     with pytest.raises(WeightsError, match=r"6912 bytes of weights, .* at most 2000"):

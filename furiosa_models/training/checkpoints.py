@@ -1,0 +1,98 @@
+"""Checkpoints of a run: complete or absent, even if the process is killed while it writes one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import TrainingError
+
+__all__ = ["Checkpoints", "write_atomically"]
+
+_NEWEST = "last_checkpoint"
+_BEST = "model_best.pth"
+
+
+class Checkpoints:
+    """Checkpoints in the folder of a run.
+
+    Args:
+        folder: The folder.
+        limit: Number of checkpoints to keep.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    def save(self, iteration: int, state: Mapping[str, Any]) -> None:
+        """Write the checkpoint of an iteration, and remove old ones."""
+        name = f"model_{iteration:07d}.pth"
+        _save(self._folder / name, state)
+        write_atomically(self._folder / _NEWEST, name.encode())
+        others = sorted(self._folder.glob("model_[0-9]*.pth"))
+        for old in others[: -self._limit]:
+            if old.name != name:
+                old.unlink(missing_ok=True)
+
+    def newest(self, device: torch.device) -> dict[str, Any] | None:
+        """Return the newest checkpoint, or None.
+
+        Raises:
+            TrainingError: It cannot be read.
+        """
+        pointer = self._folder / _NEWEST
+        if not pointer.is_file():
+            return None
+        return _load(self._folder / pointer.read_text(encoding="utf-8").strip(), device)
+
+    def save_best(self, state: Mapping[str, Any]) -> None:
+        """Write the weights of the best evaluation."""
+        _save(self._folder / _BEST, {"model": dict(state)})
+
+    def best(self) -> dict[str, Any] | None:
+        """Return the weights of the best evaluation, or None."""
+        path = self._folder / _BEST
+        if not path.is_file():
+            return None
+        found: dict[str, Any] = _load(path, torch.device("cpu"))["model"]
+        return found
+
+    def finish(self) -> None:
+        """Remove what a finished run does not need: the best weights are the model then."""
+        (self._folder / _BEST).unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file by complete contents."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _save(path: Path, state: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+        msg = f"{path} is not a checkpoint of a run: {type(error).__name__}: {error}"
+        raise TrainingError(msg) from error
+    return state

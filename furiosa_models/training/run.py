@@ -1,0 +1,191 @@
+"""A training run of a model: from its weights and labeled photos to trained weights."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.augment import Augmenter, get_default_by_task
+from ..data.records import LabeledPhotos
+from ..errors import ConfigurationError, DatasetError
+from ..frameworks.checkpoints import READERS
+from ..heads.classification import ClassificationHead
+from ..labels import table_of
+from ..networks import read_weights
+from ..spec import Head, ModelSpec
+from ..weights import Weights, WeightSet
+from .args import TrainerArgs
+from .batches import Augment
+from .checkpoints import Checkpoints, write_atomically
+from .losses.table import Loss, loss_of
+from .trainable import Trainable, match_classes, trainable_of
+from .trainer import Job, Network, Trained, Trainer
+
+__all__ = ["save_run", "train"]
+
+_BACKGROUND = "background"
+
+
+def augmenter(args: TrainerArgs, photos: LabeledPhotos, spec: ModelSpec) -> Augment | None:
+    """Return what changes training photos: the arguments' augmentations, or those of the task."""
+    settings = args.augmentations
+    if settings is False:
+        return None
+    if settings is None:
+        settings, _ = get_default_by_task(photos.task, spec.input.size)
+    return Augmenter(settings, max(args.seed, 0), keypoints=photos.keypoints)
+
+
+def train(
+    weights: Weights,
+    with_weights: Callable[[Weights], Network],
+    args: TrainerArgs,
+    photos: LabeledPhotos,
+    val: LabeledPhotos,
+    *,
+    loss: Loss | None = None,
+) -> tuple[Trained, Weights]:
+    """Train the network of a model; return the result, and the trained weights.
+
+    Args:
+        weights: Weights of the model.
+        with_weights: Returns a copy of the model with other weights.
+        args: Arguments of the run.
+        photos: Photos to train on. Their classes become those of the network; a class that the
+            network has already keeps its weights.
+        val: Photos to evaluate on, with the same classes.
+        loss: What is minimized; by default the loss of the head.
+
+    Raises:
+        ConfigurationError: No loss is known for the head.
+        ConversionError: An operation has no PyTorch form, or the classes cannot be replaced.
+        DatasetError: The photos are for another task, or the classes of both sets differ.
+        TrainingError: The run exists already, cannot be resumed, or does not converge.
+        ValueError: An argument does not fit the machine or the data.
+    """
+    _check_data(photos, val, with_weights(weights))
+    spec = weights.spec
+    _check_size(args, spec)
+    trainable, table = _with_classes(weights, spec, photos.classes)
+    if args.init_checkpoint is not None:
+        trainable = _from_checkpoint(trainable, args.init_checkpoint, spec)
+    head = _trained_head(spec.head)
+    started = _weights_of(weights, trainable, spec, head, table, args.run_name)
+    network = with_weights(started)
+    fitted = started.spec.head
+    augment = augmenter(args, photos, spec)
+    job = Job(network, trainable, loss or loss_of(fitted), photos, val, augment)
+    trained = Trainer(job, args).run()
+    made = _weights_of(weights, trained.trainable, spec, fitted, table, args.run_name)
+    return trained, made
+
+
+def save_run(folder: Path, trainable: Trainable, info: Mapping[str, Any]) -> None:
+    """Write the trained model into the folder of its run, beside the records."""
+    checkpoint = trainable.checkpoint
+    arrays = trainable.module().arrays() if checkpoint is None else checkpoint.arrays
+    buffer = io.BytesIO()
+    torch.save({"model": {name: torch.from_numpy(a.copy()) for name, a in arrays.items()}}, buffer)
+    write_atomically(folder / "model_final.pth", buffer.getvalue())
+    write_atomically(folder / "model_info.json", json.dumps(info, indent=4).encode())
+    Checkpoints(folder, 1).finish()
+
+
+def _check_data(photos: LabeledPhotos, val: LabeledPhotos, network: Network) -> None:
+    """Check that labels are for the task of the model, and that both sets have the same classes."""
+    task = network.vision_task.task
+    for part, name in ((photos, "training"), (val, "validation")):
+        if not len(part):
+            msg = f"the {name} set {part.source} contains no photo"
+            raise DatasetError(msg)
+        if task is not None and part.task != task:
+            msg = (
+                f"the {name} set {part.source} is for {part.task.value}, the model for {task.value}"
+            )
+            raise DatasetError(msg)
+    if photos.classes != val.classes:
+        ours, theirs = ({*photos.classes} - {*val.classes}), ({*val.classes} - {*photos.classes})
+        msg = (
+            f"the training set has the classes {', '.join(photos.classes[:10])}, the validation "
+            f"set {', '.join(val.classes[:10])}: expected the same in the same order "
+            f"(missing there: {', '.join(sorted(ours)) or '-'}; here: "
+            f"{', '.join(sorted(theirs)) or '-'})"
+        )
+        raise DatasetError(msg)
+
+
+def _check_size(args: TrainerArgs, spec: ModelSpec) -> None:
+    divisor = args.size_divisibility
+    if divisor and any(side % divisor for side in spec.input.size):
+        height, width = spec.input.size
+        msg = f"the input, {height} x {width}, is not a multiple of size_divisibility, {divisor}"
+        raise ValueError(msg)
+
+
+def _with_classes(
+    weights: Weights, spec: ModelSpec, classes: Sequence[str]
+) -> tuple[Trainable, tuple[str, ...]]:
+    """Return the network with the classes of a data set, and its table of labels."""
+    old = table_of(spec.labels)
+    new = tuple(classes)
+    if old[:1] == (_BACKGROUND,) and new[:1] != (_BACKGROUND,):
+        new = (_BACKGROUND, *new)
+    trainable = trainable_of(weights.origin, weights.checkpoint())
+    if new == old:
+        return trainable, old
+    return trainable.with_classes(_trained_head(spec.head), match_classes(old, new)), new
+
+
+def _from_checkpoint(trainable: Trainable, path: Any, spec: ModelSpec) -> Trainable:
+    """Return the network with the arrays of a checkpoint file.
+
+    Raises:
+        ConfigurationError: None of them is of this network.
+    """
+    file = Path(path)
+    reader = READERS.get(file.suffix.lower())
+    if reader is None:
+        msg = f"init_checkpoint must be one of {', '.join(READERS)}, got {file.name!r}"
+        raise ConfigurationError(msg)
+    layout = spec.network.layout if spec.network else "native"
+    found = read_weights(reader, {file.name: file.read_bytes()}, layout)
+    shapes = {t.name: tuple(t.dims) for t in trainable.model.graph.initializer}
+    fitting = {n: a for n, a in found.items() if shapes.get(n) == a.shape}
+    if not fitting:
+        msg = f"{file} has none of the {len(shapes)} arrays of this network"
+        raise ConfigurationError(msg)
+    return trainable.with_arrays(fitting)
+
+
+def _trained_head(head: Head) -> Head:
+    """Return the head of the network that trains, which has logits even if it ends in ArgMax."""
+    if isinstance(head, ClassificationHead) and head.activation == "argmax":
+        return replace(head, activation="softmax", offset=0)
+    return head
+
+
+def _weights_of(
+    weights: Weights,
+    trainable: Trainable,
+    spec: ModelSpec,
+    head: Head,
+    table: tuple[str, ...],
+    name: str,
+) -> Weights:
+    """Return trained weights as those of a model."""
+    made = WeightSet(
+        name,
+        trainable.program(),
+        names=table,
+        head=head,
+        input=spec.input,
+        checkpoint=trainable.checkpoint,
+    )
+    declared = weights.declared_spec.network
+    return Weights(weights.model, made, ModelSpec(declared, spec.input, head, table))

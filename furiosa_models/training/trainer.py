@@ -1,0 +1,407 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..data.records import LabeledPhotos
+from ..errors import TrainingError
+from ..progress import progress_bar
+from ..tasks.base import Truth, VisionTask
+from .args import TrainerArgs
+from .batches import Augment, Batches, Sampler, load_photo
+from .checkpoints import Checkpoints
+from .losses.table import Loss
+from .optimization import Average, make_optimizer
+from .processes import Processes
+from .records import Metrics
+from .trainable import Trainable
+
+__all__ = ["Job", "Network", "Trained", "Trainer"]
+
+logger = logging.getLogger(__name__)
+
+_EVALUATION_BATCH = 8
+_LAYOUT = torch.channels_last
+"""Layout of images and kernels in memory, in which convolutions are faster: 1.2 to 1.5 times."""
+
+
+class Network(Protocol):
+    """The part of a `Model` that training needs."""
+
+    @property
+    def vision_task(self) -> VisionTask[Any]:
+        """The task, which computes metrics."""
+
+    @property
+    def preprocess(self) -> Callable[..., tuple[npt.NDArray[Any], Any]]:
+        """Function that converts photos to the network's input; see `Model.preprocess`."""
+
+    @property
+    def postprocess(self) -> Callable[..., Any]:
+        """Function that converts outputs to results; see `Model.postprocess`."""
+
+
+class Job(NamedTuple):
+    """What is trained, and on what.
+
+    Attributes:
+        network: Model with the classes to train, for its pre- and postprocessing.
+        trainable: Its network.
+        loss: What is minimized.
+        train: Photos to train on.
+        val: Photos to evaluate on.
+        augment: Changes training photos; None for no change.
+    """
+
+    network: Network
+    trainable: Trainable
+    loss: Loss
+    train: LabeledPhotos
+    val: LabeledPhotos
+    augment: Augment | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of a training run.
+
+    Attributes:
+        folder: Folder of the run.
+        trainable: The network with the best weights.
+        iterations: Number of iterations that were run, over all sessions of the run.
+        best: Figures of the best evaluation, between 0 and 1.
+        best_iteration: Its iteration.
+        stopped: Why training ended: `iterations`, `patience` or `time`.
+        seconds: Duration of this session.
+        photos_per_second: Training speed of this session, without evaluations.
+    """
+
+    folder: Path
+    trainable: Trainable
+    iterations: int
+    best: Mapping[str, float]
+    best_iteration: int
+    stopped: str
+    seconds: float
+    photos_per_second: float
+
+
+@dataclass
+class _Progress:
+    """State of a run, which checkpoints contain."""
+
+    iteration: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    best_iteration: int = 0
+    without_improvement: int = 0
+
+
+class Trainer:
+    """Trains a network.
+
+    Args:
+        job: What is trained, and on what.
+        args: How.
+
+    Raises:
+        ValueError: An argument does not fit the machine or the data.
+        TrainingError: The run exists already, or there is nothing to resume.
+    """
+
+    def __init__(self, job: Job, args: TrainerArgs) -> None:
+        self._job = job
+        self._args = args
+        self._processes = Processes.of(args)
+        self._device = self._processes.device
+        seed = args.seed if args.seed >= 0 else self._processes.agreed_seed()
+        torch.manual_seed(seed)
+        self._module = job.trainable.module().to(self._device, memory_format=_LAYOUT)
+        if args.freeze_bn:
+            self._module.live_norms = frozenset()
+        self._optimizer = make_optimizer(self._module, job.trainable, args)
+        self._average = (
+            Average(self._module, args.ema_decay, args.ema_warmup) if args.ema_enabled else None
+        )
+        self._scaler = torch.amp.GradScaler(
+            self._device.type, enabled=self._autocast_type() is torch.float16
+        )
+        self._progress = _Progress()
+        self._metrics = Metrics(args.folder)
+        self._checkpoints = Checkpoints(args.folder, args.checkpointer_max_to_keep)
+        sampler = Sampler(
+            len(job.train), args.batch_size, seed, self._processes.rank, self._processes.world
+        )
+        self._batches = Batches(
+            job.train, sampler, self._place, augment=job.augment, workers=args.workers
+        )
+
+    def run(self) -> Trained:
+        """Train until the last iteration, an early stop, or the time limit; return the best.
+
+        Raises:
+            TrainingError: The loss is not finite.
+        """
+        self._begin()
+        started, trained = time.monotonic(), 0.0
+        first = self._progress.iteration
+        network = self._processes.wrapped(self._module, self._args)
+        self._module.train()
+        stopped = "iterations"
+        total = self._args.max_iters
+        with (
+            contextlib.closing(self._batches.start(first)) as batches,
+            progress_bar(self._args.run_name, total, unit="it") as bar,
+        ):
+            bar.update(first)
+            while self._progress.iteration < total:
+                begin = time.monotonic()
+                losses = self._step(network, next(batches))
+                self._progress.iteration += 1
+                trained += time.monotonic() - begin
+                self._log(losses, time.monotonic() - begin)
+                _describe(bar, losses)
+                bar.update(1)
+                if self._is_due(self._args.eval_period):
+                    self._evaluate_and_keep()
+                if self._is_due(self._args.checkpointer_period):
+                    self._save_checkpoint()
+                if reason := self._reason_to_stop(time.monotonic() - started):
+                    stopped = reason
+                    break
+        self._save_checkpoint()
+        steps = self._progress.iteration - first
+        return Trained(
+            self._args.folder,
+            self._best(),
+            self._progress.iteration,
+            self._progress.best,
+            self._progress.best_iteration,
+            stopped,
+            time.monotonic() - started,
+            steps * self._args.batch_size / trained if trained else 0.0,
+        )
+
+    # --- Iterations -----------------------------------------------------------------------------
+
+    def _step(self, network: Any, batch: Any) -> dict[str, float]:
+        """Train on a batch; return its losses."""
+        args, iteration = self._args, self._progress.iteration
+        factor = args.schedule(iteration)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        if args.zero_grad_before_forward:
+            self._optimizer.zero_grad(set_to_none=True)
+        images = batch.images.to(self._device, non_blocking=True, memory_format=_LAYOUT)
+        with self._autocast():
+            outputs = network(images)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        outputs = [output.float() for output in outputs]
+        targets = [target.to(self._device) for target in batch.targets]
+        height, width = images.shape[2:]
+        losses = self._job.loss(outputs, targets, (height, width))
+        total = torch.stack([loss.float() for loss in losses.values()]).sum()
+        if not torch.isfinite(total):
+            values = ", ".join(f"{name} {float(loss):g}" for name, loss in losses.items())
+            msg = (
+                f"the loss of iteration {iteration} is not finite ({values}): expected finite "
+                "losses; lower learning_rate, or set amp_enabled=False"
+            )
+            raise TrainingError(msg)
+        self._scaler.scale(total).backward()
+        if args.clip_gradients:
+            self._scaler.unscale_(self._optimizer)
+            learned = [p for group in self._optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(learned, args.clip_gradients)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if not args.zero_grad_before_forward:
+            self._optimizer.zero_grad(set_to_none=True)
+        if self._average is not None:
+            self._average.update(self._module)
+        return {
+            "total_loss": float(total.detach()),
+            **{name: float(loss.detach()) for name, loss in losses.items()},
+        }
+
+    def _is_due(self, period: int) -> bool:
+        iteration = self._progress.iteration
+        return iteration % period == 0 or iteration == self._args.max_iters
+
+    def _reason_to_stop(self, seconds: float) -> str | None:
+        limit = self._args.time_limit
+        is_late = limit is not None and seconds >= limit
+        if self._processes.any(is_late):
+            if self._progress.best_iteration != self._progress.iteration:
+                self._evaluate_and_keep()
+            return "time"
+        lost = self._progress.without_improvement >= self._args.patience
+        return "patience" if self._args.early_stop and lost else None
+
+    def _autocast_type(self) -> torch.dtype | None:
+        """Return the 16-bit type to compute in, or None."""
+        if not self._args.amp_enabled:
+            return None
+        if self._device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if _multiplies_bfloat16() else None
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        kind = self._autocast_type()
+        if kind is None:
+            return contextlib.nullcontext()
+        context: contextlib.AbstractContextManager[Any] = torch.autocast(
+            self._device.type, dtype=kind
+        )
+        return context
+
+    def _place(self, photos: Sequence[Any]) -> tuple[npt.NDArray[np.float32], Any]:
+        return self._job.network.preprocess(list(photos), with_scaling=True, color="rgb")
+
+    # --- Evaluation -----------------------------------------------------------------------------
+
+    def _evaluate_and_keep(self) -> None:
+        """Evaluate, log the figures, and keep the weights if they are the best."""
+        figures = self.evaluate()
+        progress = self._progress
+        better = not progress.best or _first(figures) > _first(progress.best)
+        progress.without_improvement = 0 if better else progress.without_improvement + 1
+        if better:
+            progress.best, progress.best_iteration = dict(figures), progress.iteration
+        if self._processes.is_first:
+            self._metrics.add_figures(progress.iteration, figures, self._job.network.vision_task)
+            if better:
+                self._checkpoints.save_best(self._final_state())
+            self._metrics.draw_curves()
+            self._metrics.draw_samples(progress.iteration, self._samples())
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the figures of the present (or averaged) weights on the validation photos."""
+        figures: dict[str, float] = {}
+        if self._processes.is_first:
+            photos = self._job.val
+            results = self._results(range(len(photos)))
+            figures = dict(self._job.network.vision_task.measure(Truth.of(photos), results))
+        return dict(self._processes.shared(figures))
+
+    def _results(self, indices: Sequence[int]) -> Iterator[Any]:
+        """Yield the results of validation photos."""
+        task, network = self._job.network.vision_task, self._job.network
+        with self._averaged(), torch.inference_mode():
+            for start in range(0, len(indices), _EVALUATION_BATCH):
+                some = indices[start : start + _EVALUATION_BATCH]
+                photos = [load_photo(self._job.val[index]) for index in some]
+                tensor, contexts = self._place(photos)
+                outputs = self._module(torch.from_numpy(tensor).to(self._device))
+                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+                arrays = [output.float().cpu().numpy() for output in outputs]
+                yield from network.postprocess(arrays, contexts, **task.evaluation_options)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the averaged weights into the module, in evaluation mode, for a while."""
+        own = None
+        if self._average is not None:
+            own = {name: tensor.clone() for name, tensor in self._module.state_dict().items()}
+            self._module.load_state_dict(dict(self._average.values))
+        self._module.eval()
+        try:
+            yield
+        finally:
+            self._module.train()
+            if own is not None:
+                self._module.load_state_dict(own)
+
+    def _samples(self) -> Iterator[Any]:
+        """Yield pictures of predictions on some validation photos."""
+        count = min(self._args.samples, len(self._job.val))
+        network = self._job.network
+        with self._averaged(), torch.inference_mode():
+            for index in range(count):
+                image = load_photo(self._job.val[index])
+                tensor, contexts = self._place([image])
+                outputs = self._module(torch.from_numpy(tensor).to(self._device))
+                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+                arrays = [output.float().cpu().numpy() for output in outputs]
+                (result,) = network.postprocess(arrays, contexts)
+                yield result.plot(image[:, :, ::-1])
+
+    # --- What is kept ---------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Start a new run in an empty folder, or continue the one that is there."""
+        state = self._checkpoints.newest(self._device) if self._args.resume else None
+        if self._args.resume and state is None:
+            msg = f"{self._args.folder} has no checkpoint to resume: expected last_checkpoint"
+            raise TrainingError(msg)
+        if state is None:
+            if self._processes.is_first:
+                self._metrics.start(self._args)
+            return
+        self._module.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self._average is not None and state["ema_state"] is not None:
+            self._average.load_state_dict(state["ema_state"])
+        torch.set_rng_state(state["random"].cpu())
+        self._progress = _Progress(**json.loads(state["progress"]))
+        if self._processes.is_first:
+            self._metrics.resume(self._progress.iteration)
+
+    def _save_checkpoint(self) -> None:
+        if not self._processes.is_first:
+            return
+        state = {
+            "model": self._module.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "ema_state": None if self._average is None else self._average.state_dict(),
+            "random": torch.get_rng_state(),
+            "progress": json.dumps(vars(self._progress)),
+            "iteration": self._progress.iteration,
+        }
+        self._checkpoints.save(self._progress.iteration, state)
+
+    def _final_state(self) -> dict[str, Any]:
+        """Return the tensors that are saved as the model: the averaged ones, if there are any."""
+        values = self._module.state_dict() if self._average is None else self._average.values
+        return {name: tensor.detach().cpu().clone() for name, tensor in values.items()}
+
+    def _best(self) -> Trainable:
+        """Return the network with the best weights."""
+        state = self._checkpoints.best() or self._final_state()
+        self._module.load_state_dict(state)
+        return self._job.trainable.with_arrays(self._module.arrays())
+
+    def _log(self, losses: Mapping[str, float], seconds: float) -> None:
+        if self._progress.iteration % self._args.gather_metric_period == 0:
+            losses = self._processes.averaged(losses)
+        if self._is_due(self._args.log_period) and self._processes.is_first:
+            rates = [group["lr"] for group in self._optimizer.param_groups]
+            self._metrics.add_losses(self._progress.iteration, losses, max(rates), seconds)
+
+
+def _multiplies_bfloat16() -> bool:
+    """Return whether the CPU multiplies bfloat16 numbers itself, which is faster than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _first(figures: Mapping[str, float]) -> float:
+    return next(iter(figures.values()))
+
+
+def _describe(bar: Any, losses: Mapping[str, float]) -> None:
+    """Show the losses beside a progress bar."""
+    if hasattr(bar, "set_postfix_str"):
+        bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in losses.items()))
