@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -110,7 +110,7 @@ def check_dataset(
         where = f"{part}: " if val is not None else ""
         sizes = dict(zip(labels, _read_sizes(labels), strict=True))
         found += _check_photos(where, labels, sizes)
-        found += _check_boxes(where, labels, sizes)
+        found += _check_objects(where, labels, sizes)
         found += _check_classes(where, labels, classes)
     if val is not None and val.classes != train.classes:
         names = (list_names(labels.classes) for labels in (train, val))
@@ -162,8 +162,8 @@ def _check_photos(where: str, labels: LabeledPhotos, sizes: _Sizes) -> Iterator[
 
 def _check_masks(where: str, labels: LabeledPhotos, sizes: _Sizes) -> Iterator[Problem]:
     """Yield problems of masks: unreadable, or of other sizes than their photos."""
-    masked = [photo for photo in labels if photo.mask is not None]
-    masks = [LabeledPhoto(photo.mask or photo.path, photo.image_id) for photo in masked]
+    masked = [photo for photo in labels if isinstance(photo.mask, Path)]
+    masks = [replace(photo, path=photo.mask) for photo in masked if isinstance(photo.mask, Path)]
     found = _read_sizes(masks)
     damaged = [size for size in found if isinstance(size, str)]
     yield from _problem("error", f"{where}{{}} masks cannot be read", damaged)
@@ -175,35 +175,39 @@ def _check_masks(where: str, labels: LabeledPhotos, sizes: _Sizes) -> Iterator[P
     yield from _problem("error", f"{where}{{}} masks have another size than their photo", other)
 
 
-def _check_boxes(where: str, labels: LabeledPhotos, sizes: _Sizes) -> Iterator[Problem]:
-    """Yield problems of boxes: empty, or outside their photos."""
+def _check_objects(where: str, labels: LabeledPhotos, sizes: _Sizes) -> Iterator[Problem]:
+    """Yield problems of objects: boxes that are empty or outside, masks of another size."""
     empty: list[str] = []
     outside: list[str] = []
     beyond: list[str] = []
+    other: list[str] = []
     for photo in labels:
         size = sizes[photo]
         bounds = photo.size if isinstance(size, str) else size
         if photo.objects is None or bounds is None:
             continue
         boxes = photo.objects.boxes
-        clipped = np.clip(boxes, 0, np.array([*bounds, *bounds], np.float32))
+        clipped: npt.NDArray[np.float32] = boxes.clip(0, np.array([*bounds, *bounds], np.float32))
         is_empty, is_gone = _are_empty(boxes), _are_empty(clipped)
-        is_beyond = np.asarray((np.abs(clipped - boxes) > _TOLERANCE).any(axis=1))
+        is_beyond = (np.abs(clipped - boxes) > _TOLERANCE).any(axis=1)
         for found, chosen in (
-            (empty, is_empty),
-            (outside, is_gone & ~is_empty),
-            (beyond, is_beyond & ~is_gone),
+            (empty, np.flatnonzero(is_empty)),
+            (outside, np.flatnonzero(is_gone & ~is_empty)),
+            (beyond, np.flatnonzero(is_beyond & ~is_gone)),
         ):
             found += [f"{_name(photo)} {np.round(box, 1).tolist()}" for box in boxes[chosen]]
+        masks = [mask["size"] for mask in photo.objects.masks or () if isinstance(mask, dict)]
+        other += [f"{_name(photo)} {w}x{h}" for h, w in masks if (w, h) != tuple(bounds)]
     yield from _problem("error", f"{where}{{}} boxes are empty", empty)
     yield from _problem("error", f"{where}{{}} boxes are outside their photo", outside)
     yield from _problem("warning", f"{where}{{}} boxes are partly outside their photo", beyond)
+    yield from _problem("error", f"{where}{{}} masks have another size than their photo", other)
 
 
 def _are_empty(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Return whether boxes have no area; those with an edge that is not a number have none."""
-    filled: npt.NDArray[np.bool_] = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return ~filled
+    left, top, right, bottom = boxes.T
+    return np.asarray(~((right > left) & (bottom > top)), np.bool_)
 
 
 def _check_classes(
