@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import ImageError
 from .formats import heif_module, recognize
@@ -15,6 +15,7 @@ __all__ = ["read_size"]
 
 _HEADER_SIZE = 64  # bytes that identify a format
 _ORIENTATION = 0x0112
+_SIZE = (256, 257)  # tags of width and height
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -52,7 +53,8 @@ def _size_in_header(file: BinaryIO) -> tuple[int, int] | None:
             width, height = heif_module().open_heif(io.BytesIO(file.read())).size
             return int(width), int(height)
         with Image.open(file, formats=(photo_format.plugin,)) as image:
-            width, height = image.size
+            tags: Any = getattr(image, "tag_v2", {})  # Pillow may have turned the size of a TIFF
+            width, height = (int(tags.get(t, n)) for t, n in zip(_SIZE, image.size, strict=True))
             sideways = is_sideways(int(image.getexif().get(_ORIENTATION, 1)))
     except Exception:  # decoders may raise anything; decoding will tell what is wrong
         return None
