@@ -8,6 +8,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from ..enums import DatasetLayout, DatasetSplitType
+    from .augment import Augmenter
     from .augmentations import DatasetAugmentations, get_default_by_task
     from .checks import DatasetReport, Problem, check_dataset
     from .datasets import AutoDataset, DatasetEntry, DictDataset, MapDataset
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .splits import split_photos
 
 __all__ = [
+    "Augmenter",
     "AutoDataset",
     "DatasetAugmentations",
     "DatasetEntry",
@@ -41,6 +43,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         ".enums": ["DatasetLayout", "DatasetSplitType"],
+        "augment": ["Augmenter"],
         "augmentations": ["DatasetAugmentations", "get_default_by_task"],
         "checks": ["DatasetReport", "Problem", "check_dataset"],
         "datasets": ["AutoDataset", "DatasetEntry", "DictDataset", "MapDataset"],

@@ -66,7 +66,7 @@ class DatasetReport:
         return tuple(each for each in self.problems if each.severity == "error")
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{count} photos in {part}" for part, count in self.photos.items())
+        parts = "photos: " + ", ".join(f"{count} in {part}" for part, count in self.photos.items())
         lines = [parts, *_table(self.counts), ""]
         lines += [f"{each.severity:7}  {each}" for each in self.problems] or ["no problems found"]
         return "\n".join(lines)

@@ -161,7 +161,7 @@ class MapDataset:
         height, width = pixels.shape[:2]
         pixels, photo = self._changed(pixels, photo, index)
         return DatasetEntry(
-            image=_as_tensor(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
+            image=_as_tensor(np.array(pixels.transpose(2, 0, 1), order="C")),
             height=height,
             width=width,
             instances=photo.objects,

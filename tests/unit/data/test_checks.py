@@ -39,7 +39,7 @@ def test_a_good_data_set_has_only_the_warning_of_its_empty_photo(tmp_path: Path)
     assert report.counts == {"cat": {"data": 1}, "dog": {"data": 2}}
     report.raise_for_errors()
     assert str(report).splitlines() == [
-        "3 photos in data",
+        "photos: 3 in data",
         "class  data",
         "cat       1",
         "dog       2",
@@ -169,7 +169,7 @@ def test_command_checks_both_parts(tmp_path: Path) -> None:
     assert report["problems"][0]["message"] == "3 photos are both in train and in val"
     code, output = run(tmp_path / "train")
     assert code == 0
-    assert "3 photos in data" in output
+    assert "photos: 3 in data" in output
     code, output = run(tmp_path / "train", "--val", tmp_path / "valid")
     assert code == 1
     assert "error    3 photos are both in train and in val" in output
