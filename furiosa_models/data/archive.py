@@ -91,9 +91,13 @@ def _write(archive: Path, file: IO[bytes], folder: Path, name: str) -> None:
         msg = f"{archive} contains {name[:80]!r}, which is not a path in a folder: not unpacked"
         raise DatasetError(msg)
     target = folder.joinpath(*parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("xb") as out:
-        shutil.copyfileobj(file, out, _CHUNK)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as out:
+            shutil.copyfileobj(file, out, _CHUNK)
+    except OSError as error:
+        msg = f"{name[:80]!r} in {archive} cannot be unpacked: {error.strerror or error}"
+        raise DatasetError(msg) from error
 
 
 def _check_link(archive: Path, name: str, *, is_link: bool) -> None:

@@ -16,7 +16,7 @@ from ..enums import Task
 from ..errors import DatasetError, ImageError
 from ..images.size import read_size
 from .classes import are_indices, list_names, match_classes
-from .files import in_parallel
+from .files import in_parallel, printable
 from .records import LabeledPhoto, LabeledPhotos, Objects
 
 __all__ = ["DatasetReport", "Problem", "check_dataset"]
@@ -53,7 +53,8 @@ class DatasetReport:
     Attributes:
         problems: The problems found, errors first.
         photos: Number of photos of each part.
-        counts: Number of photos (for classification) or objects of each class in each part.
+        counts: Number of photos (for classification) or objects of each class in each part; empty
+            for semantic segmentation, whose masks are not read.
     """
 
     problems: tuple[Problem, ...]
@@ -117,7 +118,8 @@ def check_dataset(
         found.append(Problem("error", "train and val have different classes", tuple(names)))
     found += _check_copies(parts)
     counts = {part: _count(labels) for part, labels in parts.items()}
-    names_of_all = dict.fromkeys(name for labels in parts.values() for name in labels.classes)
+    counted = [labels for labels in parts.values() if labels.task is not Task.SEMSEG]
+    names_of_all = dict.fromkeys(name for labels in counted for name in labels.classes)
     return DatasetReport(
         tuple(sorted(found, key=lambda each: each.severity)),
         {part: len(labels) for part, labels in parts.items()},
@@ -313,7 +315,7 @@ def _count(labels: LabeledPhotos) -> Counter[str]:
 
 
 def _name(photo: LabeledPhoto) -> str:
-    return photo.path.name
+    return printable(photo.path.name)
 
 
 def _problem(severity: Severity, message: str, found: Iterable[str]) -> Iterator[Problem]:

@@ -242,8 +242,10 @@ def _find_in_folder(
 
 
 def _bare_labels(folder: Path) -> DatasetLayout | None:
-    """Return the layout of a folder of label files without photos, or None."""
+    """Return the layout of a folder that has only label files of photos elsewhere, or None."""
     suffixes = {each.suffix.lower() for each in folder.iterdir()}
+    if not suffixes.isdisjoint({".csv", ".json", ".yaml", ".yml"}):
+        return None
     if ".xml" in suffixes:
         return DatasetLayout.VOC
     return DatasetLayout.YOLO if ".txt" in suffixes else None
@@ -264,14 +266,14 @@ def _choose(path: Path, parts: Parts, split: DatasetSplitType | None) -> Part:
     if split in parts:
         return parts[split]
     names = ", ".join(each.value for each in parts if each is not None)
-    if split is not None:
-        msg = f"{path} has no part {split.value}: " + (
-            f"it has {names}" if names else "it has none"
-        )
-        raise DatasetError(msg)
-    if len(parts) == 1:
+    if split is not None and not names:
+        msg = f"{path} is not split into parts, expected a part {split.value}"
+    elif split is not None:
+        msg = f"{path} has no part {split.value}, only {names}"
+    elif len(parts) == 1:
         return next(iter(parts.values()))
-    msg = f"{path} has the parts {names}: pass split="
+    else:
+        msg = f"{path} has the parts {names}: pass split="
     raise DatasetError(msg)
 
 

@@ -72,7 +72,7 @@ def test_parts_of_nested_files_are_told_by_their_names(tmp_path: Path) -> None:
         read_dataset(tmp_path)
     photos = read_dataset(tmp_path, split="valid")
     assert {photo.path.parent.name for photo in photos} == {"val2017"}
-    with pytest.raises(DatasetError, match="has no part test: it has train, val"):
+    with pytest.raises(DatasetError, match="has no part test, only train, val"):
         read_dataset(tmp_path, split="test")
 
 

@@ -38,6 +38,16 @@ def test_a_class_that_a_part_lacks_does_not_change_the_others(tmp_path: Path) ->
     assert [photo.class_id for photo in photos] == [1, 2]
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    write_photo(tmp_path / "elsewhere" / "1.jpg")
+    write_photo(tmp_path / "things" / "ant" / "2.jpg")
+    (tmp_path / "things" / "ant" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "things" / "ant" / "again").symlink_to(tmp_path / "things" / "ant")
+    (tmp_path / "things" / "bee").symlink_to(tmp_path / "elsewhere")
+    assert classes_of(read_dataset(tmp_path / "things")) == {"1.jpg": "bee", "2.jpg": "ant"}
+    assert len(read_dataset(tmp_path / "things")) == 3
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for name in ("train/1.jpg", "car/2.jpg"):
         write_photo(tmp_path / name)

@@ -12,7 +12,7 @@ from furiosa_models.data import dataset_splits, read_dataset
 from furiosa_models.enums import DatasetLayout, DatasetSplitType, Task
 from furiosa_models.errors import DatasetError, FuriosaModelsError
 
-from .made import BOXES, as_rows, write_photos, write_voc_labels
+from .made import BOXES, as_rows, write_photo, write_photos, write_voc_labels
 
 
 def write(root: Path) -> Path:
@@ -77,6 +77,26 @@ def test_difficult_objects_do_not_count(tmp_path: Path) -> None:
     objects = read_dataset(tmp_path)[1].objects
     assert objects is not None
     assert objects.is_crowd.tolist() == [True]
+
+
+def test_two_photos_of_one_label_file_are_an_error(tmp_path: Path) -> None:
+    write(tmp_path)
+    write_photo(tmp_path / "JPEGImages" / "a.png")
+    with pytest.raises(DatasetError, match=r"a.jpg and a.png have the same label file, a.xml"):
+        read_dataset(tmp_path)
+
+
+def test_files_may_be_in_another_encoding(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "Annotations" / "b.xml"
+    text = '<?xml version="1.0" encoding="ISO-8859-1"?>' + path.read_text().replace(
+        "dog", "K\xf6ter"
+    )
+    path.write_bytes(text.encode("latin-1"))
+    assert read_dataset(tmp_path).classes == ("K\xf6ter", "cat", "dog")
+    path.write_bytes(text.replace("ISO-8859-1", "nonsense").encode("latin-1"))
+    with pytest.raises(DatasetError, match="b.xml is not a Pascal VOC"):
+        read_dataset(tmp_path)
 
 
 BOMB = (
