@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": (
         "Measure the fp32 and int8 accuracy of a MODEL on labeled photos; show known figures, too."
     ),
+    "check-data": "Check labeled photos: DATA is the folder of a data set, or a file of labels.",
     "bench": (
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
     ),
@@ -49,6 +50,7 @@ Examples:
   furiosa-models predict ssd-mobilenet *.jpg --output out/
   furiosa-models fetch --all                        weights for use without a network
   furiosa-models verify ssd-mobilenet --images val2017/ --labels instances_val2017.json
+  furiosa-models check-data shelves/ --model ssd-mobilenet
   furiosa-models predict best.onnx street.jpg --labels names.txt
   eval "$(_FURIOSA_MODELS_COMPLETE=bash_source furiosa-models)"   complete names (or zsh, fish)
 """

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..enums import DatasetLayout, DatasetSplitType, Task
 from ..errors import DatasetError
 from ..labels import plain_name
-from .files import first_folder, naming_errors, read_json
+from .files import first_folder, is_file, naming_errors, read_json
 from .objects import LabeledObject, as_columns, as_polygon, box_around, finite_numbers
 from .part import Part, Parts, parts_by_folder, split_of_name
 from .records import LabeledPhoto, LabeledPhotos, Mask, choose_task
@@ -140,7 +140,7 @@ def _annotation_files(folder: Path, task: Task | None) -> list[Path]:
         return name != ROBOFLOW_FILE and not name.startswith(_OTHER_KINDS)
 
     files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-    return [file for file in files if fits(file) and _is_annotation_file(file)]
+    return [file for file in files if fits(file) and is_file(file) and _is_annotation_file(file)]
 
 
 def _is_annotation_file(file: Path) -> bool:

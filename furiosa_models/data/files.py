@@ -26,6 +26,8 @@ __all__ = [
     "is_file",
     "list_photos",
     "naming_errors",
+    "printable",
+    "read_bytes",
     "read_csv",
     "read_json",
     "read_text",
@@ -45,6 +47,23 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
+def read_bytes(path: Path, *, limit: int | None = MAX_BYTES) -> bytes:
+    """Return the contents of a file.
+
+    Raises:
+        DatasetError: It cannot be read, or is larger than `limit` bytes.
+    """
+    try:
+        if not path.is_file():  # reading a pipe may block
+            path.stat()
+            raise DatasetError(_unreadable(path, "it is not a file"))
+        if limit is not None and (size := path.stat().st_size) > limit:
+            raise DatasetError(_unreadable(path, f"it has {size} bytes, expected at most {limit}"))
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise DatasetError(_unreadable(path, error)) from error
+
+
 def read_text(path: Path, *, limit: int | None = MAX_BYTES) -> str:
     """Return the text of a file in UTF-8, without a byte order mark.
 
@@ -52,14 +71,8 @@ def read_text(path: Path, *, limit: int | None = MAX_BYTES) -> str:
         DatasetError: It cannot be read, is not text, or is larger than `limit` bytes.
     """
     try:
-        if not path.is_file():  # reading a pipe may block
-            path.stat()
-            raise DatasetError(_unreadable(path, "it is not a file"))
-        if limit is not None and (size := path.stat().st_size) > limit:
-            reason = f"it has {size} bytes; expected at most {limit}"
-            raise DatasetError(_unreadable(path, reason))
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        return read_bytes(path, limit=limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise DatasetError(_unreadable(path, error)) from error
 
 
@@ -118,7 +131,7 @@ def read_xml(path: Path, kind: str) -> ElementTree.Element:
     Raises:
         DatasetError: It cannot be read, is not XML, or declares a document type.
     """
-    text = read_text(path)
+    content = read_bytes(path)
     builder = ElementTree.TreeBuilder()
     depth = 0
 
@@ -145,7 +158,7 @@ def read_xml(path: Path, kind: str) -> ElementTree.Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = refuse
     with naming_errors(path, kind):
-        parser.Parse(text, True)
+        parser.Parse(content, True)
         return builder.close()
 
 
@@ -154,7 +167,7 @@ def list_photos(folder: Path, *, recursive: bool = False) -> list[Path]:
 
     Args:
         folder: The folder; without one, the list is empty.
-        recursive: Whether to include those in its folders.
+        recursive: Whether to include those in its folders, each visited once.
 
     Raises:
         DatasetError: The folder cannot be listed.
@@ -167,9 +180,15 @@ def list_photos(folder: Path, *, recursive: bool = False) -> list[Path]:
 
     if not folder.is_dir():
         return []
-    for at, folders, names in os.walk(folder, onerror=refuse):
-        inner = [name for name in folders if recursive and not name.startswith(".")]
-        folders[:] = sorted(inner)
+    visited: set[tuple[int, int]] = set()
+    for at, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        status = Path(at).stat()
+        place = (status.st_dev, status.st_ino)
+        if place in visited:  # through a link
+            folders.clear()
+            continue
+        visited.add(place)
+        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         kept = (name for name in names if Path(name).suffix.lower() in readable)
         found += [Path(at, name) for name in kept if not name.startswith(".")]
     return sorted(found)
@@ -232,6 +251,11 @@ def sizes_of(photos: list[Path]) -> list[tuple[int, int] | None]:
             return None
 
     return list(in_parallel(size, photos, "Sizes of photos"))
+
+
+def printable(name: str) -> str:
+    """Return a name for a message; escape what a terminal might execute."""
+    return name if name.isprintable() else repr(name)
 
 
 def _unreadable(path: Path, reason: object) -> str:

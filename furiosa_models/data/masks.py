@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from ..enums import DatasetLayout, Task
-from ..errors import DatasetError
+from ..errors import DatasetError, ImageError
+from ..images.size import read_size
 from .files import list_photos, naming_errors, read_csv
 from .part import Part, Parts, parts_by_folder
 from .records import LabeledPhoto, LabeledPhotos, choose_task
 
-__all__ = ["CLASSES_FILE", "MASK_SUFFIX", "find_masks", "read_masks"]
+__all__ = ["CLASSES_FILE", "MASK_SUFFIX", "find_masks", "load_mask", "read_masks"]
 
 CLASSES_FILE = "_classes.csv"
 """Name of the table of classes: the value of each in the masks, and its name."""
@@ -20,7 +25,8 @@ MASK_SUFFIX = "_mask.png"
 """End of the name of a mask; `street_mask.png` is that of `street.jpg`."""
 
 _KIND = "a table of classes with the columns of pixel values and names"
-_MAX_VALUE = 255
+_NO_CLASS = 255
+_MAX = 1 << 28  # pixels
 
 
 def read_masks(part: Part, *, task: Task | None = None) -> LabeledPhotos:
@@ -59,6 +65,42 @@ def read_masks(part: Part, *, task: Task | None = None) -> LabeledPhotos:
     )
 
 
+def load_mask(labels: LabeledPhotos, photo: LabeledPhoto) -> LabeledPhoto:
+    """Return a photo whose mask is an array of class ids: (height, width) uint8, 255 for no class.
+
+    Args:
+        labels: The data set, which tells the classes of the values.
+        photo: A photo of it.
+
+    Raises:
+        DatasetError: The mask has colors, where values are expected.
+        ImageError: It cannot be read.
+    """
+    if not isinstance(photo.mask, Path):
+        return photo
+    values = _read_values(photo.mask)
+    ids = np.full(_NO_CLASS + 1, _NO_CLASS, np.uint8)
+    ids[list(labels.class_numbers)] = np.arange(len(labels.classes))
+    return replace(photo, mask=ids[values])
+
+
+def _read_values(path: Path) -> npt.NDArray[np.uint8]:
+    """Return the values of a mask; those of a palette, not its colors."""
+    from PIL import Image
+
+    read_size(path)  # or an error that says what is wrong
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.mode not in ("1", "L", "P") or image.width * image.height > _MAX:
+                size = f"{image.width}x{image.height}"
+                msg = f"{path} is no mask: expected a value per pixel, got {size} of {image.mode}"
+                raise DatasetError(msg)
+            return np.asarray(image).astype(np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        msg = f"mask {str(path)!r} cannot be read: {error}"
+        raise ImageError(msg) from error
+
+
 def find_masks(root: Path) -> Parts:
     """Return the parts of a data set with masks; empty if the folder is none."""
 
@@ -75,7 +117,7 @@ def _read_classes(path: Path) -> Sequence[tuple[int, str]]:
     with naming_errors(path, _KIND):
         classes = [(int(row[0]), row[1].strip()) for row in rows[1:]]
         numbers = {number for number, _ in classes}
-        if not classes or len(numbers) < len(classes) or not numbers <= {*range(_MAX_VALUE)}:
-            msg = f"expected different values below {_MAX_VALUE}, got {sorted(numbers)[:5]}"
+        if not classes or len(numbers) < len(classes) or not numbers <= {*range(_NO_CLASS)}:
+            msg = f"expected different values below {_NO_CLASS}, got {sorted(numbers)[:5]}"
             raise ValueError(msg)
         return classes

@@ -49,7 +49,8 @@ class PhotoTensors:
         image: The photo, (3, h, w) uint8.
         places: The objects' boxes, then their keypoints, then the points of their polygons:
             (n + points, 4) float32 xyxy, which may be outside the image.
-        masks: (m, h, w) uint8: the masks of the objects that are not polygons, in their order.
+        masks: (m, h, w) uint8: the masks of the objects that are not polygons, in their order; then
+            the mask of the photo plus 1, if it has one, so that what enters the photo is no class.
         is_mirrored: Whether left and right have been exchanged.
     """
 
@@ -80,13 +81,17 @@ class PhotoTensors:
             raise ShapeError(msg)
         objects = photo.objects or Objects()
         pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)
-        masks = [decode_rle(mask) for mask in objects.masks or () if isinstance(mask, dict)]
+        masks: list[npt.NDArray[Any]] = [
+            decode_rle(mask) for mask in objects.masks or () if isinstance(mask, dict)
+        ]
         if any(mask.shape != (height, width) for mask in masks):
             shapes = sorted({mask.shape for mask in masks})
             msg = (
                 f"masks of {photo.path} have heights and widths {shapes}, the photo {height, width}"
             )
             raise ShapeError(msg)
+        if photo.mask is not None:
+            masks.append(_loaded(photo, (height, width)) + np.uint8(1))
         stacked = np.array(masks, np.uint8).reshape(-1, height, width)
         return cls(
             photo,
@@ -133,7 +138,8 @@ class PhotoTensors:
             mirrored_keypoints: For each keypoint, the one that it becomes in a mirrored photo.
         """
         height, width = self.size
-        photo = replace(self.photo, size=(width, height))
+        mask = None if self.photo.mask is None else self.masks[-1].numpy() - np.uint8(1)
+        photo = replace(self.photo, size=(width, height), mask=mask)
         objects = self.photo.objects
         if objects is None:
             return photo
@@ -167,6 +173,20 @@ class PhotoTensors:
                 first += len(polygon)
                 clipped.append(clip_polygon(moved, width, height))
             yield [polygon for polygon in clipped if len(polygon)] or None
+
+
+def _loaded(photo: LabeledPhoto, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return the mask of a photo.
+
+    Raises:
+        ShapeError: It is a file that was not loaded, or has another shape than the photo.
+    """
+    mask = photo.mask
+    if not isinstance(mask, np.ndarray) or mask.shape != shape:
+        found = mask.shape if isinstance(mask, np.ndarray) else f"the file {mask}"
+        msg = f"the mask of {photo.path} must be an array of shape {shape}, got {found}"
+        raise ShapeError(msg)
+    return mask
 
 
 def _places(objects: Objects) -> Points:

@@ -215,7 +215,7 @@ def _find_in_folder(
         return bare, {None: Part(path, images)}
     found: dict[DatasetLayout, Parts] = {}
     for each, reader in _READERS.items():
-        if layout not in (None, each) or (task is not None and task not in reader.tasks):
+        if layout != each and (layout or (task is not None and task not in reader.tasks)):
             continue
         if each is DatasetLayout.CLS_FOLDER and found:
             continue
@@ -234,7 +234,7 @@ def _find_in_folder(
     looked = "; ".join(
         f"{reader.expected} ({each.value})"
         for each, reader in _READERS.items()
-        if layout in (None, each) and (task is None or task in reader.tasks)
+        if layout == each or (layout is None and (task is None or task in reader.tasks))
     )
     what = f"for {task.value} " if task else ""
     msg = f"{path} has no labels {what}in a known layout: looked for {looked}"
@@ -242,8 +242,10 @@ def _find_in_folder(
 
 
 def _bare_labels(folder: Path) -> DatasetLayout | None:
-    """Return the layout of a folder of label files without photos, or None."""
+    """Return the layout of a folder that has only label files of photos elsewhere, or None."""
     suffixes = {each.suffix.lower() for each in folder.iterdir()}
+    if not suffixes.isdisjoint({".csv", ".json", ".yaml", ".yml"}):
+        return None
     if ".xml" in suffixes:
         return DatasetLayout.VOC
     return DatasetLayout.YOLO if ".txt" in suffixes else None
@@ -264,14 +266,14 @@ def _choose(path: Path, parts: Parts, split: DatasetSplitType | None) -> Part:
     if split in parts:
         return parts[split]
     names = ", ".join(each.value for each in parts if each is not None)
-    if split is not None:
-        msg = f"{path} has no part {split.value}: " + (
-            f"it has {names}" if names else "it has none"
-        )
-        raise DatasetError(msg)
-    if len(parts) == 1:
+    if split is not None and not names:
+        msg = f"{path} is not split into parts, expected a part {split.value}"
+    elif split is not None:
+        msg = f"{path} has no part {split.value}, only {names}"
+    elif len(parts) == 1:
         return next(iter(parts.values()))
-    msg = f"{path} has the parts {names}: pass split="
+    else:
+        msg = f"{path} has the parts {names}: pass split="
     raise DatasetError(msg)
 
 

@@ -46,6 +46,10 @@ class Objects:
     is_crowd: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     areas: npt.NDArray[np.float32] | None = None
 
+    def __post_init__(self) -> None:
+        if not len(self.is_crowd):  # by default, no object is a crowd
+            object.__setattr__(self, "is_crowd", np.zeros(len(self.boxes), np.bool_))
+
     def __len__(self) -> int:
         return len(self.boxes)
 
@@ -60,8 +64,8 @@ class LabeledPhoto:
         size: Its width and height in pixels, if the labels tell them.
         class_id: Index of its class, for classification.
         objects: Its objects, for detection, instance segmentation and keypoints.
-        mask: Picture of the number of the class of each pixel, for semantic segmentation; 255 is no
-            class.
+        mask: Class of each pixel, for semantic segmentation: a picture of class numbers, or
+            (height, width) uint8 of class ids, where 255 is no class.
     """
 
     path: Path
@@ -69,7 +73,7 @@ class LabeledPhoto:
     size: tuple[int, int] | None = None
     class_id: int | None = None
     objects: Objects | None = None
-    mask: Path | None = None
+    mask: Path | npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

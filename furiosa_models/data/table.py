@@ -9,7 +9,7 @@ from pathlib import Path
 from ..enums import DatasetLayout, Task
 from ..errors import DatasetError
 from ..labels import class_names
-from .files import first_folder, naming_errors, read_csv
+from .files import first_folder, is_file, naming_errors, read_csv
 from .part import Part, Parts, parts_by_folder, split_of_name
 from .records import LabeledPhoto, LabeledPhotos, choose_task
 
@@ -96,6 +96,8 @@ def _only_table(folder: Path) -> Part | None:
 
 def _is_table(file: Path) -> bool:
     """Return whether the first row of a CSV file names the columns of labels."""
+    if not is_file(file):  # reading a pipe may block
+        return False
     try:
         with file.open(newline="", encoding="utf-8-sig", errors="replace") as opened:
             columns = _columns(next(csv.reader([opened.readline(1 << 16)]), []))

@@ -57,7 +57,7 @@ def read_voc(part: Part, *, task: Task | None = None) -> LabeledPhotos:
     annotations = dict(zip(every, in_parallel(_read, every, "Annotations"), strict=True))
     names = sorted({box.name for found in annotations.values() for box in found.boxes})
     folder = part.images or part.labels
-    photos = {path.stem: path for path in list_photos(folder)}
+    photos = _by_stem(list_photos(folder))
     for path in paths:
         photos.setdefault(path.stem, folder / (annotations[path].photo or f"{path.stem}.jpg"))
     listed = _listed(part)
@@ -119,6 +119,20 @@ def _listed(part: Part) -> list[str] | None:
         return None
     path = part.labels.parent / _LISTS / f"{part.split.value}.txt"
     return [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return photos by the names of their label files.
+
+    Raises:
+        DatasetError: Two photos have the same.
+    """
+    photos: dict[str, Path] = {}
+    for path in paths:
+        if (other := photos.setdefault(path.stem, path)) != path:
+            msg = f"{other} and {path.name} have the same label file, {path.stem}.xml"
+            raise DatasetError(msg)
+    return photos
 
 
 def _photo(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import ImageError
+from .decode import read_all
+from .decoder_warnings import log_decoder_warnings
 from .formats import heif_module, recognize
 from .jpeg import is_sideways
 from .read import read_image
@@ -15,6 +17,7 @@ __all__ = ["read_size"]
 
 _HEADER_SIZE = 64  # bytes that identify a format
 _ORIENTATION = 0x0112
+_SIZE = (256, 257)  # tags of width and height
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -29,7 +32,7 @@ def read_size(path: Path) -> tuple[int, int]:
         size = None
         if path.is_file():  # opening a pipe may block
             with path.open("rb") as file:
-                size = _size_in_header(file)
+                size = _size_in_header(file, str(path))
     except OSError as error:
         msg = f"image {str(path)!r} cannot be opened: {error.strerror or error}"
         raise ImageError(msg) from error
@@ -39,7 +42,7 @@ def read_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def _size_in_header(file: BinaryIO) -> tuple[int, int] | None:
+def _size_in_header(file: BinaryIO, name: str) -> tuple[int, int] | None:
     """Return the upright width and height; None if the format is unknown or the header damaged."""
     from PIL import Image
 
@@ -49,10 +52,14 @@ def _size_in_header(file: BinaryIO) -> tuple[int, int] | None:
     file.seek(0)
     try:
         if not photo_format.plugin:
-            width, height = heif_module().open_heif(io.BytesIO(file.read())).size
+            width, height = heif_module().open_heif(io.BytesIO(read_all(file, name))).size
             return int(width), int(height)
-        with Image.open(file, formats=(photo_format.plugin,)) as image:
-            width, height = image.size
+        with (
+            log_decoder_warnings(name),
+            Image.open(file, formats=(photo_format.plugin,)) as image,
+        ):
+            tags: Any = getattr(image, "tag_v2", {})  # Pillow may have turned the size of a TIFF
+            width, height = (int(tags.get(t, n)) for t, n in zip(_SIZE, image.size, strict=True))
             sideways = is_sideways(int(image.getexif().get(_ORIENTATION, 1)))
     except Exception:  # decoders may raise anything; decoding will tell what is wrong
         return None

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.classes import are_indices
+from ..data.records import choose_task
 from ..enums import ModelTaskType, Task
 from ..labels import plain_name
 from .base import Photo, Result, Truth, VisionTask
@@ -142,6 +143,7 @@ class ClassificationTask(VisionTask[Classification]):
     def measure(self, truth: Truth, results: Iterable[Classification]) -> dict[str, float]:
         """Return top-1 and top-5 accuracy; classes are matched by index, or else by name."""
         photos: LabeledPhotos = truth.labels
+        choose_task(photos.source, self.task, photos.task)
         first = top_five = 0
         for photo, result in zip(photos, results, strict=True):
             ranks = _ranks(photos, photo, result)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -14,9 +16,12 @@ from PIL import Image
 from furiosa_models.artifacts import Store, maintenance
 from furiosa_models.artifacts.sources import SourceError
 from furiosa_models.artifacts.sources.archives import copy_tar_member, copy_zip_member
+from furiosa_models.data import read_dataset
+from furiosa_models.data.archive import unpack
 from furiosa_models.errors import (
     ArtifactError,
     ConversionError,
+    DatasetError,
     DescriptorError,
     ImageError,
     WeightsError,
@@ -83,7 +88,7 @@ def descriptor(data: bytes) -> None:
 
 
 def archives(data: bytes) -> None:
-    """Read a wheel, an npm tarball, the archive of a registry, and an export of a cache."""
+    """Read a wheel, an npm tarball, archives of a registry and of data, an export of a cache."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "archive")
         path.write_bytes(data)
@@ -91,9 +96,9 @@ def archives(data: bytes) -> None:
             with contextlib.suppress(SourceError):
                 copy(path, "member", Limited())
         (Path(folder) / "out").mkdir()
-        for unpack in (_unpack_registry, _import_cache):
-            with contextlib.suppress(ArtifactError):
-                unpack(path, Path(folder) / "out")
+        for unpack_into in (_unpack_registry, _import_cache, _unpack_zip, _unpack_tar):
+            with contextlib.suppress(ArtifactError, DatasetError):
+                unpack_into(path, Path(folder) / "out")
         outside = {p.name for p in Path(folder).iterdir()} - {"archive", "out"}
         if outside:
             msg = f"written outside: {outside}"
@@ -109,11 +114,41 @@ def _import_cache(path: Path, out: Path) -> None:
     maintenance.import_from(Store(out / "cache", shared=()), path)
 
 
+def _unpack_zip(path: Path, out: Path) -> None:
+    shutil.copy(path, out / "data.zip")
+    unpack(out / "data.zip")
+
+
+def _unpack_tar(path: Path, out: Path) -> None:
+    shutil.copy(path, out / "table.tar.gz")
+    unpack(out / "table.tar.gz")
+
+
+def labels(data: bytes) -> None:
+    """Read the bytes as a file of labels of each layout."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for inner in ("images", "labels", "masks"):
+            (root / inner).mkdir()
+        for photo in ("images/a.png", "masks/a.png", "masks/a_mask.png"):
+            Image.new("L", (8, 6)).save(root / photo)
+        files = ("_annotations.coco.json", "x.csv", "x.yaml", "labels/a.txt", "masks/_classes.csv")
+        for name in (*files, "images/a.xml"):
+            (root / name).write_bytes(data)
+        for name in (*files[:3], "images", "masks"):
+            with contextlib.suppress(DatasetError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                read_dataset(root / name)
+        with contextlib.suppress(DatasetError):
+            read_dataset(root / "labels", images=root / "images")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "archives": archives,
     "descriptor": descriptor,
     "graphdef": weights("graphdef"),
     "image": image,
+    "labels": labels,
     "pytorch": weights("pytorch"),
     "tfjs": weights("tfjs"),
     "tflite": weights("tflite"),

@@ -24,6 +24,8 @@ from furiosa_models.weights import _recipe_key
             ["numpy", "pydantic", "onnx", "onnxruntime", "PIL", "requests", "yaml", "_native"],
         ),
         ("import furiosa_models.vision", ["numpy", "onnxruntime", "onnx", "PIL"]),
+        ("import furiosa_models.data", ["numpy", "PIL", "yaml", "xml", "torch"]),
+        ("from furiosa_models.data import AutoDataset, read_dataset", ["PIL", "yaml", "torch"]),
         ("from furiosa_models.vision import SSDMobileNet", ["onnx", "requests", "torch", "cv2"]),
         ("from furiosa_models.vision import SSDMobileNet; SSDMobileNet()", ["requests", "onnx"]),
     ],

@@ -72,6 +72,31 @@ def test_layers_stay_float_until_the_loss_is_small(photos: list[Path], tmp_path:
     assert "program" not in report["fitted"]
 
 
+def test_truth_may_be_a_data_set_with_photos_of_its_own(
+    photos: list[Path], tmp_path: Path
+) -> None:
+    graph = tmp_path / "own.onnx"
+    graph.write_bytes(EfficientNetLite0("random").origin)
+    found = get_model(str(graph)).predict(photos[0])
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"class {i}" for i in range(1000)))
+    folder = tmp_path / "things" / "val" / f"class {found.class_ids[0]}"
+    folder.mkdir(parents=True)
+    (folder / photos[0].name).symlink_to(photos[0])
+    options = ["--labels", str(names), "--truth", str(tmp_path / "things"), "--json"]
+    done = CliRunner().invoke(
+        cli,
+        [
+            *("quantize", str(graph), "--images", str(photos[0].parent)),
+            *(*options, "-o", str(tmp_path / "int8")),
+        ],
+        catch_exceptions=False,
+    )
+    report = json.loads(done.stdout)
+    assert report["photos"] == len(photos)
+    assert report["accuracy_before"] == {"top-1": 1.0, "top-5": 1.0}
+
+
 def test_task_of_a_file_follows_from_its_outputs(tmp_path: Path) -> None:
     classifier, detector = tmp_path / "a.onnx", tmp_path / "saved"
     classifier.write_bytes(EfficientNetLite0("random").origin)

@@ -11,6 +11,8 @@ from furiosa_models.artifacts import zoo
 from furiosa_models.cli.verify_ import _by_source, _rows, command
 from furiosa_models.evaluation import Evaluation
 
+from ..data.made import write_photos, write_voc_labels
+
 PHOTOS = 8
 
 
@@ -63,3 +65,14 @@ def test_our_measurements_are_not_labeled_published() -> None:
     ((*_, published, catalog),) = _rows({"fp32": measured}, ssd["depth075"].accuracy)
     assert published == "-"
     assert catalog.startswith("0.19")
+
+
+def test_labels_may_be_a_data_set_with_photos_of_its_own(tmp_path: Path) -> None:
+    write_photos(tmp_path / "train")
+    write_photos(tmp_path / "test")
+    for part in ("train", "test"):
+        write_voc_labels(tmp_path / part)
+    arguments = ["ssd-mobilenet", "--weights=random", "--precision=fp32", f"--labels={tmp_path}"]
+    assert "on 3 photos" in run(*arguments, "--split=test")
+    result = CliRunner().invoke(command, arguments)
+    assert "has the parts train, test: pass split=" in str(result.exception)
