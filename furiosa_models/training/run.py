@@ -34,16 +34,6 @@ __all__ = ["save_run", "train"]
 _BACKGROUND = "background"
 
 
-def augmenter(args: TrainerArgs, photos: LabeledPhotos, spec: ModelSpec) -> Augment | None:
-    """Return what changes training photos: the arguments' augmentations, or those of the task."""
-    settings = args.augmentations
-    if settings is False:
-        return None
-    if settings is None:
-        settings, _ = get_default_by_task(photos.task, spec.input.size)
-    return Augmenter(settings, max(args.seed, 0), keypoints=photos.keypoints)
-
-
 def train(
     weights: Weights,
     with_weights: Callable[[Weights], Network],
@@ -52,6 +42,7 @@ def train(
     val: LabeledPhotos,
     *,
     loss: Loss | None = None,
+    augment: Augment | None = None,
     class_sources: Mapping[str, str | Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Trained, Weights]:
     """Train the network of a model; return the result, and the trained weights.
@@ -64,6 +55,8 @@ def train(
             network has already keeps its weights.
         val: Photos to evaluate on, with the same classes.
         loss: What is minimized; by default the loss of the head.
+        augment: Changes training photos; by default, the arguments' augmentations, or those of the
+            task.
         class_sources: Names of old classes that a new class starts from, by its name.
 
     Raises:
@@ -84,7 +77,9 @@ def train(
     started = _weights_of(weights, trainable, spec, head, table, args.run_name)
     network = with_weights(started)
     fitted = started.spec.head
-    augment = augmenter(args, photos, spec)
+    if augment is None and args.augmentations is not False:
+        settings = args.augmentations or get_default_by_task(photos.task, spec.input.size)[0]
+        augment = Augmenter(settings, max(args.seed, 0), keypoints=photos.keypoints)
     job = Job(network, trainable, loss or loss_of(fitted), photos, val, augment)
     trained = Trainer(job, args).run()
     made = _weights_of(weights, trained.trainable, spec, fitted, table, args.run_name)

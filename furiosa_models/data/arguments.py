@@ -1,17 +1,20 @@
-"""Parts of a data set, for training, validation and tests."""
+"""Data sets as arguments: labels that were read, their Focoos form, or where to read them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..enums import DatasetSplitType, Task
 from ..errors import DatasetError
+from .augment import Augmenter
+from .datasets import DictDataset, MapDataset
 from .recognize import dataset_splits, read_dataset
 from .records import LabeledPhotos
 
-__all__ = ["labeled_parts", "test_part", "training_parts"]
+__all__ = ["labeled_parts", "own_augment", "test_part", "training_parts"]
 
 
 def training_parts(train: Any, val: Any, task: Task | None) -> tuple[LabeledPhotos, LabeledPhotos]:
@@ -63,15 +66,27 @@ def test_part(data: Any, task: Task | None) -> LabeledPhotos:
     return _part(data, next(known, None), task)
 
 
+def own_augment(data: Any) -> Callable[..., Any] | None:
+    """Return what changes the photos of a data set in the form of Focoos; None for no change.
+
+    An `Augmenter` leaves the resolution to the network; other mappers may change it.
+    """
+    mapper = data.mapper if isinstance(data, MapDataset) else None
+    if mapper is None or isinstance(mapper, Augmenter):
+        return mapper
+    return mapper.to_resolution
+
+
 def _part(data: Any, split: DatasetSplitType | None, task: Task | None) -> LabeledPhotos:
     """Return a data set as it is, or read the named part of it, if it has parts."""
     if isinstance(data, LabeledPhotos):
         return data
     source = _source(data)
     if source is None:
-        photos = getattr(data, "photos", None)
-        if isinstance(photos, LabeledPhotos):  # a MapDataset
-            return photos
+        if isinstance(data, MapDataset):
+            return data.dataset.photos
+        if isinstance(data, DictDataset):
+            return data.photos
         msg = (
             f"expected a folder or file of labeled photos, or a data set, got {type(data).__name__}"
         )
