@@ -71,7 +71,9 @@ def step(module: Any, feed: Mapping[str, Array]) -> None:
     """Train for one step that changes every learned parameter a little."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=1e-4)
-    torch.stack([each.square().mean() for each in outputs_of(module.train(), feed)]).sum().backward()
+    torch.stack(
+        [each.square().mean() for each in outputs_of(module.train(), feed)]
+    ).sum().backward()
     optimizer.step()
     optimizer.zero_grad()
 
