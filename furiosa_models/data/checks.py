@@ -24,6 +24,7 @@ __all__ = ["DatasetReport", "Problem", "check_dataset"]
 Severity: TypeAlias = Literal["error", "warning"]
 
 _EXAMPLES = 5
+_MAX_ROWS = 100  # of a printed table
 _TOLERANCE = 1.0  # pixels that a box may be outside its photo: labels are rounded
 _CHUNK = 1 << 20
 
@@ -324,11 +325,14 @@ def _table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         return []
     parts = [*next(iter(counts.values()))]
     rows = [("class", *parts), *((name, *map(str, own.values())) for name, own in counts.items())]
+    left_out = len(rows) - 1 - _MAX_ROWS
+    rows = rows[: _MAX_ROWS + 1]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
+    lines = [
         "  ".join(
             cell.rjust(width) if i else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
+    return lines if left_out <= 0 else [*lines, f"... and {left_out} more classes"]

@@ -48,6 +48,13 @@ def test_a_good_data_set_has_only_the_warning_of_its_empty_photo(tmp_path: Path)
     ]
 
 
+def test_long_tables_are_cut(tmp_path: Path) -> None:
+    photos = replace(coco(tmp_path), classes=tuple(f"c{i}" for i in range(150)))
+    report = check_dataset(photos)
+    assert len(report.counts) == 150
+    assert str(report).splitlines()[101:103] == ["c99       0", "... and 50 more classes"]
+
+
 def test_missing_and_unreadable_photos_are_errors(tmp_path: Path) -> None:
     photos = coco(tmp_path)
     (tmp_path / "a.jpg").unlink()
