@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from ..data.checks import check_dataset
 from ..data.recognize import dataset_splits, read_dataset
 from ..data.records import LabeledPhotos
-from ..enums import DatasetLayout, DatasetSplitType
+from ..enums import DatasetLayout, DatasetSplitType, Task
 from . import options
 from .models import open_model
 from .table import print_json
@@ -34,6 +35,11 @@ _TRAIN, _VAL = DatasetSplitType.TRAIN, DatasetSplitType.VAL
     type=click.Choice([layout.value for layout in DatasetLayout]),
     help="Layout of DATA; by default it is recognized.",
 )
+@click.option(
+    "--task",
+    type=click.Choice([task.value for task in Task]),
+    help="Task that the labels must be for; by default that of the MODEL, if there is one.",
+)
 @click.option("--model", help="Model whose classes the labels must have: a name, file or folder.")
 @options.json_output
 def command(
@@ -41,15 +47,18 @@ def command(
     val: Path | None,
     images: Path | None,
     layout: str | None,
+    task: str | None,
     model: str | None,
     as_json: bool,
 ) -> None:
     """Check labeled photos: DATA is the folder of a data set, or a file of labels."""
-    train, validation = _read(data, images, layout, val)
     classes = None
     if model is not None:
         with open_model(model) as network:
             classes = [*network.names.values()]
+            task = task or network.vision_task.task
+    data_set = _DataSet(data, images, layout, task)
+    train, validation = data_set.read() if val is None else data_set.read_with(val)
     report = check_dataset(train, validation, classes)
     if as_json:
         print_json(report.to_dict())
@@ -59,18 +68,35 @@ def command(
         sys.exit(1)
 
 
-def _read(
-    data: Path, images: Path | None, layout: str | None, val: Path | None
-) -> tuple[LabeledPhotos, LabeledPhotos | None]:
-    """Return the parts to train and to validate with, or all photos and None."""
-    splits = () if images is not None else dataset_splits(data, layout=layout)
+class _DataSet(NamedTuple):
+    """The data set to check, and how to read it."""
 
-    def part(split: DatasetSplitType | None) -> LabeledPhotos:
-        return read_dataset(data, images=images, split=split, layout=layout)
+    path: Path
+    images: Path | None
+    layout: str | None
+    task: str | None
 
-    if val is not None:
-        other = _VAL if _VAL in dataset_splits(val) else None
-        return part(_TRAIN if _TRAIN in splits else None), read_dataset(val, split=other)
-    if _TRAIN in splits and _VAL in splits:
-        return part(_TRAIN), part(_VAL)
-    return part(splits[0] if len(splits) == 1 else None), None
+    def splits(self) -> tuple[DatasetSplitType, ...]:
+        if self.images is not None:
+            return ()
+        return dataset_splits(self.path, layout=self.layout, task=self.task)
+
+    def part(self, split: DatasetSplitType | None) -> LabeledPhotos:
+        return read_dataset(
+            self.path, images=self.images, split=split, layout=self.layout, task=self.task
+        )
+
+    def read(self) -> tuple[LabeledPhotos, LabeledPhotos | None]:
+        """Return the parts to train and to validate with, or all photos and None."""
+        splits = self.splits()
+        if _TRAIN in splits and _VAL in splits:
+            return self.part(_TRAIN), self.part(_VAL)
+        return self.part(splits[0] if len(splits) == 1 else None), None
+
+    def read_with(self, val: Path) -> tuple[LabeledPhotos, LabeledPhotos]:
+        """Return the part to train with, and the one of another data set to validate with."""
+        other = _DataSet(val, None, None, self.task)
+        return (
+            self.part(_TRAIN if _TRAIN in self.splits() else None),
+            other.part(_VAL if _VAL in other.splits() else None),
+        )

@@ -16,7 +16,7 @@ from ..enums import Task
 from ..errors import DatasetError, ImageError
 from ..images.size import read_size
 from .classes import are_indices, list_names, match_classes
-from .files import in_parallel, printable
+from .files import in_parallel, is_file, printable
 from .records import LabeledPhoto, LabeledPhotos, Objects
 
 __all__ = ["DatasetReport", "Problem", "check_dataset"]
@@ -24,6 +24,7 @@ __all__ = ["DatasetReport", "Problem", "check_dataset"]
 Severity: TypeAlias = Literal["error", "warning"]
 
 _EXAMPLES = 5
+_MAX_ROWS = 100  # of a printed table
 _TOLERANCE = 1.0  # pixels that a box may be outside its photo: labels are rounded
 _CHUNK = 1 << 20
 
@@ -146,7 +147,7 @@ def _check_photos(where: str, labels: LabeledPhotos, sizes: _Sizes) -> Iterator[
     if not len(labels):
         yield Problem("error", f"{where}there are no photos")
     failed = {photo: size for photo, size in sizes.items() if isinstance(size, str)}
-    missing = [photo for photo in failed if not _exists(photo.path)]
+    missing = [photo for photo in failed if not is_file(photo.path)]
     damaged = [reason for photo, reason in failed.items() if photo not in missing]
     yield from _problem("error", f"{where}{{}} photos are missing", map(_name, missing))
     yield from _problem("error", f"{where}{{}} photos cannot be read", damaged)
@@ -269,7 +270,7 @@ def _same_contents(paths: Sequence[Path]) -> list[list[Path]]:
     """Return the groups of files with the same contents; a file of its own is a group, too."""
     by_size: dict[int, list[Path]] = defaultdict(list)
     for path in paths:
-        if _exists(path):
+        if is_file(path):
             by_size[path.stat().st_size].append(path)
     suspects = [path for same in by_size.values() if len(same) > 1 for path in same]
     digests = dict(zip(suspects, in_parallel(_digest, suspects, "Comparing photos"), strict=True))
@@ -289,13 +290,6 @@ def _digest(path: Path) -> bytes | None:
     except OSError:
         return None
     return found.digest()
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # an impossible name
-        return False
 
 
 def _has_labels(photo: LabeledPhoto) -> bool:
@@ -331,11 +325,14 @@ def _table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         return []
     parts = [*next(iter(counts.values()))]
     rows = [("class", *parts), *((name, *map(str, own.values())) for name, own in counts.items())]
+    left_out = len(rows) - 1 - _MAX_ROWS
+    rows = rows[: _MAX_ROWS + 1]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
+    lines = [
         "  ".join(
             cell.rjust(width) if i else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
+    return lines if left_out <= 0 else [*lines, f"... and {left_out} more classes"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ..enums import Task
 from ..errors import DatasetError
@@ -90,7 +91,7 @@ def _renumbered(photo: LabeledPhoto, new: dict[int, int]) -> LabeledPhoto:
     return replace(photo, class_id=class_id, objects=_select(photo.objects, ids))
 
 
-def _select(objects: Objects, ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Objects:
+def _select(objects: Objects, ids: npt.NDArray[np.int64]) -> Objects:
     """Return the objects whose new class id is not negative."""
     kept = np.flatnonzero(ids >= 0)
     return Objects(

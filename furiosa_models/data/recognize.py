@@ -18,7 +18,7 @@ from .part import Part, Parts, as_split
 from .records import LabeledPhotos
 from .table import find_table, read_table
 from .voc import find_voc, read_voc
-from .yolo import find_yolo, parts_of_config, read_yolo
+from .yolo import CONFIG_FILE, find_yolo, parts_of_config, read_yolo
 
 __all__ = ["dataset_splits", "is_bare_file", "read_dataset"]
 
@@ -231,6 +231,8 @@ def _find_in_folder(
         names = " and ".join(each.value for each in found)
         msg = f"{path} has labels in several layouts, {names}: pass layout=, or a file of labels"
         raise DatasetError(msg)
+    if (path / CONFIG_FILE).is_file():
+        parts_of_config(path / CONFIG_FILE)  # or an error that says why it is not one
     looked = "; ".join(
         f"{reader.expected} ({each.value})"
         for each, reader in _READERS.items()

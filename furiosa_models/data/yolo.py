@@ -15,7 +15,10 @@ from .objects import LabeledObject, as_columns, as_polygon, box_around, finite_n
 from .part import Part, Parts, part_folders
 from .records import LabeledPhoto, LabeledPhotos, choose_task
 
-__all__ = ["find_yolo", "read_yolo"]
+__all__ = ["CONFIG_FILE", "find_yolo", "parts_of_config", "read_yolo"]
+
+CONFIG_FILE = "data.yaml"
+"""Usual name of the file that tells the classes and the parts."""
 
 _KIND = "the data.yaml of a YOLO data set"
 _KEYS = {

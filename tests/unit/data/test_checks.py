@@ -48,6 +48,13 @@ def test_a_good_data_set_has_only_the_warning_of_its_empty_photo(tmp_path: Path)
     ]
 
 
+def test_long_tables_are_cut(tmp_path: Path) -> None:
+    photos = replace(coco(tmp_path), classes=tuple(f"c{i}" for i in range(150)))
+    report = check_dataset(photos)
+    assert len(report.counts) == 150
+    assert str(report).splitlines()[101:103] == ["c99       0", "... and 50 more classes"]
+
+
 def test_missing_and_unreadable_photos_are_errors(tmp_path: Path) -> None:
     photos = coco(tmp_path)
     (tmp_path / "a.jpg").unlink()
@@ -183,3 +190,13 @@ def test_command_compares_classes_with_a_model(tmp_path: Path) -> None:
     code, output = run(tmp_path, "--model", "ssd-mobilenet", "--layout", "coco")
     assert code == 1
     assert "has none of the model's classes" in output
+
+
+def test_command_chooses_labels_by_the_task_of_the_model(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "x.json").rename(tmp_path / "instances.json")
+    write_coco(tmp_path / "person_keypoints.json", annotations=[])
+    assert run(tmp_path, "--model", "ssd-mobilenet")[0] == 0
+    assert "photos: 3 in data" in run(tmp_path, "--task", "keypoint")[1]
+    with pytest.raises(DatasetError, match="several annotation files"):
+        CliRunner().invoke(command, [str(tmp_path)], catch_exceptions=False)

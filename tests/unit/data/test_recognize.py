@@ -97,3 +97,46 @@ def test_pipes_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "b.xml")
     with pytest.raises(DatasetError, match="b.xml cannot be read: it is not a file"):
         read_dataset(tmp_path)
+
+
+def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
+    write_photos(tmp_path / "images")
+    (tmp_path / "data.yaml").write_text("val: images\n\tnames: [cat]\n")
+    with pytest.raises(DatasetError, match=r"data.yaml is not the data.yaml of a YOLO data set"):
+        read_dataset(tmp_path)
+
+
+def test_several_files_of_labels_are_ambiguous(tmp_path: Path) -> None:
+    write_photos(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("val: .\n")
+    with pytest.raises(DatasetError, match="several YOLO data sets \\(a.yaml, b.yaml\\)"):
+        read_dataset(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").unlink()
+        (tmp_path / f"{name}.csv").write_text("file,label\na.jpg,cat\n")
+    with pytest.raises(DatasetError, match="several tables of labels \\(a.csv, b.csv\\)"):
+        read_dataset(tmp_path)
+
+
+def test_pipes_in_a_folder_are_passed_over(tmp_path: Path) -> None:
+    write_photo(tmp_path / "ant" / "a.jpg")
+    for name in ("x.json", "x.csv", "x.yaml"):
+        os.mkfifo(tmp_path / name)
+    assert read_dataset(tmp_path).layout is DatasetLayout.CLS_FOLDER
+
+
+def test_files_that_are_too_large_are_not_read(tmp_path: Path) -> None:
+    write_photos(tmp_path)
+    write_voc_labels(tmp_path)
+    with (tmp_path / "b.xml").open("wb") as file:
+        file.truncate(1 << 25)
+    with pytest.raises(DatasetError, match="b.xml cannot be read: it has 33554432 bytes, expected"):
+        read_dataset(tmp_path)
+
+
+def test_a_part_without_photos_is_an_error(tmp_path: Path) -> None:
+    write_photo(tmp_path / "train" / "ant" / "a.jpg")
+    (tmp_path / "val" / "ant").mkdir(parents=True)
+    with pytest.raises(DatasetError, match="has no part val, only train"):
+        read_dataset(tmp_path, split="val")
