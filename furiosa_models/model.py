@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
@@ -40,7 +41,7 @@ from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
 from .images.sources import count, expand_sources, is_single, is_static
 from .labels import given_names, table_of
-from .ops.checks import check_at_least, check_choice
+from .ops.checks import check_at_least, check_choice, check_unit
 from .processors import (
     PostProcessor,
     PreProcessor,
@@ -1058,6 +1059,64 @@ class Model(Generic[R]):
     def __call__(self, source: Photos, **options: Any) -> Any:
         """Call `predict`."""
         return self.predict(source, **options)
+
+    def infer(
+        self,
+        image: Any,
+        threshold: float | None = 0.5,
+        annotate: bool = False,
+        *,
+        color: Color = "rgb",
+        **options: Any,
+    ) -> Any:
+        """Return what is found in a photo, under the names of Focoos.
+
+        Args:
+            image: A photo in any form that `predict` takes, a PyTorch tensor or array (3, h, w) or
+                (h, w, 3) with values in 0..255; or a list of photos.
+            threshold: Score that detections must exceed; None for the model's own threshold.
+            annotate: Whether `image` of the result is the photo with the detections drawn on it.
+            color: Channel order of arrays and tensors.
+            options: Options of `predict`, such as `device` or `iou_threshold`.
+
+        Returns:
+            `FocoosDetections` for a photo, and a list of them for a list.
+
+        Raises:
+            ImageError: The photo cannot be read.
+            ValueError: The threshold is not between 0 and 1.
+            TypeError: The task has no such option.
+        """
+        from .focoos import as_photo, detections_of
+
+        if threshold is not None:
+            check_unit("threshold", threshold)
+        given = {**self._all_above(threshold), **options}
+        several = isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4
+        results = [
+            self.predict(as_photo(each), color=color, **given)
+            for each in (image if several else [image])
+        ]
+        found = []
+        for result in results:
+            begin = perf_counter()
+            picture = np.asarray(result.plot()) if annotate else None
+            seconds = perf_counter() - begin if annotate else None
+            found.append(
+                detections_of(result, threshold=threshold, image=picture, annotate_seconds=seconds)
+            )
+        return found if several else found[0]
+
+    def _all_above(self, threshold: float | None) -> dict[str, Any]:
+        """Return the options of `predict` that return all that may exceed a threshold."""
+        names = self.vision_task.options
+        if "top_k" in names:
+            return {"top_k": max(len(self.labels), 1)}
+        return (
+            {}
+            if threshold is None or "score_threshold" not in names
+            else {"score_threshold": threshold}
+        )
 
     def run_batch(self, images: Sequence[ImageSource], **options: Any) -> dict[str, list[Tensor]]:
         """Return the results of a batch as columns, for programs that work on arrays.

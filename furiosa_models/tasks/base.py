@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
     from ..data.records import LabeledPhotos
+    from ..focoos import FocoosDet, InferLatency
     from ..images.pipeline import Speed
 
 __all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
@@ -60,6 +61,20 @@ class Result(ABC):
     image: Photo | None
     image_size: tuple[int, int] | None = None
     speed: Speed | None = None
+
+    @property
+    def detections(self) -> list[FocoosDet]:
+        """What was found, under the names of Focoos."""
+        from ..focoos import detections_of
+
+        return detections_of(self).detections
+
+    @property
+    def latency(self) -> InferLatency:
+        """Seconds of each stage, under the names of Focoos."""
+        from ..focoos import InferLatency
+
+        return InferLatency.of(self.speed)
 
     @abstractmethod
     def plot(self, image: Photo | None = None) -> PILImage:
