@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import torch
 
 from ..errors import TrainingError
@@ -17,6 +18,7 @@ __all__ = ["Checkpoints"]
 
 _NEWEST = "last_checkpoint"
 _BEST = "model_best.pth"
+_FINAL = "model_final.pth"
 
 
 class Checkpoints:
@@ -64,9 +66,23 @@ class Checkpoints:
         found: dict[str, Any] = _load(path, torch.device("cpu"))["model"]
         return found
 
-    def finish(self) -> None:
-        """Remove what a finished run does not need: the best weights are the model then."""
+    def finish(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write the best weights as those of the model, and remove what is not needed then.
+
+        Args:
+            arrays: The weights, under the names of the public checkpoint.
+        """
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        _save(self._folder / _FINAL, {"model": tensors})
         (self._folder / _BEST).unlink(missing_ok=True)
+
+    def final(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Return the weights of the model, if a session of this run has finished."""
+        path = self._folder / _FINAL
+        if not path.is_file():
+            return None
+        tensors = _load(path, torch.device("cpu"))["model"]
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _save(path: Path, state: Mapping[str, Any]) -> None:
