@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,11 @@ class Checkpoints:
         pointer = self._folder / _NEWEST
         if not pointer.is_file():
             return None
-        return _load(self._folder / pointer.read_text(encoding="utf-8").strip(), device)
+        name = pointer.read_text(encoding="utf-8", errors="replace").strip()
+        if not re.fullmatch(r"model_\d+\.pth", name):
+            msg = f"{pointer} must name a checkpoint, such as model_0000100.pth, got {name[:60]!r}"
+            raise TrainingError(msg)
+        return _load(self._folder / name, device)
 
     def save_best(self, state: Mapping[str, Any]) -> None:
         """Write the weights of the best evaluation."""
