@@ -832,7 +832,7 @@ class Model(Generic[R]):
         self.close()
         self._weights = weights
         self._programs = Programs(self.name, weights)
-        self.quantization = None
+        self.quantization = self.fitted_head = None
 
     def _in_int8(self, program: bytes) -> Self:
         """Return a copy of the model that runs an int8 program."""
@@ -972,6 +972,24 @@ class Model(Generic[R]):
         if with_scaling:
             return normalize(tensor, self._weights.scaling, self.platform), contexts
         return tensor, contexts
+
+    def scaled_input(self, photos: Sequence[Tensor]) -> tuple[npt.NDArray[np.float32], Any]:
+        """Return the network's scaled input for photos, and a context for each; for training.
+
+        An overridden `preprocess` is called as in predictions: with BGR arrays.
+
+        Args:
+            photos: (h, w, 3) uint8 RGB arrays.
+
+        Returns:
+            (n, 3, h, w) float32, and the contexts.
+        """
+        if not self._overrides("preprocess"):
+            return self.preprocess(list(photos), with_scaling=True, color="rgb")
+        tensor, contexts = self._own_tensor([DecodedImage(p, False, "") for p in photos])
+        if tensor.dtype == np.uint8:
+            tensor = normalize(tensor, self._weights.scaling, self.platform)
+        return tensor.astype(np.float32, copy=False), contexts
 
     @built_in
     @takes_one_context

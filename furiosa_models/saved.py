@@ -2,7 +2,8 @@
 
 `model_info.json` has the fields of Focoos' ModelInfo. Its field `config` contains our own: the
 class, the input, the head as its class name and fields, and the network. If the graph was built
-from a checkpoint, its arrays are there, too, as `model.safetensors`: training needs them.
+from a checkpoint, its arrays are there, too, as `model.safetensors`, which training needs, and as
+`model_final.pth`, which Focoos and other programs read.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from . import heads
 from .enums import Task
 from .errors import FuriosaModelsError, WeightsError
 from .networks import NETWORKS, read_weights
-from .networks.readers import safetensors
 from .networks.weights import Checkpoint
+from .networks.writers import to_pytorch, to_safetensors
 from .ops.checks import check_unit
 from .output import new_folder
 from .spec import Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["INFO", "Saved", "SavedParts", "is_saved", "read_saved", "write_saved"]
+__all__ = ["INFO", "STATE", "Saved", "SavedParts", "is_saved", "read_saved", "write_saved"]
 
 INFO = "model_info.json"
-CHECKPOINT = "model.safetensors"
+CHECKPOINT, STATE = "model.safetensors", "model_final.pth"
 _GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
 _MAX_NUMBER = 1 << 31
 _Parsed = TypeVar("_Parsed", Head, ImageInput)
@@ -68,7 +69,8 @@ class SavedParts:
         if self.checkpoint is not None:
             network, arrays = self.checkpoint
             config["network"] = {"name": network.name, "params": dict(network.params)}
-            files[CHECKPOINT] = safetensors.write(arrays)
+            files[CHECKPOINT] = to_safetensors(arrays)
+            files[STATE] = to_pytorch(arrays)
         info = {
             **self.facts,
             "classes": list(self.labels),

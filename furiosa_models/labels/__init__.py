@@ -183,7 +183,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 def plain_name(name: str) -> str:
     """Return a name as names are compared: without case, spaces, dashes and underscores."""
-    return "".join(c for c in name.casefold() if c.isalnum())
+    return "".join(c for c in name.casefold() if c.isalnum()) or name  # such as an emoji
 
 
 def parse_yaml(text: str) -> Any:

@@ -23,7 +23,7 @@ from ..data.records import LabeledPhoto, LabeledPhotos
 from ..errors import DatasetError
 from ..images.read import read_image
 from ..ops.boxes import to_input
-from ..spec import ImageContext
+from ..spec import ImageContext, as_context
 from .targets import Target
 
 __all__ = ["Augment", "Batch", "Batches", "Place", "Sampler", "load_photo", "target_of"]
@@ -187,7 +187,7 @@ def target_of(photo: LabeledPhoto, context: ImageContext, size: tuple[int, int])
         raise DatasetError(msg)
     objects = photo.objects
     height, width = size
-    boxes = to_input(objects.boxes.astype(np.float32), context)
+    boxes = to_input(objects.boxes.astype(np.float32), as_context(context))
     boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
     kept = ((boxes[:, 2:] - boxes[:, :2]) >= _MIN_SIDE).all(1)
     if len(objects.is_crowd) == len(objects):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import torch
 
 from ..errors import TrainingError
+from ..saved import STATE
 from .figures import write_atomically
 
 __all__ = ["Checkpoints"]
@@ -50,7 +53,11 @@ class Checkpoints:
         pointer = self._folder / _NEWEST
         if not pointer.is_file():
             return None
-        return _load(self._folder / pointer.read_text(encoding="utf-8").strip(), device)
+        name = pointer.read_text(encoding="utf-8", errors="replace").strip()
+        if not re.fullmatch(r"model_\d+\.pth", name):
+            msg = f"{pointer} must name a checkpoint, such as model_0000100.pth, got {name[:60]!r}"
+            raise TrainingError(msg)
+        return _load(self._folder / name, device)
 
     def save_best(self, state: Mapping[str, Any]) -> None:
         """Write the weights of the best evaluation."""
@@ -63,6 +70,18 @@ class Checkpoints:
             return None
         found: dict[str, Any] = _load(path, torch.device("cpu"))["model"]
         return found
+
+    def finish(self) -> None:
+        """Remove what a finished run does not need: the best weights are those of the model."""
+        (self._folder / _BEST).unlink(missing_ok=True)
+
+    def final(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Return the weights of the model, if a session of this run has finished."""
+        path = self._folder / STATE
+        if not path.is_file():
+            return None
+        tensors = _load(path, torch.device("cpu"))["model"]
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _save(path: Path, state: Mapping[str, Any]) -> None:

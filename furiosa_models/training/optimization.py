@@ -76,6 +76,9 @@ def make_optimizer(
     if args.weight_decay_embed:
         msg = "weight_decay_embed is for embeddings, which this network does not have: expected 0"
         raise ValueError(msg)
+    if "weight_decay" in (args.optimizer_extra or {}):
+        msg = "weight_decay is an argument of its own: expected none in optimizer_extra"
+        raise ValueError(msg)
     heads = head_parameters(trainable)
     norms = {name for names in module.norms.values() for name in names}
     factors = {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-import torch
 
 from ..data.augment import Augmenter, get_default_by_task
 from ..data.checks import check_dataset
@@ -20,11 +17,12 @@ from ..frameworks.checkpoints import READERS
 from ..heads.classification import ClassificationHead
 from ..labels import table_of
 from ..networks import read_weights
-from ..saved import SavedParts
+from ..saved import STATE, SavedParts
 from ..spec import Head, ModelSpec
 from ..weights import Weights, WeightSet
 from .args import TrainerArgs
 from .batches import Augment
+from .checkpoints import Checkpoints
 from .figures import write_atomically
 from .losses.table import Loss, loss_of
 from .records import DATA_REPORT
@@ -95,9 +93,6 @@ def save_run(args: TrainerArgs, trained: Trained, parts: SavedParts) -> None:
     """Write the trained model into the folder of its run, beside the records."""
     folder, checkpoint = trained.folder, trained.trainable.checkpoint
     arrays = trained.trainable.arrays() if checkpoint is None else checkpoint.arrays
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    buffer = io.BytesIO()
-    torch.save({"model": tensors}, buffer)
     facts = {
         **parts.facts,
         "name": args.run_name,
@@ -105,9 +100,11 @@ def save_run(args: TrainerArgs, trained: Trained, parts: SavedParts) -> None:
         "train_args": args.to_dict(),
         "val_metrics": trained.figures,
     }
-    for name, data in replace(parts, facts=facts).files().items():
+    files = replace(parts, facts=facts).files()
+    files.setdefault(STATE, to_pytorch(arrays))  # a graph of the user has no checkpoint
+    for name, data in files.items():
         write_atomically(folder / name, data)
-    write_atomically(folder / "model_final.pth", buffer.getvalue())
+    Checkpoints(folder, 1).finish()
 
 
 def _check_data(photos: LabeledPhotos, val: LabeledPhotos, network: Network) -> None:
@@ -178,9 +175,13 @@ def _from_checkpoint(trainable: Trainable, path: Any, spec: ModelSpec) -> Traina
     """Return the network with the arrays of a checkpoint file.
 
     Raises:
-        ConfigurationError: None of them is of this network.
+        ConfigurationError: There is no such file, or none of its arrays is of this network.
+        WeightsError: It cannot be read.
     """
     file = Path(path)
+    if not file.is_file():
+        msg = f"init_checkpoint must be a file, but there is none at {str(file)!r}"
+        raise ConfigurationError(msg)
     reader = READERS.get(file.suffix.lower())
     if reader is None:
         msg = f"init_checkpoint must be one of {', '.join(READERS)}, got {file.name!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from .args import TrainerArgs
 from .batches import Augment, Batches, Sampler, load_photo
 from .checkpoints import Checkpoints
 from .figures import focoos_figures
+from .interrupts import Interrupts
 from .losses.table import Loss
 from .optimization import Average, make_optimizer
 from .processes import Processes
@@ -47,8 +49,8 @@ class Network(Protocol):
         """The task, which computes metrics."""
 
     @property
-    def preprocess(self) -> Callable[..., tuple[npt.NDArray[Any], Any]]:
-        """Function that converts photos to the network's input; see `Model.preprocess`."""
+    def scaled_input(self) -> Callable[..., tuple[npt.NDArray[np.float32], Any]]:
+        """Function that converts RGB photos to the network's input; see `Model.scaled_input`."""
 
     @property
     def postprocess(self) -> Callable[..., Any]:
@@ -144,6 +146,7 @@ class Trainer:
             self._device.type, enabled=self._autocast_type() is torch.float16
         )
         self._progress = _Progress()
+        self._evaluated = -1
         self._metrics = Metrics(args.folder)
         self._checkpoints = Checkpoints(args.folder, args.checkpointer_max_to_keep)
         sampler = Sampler(
@@ -162,6 +165,7 @@ class Trainer:
         """Train until the last iteration, an early stop, or the time limit; return the best.
 
         Raises:
+            KeyboardInterrupt: Ctrl-C was pressed; a checkpoint of the last iteration was written.
             TrainingError: The loss is not finite.
         """
         self._begin()
@@ -174,6 +178,7 @@ class Trainer:
         stopped = "iterations"
         total = self._args.max_iters
         with (
+            Interrupts() as interrupts,
             contextlib.closing(self._batches.start(first)) as batches,
             progress_bar(self._args.run_name, total, unit="it") as bar,
         ):
@@ -193,6 +198,9 @@ class Trainer:
                 if reason := self._reason_to_stop(time.monotonic() - started):
                     stopped = reason
                     break
+                if interrupts.is_pending:
+                    self._save_checkpoint()
+                    raise KeyboardInterrupt
         self._save_checkpoint()
         steps = self._progress.iteration - first
         return Trained(
@@ -258,7 +266,7 @@ class Trainer:
         limit = self._args.time_limit
         is_late = limit is not None and seconds >= limit
         if self._processes.any(is_late):
-            if self._progress.best_iteration != self._progress.iteration:
+            if self._evaluated != self._progress.iteration:
                 self._evaluate_and_keep()
             return "time"
         lost = self._progress.without_improvement >= self._args.patience
@@ -282,7 +290,7 @@ class Trainer:
         return context
 
     def _place(self, photos: Sequence[Any]) -> tuple[npt.NDArray[np.float32], Any]:
-        return self._job.network.preprocess(list(photos), with_scaling=True, color="rgb")
+        return self._job.network.scaled_input(photos)
 
     # --- Evaluation -----------------------------------------------------------------------------
 
@@ -290,6 +298,7 @@ class Trainer:
         """Evaluate, log the figures, and keep the weights if they are the best."""
         figures = self.evaluate()
         progress = self._progress
+        self._evaluated = progress.iteration
         better = not progress.best or _first(figures) > _first(progress.best)
         progress.without_improvement = 0 if better else progress.without_improvement + 1
         if better:
@@ -358,6 +367,19 @@ class Trainer:
             if self._processes.is_first:
                 self._metrics.start(self._args)
             return
+        try:
+            self._load(state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            msg = (
+                f"the newest checkpoint of {self._args.folder} does not fit: expected one of the "
+                f"same network, classes and optimizer, got {type(error).__name__}: {error}"
+            )
+            raise TrainingError(msg) from error
+        if self._processes.is_first:
+            self._metrics.resume(self._progress.iteration)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        """Continue with the state of a checkpoint."""
         self._module.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
@@ -365,8 +387,6 @@ class Trainer:
             self._average.load_state_dict(state["ema_state"])
         torch.set_rng_state(state["random"].cpu())
         self._progress = _Progress(**json.loads(state["progress"]))
-        if self._processes.is_first:
-            self._metrics.resume(self._progress.iteration)
 
     def _save_checkpoint(self) -> None:
         if not self._processes.is_first:
@@ -389,8 +409,10 @@ class Trainer:
 
     def _best(self) -> Trainable:
         """Return the network with the best weights."""
-        state = self._checkpoints.best() or self._final_state()
-        self._module.load_state_dict(state)
+        state = self._checkpoints.best()
+        if state is None and (arrays := self._checkpoints.final()) is not None:
+            return self._job.trainable.with_arrays(arrays)  # of a session that had finished
+        self._module.load_state_dict(state or self._final_state())
         return self._job.trainable.with_arrays(self._module.arrays())
 
     def _log(self, losses: Mapping[str, float], seconds: float) -> None:
@@ -407,7 +429,9 @@ def _multiplies_bfloat16() -> bool:
 
 
 def _first(figures: Mapping[str, float]) -> float:
-    return next(iter(figures.values()))
+    """Return the figure that decides; one that is not defined is the worst."""
+    first = next(iter(figures.values()))
+    return -math.inf if math.isnan(first) else first
 
 
 def _describe(bar: Any, losses: Mapping[str, float]) -> None:

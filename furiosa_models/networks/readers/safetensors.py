@@ -1,13 +1,10 @@
-"""Safetensors files, read and written: length of the JSON header, header, data of all tensors."""
+"""Reader of safetensors files: length of the JSON header, header, data of all tensors."""
 
 from __future__ import annotations
 
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 
 from ...errors import WeightsError
 from ._raw import Array, Budget, checked_shape, decode, single
@@ -27,7 +24,6 @@ _DTYPES = {
     "U8": "uint8",
 }
 _LENGTH = struct.Struct("<Q")
-_ALIGNMENT = 8
 
 
 def read(files: Mapping[str, bytes]) -> dict[str, Array]:
@@ -58,30 +54,3 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
         msg = "no tensors in the file: expected a safetensors file"
         raise WeightsError(msg)
     return arrays
-
-
-def write(arrays: Mapping[str, Array]) -> bytes:
-    """Return arrays by name as the contents of a file.
-
-    Raises:
-        WeightsError: An array has a type that the format does not have.
-    """
-    codes = {name: code for code, name in _DTYPES.items()}
-    header: dict[str, Any] = {}
-    chunks: list[bytes] = []
-    place = 0
-    for name, array in arrays.items():
-        if array.dtype.name not in codes:
-            msg = f"{name}: {array.dtype} has no form in safetensors, only {', '.join(codes)}"
-            raise WeightsError(msg)
-        data = np.ascontiguousarray(array).tobytes()
-        header[name] = {
-            "dtype": codes[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [place, place + len(data)],
-        }
-        place += len(data)
-        chunks.append(data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    return b"".join([_LENGTH.pack(len(text)), text, *chunks])
