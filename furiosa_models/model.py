@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import (
@@ -691,6 +692,21 @@ class Model(Generic[R]):
         copy.quantization = Quantization(count, len(program), fitted.size, before, after, fitted)
         return copy
 
+    def torch_module(self) -> Any:
+        """Return the network as a `torch.nn.Module`, in evaluation mode.
+
+        It takes what `preprocess(..., with_scaling=True)` returns, as a tensor, and returns the
+        outputs of `origin`. Its state has the names of the public checkpoint, or of the
+        initializers of your own graph. `torch.jit.trace(module, example)` makes TorchScript of it.
+
+        Raises:
+            ConversionError: An operation has no PyTorch form.
+            ExtraRequired: PyTorch is not installed.
+        """
+        from .training.trainable import trainable_of
+
+        return trainable_of(self.origin, self._weights.checkpoint()).module().eval()
+
     def fit_head(
         self,
         data: Any,
@@ -717,7 +733,7 @@ class Model(Generic[R]):
             DatasetError: The photos cannot be read, or are of less than two classes.
             ImageError: A photo cannot be read.
         """
-        from .data.split import labeled_parts
+        from .data.arguments import labeled_parts
         from .training.fit_head import fit_head
 
         parts = labeled_parts(data, data_val, self.vision_task.task)
@@ -766,7 +782,8 @@ class Model(Generic[R]):
             TrainingError: The run exists already, cannot be resumed, or does not converge.
             ValueError: An argument does not fit the machine or the data.
         """
-        from .data.split import training_parts
+        from .data.arguments import own_augment, training_parts
+        from .data.datasets import MapDataset
         from .training import require_torch
 
         if args.sync_to_hub and hub is None:
@@ -777,6 +794,9 @@ class Model(Generic[R]):
 
         parts = training_parts(data_train, data_val, self.vision_task.task)
         options: dict[str, Any] = {"loss": loss, "class_sources": class_sources}
+        if isinstance(data_train, MapDataset) and args.augmentations is None:
+            args = replace(args, augmentations=False)
+            options["augment"] = own_augment(data_train)
         trained, weights = train(self._weights, self._with_weights, args, *parts, **options)
         self._adopt(weights)
         if trained.is_first_process:
@@ -796,7 +816,7 @@ class Model(Generic[R]):
             DatasetError: The photos cannot be read, or have none of the model's classes.
             ExtraRequired: pycocotools, which computes mAP, is not installed.
         """
-        from .data.split import test_part
+        from .data.arguments import test_part
         from .evaluation import evaluate
         from .training.figures import write_figures
 

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from ..errors import ConversionError
 from ..spec import ClassChannels
+from . import edit
 
 __all__ = ["LastLayer", "Source", "last_layer", "replace_classes"]
 
@@ -92,23 +93,25 @@ def replace_classes(
         ConversionError: An output does not come from such a layer.
     """
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    replaced: list[str] = []
+    replaced: dict[str, tuple[int, int]] = {}
+    resized: set[str] = set()
     for value, arrangement in zip(model.graph.output, channels, strict=True):
         if arrangement is None:
             continue
         layer = last_layer(model.graph, value.name)
-        old = new = 1
         for name, axis in _rows_of(model.graph, layer, initializers):
-            array = numpy_helper.to_array(initializers[name])
-            if name in replaced:  # outputs of several levels share a layer
-                continue
-            made = _replaced(array, axis, arrangement, sources, name)
-            old, new = array.shape[axis], made.shape[axis]
-            initializers[name].CopyFrom(numpy_helper.from_array(made, name))
-            replaced.append(name)
-        _resize(layer, initializers, value, arrangement.groups, (old, new))
+            if name not in replaced:  # outputs of several levels share a layer
+                array = numpy_helper.to_array(initializers[name])
+                made = _replaced(array, axis, arrangement, sources, name)
+                initializers[name].CopyFrom(numpy_helper.from_array(made, name))
+                replaced[name] = array.shape[axis], made.shape[axis]
+        targets = [node.input[1] for node in layer.after if node.op_type == "Reshape"]
+        if not any(target in resized for target in targets):
+            _resize_reshapes(layer, initializers, arrangement.groups, replaced[name])
+            resized.update(targets)
     del model.graph.value_info[:]
-    return replaced
+    _infer_outputs(model)
+    return list(replaced)
 
 
 def _rows_of(
@@ -166,22 +169,35 @@ def _replaced(
     return np.ascontiguousarray(np.moveaxis(result, 0, axis))
 
 
-def _resize(
+def _resize_reshapes(
     layer: LastLayer,
     initializers: dict[str, onnx.TensorProto],
-    output: onnx.ValueInfoProto,
     groups: int,
     channels: tuple[int, int],
 ) -> None:
-    """Adapt the shapes after a layer to its new number of channels."""
+    """Adapt the shapes that the result of a layer is given, to its new number of channels."""
     old, new = channels
-    sizes = {old: new, old // groups: new // groups}
-    for node in layer.after:
+    is_last = layer.node.op_type != "Conv"  # whether the channels are the last axis
+    for node in reversed(layer.after):
+        is_last = is_last or node.op_type == "Transpose"
         target = initializers.get(node.input[1]) if node.op_type == "Reshape" else None
-        if target is not None:
-            shape = [sizes.get(size, size) for size in numpy_helper.to_array(target).tolist()]
-            changed = numpy_helper.from_array(np.array(shape, np.int64), target.name)
-            target.CopyFrom(changed)
-    for dim in output.type.tensor_type.shape.dim:
-        if dim.dim_value in sizes:
-            dim.dim_value = sizes[dim.dim_value]
+        if target is None:
+            continue
+        shape = numpy_helper.to_array(target).tolist()
+        axes = [axis for axis, size in enumerate(shape) if axis and size in (old, old // groups)]
+        if axes:  # others may be the height or width of a map, which happens to be as large
+            axis = axes[-1 if is_last else 0]
+            shape[axis] = new if shape[axis] == old else new // groups
+            target.CopyFrom(numpy_helper.from_array(np.array(shape, np.int64), target.name))
+
+
+def _infer_outputs(model: onnx.ModelProto) -> None:
+    """Infer the shapes of the outputs again; the batch stays as it is."""
+    for value in model.graph.output:
+        for dim in value.type.tensor_type.shape.dim[1:]:
+            dim.Clear()
+    found = {value.name: value for value in edit.inferred(model).output}
+    for value in model.graph.output:
+        sizes = found[value.name].type.tensor_type.shape.dim
+        for dim, known in zip(value.type.tensor_type.shape.dim, sizes, strict=False):
+            dim.CopyFrom(known)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
+
+from ..data.augmentations import DatasetAugmentations
 
 __all__ = ["Optimizer", "Scheduler", "TrainerArgs"]
 
@@ -86,7 +89,7 @@ class TrainerArgs:
             False for none.
 
     Raises:
-        ValueError: A value is out of range, or an option is unknown.
+        ValueError: A value has a wrong type or is out of range, or an option is unknown.
     """
 
     run_name: str
@@ -134,25 +137,24 @@ class TrainerArgs:
     augmentations: Any = None
 
     def __post_init__(self) -> None:
-        if not self.run_name or Path(self.run_name).name != self.run_name:
+        run = self.run_name
+        if not isinstance(run, str) or run in ("", "..") or Path(run).name != run:
             msg = f"run_name must be the name of a folder, got {self.run_name!r}"
             raise ValueError(msg)
         for name in ("scheduler", "optimizer"):
             setattr(self, name, _choice(name, getattr(self, name)))
-        for name, least in _LEAST.items():
-            _check_number(name, getattr(self, name), least)
-        for name in ("ema_decay",):
-            if not 0 <= getattr(self, name) < 1:
-                msg = f"{name} must be at least 0 and less than 1, got {getattr(self, name)}"
-                raise ValueError(msg)
-        extra = dict(self.scheduler_extra or {})
-        known = _SCHEDULE_OPTIONS[self.scheduler] | _WARMUP_OPTIONS
-        if unknown := sorted(extra.keys() - known):
-            msg = (
-                f"scheduler_extra has {', '.join(unknown)}, but the options of {self.scheduler} "
-                f"are {', '.join(sorted(known))}"
-            )
+        for each in fields(self):
+            _check(each.name, getattr(self, each.name), each.default)
+        if not 0 <= self.ema_decay < 1:
+            msg = f"ema_decay must be at least 0 and less than 1, got {self.ema_decay}"
             raise ValueError(msg)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            msg = f"device must be auto, cpu, cuda or cuda:N, got {self.device!r}"
+            raise ValueError(msg)
+        if not (self.augmentations in (None, False) or is_dataclass(self.augmentations)):
+            msg = f"augmentations must be DatasetAugmentations or False, got {self.augmentations!r}"
+            raise ValueError(msg)
+        _ = self.schedule  # checks the options of the scheduler
 
     @property
     def folder(self) -> Path:
@@ -162,7 +164,7 @@ class TrainerArgs:
     @property
     def schedule(self) -> Callable[[int], float]:
         """Function that returns the factor of the learning rate at an iteration."""
-        return _Schedule(self.scheduler, self.max_iters, dict(self.scheduler_extra or {}))
+        return _Schedule(self.scheduler, self.max_iters, self.scheduler_extra or {})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the arguments as values of JSON."""
@@ -176,17 +178,45 @@ class TrainerArgs:
         """Return arguments from values of JSON.
 
         Raises:
-            ValueError: A name is unknown.
+            ValueError: A name is unknown, or a value is wrong.
         """
         known = [each.name for each in fields(cls)]
         if unknown := [name for name in values if name not in known]:
             msg = f"unknown arguments {', '.join(unknown)}; TrainerArgs has {', '.join(known)}"
             raise ValueError(msg)
+        augmentations = values.get("augmentations")
+        if isinstance(augmentations, Mapping):
+            values = {**values, "augmentations": _augmentations(augmentations)}
         return cls(**values)
 
 
+_KINDS: Mapping[type, tuple[tuple[type, ...], str]] = MappingProxyType(
+    {
+        bool: ((bool,), "True or False"),
+        int: ((int,), "a whole number"),
+        float: ((int, float), "a number"),
+        str: ((str, os.PathLike), "a text"),
+    }
+)
+"""Types of the values that fit the type of the default."""
+
+_OPTIONAL: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
+    {
+        "ckpt_dir": ((str, os.PathLike), "a path"),
+        "init_checkpoint": ((str, os.PathLike), "a path"),
+        "num_gpus": _KINDS[int],
+        "optimizer_extra": ((Mapping,), "a dictionary"),
+        "scheduler_extra": ((Mapping,), "a dictionary"),
+        "time_limit": _KINDS[float],
+    }
+)
+"""Types of the values of arguments that are None by default."""
+
 _LEAST: Mapping[str, float] = MappingProxyType(
     {
+        "num_gpus": 0,
+        "time_limit": 0,
+        "ema_decay": 0,
         "workers": 0,
         "checkpointer_period": 1,
         "checkpointer_max_to_keep": 1,
@@ -212,6 +242,17 @@ _LEAST: Mapping[str, float] = MappingProxyType(
 """Least value of each number."""
 
 
+def _augmentations(values: Mapping[str, Any]) -> DatasetAugmentations:
+    plain: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
+    }
+    try:
+        return DatasetAugmentations(**plain)
+    except TypeError as error:
+        msg = f"augmentations do not fit: {error}"
+        raise ValueError(msg) from error
+
+
 def _choice(name: str, value: object) -> str:
     choices = get_args({"scheduler": Scheduler, "optimizer": Optimizer}[name])
     found = str(value).upper()
@@ -221,28 +262,60 @@ def _choice(name: str, value: object) -> str:
     return found
 
 
-def _check_number(name: str, value: object, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
-        msg = f"{name} must be a number of at least {least:g}, got {value!r}"
+def _check(name: str, value: object, default: object) -> None:
+    """Check that a value has the type of the default, or the optional one, and its range."""
+    if value is None and default is None:
+        return
+    expected = _OPTIONAL.get(name) or _KINDS.get(type(default))
+    if expected is None:
+        return
+    kinds, what = expected
+    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
+        msg = f"{name} must be {what}, got {value!r}"
         raise ValueError(msg)
-    if isinstance(value, float) and not math.isfinite(value):
-        msg = f"{name} must be finite, got {value!r}"
+    if name in _LEAST:
+        _check_least(name, value, _LEAST[name])
+
+
+def _check_least(name: str, value: Any, least: float) -> None:
+    if not (math.isfinite(value) and value >= least):
+        msg = f"{name} must be a number of at least {least:g}, got {value!r}"
         raise ValueError(msg)
 
 
 class _Schedule:
-    """Factor of the learning rate: a warm-up, and then what the scheduler says."""
+    """Factor of the learning rate: a warm-up, and then what the scheduler says.
+
+    Args:
+        kind: Name of the scheduler.
+        iterations: Number of iterations.
+        extra: Options.
+
+    Raises:
+        ValueError: An option is unknown, or has a wrong value.
+    """
 
     def __init__(self, kind: str, iterations: int, extra: Mapping[str, Any]) -> None:
+        known = _SCHEDULE_OPTIONS[kind] | _WARMUP_OPTIONS
+        if unknown := sorted(extra.keys() - known):
+            msg = (
+                f"scheduler_extra has {', '.join(unknown)}, but the options of {kind} "
+                f"are {', '.join(sorted(known))}"
+            )
+            raise ValueError(msg)
         self._kind = kind
         self._iterations = iterations
-        self._milestones = [float(m) * iterations for m in extra.get("milestones", ())]
-        self._gamma = float(extra.get("gamma", 0.1))
-        self._power = float(extra.get("power", 0.9))
-        self._ending = float(extra.get("constant_ending", 0.0))
-        self._warmup = int(extra.get("warmup_iters", 0))
-        self._start = float(extra.get("warmup_factor", 1.0))
-        self._method = str(extra.get("warmup_method", "linear"))
+        parts = extra.get("milestones", ())
+        if isinstance(parts, str) or not isinstance(parts, Sequence):
+            msg = f"milestones must be a list of parts of max_iters, got {parts!r}"
+            raise ValueError(msg)
+        self._milestones = [_option("milestones", part, 0) * iterations for part in parts]
+        self._gamma = _option("gamma", extra.get("gamma", 0.1), 0)
+        self._power = _option("power", extra.get("power", 0.9), 0)
+        self._ending = _option("constant_ending", extra.get("constant_ending", 0.0), 0)
+        self._warmup = _option("warmup_iters", extra.get("warmup_iters", 0), 0)
+        self._start = _option("warmup_factor", extra.get("warmup_factor", 1.0), 0)
+        self._method = extra.get("warmup_method", "linear")
         if self._method not in ("linear", "constant", "quadratic"):
             msg = f"warmup_method must be linear, constant or quadratic, got {self._method!r}"
             raise ValueError(msg)
@@ -270,3 +343,10 @@ class _Schedule:
             passed = sum(iteration >= milestone for milestone in self._milestones)
             return float(self._gamma**passed)
         return 1.0
+
+
+def _option(name: str, value: Any, least: float) -> float:
+    """Return an option of the scheduler, which is a number."""
+    _check(name, value, 0.0)
+    _check_least(name, value, least)
+    return float(value)

@@ -15,7 +15,10 @@ from ..tasks.base import VisionTask
 from .args import TrainerArgs
 from .figures import focoos_figures, write_atomically
 
-__all__ = ["Metrics"]
+__all__ = ["DATA_REPORT", "Metrics"]
+
+DATA_REPORT = "data_report.txt"
+"""File with what is wrong with the data."""
 
 _ARGS, _METRICS, _LOG, _CURVES = "train_args.json", "metrics.json", "log.txt", "curves.png"
 _PREVIEW = "preview"
@@ -41,7 +44,8 @@ class Metrics:
         Raises:
             TrainingError: The folder contains a run already, or other files.
         """
-        if self._folder.exists() and any(self._folder.iterdir()):
+        others = [*self._folder.glob("*")] if self._folder.exists() else []
+        if any(path.name != DATA_REPORT for path in others):
             msg = (
                 f"{self._folder} is not empty: expected a new run; choose another run_name, or set "
                 "resume=True to continue it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from ..data.augment import Augmenter, get_default_by_task
+from ..data.checks import check_dataset
 from ..data.records import LabeledPhotos
 from ..errors import ConfigurationError, DatasetError
 from ..frameworks.checkpoints import READERS
@@ -26,22 +28,13 @@ from .batches import Augment
 from .checkpoints import Checkpoints
 from .figures import write_atomically
 from .losses.table import Loss, loss_of
+from .records import DATA_REPORT
 from .trainable import Trainable, match_classes, trainable_of
 from .trainer import Job, Network, Trained, Trainer
 
 __all__ = ["save_run", "train"]
 
 _BACKGROUND = "background"
-
-
-def augmenter(args: TrainerArgs, photos: LabeledPhotos, spec: ModelSpec) -> Augment | None:
-    """Return what changes training photos: the arguments' augmentations, or those of the task."""
-    settings = args.augmentations
-    if settings is False:
-        return None
-    if settings is None:
-        settings, _ = get_default_by_task(photos.task, spec.input.size)
-    return Augmenter(settings, max(args.seed, 0), keypoints=photos.keypoints)
 
 
 def train(
@@ -52,6 +45,7 @@ def train(
     val: LabeledPhotos,
     *,
     loss: Loss | None = None,
+    augment: Augment | None = None,
     class_sources: Mapping[str, str | Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Trained, Weights]:
     """Train the network of a model; return the result, and the trained weights.
@@ -64,6 +58,8 @@ def train(
             network has already keeps its weights.
         val: Photos to evaluate on, with the same classes.
         loss: What is minimized; by default the loss of the head.
+        augment: Changes training photos; by default, the arguments' augmentations, or those of the
+            task.
         class_sources: Names of old classes that a new class starts from, by its name.
 
     Raises:
@@ -84,9 +80,14 @@ def train(
     started = _weights_of(weights, trainable, spec, head, table, args.run_name)
     network = with_weights(started)
     fitted = started.spec.head
-    augment = augmenter(args, photos, spec)
+    if augment is None and args.augmentations is not False:
+        settings = args.augmentations or get_default_by_task(photos.task, spec.input.size)[0]
+        augment = Augmenter(settings, max(args.seed, 0), keypoints=photos.keypoints)
     job = Job(network, trainable, loss or loss_of(fitted), photos, val, augment)
-    trained = Trainer(job, args).run()
+    trainer = Trainer(job, args)
+    if trainer.is_first and not args.resume:
+        _report_problems(args, photos, val)
+    trained = trainer.run()
     made = _weights_of(weights, trained.trainable, spec, fitted, table, args.run_name)
     return trained, made
 
@@ -132,6 +133,22 @@ def _check_data(photos: LabeledPhotos, val: LabeledPhotos, network: Network) -> 
             f"{', '.join(sorted(theirs)) or '-'})"
         )
         raise DatasetError(msg)
+
+
+def _report_problems(args: TrainerArgs, photos: LabeledPhotos, val: LabeledPhotos) -> None:
+    """Write what is wrong with the data into the folder of the run, and warn of errors.
+
+    Errors do not stop the run: a few wrong boxes among thousands do little harm.
+    """
+    if args.folder.exists() and any(args.folder.iterdir()):
+        return  # the folder of another run, which `Trainer.run` rejects
+    report = check_dataset(photos, None if val is photos else val)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(args.folder / DATA_REPORT, f"{report}\n".encode())
+    if report.errors:
+        found = "; ".join(str(problem) for problem in report.errors[:3])
+        msg = f"the data set has errors, see {args.folder / DATA_REPORT}: {found}"
+        warnings.warn(msg, stacklevel=4)
 
 
 def _check_size(args: TrainerArgs, spec: ModelSpec) -> None:

@@ -152,6 +152,11 @@ class Trainer:
             job.train, sampler, self._place, augment=job.augment, workers=args.workers
         )
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this process evaluates and writes the files of the run."""
+        return self._processes.is_first
+
     def run(self) -> Trained:
         """Train until the last iteration, an early stop, or the time limit; return the best.
 

@@ -187,9 +187,7 @@ def test_detections_are_measured_in_every_layout(
         assert measured.figures == expected, labels
 
 
-def test_labels_of_another_task_are_an_error(
-    classifier: EfficientNetLite0, tmp_path: Path
-) -> None:
+def test_labels_of_another_task_are_an_error(classifier: EfficientNetLite0, tmp_path: Path) -> None:
     write_photos(tmp_path)
     labels = write_coco(tmp_path / "instances.json")
     with pytest.raises(DatasetError, match="expected labels for classification"):

@@ -72,9 +72,7 @@ def test_layers_stay_float_until_the_loss_is_small(photos: list[Path], tmp_path:
     assert "program" not in report["fitted"]
 
 
-def test_truth_may_be_a_data_set_with_photos_of_its_own(
-    photos: list[Path], tmp_path: Path
-) -> None:
+def test_truth_may_be_a_data_set_with_photos_of_its_own(photos: list[Path], tmp_path: Path) -> None:
     graph = tmp_path / "own.onnx"
     graph.write_bytes(EfficientNetLite0("random").origin)
     found = get_model(str(graph)).predict(photos[0])
