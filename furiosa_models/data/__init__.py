@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .metadata import DatasetMetadata
     from .recognize import dataset_splits, read_dataset
     from .records import LabeledPhoto, LabeledPhotos, Objects
-    from .split import split_photos
+    from .splits import split_photos
 
 __all__ = [
     "Augmenter",
@@ -50,6 +50,6 @@ __getattr__, __dir__ = lazy(
         "metadata": ["DatasetMetadata"],
         "recognize": ["dataset_splits", "read_dataset"],
         "records": ["LabeledPhoto", "LabeledPhotos", "Objects"],
-        "split": ["split_photos"],
+        "splits": ["split_photos"],
     },
 )

@@ -83,9 +83,7 @@ def _part(data: Any, split: DatasetSplitType | None, task: Task | None) -> Label
         return data
     source = _source(data)
     if source is None:
-        if isinstance(data, MapDataset):
-            return data.dataset.photos
-        if isinstance(data, DictDataset):
+        if isinstance(data, (DictDataset, MapDataset)):
             return data.photos
         msg = (
             f"expected a folder or file of labeled photos, or a data set, got {type(data).__name__}"

@@ -131,6 +131,11 @@ class MapDataset:
         self._reads: Counter[int] = Counter()
 
     @property
+    def photos(self) -> LabeledPhotos:
+        """The labeled photos."""
+        return self.dataset.photos
+
+    @property
     def name(self) -> str:
         """Name of the data set."""
         return self.dataset.name

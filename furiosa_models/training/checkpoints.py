@@ -64,10 +64,6 @@ class Checkpoints:
         found: dict[str, Any] = _load(path, torch.device("cpu"))["model"]
         return found
 
-    def finish(self) -> None:
-        """Remove what a finished run does not need: the best weights are the model then."""
-        (self._folder / _BEST).unlink(missing_ok=True)
-
 
 def _save(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)

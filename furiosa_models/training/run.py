@@ -25,7 +25,6 @@ from ..spec import Head, ModelSpec
 from ..weights import Weights, WeightSet
 from .args import TrainerArgs
 from .batches import Augment
-from .checkpoints import Checkpoints
 from .figures import write_atomically
 from .losses.table import Loss, loss_of
 from .records import DATA_REPORT
@@ -109,7 +108,6 @@ def save_run(args: TrainerArgs, trained: Trained, parts: SavedParts) -> None:
     for name, data in replace(parts, facts=facts).files().items():
         write_atomically(folder / name, data)
     write_atomically(folder / "model_final.pth", buffer.getvalue())
-    Checkpoints(folder, 1).finish()
 
 
 def _check_data(photos: LabeledPhotos, val: LabeledPhotos, network: Network) -> None:

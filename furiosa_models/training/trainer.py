@@ -17,6 +17,7 @@ import torch
 
 from ..data.records import LabeledPhotos
 from ..errors import TrainingError
+from ..images.pipeline import in_threads
 from ..progress import progress_bar
 from ..tasks.base import Truth, VisionTask
 from .args import TrainerArgs
@@ -304,23 +305,31 @@ class Trainer:
         """Return the figures of the present (or averaged) weights on the validation photos."""
         figures: dict[str, float] = {}
         if self._processes.is_first:
-            photos = self._job.val
-            results = self._results(range(len(photos)))
-            figures = dict(self._job.network.vision_task.measure(Truth.of(photos), results))
+            task, photos = self._job.network.vision_task, self._job.val
+            pairs = self._predicted(len(photos), task.evaluation_options)
+            figures = dict(task.measure(Truth.of(photos), (result for _, result in pairs)))
         return dict(self._processes.shared(figures))
 
-    def _results(self, indices: Sequence[int]) -> Iterator[Any]:
-        """Yield the results of validation photos."""
-        task, network = self._job.network.vision_task, self._job.network
+    def _samples(self) -> Iterator[Any]:
+        """Yield pictures of predictions on some validation photos."""
+        count = min(self._args.samples, len(self._job.val))
+        for image, result in self._predicted(count, {}):
+            yield result.plot(image)
+
+    def _predicted(
+        self, count: int, options: Mapping[str, Any]
+    ) -> Iterator[tuple[npt.NDArray[np.uint8], Any]]:
+        """Yield the first validation photos with their results."""
         with self._averaged(), torch.inference_mode():
-            for start in range(0, len(indices), _EVALUATION_BATCH):
-                some = indices[start : start + _EVALUATION_BATCH]
-                photos = [load_photo(self._job.val[index]) for index in some]
+            for start in range(0, count, _EVALUATION_BATCH):
+                some = range(start, min(start + _EVALUATION_BATCH, count))
+                photos = in_threads(lambda index: load_photo(self._job.val[index]), some)
                 tensor, contexts = self._place(photos)
                 outputs = self._module(torch.from_numpy(tensor).to(self._device))
                 outputs = outputs if isinstance(outputs, tuple) else (outputs,)
                 arrays = [output.float().cpu().numpy() for output in outputs]
-                yield from network.postprocess(arrays, contexts, **task.evaluation_options)
+                results = self._job.network.postprocess(arrays, contexts, **options)
+                yield from zip(photos, results, strict=True)
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -336,20 +345,6 @@ class Trainer:
             self._module.train()
             if own is not None:
                 self._module.load_state_dict(own)
-
-    def _samples(self) -> Iterator[Any]:
-        """Yield pictures of predictions on some validation photos."""
-        count = min(self._args.samples, len(self._job.val))
-        network = self._job.network
-        with self._averaged(), torch.inference_mode():
-            for index in range(count):
-                image = load_photo(self._job.val[index])
-                tensor, contexts = self._place([image])
-                outputs = self._module(torch.from_numpy(tensor).to(self._device))
-                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-                arrays = [output.float().cpu().numpy() for output in outputs]
-                (result,) = network.postprocess(arrays, contexts)
-                yield result.plot(image[:, :, ::-1])
 
     # --- What is kept ---------------------------------------------------------------------------
 
