@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -105,8 +106,8 @@ class Augmenter:
         return tensors.pixels(), tensors.labels(self._mirrored_keypoints)
 
     def _check_labels(self, photo: LabeledPhoto) -> None:
-        if photo.mask is not None:
-            msg = f"{photo.path} has a picture of classes ({photo.mask}), which is not augmented"
+        if isinstance(photo.mask, Path):
+            msg = f"{photo.path} has a picture of classes ({photo.mask}): load it with load_mask"
             raise ConfigurationError(msg)
         objects = photo.objects
         if objects is None or objects.keypoints is None or not self._mirrors:

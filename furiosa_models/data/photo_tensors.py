@@ -84,14 +84,14 @@ class PhotoTensors:
         masks: list[npt.NDArray[Any]] = [
             decode_rle(mask) for mask in objects.masks or () if isinstance(mask, dict)
         ]
+        if isinstance(photo.mask, np.ndarray):
+            masks.append(photo.mask + np.uint8(1))
         if any(mask.shape != (height, width) for mask in masks):
             shapes = sorted({mask.shape for mask in masks})
             msg = (
                 f"masks of {photo.path} have heights and widths {shapes}, the photo {height, width}"
             )
             raise ShapeError(msg)
-        if photo.mask is not None:
-            masks.append(_loaded(photo, (height, width)) + np.uint8(1))
         stacked = np.array(masks, np.uint8).reshape(-1, height, width)
         return cls(
             photo,
@@ -138,7 +138,8 @@ class PhotoTensors:
             mirrored_keypoints: For each keypoint, the one that it becomes in a mirrored photo.
         """
         height, width = self.size
-        mask = None if self.photo.mask is None else self.masks[-1].numpy() - np.uint8(1)
+        has_mask = isinstance(self.photo.mask, np.ndarray)
+        mask = self.masks[-1].numpy() - np.uint8(1) if has_mask else self.photo.mask
         photo = replace(self.photo, size=(width, height), mask=mask)
         objects = self.photo.objects
         if objects is None:
@@ -173,20 +174,6 @@ class PhotoTensors:
                 first += len(polygon)
                 clipped.append(clip_polygon(moved, width, height))
             yield [polygon for polygon in clipped if len(polygon)] or None
-
-
-def _loaded(photo: LabeledPhoto, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return the mask of a photo.
-
-    Raises:
-        ShapeError: It is a file that was not loaded, or has another shape than the photo.
-    """
-    mask = photo.mask
-    if not isinstance(mask, np.ndarray) or mask.shape != shape:
-        found = mask.shape if isinstance(mask, np.ndarray) else f"the file {mask}"
-        msg = f"the mask of {photo.path} must be an array of shape {shape}, got {found}"
-        raise ShapeError(msg)
-    return mask
 
 
 def _places(objects: Objects) -> Points:
