@@ -767,7 +767,7 @@ class Model(Generic[R]):
             data_train: Photos to train on: a folder or file in any layout of
                 `furiosa_models.data.read_dataset`, or a data set that was read.
             data_val: Photos to evaluate on; by default the validation part of `data_train`.
-            hub: Hub to report the run to, if `args.sync_to_hub`.
+            hub: Focoos' argument, which is not supported yet: a `ValueError`.
             loss: What is minimized, for heads without a loss of their own: a function of outputs,
                 targets and size, see `furiosa_models.training.losses.Loss`.
             class_sources: Names of present classes that a new class starts from, by its name:
@@ -787,8 +787,8 @@ class Model(Generic[R]):
         from .data.datasets import MapDataset
         from .training import require_torch
 
-        if args.sync_to_hub and hub is None:
-            msg = "sync_to_hub needs train(hub=...), the hub to report to"
+        if args.sync_to_hub or hub is not None:
+            msg = "runs cannot be reported to a hub yet: expected sync_to_hub=False and no hub="
             raise ValueError(msg)
         require_torch()
         from .training.run import save_run, train

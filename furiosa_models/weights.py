@@ -548,6 +548,7 @@ def _from_object(
 
 def _with_arrays(network: NetworkSpec, arrays: Mapping[str, Any]) -> WeightSet:
     """Return a network with the parameters of a public checkpoint."""
+    arrays = networks.state_of(network.name, arrays, **network.params)
     built, inferred = networks.build_checkpoint(network.name, arrays, **network.params)
     found = replace(network, params={**network.params, **inferred.params})
     checkpoint = Checkpoint(found, arrays)

@@ -46,6 +46,7 @@ __all__ = [
     "recipe",
     "set_batch_size",
     "signature",
+    "state_of",
     "to_bytes",
     "with_opset",
     "with_uint8_input",
@@ -141,8 +142,25 @@ def build_checkpoint(
     from .checkpoint_params import params_of
     from .weights import NamedWeights
 
+    arrays = state_of(network, arrays, **params)
     inferred = params_of(network, arrays)
     return build(network, NamedWeights(arrays), **{**params, **inferred.params}), inferred
+
+
+def state_of(network: str, arrays: Mapping[str, Any], **params: Any) -> Mapping[str, Any]:
+    """Return the state of a network among the arrays of a checkpoint, under the network's names.
+
+    Args:
+        network: Name of the network, one of `NETWORKS`.
+        arrays: Arrays of a file by name, such as those of `torch.save({"model": state})`.
+        params: As for `build`.
+
+    Raises:
+        ModelNotFound: There is no such network.
+    """
+    from .checkpoint_params import state_of as find
+
+    return find(arrays, describe(network, **params).parameters)
 
 
 def recipe(network: str) -> int:

@@ -1,15 +1,15 @@
-"""Inference of a network's parameters from the arrays of its checkpoint."""
+"""What the arrays of a checkpoint tell: where its state is, and parameters of the network."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["InferredParams", "params_of"]
+__all__ = ["InferredParams", "params_of", "state_of"]
 
 _YOLOV5_PREDICTOR = re.compile(r"^(model\.\d+)\.m\.0\.weight$")
 _YOLOV5_ANCHORS = 3
@@ -29,6 +29,29 @@ class InferredParams(NamedTuple):
 
     params: Mapping[str, Any]
     head: Mapping[str, Any]
+
+
+def state_of(
+    arrays: Mapping[str, npt.NDArray[Any]], names: Collection[str]
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the state of a network among the arrays of a checkpoint, under the network's names.
+
+    Programs wrap a state in others (`model`, `state_dict`, `module`), beside that of the optimizer.
+    The wrapper is the prefix with which most names of the network are found.
+
+    Args:
+        arrays: Arrays of a file by name.
+        names: Names of the network's parameters.
+    """
+    last = min(names, default="")
+    wrappers = {name.removesuffix(last) for name in arrays if name.endswith(last)}
+    found = {prefix: sum(prefix + name in arrays for name in names) for prefix in sorted(wrappers)}
+    best = max(found, key=lambda prefix: found[prefix], default="")
+    if not best or found[best] <= found.get("", 0):
+        return arrays
+    return {
+        name.removeprefix(best): array for name, array in arrays.items() if name.startswith(best)
+    }
 
 
 def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> InferredParams:

@@ -17,6 +17,8 @@ from ..frameworks.checkpoints import READERS
 from ..heads.classification import ClassificationHead
 from ..labels import table_of
 from ..networks import read_weights
+from ..networks.checkpoint_params import state_of
+from ..networks.writers import to_pytorch
 from ..saved import STATE, SavedParts
 from ..spec import Head, ModelSpec
 from ..weights import Weights, WeightSet
@@ -187,8 +189,9 @@ def _from_checkpoint(trainable: Trainable, path: Any, spec: ModelSpec) -> Traina
         msg = f"init_checkpoint must be one of {', '.join(READERS)}, got {file.name!r}"
         raise ConfigurationError(msg)
     layout = spec.network.layout if spec.network else "native"
-    found = read_weights(reader, {file.name: file.read_bytes()}, layout)
     shapes = {t.name: tuple(t.dims) for t in trainable.model.graph.initializer}
+    arrays = read_weights(reader, {file.name: file.read_bytes()}, layout)
+    found = state_of(arrays, trainable.learned or shapes)
     fitting = {n: a for n, a in found.items() if shapes.get(n) == a.shape}
     if not fitting:
         msg = f"{file} has none of the {len(shapes)} arrays of this network"

@@ -13,8 +13,11 @@ __all__ = ["yolo_pickle", "yolov5_tfjs", "yolov5_tflite"]
 
 
 def yolo_pickle(arrays: Arrays) -> dict[str, Array]:
-    """Convert training checkpoints of YOLOv5 and YOLOv7, which store the module under `model`."""
-    return {name.removeprefix("model."): array for name, array in arrays.items()}
+    """Convert training checkpoints of YOLOv5 and YOLOv7, which store the module under `model`.
+
+    A file of the module's state has its names already.
+    """
+    return {_YOLO_MODULE.sub("model.", name): array for name, array in arrays.items()}
 
 
 def yolov5_tflite(arrays: Arrays) -> dict[str, Array]:
@@ -52,6 +55,7 @@ def _yolov5_tensorflow(arrays: Arrays, order: tuple[int, ...]) -> dict[str, Arra
     return adapted
 
 
+_YOLO_MODULE = re.compile(r"^model\.model\.")
 _YOLOV5_LAYER = re.compile(
     r"^[^;]*?model(?:_\d+)?/(\w+)/(?:[^;]*/)?conv2d(?:_(\d+))?/(?:Conv2D|BiasAdd)(?:[/;]|$)"
 )
