@@ -20,5 +20,5 @@ def require_torch() -> None:
     Raises:
         ExtraRequired: A package is missing.
     """
-    for package in ("torch", "torchvision", "matplotlib"):
+    for package in ("torch", "torchvision", "matplotlib", "pycocotools"):
         require(package, f"training needs {package}", extra="train")

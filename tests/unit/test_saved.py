@@ -30,6 +30,7 @@ def test_saved_model_is_read_back_bit_for_bit(photos: list[Path], tmp_path: Path
     assert sorted(path.name for path in folder.iterdir()) == [
         "model.onnx",
         "model.safetensors",
+        "model_final.pth",
         "model_info.json",
     ]
     for cls in (SSDMobileNet, Detector):
