@@ -215,6 +215,16 @@ class _Evaluation:
         return _scalar(self._metric.result())
 
 
+def _warn_if_float(program: onnx.ModelProto) -> None:
+    """Warn if nothing is quantized in a result."""
+    if not any("Quantize" in n.op_type or "Integer" in n.op_type for n in program.graph.node):
+        msg = (
+            "nothing was quantized: the network has no convolution or matrix product whose weights "
+            "are constants of a thousand numbers or more, or all of them are excluded"
+        )
+        warnings.warn(msg, CalibrationWarning, stacklevel=5)
+
+
 class _Job:
     """One call of `fit`."""
 
@@ -309,8 +319,11 @@ class _Job:
         """Quantize without calibration data; see `without_data`."""
         start = perf_counter()
         is_onnx = self._source.framework == "onnx"
+        self._check_without_data(settings)
         quantize = quantize_dynamic if is_onnx else quantize_weights
-        program = edit.to_bytes(quantize(self._program, exclude=settings.floats))
+        quantized = quantize(self._program, exclude=settings.floats)
+        _warn_if_float(quantized)
+        program = edit.to_bytes(quantized)
         model = self._written_back(program)
         sizes = len(program), edit.byte_size(self._program)
         baseline = self._float_accuracy()
@@ -324,6 +337,25 @@ class _Job:
         trial = Trial((), accuracy, loss, met, len(program), seconds)
         report = Fitted(program, met, accuracy, baseline, *sizes, seconds=seconds, trials=(trial,))
         return report, model
+
+    def _check_without_data(self, settings: OperationSettings) -> None:
+        """Check that no setting is for ranges, which only calibration data gives.
+
+        Raises:
+            ConfigurationError: There is such a setting.
+        """
+        unused = {
+            "act_algo, or the algorithm or scheme of an activation": settings.methods,
+            "the type or scheme of weights or activations": settings.options,
+            "reduce_range": self._conf.reduce_range,
+            "quant_format='QOperator'": self._conf.quant_format == "QOperator",
+        }
+        if found := [name for name, value in unused.items() if value]:
+            msg = (
+                f"{'; '.join(found)}: these settings need calib_dataloader, as they are for ranges "
+                "that calibration finds; without it only weights are quantized"
+            )
+            raise ConfigurationError(msg)
 
     def _float_accuracy(self) -> float | None:
         if self._baseline is None and self._evaluation.exists:

@@ -42,7 +42,7 @@ def recognize(source: Any, **options: Any) -> FrameworkModel | None:
     if isinstance(source, FrameworkModel):
         return source
     if isinstance(source, (str, os.PathLike)):
-        source = Path(source)
+        source = Path(source).expanduser()
     names = {key: options.pop(key) for key in _NAMES if options.get(key)}
     for name in _MODULES:
         module = import_module(f".{name}", __name__)
@@ -77,7 +77,7 @@ def wrap(source: Any, **options: Any) -> FrameworkModel:
     if not isinstance(source, (str, os.PathLike)):
         msg = f"{type(source).__name__} is not a model of a known framework: {_KNOWN}"
         raise WeightsError(msg)
-    if not Path(source).exists():
+    if not Path(source).expanduser().exists():
         msg = f"{source} does not exist"
         raise WeightsError(msg)
     msg = f"the format of {source} is unknown: {_KNOWN}"

@@ -129,9 +129,13 @@ def _dequantized(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) ->
     scale = np.where(scale == 0, np.float32(1), scale).astype(np.float32)
     shape = [-1 if i == axis else 1 for i in range(array.ndim)]
     numbers = np.clip(np.round(array / scale.reshape(shape)), -127, 127).astype(np.int8)
-    names = [f"{weight.name}_{part}" for part in ("quantized", "scale", "zero_point")]
-    parts: list[npt.NDArray[Any]] = [numbers, scale, np.zeros(scale.shape, np.int8)]
-    for part, name in zip(parts, names, strict=True):
+    parts: dict[str, npt.NDArray[Any]] = {
+        "quantized": numbers,
+        "scale": scale,
+        "zero_point": np.zeros(scale.shape, np.int8),
+    }
+    names = [edit.unused_name(f"{weight.name}_{part}", graph) for part in parts]
+    for part, name in zip(parts.values(), names, strict=True):
         graph.initializer.append(numpy_helper.from_array(part, name))
-    result = f"{weight.name}_dequantized"
+    result = edit.unused_name(f"{weight.name}_dequantized", graph)
     return helper.make_node("DequantizeLinear", names, [result], result, axis=axis)

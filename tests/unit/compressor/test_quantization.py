@@ -334,3 +334,30 @@ def test_failing_instance_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "_filled", lambda *_: {"image": np.zeros((1, 2))})
     with pytest.raises(FuriosaModelsError, match="an instance of the benchmark failed"):
         benchmark.fit(NET, BenchmarkConfig(iteration=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quant_format": "QOperator"}, "QOperator"),
+        ({"reduce_range": True}, "reduce_range"),
+        (
+            {"op_type_dict": {"Conv": {"activation": {"algorithm": ["minmax"]}}}},
+            "algorithm or scheme of an activation",
+        ),
+        ({"op_type_dict": {"Conv": {"weight": {"dtype": ["uint8"]}}}}, "type or scheme of weights"),
+    ],
+)
+def test_settings_for_ranges_need_calibration_data(options: dict[str, Any], message: str) -> None:
+    conf = PostTrainingQuantConfig(approach="dynamic", **options)
+    with pytest.raises(ConfigurationError, match=f"{message}.* need calib_dataloader"):
+        quantization.fit(NET, conf)
+
+
+def test_a_result_in_which_nothing_is_quantized_is_a_warning() -> None:
+    conf = PostTrainingQuantConfig(
+        approach="dynamic", op_name_dict={".*": {"weight": {"dtype": ["fp32"]}}}
+    )
+    with pytest.warns(CalibrationWarning, match="nothing was quantized") as found:
+        quantization.fit(NET, conf)
+    assert found[0].filename == __file__

@@ -113,3 +113,12 @@ def test_model_in_memory_without_its_external_weights_is_an_error(tmp_path: Path
     with pytest.raises(WeightsError, match="pass the path of its file"):
         wrap(model)  # onnx.save has removed its weights
     assert wrap(tmp_path / "net.onnx").output_names == wrap(NET).output_names
+
+
+def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    onnx.save(network(), str(tmp_path / "net.onnx"))
+    assert wrap("~/net.onnx").framework == "onnx"
+    with pytest.raises(WeightsError, match="~/other.onnx does not exist"):
+        wrap("~/other.onnx")

@@ -73,3 +73,16 @@ def test_network_of_convolutions_shrinks_to_a_quarter() -> None:
         assert quantized.ByteSize() < 0.3 * len(origin)
         exact, rounded = (wrap(each).run(x)[0] for each in (origin, quantized))
         assert np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("part", ["quantized", "scale", "zero_point", "dequantized"])
+def test_names_that_the_network_has_already_are_no_obstacle(part: str) -> None:
+    model = dense(True)
+    (exact,) = wrap(model).run(X)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [f"w_{part}" if name == "h" else name for name in names]
+    quantized = quantize_weights(model)
+    onnx.checker.check_model(quantized, full_check=True)
+    (rounded,) = wrap(quantized).run(X)
+    assert np.abs(rounded - exact).max() < 0.02 * np.abs(exact).max()
