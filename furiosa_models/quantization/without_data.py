@@ -83,6 +83,8 @@ def quantize_dynamic(
     from onnxruntime.quantization.quant_utils import QuantizationMode
 
     proto = float_model(model)
+    # ONNX Runtime splits Gemm into MatMul and Add before it looks at names.
+    excluded = [*exclude, *(f"{name}_MatMul" for name in exclude)]
     quantizer = ONNXQuantizer(
         proto,
         per_channel=False,
@@ -93,7 +95,7 @@ def quantize_dynamic(
         activation_qType=QuantType.QUInt8,
         tensors_range=None,
         nodes_to_quantize=[],
-        nodes_to_exclude=list(exclude),
+        nodes_to_exclude=excluded,
         op_types_to_quantize=["Gemm", "MatMul"],
         extra_options={"MatMulConstBOnly": True},
     )
@@ -103,7 +105,7 @@ def quantize_dynamic(
         msg = f"ONNX Runtime cannot quantize the model: {error}"
         raise FuriosaModelsError(msg) from error
     quantized: onnx.ModelProto = quantizer.model.model
-    _quantize_weights(quantized.graph, exclude)
+    _quantize_weights(quantized.graph, excluded)
     return quantized
 
 

@@ -86,3 +86,13 @@ def test_names_that_the_network_has_already_are_no_obstacle(part: str) -> None:
     onnx.checker.check_model(quantized, full_check=True)
     (rounded,) = wrap(quantized).run(X)
     assert np.abs(rounded - exact).max() < 0.02 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_excluded_layers_stay_float_in_dynamic_programs(transposed: bool) -> None:
+    model = dense(transposed)
+    program = quantize_dynamic(model, exclude=["gemm", "matmul"])
+    assert not any("Integer" in node.op_type for node in program.graph.node)
+    np.testing.assert_allclose(wrap(program).run(X)[0], wrap(model).run(X)[0], rtol=1e-5)
+    half = quantize_dynamic(model, exclude=["gemm"])
+    assert [n.name for n in half.graph.node if n.op_type == "MatMulInteger"] == ["matmul_quant"]
