@@ -1,4 +1,7 @@
-"""New files and folders on disk: complete or absent, and never in place of something else."""
+"""Files and folders on disk: complete or absent, also if the process is killed.
+
+Only `replace_file` replaces something.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 
 from .errors import FuriosaModelsError
 
-__all__ = ["new_file", "new_folder"]
+__all__ = ["new_file", "new_folder", "replace_file"]
 
 
 @contextmanager
@@ -53,6 +56,25 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         if target.exists():
             target.rmdir()
         partial.rename(target)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that may exist already. Parent folders are created.
+
+    Raises:
+        FuriosaModelsError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror or error}"
+        raise FuriosaModelsError(msg) from error
 
 
 @contextmanager

@@ -16,32 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import WeightsError
+from .readers import pytorch, safetensors
 from .weights import Array
 
 __all__ = ["to_pytorch", "to_safetensors"]
 
-_SAFETENSORS = {
-    "bool": "BOOL",
-    "float16": "F16",
-    "float32": "F32",
-    "float64": "F64",
-    "int16": "I16",
-    "int32": "I32",
-    "int64": "I64",
-    "int8": "I8",
-    "uint8": "U8",
-}
-_STORAGES = {
-    "bool": "BoolStorage",
-    "float16": "HalfStorage",
-    "float32": "FloatStorage",
-    "float64": "DoubleStorage",
-    "int16": "ShortStorage",
-    "int32": "IntStorage",
-    "int64": "LongStorage",
-    "int8": "CharStorage",
-    "uint8": "ByteStorage",
-}
+_SAFETENSORS = {dtype: code for code, dtype in safetensors.DTYPES.items()}
+_STORAGES = {dtype: storage for storage, dtype in pytorch.STORAGES.items()}
 _ALIGNMENT = 8
 _ROOT = "archive"
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 
 from ..errors import TrainingError
+from ..output import replace_file
 from ..saved import STATE
-from .figures import write_atomically
 
 __all__ = ["Checkpoints"]
 
@@ -38,7 +38,7 @@ class Checkpoints:
         """Write the checkpoint of an iteration, and remove old ones."""
         name = f"model_{iteration:07d}.pth"
         _save(self._folder / name, state)
-        write_atomically(self._folder / _NEWEST, name.encode())
+        replace_file(self._folder / _NEWEST, name.encode())
         others = sorted(self._folder.glob("model_[0-9]*.pth"))
         for old in others[: -self._limit]:
             if old.name != name:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..output import replace_file
 from ..tasks.base import VisionTask
 
-__all__ = ["focoos_figures", "write_atomically", "write_figures"]
+__all__ = ["focoos_figures", "write_figures"]
 
 _PREFIXES: Mapping[str, str] = MappingProxyType(
     {"detection": "bbox", "keypoint": "keypoints", "classification": "classification"}
@@ -31,15 +31,4 @@ def write_figures(folder: Path, figures: Mapping[str, float], task: VisionTask[A
     path = folder / "metrics.json"
     entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     entries.append(focoos_figures(figures, task))
-    write_atomically(path, json.dumps(entries, indent=1).encode())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by complete contents."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_file(path, json.dumps(entries, indent=1).encode())

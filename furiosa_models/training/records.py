@@ -11,9 +11,10 @@ from typing import Any
 
 from .._lazy import require
 from ..errors import TrainingError
+from ..output import replace_file
 from ..tasks.base import VisionTask
 from .args import TrainerArgs
-from .figures import focoos_figures, write_atomically
+from .figures import focoos_figures
 
 __all__ = ["DATA_REPORT", "Metrics"]
 
@@ -52,7 +53,7 @@ class Metrics:
             )
             raise TrainingError(msg)
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._folder / _ARGS, json.dumps(args.to_dict(), indent=4).encode())
+        replace_file(self._folder / _ARGS, json.dumps(args.to_dict(), indent=4).encode())
         self._write()
 
     def resume(self, iteration: int) -> None:
@@ -129,7 +130,7 @@ class Metrics:
 
     def _write(self) -> None:
         text = json.dumps(self._entries, indent=1)
-        write_atomically(self._folder / _METRICS, text.encode())
+        replace_file(self._folder / _METRICS, text.encode())
 
     def _say(self, line: str) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -19,13 +19,13 @@ from ..labels import table_of
 from ..networks import read_weights
 from ..networks.checkpoint_params import state_of
 from ..networks.writers import to_pytorch
+from ..output import replace_file
 from ..saved import STATE, SavedParts
 from ..spec import Head, ModelSpec
 from ..weights import Weights, WeightSet
 from .args import TrainerArgs
 from .batches import Augment
 from .checkpoints import Checkpoints
-from .figures import write_atomically
 from .losses.table import Loss, loss_of
 from .records import DATA_REPORT
 from .trainable import Trainable, match_classes, trainable_of
@@ -105,7 +105,7 @@ def save_run(args: TrainerArgs, trained: Trained, parts: SavedParts) -> None:
     files = replace(parts, facts=facts).files()
     files.setdefault(STATE, to_pytorch(arrays))  # a graph of the user has no checkpoint
     for name, data in files.items():
-        write_atomically(folder / name, data)
+        replace_file(folder / name, data)
     Checkpoints(folder, 1).finish()
 
 
@@ -141,7 +141,7 @@ def _report_problems(args: TrainerArgs, photos: LabeledPhotos, val: LabeledPhoto
         return  # the folder of another run, which `Trainer.run` rejects
     report = check_dataset(photos, None if val is photos else val)
     args.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(args.folder / DATA_REPORT, f"{report}\n".encode())
+    replace_file(args.folder / DATA_REPORT, f"{report}\n".encode())
     if report.errors:
         found = "; ".join(str(problem) for problem in report.errors[:3])
         msg = f"the data set has errors, see {args.folder / DATA_REPORT}: {found}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from furiosa_models.errors import FuriosaModelsError
-from furiosa_models.output import new_file, new_folder
+from furiosa_models.output import new_file, new_folder, replace_file
 
 
 def names_in(folder: Path) -> list[str]:
@@ -88,3 +88,14 @@ def test_file_in_the_way_of_a_folder_is_reported(tmp_path: Path) -> None:
         new_folder(tmp_path / "file" / "out"),
     ):
         pytest.fail("the block must not run")
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    for data in (b"first", b"second"):
+        replace_file(path, data)
+        assert path.read_bytes() == data
+    assert [each.name for each in path.parent.iterdir()] == ["file"]
+    assert path.stat().st_mode & 0o200  # the user may edit it
+    with pytest.raises(FuriosaModelsError, match=r"file/below cannot be written"):
+        replace_file(path / "below", b"data")

@@ -19,9 +19,9 @@ from ...errors import WeightsError
 from ._pickle import Call, Name, Persistent, load
 from ._raw import Array, Budget, Buffer, checked_shape, decode, single
 
-__all__ = ["read", "read_names"]
+__all__ = ["STORAGES", "read", "read_names"]
 
-_DTYPES = {
+STORAGES = {
     "BFloat16Storage": "bfloat16",
     "BoolStorage": "bool",
     "ByteStorage": "uint8",
@@ -33,6 +33,8 @@ _DTYPES = {
     "LongStorage": "int64",
     "ShortStorage": "int16",
 }
+"""Type of the numbers of each storage of PyTorch."""
+
 _MAGIC = 0x1950A86A20F9469CFC6C
 _TENSORS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
 _PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
@@ -158,10 +160,10 @@ def _storage(reference: object, name: str) -> tuple[str, str]:
     """Return the type and key of the storage that a tensor refers to."""
     parts = reference.id if isinstance(reference, Persistent) else None
     if isinstance(parts, tuple) and len(parts) >= 5 and isinstance(parts[1], Name):
-        dtype = _DTYPES.get(parts[1].name.rpartition(".")[2])
+        dtype = STORAGES.get(parts[1].name.rpartition(".")[2])
         if dtype and isinstance(parts[2], str) and parts[5:] in ((), (None,)):
             return dtype, parts[2]
-    msg = f"{name}: expected a storage of {', '.join(_DTYPES)}, got something else"
+    msg = f"{name}: expected a storage of {', '.join(STORAGES)}, got something else"
     raise WeightsError(msg)
 
 

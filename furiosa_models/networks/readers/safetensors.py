@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from ...errors import WeightsError
 from ._raw import Array, Budget, checked_shape, decode, single
 
+__all__ = ["DTYPES", "read"]
+
 __all__ = ["read"]
 
-_DTYPES = {
+DTYPES = {
     "BF16": "bfloat16",
     "BOOL": "bool",
     "F16": "float16",
@@ -23,6 +25,8 @@ _DTYPES = {
     "I8": "int8",
     "U8": "uint8",
 }
+"""Type of the numbers by its code."""
+
 _LENGTH = struct.Struct("<Q")
 
 
@@ -45,11 +49,11 @@ def read(files: Mapping[str, bytes]) -> dict[str, Array]:
         if not 0 <= begin <= end <= len(body):
             msg = f"{name}: {begin}..{end} is outside the {len(body)} bytes of data"
             raise WeightsError(msg)
-        if entry["dtype"] not in _DTYPES:
-            msg = f"{name}: unknown type {entry['dtype']!r}, expected one of {', '.join(_DTYPES)}"
+        if entry["dtype"] not in DTYPES:
+            msg = f"{name}: unknown type {entry['dtype']!r}, expected one of {', '.join(DTYPES)}"
             raise WeightsError(msg)
         shape = checked_shape(entry["shape"], name)
-        arrays[name] = decode(body[begin:end], _DTYPES[entry["dtype"]], shape, budget, name)
+        arrays[name] = decode(body[begin:end], DTYPES[entry["dtype"]], shape, budget, name)
     if not arrays:
         msg = "no tensors in the file: expected a safetensors file"
         raise WeightsError(msg)
