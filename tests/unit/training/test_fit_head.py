@@ -141,7 +141,7 @@ def test_a_fitted_model_is_quantized(fitted: Any, squares: Path) -> None:
     photos = sorted(squares.rglob("*.png"))
     int8 = fitted.quantize(photos, labels=squares)
     assert int8.quantization is not None
-    assert int8.quantization.accuracy_after["top1"] >= 0.9
+    assert int8.quantization.accuracy_after["top-1"] >= 0.9
     assert int8.labels == fitted.labels
 
 
@@ -240,7 +240,9 @@ def test_validation_photos_of_other_classes_are_an_error(squares: Path, tmp_path
 
 
 def test_a_detector_has_no_classifier(squares: Path) -> None:
-    with pytest.raises(ConversionError, match="SSDMobileNet is for object_detection: expected a cl"):
+    with pytest.raises(
+        ConversionError, match="SSDMobileNet is for object_detection: expected a cl"
+    ):
         SSDMobileNet(weights="random").fit_head(squares)
 
 
