@@ -156,8 +156,8 @@ def fit_head(
         device: Device that computes the features.
 
     Raises:
-        ConversionError: The model is no classifier, or the network does not end in a layer that can
-            be replaced.
+        ConversionError: The model is no classifier, or the network does not end in a layer that
+            can be replaced.
         DatasetError: There are less than two classes with photos, the classes of both sets differ,
             or a box is outside of its photo.
         ImageError: A photo cannot be read.
@@ -172,8 +172,8 @@ def fit_head(
     spec = weights.spec
     if spec.head.task.task is not Task.CLASSIFICATION:
         msg = (
-            f"{weights.model} is for {spec.head.task.name}: expected a classifier, whose last layer "
-            "is replaced"
+            f"{weights.model} is for {spec.head.task.name}: expected a classifier, whose last "
+            "layer is replaced"
         )
         raise ConversionError(msg)
     network = to_features(program)
