@@ -743,7 +743,7 @@ class Model(Generic[R]):
             program, self._weights, self._with_weights, *parts, device=device
         )
         copy = self._with_weights(weights)
-        copy.fitted_head = report
+        copy.fitted_head, copy.quantization = report, None
         return copy
 
     def train(

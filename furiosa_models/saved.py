@@ -22,7 +22,7 @@ import numpy as np
 from . import heads
 from .enums import Task
 from .errors import FuriosaModelsError, WeightsError
-from .networks import NETWORKS, read_weights
+from .networks import NETWORKS, describe, read_weights
 from .networks.weights import Checkpoint
 from .networks.writers import to_pytorch, to_safetensors
 from .ops.checks import check_unit
@@ -35,6 +35,9 @@ INFO = "model_info.json"
 CHECKPOINT, STATE = "model.safetensors", "model_final.pth"
 _GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
 _MAX_NUMBER = 1 << 31
+_UNFIT = (ArithmeticError, FuriosaModelsError, LookupError, OSError, TypeError, ValueError)
+"""Errors of builders with arguments that they do not take, and of files that cannot be read."""
+
 _Parsed = TypeVar("_Parsed", Head, ImageInput)
 
 
@@ -109,13 +112,22 @@ class Saved:
         """Return the checkpoint that the graph was built with.
 
         Raises:
-            WeightsError: It is not there, or cannot be read.
+            WeightsError: It is not there or cannot be read, or there is no such network.
         """
         if self.network is None:
             msg = f"{self.graph.parent} has no {CHECKPOINT}"
             raise WeightsError(msg)
-        data = {CHECKPOINT: (self.graph.parent / CHECKPOINT).read_bytes()}
-        return Checkpoint(self.network, read_weights("safetensors", data))
+        path, network = self.graph.parent / CHECKPOINT, self.network
+        try:
+            describe(network.name, **network.params)
+            data = {CHECKPOINT: path.read_bytes()}
+        except _UNFIT as error:
+            msg = (
+                f"{self.graph.parent / INFO} does not describe the network of {CHECKPOINT}: "
+                f"{type(error).__name__}: {error}"
+            )
+            raise WeightsError(msg) from error
+        return Checkpoint(network, read_weights("safetensors", data))
 
 
 def is_saved(path: str | os.PathLike[str]) -> bool:

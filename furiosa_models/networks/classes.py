@@ -90,7 +90,7 @@ def replace_classes(
         The names of the initializers that were replaced.
 
     Raises:
-        ConversionError: An output does not come from such a layer.
+        ConversionError: An output does not come from such a layer, or has no such class.
     """
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     replaced: dict[str, tuple[int, int]] = {}
@@ -152,6 +152,7 @@ def _replaced(
     by_group = rows.reshape(*shape, *rows.shape[1:])
     by_group = np.moveaxis(by_group, 0, 1) if arrangement.is_class_major else by_group
     kept, classes = by_group[:, :before], by_group[:, before:]
+    _check_sources(sources, classes.shape[1], name)
     random = np.random.default_rng(zlib.crc32(name.encode()))
     mean = classes.mean(1)
     noise = _SPREAD if rows.ndim > 1 else 0.0  # biases need none
@@ -167,6 +168,18 @@ def _replaced(
     both = np.moveaxis(both, 0, 1) if arrangement.is_class_major else both
     result = both.reshape(-1, *rows.shape[1:])
     return np.ascontiguousarray(np.moveaxis(result, 0, axis))
+
+
+def _check_sources(sources: Sequence[Source], count: int, name: str) -> None:
+    """Check that a layer has the classes that new ones start from."""
+    several = [[] if s is None else [s] if isinstance(s, int) else s for s in sources]
+    greatest = max((index for each in several for index in each), default=-1)
+    if greatest >= count:
+        msg = (
+            f"{name!r} has {count} classes, but new ones start from class {greatest}: expected a "
+            "table of labels with as many names as the network has classes"
+        )
+        raise ConversionError(msg)
 
 
 def _resize_reshapes(

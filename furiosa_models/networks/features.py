@@ -15,7 +15,7 @@ __all__ = ["FEATURES", "LOGITS", "to_features", "with_classifier"]
 FEATURES = "features"
 LOGITS = "logits"
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
-_KERNEL, _BIAS = "classifier.weight", "classifier.bias"
+_CLASSIFIER, _KERNEL, _BIAS = "classifier", "classifier.weight", "classifier.bias"
 
 
 def to_features(model: edit.Model) -> onnx.ModelProto:
@@ -32,11 +32,11 @@ def to_features(model: edit.Model) -> onnx.ModelProto:
     (image,) = edit.get_pure_input_names(proto)[:1]
     part = edit.extract(proto, [image], [layer.input[0]])
     graph = part.graph
-    name = layer.input[0]
+    name = _freed(graph).get(layer.input[0], layer.input[0])
     if layer.op_type == "Conv":
         graph.node.append(helper.make_node("GlobalAveragePool", [name], [f"{name}/averaged"]))
         name = f"{name}/averaged"
-    graph.node.append(helper.make_node("Flatten", [name], [FEATURES], "features", axis=1))
+    graph.node.append(helper.make_node("Flatten", [name], [FEATURES], FEATURES, axis=1))
     del graph.output[:]
     batch = graph.input[0].type.tensor_type.shape.dim[0]
     size = batch.dim_value or batch.dim_param or "batch"
@@ -63,7 +63,7 @@ def with_classifier(
         unique = edit.unused_name(name, graph)
         graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), unique))
     names = [tensor.name for tensor in graph.initializer[-2:]]
-    node = helper.make_node("Gemm", [FEATURES, *names], [LOGITS], "classifier", transB=1)
+    node = helper.make_node("Gemm", [FEATURES, *names], [LOGITS], _CLASSIFIER, transB=1)
     graph.node.append(node)
     (batch, *_) = graph.output[0].type.tensor_type.shape.dim
     size = batch.dim_value or batch.dim_param
@@ -93,6 +93,16 @@ def _last_layer(graph: onnx.GraphProto) -> onnx.NodeProto:
         )
         raise ConversionError(msg)
     return node
+
+
+def _freed(graph: onnx.GraphProto) -> dict[str, str]:
+    """Rename what has the names of the new layers; return the new names of tensors."""
+    renamed = {name: edit.unused_name(f"{name}/before", graph) for name in (FEATURES, LOGITS)}
+    edit.rename(graph, [*renamed], [*renamed.values()])
+    for node in graph.node:
+        if node.name in (FEATURES, _CLASSIFIER):
+            node.name = edit.unused_name(f"{node.name}/before", graph)
+    return renamed
 
 
 def _width(graph: onnx.GraphProto, layer: onnx.NodeProto) -> int:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..data.records import LabeledPhotos
 from ..enums import Task
-from ..errors import DatasetError
+from ..errors import ConversionError, DatasetError
 from ..heads.classification import ClassificationHead
 from ..images.pipeline import in_threads
 from ..images.read import read_image
@@ -156,9 +156,10 @@ def fit_head(
         device: Device that computes the features.
 
     Raises:
-        ConversionError: The network does not end in a layer that can be replaced.
-        DatasetError: There are less than two classes with photos, or the classes of both sets
-            differ.
+        ConversionError: The model is no classifier, or the network does not end in a layer that
+            can be replaced.
+        DatasetError: There are less than two classes with photos, the classes of both sets differ,
+            or a box is outside of its photo.
         ImageError: A photo cannot be read.
     """
     begin = time.perf_counter()
@@ -169,6 +170,12 @@ def fit_head(
         )
         raise DatasetError(msg)
     spec = weights.spec
+    if spec.head.task.task is not Task.CLASSIFICATION:
+        msg = (
+            f"{weights.model} is for {spec.head.task.name}: expected a classifier, whose last "
+            "layer is replaced"
+        )
+        raise ConversionError(msg)
     network = to_features(program)
     data = edit.to_bytes(network)
     inner = ModelSpec(None, spec.input, _FeaturesHead())
@@ -291,4 +298,12 @@ def _pixels(crops: Sequence[_Crop]) -> Iterator[npt.NDArray[np.uint8]]:
         if image is None or crop.path != path:
             path, image = crop.path, read_image(crop.path).rgb
         left, top, right, bottom = crop.box
-        yield image[max(top, 0) : bottom, max(left, 0) : right].copy()
+        pixels = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        if not pixels.size:
+            height, width = image.shape[:2]
+            msg = (
+                f"{crop.path} has a box outside of the photo: expected one within {width} x "
+                f"{height} pixels, got {crop.box}"
+            )
+            raise DatasetError(msg)
+        yield pixels.copy()

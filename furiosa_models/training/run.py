@@ -12,7 +12,7 @@ from typing import Any
 from ..data.augment import Augmenter, get_default_by_task
 from ..data.checks import check_dataset
 from ..data.records import LabeledPhotos
-from ..errors import ConfigurationError, DatasetError
+from ..errors import ConfigurationError, ConversionError, DatasetError
 from ..frameworks.checkpoints import READERS
 from ..heads.classification import ClassificationHead
 from ..labels import table_of
@@ -168,6 +168,9 @@ def _with_classes(
     if old[:1] == (_BACKGROUND,) and new[:1] != (_BACKGROUND,):
         new = (_BACKGROUND, *new)
     trainable = trainable_of(weights.origin, weights.checkpoint())
+    if trainable.network is None and _trained_head(spec.head) is not spec.head:
+        msg = "the graph ends in ArgMax, which has no gradient: train it without, up to its logits"
+        raise ConversionError(msg)
     if new == old:
         return trainable, old
     return trainable.with_classes(_trained_head(spec.head), match_classes(old, new, given)), new

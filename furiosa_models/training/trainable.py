@@ -7,6 +7,7 @@ same kind of module. Trained arrays go back into the builder, or into the graph.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,7 @@ def trainable_of(origin: bytes, checkpoint: Checkpoint | None) -> Trainable:
         msg = f"a quantized network is not trained ({quantized[0]!r}): train the float one"
         raise ConversionError(msg)
     edit.constants_to_initializers(model.graph)
+    _untie(model.graph)
     return Trainable(edit.named(model))
 
 
@@ -169,6 +171,34 @@ def _of_checkpoint(checkpoint: Checkpoint) -> Trainable:
         frozenset(learned),
         frozenset(live),
     )
+
+
+def _untie(graph: onnx.GraphProto) -> None:
+    """Give copies to the users of an initializer that exporters share, because they were equal.
+
+    PyTorch's exporter replaces equal arrays by an `Identity` of one of them; the shift and the mean
+    of a new normalization are equal, for example. Statistics are never those of a learned array.
+    """
+    arrays = {tensor.name: tensor for tensor in graph.initializer}
+    outputs = {value.name for value in graph.output}
+
+    def copy(name: str, copied: str) -> None:
+        graph.initializer.add().CopyFrom(arrays[name])
+        graph.initializer[-1].name = copied
+        arrays[copied] = graph.initializer[-1]
+
+    for node in [*graph.node]:
+        if node.op_type == "Identity" and node.input[0] in arrays and node.output[0] not in outputs:
+            copy(node.input[0], node.output[0])
+            graph.node.remove(node)
+    uses = Counter(name for node in graph.node for name in node.input)
+    for node in graph.node:
+        places = (3, 4) if node.op_type == "BatchNormalization" else ()
+        for place in places:
+            name = node.input[place]
+            if name in arrays and uses[name] > 1:
+                node.input[place] = edit.unused_name(f"{name}/statistics", graph)
+                copy(name, node.input[place])
 
 
 def _is_measured(mean: npt.NDArray[Any], variance: npt.NDArray[Any]) -> bool:

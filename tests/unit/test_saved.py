@@ -15,6 +15,7 @@ from furiosa_models.errors import FuriosaModelsError, LabelsError, WeightsError
 from furiosa_models.heads import BoxesHead
 from furiosa_models.saved import SavedParts, read_saved, write_saved
 from furiosa_models.spec import ImageInput, ModelSpec
+from furiosa_models.training.trainable import trainable_of
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv5n
 
 
@@ -206,3 +207,93 @@ def test_threshold_for_each_class(photos: list[Path]) -> None:
         model.predict(photos[0], score_threshold={label: 0.6})
     with pytest.raises(ValueError, match=r"does not have: \['unicorn'\]"):
         model.predict(photos[0], score_threshold={"unicorn": 0.6, None: 0.5})
+
+
+HOSTILE_PARAMS: list[dict[str, Any]] = [
+    {"variant": "b9"},
+    {"variant": ["b0"]},
+    {"variant": None},
+    {"unknown": 1},
+    {"image_size": "large"},
+    {"image_size": [64, 64, 64]},
+    {"__class__": 1},
+    {"": 1},
+]
+
+
+@pytest.mark.parametrize("params", HOSTILE_PARAMS, ids=str)
+def test_hostile_arguments_of_the_network_are_weights_errors(
+    classifier: EfficientNetLite0, tmp_path: Path, params: dict[str, Any]
+) -> None:
+    folder = classifier.save(tmp_path / "saved")
+    path = folder / "model_info.json"
+    info = json.loads(path.read_text())
+    info["config"]["network"]["params"] = params
+    path.write_text(json.dumps(info))
+    model = Classifier(folder)
+    assert len(model.labels) == 1000  # the graph is there, and runs
+    with pytest.raises(WeightsError, match="does not describe the network of model.safetensors"):
+        model.save(tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("count", ["many", None, 5, -1, 10**12])
+def test_another_number_of_classes_than_the_checkpoint_has_is_a_weights_error(
+    classifier: EfficientNetLite0, tmp_path: Path, count: Any
+) -> None:
+    folder = classifier.save(tmp_path / "saved")
+    path = folder / "model_info.json"
+    info = json.loads(path.read_text())
+    info["config"]["network"]["params"]["num_classes"] = count
+    path.write_text(json.dumps(info))
+    with pytest.raises(WeightsError, match=r"_fc\.weight.*expected float32"):
+        trainable_of(b"", read_saved(folder).checkpoint())
+
+
+@pytest.mark.parametrize("network", ["resnet", "", {"name": "resnet"}, {"params": {}}, [], 1])
+def test_a_malformed_network_is_a_weights_error(
+    classifier: EfficientNetLite0, tmp_path: Path, network: Any
+) -> None:
+    folder = classifier.save(tmp_path / "saved")
+    path = folder / "model_info.json"
+    info = json.loads(path.read_text())
+    info["config"]["network"] = network
+    path.write_text(json.dumps(info))
+    with pytest.raises(WeightsError, match="does not describe a saved model"):
+        read_saved(folder)
+
+
+def test_an_unknown_network_is_a_weights_error(
+    classifier: EfficientNetLite0, tmp_path: Path
+) -> None:
+    folder = classifier.save(tmp_path / "saved")
+    path = folder / "model_info.json"
+    info = json.loads(path.read_text())
+    info["config"]["network"]["name"] = "../builders"
+    path.write_text(json.dumps(info))
+    with pytest.raises(WeightsError, match="unknown network '../builders'"):
+        read_saved(folder)
+
+
+def test_a_truncated_checkpoint_is_a_weights_error(
+    classifier: EfficientNetLite0, tmp_path: Path
+) -> None:
+    path = classifier.save(tmp_path / "saved") / "model.safetensors"
+    data = path.read_bytes()
+    for length in (0, 1, 7, 8, 9, 100, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(WeightsError):
+            read_saved(path.parent).checkpoint()
+    path.write_bytes((1 << 62).to_bytes(8, "little") + data[8:])
+    with pytest.raises(WeightsError):
+        read_saved(path.parent).checkpoint()
+
+
+def test_a_checkpoint_is_read_back_as_it_was(classifier: EfficientNetLite0, tmp_path: Path) -> None:
+    found = read_saved(classifier.save(tmp_path / "saved")).checkpoint()
+    expected = classifier._weights.checkpoint()
+    assert expected is not None
+    assert found.network.name == expected.network.name == "efficientnet"
+    assert {*found.arrays} == {*expected.arrays}
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array)

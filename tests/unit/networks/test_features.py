@@ -42,7 +42,9 @@ def run(model: onnx.ModelProto, count: int = 3) -> Array:
     (output,) = session.run(None, {value.name: photos})
     declared = session.get_outputs()[0].shape
     assert len(declared) == output.ndim
-    assert all(isinstance(d, str) or d == size for d, size in zip(declared, output.shape))
+    assert all(
+        isinstance(d, str) or d == size for d, size in zip(declared, output.shape, strict=True)
+    )
     array: Array = output
     return array
 

@@ -9,6 +9,5 @@ NEEDING_TORCH = [
     "test_interrupts.py",
     "test_optimization.py",
     "test_records.py",
-    "test_trainable.py",
 ]
 collect_ignore = [] if find_spec("torch") else NEEDING_TORCH
