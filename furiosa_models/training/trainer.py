@@ -20,6 +20,7 @@ from ..data.records import LabeledPhotos
 from ..errors import TrainingError
 from ..images.pipeline import in_threads
 from ..progress import progress_bar
+from ..spec import ImageInput
 from ..tasks.base import Truth, VisionTask
 from .args import TrainerArgs
 from .batches import Augment, Batches, Sampler, load_photo
@@ -47,6 +48,10 @@ class Network(Protocol):
     @property
     def vision_task(self) -> VisionTask[Any]:
         """The task, which computes metrics."""
+
+    @property
+    def input(self) -> ImageInput:
+        """Input specification of the network."""
 
     @property
     def scaled_input(self) -> Callable[..., tuple[npt.NDArray[np.float32], Any]]:
@@ -153,7 +158,12 @@ class Trainer:
             len(job.train), args.batch_size, seed, self._processes.rank, self._processes.world
         )
         self._batches = Batches(
-            job.train, sampler, self._place, augment=job.augment, workers=args.workers
+            job.train,
+            sampler,
+            self._place,
+            augment=job.augment,
+            workers=args.workers,
+            size=job.network.input.size if job.augment is not None else None,
         )
 
     @property

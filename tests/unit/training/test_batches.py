@@ -22,6 +22,7 @@ from furiosa_models.images.preprocess import prepare
 from furiosa_models.ops.boxes import to_photo
 from furiosa_models.spec import ImageContext, ImageInput
 from furiosa_models.training.batches import Batches, Sampler, target_of
+from furiosa_models.training.targets import Target
 
 pytestmark = pytest.mark.torch
 
@@ -245,3 +246,48 @@ def test_a_photo_without_labels_is_an_error() -> None:
     photo = LabeledPhoto(Path("somewhere/x.jpg"), 0)
     with pytest.raises(DatasetError, match=r"x\.jpg has no labels"):
         target_of(photo, ImageContext(1, 1), (8, 8))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_photos_are_decoded_smaller_with_their_boxes(
+    tmp_path: Path, orientation: int
+) -> None:
+    pixels = np.zeros((800, 1200, 3), np.uint8)
+    pixels[200:400, 600:900] = 255
+    upright = np.rot90(pixels, -1) if orientation == 6 else pixels
+    box = [600.0, 200, 900, 400] if orientation == 1 else [400.0, 600, 600, 900]
+    path = tmp_path / "large.jpg"
+    image, exif = Image.fromarray(pixels), Image.Exif()
+    exif[0x0112] = orientation
+    image.save(path, quality=95, exif=exif)
+    points = np.array([[[box[0], box[1], 2]]], np.float32)
+    objects = Objects(np.array([box], np.float32), np.zeros(1, np.int64), points)
+    size = upright.shape[1], upright.shape[0]
+    photos = data_set([LabeledPhoto(path, 0, size, objects=objects)], Task.DETECTION)
+    seen: list[tuple[Array, LabeledPhoto]] = []
+
+    def augment(
+        image: Array, photo: LabeledPhoto, *, epoch: int, index: int
+    ) -> tuple[Array, LabeledPhoto]:
+        del epoch, index
+        seen.append((image, photo))
+        return image, photo
+
+    def targets(**options: Any) -> Target:
+        batch = Batches(photos, Sampler(1, 1, 0), place, augment=augment, **options).batch(0)
+        return batch.targets[0]
+
+    full, smaller = targets(), targets(size=(8, 8))
+    torch.testing.assert_close(smaller.boxes, full.boxes)
+    (whole, _), (image_seen, photo) = seen
+    assert whole.shape == upright.shape
+    assert image_seen.shape[0] == upright.shape[0] // 8
+    assert photo.size == (image_seen.shape[1], image_seen.shape[0])
+    assert photo.objects is not None
+    left, top, right, bottom = photo.objects.boxes[0].astype(int).tolist()
+    assert image_seen[top + 2 : bottom - 2, left + 2 : right - 2].min() > 200
+    image_seen = image_seen.copy()
+    image_seen[top - 2 : bottom + 2, left - 2 : right + 2] = 0
+    assert image_seen.max() < 60
+    assert photo.objects.keypoints is not None
+    np.testing.assert_allclose(photo.objects.keypoints[0, 0], [left, top, 2])
