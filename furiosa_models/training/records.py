@@ -16,7 +16,7 @@ from ..tasks.base import VisionTask
 from .args import TrainerArgs
 from .figures import focoos_figures
 
-__all__ = ["DATA_REPORT", "Metrics"]
+__all__ = ["DATA_REPORT", "Metrics", "files_of"]
 
 DATA_REPORT = "data_report.txt"
 """File with what is wrong with the data."""
@@ -43,16 +43,14 @@ class Metrics:
         """Start the records of a new run.
 
         Raises:
-            TrainingError: The folder contains a run already, or other files.
+            TrainingError: The folder contains a run already, or other files, or cannot be written.
         """
-        others = [*self._folder.glob("*")] if self._folder.exists() else []
-        if any(path.name != DATA_REPORT for path in others):
+        if any(path.name != DATA_REPORT for path in files_of(self._folder)):
             msg = (
                 f"{self._folder} is not empty: expected a new run; choose another run_name, or set "
                 "resume=True to continue it"
             )
             raise TrainingError(msg)
-        self._folder.mkdir(parents=True, exist_ok=True)
         replace_file(self._folder / _ARGS, json.dumps(args.to_dict(), indent=4).encode())
         self._write()
 
@@ -136,6 +134,20 @@ class Metrics:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with (self._folder / _LOG).open("a", encoding="utf-8") as file:
             file.write(f"{now}  {line}\n")
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files in the folder of a run, which is created if it is not there.
+
+    Raises:
+        TrainingError: It cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [*folder.iterdir()]
+    except OSError as error:
+        msg = f"the folder of the run, {folder}, cannot be written: {error}"
+        raise TrainingError(msg) from error
 
 
 _NOT_DRAWN = frozenset({"iteration", "lr", "time"})

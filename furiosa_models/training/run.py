@@ -12,9 +12,10 @@ from typing import Any
 from ..data.augment import Augmenter, get_default_by_task
 from ..data.checks import check_dataset
 from ..data.records import LabeledPhotos
-from ..errors import ConfigurationError, ConversionError, DatasetError
+from ..errors import ConfigurationError, ConversionError, DatasetError, WeightsError
 from ..frameworks.checkpoints import READERS
 from ..heads.classification import ClassificationHead
+from ..heads.ssd import SSDHead
 from ..labels import table_of
 from ..networks import read_weights
 from ..networks.checkpoint_params import state_of
@@ -27,7 +28,7 @@ from .args import TrainerArgs
 from .batches import Augment
 from .checkpoints import Checkpoints
 from .losses.table import Loss, loss_of
-from .records import DATA_REPORT
+from .records import DATA_REPORT, files_of
 from .trainable import Trainable, match_classes, trainable_of
 from .trainer import Job, Network, Trained, Trainer
 
@@ -137,10 +138,9 @@ def _report_problems(args: TrainerArgs, photos: LabeledPhotos, val: LabeledPhoto
 
     Errors do not stop the run: a few wrong boxes among thousands do little harm.
     """
-    if args.folder.exists() and any(args.folder.iterdir()):
+    if files_of(args.folder):
         return  # the folder of another run, which `Trainer.run` rejects
     report = check_dataset(photos, None if val is photos else val)
-    args.folder.mkdir(parents=True, exist_ok=True)
     replace_file(args.folder / DATA_REPORT, f"{report}\n".encode())
     if report.errors:
         found = "; ".join(str(problem) for problem in report.errors[:3])
@@ -165,7 +165,7 @@ def _with_classes(
     """Return the network with the classes of a data set, and its table of labels."""
     old = table_of(spec.labels)
     new = tuple(classes)
-    if old[:1] == (_BACKGROUND,) and new[:1] != (_BACKGROUND,):
+    if isinstance(spec.head, SSDHead) and new[:1] != (_BACKGROUND,):  # whose table begins with it
         new = (_BACKGROUND, *new)
     trainable = trainable_of(weights.origin, weights.checkpoint())
     if trainable.network is None and _trained_head(spec.head) is not spec.head:
@@ -192,12 +192,20 @@ def _from_checkpoint(trainable: Trainable, path: Any, spec: ModelSpec) -> Traina
         msg = f"init_checkpoint must be one of {', '.join(READERS)}, got {file.name!r}"
         raise ConfigurationError(msg)
     layout = spec.network.layout if spec.network else "native"
-    shapes = {t.name: tuple(t.dims) for t in trainable.model.graph.initializer}
-    arrays = read_weights(reader, {file.name: file.read_bytes()}, layout)
-    found = state_of(arrays, trainable.learned or shapes)
-    fitting = {n: a for n, a in found.items() if shapes.get(n) == a.shape}
+    own = trainable.arrays()
+    try:
+        arrays = read_weights(reader, {file.name: file.read_bytes()}, layout)
+    except WeightsError as error:
+        msg = f"init_checkpoint {file} cannot be read: {error}"
+        raise WeightsError(msg) from error
+    found = state_of(arrays, trainable.learned or own)
+    fitting = {
+        name: array.astype(own[name].dtype)
+        for name, array in found.items()
+        if name in own and own[name].shape == array.shape
+    }
     if not fitting:
-        msg = f"{file} has none of the {len(shapes)} arrays of this network"
+        msg = f"{file} has none of the {len(own)} arrays of this network"
         raise ConfigurationError(msg)
     return trainable.with_arrays(fitting)
 

@@ -246,7 +246,7 @@ class Trainer:
         losses = self._job.loss(outputs, targets, (height, width))
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         if not torch.isfinite(total):
-            values = ", ".join(f"{name} {float(loss):g}" for name, loss in losses.items())
+            values = ", ".join(f"{name} {float(loss.detach()):g}" for name, loss in losses.items())
             msg = (
                 f"the loss of iteration {iteration} is not finite ({values}): expected finite "
                 "losses; lower learning_rate, or set amp_enabled=False"
@@ -318,15 +318,17 @@ class Trainer:
             if better:
                 self._checkpoints.save_best(self._final_state())
             self._metrics.draw_curves()
-            self._metrics.draw_samples(progress.iteration, self._samples())
+            with self._averaged():
+                self._metrics.draw_samples(progress.iteration, self._samples())
 
     def evaluate(self) -> dict[str, float]:
         """Return the figures of the present (or averaged) weights on the validation photos."""
         figures: dict[str, float] = {}
         if self._processes.is_first:
             task, photos = self._job.network.vision_task, self._job.val
-            pairs = self._predicted(len(photos), task.evaluation_options)
-            figures = dict(task.measure(Truth.of(photos), (result for _, result in pairs)))
+            with self._averaged():
+                pairs = self._predicted(len(photos), task.evaluation_options)
+                figures = dict(task.measure(Truth.of(photos), (result for _, result in pairs)))
         return dict(self._processes.shared(figures))
 
     def _samples(self) -> Iterator[Any]:
@@ -339,16 +341,16 @@ class Trainer:
         self, count: int, options: Mapping[str, Any]
     ) -> Iterator[tuple[npt.NDArray[np.uint8], Any]]:
         """Yield the first validation photos with their results."""
-        with self._averaged(), torch.inference_mode():
-            for start in range(0, count, _EVALUATION_BATCH):
-                some = range(start, min(start + _EVALUATION_BATCH, count))
-                photos = in_threads(lambda index: load_photo(self._job.val[index]), some)
-                tensor, contexts = self._place(photos)
+        for start in range(0, count, _EVALUATION_BATCH):
+            some = range(start, min(start + _EVALUATION_BATCH, count))
+            photos = in_threads(lambda index: load_photo(self._job.val[index]), some)
+            tensor, contexts = self._place(photos)
+            with torch.inference_mode():  # it would last if an error left this generator waiting
                 outputs = self._module(torch.from_numpy(tensor).to(self._device))
-                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-                arrays = [output.float().cpu().numpy() for output in outputs]
-                results = self._job.network.postprocess(arrays, contexts, **options)
-                yield from zip(photos, results, strict=True)
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            arrays = [output.float().cpu().numpy() for output in outputs]
+            results = self._job.network.postprocess(arrays, contexts, **options)
+            yield from zip(photos, results, strict=True)
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
