@@ -105,16 +105,18 @@ def classifier(kind: Any = MobileNetV2, **options: Any) -> Any:
     return kind(**{"weights": "random", "spec": spec, **options})
 
 
-def yolo(side: int = 96, kind: Any = YOLOv5n) -> Any:
+def yolo(side: int = 96, kind: Any = YOLOv5n, **options: Any) -> Any:
     network = replace(kind.spec.network, params={**kind.spec.network.params, "image_size": side})
     placed: ImageInput = replace(kind.spec.input, size=(side, side))
-    return kind(weights="random", spec=replace(kind.spec, network=network, input=placed))
+    spec = replace(kind.spec, network=network, input=placed)
+    return kind(**{"weights": "random", "spec": spec, **options})
 
 
-def ssd() -> Any:
-    params = {"depth_multiplier": 0.25}
-    network = replace(SSDMobileNet.spec.network, params=params)  # type: ignore[union-attr,arg-type]
-    return SSDMobileNet(weights="random", spec=replace(SSDMobileNet.spec, network=network))  # type: ignore[type-var]
+def ssd(**options: Any) -> Any:
+    declared: Any = SSDMobileNet.spec
+    network = replace(declared.network, params={"depth_multiplier": 0.25})
+    spec = replace(declared, network=network)
+    return SSDMobileNet(**{"weights": "random", "spec": spec, **options})
 
 
 def args(folder: Path, iterations: int, **values: Any) -> TrainerArgs:

@@ -45,7 +45,7 @@ def replaced(
     channels: Sequence[ClassChannels | None],
     sources: Sequence[int | None] = SOURCES,
 ) -> onnx.ModelProto:
-    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     replace_classes(copy, channels, sources)
     onnx.checker.check_model(copy, full_check=True)
     return copy

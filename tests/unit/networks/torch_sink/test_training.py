@@ -58,7 +58,7 @@ def trainable(name: str) -> Trainable:
 def image(program: onnx.ModelProto, count: int = 2) -> dict[str, Array]:
     (value,) = networks.edit.signature(program)[0]
     random = np.random.default_rng(0)
-    shape = [int(size) for size in value.shape[1:]]
+    shape = [size for size in value.shape[1:] if isinstance(size, int)]
     return {value.name: random.normal(size=(count, *shape)).astype(np.float32)}
 
 
