@@ -14,6 +14,7 @@ import torch
 from furiosa_models import Classifier, Detector, networks
 from furiosa_models.data import LabeledPhotos
 from furiosa_models.errors import ConversionError, LabelsError
+from furiosa_models.training import trainer
 from furiosa_models.training.args import TrainerArgs
 from furiosa_models.training.trainable import trainable_of
 from furiosa_models.vision import MobileNetV2
@@ -75,6 +76,7 @@ def test_a_classifier_learns_photos_by_heart(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_ssd_learns_photos_by_heart(tmp_path: Path) -> None:
     photos, model = boxes(tmp_path / "data"), ssd()
     run = tmp_path / "run"
@@ -88,6 +90,7 @@ def test_ssd_learns_photos_by_heart(tmp_path: Path) -> None:
     assert (run / "preview" / "samples_iter_80.jpg").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_yolo_learns_photos_by_heart(tmp_path: Path) -> None:
     photos, model = boxes(tmp_path / "data"), yolo()
     run = tmp_path / "run"
@@ -98,6 +101,24 @@ def test_yolo_learns_photos_by_heart(tmp_path: Path) -> None:
     assert trained.best["mAP50"] > 0.6
     assert model.labels == NAMES
     check_model(model, Detector, photos, run, "mAP50", 0.6)
+
+
+@pytest.mark.parametrize(("make", "data"), [(classifier, squares), (yolo, boxes), (ssd, boxes)])
+def test_networks_learn_in_16_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, data: Any
+) -> None:
+    monkeypatch.setattr(trainer, "_multiplies_bfloat16", lambda: True)
+    photos = data(tmp_path / "data")
+    model = make()
+    wide, narrow = tmp_path / "wide", tmp_path / "narrow"
+    make().train(args(wide, 12), photos, photos)
+    model.train(args(narrow, 12, amp_enabled=True), photos, photos)
+    found, expected = losses(narrow), losses(wide)
+    assert found[0]["total_loss"] == pytest.approx(expected[0]["total_loss"], rel=0.1)
+    assert found[0] != expected[0]
+    assert found[-1]["total_loss"] < 0.9 * found[0]["total_loss"]
+    arrays = torch.load(narrow / "model_final.pth", weights_only=True)["model"].values()
+    assert {array.dtype for array in arrays if array.is_floating_point()} == {torch.float32}
 
 
 def test_training_stops_when_nothing_improves(tmp_path: Path) -> None:
