@@ -16,7 +16,7 @@ from ..tasks.base import VisionTask
 from .args import TrainerArgs
 from .figures import focoos_figures
 
-__all__ = ["DATA_REPORT", "Metrics", "files_of"]
+__all__ = ["DATA_REPORT", "Metrics", "files_of", "recorded_seed"]
 
 DATA_REPORT = "data_report.txt"
 """File with what is wrong with the data."""
@@ -147,6 +147,20 @@ def files_of(folder: Path) -> list[Path]:
         return [*folder.iterdir()]
     except OSError as error:
         msg = f"the folder of the run, {folder}, cannot be written: {error}"
+        raise TrainingError(msg) from error
+
+
+def recorded_seed(folder: Path) -> int:
+    """Return the seed of the run in a folder.
+
+    Raises:
+        TrainingError: Its arguments cannot be read.
+    """
+    path = folder / _ARGS
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["seed"])
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        msg = f"{path} does not tell the seed of the run to resume: {type(error).__name__}: {error}"
         raise TrainingError(msg) from error
 
 

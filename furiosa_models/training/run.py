@@ -28,7 +28,8 @@ from .args import TrainerArgs
 from .batches import Augment
 from .checkpoints import Checkpoints
 from .losses.table import Loss, loss_of
-from .records import DATA_REPORT, files_of
+from .processes import Processes
+from .records import DATA_REPORT, files_of, recorded_seed
 from .trainable import Trainable, match_classes, trainable_of
 from .trainer import Job, Network, Trained, Trainer
 
@@ -71,6 +72,7 @@ def train(
         ValueError: An argument does not fit the machine or the data.
     """
     _check_data(photos, val, with_weights(weights))
+    args = _seeded(args)
     spec = weights.spec
     _check_size(args, spec)
     trainable, table = _with_classes(weights, spec, photos.classes, class_sources)
@@ -82,7 +84,7 @@ def train(
     fitted = started.spec.head
     if augment is None and args.augmentations is not False:
         settings = args.augmentations or get_default_by_task(photos.task, spec.input.size)[0]
-        augment = Augmenter(settings, max(args.seed, 0), keypoints=photos.keypoints)
+        augment = Augmenter(settings, args.seed, keypoints=photos.keypoints)
     job = Job(network, trainable, loss or loss_of(fitted), photos, val, augment)
     trainer = Trainer(job, args)
     if trainer.is_first and not args.resume:
@@ -146,6 +148,14 @@ def _report_problems(args: TrainerArgs, photos: LabeledPhotos, val: LabeledPhoto
         found = "; ".join(str(problem) for problem in report.errors[:3])
         msg = f"the data set has errors, see {args.folder / DATA_REPORT}: {found}"
         warnings.warn(msg, stacklevel=4)
+
+
+def _seeded(args: TrainerArgs) -> TrainerArgs:
+    """Return the arguments with a random seed if they ask for one: a resumed run keeps its own."""
+    if args.seed >= 0:
+        return args
+    seed = recorded_seed(args.folder) if args.resume else Processes.of(args).agreed_seed()
+    return replace(args, seed=seed)
 
 
 def _check_size(args: TrainerArgs, spec: ModelSpec) -> None:

@@ -126,7 +126,7 @@ class Trainer:
 
     Args:
         job: What is trained, and on what.
-        args: How.
+        args: How; the seed is at least 0.
 
     Raises:
         ValueError: An argument does not fit the machine or the data.
@@ -138,8 +138,7 @@ class Trainer:
         self._args = args
         self._processes = Processes.of(args)
         self._device = self._processes.device
-        seed = args.seed if args.seed >= 0 else self._processes.agreed_seed()
-        torch.manual_seed(seed)
+        torch.manual_seed(args.seed)
         self._module = job.trainable.module().to(self._device, memory_format=_LAYOUT)
         if args.freeze_bn:
             self._module.live_norms = frozenset()
@@ -155,7 +154,7 @@ class Trainer:
         self._metrics = Metrics(args.folder)
         self._checkpoints = Checkpoints(args.folder, args.checkpointer_max_to_keep)
         sampler = Sampler(
-            len(job.train), args.batch_size, seed, self._processes.rank, self._processes.world
+            len(job.train), args.batch_size, args.seed, self._processes.rank, self._processes.world
         )
         self._batches = Batches(
             job.train,
