@@ -93,6 +93,24 @@ def test_a_detector_with_augmentations_resumes_exactly(tmp_path: Path) -> None:
     assert {row["lr"] for row in losses(parts)} == {row["lr"] for row in losses(straight)}
 
 
+def test_a_run_with_a_random_seed_resumes_with_it(tmp_path: Path) -> None:
+    photos = boxes(tmp_path / "data", 6)
+    options = {"seed": -1, "augmentations": None, "batch_size": 2, "eval_period": 2}
+    parts, other, straight = tmp_path / "parts", tmp_path / "other", tmp_path / "straight"
+    yolo().train(args(parts, 2, **options), photos, photos)
+    yolo().train(args(other, 2, **options), photos, photos)
+    seeds = [json.loads((each / "train_args.json").read_text())["seed"] for each in (parts, other)]
+    assert min(seeds) >= 0
+    assert seeds[0] != seeds[1]
+    assert losses(parts) != losses(other)
+    yolo().train(args(parts, 4, resume=True, **options), photos, photos)
+    yolo().train(args(straight, 4, **{**options, "seed": seeds[0]}), photos, photos)
+    assert losses(parts) == losses(straight)
+    (parts / "train_args.json").write_text("{}")
+    with pytest.raises(TrainingError, match="does not tell the seed of the run to resume"):
+        yolo().train(args(parts, 6, resume=True, **options), photos, photos)
+
+
 class Interrupting:
     """The loss of a head; at an iteration, it presses Ctrl-C."""
 
