@@ -6,7 +6,7 @@ import pytest
 
 from furiosa_models import networks
 from furiosa_models.errors import WeightsError
-from furiosa_models.networks.adapters import adapt, unwrapped
+from furiosa_models.networks.adapters import adapt
 from furiosa_models.networks.graph import Norm
 from furiosa_models.networks.layers import SLIM, TENSORFLOW_EPSILON, TORCH
 from furiosa_models.networks.onnx_sink import normalized_kernel
@@ -167,19 +167,3 @@ def _rank(name: str) -> tuple[bool, str]:
 def test_prefix_of_training_checkpoints_is_removed() -> None:
     files = {"model.model.0.conv.weight": _random(1), "epoch": _random(1)}
     assert set(adapt("yolo_pickle", files)) == {"model.0.conv.weight", "epoch"}
-
-
-@pytest.mark.parametrize("wrapper", ["", "model.", "module.", "state_dict.", "model.module."])
-@pytest.mark.parametrize("native", ["fc.weight", "model.0.conv.weight", "module.weight"])
-def test_wrappers_of_names_are_removed(wrapper: str, native: str) -> None:
-    names = [native, f"{native}.2", f"{native}.3"]
-    arrays = {f"{wrapper}{name}": np.ones(1) for name in [*names, "head.extra"]}
-    assert [*unwrapped(arrays, names)] == [*names, "head.extra"]
-    rest = {**arrays, "optimizer.lr": np.ones(1)}
-    found = unwrapped(rest, names)
-    assert {*names} <= {*found}
-
-
-def test_names_that_nobody_knows_stay() -> None:
-    arrays = {"model.a": np.ones(1), "b": np.ones(1)}
-    assert [*unwrapped(arrays, ["c"])] == ["model.a", "b"]
