@@ -213,6 +213,9 @@ def as_photo(source: Any) -> Any:
         if not np.isfinite(array).all():
             msg = "a photo must not contain NaN or infinity"
             raise ImageError(msg)
+        if array.size and 0 < array.max() <= 1 and not np.array_equal(array, np.rint(array)):
+            msg = "expected numbers in 0..255, got fractions in 0..1: multiply the photo by 255"
+            raise ImageError(msg)
         array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(array)
 

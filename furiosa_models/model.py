@@ -786,7 +786,12 @@ class Model(Generic[R]):
         from .data.arguments import own_augment, training_parts
         from .data.datasets import MapDataset
         from .training import require_torch
+        from .training.args import TrainerArgs
 
+        given: object = args
+        if not isinstance(given, TrainerArgs):
+            msg = f"expected TrainerArgs first, and then the photos, got {type(args).__name__}"
+            raise TypeError(msg)
         if args.sync_to_hub or hub is not None:
             msg = "runs cannot be reported to a hub yet: expected sync_to_hub=False and no hub="
             raise ValueError(msg)
@@ -1111,10 +1116,12 @@ class Model(Generic[R]):
             check_unit("threshold", threshold)
         given = {**self._all_above(threshold), **options}
         several = isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4
-        results = [
-            self.predict(as_photo(each), color=color, **given)
-            for each in (image if several else [image])
-        ]
+        results: list[Any] = []
+        for each in image if several else [image]:
+            result = self.predict(as_photo(each), color=color, **given)
+            is_many = isinstance(result, list)  # of a folder, glob or video
+            several = several or is_many
+            results += result if is_many else [result]
         found = []
         for result in results:
             begin = perf_counter()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .errors import FuriosaModelsError
 
-__all__ = ["new_file", "new_folder", "replace_file"]
+__all__ = ["check_new_folder", "new_file", "new_folder", "replace_file"]
 
 
 @contextmanager
@@ -47,8 +47,7 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         FuriosaModelsError: `path` exists and is not an empty folder, or cannot be written.
     """
     target = Path(path)
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise _already_exists(target, "folder")
+    check_new_folder(target)
     with _partial(target) as folder:
         partial = folder / target.name
         partial.mkdir()
@@ -56,6 +55,16 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         if target.exists():
             target.rmdir()
         partial.rename(target)
+
+
+def check_new_folder(path: Path) -> None:
+    """Check that a folder does not exist, or is empty.
+
+    Raises:
+        FuriosaModelsError: It exists and is not an empty folder.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise _already_exists(path, "folder")
 
 
 def replace_file(path: Path, data: bytes) -> None:

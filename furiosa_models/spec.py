@@ -612,7 +612,10 @@ class Head:
             ShapeError: The outputs have no layer whose channels are scores of classes.
         """
         del outputs
-        msg = f"the classes of a network with {type(self).__name__} cannot be replaced"
+        msg = (
+            f"the classes of a network with {type(self).__name__} cannot be replaced: export it "
+            "with raw outputs, or pass labels= if its classes are those of the data"
+        )
         raise ShapeError(msg)
 
 

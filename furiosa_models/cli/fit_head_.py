@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from ..output import check_new_folder
 from . import options
 from .models import open_model
+from .outputs import check_picture
 from .table import print_json
 
 __all__ = ["command"]
@@ -53,6 +55,9 @@ def command(
     DATA is a folder with a folder of photos for each class, or labels in another layout (CSV, COCO,
     YOLO, VOC); of boxes, the crops are classified.
     """
+    check_new_folder(output)
+    if plot is not None:
+        check_picture(plot)
     with open_model(model, weights) as network:
         fitted = network.fit_head(data, val, device=device)
         folder = fitted.save(output)

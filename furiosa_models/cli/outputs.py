@@ -19,7 +19,23 @@ if TYPE_CHECKING:
 
     from ..images.video import VideoFrame
 
-__all__ = ["AnnotatedVideo", "OutputFolder"]
+__all__ = ["AnnotatedVideo", "OutputFolder", "check_picture"]
+
+
+def check_picture(path: Path) -> None:
+    """Check that a picture can be written to a path, before the work that makes it.
+
+    Raises:
+        FuriosaModelsError: The folder does not exist, or the name has no format of a picture.
+    """
+    from PIL import Image
+
+    if not path.parent.is_dir():
+        msg = f"{path} cannot be written: the folder {path.parent} does not exist"
+        raise FuriosaModelsError(msg)
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        msg = f"{path}: {path.suffix!r} is not a picture format: use .jpg, .png or .webp"
+        raise FuriosaModelsError(msg)
 
 
 class OutputFolder:

@@ -26,7 +26,8 @@ def _extra(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
             msg = f"expected NAME=VALUE, got {value!r}"
             raise click.BadParameter(msg)
         try:
-            found[name.replace("-", "_")] = json.loads(text)
+            word = text.lower() if text in ("True", "False") else text
+            found[name.replace("-", "_")] = json.loads(word)
         except ValueError:
             found[name.replace("-", "_")] = text
     return found
@@ -68,6 +69,7 @@ def _extra(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     help="Any other argument of TrainerArgs, such as ema_enabled=true; may be repeated.",
 )
 @options.weights
+@options.labels
 @options.task
 @options.json_output
 def command(
@@ -83,6 +85,7 @@ def command(
     no_augmentation: bool,
     extra: dict[str, Any],
     weights: str | None,
+    labels: str | None,
     task: str | None,
     as_json: bool,
 ) -> None:
@@ -107,7 +110,7 @@ def command(
         args = TrainerArgs.from_dict({**known, **extra})
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    with open_model(model, weights, task=task) as network:
+    with open_model(model, weights, labels=labels, task=task) as network:
         trained = network.train(args, data, val)
     facts = {
         "folder": str(trained.folder),

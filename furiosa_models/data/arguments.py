@@ -9,7 +9,9 @@ from typing import Any
 
 from ..enums import DatasetSplitType, Task
 from ..errors import DatasetError
+from ..labels import plain_name
 from .augment import Augmenter
+from .classes import with_classes
 from .datasets import DictDataset, MapDataset
 from .recognize import dataset_splits, read_dataset
 from .records import LabeledPhotos
@@ -29,10 +31,12 @@ def training_parts(train: Any, val: Any, task: Task | None) -> tuple[LabeledPhot
         DatasetError: The labels cannot be read, or there is no validation part.
     """
     if val is not None:
-        return _part(train, DatasetSplitType.TRAIN, task), _part(val, DatasetSplitType.VAL, task)
+        known = _part(train, DatasetSplitType.TRAIN, task)
+        return known, _with_classes_of(known, _part(val, DatasetSplitType.VAL, task))
     source = _source(train)
     if source is None or DatasetSplitType.VAL not in dataset_splits(source, task=task):
-        msg = f"{train!r} has no validation part: pass data_val, or split it with split_photos"
+        name = str(getattr(train, "source", train) if source is None else source)
+        msg = f"{name} has no validation part: pass data_val (--val), or use split_photos"
         raise DatasetError(msg)
     parts = (
         read_dataset(source, split=split, task=task)
@@ -55,7 +59,9 @@ def labeled_parts(
     if val is None and {DatasetSplitType.TRAIN, DatasetSplitType.VAL} <= {*splits}:
         val = source
     train = _part(source, DatasetSplitType.TRAIN, None)
-    return train, None if val is None else _part(val, DatasetSplitType.VAL, None)
+    if val is None:
+        return train, None
+    return train, _with_classes_of(train, _part(val, DatasetSplitType.VAL, None))
 
 
 def test_part(data: Any, task: Task | None) -> LabeledPhotos:
@@ -64,6 +70,14 @@ def test_part(data: Any, task: Task | None) -> LabeledPhotos:
     splits = () if source is None else dataset_splits(source, task=task)
     known = (s for s in (DatasetSplitType.TEST, DatasetSplitType.VAL) if s in splits)
     return _part(data, next(known, None), task)
+
+
+def _with_classes_of(train: LabeledPhotos, val: LabeledPhotos) -> LabeledPhotos:
+    """Return validation photos with the classes of the training photos, if all of theirs are."""
+    known = {plain_name(name) for name in train.classes}
+    if not val.classes or not known.issuperset(map(plain_name, val.classes)):
+        return val  # the trainer says what differs
+    return with_classes(val, train.classes)
 
 
 def own_augment(data: Any) -> Callable[..., Any] | None:

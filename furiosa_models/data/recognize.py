@@ -223,6 +223,7 @@ def _find_in_folder(
             found[each] = parts
     if len(found) == 1:
         ((one, parts),) = found.items()
+        _refuse_other_labels(path, one, layout, task)
         if one in (DatasetLayout.COCO, DatasetLayout.CSV) and images is not None:
             return one, {split: replace(part, images=images) for split, part in parts.items()}
         _refuse_images(path, images)
@@ -241,6 +242,22 @@ def _find_in_folder(
     what = f"for {task.value} " if task else ""
     msg = f"{path} has no labels {what}in a known layout: looked for {looked}"
     raise DatasetError(msg)
+
+
+def _refuse_other_labels(
+    path: Path, found: DatasetLayout, given: DatasetLayout | None, task: Task | None
+) -> None:
+    """Raise an error if what looks like class folders has labels for other tasks."""
+    if found is not DatasetLayout.CLS_FOLDER or given is not None or task is None:
+        return
+    for layout, reader in _READERS.items():
+        if task not in reader.tasks and reader.find(path, None):
+            known = " or ".join(sorted(each.value for each in reader.tasks))
+            msg = (
+                f"{path} has labels for {known} ({layout.value}), expected labels for "
+                f"{task.value}; layout='cls_folder' takes its folders as classes"
+            )
+            raise DatasetError(msg)
 
 
 def _bare_labels(folder: Path) -> DatasetLayout | None:

@@ -17,7 +17,10 @@ from . import edit
 
 __all__ = ["LastLayer", "Source", "last_layer", "replace_classes"]
 
-_MOVES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_MOVES = frozenset(
+    {"AveragePool", "Dropout", "Flatten", "GlobalAveragePool", "Identity", "ReduceMean"}
+    | {"Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
 _ACTIVATIONS = frozenset({"Sigmoid", "Softmax"})
 _SPREAD = 0.01
 """Standard deviation of the difference of a new class from the mean of the old ones."""
@@ -45,7 +48,7 @@ class LastLayer(NamedTuple):
 
 
 def last_layer(graph: onnx.GraphProto, output: str) -> LastLayer:
-    """Return the layer that computes an output, before moves and activations.
+    """Return the layer that computes an output, before moves, averages and activations.
 
     Raises:
         ConversionError: The output is computed in another way.

@@ -45,6 +45,7 @@ __all__ = [
     "set_batch_size",
     "signature",
     "sort_nodes",
+    "take_channels_first",
     "taken_names",
     "tensors",
     "to_bytes",
@@ -299,6 +300,22 @@ def image_layout(shape: Sequence[int | None]) -> Literal["nchw", "nhwc"] | None:
     if shape[1] in (1, 3):
         return "nchw"
     return "nhwc" if shape[3] in (1, 3) else None
+
+
+def take_channels_first(graph: onnx.GraphProto) -> None:
+    """Make a graph whose input is (N, H, W, C) take (N, C, H, W), by a transposition."""
+    inputs = _inputs(graph)
+    if len(inputs) != 1 or image_layout(_sizes(_info(inputs[0]).shape)) != "nhwc":
+        return
+    (value,) = inputs
+    moved = unused_name(f"{value.name}/channels_last", graph)
+    _rename_uses(graph, value.name, moved)
+    step = helper.make_node("Transpose", [value.name], [moved], moved, perm=(0, 2, 3, 1))
+    graph.node.insert(0, step)
+    dims = list(value.type.tensor_type.shape.dim)
+    copies = [onnx.TensorShapeProto.Dimension.FromString(d.SerializeToString()) for d in dims]
+    for place, source in enumerate((0, 3, 1, 2)):
+        dims[place].CopyFrom(copies[source])
 
 
 @_reporting_invalid_graphs

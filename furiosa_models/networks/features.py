@@ -34,9 +34,11 @@ def to_features(model: edit.Model) -> onnx.ModelProto:
     graph = part.graph
     name = _freed(graph).get(layer.input[0], layer.input[0])
     if layer.op_type == "Conv":
-        graph.node.append(helper.make_node("GlobalAveragePool", [name], [f"{name}/averaged"]))
-        name = f"{name}/averaged"
-    graph.node.append(helper.make_node("Flatten", [name], [FEATURES], FEATURES, axis=1))
+        averaged = edit.unused_name(f"{name}/averaged", graph)
+        graph.node.append(helper.make_node("GlobalAveragePool", [name], [averaged], averaged))
+        name = averaged
+    rows = edit.unused_name(f"{FEATURES}/rows", graph)
+    graph.node.append(helper.make_node("Flatten", [name], [FEATURES], rows, axis=1))
     del graph.output[:]
     batch = graph.input[0].type.tensor_type.shape.dim[0]
     size = batch.dim_value or batch.dim_param or "batch"

@@ -310,6 +310,9 @@ class _Schedule:
             msg = f"milestones must be a list of parts of max_iters, got {parts!r}"
             raise ValueError(msg)
         self._milestones = [_option("milestones", part, 0) * iterations for part in parts]
+        if any(not 0 <= float(m) <= 1 for m in extra.get("milestones", ())):
+            msg = f"milestones must be parts of max_iters, in 0..1, got {extra['milestones']}"
+            raise ValueError(msg)
         self._gamma = _option("gamma", extra.get("gamma", 0.1), 0)
         self._power = _option("power", extra.get("power", 0.9), 0)
         self._ending = _option("constant_ending", extra.get("constant_ending", 0.0), 0)

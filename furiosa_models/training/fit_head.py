@@ -28,6 +28,7 @@ from ..spec import Head, ModelSpec
 from ..tasks.base import VisionTask
 from ..weights import Weights, WeightSet
 from .regression import PENALTIES, fit, select
+from .trainable import trainable_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -200,13 +201,17 @@ def fit_head(
     if others is not None:
         measured = (others.classes, found.predict(others.features))
     report = _report(train.classes, len(rows.classes), measured, chosen.penalty)
-    made = with_classifier(network, found.kernel.astype(np.float32), found.bias.astype(np.float32))
+    kernel, bias = (part.astype(np.float32) for part in (found.kernel, found.bias))
+    checkpoint, built = weights.checkpoint(), None
+    if checkpoint is not None:  # so that the network can be trained further under its names
+        built = trainable_of(weights.origin, checkpoint).with_last_layer(kernel, bias)
     result = WeightSet(
         f"{weights.name}, last layer fitted to {train.source.name}",
-        edit.to_bytes(made),
+        built.program() if built else edit.to_bytes(with_classifier(network, kernel, bias)),
         names=train.classes,
         head=ClassificationHead(),
         input=spec.input,
+        checkpoint=built.checkpoint if built else None,
     )
     declared = ModelSpec(weights.declared_spec.network, spec.input, ClassificationHead())
     seconds = time.perf_counter() - begin

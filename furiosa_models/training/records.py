@@ -51,11 +51,12 @@ class Metrics:
                 "resume=True to continue it"
             )
             raise TrainingError(msg)
-        replace_file(self._folder / _ARGS, json.dumps(args.to_dict(), indent=4).encode())
+        self._write_args(args.to_dict())
         self._write()
 
-    def resume(self, iteration: int) -> None:
+    def resume(self, args: TrainerArgs, iteration: int) -> None:
         """Continue the records of a run; drop entries after its newest checkpoint."""
+        self._write_args({**args.to_dict(), "seed": recorded_seed(self._folder)})
         path = self._folder / _METRICS
         if path.is_file():
             entries = json.loads(path.read_text(encoding="utf-8"))
@@ -125,6 +126,9 @@ class Metrics:
         folder = self._folder / _PREVIEW
         folder.mkdir(exist_ok=True)
         sheet.save(folder / f"samples_iter_{iteration}.jpg", quality=90)
+
+    def _write_args(self, values: Mapping[str, Any]) -> None:
+        replace_file(self._folder / _ARGS, json.dumps(values, indent=4).encode())
 
     def _write(self) -> None:
         text = json.dumps(self._entries, indent=1)

@@ -71,6 +71,10 @@ def train(
         TrainingError: The run exists already, cannot be resumed, or does not converge.
         ValueError: An argument does not fit the machine or the data.
     """
+    given: object = loss
+    if given is not None and not callable(given):
+        msg = f"loss must be a function of outputs, targets and size, got {loss!r}"
+        raise ConfigurationError(msg)
     _check_data(photos, val, with_weights(weights))
     args = _seeded(args)
     spec = weights.spec
@@ -123,6 +127,10 @@ def _check_data(photos: LabeledPhotos, val: LabeledPhotos, network: Network) -> 
             msg = (
                 f"the {name} set {part.source} is for {part.task.value}, the model for {task.value}"
             )
+            raise DatasetError(msg)
+    for part, name in ((photos, "training"), (val, "validation")):
+        if all(p.class_id is None and not p.objects for p in part):
+            msg = f"no photo of the {name} set {part.source} has a label"
             raise DatasetError(msg)
     if photos.classes != val.classes:
         ours, theirs = ({*photos.classes} - {*val.classes}), ({*val.classes} - {*photos.classes})

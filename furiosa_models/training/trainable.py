@@ -21,7 +21,7 @@ from .. import networks
 from ..errors import ConversionError, LabelsError
 from ..labels import plain_name
 from ..networks import edit
-from ..networks.classes import Source, replace_classes
+from ..networks.classes import Source, last_layer, replace_classes
 from ..networks.onnx_sink import trainable
 from ..networks.weights import Checkpoint, Kind, NamedWeights
 from ..spec import Head, NetworkSpec
@@ -77,6 +77,30 @@ class Trainable:
         if network is not None:
             network = replace(network, params={**network.params, "num_classes": len(rows)})
         return replace(self, model=model, network=network)
+
+    def with_last_layer(
+        self, kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+    ) -> Trainable | None:
+        """Return a classifier with another last layer; None if it is not a plain `Gemm`.
+
+        Args:
+            kernel: (classes, features) float32.
+            bias: (classes,) float32.
+        """
+        model = onnx.ModelProto.FromString(self.model.SerializeToString())
+        (output,) = model.graph.output
+        layer = last_layer(model.graph, output.name)
+        tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        weight = tensors.get(layer.node.input[1])
+        transposed = any(a.name == "transB" and a.i for a in layer.node.attribute)
+        is_plain = layer.node.op_type == "Gemm" and transposed and not layer.after
+        if self.network is None or weight is None or layer.bias is None or not is_plain:
+            return None
+        for tensor, array in ((weight, kernel), (tensors[layer.bias], bias)):
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+        output.type.tensor_type.shape.dim[1].dim_value = len(bias)
+        params = {**self.network.params, "num_classes": len(bias)}
+        return replace(self, model=model, network=replace(self.network, params=params))
 
     def module(self) -> GraphModule:
         """Return the network as a PyTorch module; its state has the names of the checkpoint.
@@ -147,6 +171,7 @@ def trainable_of(origin: bytes, checkpoint: Checkpoint | None) -> Trainable:
         raise ConversionError(msg)
     edit.constants_to_initializers(model.graph)
     _untie(model.graph)
+    edit.take_channels_first(model.graph)
     return Trainable(edit.named(model))
 
 
@@ -240,6 +265,9 @@ def match_classes(
     for name in new:
         names = given.get(name, name)
         several = [names] if isinstance(names, str) else list(names)
+        if not all(isinstance(each, str) for each in several):
+            msg = f"class_sources[{name!r}] must be names of classes, got {names!r}"
+            raise LabelsError(msg)
         indices = [known.get(plain_name(each)) for each in several]
         if name in given and None in indices:
             lost = [each for each, i in zip(several, indices, strict=True) if i is None]

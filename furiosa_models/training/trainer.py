@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from ..data.records import LabeledPhotos
-from ..errors import TrainingError
+from ..errors import FuriosaModelsError, TrainingError
 from ..images.pipeline import in_threads
 from ..progress import progress_bar
 from ..spec import ImageInput
@@ -100,7 +100,7 @@ class Trained:
     """
 
     folder: Path
-    trainable: Trainable
+    trainable: Trainable = field(repr=False)
     iterations: int
     best: Mapping[str, float]
     best_iteration: int
@@ -139,7 +139,10 @@ class Trainer:
         self._processes = Processes.of(args)
         self._device = self._processes.device
         torch.manual_seed(args.seed)
-        self._module = job.trainable.module().to(self._device, memory_format=_LAYOUT)
+        self._module = job.trainable.module().to(self._device)
+        for parameter in self._module.parameters():
+            if parameter.ndim == 4:  # the layout is one of images and kernels
+                parameter.data = parameter.data.contiguous(memory_format=_LAYOUT)
         if args.freeze_bn:
             self._module.live_norms = frozenset()
         self._optimizer = make_optimizer(self._module, job.trainable, args)
@@ -180,6 +183,8 @@ class Trainer:
         self._begin()
         started, trained = time.monotonic(), 0.0
         first = self._progress.iteration
+        if not self._progress.iteration:  # so that a run can be resumed from its first second
+            self._save_checkpoint()
         if not self._progress.best:  # so that the result is never worse than the start
             self._evaluate_and_keep()
         network = self._processes.wrapped(self._module, self._args)
@@ -194,7 +199,7 @@ class Trainer:
             bar.update(first)
             while self._progress.iteration < total:
                 begin = time.monotonic()
-                losses = self._step(network, next(batches))
+                losses = self._step(network, self._next(batches))
                 self._progress.iteration += 1
                 trained += time.monotonic() - begin
                 self._log(losses, time.monotonic() - begin)
@@ -227,6 +232,14 @@ class Trainer:
 
     # --- Iterations -----------------------------------------------------------------------------
 
+    def _next(self, batches: Iterator[Any]) -> Any:
+        """Return the next batch; write a checkpoint if a photo cannot be read."""
+        try:
+            return next(batches)
+        except FuriosaModelsError:  # the run goes on from here once the photo is repaired
+            self._save_checkpoint()
+            raise
+
     def _step(self, network: Any, batch: Any) -> dict[str, float]:
         """Train on a batch; return its losses."""
         args, iteration = self._args, self._progress.iteration
@@ -243,6 +256,7 @@ class Trainer:
         targets = [target.to(self._device) for target in batch.targets]
         height, width = images.shape[2:]
         losses = self._job.loss(outputs, targets, (height, width))
+        _check_losses(losses)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {float(loss.detach()):g}" for name, loss in losses.items())
@@ -387,12 +401,21 @@ class Trainer:
             )
             raise TrainingError(msg) from error
         if self._processes.is_first:
-            self._metrics.resume(self._progress.iteration)
+            self._metrics.resume(self._args, self._progress.iteration)
 
     def _load(self, state: Mapping[str, Any]) -> None:
         """Continue with the state of a checkpoint."""
         self._module.load_state_dict(state["model"])
+        if state["optimizer_name"] != self._args.optimizer:
+            msg = f"the run has the optimizer {state['optimizer_name']}, not {self._args.optimizer}"
+            raise ValueError(msg)
+        settings = [
+            {name: group[name] for name in ("initial_lr", "weight_decay")}
+            for group in self._optimizer.param_groups
+        ]
         self._optimizer.load_state_dict(state["optimizer"])
+        for group, own in zip(self._optimizer.param_groups, settings, strict=True):
+            group.update(own)  # of the arguments, which may have changed
         self._scaler.load_state_dict(state["scaler"])
         if self._average is not None and state["ema_state"] is not None:
             self._average.load_state_dict(state["ema_state"])
@@ -405,6 +428,7 @@ class Trainer:
         state = {
             "model": self._module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "optimizer_name": self._args.optimizer,
             "scaler": self._scaler.state_dict(),
             "ema_state": None if self._average is None else self._average.state_dict(),
             "random": torch.get_rng_state(),
@@ -437,6 +461,23 @@ class Trainer:
 def _multiplies_bfloat16() -> bool:
     """Return whether the CPU multiplies bfloat16 numbers itself, which is faster than float32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _check_losses(losses: Any) -> None:
+    """Check what the user's loss returns.
+
+    Raises:
+        TrainingError: It is not a mapping of scalar tensors that depend on the outputs.
+    """
+    values = losses.values() if isinstance(losses, Mapping) else [losses]
+    good = isinstance(losses, Mapping) and len(losses) > 0
+    if not good or not all(isinstance(v, torch.Tensor) and v.ndim == 0 for v in values):
+        shown = ", ".join(
+            f"a tensor of shape {tuple(v.shape)}" if isinstance(v, torch.Tensor) else repr(v)[:60]
+            for v in values
+        )
+        msg = f"a loss must return scalar tensors by name, {{'loss': tensor}}, got {shown or '{}'}"
+        raise TrainingError(msg)
 
 
 def _first(figures: Mapping[str, float]) -> float:

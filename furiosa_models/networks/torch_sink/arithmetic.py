@@ -42,6 +42,19 @@ def _divide(a: Any, b: Any) -> Any:
     return a // b if is_integer or isinstance(a, torch.SymInt) else a / b
 
 
+def _modulo(a: Any, b: Any, fmod: int = 0) -> Any:
+    """Return the remainder: with the sign of `b`, or with `fmod` that of `a`."""
+    if is_sizes(a, b):
+        left, right = sizes_of(a), sizes_of(b)
+        return [x % y for x, y in zip(left, right * (len(left) // len(right)), strict=True)]
+    if not isinstance(a, torch.Tensor):
+        return np.fmod(a, b) if fmod else np.mod(a, b)
+    divisor = as_tensor(b, a)
+    return torch.fmod(a, divisor) if fmod else torch.remainder(a, divisor)
+
+
+OPERATIONS["Mod"] = _modulo
+
 for _name, _function in {
     "Add": operator.add,
     "Sub": operator.sub,

@@ -81,13 +81,14 @@ def _nearest(
     x: Tensor, new: Sequence[int], factors: Sequence[float], transformation: str, rounding: str
 ) -> Tensor:
     """Return an image whose pixels are those of another one."""
+    old = [int(size) for size in x.shape[2:]]
     places = [
         _places(before, after, factor, transformation, rounding)
-        for before, after, factor in zip(x.shape[2:], new, factors, strict=True)
+        for before, after, factor in zip(old, new, factors, strict=True)
     ]
     is_repeated = all(
         after % before == 0 and (each == np.arange(after) // (after // before)).all()
-        for before, after, each in zip(x.shape[2:], new, places, strict=True)
+        for before, after, each in zip(old, new, places, strict=True)
     )
     if is_repeated:
         return F.interpolate(x, tuple(new), mode="nearest")

@@ -116,6 +116,8 @@ def _batch_norm(
 ) -> Tensor:
     replaced = 1 - options.get("momentum", 0.9)  # ONNX' momentum is the part that is kept
     epsilon = options.get("epsilon", 1e-5)
+    if not training:  # statistics that are computed from parameters need no gradient
+        mean, var = mean.detach(), var.detach()
     return F.batch_norm(x, mean, var, scale, bias, training, replaced, epsilon)
 
 

@@ -90,12 +90,16 @@ def _unsqueeze(x: Any, axes: Any = None, **options: Any) -> Any:
 @operation("Expand")
 def _expand(x: Tensor, shape: Any) -> Tensor:
     sizes = sizes_of(shape)
+    if isinstance(x, np.ndarray):
+        return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(sizes))).copy()
     like = torch.broadcast_shapes(tuple(x.shape), tuple(sizes))
     return x.expand(like)
 
 
 @operation("Tile")
 def _tile(x: Tensor, repeats: Any) -> Tensor:
+    if isinstance(x, np.ndarray):
+        return np.tile(x, sizes_of(repeats))
     return x.repeat(sizes_of(repeats))
 
 

@@ -59,7 +59,7 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> N
         metrics.add_losses(iteration, {"total_loss": 1.0}, 0.1, 0.1)
         metrics.add_figures(iteration, {"top1": 0.5}, CLASSES)
     again = Metrics(tmp_path)
-    again.resume(4)
+    again.resume(TrainerArgs("run"), 4)
     assert [entry["iteration"] for entry in entries(tmp_path)] == [2, 2, 4, 4]
     again.add_losses(5, {"total_loss": 2.0}, 0.1, 0.1)
     assert entries(tmp_path)[-1]["total_loss"] == 2.0
