@@ -50,7 +50,7 @@ def learned(model: onnx.ModelProto, folder: Path) -> tuple[Any, Classifier]:
     photos = squares(folder / "photos", 2)
     network = Classifier(model, labels=list(COLORS), input=SCALED)
     options: dict[str, Any] = {"learning_rate": 0.05, "eval_period": 20}
-    return network.train(args(folder / "run", 20, **options), photos, photos), network
+    return network.train(args(folder / "run", 60, **options), photos, photos), network
 
 
 def test_a_graph_with_the_channels_last_trains(tmp_path: Path) -> None:
