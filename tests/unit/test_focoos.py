@@ -150,3 +150,17 @@ def test_arrays_that_are_no_photos_are_rejected(detector: SSDMobileNet) -> None:
     for wrong in (np.zeros((4, 4, 2), np.uint8), np.zeros((2, 2, 2, 2, 3), np.uint8)):
         with pytest.raises(ImageError):
             detector.infer(wrong)
+
+
+def test_a_folder_gives_a_list(detector: SSDMobileNet, rgb: np.ndarray, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(rgb))
+    one = detector.infer(rgb, device="cpu").detections
+    for source in (tmp_path, str(tmp_path / "*.png")):
+        assert [each.detections for each in detector.infer(source, device="cpu")] == [one, one]
+
+
+def test_fractions_of_a_photo_are_rejected(rgb: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="multiply the photo by 255"):
+        as_photo(rgb / 255)
+    assert as_photo(np.zeros((2, 2, 3))).max() == 0

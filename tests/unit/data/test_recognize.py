@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from furiosa_models.data import read_dataset
 from furiosa_models.enums import DatasetLayout
@@ -140,3 +141,17 @@ def test_a_part_without_photos_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "val" / "ant").mkdir(parents=True)
     with pytest.raises(DatasetError, match="has no part val, only train"):
         read_dataset(tmp_path, split="val")
+
+
+def test_labels_for_another_task_are_not_taken_for_class_folders(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        for part, name in (("images", "1.png"), ("labels", "1.txt")):
+            (tmp_path / split / part).mkdir(parents=True)
+            if part == "images":
+                Image.new("RGB", (8, 8)).save(tmp_path / split / part / name)
+            else:
+                (tmp_path / split / part / name).write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text("train: train\nval: valid\nnames: [box]\n")
+    assert read_dataset(tmp_path, split="train").classes == ("box",)
+    with pytest.raises(DatasetError, match="has labels for detection or .*expected labels for cl"):
+        read_dataset(tmp_path, split="train", task="classification")
