@@ -155,6 +155,13 @@ class _Node:
         if node.op_type == "Split":
             self.attributes["count"] = len(node.output)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "function"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self.function = OPERATIONS[self.type]  # some are closures, which cannot be pickled
+
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:
     value = helper.get_attribute_value(attribute)

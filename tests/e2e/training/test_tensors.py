@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import io
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +42,15 @@ def test_a_model_gives_its_network_as_a_module(photos: list[Path]) -> None:
     assert int(logits.argmax()) == best
     module.get_parameter("classifier.1.bias").data[7] += 1000
     assert MobileNetV2(module.state_dict()).predict(photos[0], device="cpu").class_id == 7
+
+
+def test_a_module_is_copied_and_pickled() -> None:
+    module = SSDMobileNet("random").torch_module()
+    x = torch.rand(1, 3, 300, 300)
+    buffer = io.BytesIO()
+    torch.save(module, buffer)
+    buffer.seek(0)
+    for other in (copy.deepcopy(module), torch.load(buffer, weights_only=False)):
+        assert other.state_dict().keys() == module.state_dict().keys()
+        for found, expected in zip(other(x), module(x), strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
