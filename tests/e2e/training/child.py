@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from .scenes import args, classifier, squares
 
 
 def main(text: str) -> None:
+    # A job in the background of a shell ignores Ctrl-C; so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given: dict[str, Any] = json.loads(text)
     torch.set_num_threads(1)
     photos = squares(Path(given["data"]), given.get("count", 1))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from importlib.util import find_spec
 
 # `make test-torch` has an environment of its own.
@@ -15,6 +16,13 @@ if not collect_ignore_glob:
 
     import pytest
     import torch
+
+    @pytest.fixture(autouse=True)
+    def _usual_interrupts() -> Iterator[None]:
+        """Interrupt as usual: a job in the background of a shell ignores Ctrl-C."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
 
     @pytest.fixture(autouse=True)
     def _one_thread() -> Iterator[None]:

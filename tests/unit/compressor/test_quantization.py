@@ -361,3 +361,18 @@ def test_a_result_in_which_nothing_is_quantized_is_a_warning() -> None:
     with pytest.warns(CalibrationWarning, match="nothing was quantized") as found:
         quantization.fit(NET, conf)
     assert found[0].filename == __file__
+
+
+def test_weights_alone_are_quantized_without_a_warning() -> None:
+    kernel = np.random.default_rng(0).normal(size=(64, 4, 3, 3)).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "k"], ["y"], "conv", pads=[1] * 4)],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 4, 8, 8])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 64, 8, 8])],
+        [onnx.numpy_helper.from_array(kernel, "k")],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    q_model = quantization.fit(model, PostTrainingQuantConfig(approach="dynamic"))
+    assert {node.op_type for node in q_model.model.graph.node} == {"Conv", "DequantizeLinear"}

@@ -77,6 +77,15 @@ CASES: dict[str, Case] = {
         for other, arguments in OPERANDS.items()
     },
     "Div integers": case("Div", integers([7, -7], [9, -9]), integers(2)),
+    "Mod": case("Mod", np.arange(-6, 6).reshape(3, 4), integers(5, -3, 4, 2)),
+    "Mod of fractions": case("Mod", X, floats(6), fmod=1),
+    "Mod of sizes": sizes(
+        helper.make_node("Shape", ["x"], ["d"]),
+        helper.make_node("Mod", ["d", "by"], ["m"]),
+        helper.make_node("Concat", ["m", "rest"], ["s"], axis=0),
+        by=integers(5),
+        rest=integers(-1),
+    ),
     "Pow": case("Pow", POSITIVE, np.array(2.5, np.float32)),
     "Equal": case("Equal", integers([1, 2], [3, 4]), integers(2)),
     **{
