@@ -66,7 +66,7 @@ def test_video_gives_an_annotated_video_and_its_results(
 ) -> None:
     (folder / "b.png").unlink()
     out = tmp_path / "out"
-    result = run(folder, "-o", out, "--score-threshold=0.0")
+    result = run(folder, "-o", out, "--score-threshold=0.9")
     assert result.exit_code == 0, result.output
     assert names(out) == ["a.jpg", "a.json", "c.jpg", "c.json", "clip.json", "clip.mp4"]
     assert f"{clip}\n  3 frames\n  -> {out / 'clip.mp4'}\n  -> {out / 'clip.json'}" in result.stdout
