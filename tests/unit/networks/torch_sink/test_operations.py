@@ -13,7 +13,10 @@ from .graphs import assert_equal, call, doubled, exported, module, onnx_runtime
 pytestmark = pytest.mark.torch
 
 TOLERANCE = 2e-6
-UNBATCHED = ("Flatten axis", "Flatten axis 0", "Transpose reversed", "Size", "Concat constant")
+UNBATCHED = (
+    *("Flatten axis", "Flatten axis 0", "Transpose reversed", "Size", "Concat constant"),
+    "Mod of sizes",
+)
 """Cases whose result does not have the batch as its first dimension, or not only that."""
 
 
