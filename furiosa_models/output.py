@@ -1,6 +1,6 @@
 """Files and folders on disk: complete or absent, also if the process is killed.
 
-Only `replace_file` replaces something.
+Only `replace_file` and `replacement` replace something.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import FuriosaModelsError
 
-__all__ = ["check_new_folder", "new_file", "new_folder", "replace_file"]
+__all__ = ["check_new_folder", "new_file", "new_folder", "replace_file", "replacement"]
 
 
 @contextmanager
@@ -68,7 +69,16 @@ def check_new_folder(path: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file that may exist already. Parent folders are created.
+    """Write a file that may exist already; see `replacement`."""
+    with replacement(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file to write to, which becomes `path`, even if that exists already.
+
+    Parent folders are created.
 
     Raises:
         FuriosaModelsError: It cannot be written.
@@ -77,7 +87,7 @@ def replace_file(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
         with partial.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

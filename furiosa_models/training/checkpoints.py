@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ..errors import TrainingError
-from ..output import replace_file
+from ..output import replace_file, replacement
 from ..saved import STATE
 
 __all__ = ["Checkpoints"]
@@ -85,13 +84,8 @@ class Checkpoints:
 
 
 def _save(path: Path, state: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    with replacement(path) as file:
         torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _load(path: Path, device: torch.device) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._lazy import require
 from ..errors import TrainingError
-from ..output import replace_file
+from ..output import replace_file, replacement
 from ..tasks.base import VisionTask
 from .args import TrainerArgs
 from .figures import focoos_figures
@@ -105,9 +105,8 @@ class Metrics:
             axes.grid(alpha=0.3)
             if names:
                 axes.legend()
-        partial = self._folder / f".{_CURVES}.partial"
-        figure.savefig(partial, format="png", dpi=110)
-        partial.replace(self._folder / _CURVES)
+        with replacement(self._folder / _CURVES) as file:
+            figure.savefig(file, format="png", dpi=110)
 
     def draw_samples(self, iteration: int, pictures: Iterable[Any]) -> None:
         """Draw predictions on validation photos into one picture."""
