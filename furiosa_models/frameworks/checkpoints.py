@@ -52,6 +52,7 @@ def recognize(
     from .onnx import OnnxModel
 
     spec = NetworkSpec(network, params or {}) if isinstance(network, str) else network
-    arrays = networks.read_weights(reader, {source.name: source.read_bytes()}, spec.layout)
+    found = networks.read_weights(reader, {source.name: source.read_bytes()}, spec.layout)
+    arrays = networks.state_of(spec.name, found, **spec.params)
     built, _ = networks.build_checkpoint(spec.name, arrays, **spec.params)
     return OnnxModel(built, form=source.suffix.lower().removeprefix("."), **options)

@@ -142,7 +142,6 @@ def build_checkpoint(
     from .checkpoint_params import params_of
     from .weights import NamedWeights
 
-    arrays = state_of(network, arrays, **params)
     inferred = params_of(network, arrays)
     return build(network, NamedWeights(arrays), **{**params, **inferred.params}), inferred
 
