@@ -27,6 +27,7 @@ from .networks.weights import Checkpoint
 from .networks.writers import to_pytorch, to_safetensors
 from .ops.checks import check_unit
 from .output import new_folder
+from .runtime.source import is_tflite
 from .spec import Head, ImageInput, ModelSpec, NetworkSpec
 
 __all__ = ["INFO", "STATE", "Saved", "SavedParts", "is_saved", "read_saved", "write_saved"]
@@ -61,7 +62,7 @@ class SavedParts:
 
     def files(self) -> dict[str, bytes]:
         """Return the contents of the files by name."""
-        kind = "tflite" if self.graph[4:8] == b"TFL3" else "onnx"
+        kind = "tflite" if is_tflite(self.graph) else "onnx"
         config = {
             **self.facts.get("config", {}),
             "num_classes": len(self.labels),

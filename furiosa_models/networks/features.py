@@ -59,13 +59,13 @@ def with_classifier(
         kernel: (classes, c) float32.
         bias: (classes,) float32.
     """
-    proto: onnx.ModelProto = onnx.ModelProto.FromString(features.SerializeToString())
+    proto = edit.parse(features)
     graph = proto.graph
+    inputs = [FEATURES]
     for name, array in ((_KERNEL, kernel), (_BIAS, bias)):
-        unique = edit.unused_name(name, graph)
-        graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), unique))
-    names = [tensor.name for tensor in graph.initializer[-2:]]
-    node = helper.make_node("Gemm", [FEATURES, *names], [LOGITS], _CLASSIFIER, transB=1)
+        inputs.append(edit.unused_name(name, graph))
+        graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), inputs[-1]))
+    node = helper.make_node("Gemm", inputs, [LOGITS], _CLASSIFIER, transB=1)
     graph.node.append(node)
     (batch, *_) = graph.output[0].type.tensor_type.shape.dim
     size = batch.dim_value or batch.dim_param

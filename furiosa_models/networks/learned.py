@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import onnx
 
-__all__ = ["learned_tensors"]
+__all__ = ["kernel_origin", "learned_tensors"]
 
 _WEIGHTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
@@ -27,6 +27,18 @@ _BIASED = frozenset({"Conv", "ConvTranspose", "Gemm", "LayerNormalization", "Mat
 _MOVES = frozenset({"Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
+def kernel_origin(name: str, producers: Mapping[str, onnx.NodeProto]) -> str:
+    """Return the name of the tensor that a kernel is rearranged from.
+
+    Args:
+        name: Name of the kernel that a layer takes.
+        producers: The node that computes each tensor.
+    """
+    while name in producers and producers[name].op_type in _MOVES:
+        name = producers[name].input[0]
+    return name
+
+
 def learned_tensors(graph: onnx.GraphProto) -> frozenset[str]:
     """Return the names of the initializers that are weights of layers.
 
@@ -37,16 +49,11 @@ def learned_tensors(graph: onnx.GraphProto) -> frozenset[str]:
     constants = {tensor.name for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
 
-    def origin(name: str) -> str:
-        """Return the initializer that a kernel is rearranged from."""
-        while name in producers and producers[name].op_type in _MOVES:
-            name = producers[name].input[0]
-        return name
-
     found: set[str] = set()
     for node in graph.node:
         places = _WEIGHTS.get(node.op_type, ())
-        found.update(origin(node.input[place]) for place in places if place < len(node.input))
+        inputs = (node.input[place] for place in places if place < len(node.input))
+        found.update(kernel_origin(name, producers) for name in inputs)
         if node.op_type in ("Add", "Mul") and len(node.input) == 2:
             sources = [producers.get(name) for name in node.input]
             found.update(

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import FuriosaModelsError
 from ..networks.classes import last_layer
+from ..networks.learned import kernel_origin
 from ..networks.torch_sink import GraphModule
 from .args import TrainerArgs
 from .trainable import Trainable
@@ -55,9 +56,7 @@ def head_parameters(trainable: Trainable) -> frozenset[str]:
             layer = last_layer(graph, output.name)
         except FuriosaModelsError:  # computed from several layers, such as a concatenation
             continue
-        weight = layer.node.input[1]
-        while weight in producers:
-            weight = producers[weight].input[0]
+        weight = kernel_origin(layer.node.input[1], producers)
         found.update({weight, layer.bias or weight})
     return frozenset(found)
 

@@ -24,6 +24,7 @@ from ..networks import edit
 from ..networks.classes import Source, last_layer, replace_classes
 from ..networks.onnx_sink import trainable
 from ..networks.weights import Checkpoint, Kind, NamedWeights
+from ..runtime.source import is_tflite
 from ..spec import Head, NetworkSpec
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Trainable:
             ConversionError: The layers that compute the scores cannot be found.
             ShapeError: The classes of this kind of head cannot be replaced.
         """
-        model = onnx.ModelProto.FromString(self.model.SerializeToString())
+        model = edit.parse(self.model)
         channels = head.class_channels(edit.describe(model).outputs)
         offsets = [each.background for each in channels if each is not None]
         offset = max(offsets, default=0)
@@ -87,20 +88,19 @@ class Trainable:
             kernel: (classes, features) float32.
             bias: (classes,) float32.
         """
-        model = onnx.ModelProto.FromString(self.model.SerializeToString())
-        (output,) = model.graph.output
-        layer = last_layer(model.graph, output.name)
-        tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        weight = tensors.get(layer.node.input[1])
+        (output,) = self.model.graph.output
+        layer = last_layer(self.model.graph, output.name)
+        weight = layer.node.input[1]
         transposed = any(a.name == "transB" and a.i for a in layer.node.attribute)
         is_plain = layer.node.op_type == "Gemm" and transposed and not layer.after
-        if self.network is None or weight is None or layer.bias is None or not is_plain:
+        is_constant = any(tensor.name == weight for tensor in self.model.graph.initializer)
+        if self.network is None or layer.bias is None or not (is_plain and is_constant):
             return None
-        for tensor, array in ((weight, kernel), (tensors[layer.bias], bias)):
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+        made = self.with_arrays({weight: kernel, layer.bias: bias})
+        (output,) = made.model.graph.output
         output.type.tensor_type.shape.dim[1].dim_value = len(bias)
         params = {**self.network.params, "num_classes": len(bias)}
-        return replace(self, model=model, network=replace(self.network, params=params))
+        return replace(made, network=replace(self.network, params=params))
 
     def module(self) -> GraphModule:
         """Return the network as a PyTorch module; its state has the names of the checkpoint.
@@ -120,7 +120,7 @@ class Trainable:
 
     def with_arrays(self, arrays: _Arrays) -> Trainable:
         """Return the network with other arrays; names that it does not have are left out."""
-        model = onnx.ModelProto.FromString(self.model.SerializeToString())
+        model = edit.parse(self.model)
         for tensor in model.graph.initializer:
             if tensor.name in arrays:
                 tensor.CopyFrom(numpy_helper.from_array(arrays[tensor.name], tensor.name))
@@ -162,7 +162,7 @@ def trainable_of(origin: bytes, checkpoint: Checkpoint | None) -> Trainable:
     """
     if checkpoint is not None:
         return _of_checkpoint(checkpoint)
-    if origin[4:8] == b"TFL3":
+    if is_tflite(origin):
         msg = "TensorFlow Lite networks are not trained: convert it (furiosa-models convert)"
         raise ConversionError(msg)
     model = edit.parse(origin)
