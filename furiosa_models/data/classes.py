@@ -13,7 +13,7 @@ from ..errors import DatasetError
 from ..labels import plain_name
 from .records import LabeledPhoto, LabeledPhotos, Objects
 
-__all__ = ["are_indices", "list_names", "match_classes", "with_classes"]
+__all__ = ["are_indices", "check_same_classes", "list_names", "match_classes", "with_classes"]
 
 _LISTED = 5
 
@@ -51,6 +51,24 @@ def match_classes(labels: LabeledPhotos, names: Sequence[str]) -> dict[str, int]
         )
         raise DatasetError(msg)
     return found
+
+
+def check_same_classes(train: LabeledPhotos, val: LabeledPhotos) -> None:
+    """Check that photos and validation photos have the same classes in the same order.
+
+    Raises:
+        DatasetError: They have not.
+    """
+    if train.classes == val.classes:
+        return
+    lacking, more = ({*train.classes} - {*val.classes}), ({*val.classes} - {*train.classes})
+    msg = (
+        f"the classes of the photos, {', '.join(train.classes[:10])}, and of the validation "
+        f"photos, {', '.join(val.classes[:10])}, differ: expected the same in the same order "
+        f"(missing there: {', '.join(sorted(lacking)) or '-'}; here: "
+        f"{', '.join(sorted(more)) or '-'})"
+    )
+    raise DatasetError(msg)
 
 
 def with_classes(labels: LabeledPhotos, classes: Sequence[str]) -> LabeledPhotos:

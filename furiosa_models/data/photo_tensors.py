@@ -213,7 +213,6 @@ def _chosen(
     outlines: Sequence[Mask] | None,
 ) -> Objects:
     """Return some of the objects, with new places."""
-    has_crowds = len(objects.is_crowd) == len(objects)
     return Objects(
         boxes=boxes[kept],
         class_ids=objects.class_ids[kept],
@@ -221,5 +220,5 @@ def _chosen(
         masks=None
         if outlines is None
         else tuple(outlines[i] for i in np.flatnonzero(kept).tolist()),
-        is_crowd=objects.is_crowd[kept] if has_crowds else objects.is_crowd,
+        is_crowd=objects.is_crowd[kept],
     )

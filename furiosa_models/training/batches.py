@@ -223,8 +223,7 @@ def target_of(photo: LabeledPhoto, context: ImageContext, size: tuple[int, int])
     boxes = to_input(objects.boxes.astype(np.float32), as_context(context))
     boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
     kept = ((boxes[:, 2:] - boxes[:, :2]) >= _MIN_SIDE).all(1)
-    if len(objects.is_crowd) == len(objects):
-        kept &= ~objects.is_crowd
+    kept &= ~objects.is_crowd
     return Target(
         torch.from_numpy(objects.class_ids[kept].astype(np.int64)), torch.from_numpy(boxes[kept])
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..data.classes import check_same_classes
 from ..data.records import LabeledPhotos
 from ..enums import Task
 from ..errors import ConversionError, DatasetError
@@ -164,12 +165,8 @@ def fit_head(
         ImageError: A photo cannot be read.
     """
     begin = time.perf_counter()
-    if val is not None and val.classes != train.classes:
-        msg = (
-            f"the classes of the photos, {', '.join(train.classes[:10])}, and of the validation "
-            f"photos, {', '.join(val.classes[:10])}, differ: expected the same in the same order"
-        )
-        raise DatasetError(msg)
+    if val is not None:
+        check_same_classes(train, val)
     spec = weights.spec
     if spec.head.task.task is not Task.CLASSIFICATION:
         msg = (
@@ -197,10 +194,6 @@ def fit_head(
             rows.features, rows.classes, count, rows.groups, folds=folds, done=bar.update
         )
     found = fit(rows.features, rows.classes, count, chosen.penalty)
-    measured = (rows.classes, chosen.predicted)
-    if others is not None:
-        measured = (others.classes, found.predict(others.features))
-    report = _report(train.classes, len(rows.classes), measured, chosen.penalty)
     kernel, bias = (part.astype(np.float32) for part in (found.kernel, found.bias))
     checkpoint, built = weights.checkpoint(), None
     if checkpoint is not None:  # so that the network can be trained further under its names
@@ -214,33 +207,24 @@ def fit_head(
         checkpoint=built.checkpoint if built else None,
     )
     declared = ModelSpec(weights.declared_spec.network, spec.input, ClassificationHead())
-    seconds = time.perf_counter() - begin
-    report = FittedHead(**{**vars(report), "seconds": seconds, "is_validated": val is not None})
-    return report, Weights(weights.model, result, declared)
-
-
-def _report(
-    classes: tuple[str, ...],
-    photos: int,
-    measured: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-    penalty: float,
-) -> FittedHead:
-    truth, predicted = measured
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
-    totals = confusion.sum(1)
-    right = np.diag(confusion) / np.where(totals, totals, 1)
-    return FittedHead(
-        classes,
-        photos,
-        float((truth == predicted).mean()),
-        tuple(np.where(totals, right, np.nan).tolist()),
+    measured = (rows.classes, chosen.predicted)
+    if others is not None:
+        measured = (others.classes, found.predict(others.features))
+    confusion = np.zeros((count, count), np.int64)
+    np.add.at(confusion, measured, 1)
+    totals, right = confusion.sum(1), np.diag(confusion)
+    report = FittedHead(
+        train.classes,
+        len(rows.classes),
+        float(right.sum() / totals.sum()),
+        tuple(np.where(totals, right / np.where(totals, totals, 1), np.nan).tolist()),
         float(totals.max() / totals.sum()),
         confusion,
-        penalty,
-        False,
-        0.0,
+        chosen.penalty,
+        val is not None,
+        time.perf_counter() - begin,
     )
+    return report, Weights(weights.model, result, declared)
 
 
 def _rows(model: Any, photos: LabeledPhotos, device: str | None) -> _Rows:
@@ -252,7 +236,7 @@ def _rows(model: Any, photos: LabeledPhotos, device: str | None) -> _Rows:
         groups = [str(photo.path) for photo in labeled]
     elif photos.task in (Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT):
         crops = list(_crops(photos))
-        sources = (crop for crop in _pixels(crops))
+        sources = _pixels(crops)
         classes = [crop.class_id for crop in crops]
         groups = [str(crop.path) for crop in crops]
     else:
@@ -287,10 +271,8 @@ def _crops(photos: LabeledPhotos) -> Iterator[_Crop]:
         objects = photo.objects
         if objects is None:
             continue
-        for index, (box, class_id) in enumerate(
-            zip(objects.boxes, objects.class_ids.tolist(), strict=True)
-        ):
-            is_crowd = bool(len(objects.is_crowd)) and bool(objects.is_crowd[index])
+        rows = (objects.boxes, objects.class_ids.tolist(), objects.is_crowd.tolist())
+        for box, class_id, is_crowd in zip(*rows, strict=True):
             left, top, right, bottom = (round(float(edge)) for edge in box)
             if not is_crowd and right - left >= _MIN_SIDE and bottom - top >= _MIN_SIDE:
                 yield _Crop(photo.path, (left, top, right, bottom), class_id)

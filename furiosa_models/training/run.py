@@ -11,6 +11,7 @@ from typing import Any
 
 from ..data.augment import Augmenter, get_default_by_task
 from ..data.checks import check_dataset
+from ..data.classes import check_same_classes
 from ..data.records import LabeledPhotos
 from ..errors import ConfigurationError, ConversionError, DatasetError, WeightsError
 from ..frameworks.checkpoints import READERS
@@ -128,19 +129,10 @@ def _check_data(photos: LabeledPhotos, val: LabeledPhotos, network: Network) -> 
                 f"the {name} set {part.source} is for {part.task.value}, the model for {task.value}"
             )
             raise DatasetError(msg)
-    for part, name in ((photos, "training"), (val, "validation")):
         if all(p.class_id is None and not p.objects for p in part):
             msg = f"no photo of the {name} set {part.source} has a label"
             raise DatasetError(msg)
-    if photos.classes != val.classes:
-        ours, theirs = ({*photos.classes} - {*val.classes}), ({*val.classes} - {*photos.classes})
-        msg = (
-            f"the training set has the classes {', '.join(photos.classes[:10])}, the validation "
-            f"set {', '.join(val.classes[:10])}: expected the same in the same order "
-            f"(missing there: {', '.join(sorted(ours)) or '-'}; here: "
-            f"{', '.join(sorted(theirs)) or '-'})"
-        )
-        raise DatasetError(msg)
+    check_same_classes(photos, val)
 
 
 def _report_problems(args: TrainerArgs, photos: LabeledPhotos, val: LabeledPhotos) -> None:
