@@ -1137,11 +1137,9 @@ class Model(Generic[R]):
         names = self.vision_task.options
         if "top_k" in names:
             return {"top_k": max(len(self.labels), 1)}
-        return (
-            {}
-            if threshold is None or "score_threshold" not in names
-            else {"score_threshold": threshold}
-        )
+        if threshold is None or "score_threshold" not in names:
+            return {}
+        return {"score_threshold": threshold}
 
     def run_batch(self, images: Sequence[ImageSource], **options: Any) -> dict[str, list[Tensor]]:
         """Return the results of a batch as columns, for programs that work on arrays.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +33,6 @@ from .records import Metrics
 from .trainable import Trainable
 
 __all__ = ["Job", "Network", "Trained", "Trainer"]
-
-logger = logging.getLogger(__name__)
 
 _EVALUATION_BATCH = 8
 _LAYOUT = torch.channels_last
@@ -201,8 +198,9 @@ class Trainer:
                 begin = time.monotonic()
                 losses = self._step(network, self._next(batches))
                 self._progress.iteration += 1
-                trained += time.monotonic() - begin
-                self._log(losses, time.monotonic() - begin)
+                seconds = time.monotonic() - begin
+                trained += seconds
+                self._log(losses, seconds)
                 _describe(bar, losses)
                 bar.update(1)
                 if self._is_due(self._args.eval_period):
