@@ -25,13 +25,7 @@ __all__ = ["command"]
     help="Photos to measure the accuracy on; by default the validation part of DATA, or else a "
     "cross-validation.",
 )
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="New folder for the model; every command accepts it as MODEL.",
-)
+@options.output_folder("New folder for the model; every command accepts it as MODEL.")
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ __all__ = [
     "labels",
     "model",
     "models",
+    "output_folder",
     "postprocess",
     "precision",
     "task",
@@ -52,6 +54,12 @@ model = click.argument("model", type=_ModelName())
 models: Callable[[Callable[..., Any]], Callable[..., Any]] = click.argument(
     "models", nargs=-1, type=_ModelName()
 )
+
+
+def output_folder(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option `--output` of commands that write a model into a folder."""
+    kind = click.Path(file_okay=False, path_type=Path)
+    return click.option("-o", "--output", required=True, type=kind, help=help)
 
 
 def _color(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

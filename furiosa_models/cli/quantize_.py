@@ -32,13 +32,7 @@ __all__ = ["command"]
     type=click.Path(exists=True, path_type=Path),
     help="Labels, as for `verify`, to measure the accuracy before and after.",
 )
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="New folder for the int8 model; every command accepts it as MODEL.",
-)
+@options.output_folder("New folder for the int8 model; every command accepts it as MODEL.")
 @click.option(
     "--truth-images",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -47,13 +47,7 @@ def _extra(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     type=click.Path(exists=True, path_type=Path),
     help="Photos to evaluate on; by default the validation part of --data.",
 )
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the run; every command accepts it as MODEL afterwards.",
-)
+@options.output_folder("Folder of the run; every command accepts it as MODEL afterwards.")
 @click.option("--iterations", type=click.IntRange(min=1), default=3000, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--learning-rate", type=float, default=5e-4, show_default=True)
