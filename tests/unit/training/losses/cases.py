@@ -10,12 +10,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from hypothesis import strategies as st
 
 from furiosa_models.heads import SSDHead
 from furiosa_models.training.losses import Loss
 from furiosa_models.training.targets import Target, Tensor
 
-__all__ = ["FOLDER", "SSD_HEADS", "Vectors", "call", "leaves", "target"]
+__all__ = [
+    "BOXES_OF_PHOTOS",
+    "FOLDER",
+    "SCALES",
+    "SSD_HEADS",
+    "Vectors",
+    "call",
+    "leaves",
+    "target",
+]
 
 FOLDER = Path(__file__).parent / "vectors"
 SSD_HEADS = {
@@ -30,6 +40,14 @@ SSD_HEADS = {
     ),
 }
 Array = npt.NDArray[Any]
+
+_COORDINATES = st.floats(-40, 120, width=32)
+BOXES_OF_PHOTOS = st.lists(
+    st.lists(st.tuples(*[_COORDINATES] * 4), max_size=5), min_size=1, max_size=3
+)
+"""Any boxes, also inverted and outside, of one to three photos."""
+SCALES = st.sampled_from([0.0, 1.0, 1e3, 1e30])
+"""Scales of logits, up to extreme ones."""
 
 
 def target(boxes: npt.ArrayLike, class_ids: npt.ArrayLike) -> Target:

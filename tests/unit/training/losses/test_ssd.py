@@ -19,7 +19,7 @@ from furiosa_models.training.losses import SSDLoss, loss_of
 from furiosa_models.training.losses.common import labeled_boxes
 from furiosa_models.training.targets import Target, Tensor
 
-from .cases import SSD_HEADS, Vectors, call, leaves, target
+from .cases import BOXES_OF_PHOTOS, SCALES, SSD_HEADS, Vectors, call, leaves, target
 
 pytestmark = pytest.mark.torch
 
@@ -216,14 +216,10 @@ def test_boxes_that_cannot_be_learned_are_left_out() -> None:
     assert alone == together
 
 
-coordinates = st.floats(-40, 120, width=32)
-boxes_of_photos = st.lists(st.tuples(*[coordinates] * 4), max_size=5)
-
-
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(boxes_of_photos, min_size=1, max_size=3),
-    st.sampled_from([0.0, 1.0, 1e3, 1e30]),
+    BOXES_OF_PHOTOS,
+    SCALES,
     st.sampled_from(["sigmoid", "softmax", "none"]),
 )
 def test_any_boxes_and_logits_have_finite_losses_and_gradients(
