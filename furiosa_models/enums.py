@@ -8,10 +8,15 @@ from typing import Literal, TypeAlias
 __all__ = [
     "DatasetLayout",
     "DatasetSplitType",
+    "ExportFormat",
     "Format",
+    "ModelExtension",
+    "ModelFamily",
+    "ModelStatus",
     "ModelTaskType",
     "Platform",
     "Precision",
+    "RuntimeType",
     "Task",
 ]
 
@@ -82,3 +87,85 @@ class Format(str, Enum):
         """Return the format for a name in any case: 0.8, 0.9 and descriptors use lower case."""
         known = {member.value: member for member in cls}
         return known.get(value.upper()) if isinstance(value, str) else None
+
+
+class ModelFamily(str, Enum):
+    """Family of networks, with the names of Focoos; families of the zoo are plain strings."""
+
+    DETR = "fai_detr"
+    MASKFORMER = "fai_mf"
+    BISENETFORMER = "bisenetformer"
+    IMAGE_CLASSIFIER = "fai_cls"
+    RTMO = "rtmo"
+
+
+class ModelStatus(str, Enum):
+    """State of a model, with the names of Focoos."""
+
+    CREATED = "CREATED"
+    TRAINING_STARTING = "TRAINING_STARTING"
+    TRAINING_RUNNING = "TRAINING_RUNNING"
+    TRAINING_ERROR = "TRAINING_ERROR"
+    TRAINING_COMPLETED = "TRAINING_COMPLETED"
+    TRAINING_STOPPED = "TRAINING_STOPPED"
+    DEPLOYED = "DEPLOYED"
+    DEPLOY_ERROR = "DEPLOY_ERROR"
+
+
+class ExportFormat(str, Enum):
+    """Format of an exported file; the first two are those of Focoos."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+    TFLITE = "tflite"
+    ENF = "enf"
+
+
+class RuntimeType(str, Enum):
+    """What an exported model runs on; the first six are those of Focoos."""
+
+    ONNX_CUDA32 = "onnx_cuda32"
+    ONNX_TRT32 = "onnx_trt32"
+    ONNX_TRT16 = "onnx_trt16"
+    ONNX_CPU = "onnx_cpu"
+    ONNX_COREML = "onnx_coreml"
+    TORCHSCRIPT_32 = "torchscript_32"
+    ONNX_OPENVINO = "onnx_openvino"
+    ONNX_INT8 = "onnx_int8"
+    TFLITE = "tflite"
+    ENF = "enf"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __repr__(self) -> str:
+        return self.value
+
+    @classmethod
+    def _missing_(cls, value: object) -> RuntimeType | None:
+        """Return the type for a name in any case, such as `"ONNX_CPU"`."""
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
+    def to_export_format(self) -> ExportFormat:
+        """Return the format of the exported file."""
+        others = {
+            RuntimeType.TORCHSCRIPT_32: ExportFormat.TORCHSCRIPT,
+            RuntimeType.TFLITE: ExportFormat.TFLITE,
+            RuntimeType.ENF: ExportFormat.ENF,
+        }
+        return others.get(self, ExportFormat.ONNX)
+
+
+class ModelExtension(str, Enum):
+    """Extension of a model's file; the first three are those of Focoos."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "pt"
+    WEIGHTS = "pth"
+    TFLITE = "tflite"
+    ENF = "enf"
+
+    @classmethod
+    def from_runtime_type(cls, runtime_type: RuntimeType) -> ModelExtension:
+        """Return the extension of the file that is exported for a runtime."""
+        return cls[runtime_type.to_export_format().name]

@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from .errors import ImageError
 
-__all__ = ["FocoosDet", "FocoosDetections", "InferLatency", "as_photo", "detections_of"]
+__all__ = [
+    "FocoosDet",
+    "FocoosDetections",
+    "InferLatency",
+    "LatencyMetrics",
+    "as_photo",
+    "detections_of",
+]
 
 _CHANNELS = (1, 3, 4)
 
@@ -88,6 +95,31 @@ class InferLatency:
             for stage in (speed.read, speed.preprocess, speed.inference, speed.postprocess)
         )
         return cls(read, preprocess, inference, postprocess, annotate)
+
+
+@dataclass
+class LatencyMetrics:
+    """Measured latency of a model.
+
+    Attributes:
+        fps: Inferences per second, rounded down.
+        engine: What ran it, such as `onnx.CPUExecutionProvider`.
+        min: Least milliseconds.
+        max: Greatest milliseconds.
+        mean: Mean milliseconds.
+        std: Standard deviation in milliseconds.
+        im_size: Height of the input.
+        device: Name of the device.
+    """
+
+    fps: int
+    engine: str
+    min: float
+    max: float
+    mean: float
+    std: float
+    im_size: int
+    device: str
 
 
 @dataclass

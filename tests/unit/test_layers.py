@@ -20,7 +20,7 @@ LAYERS = (
     "heads quantization",
     "saved weights",
     "programs",
-    "evaluation benchmark export training",
+    "evaluation benchmark export training model_info",
     "model",
     "task_models",
     "catalog",
