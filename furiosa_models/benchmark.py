@@ -12,11 +12,16 @@ import numpy as np
 
 from .enums import Precision
 from .errors import ImageError
+from .focoos import LatencyMetrics
 from .images.pipeline import Steps
 from .images.sources import expand_sources
+from .ops.checks import check_at_least
 from .progress import progress_bar
+from .runtime.backends import find_backend
 
-__all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark"]
+__all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark", "latency", "metrics_of"]
+
+_WARM_UP = 5  # as in Focoos
 
 STAGES = ("decode", "preprocess", "run", "postprocess")
 """Measured stages: file to pixels, pixels to tensor, network, outputs to results."""
@@ -137,6 +142,50 @@ def benchmark(
     streamed = perf_counter() - start
     name = type(model).__name__
     return Benchmark(name, model.weights, steps.where, seconds, streamed, _peak_memory())
+
+
+def latency(run: Callable[[], object], iterations: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the milliseconds of each of several calls, after five calls to warm up.
+
+    Raises:
+        ValueError: `iterations` is less than 1.
+    """
+    check_at_least("iterations", iterations, 1)
+    for _ in range(_WARM_UP):
+        run()
+    times = []
+    for _ in range(iterations):
+        start = perf_counter()
+        run()
+        times.append((perf_counter() - start) * 1e3)
+    return np.array(times)
+
+
+def metrics_of(
+    times: np.ndarray[Any, np.dtype[np.float64]], *, height: int, backend: str, device: str
+) -> LatencyMetrics:
+    """Return milliseconds as `LatencyMetrics`.
+
+    Args:
+        times: Milliseconds of each call.
+        height: Height of the image.
+        backend: Name of the backend.
+        device: The device string.
+    """
+    found = find_backend(backend)
+    least, greatest, mean, std = (
+        round(float(value), 3) for value in (times.min(), times.max(), times.mean(), times.std())
+    )
+    return LatencyMetrics(
+        fps=int(1000 / float(times.mean())),
+        engine=(found.engine if found else "") or backend,
+        min=least,
+        max=greatest,
+        mean=mean,
+        std=std,
+        im_size=height,
+        device=found.device_name(device) if found else device,
+    )
 
 
 def _timed(steps: Steps[Any], photos: Sequence[Any]) -> Iterator[tuple[float, ...]]:

@@ -248,7 +248,7 @@ def _open_file(name: str, options: dict[str, Any]) -> Model[Any]:
     if (Path(name) / "model_info.json").is_file():
         from .saved import read_saved
 
-        requested = read_saved(name).head.task
+        requested = read_saved(name).description.head.task
         spec_of = {cls: cls.spec.head.task for cls in tasks if cls.spec}
         tasks = tuple(cls for cls, task in spec_of.items() if task is requested)
     for cls in tasks[:-1]:

@@ -81,6 +81,8 @@ class Format(str, Enum):
 
     ONNX = "ONNX"
     TFLite = "TFLITE"
+    TORCHSCRIPT = "TORCHSCRIPT"
+    ENF = "ENF"
 
     @classmethod
     def _missing_(cls, value: object) -> Format | None:

@@ -27,8 +27,8 @@ import numpy.typing as npt
 
 from .artifacts.descriptor import ModelEntry, zoo
 from .artifacts.store import Built
-from .enums import Format, ModelTaskType, Platform, Precision
-from .errors import FuriosaModelsError, ShapeError
+from .enums import Format, ModelTaskType, Platform, Precision, RuntimeType
+from .errors import BackendUnavailable, FuriosaModelsError, ShapeError
 from .images.pipeline import (
     OnError,
     Steps,
@@ -51,7 +51,7 @@ from .processors import (
     takes,
     takes_one_context,
 )
-from .programs import Programs, dequantize, feed, run_in_batches
+from .programs import FilePrograms, Programs, dequantize, feed, run_in_batches
 from .progress import Bar, progress_bar
 from .runtime.devices import is_shareable, makes_npu_programs
 from .runtime.machine import cpus_per_worker
@@ -70,7 +70,7 @@ from .spec import (
     as_context,
 )
 from .tasks.base import VisionTask
-from .weights import Weights, WeightsSource, is_available_offline
+from .weights import Weights, WeightSet, WeightsSource, is_available_offline
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict
@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from .artifacts.descriptor import Artifact
     from .data.records import LabeledPhotos
     from .evaluation import Evaluation
+    from .focoos import LatencyMetrics
+    from .model_info import ModelInfo
     from .quantization.post_training import Quantization
     from .saved import SavedParts
     from .training.args import TrainerArgs
@@ -97,7 +99,7 @@ if TYPE_CHECKING:
         progress: bool | None
 
 
-__all__ = ["Model", "Outputs", "Photos", "built_in"]
+__all__ = ["InferModel", "Model", "Outputs", "Photos", "built_in"]
 
 _ZOO = "furiosa_models.zoo."
 
@@ -578,11 +580,23 @@ class Model(Generic[R]):
         """Return what a saved model consists of; `facts` are fields of `model_info.json`."""
         from .saved import SavedParts
 
-        spec, artifact = self._weights.spec, self._weights.resolve().artifact
-        accuracy = {a.metric: a.value for a in artifact.accuracy} if artifact else None
-        known = {
+        spec, checkpoint = self._weights.spec, self._weights.checkpoint()
+        labels = table_of(spec.labels)
+        return SavedParts(self.origin, spec, labels, self._info(**facts), checkpoint)
+
+    def _info(self, **facts: Any) -> dict[str, Any]:
+        """Return fields of `model_info.json`: of the class, of the weights, and more facts."""
+        own, found = self._facts(), self._weights.resolve().info
+        config = {**own["config"], **found.get("config", {})}
+        return {**own, **found, **facts, "config": config}
+
+    def _facts(self) -> dict[str, Any]:
+        """Return the fields of `model_info.json` that the class and the catalog know."""
+        weights = self._weights.resolve()
+        accuracy = weights.artifact.accuracy if weights.artifact else ()
+        return {
             "name": self.name,
-            "model_family": self.family,
+            "model_family": self.family or self._catalog_name(),
             "task": str(getattr(self.task, "value", self.task)),
             "description": self.metadata.description if self.metadata else None,
             "ref": None,
@@ -590,20 +604,153 @@ class Model(Generic[R]):
             "status": None,
             "train_args": None,
             "val_dataset": None,
-            "val_metrics": accuracy,
+            "val_metrics": {each.metric: each.value for each in accuracy} or None,
             "focoos_version": None,
             "latency": None,
             "training_info": None,
             "config": {
                 "class": self._catalog_name(),
                 "weights": self.weights,
-                "license": artifact.license.origin if artifact else None,
-                "location": artifact.location if artifact else None,
+                **weights.provenance["config"],
             },
         }
-        checkpoint = self._weights.checkpoint()
-        labels = table_of(spec.labels)
-        return SavedParts(self.origin, spec, labels, {**known, **facts}, checkpoint)
+
+    @property
+    def model_info(self) -> ModelInfo:
+        """What is known about the model, with the names of Focoos. Downloads the weights.
+
+        Raises:
+            FuriosaModelsError: The head or the task is user-defined.
+        """
+        from .model_info import ModelInfo
+        from .saved import SavedParts
+
+        spec = self._weights.spec
+        is_file = self._weights.is_own and Path(self.weights).exists()
+        parts = SavedParts(b"", spec, table_of(spec.labels), self._info())
+        return ModelInfo.from_json(parts.info(self.weights if is_file else None))
+
+    def resized(self, image_size: int | Sequence[int]) -> Self:
+        """Return the model for another size of the network's input.
+
+        Args:
+            image_size: Height and width in pixels, or one number for both.
+
+        Raises:
+            ShapeError: The network does not take images of that size.
+            ValueError: It is not a size.
+        """
+        from .resized import resized
+
+        return self._with_weights(resized(self._weights, image_size))
+
+    def export(
+        self,
+        runtime_type: RuntimeType | str | None = None,
+        onnx_opset: int | None = None,
+        out_dir: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        simplify_onnx: bool = True,
+        overwrite: bool = True,
+        image_size: int | Sequence[int] | None = None,
+        dynamic_axes: bool = True,
+    ) -> InferModel[R]:
+        """Write the network to a file for another runtime, and return the model that runs it.
+
+        The file contains the input, head, labels and license, so that `InferModel(file)`, or the
+        class of the task, gives the same results. The runtime itself is needed only to run it.
+
+        Args:
+            runtime_type: What to export for: a `RuntimeType` or its value; by default the setting
+                `RUNTIME_TYPE`, else TorchScript if PyTorch is installed, else ONNX.
+            onnx_opset: Version of the ONNX operations; by default that of the graph.
+            out_dir: Folder of the file; by default `~/FocoosAI/models` and the model's name.
+            device: Device of the returned model; see `InferModel`.
+            simplify_onnx: Argument of Focoos. Graphs are simple already: they contain folded
+                normalization and no shape arithmetic.
+            overwrite: Whether to replace a file that exists; otherwise it is kept if it is an
+                export of the same network, and an error if not.
+            image_size: Height and width of the input, or one number for both, if not the model's.
+            dynamic_axes: Whether the file takes batches of any size, if the network does. Height
+                and width are fixed, which is faster.
+
+        Raises:
+            ArtifactNotFound: The weights have no int8 calibration (`quantize` makes one), or no
+                ENF.
+            ConfigurationError: The runtime type is unknown, or not for that device.
+            ConversionError: An operation has no form in the format or opset.
+            ExtraRequired: The converter to the format is not installed.
+            FuriosaModelsError: The folder contains another model, or cannot be written.
+            ShapeError: The network does not take that size.
+        """
+        from .export.files import Options, export
+        from .export.targets import default_folder, device_of, runtime_type_of
+
+        del simplify_onnx
+        kind = runtime_type_of(runtime_type)
+        device_of(kind, device)  # report a wrong device before the work
+        model = self if image_size is None else self.resized(image_size)
+        folder = default_folder(model.name) if out_dir is None else Path(out_dir)
+        options = Options(kind, folder, overwrite, onnx_opset, dynamic_axes)
+        digest = model._weights.resolve().digest
+        path = export(model._saved_parts(), model._programs, digest, options)
+        made: InferModel[R] = InferModel(path, kind, device, postprocessor_type=self.platform)
+        for method in ("preprocess", "postprocess"):
+            if self._overrides(method):  # code, which the file does not contain
+                setattr(made, method, getattr(self, method))
+        return made
+
+    def benchmark(
+        self,
+        iterations: int = 50,
+        size: int | Sequence[int] | None = None,
+        device: str | None = None,
+    ) -> LatencyMetrics:
+        """Measure how long the network takes for a photo, without pre- and postprocessing.
+
+        Args:
+            iterations: Number of inferences, after five to warm up.
+            size: Height and width of the input, or one number for both, if not the model's.
+            device: As for `predict`.
+
+        Raises:
+            BackendUnavailable: The device is not available.
+            ShapeError: The network does not take that size.
+        """
+        from .benchmark import latency, metrics_of
+
+        model = self if size is None else self.resized(size)
+        steps = model.steps(device=device)
+        height, width = model.input.size
+        tensor, _ = steps.prepare([DecodedImage(_noise(height, width), False, "")])
+        times = latency(lambda: steps.run(tensor), iterations)
+        return metrics_of(times, height=height, backend=steps.backend, device=steps.device)
+
+    def end2end_benchmark(
+        self,
+        iterations: int = 50,
+        size: int | Sequence[int] | None = None,
+        device: str | None = None,
+    ) -> LatencyMetrics:
+        """Measure how long `infer` takes for a photo in memory.
+
+        Args:
+            iterations: Number of inferences, after five to warm up.
+            size: Height and width of the photo, or one number for both; by default those of the
+                input.
+            device: As for `predict`.
+
+        Raises:
+            BackendUnavailable: The device is not available.
+        """
+        from .benchmark import latency, metrics_of
+        from .resized import as_size
+
+        height, width = self.input.size if size is None else as_size(size)
+        steps = self.steps(device=device)
+        photo = _noise(height, width)
+        times = latency(lambda: self.infer(photo, device=device), iterations)
+        return metrics_of(times, height=height, backend=steps.backend, device=steps.device)
 
     def quantize(
         self,
@@ -841,11 +988,12 @@ class Model(Generic[R]):
 
     def _in_int8(self, program: bytes) -> Self:
         """Return a copy of the model that runs an int8 program."""
-        spec = self._weights.spec
+        spec, origin = self._weights.spec, self._weights.resolve()
+        name = f"<{len(program)} bytes>"
         return self._with_weights(
             Weights(
                 self._weights.model,
-                program,
+                WeightSet(name, program, info=origin.provenance),
                 ModelSpec(None, spec.input, spec.head, spec.labels),
                 {"input": spec.input, "head": spec.head, "labels": spec.labels},
             )
@@ -1207,6 +1355,8 @@ class Model(Generic[R]):
                 if own_results
                 else self._decode(outputs, contexts, task_options)
             ),
+            backend=runner.backend,
+            device=runner.choice.device,
             where=f"{runner.backend} ({runner.choice.reason})",
         )
 
@@ -1248,9 +1398,9 @@ class Model(Generic[R]):
         return results if stream else list(results)
 
     def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
-        """Return a function that runs the output of `prepare`; it adapts it for TensorFlow Lite."""
+        """Return a function that runs the output of `prepare`, scaled if the program does not."""
         graph = self._weights.own_graph
-        if graph is None or graph.format is not Format.TFLite:
+        if graph is None or graph.format not in (Format.TFLite, Format.TORCHSCRIPT):
             return lambda tensor: run_in_batches(runner, tensor)
         spec, platform = self._weights.spec.input, self.platform
 
@@ -1376,6 +1526,80 @@ class Model(Generic[R]):
             ", seeded random weights: results are meaningless" if self.weights == "random" else ""
         )
         return f"{type(self).__name__}(weights={self.weights!r}{note})"
+
+
+class InferModel(Model[R]):
+    """A model in an exported file, on the runtime that it was exported for.
+
+    `predict`, `infer` and all else are those of `Model`, on this runtime by default.
+
+    Attributes:
+        model_path: Path of the file.
+        runtime_type: What it runs on.
+    """
+
+    def __init__(
+        self,
+        model_path: str | os.PathLike[str],
+        runtime_type: RuntimeType | str | None = None,
+        device: str = "auto",
+        *,
+        postprocessor_type: str | Platform = Platform.RUST,
+    ) -> None:
+        """Open an exported file. The runtime is needed only when it runs.
+
+        Args:
+            model_path: A file that `Model.export` wrote or its folder, or an ONNX or TensorFlow
+                Lite file of another program.
+            runtime_type: What to run it on: a `RuntimeType` or its value; by default what the
+                folder was exported for, or else the best device that runs such files.
+            device: `auto`; `cpu`, `cuda` or `cuda:N` if the runtime leaves the choice; or a device
+                string of `predict`.
+            postprocessor_type: As for `Model`.
+
+        Raises:
+            ArtifactNotFound: There is no such file.
+            ConfigurationError: The runtime does not run such files, or not on that device.
+            ShapeError: No head can decode the outputs of a graph of another program.
+            WeightsError: The file cannot be read, or does not say what it contains.
+        """
+        from .export.opened import open_exported
+        from .export.targets import device_of, runtime_of_file
+
+        opened = open_exported(model_path, runtime_type)
+        self.model_path = opened.path
+        self.runtime_type = opened.runtime_type or runtime_of_file(opened.path)
+        is_open = opened.runtime_type is None and self.runtime_type is RuntimeType.ONNX_CPU
+        if is_open:
+            self._device = None if device == "auto" else device
+        else:
+            self._device = device_of(self.runtime_type, device)
+        vars(self)["name"] = opened.weights.info.get("name", opened.path.stem)
+        super().__init__(opened.weights, spec=opened.spec, postprocessor_type=postprocessor_type)
+        if opened.is_program:
+            self._programs = FilePrograms(self.name, self._weights, opened.path)
+
+    def steps(self, *, device: str | None = None, **options: Any) -> Steps[Any]:
+        """Return the steps of a prediction, by default on the runtime; see `Model.steps`.
+
+        Raises:
+            BackendUnavailable: The runtime is not installed.
+        """
+        if self.runtime_type is RuntimeType.TFLITE:
+            from .runtime.backends import find_backend
+
+            backend = find_backend("litert")
+            if backend is not None and (problem := backend.problem()):
+                raise BackendUnavailable(problem)
+        return super().steps(device=device or self._device, **options)
+
+    def __repr__(self) -> str:
+        return f"InferModel({str(self.model_path)!r}, {self.runtime_type.value!r})"
+
+
+def _noise(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return a photo to measure with."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def _streamed(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .artifacts.descriptor import Artifact, File
     from .runtime.sync import Runner
 
-__all__ = ["Programs", "dequantize", "feed", "run_in_batches"]
+__all__ = ["FilePrograms", "Programs", "dequantize", "feed", "run_in_batches"]
 
 logger = logging.getLogger(__name__)
 
@@ -376,6 +376,41 @@ class Programs:
             msg = f"the weights {name!r} of {self._name} have no calibrated tensor ranges"
             raise ArtifactNotFound(msg)
         return artifact.tensor_ranges
+
+
+class FilePrograms(Programs):
+    """The program in an exported file, which runs as it is.
+
+    Args:
+        name: Name of the model for messages.
+        weights: Its weights.
+        file: The file: TorchScript, or an ENF.
+    """
+
+    def __init__(self, name: str, weights: Weights, file: Path) -> None:
+        super().__init__(name, weights)
+        self._file = file
+
+    def cpu(self, *, precision: Precision = "fp32") -> Any:
+        """Return the file.
+
+        Raises:
+            ArtifactNotFound: `precision` is `"int8"`.
+        """
+        if precision == "int8":
+            msg = f"{self._file} is an exported program: export the int8 one, too"
+            raise ArtifactNotFound(msg)
+        return self._file
+
+    def npu(self, num_pe: Literal[1, 2] = 2) -> bytes:
+        """Return the contents of the file; the number of processing elements is as exported."""
+        del num_pe
+        return self._file.read_bytes()
+
+    def enf(self, num_pe: Literal[1, 2] = 2, ir_version: str | None = None) -> bytes:
+        """Return the contents of the file; both arguments are as exported."""
+        del ir_version
+        return self.npu(num_pe)
 
 
 def run_in_batches(runner: Runner, tensor: Tensor) -> list[Tensor]:

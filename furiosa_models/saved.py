@@ -30,7 +30,17 @@ from .output import new_folder
 from .runtime.source import is_tflite
 from .spec import Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["INFO", "STATE", "Saved", "SavedParts", "is_saved", "read_saved", "write_saved"]
+__all__ = [
+    "INFO",
+    "STATE",
+    "Description",
+    "Saved",
+    "SavedParts",
+    "is_saved",
+    "read_info",
+    "read_saved",
+    "write_saved",
+]
 
 INFO = "model_info.json"
 CHECKPOINT, STATE = "model.safetensors", "model_final.pth"
@@ -38,6 +48,9 @@ _GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
 _MAX_NUMBER = 1 << 31
 _UNFIT = (ArithmeticError, FuriosaModelsError, LookupError, OSError, TypeError, ValueError)
 """Errors of builders with arguments that they do not take, and of files that cannot be read."""
+
+_MALFORMED = (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
+"""Errors of reading JSON, and of using what is not as it should be."""
 
 _Parsed = TypeVar("_Parsed", Head, ImageInput)
 
@@ -60,31 +73,88 @@ class SavedParts:
     facts: Mapping[str, Any]
     checkpoint: Checkpoint | None = None
 
-    def files(self) -> dict[str, bytes]:
-        """Return the contents of the files by name."""
-        kind = "tflite" if is_tflite(self.graph) else "onnx"
+    def info(self, weights_uri: str | None) -> dict[str, Any]:
+        """Return the fields of `model_info.json` for a file with the weights."""
         config = {
             **self.facts.get("config", {}),
             "num_classes": len(self.labels),
             "input": asdict(self.spec.input),
             "head": _head_to_json(self.spec.head),
         }
-        files = {_GRAPHS[kind]: self.graph}
         if self.checkpoint is not None:
-            network, arrays = self.checkpoint
+            network = self.checkpoint.network
             config["network"] = {"name": network.name, "params": dict(network.params)}
-            files[CHECKPOINT] = to_safetensors(arrays)
-            files[STATE] = to_pytorch(arrays)
-        info = {
+        return {
             **self.facts,
             "classes": list(self.labels),
             "im_size": list(self.spec.input.size),
             "config": config,
-            "weights_uri": _GRAPHS[kind],
+            "weights_uri": weights_uri,
             "updated_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        files[INFO] = (json.dumps(info, indent=4) + "\n").encode()
+
+    def files(self) -> dict[str, bytes]:
+        """Return the contents of the files by name."""
+        name = _GRAPHS["tflite" if is_tflite(self.graph) else "onnx"]
+        files = {name: self.graph}
+        if self.checkpoint is not None:
+            files[CHECKPOINT] = to_safetensors(self.checkpoint.arrays)
+            files[STATE] = to_pytorch(self.checkpoint.arrays)
+        files[INFO] = (json.dumps(self.info(name), indent=4) + "\n").encode()
         return files
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `model_info.json` says about a model of this package.
+
+    Attributes:
+        class_name: Class of the saved model.
+        names: Class names.
+        input: Input specification.
+        head: Head.
+        info: All fields.
+    """
+
+    class_name: str
+    names: tuple[str, ...]
+    input: ImageInput
+    head: Head
+    info: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, info: Any, source: object) -> Description:
+        """Return the description in the contents of a `model_info.json`.
+
+        Args:
+            info: The contents.
+            source: Where they are from, for messages.
+
+        Raises:
+            WeightsError: They do not describe a model of this package, or are inconsistent.
+        """
+        try:
+            config = info["config"]
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in config["input"].items()
+            }
+            found = cls(
+                str(config["class"]),
+                tuple(map(str, info["classes"])),
+                _checked(ImageInput(**values)),
+                _checked(_head_from_json(config["head"])),
+                info,
+            )
+        except _MALFORMED as error:
+            raise _does_not_describe(source, error) from error
+        task = info.get("task")
+        if task in [each.value for each in Task] and found.head.task.task not in (None, task):
+            msg = (
+                f"{source} has the task {task!r}, but its head, {type(found.head).__name__}, is "
+                f"for {found.head.task.task.value!r}"
+            )
+            raise WeightsError(msg)
+        return found
 
 
 @dataclass(frozen=True)
@@ -93,20 +163,12 @@ class Saved:
 
     Attributes:
         graph: File of the graph.
-        class_name: Class of the saved model.
-        names: Class names.
-        input: Input specification.
-        head: Head.
-        info: Contents of `model_info.json`.
+        description: What `model_info.json` says.
         network: The network that the graph was built by, if its checkpoint is there.
     """
 
     graph: Path
-    class_name: str
-    names: tuple[str, ...]
-    input: ImageInput
-    head: Head
-    info: Mapping[str, Any]
+    description: Description
     network: NetworkSpec | None = None
 
     def checkpoint(self) -> Checkpoint:
@@ -157,38 +219,37 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
             missing.
     """
     path = Path(folder) / INFO
+    info = read_info(folder)
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-        config = info["config"]
         graph = Path(folder) / str(info["weights_uri"])
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in config["input"].items()
-        }
-        saved = Saved(
-            graph,
-            str(config["class"]),
-            tuple(map(str, info["classes"])),
-            _checked(ImageInput(**values)),
-            _checked(_head_from_json(config["head"])),
-            info,
-            _network_from_json(config, Path(folder)),
-        )
+        network = _network_from_json(info["config"], Path(folder))
         inside = graph.resolve().parent == Path(folder).resolve() and graph.is_file()
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        msg = f"{path} does not describe a saved model: {type(error).__name__}: {error}"
-        raise WeightsError(msg) from error
-    tasks = [each.value for each in Task]
-    task = info.get("task")
-    if task in tasks and saved.head.task.task not in (None, task):
-        msg = (
-            f"{path} has the task {task!r}, but its head, {type(saved.head).__name__}, is for "
-            f"{saved.head.task.task.value!r}"
-        )
-        raise WeightsError(msg)
+    except _MALFORMED as error:
+        raise _does_not_describe(path, error) from error
+    saved = Saved(graph, Description.of(info, path), network)
     if not inside:
         msg = f"{path} names the weights {info['weights_uri']!r}, which are not in its folder"
         raise WeightsError(msg)
     return saved
+
+
+def read_info(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the contents of the `model_info.json` of a folder.
+
+    Raises:
+        WeightsError: It cannot be read.
+    """
+    path = Path(folder) / INFO
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        return {**info}
+    except _MALFORMED as error:
+        raise _does_not_describe(path, error) from error
+
+
+def _does_not_describe(source: object, error: Exception) -> WeightsError:
+    reason = f"{type(error).__name__}: {error}"
+    return WeightsError(f"{source} does not describe a saved model: {reason}")
 
 
 def _network_from_json(config: Mapping[str, Any], folder: Path) -> NetworkSpec | None:

@@ -15,9 +15,11 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
 from .enums import Format, ModelTaskType
-from .errors import ShapeError
+from .errors import ShapeError, WeightsError
 
 __all__ = [
+    "DESCRIPTION_KEY",
+    "DESCRIPTION_MEMBER",
     "FRAMEWORK_KEY",
     "UNKNOWN_INPUT",
     "ClassChannels",
@@ -279,6 +281,11 @@ class ImageInput:
         """Return where a photo with this height and width is placed on the input."""
         return _layout(self, height, width)
 
+    def with_size(self, size: tuple[int, int]) -> ImageInput:
+        """Return the specification for another size, with the same crop in proportion."""
+        shorter = self.resize_to and round(self.resize_to * min(size) / min(self.size))
+        return replace(self, size=size, resize_to=shorter)
+
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that a photo is resized to, before a crop or padding."""
         return self.layout(height, width).resized
@@ -451,6 +458,12 @@ class TensorFacts(NamedTuple):
 FRAMEWORK_KEY = "furiosa_models.framework"
 """Key of the metadata of an ONNX graph that was converted here: its framework."""
 
+DESCRIPTION_KEY = "furiosa_models.model"
+"""Key of the metadata of an exported ONNX graph: the fields of `model_info.json`."""
+
+DESCRIPTION_MEMBER = "furiosa_models.json"
+"""Name of the member of an exported archive (TorchScript, TensorFlow Lite) that has them."""
+
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
@@ -532,6 +545,24 @@ class GraphFacts:
             )
 
         return cls(tensors(inputs), tensors(outputs), metadata, Format(kind))
+
+    def within(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a `model_info.json` with these facts."""
+        config = {**info.get("config", {}), "graph": json.loads(self.to_json())}
+        return {**info, "config": config}
+
+    @classmethod
+    def of_description(cls, info: Mapping[str, Any]) -> GraphFacts:
+        """Return the facts in the fields of a `model_info.json`.
+
+        Raises:
+            WeightsError: There are none, or malformed ones.
+        """
+        try:
+            return cls.from_json(json.dumps(info["config"]["graph"]))
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"the description of the model has no facts about its graph: {error!r}"
+            raise WeightsError(msg) from error
 
     @property
     def _tensors(self) -> tuple[tuple[TensorFacts, ...], tuple[TensorFacts, ...]]:

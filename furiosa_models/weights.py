@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -40,7 +40,19 @@ from .labels import parse_names, read_labels, replaced_names, table_of
 from .networks.external_data import read_with_weights
 from .networks.weights import Checkpoint
 from .runtime.source import is_tflite
-from .spec import FRAMEWORK_KEY, UNKNOWN_INPUT, GraphFacts, Head, ImageInput, ModelSpec, NetworkSpec
+from .spec import (
+    DESCRIPTION_KEY,
+    FRAMEWORK_KEY,
+    UNKNOWN_INPUT,
+    GraphFacts,
+    Head,
+    ImageInput,
+    ModelSpec,
+    NetworkSpec,
+)
+
+if TYPE_CHECKING:
+    from .saved import Description
 
 __all__ = ["WeightSet", "Weights", "WeightsSource", "is_available_offline", "resolve"]
 
@@ -78,6 +90,8 @@ class WeightSet:
         input: Input specification from the weights.
         checkpoint: The checkpoint that the network was built with, or a function that returns it,
             if there is one.
+        info: Fields of the `model_info.json` that came with the weights.
+        facts: Facts about the graph, if `data` is a program of a format that cannot be analyzed.
     """
 
     name: str
@@ -87,10 +101,22 @@ class WeightSet:
     head: Head | Mapping[str, Any] = field(default_factory=dict)
     input: ImageInput | None = None
     checkpoint: Checkpoint | Callable[[], Checkpoint] | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    facts: GraphFacts | None = None
 
     @property
     def origin(self) -> bytes:
-        """The network as float32 ONNX."""
+        """The network as float32 ONNX.
+
+        Raises:
+            ConversionError: It is a program of another format.
+        """
+        if self.facts is not None:
+            msg = (
+                f"{self.name} is a program that runs as it is, not a network as ONNX: use the "
+                "model that it was exported from"
+            )
+            raise ConversionError(msg)
         return self.data if isinstance(self.data, bytes) else self.data.read_bytes()
 
     @property
@@ -101,6 +127,27 @@ class WeightSet:
         if isinstance(self.data, Built):
             return self.data.digest
         return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Fields of `model_info.json` that models made from these weights have, too: license."""
+        if self.artifact is not None:
+            facts = {"license": self.artifact.license.origin, "location": self.artifact.location}
+            return {"config": facts}
+        config = self.info.get("config", {})
+        return {"config": {name: config.get(name) for name in ("license", "location")}}
+
+    def described(self, description: Description | None) -> WeightSet:
+        """Return the weights with the names, head and input of a description, if there is one."""
+        if description is None:
+            return self
+        return replace(
+            self,
+            names=description.names,
+            head=description.head,
+            input=description.input,
+            info=description.info,
+        )
 
     def take(self) -> bytes:
         """Return `origin`, and release the copy that building it may have left in memory."""
@@ -262,6 +309,8 @@ class Weights:
     def graph(self) -> GraphFacts:
         """Facts about the graph of the weights. Downloads them."""
         weights = self.resolve()
+        if weights.facts is not None:
+            return weights.facts
         # The facts are cached: analyzing a graph takes longer than running it.
         try:
             path = self.store.derive(
@@ -275,6 +324,10 @@ class Weights:
     def _specified(self, weights: WeightSet) -> ModelSpec:
         if weights.artifact is not None:
             return self._override(self._spec_of_set(weights.artifact))
+        if weights.input is None and DESCRIPTION_KEY in self.graph.metadata:
+            from .exported import described_in_graph  # slow to import
+
+            weights = weights.described(described_in_graph(self.graph, weights.name))
         return fitted(self._own_spec, self.graph, weights, self._overrides)
 
     def _spec_of_set(self, artifact: Artifact | None) -> ModelSpec:
@@ -488,7 +541,8 @@ def _from_file(
     suffix = Path(path).suffix.lower()
     if suffix not in _GRAPHS and (found := _of_framework(Path(path))) is not None:
         names = _names_from_sidecar(Path(path))
-        return WeightSet(path, _converted(found, size), names=names)
+        converted = WeightSet(path, _converted(found, size), names=names)
+        return converted.described(_description(Path(path)))
     if not Path(path).is_file():
         names_of_sets = ", ".join(map(repr, sets_of(model)))
         sets = f"one of its sets ({names_of_sets}), " if names_of_sets else ""
@@ -497,12 +551,22 @@ def _from_file(
         raise ArtifactNotFound(msg)
     reader = READERS.get(suffix)
     if reader is None:
-        return WeightSet(path, read_with_weights(path), names=_names_from_sidecar(Path(path)))
+        graph = WeightSet(path, read_with_weights(path), names=_names_from_sidecar(Path(path)))
+        return graph.described(_description(Path(path)))
     network = _needed(network, model, f"{path}, which contains weights without a graph")
     data = {path: Path(path).read_bytes()}
     built = _with_arrays(network, networks.read_weights(reader, data, network.layout))
     found_names = networks.read_names(reader, data) or _names_from_sidecar(Path(path))
     return replace(built, name=path, names=found_names)
+
+
+def _description(path: Path) -> Description | None:
+    """Return the description of an exported file, unless it is in the metadata of its graph."""
+    if path.suffix.lower() == ".onnx" and not path.with_name("model_info.json").is_file():
+        return None
+    from .exported import described_in_file  # slow to import
+
+    return described_in_file(path)
 
 
 def _of_framework(path: Path) -> FrameworkModel | None:
@@ -580,20 +644,19 @@ def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSe
     from .saved import read_saved  # slow to import
 
     saved = read_saved(path)
-    if network is not None and saved.class_name != model:
+    class_name = saved.description.class_name
+    if network is not None and class_name != model:
         msg = (
-            f"{path} contains a {saved.class_name}, not a {model}: open it with that class, "
+            f"{path} contains a {class_name}, not a {model}: open it with that class, "
             "Detector, Classifier or PoseEstimator"
         )
         raise WeightsError(msg)
-    return WeightSet(
-        path,
-        saved.graph.read_bytes(),
-        names=saved.names,
-        head=saved.head,
-        input=saved.input,
-        checkpoint=None if saved.network is None else saved.checkpoint,
-    )
+    if saved.graph.suffix.lower() not in _GRAPHS:  # an exported program
+        found = _from_file(model, str(saved.graph), None, saved.description.input.size)
+    else:
+        checkpoint = None if saved.network is None else saved.checkpoint
+        found = WeightSet(path, saved.graph.read_bytes(), checkpoint=checkpoint)
+    return found.described(saved.description)
 
 
 def _needed(network: NetworkSpec | None, model: str, what: str) -> NetworkSpec:
@@ -745,10 +808,7 @@ def _resized(spec: ImageInput, graph: GraphFacts) -> ImageInput:
         if 0 in spec.size:
             raise
         return spec
-    if size == spec.size:
-        return spec
-    shorter = spec.resize_to and round(spec.resize_to * min(size) / min(spec.size))
-    return replace(spec, size=size, resize_to=shorter)
+    return spec if size == spec.size else spec.with_size(size)
 
 
 def _with_size(graph: GraphFacts, input: Any) -> GraphFacts:

@@ -88,6 +88,8 @@ class Steps(Generic[Result]):
         where: Where the network runs, and why, for display.
         needed: Returns the size that photos are resized to, to draft those that are too large.
         background: Color to composite transparent photos onto; see `read_image`.
+        backend: Name of the backend that runs the network.
+        device: Its device.
     """
 
     color: Color
@@ -98,6 +100,8 @@ class Steps(Generic[Result]):
     where: str = ""
     needed: TargetSize | None = None
     background: Background | None = None
+    backend: str = ""
+    device: str = ""
 
     def read(self, photo: ImageSource) -> DecodedImage:
         """Decode a photo. Video frames are already decoded."""

@@ -18,7 +18,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from ..errors import FuriosaModelsError, ShapeError, WeightsError
+from ..errors import ConversionError, FuriosaModelsError, ShapeError, WeightsError
 from ..spec import GraphFacts, TensorFacts
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "get_pure_input_names",
     "head_operations",
     "image_layout",
+    "in_opset",
     "inferred",
     "metadata",
     "name_nodes",
@@ -43,6 +44,7 @@ __all__ = [
     "rename",
     "serialized_size",
     "set_batch_size",
+    "set_image_size",
     "signature",
     "sort_nodes",
     "take_channels_first",
@@ -565,6 +567,42 @@ def set_batch_size(model: Model, batch_size: int | None) -> bytes:
 
 
 @_reporting_invalid_graphs
+def set_image_size(model: Model, size: tuple[int, int]) -> bytes:
+    """Change the height and width of the image that a model takes.
+
+    Whether the operations of the model work for that size is only known when it runs: a fully
+    connected layer after a map does not.
+
+    Args:
+        model: Model with one image as input.
+        size: New height and width.
+
+    Raises:
+        ShapeError: The model has another kind of input, or shapes that contradict the new size.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
+    """
+    proto = parse(model)
+    graph = proto.graph
+    image = _only_image(graph)
+    dims = _dims(image)
+    first = 1 if image_layout(_sizes(_info(image).shape)) == "nhwc" else 2
+    for dim, pixels in zip(dims[first : first + 2], size, strict=True):
+        _set_dim(dim, pixels)
+    del graph.value_info[:]
+    for value in graph.output:
+        for dim in list(_dims(value))[1:]:
+            dim.Clear()
+    try:
+        shapes = shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+    except shape_inference.InferenceError as error:
+        msg = f"the network does not take images of {size[0]} x {size[1]}: {error}"
+        raise ShapeError(msg) from error
+    for value, known in zip(graph.output, shapes.graph.output, strict=True):
+        value.CopyFrom(known)
+    return to_bytes(proto)
+
+
+@_reporting_invalid_graphs
 def with_opset(model: Model, version: int) -> bytes:
     """Convert a model to an older opset if all its operations have the same meaning there.
 
@@ -593,6 +631,36 @@ def with_opset(model: Model, version: int) -> bytes:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         logger.info("not valid in opset %d: %s", version, error)
         return unchanged
+    return to_bytes(proto)
+
+
+@_reporting_invalid_graphs
+def in_opset(model: Model, version: int) -> bytes:
+    """Convert a model to an opset, older or newer.
+
+    Args:
+        model: Model to convert.
+        version: Version of the opset.
+
+    Raises:
+        ConversionError: An operation cannot be expressed in that opset.
+        WeightsError: The bytes are not an ONNX model, or the graph is malformed.
+    """
+    proto = parse(with_opset(model, version))
+    current = next((o.version for o in proto.opset_import if o.domain in _DEFAULT_DOMAIN), 0)
+    if current < version:
+        try:
+            proto = onnx.version_converter.convert_version(proto, version)
+            onnx.checker.check_model(proto)
+        except (RuntimeError, onnx.checker.ValidationError) as error:
+            msg = f"the graph cannot be converted from opset {current} to {version}: {error}"
+            raise ConversionError(msg) from error
+    elif current > version:
+        msg = (
+            f"the graph has operations of opset {current} that opset {version} lacks: choose "
+            "another onnx_opset"
+        )
+        raise ConversionError(msg)
     return to_bytes(proto)
 
 

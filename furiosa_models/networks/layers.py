@@ -290,14 +290,24 @@ class YoloLayers:
         return self._graph.concat(maps, f"{name}/concat")
 
 
-def image_shape(image_size: int | Sequence[int], stride: int) -> tuple[int, int, int]:
+def image_shape(
+    image_size: int | Sequence[int], stride: int = 1, *, square: bool = False
+) -> tuple[int, int, int]:
     """Return the shape (3, H, W) of an RGB image for a size (H, W), or one number for both.
 
+    Args:
+        image_size: The size.
+        stride: The network's largest stride, if both sides must be multiples of it.
+        square: Whether both sides must be equal.
+
     Raises:
-        ShapeError: A side is not a positive multiple of `stride`, the network's largest stride.
+        ShapeError: The network does not take images of that size.
     """
     sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(sides) != 2 or any(side < stride or side % stride for side in sides):
         msg = f"expected image_size to be a positive multiple of {stride}, got {image_size}"
+        raise ShapeError(msg)
+    if square and sides[0] != sides[1]:
+        msg = f"expected a square image_size, got {image_size}"
         raise ShapeError(msg)
     return (3, *sides)

@@ -33,12 +33,14 @@ __all__ = [
     "ScaledSource",
     "ZooModel",
     "is_tflite",
+    "is_torchscript",
     "program_of",
     "with_batch_size",
 ]
 
 _TFLITE = b"TFL3"
 _TFLITE_AT = slice(4, 8)
+_ARCHIVE = b"PK\x03\x04"
 
 
 @runtime_checkable
@@ -153,6 +155,19 @@ def is_tflite(program: bytes | str | Built) -> bool:
     try:
         with Path(program).open("rb") as stream:
             return stream.read(_TFLITE_AT.stop)[_TFLITE_AT] == _TFLITE
+    except OSError:  # the backend that loads it reports the error
+        return False
+
+
+def is_torchscript(program: bytes | str | Built) -> bool:
+    """Return whether a program is an archive, as TorchScript is, or the path of one."""
+    if isinstance(program, bytes):
+        return program.startswith(_ARCHIVE)
+    if not isinstance(program, str):
+        return program.format is Format.TORCHSCRIPT
+    try:
+        with Path(program).open("rb") as stream:
+            return stream.read(len(_ARCHIVE)) == _ARCHIVE
     except OSError:  # the backend that loads it reports the error
         return False
 

@@ -205,6 +205,7 @@ def fit_head(
         head=ClassificationHead(),
         input=spec.input,
         checkpoint=built.checkpoint if built else None,
+        info=weights.resolve().provenance,
     )
     declared = ModelSpec(weights.declared_spec.network, spec.input, ClassificationHead())
     measured = (rows.classes, chosen.predicted)

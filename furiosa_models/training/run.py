@@ -243,6 +243,7 @@ def _weights_of(
         head=head,
         input=spec.input,
         checkpoint=trainable.checkpoint,
+        info=weights.resolve().provenance,
     )
     declared = weights.declared_spec.network
     return Weights(weights.model, made, ModelSpec(declared, spec.input, head, table))

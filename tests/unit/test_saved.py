@@ -66,7 +66,7 @@ def test_task_that_contradicts_the_head_is_rejected(
     with pytest.raises(WeightsError, match="has the task 'detection', but its head"):
         read_saved(path.parent)
     path.write_text(json.dumps({**info, "task": None}))  # written by another program
-    assert read_saved(path.parent).class_name == "EfficientNetLite0"
+    assert read_saved(path.parent).description.class_name == "EfficientNetLite0"
 
 
 def test_save_rejects_a_folder_that_is_not_empty(
@@ -77,7 +77,7 @@ def test_save_rejects_a_folder_that_is_not_empty(
         classifier.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
-    assert read_saved(classifier.save(tmp_path / "empty")).class_name == "EfficientNetLite0"
+    assert read_saved(classifier.save(tmp_path / "empty")).description.class_name == "EfficientNetLite0"
 
 
 def test_saved_model_of_another_class_is_an_error(
@@ -134,7 +134,7 @@ def test_fields_of_a_wrong_type_are_rejected(
     folder = write_saved(
         tmp_path / "saved", SavedParts(b"ONNX", spec, ("a",), {"config": {"class": "X"}})
     )
-    assert read_saved(folder).head == spec.head
+    assert read_saved(folder).description.head == spec.head
     info = json.loads((folder / "model_info.json").read_text())
     info["config"][part][name] = value
     (folder / "model_info.json").write_text(json.dumps(info))

@@ -19,7 +19,7 @@ from typing import Any
 from ...errors import WeightsError
 from .framework import first_lines, quiet, torch
 
-__all__ = ["FILE", "check_program", "find_file", "has_network", "load"]
+__all__ = ["FILE", "check_program", "find_file", "has_network", "load", "load_script"]
 
 FILE = "best_model.pt"
 """Name of the file of a saved model, as in Neural Compressor."""
@@ -69,7 +69,7 @@ def load(path: Path) -> Any:
     try:
         with quiet():
             if _is_script(path):
-                return pytorch.jit.load(str(path), map_location="cpu")
+                return load_script(str(path))
             check_program(path)
             with path.open("rb") as stream:
                 return pytorch.export.load(stream)
@@ -78,6 +78,22 @@ def load(path: Path) -> Any:
     except Exception as error:  # PyTorch raises errors of many types
         msg = f"{path} cannot be loaded by PyTorch {pytorch.__version__}: {first_lines(error)}"
         raise WeightsError(msg) from error
+
+
+def load_script(source: str | bytes, device: str = "cpu") -> Any:
+    """Load TorchScript from a file or its bytes; it runs nothing but operations of PyTorch.
+
+    Args:
+        source: Path or bytes.
+        device: Device of PyTorch to load it to.
+
+    Raises:
+        ExtraRequired: PyTorch is not installed.
+    """
+    pytorch = torch()
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    with quiet():
+        return pytorch.jit.load(stream, map_location=device)
 
 
 def _is_script(path: Path) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..graph import Activation, Graph, Value
-from ..layers import TENSORFLOW_EPSILON, TorchLayers
+from ..layers import TENSORFLOW_EPSILON, TorchLayers, image_shape
 from ..options import choose
 
 __all__ = ["VARIANTS", "Variant", "build"]
@@ -67,12 +68,12 @@ def build(
     *,
     variant: str = "b0",
     num_classes: int = 1000,
-    image_size: int | None = None,
+    image_size: int | Sequence[int] | None = None,
     batch_size: int | None = None,
 ) -> Graph:
     """Describe the network up to its logits, without softmax.
 
-    The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
+    The input `image` is float32 (N, 3, H, W), RGB, normalized as the checkpoint
     expects. The output `logits` is float32 (N, num_classes).
 
     Parameters have the names of the PyTorch state dicts (`_blocks.0._bn1.weight`).
@@ -80,7 +81,8 @@ def build(
     Args:
         variant: Variant, a key of `VARIANTS`.
         num_classes: Number of logits.
-        image_size: Height and width of the input in pixels; by default those of the variant.
+        image_size: Height and width of the input in pixels, one number for a square; by default
+            those of the variant.
         batch_size: Fixed batch size, or None for a dynamic one.
 
     Raises:
@@ -91,7 +93,7 @@ def build(
     graph = Graph(f"efficientnet_{variant}", batch_size)
     layers = TorchLayers(graph, TENSORFLOW_EPSILON, momentum=0.99, padding="same")
     activation: Activation = "relu6" if spec.lite else "swish"
-    image = graph.input("image", (3, size, size))
+    image = graph.input("image", image_shape(size))
     stem = spec.channels(32, end=True)
     x = layers.conv(image, "_conv_stem", stem, 3, norm="_bn0", activation=activation, stride=2)
     index = 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..graph import Graph, Value
-from ..layers import TENSORFLOW_EPSILON, TorchLayers
+from ..layers import TENSORFLOW_EPSILON, TorchLayers, image_shape
 
 __all__ = ["build"]
 
@@ -28,24 +30,24 @@ _GATED_GAIN = 0.4
 def build(
     *,
     num_classes: int = 1000,
-    image_size: int = 384,
+    image_size: int | Sequence[int] = 384,
     batch_size: int | None = None,
 ) -> Graph:
     """Describe the network up to its logits, without softmax.
 
-    The input `image` is float32 (N, 3, image_size, image_size), RGB, normalized as the checkpoint
+    The input `image` is float32 (N, 3, H, W), RGB, normalized as the checkpoint
     expects. The output `logits` is float32 (N, num_classes).
 
     Parameters have torchvision's names (`features.1.0.block.0.0.weight`).
 
     Args:
         num_classes: Number of logits.
-        image_size: Height and width of the input, in pixels.
+        image_size: Height and width of the input, in pixels; one number for a square.
         batch_size: Fixed batch size, or None for a dynamic one.
     """
     graph = Graph("efficientnet_v2", batch_size)
     layers = TorchLayers(graph, TENSORFLOW_EPSILON)
-    x = graph.input("image", (3, image_size, image_size))
+    x = graph.input("image", image_shape(image_size))
     x = layers.conv(
         x,
         "features.0.0",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..graph import Graph
-from ..layers import Slim
+from ..layers import Slim, image_shape
 
 __all__ = ["build"]
 
@@ -26,7 +28,7 @@ def build(
     *,
     depth_multiplier: float = 1.0,
     num_classes: int = 91,
-    image_size: int = 300,
+    image_size: int | Sequence[int] = 300,
     batch_size: int | None = None,
 ) -> Graph:
     """Describe the network up to its heads: without sigmoid, box decoding and NMS.
@@ -50,9 +52,8 @@ def build(
     graph = Graph("mobilenet_ssd", batch_size)
     slim = Slim(graph)
     scope = "FeatureExtractor/MobilenetV1/Conv2d"
-    x = slim.conv(
-        graph.input("image", (3, image_size, image_size)), f"{scope}_0", depth(32), 3, stride=2
-    )
+    x = graph.input("image", image_shape(image_size, square=True))
+    x = slim.conv(x, f"{scope}_0", depth(32), 3, stride=2)
     maps = []
     for index, (channels, stride) in enumerate(_BLOCKS, start=1):
         x = slim.depthwise(x, f"{scope}_{index}_depthwise", stride=stride)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..graph import Graph, Value
-from ..layers import Slim
+from ..layers import Slim, image_shape
 
 __all__ = ["build"]
 
@@ -25,7 +27,7 @@ _HEAD_BLOCK = 13
 def build(
     *,
     num_classes: int = 91,
-    image_size: int = 300,
+    image_size: int | Sequence[int] = 300,
     batch_size: int | None = None,
 ) -> Graph:
     """Describe the network up to its heads: without sigmoid, box decoding and NMS.
@@ -41,7 +43,7 @@ def build(
     """
     graph = Graph("mobilenet_v2_ssd", batch_size)
     slim = Slim(graph)
-    image = graph.input("image", (3, image_size, image_size))
+    image = graph.input("image", image_shape(image_size, square=True))
     x = slim.conv(image, f"{_SCOPE}/Conv", 32, 3, stride=2)
     maps = []
     index = 0

@@ -7,10 +7,11 @@ point more accurate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..graph import INT64, Graph, Value
-from ..layers import TorchLayers
+from ..layers import TorchLayers, image_shape
 from ..options import choose
 
 __all__ = ["VARIANTS", "ResidualLayers", "Variant", "build"]
@@ -48,13 +49,13 @@ def build(
     *,
     variant: str = "50",
     num_classes: int = 1000,
-    image_size: int = 224,
+    image_size: int | Sequence[int] = 224,
     argmax: bool = False,
     batch_size: int | None = None,
 ) -> Graph:
     """Describe the network up to its logits, without softmax, or up to the index of the best class.
 
-    The input `image` is float32 (N, 3, image_size, image_size), in the channel order and scale that
+    The input `image` is float32 (N, 3, H, W), in the channel order and scale that
     the checkpoint expects. The output `logits` is float32 (N, num_classes).
 
     Parameters have torchvision's names (`layer1.0.conv1.weight`).
@@ -62,7 +63,7 @@ def build(
     Args:
         variant: Variant, a key of `VARIANTS`; `"50"` is v1.5.
         num_classes: Number of logits.
-        image_size: Height and width of the input, in pixels.
+        image_size: Height and width of the input, in pixels; one number for a square.
         argmax: Whether the output is `argmax` instead of the logits: int64 (N,), the index of the
             largest logit plus one. MLCommons counts from one, because its networks reserve 0 for
             the background.
@@ -75,7 +76,7 @@ def build(
     graph = Graph(f"resnet_{variant}", batch_size)
     layers = TorchLayers(graph, spec.epsilon)
     residual = ResidualLayers(graph, layers, spec)
-    x = residual.stem(graph.input("image", (3, image_size, image_size)), "conv1", "bn1")
+    x = residual.stem(graph.input("image", image_shape(image_size)), "conv1", "bn1")
     for index, repeats in enumerate(spec.repeats):
         stride = 2 if index else 1
         x = residual.stage(x, f"layer{index + 1}", repeats, 64 << index, stride)

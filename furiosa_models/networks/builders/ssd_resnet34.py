@@ -5,8 +5,10 @@ Liu et al., "SSD: single shot multibox detector" (2016); MLCommons inference, `s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..graph import Graph, Value
-from ..layers import TorchLayers
+from ..layers import TorchLayers, image_shape
 from .resnet import VARIANTS, ResidualLayers
 
 __all__ = ["build"]
@@ -27,7 +29,7 @@ _EXTRA_BLOCKS = (
 def build(
     *,
     num_classes: int = 81,
-    image_size: int = 1200,
+    image_size: int | Sequence[int] = 1200,
     batch_size: int | None = None,
 ) -> Graph:
     """Describe the network up to its heads: without softmax, box decoding and NMS.
@@ -47,7 +49,7 @@ def build(
     """
     graph = Graph("ssd_resnet34", batch_size)
     layers = TorchLayers(graph, _RESNET.epsilon)
-    x = _backbone(graph, layers, graph.input("image", (3, image_size, image_size)))
+    x = _backbone(graph, layers, graph.input("image", image_shape(image_size, square=True)))
     maps = [x]
     for index, (squeezed, channels, stride, padding) in enumerate(_EXTRA_BLOCKS):
         name = f"additional_blocks.{index}"

@@ -36,6 +36,7 @@ _SHIPPED = {
     "onnxruntime": "OnnxRuntimeBackend",
     "litert": "LiteRtBackend",
     "openvino": "OpenVinoBackend",
+    "torchscript": "TorchScriptBackend",
     "furiosa": "FuriosaBackend",
 }
 """Classes by module name. If several match a device, the first one wins."""

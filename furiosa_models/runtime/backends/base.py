@@ -22,10 +22,10 @@ from ...artifacts.store import Built
 from ...errors import FuriosaModelsError
 from ..compiler import check_compiler_config
 from ..errors import FuriosaRuntimeError
-from ..machine import Fact, available_cpus, cpu_fingerprint
+from ..machine import Fact, available_cpus, cpu_fingerprint, cpu_name
 from ..profiling import inference
 from ..queue import DEFAULT_QUEUE_SIZE, Pipeline, Received
-from ..source import ModelSource, RunnerOptions, is_tflite, program_of
+from ..source import ModelSource, RunnerOptions, is_tflite, is_torchscript, program_of
 from ..tensor import Model, as_tensors
 
 __all__ = [
@@ -72,6 +72,7 @@ class Backend(ABC):
         title: Name for display.
         place: Where models run, for display: `"the CPU, by ONNX Runtime"`.
         devices: The device strings that it matches, for error messages.
+        engine: Name of the engine in `LatencyMetrics`; that of the backend by default.
         hint: What it accepts, for error messages about programs that cannot be loaded.
         keeps_compiled: Whether `load` uses the cache `runtime.compiled`.
         shareable: Whether a session runs inferences of several threads in parallel. Other backends
@@ -83,6 +84,7 @@ class Backend(ABC):
     title: str = ""
     place: str = ""
     devices: str = ""
+    engine: str = ""
     hint: str = ""
     keeps_compiled: bool = False
     shareable: bool = False
@@ -108,6 +110,11 @@ class Backend(ABC):
     def is_expected(self) -> bool:
         """Whether a user may expect it to be used, because something that it needs exists."""
         return True
+
+    def device_name(self, device: str) -> str:
+        """Return the name of the hardware behind a device string; by default that of the CPU."""
+        del device
+        return cpu_name()
 
     def fingerprint(self) -> str:
         """Return what compiled programs depend on: the library's version and the machine."""
@@ -142,7 +149,7 @@ class Backend(ABC):
 
     def takes(self, program: Any) -> bool:
         """Return whether the backend supports a program. By default it must be ONNX."""
-        return not is_tflite(program)
+        return not (is_tflite(program) or is_torchscript(program))
 
     @abstractmethod
     def load(self, program: Any, setup: Setup) -> Session:

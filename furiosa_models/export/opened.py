@@ -1,0 +1,138 @@
+"""Open exported files, and graphs of other programs, for inference."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from ..enums import ExportFormat, Format, RuntimeType
+from ..errors import ArtifactNotFound, ConfigurationError, ShapeError, WeightsError
+from ..exported import described_in_file, described_in_graph
+from ..heads import AnyClassifier, AnyDetector, AnyPose
+from ..networks.external_data import read_with_weights
+from ..saved import INFO, Description, read_info
+from ..spec import UNKNOWN_INPUT, GraphFacts, ModelSpec
+from ..weights import WeightSet, describe, fitted
+from .targets import file_name, runtime_of_file, runtime_type_of
+
+__all__ = ["Opened", "open_exported"]
+
+_PROGRAMS = {ExportFormat.TORCHSCRIPT: Format.TORCHSCRIPT, ExportFormat.ENF: Format.ENF}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An exported file.
+
+    Attributes:
+        path: Path of the file.
+        runtime_type: What it runs on; None if the file leaves the choice.
+        weights: The weights in it.
+        spec: Specification of the model.
+        is_program: Whether it runs as it is, rather than being a network as a graph.
+    """
+
+    path: Path
+    runtime_type: RuntimeType | None
+    weights: WeightSet
+    spec: ModelSpec
+    is_program: bool
+
+
+def open_exported(
+    path: str | os.PathLike[str], runtime_type: RuntimeType | str | None = None
+) -> Opened:
+    """Return what an exported file contains.
+
+    Args:
+        path: A file, or the folder of an export.
+        runtime_type: What to run it on; by default, what the folder was exported for, or else
+            whatever runs such files.
+
+    Raises:
+        ArtifactNotFound: There is no such file.
+        ConfigurationError: The file is not for that runtime type.
+        ShapeError: No head can decode the outputs of a graph that another program exported.
+        WeightsError: The file cannot be read, or does not say what it contains.
+    """
+    requested = None if runtime_type is None else runtime_type_of(runtime_type)
+    file, requested = _file(Path(path), requested)
+    kind = runtime_of_file(file).to_export_format()
+    if requested is not None and requested.to_export_format() is not kind:
+        msg = f"{file} is {kind.value}, which {requested.value} does not run"
+        raise ConfigurationError(msg)
+    read = partial(_program, format=_PROGRAMS[kind]) if kind in _PROGRAMS else _graph
+    weights, description = read(file)
+    if description is None:
+        spec = _recognized(weights)
+    else:
+        spec = ModelSpec(None, description.input, description.head, description.names)
+    return Opened(file, requested, weights, spec, kind in _PROGRAMS)
+
+
+def _file(path: Path, requested: RuntimeType | None) -> tuple[Path, RuntimeType | None]:
+    """Return a file and what to run it on."""
+    if not path.is_dir():
+        if not path.is_file():
+            msg = f"there is no file {str(path)!r}"
+            raise ArtifactNotFound(msg)
+        return path, requested
+    if requested is None:
+        if not (path / INFO).is_file():
+            msg = f"{path} has no {INFO}: expected the folder of an export, or a file"
+            raise ArtifactNotFound(msg)
+        info = read_info(path)
+        exported = info.get("config", {}).get("exported", {}).get("runtime_type")
+        requested = None if exported is None else runtime_type_of(exported)
+        file = path / str(info.get("weights_uri"))
+    else:
+        file = path / file_name(requested)
+    if not file.is_file():
+        found = ", ".join(sorted(each.name for each in path.iterdir() if each.is_file()))
+        msg = f"{path} has no {file.name}; it has {found or 'no files'}"
+        raise ArtifactNotFound(msg)
+    return file, requested
+
+
+def _graph(file: Path) -> tuple[WeightSet, Description | None]:
+    """Return the weights in ONNX or TensorFlow Lite, and their description."""
+    weights = WeightSet(str(file), read_with_weights(str(file)))
+    description = described_in_file(file)
+    if description is None and file.suffix.lower() == ".onnx":
+        description = described_in_graph(describe(weights.origin), weights.name)
+    return weights.described(description), description
+
+
+def _program(file: Path, format: Format) -> tuple[WeightSet, Description | None]:
+    """Return the weights in a program, and its description."""
+    description = described_in_file(file)
+    if description is None:
+        msg = (
+            f"{file} does not say what it contains, because another program exported it: open it "
+            "with the class of its task, such as Detector('model.pt'), which converts it to ONNX"
+        )
+        raise WeightsError(msg)
+    facts = replace(GraphFacts.of_description(description.info), format=format)
+    return WeightSet(str(file), file, facts=facts).described(description), description
+
+
+def _recognized(weights: WeightSet) -> ModelSpec:
+    """Return the specification of a graph of another program: the first task that fits.
+
+    Raises:
+        ShapeError: None does.
+    """
+    graph = describe(weights.origin)
+    heads = (AnyPose(), AnyClassifier(), AnyDetector())
+    for head in heads[:-1]:
+        spec = ModelSpec(None, UNKNOWN_INPUT, head)
+        try:
+            fitted(spec, graph, weights, {})
+        except ShapeError:  # another task
+            continue
+        return spec
+    spec = ModelSpec(None, UNKNOWN_INPUT, heads[-1])
+    fitted(spec, graph, weights, {})
+    return spec
