@@ -14,7 +14,13 @@ TYPE_CHECKING = False  # type checkers know this name; importing typing would be
 if TYPE_CHECKING:
     from . import registry, runtime, vision
     from .catalog import get_model, list_models, register
-    from .model import Model
+    from .enums import ModelFamily, RuntimeType, Task
+    from .focoos import FocoosDetections
+    from .manager import ModelManager
+    from .model import InferModel, Model
+    from .model import Model as FocoosModel
+    from .model_info import ModelInfo
+    from .model_registry import ModelRegistry
     from .runtime import register_backend
     from .spec import Head, ImageInput, ModelSpec, NetworkSpec
     from .task_models import Classifier, Detector, PoseEstimator
@@ -23,12 +29,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Classifier",
     "Detector",
+    "FocoosDetections",
+    "FocoosModel",
     "Head",
     "ImageInput",
+    "InferModel",
     "Model",
+    "ModelFamily",
+    "ModelInfo",
+    "ModelManager",
+    "ModelRegistry",
     "ModelSpec",
     "NetworkSpec",
     "PoseEstimator",
+    "RuntimeType",
+    "Task",
     "TrainerArgs",
     "__version__",
     "get_model",
@@ -57,7 +72,12 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "catalog": ["get_model", "list_models", "register"],
-        "model": "Model",
+        "enums": ["ModelFamily", "RuntimeType", "Task"],
+        "focoos": "FocoosDetections",
+        "manager": "ModelManager",
+        "model": {"FocoosModel": "Model", "InferModel": "InferModel", "Model": "Model"},
+        "model_info": "ModelInfo",
+        "model_registry": "ModelRegistry",
         "runtime": "register_backend",
         "spec": ["Head", "ImageInput", "ModelSpec", "NetworkSpec"],
         "task_models": ["Classifier", "Detector", "PoseEstimator"],

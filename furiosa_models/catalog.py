@@ -27,6 +27,7 @@ __all__ = [
     "is_file",
     "list_models",
     "model_class",
+    "open_model",
     "register",
 ]
 
@@ -228,7 +229,7 @@ def get_model(name: str | os.PathLike[str], weights: Any = None, **options: Any)
         msg = f"expected the name or file of a model, got {name!r}"
         raise TypeError(msg) from error
     if weights is None and is_file(name):
-        return _open_file(name, options)
+        return open_model(name, **options)
     return model_class(name)(weights, **options)
 
 
@@ -240,23 +241,41 @@ def is_file(name: str) -> bool:
     )
 
 
-def _open_file(name: str, options: dict[str, Any]) -> Model[Any]:
-    """Open a file as the first task whose heads can decode its outputs."""
+def open_model(weights: Any, **options: Any) -> Model[Any]:
+    """Return the model of a network, whose outputs determine its task.
+
+    Args:
+        weights: A graph file, the folder of a saved model, or an object of a framework.
+        options: Other arguments of the model's constructor.
+
+    Raises:
+        ShapeError: The network is not a classifier, detector or pose estimator.
+        WeightsError: The file cannot be read.
+    """
     from .task_models import Classifier, Detector, PoseEstimator
 
     tasks: tuple[type[Model[Any]], ...] = (PoseEstimator, Classifier, Detector)
-    if (Path(name) / "model_info.json").is_file():
-        from .saved import read_saved
-
-        requested = read_saved(name).description.head.task
+    requested = _task_of(weights, options.get("head"))
+    if requested is not None:
         spec_of = {cls: cls.spec.head.task for cls in tasks if cls.spec}
         tasks = tuple(cls for cls, task in spec_of.items() if task is requested)
     for cls in tasks[:-1]:
         try:
-            return cls(name, **options).fitted()
+            return cls(weights, **options).fitted()
         except ShapeError:  # another task
             continue
-    return tasks[-1](name, **options).fitted()
+    return tasks[-1](weights, **options).fitted()
+
+
+def _task_of(weights: Any, head: Any) -> Any:
+    """Return the task of a given head, or of a saved model; None if only the graph tells it."""
+    if hasattr(head, "task"):
+        return head.task
+    if isinstance(weights, (str, os.PathLike)) and (Path(weights) / "model_info.json").is_file():
+        from .saved import read_saved
+
+        return read_saved(weights).description.head.task
+    return None
 
 
 def _unknown(name: str, known: dict[str, str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .enums import ModelFamily, ModelStatus, Task
 from .errors import WeightsError
@@ -146,6 +146,9 @@ class ModelInfo(DictClass):
     training_info: TrainingInfo | None = None
     updated_at: str | None = None
 
+    folder: ClassVar[Path | None] = None
+    """Folder of the file that it was read from, where its weights are."""
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input."""
@@ -162,8 +165,11 @@ class ModelInfo(DictClass):
         """
         where = "the description of a model" if isinstance(data, Mapping) else os.fspath(data)
         try:
-            values = data if isinstance(data, Mapping) else _read(Path(data))
-            return _parsed(values)
+            if isinstance(data, Mapping):
+                return _parsed(data)
+            made = _parsed(_read(Path(data)))
+            vars(made)["folder"] = Path(data).parent
+            return made
         except (OSError, TypeError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             msg = f"{where} is not a valid model_info.json: {reason}"

@@ -31,6 +31,7 @@ from .runtime.source import is_tflite
 from .spec import Head, ImageInput, ModelSpec, NetworkSpec
 
 __all__ = [
+    "CHECKPOINT",
     "INFO",
     "STATE",
     "Description",
@@ -135,6 +136,12 @@ class Description:
         """
         try:
             config = info["config"]
+            if "head" not in config:
+                msg = (
+                    f"{source} is not of this package, as its config has no head: "
+                    "ModelManager.get(folder) opens models of Focoos"
+                )
+                raise WeightsError(msg)
             values: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in config["input"].items()
             }

@@ -195,6 +195,8 @@ class Weights:
             return self._resolved.name
         if self._source is None:
             return next(iter(self.sets), "random")
+        if isinstance(self._source, WeightSet):
+            return self._source.name
         return self._source if isinstance(self._source, str) else type(self._source).__name__
 
     def resolve(self) -> WeightSet:
@@ -540,9 +542,12 @@ def _from_file(
         return _from_folder(model, path, network)
     suffix = Path(path).suffix.lower()
     if suffix not in _GRAPHS and (found := _of_framework(Path(path))) is not None:
+        description = _description(Path(path))
+        if description is not None:
+            size = description.input.size
         names = _names_from_sidecar(Path(path))
         converted = WeightSet(path, _converted(found, size), names=names)
-        return converted.described(_description(Path(path)))
+        return converted.described(description)
     if not Path(path).is_file():
         names_of_sets = ", ".join(map(repr, sets_of(model)))
         sets = f"one of its sets ({names_of_sets}), " if names_of_sets else ""

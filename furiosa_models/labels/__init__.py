@@ -36,7 +36,7 @@ _DIGITS = 10  # maximum length of a class id; int() rejects numbers of thousands
 
 _MAX_DEPTH = 32  # nesting of YAML
 
-TABLES = ("bdd100k", "coco80", "coco81", "coco91", "imagenet1k")
+TABLES = ("ade20k", "bdd100k", "coco80", "coco81", "coco91", "imagenet1k", "objects365")
 """Names of the tables of this package."""
 
 
@@ -54,6 +54,8 @@ def load_labels(table: str) -> tuple[str, ...]:
             | `coco81` | those behind `background` at 0 |
             | `coco91` | by category ids of COCO, 1 to 90, behind `background` |
             | `bdd100k` | the 10 of BDD100K's detection task |
+            | `ade20k` | the 150 of ADE20K's scene parsing, without background |
+            | `objects365` | the 365 of Objects365, version 2, with the names of its annotations |
     """
     path = Path(__file__).with_name(f"{table}.txt")
     return tuple(path.read_text(encoding="utf-8").splitlines())

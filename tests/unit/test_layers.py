@@ -26,7 +26,7 @@ LAYERS = (
     "catalog",
     "zoo",
     "registry hub",
-    "manager",
+    "model_registry overrides described manager",
     "compressor serving integrations",
     "types quantizer vision __init__",
     "cli client __main__",

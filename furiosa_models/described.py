@@ -1,0 +1,251 @@
+"""Models from descriptions, `ModelInfo`: of this package, of a family of the zoo, of Focoos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .catalog import entries, model_class, open_model
+from .enums import ModelFamily
+from .errors import ModelNotFound, WeightsError
+from .export.targets import default_folder
+from .heads import BoxesHead
+from .model import Model
+from .model_info import ModelInfo
+from .model_registry import ModelRegistry, alternatives
+from .output import replacement
+from .overrides import make
+from .registry.transports import open_uri
+from .saved import CHECKPOINT, INFO, STATE, Description
+from .spec import ImageInput
+from .task_models import Detector
+from .weights import describe
+
+__all__ = ["model_of"]
+
+_FILES = (CHECKPOINT, STATE, "model.onnx", "model.tflite", "model.pt")
+"""Names of files with weights, in order of precedence."""
+
+_REMOTE = ("http", "https", "s3", "gs")
+_CHUNK = 1 << 20
+_CORNERS = 4
+
+
+def model_of(
+    info: ModelInfo, overrides: Mapping[str, Any], folder: Path | None = None, *, cache: bool = True
+) -> Model[Any]:
+    """Return the model of a description.
+
+    Args:
+        info: The description.
+        overrides: See `furiosa_models.overrides.make`; `weights` are those to use.
+        folder: Folder of the description, where its weights are, if it is from a file.
+        cache: Whether to use weights that were downloaded before.
+
+    Raises:
+        ArtifactUnavailable: The weights cannot be downloaded.
+        ConfigurationError: There is no such override.
+        ModelNotFound: The network of the family is not built here.
+        WeightsError: The description is inconsistent, or its weights are missing.
+    """
+    count = info.config.get("num_classes", len(info.classes))
+    if count != len(info.classes):
+        msg = f"{info.name!r} has {len(info.classes)} classes, but config has num_classes={count}"
+        raise WeightsError(msg)
+    source = _Source(info, folder, overrides.get("weights"), cache)
+    rest = {name: value for name, value in overrides.items() if name != "weights"}
+    if "head" in info.config:
+        return _saved(source, rest)
+    if isinstance(info.model_family, ModelFamily):
+        return _of_focoos(source, rest)
+    return _of_zoo(source, rest)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A description and its weights.
+
+    Attributes:
+        info: The description.
+        folder: Its folder.
+        given: Weights that replace those of the description.
+        cache: Whether to use what was downloaded before.
+    """
+
+    info: ModelInfo
+    folder: Path | None
+    given: Any
+    cache: bool
+
+    def weights(self) -> Any:
+        """Return the weights, or None if there are none.
+
+        Raises:
+            ArtifactUnavailable: They cannot be downloaded.
+            WeightsError: The file is missing.
+        """
+        if self.given is not None:
+            return self.given
+        uri = self.info.weights_uri
+        if uri is None:
+            places = [self.folder / name for name in _FILES] if self.folder else []
+            return next((str(path) for path in places if path.is_file()), None)
+        if urlsplit(uri).scheme in _REMOTE:
+            return str(_downloaded(uri, self.info.name, cache=self.cache))
+        own = [self.folder / uri, self.folder / Path(uri).name] if self.folder else []
+        places = [*own, Path(uri)]
+        found = next((path for path in places if path.is_file()), None)
+        if found is None:
+            looked = ", ".join(str(path.absolute()) for path in dict.fromkeys(places))
+            msg = f"the weights of {self.info.name!r}, {uri}, are missing: looked for {looked}"
+            raise WeightsError(msg)
+        return str(found)
+
+    def needed_weights(self) -> Any:
+        """Return the weights.
+
+        Raises:
+            WeightsError: There are none.
+        """
+        found = self.weights()
+        if found is None:
+            where = f" in {self.folder}" if self.folder else ""
+            msg = (
+                f"{self.info.name!r} has no weights{where}: expected {', '.join(_FILES)}, or "
+                f"weights_uri in {INFO}; weights='random' makes a model with random ones"
+            )
+            raise WeightsError(msg)
+        return found
+
+
+def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
+    """Return a model whose description is complete, because this package wrote it."""
+    info = source.info
+    described = Description.of(info.to_dict(), f"the description of {info.name!r}")
+    is_whole = source.given is None and source.folder is not None and info.weights_uri is not None
+    weights = str(source.folder) if is_whole else source.needed_weights()
+    is_known = ModelRegistry.exists(described.class_name)
+    if is_known and (is_whole or weights == "random"):
+        return make(model_class(described.class_name), {"weights": weights}, overrides)
+    own = {"labels": described.names, "input": described.input, "head": described.head}
+    arguments = {"weights": weights, **({} if is_whole else own)}
+    return make(open_model, arguments, overrides)
+
+
+def _of_zoo(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
+    """Return a model of a family of the zoo."""
+    info = source.info
+    cls = _class_of(info)
+    published = ModelRegistry.get_model_info(cls.__name__).classes
+    is_published = source.weights() is None and info.classes == published
+    weights = None if is_published else source.needed_weights()
+    named = {} if weights in (None, "random") else {"labels": tuple(info.classes)}
+    skipped = ("class", "num_classes", "network", "weights", "license", "location", "variant")
+    config = {name: value for name, value in info.config.items() if name not in skipped}
+    return make(cls, {"weights": weights, **named}, {**config, **overrides})
+
+
+def _class_of(info: ModelInfo) -> type[Model[Any]]:
+    """Return the class of a family of the zoo.
+
+    Raises:
+        ModelNotFound: There is no such family, or it has several networks.
+    """
+    for name in (info.config.get("class"), info.focoos_model, str(info.model_family)):
+        if name and ModelRegistry.exists(name) and not ModelRegistry.is_of_focoos(name):
+            return model_class(name)
+    classes = [model_class(entry.name) for entry in entries()]
+    family = [cls for cls in classes if cls.family == info.model_family]
+    if (variant := info.config.get("variant")) is not None:
+        family = [cls for cls in family if _variant(cls) == variant]
+    found = [cls for cls in family if cls.spec and cls.spec.head.task.task is info.task]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(cls.__name__ for cls in found)
+        msg = (
+            f"{info.name!r} is of the family {info.model_family!r}, which has several networks: "
+            f"name one of {names} as config['class']"
+        )
+        raise ModelNotFound(msg)
+    known = sorted({cls.family for cls in classes if cls.family})
+    msg = (
+        f"{info.name!r} is of the family {info.model_family!r}, which has no network for "
+        f"{info.task.value} here: expected one of {', '.join(known)}"
+    )
+    raise ModelNotFound(msg)
+
+
+def _variant(cls: type[Model[Any]]) -> Any:
+    network = cls.spec.network if cls.spec else None
+    return network.params.get("variant") if network else None
+
+
+def _of_focoos(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
+    """Return a model of a family of Focoos from its ONNX export.
+
+    Raises:
+        ModelNotFound: The network of the family is not built here, and there is no export.
+    """
+    info, family = source.info, source.info.model_family
+    beside = source.folder and source.folder / "model.onnx"
+    weights = source.given or (str(beside) if beside and beside.is_file() else source.weights())
+    if family is not ModelFamily.DETR or not str(weights).lower().endswith(".onnx"):
+        others = ", ".join(alternatives(info.task)) or "none yet"
+        msg = (
+            f"{info.name!r} is of the family {getattr(family, 'value', family)}, whose network is "
+            "not built here yet: of fai_detr, its ONNX export runs (model.onnx in the folder). "
+            f"Models for {info.task.value} here: {others}"
+        )
+        raise ModelNotFound(msg)
+    arguments = {
+        "weights": weights,
+        "labels": tuple(info.classes),
+        "input": ImageInput(info.size),  # the graph normalizes the pixels
+        "head": _detr_head(info, Path(weights)),
+    }
+    return make(Detector, arguments, overrides)
+
+
+def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
+    """Return the head of an export of fai_detr: boxes and sigmoid scores of queries, without NMS.
+
+    Raises:
+        WeightsError: The graph has other outputs.
+    """
+    graph = describe(path.read_bytes())
+    shapes = [output.shape for output in graph.outputs]
+    boxes = [index for index, shape in enumerate(shapes) if shape[-1:] == (_CORNERS,)]
+    if len(shapes) != 2 or not boxes:
+        msg = f"{path} is no export of fai_detr, whose outputs are boxes and scores: it has "
+        raise WeightsError(msg + graph.shapes)
+    return BoxesHead(
+        info.size,
+        boxes=boxes[0],
+        scores=1 - boxes[0],
+        box_format="xyxy",
+        unit="fraction",
+        multi_label=True,
+        suppress=False,
+        score_threshold=float(info.config.get("threshold", 0.5)),
+        max_candidates=None,
+        max_detections=int(info.config.get("top_k", 300)),
+    )
+
+
+def _downloaded(uri: str, name: str, *, cache: bool) -> Path:
+    """Download a file of weights into the folder of a model's name, unless it is there.
+
+    Raises:
+        ArtifactUnavailable: It cannot be downloaded.
+    """
+    path = default_folder(Path(name).name) / Path(urlsplit(uri).path).name
+    if cache and path.is_file():
+        return path
+    with open_uri(uri) as stream, replacement(path) as file:
+        while chunk := stream.read(_CHUNK):
+            file.write(chunk)
+    return path

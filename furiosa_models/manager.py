@@ -1,0 +1,144 @@
+"""`ModelManager.get`: one call that makes a model from a name, hub, registry, folder or object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .catalog import model_class, open_model
+from .described import model_of
+from .errors import ConfigurationError, ModelNotFound, WeightsError
+from .export.targets import default_folder
+from .model import Model
+from .model_info import ModelInfo
+from .model_registry import ModelRegistry, alternatives
+from .overrides import as_dict, make
+from .registry import sync as registry
+from .saved import INFO
+
+__all__ = ["ModelManager"]
+
+_DESCRIPTOR = "artifacts.yaml"
+_SHOWN = 9
+
+
+class ModelManager:
+    """Makes models from whatever describes them."""
+
+    @classmethod
+    def get(
+        cls,
+        name: Any,
+        model_info: ModelInfo | None = None,
+        config: Any = None,
+        hub: Any = None,
+        cache: bool = True,
+        **overrides: Any,
+    ) -> Model[Any]:
+        """Return a model.
+
+        Args:
+            name: What to make it from, in this order:
+
+                - with `model_info`: any name, as the description says it all;
+                - `hub://REF`, `hf://OWNER/NAME`, or a folder in a bucket: a model on a hub;
+                - the name of a model of the catalog, such as `SSDMobileNetV2`;
+                - a folder with `model_info.json`, or a file of a model; if it is relative, in the
+                  current folder or in `~/FocoosAI/models`;
+                - `URI#NAME` or `URI#NAME@VERSION`: a model of a registry (`artifacts.yaml`);
+                - an object: a module of PyTorch, a `ModelProto`, bytes.
+            model_info: Description of the model.
+            config: Overrides as a dictionary, or as an object with attributes.
+            hub: Hub of `hub://`; by default that of Focoos, with the key in its settings.
+            cache: Whether to use what was downloaded before.
+            overrides: `classes`, `im_size`, `threshold`; fields of the head, such as
+                `iou_threshold`; and arguments of the constructor, such as `weights`. They take
+                precedence over `config`.
+
+        Raises:
+            ArtifactError: Files of the model are not available.
+            ConfigurationError: There is no such override; the message lists those that there are.
+            LabelsError: The network has another number of classes.
+            ModelNotFound: There is no such model, or its network is not built here.
+            ShapeError: The network does not take that size of images.
+            WeightsError: A description or a file is malformed, or the weights are missing.
+        """
+        given = {**as_dict(config), **overrides}
+        if model_info is not None:
+            return model_of(model_info, given, model_info.folder, cache=cache)
+        if not isinstance(name, (str, os.PathLike)):
+            return make(partial(open_model, name), {}, given)
+        text = os.fspath(name)
+        if _is_on_hub(text):
+            return _in_folder(_pulled(text, hub, cache=cache), given, cache=cache)
+        path = next((p for p in (Path(text), default_folder(text)) if p.exists()), None)
+        if isinstance(name, str) and ModelRegistry.exists(name) and not Path(name).exists():
+            return _by_name(name, given)
+        if path is None:
+            return _in_registry(text, given) if "#" in text else make(model_class(text), {}, given)
+        if path.is_dir():
+            return _in_folder(path, given, cache=cache)
+        return make(partial(open_model, str(path)), {}, given)
+
+
+def _by_name(name: str, given: Mapping[str, Any]) -> Model[Any]:
+    """Return a model of the catalog by its name.
+
+    Raises:
+        ModelNotFound: It is a model of Focoos.
+    """
+    if not ModelRegistry.is_of_focoos(name):
+        return make(model_class(name), {}, given)
+    info = ModelRegistry.get_model_info(name)
+    others = ", ".join(alternatives(info.task)) or "none yet"
+    msg = (
+        f"{name!r} is a model of Focoos ({getattr(info.model_family, 'value', '')}), whose weights "
+        "are only on the servers of Focoos: export it to ONNX there, and open the folder with "
+        f"model_info.json and model.onnx. Models for {info.task.value} here: {others}"
+    )
+    raise ModelNotFound(msg)
+
+
+def _in_folder(folder: Path, given: Mapping[str, Any], *, cache: bool) -> Model[Any]:
+    """Return the model in a folder.
+
+    Raises:
+        ModelNotFound: It is a registry.
+        WeightsError: It contains no description.
+    """
+    if (folder / INFO).is_file():
+        return model_of(ModelInfo.from_json(folder / INFO), given, folder, cache=cache)
+    if (folder / _DESCRIPTOR).is_file():
+        names = ", ".join(entry.name for entry in registry.list(str(folder)))
+        msg = f"{folder} is a registry: choose one of its models, {folder}#NAME, of {names}"
+        raise ModelNotFound(msg)
+    found = ", ".join(sorted(each.name for each in folder.iterdir())[:_SHOWN])
+    msg = f"{folder} has no {INFO}, which describes a model; it has {found or 'no files'}"
+    raise WeightsError(msg)
+
+
+def _in_registry(uri: str, given: Mapping[str, Any]) -> Any:
+    """Return a model of a registry, `URI#NAME@VERSION`.
+
+    Raises:
+        ConfigurationError: There are overrides.
+    """
+    place, _, name = uri.rpartition("#")
+    name, _, version = name.partition("@")
+    if given:
+        msg = f"models of registries take no overrides, got {', '.join(given)}"
+        raise ConfigurationError(msg)
+    return registry.load(place.removesuffix(_DESCRIPTOR), name, version or None)
+
+
+def _is_on_hub(name: str) -> bool:
+    return "://" in name and "#" not in name
+
+
+def _pulled(name: str, hub: Any, *, cache: bool) -> Path:
+    from .hub import pull
+
+    return pull(name, hub=hub, cache=cache)
