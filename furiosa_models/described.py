@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from .enums import ModelFamily
 from .errors import ModelNotFound, WeightsError
 from .export.targets import default_folder
 from .heads import BoxesHead
+from .labels import BACKGROUNDS, table_of
 from .model import Model
 from .model_info import ModelInfo
 from .model_registry import ModelRegistry, alternatives
@@ -20,7 +21,7 @@ from .output import replacement
 from .overrides import make
 from .registry.transports import open_uri
 from .saved import CHECKPOINT, INFO, STATE, Description
-from .spec import ImageInput
+from .spec import ImageInput, ModelSpec, NetworkSpec
 from .task_models import Detector
 from .weights import describe
 
@@ -29,6 +30,7 @@ __all__ = ["model_of"]
 _FILES = (CHECKPOINT, STATE, "model.onnx", "model.tflite", "model.pt")
 """Names of files with weights, in order of precedence."""
 
+_RANDOM = "random"
 _REMOTE = ("http", "https", "s3", "gs")
 _CHUNK = 1 << 20
 _CORNERS = 4
@@ -127,12 +129,29 @@ def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
     described = Description.of(info.to_dict(), f"the description of {info.name!r}")
     is_whole = source.given is None and source.folder is not None and info.weights_uri is not None
     weights = str(source.folder) if is_whole else source.needed_weights()
-    is_known = ModelRegistry.exists(described.class_name)
-    if is_known and (is_whole or weights == "random"):
+    if weights == _RANDOM:
+        return _random(described, overrides)
+    if is_whole and ModelRegistry.exists(described.class_name):
         return make(model_class(described.class_name), {"weights": weights}, overrides)
     own = {"labels": described.names, "input": described.input, "head": described.head}
     arguments = {"weights": weights, **({} if is_whole else own)}
     return make(open_model, arguments, overrides)
+
+
+def _random(described: Description, overrides: Mapping[str, Any]) -> Model[Any]:
+    """Return a saved model with random weights.
+
+    Raises:
+        WeightsError: The description does not name the network, as that of a whole graph.
+    """
+    network = described.info["config"].get("network")
+    if network is None:
+        msg = f"{described.info['name']!r} has no network for random weights, only a graph"
+        raise WeightsError(msg)
+    built = NetworkSpec(network["name"], network["params"])
+    spec = ModelSpec(built, described.input, described.head, described.names)
+    cls = model_class(described.class_name)
+    return make(cls, {"weights": _RANDOM, "spec": spec}, overrides)
 
 
 def _of_zoo(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
@@ -142,7 +161,9 @@ def _of_zoo(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
     published = ModelRegistry.get_model_info(cls.__name__).classes
     is_published = source.weights() is None and info.classes == published
     weights = None if is_published else source.needed_weights()
-    named = {} if weights in (None, "random") else {"labels": tuple(info.classes)}
+    named: dict[str, Any] = {} if weights is None else {"labels": tuple(info.classes)}
+    if weights == _RANDOM:
+        named["spec"] = _with_classes(cls.spec, info.classes)
     skipped = ("class", "num_classes", "network", "weights", "license", "location", "variant")
     config = {name: value for name, value in info.config.items() if name not in skipped}
     return make(cls, {"weights": weights, **named}, {**config, **overrides})
@@ -177,6 +198,21 @@ def _class_of(info: ModelInfo) -> type[Model[Any]]:
         f"{info.task.value} here: expected one of {', '.join(known)}"
     )
     raise ModelNotFound(msg)
+
+
+def _with_classes(spec: ModelSpec | None, classes: Sequence[str]) -> ModelSpec:
+    """Return a specification whose network has other classes.
+
+    Raises:
+        WeightsError: There is no network.
+    """
+    if spec is None or spec.network is None:
+        msg = "this family has no network for random weights"
+        raise WeightsError(msg)
+    has_background = table_of(spec.labels)[0] in BACKGROUNDS
+    count = len(classes) + (has_background and classes[0] not in BACKGROUNDS)
+    params = {**spec.network.params, "num_classes": count}
+    return replace(spec, network=replace(spec.network, params=params), labels=tuple(classes))
 
 
 def _variant(cls: type[Model[Any]]) -> Any:

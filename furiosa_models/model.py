@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -628,7 +629,8 @@ class Model(Generic[R]):
         spec = self._weights.spec
         is_file = self._weights.is_own and Path(self.weights).exists()
         parts = SavedParts(b"", spec, table_of(spec.labels), self._info())
-        return ModelInfo.from_json(parts.info(self.weights if is_file else None))
+        info = json.dumps(parts.info(self.weights if is_file else None))
+        return ModelInfo.from_json(json.loads(info))  # tuples become lists, as in a file
 
     def resized(self, image_size: int | Sequence[int]) -> Self:
         """Return the model for another size of the network's input.

@@ -138,8 +138,8 @@ class Description:
             config = info["config"]
             if "head" not in config:
                 msg = (
-                    f"{source} is not of this package, as its config has no head: "
-                    "ModelManager.get(folder) opens models of Focoos"
+                    f"{source} does not describe a saved model of this package, as its config "
+                    "has no head: ModelManager.get(folder) opens models of Focoos"
                 )
                 raise WeightsError(msg)
             values: dict[str, Any] = {

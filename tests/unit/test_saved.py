@@ -77,7 +77,10 @@ def test_save_rejects_a_folder_that_is_not_empty(
         classifier.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
-    assert read_saved(classifier.save(tmp_path / "empty")).description.class_name == "EfficientNetLite0"
+    assert (
+        read_saved(classifier.save(tmp_path / "empty")).description.class_name
+        == "EfficientNetLite0"
+    )
 
 
 def test_saved_model_of_another_class_is_an_error(
