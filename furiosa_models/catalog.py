@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from .artifacts.descriptor import zoo
 from .enums import ModelTaskType
-from .errors import ModelNotFound, ShapeError
+from .errors import ModelNotFound, ShapeError, TaskError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -35,6 +35,8 @@ ModelClass = TypeVar("ModelClass", bound="type[Model[Any]]")
 
 _PACKAGE = "furiosa_models.zoo"
 _STEM = 5
+_TASKS_OF_FOCOOS = {"keypoint": "pose_estimation"}
+"""Tasks whose names in Focoos begin with none of our words."""
 _GRAPHS = frozenset({".onnx", ".tflite"})
 _CHECKPOINTS = frozenset({".pt", ".pth", ".safetensors"})
 
@@ -140,25 +142,52 @@ def entries() -> Iterator[Entry]:
             )
 
 
-def list_models(pattern: str = "*", *, task: str | ModelTaskType | None = None) -> ModelNames:
+def list_models(
+    pattern: str = "*",
+    *,
+    task: str | ModelTaskType | None = None,
+    license: str | None = None,
+) -> ModelNames:
     """Return the names of models, in alphabetical order. Nothing is downloaded.
 
     Args:
         pattern: A case-insensitive glob for names; if none match, a word for a task:
             `list_models("detect")`.
-        task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`.
+        task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`, or Focoos' name.
+        license: Only models with a set of weights under a license: its SPDX name, or
+            `"permissive"` for any that only demands attribution.
 
     Raises:
-        ValueError: No model has such a task.
+        ValueError: No model has such a task, or such a license.
     """
     found = [e for e in entries() if fnmatch.fnmatch(e.name.lower(), pattern.lower())]
     if not found and task is None:
         with suppress(ValueError):
-            return list_models(task=pattern)
+            return list_models(task=pattern, license=license)
+    if license is not None:
+        licensed = _licensed(license)
+        found = [entry for entry in found if entry.name in licensed]
     if task is not None:
         requested = find_task(task)
         found = [entry for entry in found if entry.task == requested]
     return ModelNames(entry.name for entry in found)
+
+
+def _licensed(license: str) -> set[str]:
+    """Return the names of models with weights under a license.
+
+    Raises:
+        ValueError: No weights are under that license.
+    """
+    rows = {(entry.class_name, a.license) for entry in zoo().values() for a in entry.sets.values()}
+    if license.casefold() == "permissive":
+        return {name for name, found in rows if found.is_permissive}
+    names = {name for name, found in rows if found.origin.casefold() == license.casefold()}
+    if not names:
+        known = ", ".join(sorted({found.origin for _, found in rows}))
+        msg = f"no weights are under the license {license!r}; known: permissive, {known}"
+        raise ValueError(msg)
+    return names
 
 
 def find_task(name: str | ModelTaskType) -> str:
@@ -171,6 +200,7 @@ def find_task(name: str | ModelTaskType) -> str:
         ValueError: No model has such a task.
     """
     text = str(getattr(name, "value", name)).casefold()
+    text = _TASKS_OF_FOCOOS.get(text, text)
     tasks = dict.fromkeys(entry.task for entry in entries())
     if text in tasks:
         return text
@@ -262,7 +292,7 @@ def open_model(weights: Any, **options: Any) -> Model[Any]:
     for cls in tasks[:-1]:
         try:
             return cls(weights, **options).fitted()
-        except ShapeError:  # another task
+        except (ShapeError, TaskError):
             continue
     return tasks[-1](weights, **options).fitted()
 

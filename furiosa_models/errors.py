@@ -12,6 +12,7 @@ FuriosaModelsError
 ├── CodeNotTrusted            a registry model needs code that the user did not allow to run
 ├── LabelsError               labels do not fit the network's classes (also a ValueError)
 ├── WeightsError              a weights file cannot be read, or does not fit the network
+│   └── TaskError                 it is a model for another task
 ├── ConfigurationError        a setting has a wrong value (also a ValueError and AssertionError)
 ├── ConversionError           a model of a framework cannot be converted to another form
 ├── DatasetError              labeled photos cannot be read, or do not fit together
@@ -49,6 +50,7 @@ __all__ = [
     "LabelsError",
     "ModelNotFound",
     "ShapeError",
+    "TaskError",
     "TrainingError",
     "TransportNotFound",
     "WeightsError",
@@ -94,6 +96,10 @@ class CodeNotTrusted(FuriosaModelsError):
 
 class WeightsError(FuriosaModelsError):
     """A weights file cannot be read, or does not fit the network."""
+
+
+class TaskError(WeightsError):
+    """A weights file contains a model for another task than that of the class."""
 
 
 class LabelsError(FuriosaModelsError, ValueError):

@@ -33,6 +33,14 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _MAX_TEXT = 1 << 24
+_TASKS = {
+    "classification": "classify",
+    "detection": "detect",
+    "instseg": "segment",
+    "keypoint": "pose",
+    "semseg": "segment",
+}
+"""Words of exporters of YOLO for tasks."""
 
 
 def metadata_of(info: Mapping[str, Any], license: str | None) -> dict[str, str]:
@@ -46,7 +54,7 @@ def metadata_of(info: Mapping[str, Any], license: str | None) -> dict[str, str]:
         DESCRIPTION_KEY: json.dumps(info),
         "names": json.dumps(dict(enumerate(info["classes"])), ensure_ascii=False),
         "imgsz": json.dumps(info["im_size"]),
-        "task": info["task"],
+        "task": _TASKS.get(info["task"], info["task"]),
         "description": info.get("description"),
         "license": license,
     }

@@ -31,6 +31,7 @@ from .errors import (
     CacheNotWritable,
     ConversionError,
     ShapeError,
+    TaskError,
     WeightsError,
     WeightsFallbackWarning,
 )
@@ -766,7 +767,7 @@ def fitted(
             f"for {spec.head.task.name}: use the class of its task (Detector, Classifier or "
             "PoseEstimator)"
         )
-        raise WeightsError(msg)
+        raise TaskError(msg)
     if user_head is None:
         own_head = spec.override(head=weights.head).head.fit(graph)
     elif isinstance(head, Head):

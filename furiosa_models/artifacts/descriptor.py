@@ -120,6 +120,18 @@ class License(NamedTuple):
     carrier: str | None = None
     note: str | None = None
 
+    @property
+    def is_permissive(self) -> bool:
+        """Whether the weights may be used in closed products, with attribution."""
+        return self.origin in PERMISSIVE
+
+
+PERMISSIVE = frozenset(
+    {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MIT"}
+    | {"Unlicense", "Zlib"}
+)
+"""Licenses, as SPDX names, that only demand attribution, or nothing."""
+
 
 class Accuracy(NamedTuple):
     """One measured accuracy figure of a set of weights.

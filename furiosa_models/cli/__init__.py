@@ -29,6 +29,10 @@ COMMANDS = {
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
     ),
     "quantize": "Quantize a MODEL to int8, calibrated on your photos, and save it.",
+    "export": "Export a MODEL to a file for another runtime, with its labels and input inside.",
+    "info": (
+        "Tell what PATH is: its framework, inputs, outputs, and the head and labels recognized."
+    ),
     "convert": "Convert SOURCE, a model of any framework, to ONNX.",
     "fit-head": (
         "Fit the last layer of a classifier, MODEL, to the photos in DATA, without PyTorch."

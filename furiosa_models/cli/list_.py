@@ -17,11 +17,16 @@ __all__ = ["command"]
 @click.command("list")
 @click.argument("filter_type", metavar="[TASK]", required=False)
 @click.option("-t", "--task", help="List only models for a task: detect, classify, pose.")
+@click.option(
+    "--license",
+    metavar="NAME",
+    help="List only models with weights under a license: its SPDX name, or permissive.",
+)
 @options.json_output
-def command(filter_type: str | None, task: str | None, as_json: bool) -> None:
+def command(filter_type: str | None, task: str | None, license: str | None, as_json: bool) -> None:
     """List the models, or those for a TASK: detect, classify, pose."""
     try:
-        names = list_models(task=task or filter_type)
+        names = list_models(task=task or filter_type, license=license)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     rows = [_describe(entry) for entry in entries() if entry.name in names]

@@ -9,6 +9,7 @@ import click
 
 from ..catalog import find_task, get_model, is_file
 from ..errors import ModelNotFound, WeightsError
+from ..manager import ModelManager
 from ..model import Model
 from ..saved import INFO
 from ..task_models import Classifier, Detector, PoseEstimator
@@ -55,10 +56,14 @@ def open_model(
         if Path(name).is_dir():
             msg = f"{name} is a folder without {INFO}: expected a folder of Model.save, or a file"
             raise ModelNotFound(msg)
+        if weights is None and "://" in name:  # a model on a hub
+            return ModelManager.get(name, **options)
         return get_model(name, weights, **options)
     if weights is not None:
         msg = f"--weights applies only to names of the catalog; {name} has its own weights"
         raise click.UsageError(msg)
+    if (Path(name) / INFO).is_file() and task is None:  # a saved model, also of Focoos
+        return ModelManager.get(name, **options)
     word = task or _task_in_metadata(name)
     if word is None:
         return get_model(name, **options)

@@ -37,7 +37,7 @@ from furiosa_models.heads import BoxesHead
 from furiosa_models.labels import load_labels
 from furiosa_models.model_registry import alternatives
 from furiosa_models.networks.writers import to_pytorch
-from furiosa_models.vision import EfficientNetLite0, MobileNetV2, SSDMobileNetV2, YOLOv5n, YOLOv5s
+from furiosa_models.vision import EfficientNetLite0, MobileNetV2, SSDMobileNetV2, YOLOv5n
 
 FOCOOS = ModelRegistry.list_models()[len(list_models()) :]
 
@@ -358,6 +358,10 @@ def test_files_and_objects(saved: Path, tmp_path: Path) -> None:
         assert model.labels == ("a", "b", "c")
     classifier = MobileNetV2("random")
     assert len(ModelManager.get(classifier.origin).labels) == 1000
+    for model in (classifier, ModelManager.get(saved)):
+        exported = model.export("onnx_cpu", out_dir=tmp_path / model.name).model_path
+        (exported.parent / "model_info.json").unlink()
+        assert ModelManager.get(exported).labels == model.labels
     with pytest.raises(TypeError, match="weights must be"):
         ModelManager.get(3.5)
 
@@ -410,6 +414,5 @@ def test_the_top_level_has_the_names_of_focoos() -> None:
 
 
 def test_classes_of_a_checkpoint_are_checked(saved: Path) -> None:
-    assert YOLOv5s is not YOLOv5n
     with pytest.raises(LabelsError, match="3 classes"):
         ModelManager.get("YOLOv5n", weights=str(saved / "model.safetensors"), classes=["a"])

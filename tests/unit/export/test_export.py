@@ -104,7 +104,7 @@ def test_the_file_alone_has_the_description(
     metadata = edit.metadata((tmp_path / "model.onnx").read_bytes())
     assert json.loads(metadata["names"])["1"] == "c1"
     assert json.loads(metadata["imgsz"]) == [300, 300]
-    assert metadata["task"] == "detection"
+    assert metadata["task"] == "detect"
 
 
 def test_arguments_take_precedence_over_the_description(
@@ -380,7 +380,7 @@ def test_overridden_methods_stay_with_the_exported_model(
         def postprocess(self, *args: Any, **options: Any) -> Any:
             return [len(super().postprocess(*args, **options))]
 
-    exported = Mine("random").export("onnx_cpu", out_dir=tmp_path)
+    exported: Any = Mine("random").export("onnx_cpu", out_dir=tmp_path)
     assert exported.predict(photos[0]) == 1
 
 

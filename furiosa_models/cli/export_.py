@@ -1,0 +1,83 @@
+"""`furiosa-models export`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+
+from ..enums import RuntimeType
+from . import options
+from .models import open_model
+from .table import print_json
+
+__all__ = ["command"]
+
+_SIZE = re.compile(r"(\d+)(?:[x,](\d+))?")
+
+
+def _size(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> int | tuple[int, int] | None:
+    if value is None:
+        return None
+    found = _SIZE.fullmatch(value.replace(" ", ""))
+    if found is None:
+        msg = f"expected 640, 480,640 or 480x640 (height, width), got {value!r}"
+        raise click.BadParameter(msg)
+    height, width = found.groups()
+    return int(height) if width is None else (int(height), int(width))
+
+
+@click.command("export")
+@options.model
+@click.option(
+    "--runtime",
+    type=click.Choice([each.value for each in RuntimeType], case_sensitive=False),
+    default=RuntimeType.ONNX_CPU.value,
+    show_default=True,
+    help="What to export for.",
+)
+@options.output_folder("Folder of the exported file.")
+@click.option("--im-size", callback=_size, help="Another size of the input: 640, or 480,640.")
+@click.option("--onnx-opset", type=int, help="Version of the ONNX operations.")
+@click.option("--one-image", is_flag=True, help="Export for batches of one image only.")
+@click.option("--keep", is_flag=True, help="Keep a file that exists, if it is of this network.")
+@options.weights
+@options.labels
+@options.task
+@options.json_output
+def command(
+    model: str,
+    runtime: str,
+    output: Path,
+    im_size: int | tuple[int, int] | None,
+    onnx_opset: int | None,
+    one_image: bool,
+    keep: bool,
+    weights: str | None,
+    labels: str | None,
+    task: str | None,
+    as_json: bool,
+) -> None:
+    """Export a MODEL to a file for another runtime, with its labels and input inside."""
+    with open_model(model, weights, labels=labels, task=task) as network:
+        exported = network.export(
+            runtime,
+            onnx_opset,
+            output,
+            overwrite=not keep,
+            image_size=im_size,
+            dynamic_axes=not one_image,
+        )
+    path = exported.model_path
+    height, width = exported.input.size
+    if as_json:
+        facts = {"model": type(network).__name__, "file": str(path), "bytes": path.stat().st_size}
+        print_json({**facts, "runtime": exported.runtime_type.value, "input": [height, width]})
+        return
+    size = path.stat().st_size / 1e6
+    click.echo(f"{path}: {size:.1f} MB, {height}x{width}, for {exported.runtime_type.value}")
+    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(path))} PHOTO")
