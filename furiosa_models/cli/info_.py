@@ -100,22 +100,23 @@ def _framework(path: Path) -> dict[str, Any]:
     """Return the framework of a file that is no model by itself."""
     try:
         found = recognize(path)
-    except (FuriosaModelsError, ImportError) as error:
-        return {"framework": f"unknown ({short(error)})"}
+    except FuriosaModelsError as error:
+        weights = _arrays(path)  # without a network
+        return weights or {"framework": f"unknown ({short(error)})"}
     if found is None:
-        return _tensors_of_checkpoint(path)
+        return _arrays(path) or {"framework": "not recognized"}
     names = {"inputs": found.input_names, "outputs": found.output_names}
     return {"framework": found.framework, **names}
 
 
-def _tensors_of_checkpoint(path: Path) -> dict[str, Any]:
+def _arrays(path: Path) -> dict[str, Any]:
     """Return the names and shapes of the arrays in a file of weights."""
     from ..frameworks.checkpoints import READERS
     from ..networks import read_weights
 
     reader = READERS.get(path.suffix.lower())
     if reader is None or not path.is_file():
-        return {"framework": "not recognized"}
+        return {}
     try:
         arrays = read_weights(reader, {path.name: path.read_bytes()})
     except WeightsError as error:
