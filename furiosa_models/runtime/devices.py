@@ -37,7 +37,7 @@ ENVIRONMENT = ("FURIOSA_MODELS_DEVICE", "FURIOSA_DEVICES", "NPU_DEVNAME")
 """Environment variables that name a device, in order of precedence."""
 
 _AUTO = "auto"
-_NPU, _CPU = ("furiosa", "npu"), ("onnxruntime", "cpu")
+_NPU, _GPU, _CPU = ("furiosa", "npu"), ("cuda", "cuda"), ("onnxruntime", "cpu")
 """Backends and devices to try if none is requested."""
 
 __getattr__, __dir__ = lazy(
@@ -66,12 +66,15 @@ def choose(device: str | None) -> Choice:
 
     Args:
         device: `"cpu"`: ONNX Runtime, and LiteRT for TensorFlow Lite models; `"openvino"`: OpenVINO
-            on the CPU in float32, or `"openvino:bf16"` or `"openvino:f16"` in that precision;
+            on the CPU in float32, or `"openvino:bf16"` or `"openvino:f16"` in that precision, and
+            `"openvino:GPU"` on a GPU of Intel; `"cuda"` or `"cuda:1"`: ONNX Runtime on a GPU of
+            NVIDIA; `"tensorrt"` or `"tensorrt:fp16"`: TensorRT; `"coreml"`: CoreML of Apple;
+            `"torch"`, `"torch:cpu"`, `"torch:cuda:0"`: PyTorch, for TorchScript;
             `"npu"`: any NPU; an NPU device string of the vendor runtime (`"warboy(2)*1"`,
             `"npu:0:0-1"`, comma-separated); a device string of a registered backend; or `"auto"` or
             None. None means the value of `FURIOSA_MODELS_DEVICE`, `FURIOSA_DEVICES` or
             `NPU_DEVNAME`, in this order. Without these, and for `"auto"`, it is an NPU if there is
-            one, or else the CPU.
+            one, or else a GPU of NVIDIA if onnxruntime-gpu can use one, or else the CPU.
 
     Raises:
         BackendUnavailable: The requested device is not available.
@@ -162,13 +165,20 @@ def _choice(device: str | None) -> Choice:
 
 
 def _preferred() -> Choice:
-    """Return the best available device: an NPU, or else the CPU."""
+    """Return the best available device: an NPU, or else a GPU, or else the CPU."""
     backend, device = _NPU
     problem = _backend(backend).problem(device)
     if problem is None:
         return Choice(backend, device, "an NPU is available")
     is_expected = _backend(backend).is_expected
-    return Choice(*_CPU, f"no NPU: {problem}" if is_expected else "no NPU")
+    reason = f"no NPU: {problem}" if is_expected else "no NPU"
+    backend, device = _GPU
+    if not _backend(backend).is_expected:
+        return Choice(*_CPU, reason)
+    problem = _backend(backend).problem(device)
+    if problem is None:
+        return Choice(backend, device, f"a GPU is available, and {reason}")
+    return Choice(*_CPU, f"{reason}; no GPU: {problem}")
 
 
 def _requested(device: object) -> tuple[str | None, str]:

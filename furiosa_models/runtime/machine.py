@@ -31,7 +31,7 @@ _MAX_WORKERS = 8  # each holds a job in memory
 _CPUINFO = Path("/proc/cpuinfo")
 _GROUP = re.compile(r"\d+:((?:[^:]*,)?cpu(?:,[^:]*)?|):(.*)")
 """A line of /proc/self/cgroup about CPUs; version 1 names controllers, version 2 does not."""
-_RUNTIMES = ("onnxruntime", "openvino", "ai-edge-litert", "furiosa-runtime")
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ai-edge-litert", "furiosa-runtime")
 
 
 @dataclass(frozen=True, slots=True)

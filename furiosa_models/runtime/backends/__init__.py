@@ -33,13 +33,16 @@ __all__ = [
 ]
 
 _SHIPPED = {
-    "onnxruntime": "OnnxRuntimeBackend",
-    "litert": "LiteRtBackend",
-    "openvino": "OpenVinoBackend",
-    "torchscript": "TorchScriptBackend",
-    "furiosa": "FuriosaBackend",
+    "onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"),
+    "litert": ("litert", "LiteRtBackend"),
+    "openvino": ("openvino", "OpenVinoBackend"),
+    "torchscript": ("torchscript", "TorchScriptBackend"),
+    "cuda": ("providers", "CudaBackend"),
+    "tensorrt": ("providers", "TensorRTBackend"),
+    "coreml": ("providers", "CoreMLBackend"),
+    "furiosa": ("furiosa", "FuriosaBackend"),
 }
-"""Classes by module name. If several match a device, the first one wins."""
+"""Module and class of each backend. If several match a device, the first one wins."""
 
 Registered = TypeVar("Registered", bound="Backend | type[Backend]")
 
@@ -81,8 +84,8 @@ def find_backend(name: str) -> Backend | None:
     if name in _registered:
         return _registered[name]
     if name not in _loaded and name in _SHIPPED:
-        module = importlib.import_module(f"{__name__}.{name}")
-        _loaded[name] = getattr(module, _SHIPPED[name])()
+        module, cls = _SHIPPED[name]
+        _loaded[name] = getattr(importlib.import_module(f"{__name__}.{module}"), cls)()
     return _loaded.get(name)
 
 

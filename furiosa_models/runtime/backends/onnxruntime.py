@@ -21,9 +21,15 @@ from ..source import with_batch_size
 from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Backend, Session, Setup
 
-__all__ = ["OnnxRuntimeBackend", "inference_session", "session_options"]
+__all__ = [
+    "OnnxRuntimeBackend",
+    "OnnxRuntimeSession",
+    "create_session",
+    "inference_session",
+    "session_options",
+]
 
-_PACKAGE = "onnxruntime"
+_PACKAGE, _GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
 _PROVIDERS = ["CPUExecutionProvider"]
 _ERRORS_ONLY = 3
 _SPIN_US = "20"
@@ -66,8 +72,8 @@ class OnnxRuntimeBackend(Backend):
         return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
 
     def facts(self) -> list[Fact]:
-        """Return the installed version."""
-        found = installed_version(_PACKAGE)
+        """Return the installed version; the package for GPUs runs on the CPU, too."""
+        found = installed_version(_PACKAGE) or installed_version(_GPU_PACKAGE)
         advice = "" if found else f"pip install {_PACKAGE}"
         return [Fact(self.title, found or "not installed", found is not None, advice)]
 
@@ -81,13 +87,13 @@ class OnnxRuntimeBackend(Backend):
 
         if setup.batch_size is not None:
             program = with_batch_size(program, setup.batch_size)
-        return _OnnxRuntimeSession(self, compiled.load(program, _Loader(self, setup.threads)))
+        return OnnxRuntimeSession(self, compiled.load(program, _Loader(self, setup.threads)))
 
 
-class _OnnxRuntimeSession(Session):
+class OnnxRuntimeSession(Session):
     """An ONNX Runtime session."""
 
-    def __init__(self, backend: OnnxRuntimeBackend, session: Any) -> None:
+    def __init__(self, backend: Backend, session: Any) -> None:
         model = Model(
             [_describe(node) for node in session.get_inputs()],
             [_describe(node) for node in session.get_outputs()],
@@ -162,11 +168,27 @@ def session_options(threads: int) -> Any:
     return options
 
 
-def _session(model: bytes | str, options: Any) -> Any:
+def create_session(model: bytes | str, options: Any, providers: Sequence[Any]) -> Any:
+    """Return an `onnxruntime.InferenceSession`, which an open profiler records.
+
+    Args:
+        model: Bytes of ONNX, or the path of a file.
+        options: `onnxruntime.SessionOptions`, see `session_options`.
+        providers: Names of providers, or pairs of names and options, in order of preference.
+    """
+    import onnxruntime
+
     with profile_session(options) as sessions:
-        session = inference_session(model, options)
+        # Without a fallback, a provider that fails is an error.
+        session = onnxruntime.InferenceSession(
+            model, options, providers=list(providers), enable_fallback=0
+        )
         sessions.append(session)
     return session
+
+
+def _session(model: bytes | str, options: Any) -> Any:
+    return create_session(model, options, _PROVIDERS)
 
 
 @cache

@@ -1,4 +1,6 @@
-"""OpenVINO, an optional CPU backend that is faster than ONNX Runtime for some networks.
+"""OpenVINO, an optional backend that is faster than ONNX Runtime for some networks.
+
+It runs on the CPU, and with `device="openvino:GPU"` on a GPU or NPU of Intel.
 
 Float32 graphs are computed in float32. OpenVINO's own default is bfloat16 on CPUs that support it,
 which is up to twice as fast and changes results in the third digit: `device="openvino:bf16"`.
@@ -9,6 +11,7 @@ for it. A queue has one request and one stream, with its share of the threads, p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -32,32 +35,47 @@ ComputePrecision: TypeAlias = Literal["f32", "bf16", "f16"]
 
 _PACKAGE = "openvino"
 _OLDEST = "2025.4"  # older versions cannot import an exported model from mapped memory
-_DEVICE = "CPU"
+_CPU = "CPU"
 _BLOB = "model.blob"
 _CAPABILITIES: dict[ComputePrecision, str] = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
-_DEVICES: dict[str, ComputePrecision] = {
-    "openvino": "f32",
-    "openvino:f32": "f32",
-    "openvino:bf16": "bf16",
-    "openvino:f16": "f16",
-}
+_DEVICE = re.compile(r"openvino(:(?P<place>CPU|NPU|GPU(\.\d+)?))?(:(?P<precision>f32|bf16|f16))?")
+
+
+class _Place(NamedTuple):
+    """What a device string asks for.
+
+    Attributes:
+        device: Device of OpenVINO: `CPU`, `GPU`, `GPU.1` or `NPU`.
+        precision: Precision of float32 graphs.
+    """
+
+    device: str
+    precision: ComputePrecision
+
+    @classmethod
+    def of(cls, device: str) -> _Place:
+        """Return what a device string asks for; an NPU computes in float16 only."""
+        found = _DEVICE.fullmatch(device)
+        place = (found and found["place"]) or _CPU
+        default = "f16" if place == "NPU" else "f32"
+        return cls(place, (found and found["precision"]) or default)  # type: ignore[arg-type]
 
 
 class OpenVinoBackend(Backend):
-    """OpenVINO on the CPU."""
+    """OpenVINO on the CPU, or on a GPU or NPU of Intel."""
 
     name, title = "openvino", "OpenVINO"
-    place = "the CPU, by OpenVINO"
-    devices = "'openvino', 'openvino:bf16'"
+    place = "OpenVINO"
+    devices = "'openvino', 'openvino:bf16', 'openvino:GPU'"
     hint = "a runner on OpenVINO takes ONNX; ENF needs an NPU"
     keeps_compiled = True
 
     def matches(self, device: str) -> bool:
-        """Return whether the device is `openvino`, with or without a precision."""
-        return device in _DEVICES
+        """Return whether the device is `openvino`, with or without a place and a precision."""
+        return _DEVICE.fullmatch(device) is not None
 
     def problem(self, device: str | None = None) -> str | None:
-        """Return why OpenVINO cannot compute in the device's precision, or None; imports it."""
+        """Return why OpenVINO has no such device or precision, or None; imports it."""
         try:
             core = _core()
         except ImportError as error:
@@ -69,17 +87,25 @@ class OpenVinoBackend(Backend):
         if Version(found := installed_version(_PACKAGE) or "0") < Version(_OLDEST):
             hint = install_hint(_PACKAGE)
             return f"OpenVINO {found} is too old, {_OLDEST} is needed: {hint}"
-        # OpenVINO silently falls back to float32 if the CPU lacks the precision.
-        precision = _DEVICES[device or self.name]
-        capable = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
-        if _CAPABILITIES[precision] in capable:
+        place = _Place.of(device or self.name)
+        kinds = [name for name in core.available_devices if name.split(".")[0] == place.device]
+        if not kinds and place.device not in core.available_devices:
+            known = ", ".join(core.available_devices) or "none"
+            return f"OpenVINO has no {place.device} (a driver may be missing); it has {known}"
+        # OpenVINO silently falls back to float32 if the device lacks the precision.
+        capable = core.get_property(place.device, "OPTIMIZATION_CAPABILITIES")
+        if _CAPABILITIES[place.precision] in capable:
             return None
         has = ", ".join(name for name, word in _CAPABILITIES.items() if word in capable)
-        return f"this CPU does not compute in {precision}; it has {has}"
+        return f"this {place.device} does not compute in {place.precision}; it has {has}"
 
     def fingerprint(self) -> str:
         """Return the version of OpenVINO and the CPU."""
         return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
+
+    def device_name(self, device: str) -> str:
+        """Return the name of the hardware."""
+        return str(_core().get_property(_Place.of(device).device, "FULL_DEVICE_NAME"))
 
     def facts(self) -> list[Fact]:
         """Return the installed version."""
@@ -146,12 +172,17 @@ class _Loader:
     def __init__(self, backend: OpenVinoBackend, setup: Setup) -> None:
         self.backend = backend
         self._core, self._setup = _core(), setup
-        self.options: str = _DEVICES[setup.device]
+        self._place = _Place.of(setup.device)
+        # The options of a compiled program for the CPU are as before there were other devices.
+        on_cpu = self._place.device == _CPU
+        self.options: str = self._place.precision if on_cpu else ":".join(self._place)
 
     def load(self, model: bytes | str) -> _CompiledGraph:
         """Return a compiled model."""
         graph = self._core.read_model(model)
-        return _CompiledGraph(self._core.compile_model(graph, _DEVICE, self._properties()))
+        return _CompiledGraph(
+            self._core.compile_model(graph, self._place.device, self._properties())
+        )
 
     def compile(self, model: bytes | str, folder: Path) -> _CompiledGraph:
         """Compile a model; also write it into the folder."""
@@ -165,12 +196,19 @@ class _Loader:
 
         # Mode "c" (copy on write), because OpenVINO does not accept read-only memory.
         blob = openvino.Tensor(np.memmap(folder / _BLOB, np.uint8, "c"), shared_memory=True)
-        return _CompiledGraph(self._core.import_model(blob, _DEVICE, self._properties()), blob)
+        return _CompiledGraph(
+            self._core.import_model(blob, self._place.device, self._properties()), blob
+        )
 
     def _properties(self) -> dict[str, Any]:
-        return {
+        common = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": self.options,
+            "INFERENCE_PRECISION_HINT": self._place.precision,
+        }
+        if self._place.device != _CPU:
+            return common
+        return {
+            **common,
             "INFERENCE_NUM_THREADS": self._setup.threads * self._setup.parallel,
             "NUM_STREAMS": self._setup.parallel,
             # With pinning, the threads of two runners could share some CPUs and leave others idle.
