@@ -104,8 +104,8 @@ def _network(origin: bytes, spec: ImageInput) -> onnx.ModelProto:
     if spec.color == "bgr":
         mean, std = mean[::-1], std[::-1]
     model = edit.parse(edit.with_uint8_input(origin, mean, std))
-    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-    if batch > 1:
+    batch = edit.signature(model)[0][0].shape[0]
+    if isinstance(batch, int) and batch > 1:
         model = edit.parse(edit.set_batch_size(model, 1))
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if version < _OLDEST_OPSET:

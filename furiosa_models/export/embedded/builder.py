@@ -83,6 +83,15 @@ class Builder:
         """Join vectors of one length as the columns of a table."""
         return self.concat([value.reshape(-1, 1) for value in values], axis=1)
 
+    def grouped(self, numbers: Value) -> Value:
+        """Return the places of ascending whole numbers; equal ones keep their order.
+
+        The keys are distinct, because not every runtime sorts equal ones in order.
+        """
+        count = numbers.size(0)
+        keys = numbers.cast(np.int64) * count + self.range(count)
+        return keys.order(descending=False)
+
     def reduce(self, kind: str, value: Value, axis: int) -> Value:
         """Reduce an axis, which stays with length 1."""
         if self._opset >= _AXES_ARE_INPUTS:

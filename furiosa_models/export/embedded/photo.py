@@ -66,7 +66,7 @@ def canvas(g: Builder, photo: Value, spec: ImageInput) -> tuple[Value, Placement
         inside = index.at_least(0.0).at_most(lengths.resized - 1.0)
         axes.append(Axis(lengths.photo, lengths.resized, inside))
     y, x = axes
-    planes = resample(g, photo, y, x, spec.interpolation).reshape(*spec.size, 3).transpose(2, 0, 1)
+    planes = resample(g, photo, y, x, spec.interpolation).transpose(2, 0, 1)
     if _has_margins(spec):
         shown = visible[0].reshape(-1, 1) & visible[1].reshape(1, -1)
         planes = shown.where(planes, spec.pad_value)

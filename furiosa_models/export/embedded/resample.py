@@ -49,7 +49,7 @@ def resample(g: Builder, image: Value, y: Axis, x: Axis, interpolation: Interpol
         interpolation: The library and method to reproduce.
 
     Returns:
-        uint8 pixels in the order of `(rows, columns, 3)`, in any shape.
+        `(rows, columns, 3)` uint8.
     """
     if interpolation == "opencv_linear":  # OpenCV's mean of 2 x 2 blocks gives the same bits
         return _linear(image, y, x, area=False)
@@ -110,7 +110,7 @@ def _linear(image: Value, down: Axis, across: Axis, *, area: bool) -> Value:
         return mixed * weight.reshape(-1, 1) // 65536
 
     upper, lower = half(y.first, y.first_weight), half(y.second, y.second_weight)
-    return ((upper + lower + 2) // 4).cast(np.uint8)
+    return ((upper + lower + 2) // 4).cast(np.uint8).reshape(0, -1, 3)
 
 
 def _area(g: Builder, image: Value, y: Axis, x: Axis) -> Value:

@@ -2,9 +2,10 @@
 
 ONNX's own NonMaxSuppression has no term that is added to the union, which decides for small boxes.
 
-A round compares the best remaining boxes with all that remain. A box is kept if no better one among
-those overlaps it, and what the kept ones overlap is dropped. Boxes that only a dropped box overlaps
-are kept in a later round. So the rounds are few and their arithmetic is on whole tensors.
+Boxes are grouped by class. A round compares the first remaining boxes with all that remain of their
+classes. A box is kept if no better one among those overlaps it, and what the kept ones overlap is
+dropped. Boxes that only a dropped box overlaps are kept in a later round. So the rounds are few,
+and their arithmetic is on whole tensors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .values import LIMITLESS, Value
 
 __all__ = ["Candidates", "Limits", "suppress"]
 
-_AT_ONCE = 256  # boxes that are compared with all others in one round
+_AT_ONCE = 128  # boxes that are compared with all others of their classes in one round
 
 
 class Candidates(NamedTuple):
@@ -67,44 +68,49 @@ def suppress(g: Builder, found: Candidates, limits: Limits) -> Value:
     See `ops.nms.batched_nms` for the rules.
     """
     usable = found.usable()
-    most = g.constant(limits.max_candidates or LIMITLESS, np.int64)
+    limit = LIMITLESS if limits.max_candidates is None else limits.max_candidates
+    most = g.constant(limit, np.int64)
     ranked = usable.take(found.scores.take(usable).order(most))
+    ranks = g.grouped(found.classes.take(ranked))
     if limits.max_per_class is not None:
-        ranked = ranked.take(_best_of_classes(g, found.classes.take(ranked), limits.max_per_class))
-    best = found.take(ranked)
-    return ranked.take(_kept(g, best, limits)).part(0, limits.max_detections)
+        grouped = found.classes.take(ranked).take(ranks)
+        ranks = ranks.take((_places_in_class(g, grouped) < limits.max_per_class).found())
+    kept = ranks.take(_kept(g, found.take(ranked.take(ranks)), limits))
+    best_first = kept.take(kept.order(descending=False))
+    return ranked.take(best_first).part(0, limits.max_detections)
 
 
-def _best_of_classes(g: Builder, classes: Value, count: int) -> Value:
-    """Return the places of the first `count` elements of each class, ascending."""
-    by_class = classes.order(descending=False)
+def _places_in_class(g: Builder, classes: Value) -> Value:
+    """Return how many elements of the same class precede each one; classes are ascending."""
     dtypes = (np.int64,) * 4
-    _, _, numbers, sizes = g.ops("Unique", classes.take(by_class), dtypes=dtypes, sorted=1)
-    first = sizes.cumsum(0, exclusive=True).take(numbers)
-    places = by_class.take((g.range(classes.size(0)) - first < count).found())
-    return places.take(places.order(descending=False))
+    _, _, numbers, sizes = g.ops("Unique", classes, dtypes=dtypes, sorted=1)
+    return g.range(classes.size(0)) - sizes.cumsum(0, exclusive=True).take(numbers)
 
 
-def _kept(g: Builder, best: Candidates, limits: Limits) -> Value:
-    """Return the places of the boxes to keep, ascending; the boxes are ordered, best first."""
-    corners = best.boxes.transpose(1, 0)
-    count = best.scores.size(0)
+def _kept(g: Builder, boxes: Candidates, limits: Limits) -> Value:
+    """Return the places of the boxes to keep; the boxes are grouped by class, best first."""
+    corners, classes = boxes.boxes.transpose(1, 0), boxes.classes
+    count = classes.size(0)
 
     def compare(_: Value, __: Value, kept: Value, left: Value) -> tuple[Value, Value, Value]:
         some = left.part(0, _AT_ONCE)
-        remain = left.size(0)
         number = some.size(0)
-        is_better = some.reshape(-1, 1) < left.reshape(1, -1)
-        is_same = best.classes.take(some).reshape(-1, 1) == best.classes.take(left).reshape(1, -1)
-        overlap = _iou(corners.take(some, 1), corners.take(left, 1), limits.epsilon)
+        last = classes.take(some.part(-1, LIMITLESS))
+        reach = (classes.take(left) <= last).cast(np.int64).sum(0).reshape()
+        near, far = left.part(0, reach), left.part(reach, LIMITLESS)
+        is_better = some.reshape(-1, 1) < near.reshape(1, -1)
+        is_same = classes.take(some).reshape(-1, 1) == classes.take(near).reshape(1, -1)
+        overlap = _iou(corners.take(some, 1), corners.take(near, 1), limits.epsilon)
         clash = (is_better & is_same & (overlap > limits.iou_threshold)).cast(np.float32)
-        is_kept = _total(clash.part(0, number, 1), number) == 0.0
+        is_kept = clash.part(0, number, 1).sum(0).reshape(-1) == 0.0
         weight = is_kept.cast(np.float32)
-        rest = g.constant([0.0], np.float32).expand(remain - number)
         dropped = g.op("MatMul", weight.reshape(1, -1), clash, dtype=np.float32).reshape(-1)
-        stays = (dropped + g.concat([weight, rest])) == 0.0
-        kept, left = kept.put(some, is_kept), left.take(stays.found())
-        return _goes_on(g, kept, left, count, limits), kept, left
+        zeros = g.constant([0.0], np.float32).expand(reach - number)
+        stays = (dropped + g.concat([weight, zeros])) == 0.0
+        kept = kept.put(some, is_kept)
+        left = g.concat([near.take(stays.found()), far])
+        left = _without_full_class(g, kept, left, classes, limits)
+        return left.size(0) > 0, kept, left
 
     kept, _ = g.loop(
         compare,
@@ -116,16 +122,16 @@ def _kept(g: Builder, best: Candidates, limits: Limits) -> Value:
     return kept.found()
 
 
-def _total(clash: Value, rows: Value) -> Value:
-    """Return the sums of the columns of a square table."""
-    return clash.sum(0).reshape(rows)
-
-
-def _goes_on(g: Builder, kept: Value, left: Value, count: Value, limits: Limits) -> Value:
-    """Return whether boxes are left of which one may be among the results."""
-    next_place = g.concat([left, count.reshape(1)]).part(0, 1)
-    settled = g.op("Slice", kept.cast(np.int64), g.shape(0), next_place, g.shape(0), dtype=np.int64)
-    return (left.size(0) > 0) & (settled.sum(0).reshape() < limits.max_detections)
+def _without_full_class(
+    g: Builder, kept: Value, left: Value, classes: Value, limits: Limits
+) -> Value:
+    """Return the remaining places without the class of the first, if its results are complete."""
+    count = classes.size(0)
+    first = g.concat([left, (count - 1).reshape(1)]).part(0, 1)  # any, if none remain
+    own = classes.take(first)
+    settled = kept & (classes == own) & (g.range(count) < first)
+    is_open = settled.cast(np.int64).sum(0) < limits.max_detections
+    return left.take((is_open | ~(classes.take(left) == own)).found())
 
 
 def _iou(first: Value, second: Value, epsilon: float) -> Value:

@@ -151,7 +151,7 @@ def _candidates(scene: Scene, objects: _Objects, end: int) -> tuple[Candidates, 
     values = objects.activated(objects.columns.part(BOX_CHANNELS, end)) * objectness
     passes = (values > threshold) & (objectness > threshold) & values.is_finite()
     hits = passes.nonzero()
-    hits = hits.take(objects.anchors.take(hits.at(1)).order(descending=False), 1)
+    hits = hits.take(scene.g.grouped(objects.anchors.take(hits.at(1))), 1)
     boxes = _place(scene, objects).take(hits.at(1))
     scores = values.pick(hits.transpose(1, 0))
     classes, columns = _rows(hits)
