@@ -89,37 +89,36 @@ def _places_in_class(g: Builder, classes: Value) -> Value:
 
 def _kept(g: Builder, boxes: Candidates, limits: Limits) -> Value:
     """Return the places of the boxes to keep; the boxes are grouped by class, best first."""
-    corners, classes = boxes.boxes.transpose(1, 0), boxes.classes
+    classes = boxes.classes
     count = classes.size(0)
 
     def compare(_: Value, __: Value, kept: Value, left: Value) -> tuple[Value, Value, Value]:
         some = left.part(0, _AT_ONCE)
-        number = some.size(0)
-        last = classes.take(some.part(-1, LIMITLESS))
-        reach = (classes.take(left) <= last).cast(np.int64).sum(0).reshape()
+        reach = (classes.take(left) <= classes.take(some.part(-1, LIMITLESS))).count()
         near, far = left.part(0, reach), left.part(reach, LIMITLESS)
-        is_better = some.reshape(-1, 1) < near.reshape(1, -1)
-        is_same = classes.take(some).reshape(-1, 1) == classes.take(near).reshape(1, -1)
-        overlap = _iou(corners.take(some, 1), corners.take(near, 1), limits.epsilon)
-        clash = (is_better & is_same & (overlap > limits.iou_threshold)).cast(np.float32)
-        is_kept = clash.part(0, number, 1).sum(0).reshape(-1) == 0.0
-        weight = is_kept.cast(np.float32)
-        dropped = g.op("MatMul", weight.reshape(1, -1), clash, dtype=np.float32).reshape(-1)
-        zeros = g.constant([0.0], np.float32).expand(reach - number)
-        stays = (dropped + g.concat([weight, zeros])) == 0.0
+        clashes = _clashes(boxes, some, near, limits)
+        is_kept = clashes.part(0, some.size(0), 1).sum(0).reshape(-1) == 0.0
+        weights = is_kept.cast(np.float32)
+        dropped = g.op("MatMul", weights.reshape(1, -1), clashes, dtype=np.float32).reshape(-1)
+        zeros = g.constant([0.0], np.float32).expand(reach - some.size(0))
+        stays = (dropped + g.concat([weights, zeros])) == 0.0
         kept = kept.put(some, is_kept)
         left = g.concat([near.take(stays.found()), far])
         left = _without_full_class(g, kept, left, classes, limits)
         return left.size(0) > 0, kept, left
 
-    kept, _ = g.loop(
-        compare,
-        g.constant([False]).expand(count),
-        g.range(count),
-        count=count,
-        going=count > 0,
-    )
+    none, all_places = g.constant([False]).expand(count), g.range(count)
+    kept, _ = g.loop(compare, none, all_places, count=count, going=count > 0)
     return kept.found()
+
+
+def _clashes(boxes: Candidates, some: Value, near: Value, limits: Limits) -> Value:
+    """Return 1 where a box at `some` places (rows) drops one at `near` places if it is kept."""
+    corners, classes = boxes.boxes.transpose(1, 0), boxes.classes
+    is_better = some.reshape(-1, 1) < near.reshape(1, -1)
+    is_same = classes.take(some).reshape(-1, 1) == classes.take(near).reshape(1, -1)
+    overlap = _iou(corners.take(some, 1), corners.take(near, 1), limits.epsilon)
+    return (is_better & is_same & (overlap > limits.iou_threshold)).cast(np.float32)
 
 
 def _without_full_class(
@@ -130,7 +129,7 @@ def _without_full_class(
     first = g.concat([left, (count - 1).reshape(1)]).part(0, 1)  # any, if none remain
     own = classes.take(first)
     settled = kept & (classes == own) & (g.range(count) < first)
-    is_open = settled.cast(np.int64).sum(0) < limits.max_detections
+    is_open = settled.count() < limits.max_detections
     return left.take((is_open | ~(classes.take(left) == own)).found())
 
 

@@ -40,9 +40,6 @@ class Value:
     def __add__(self, other: Operand) -> Value:
         return self._op("Add", other)
 
-    def __radd__(self, other: Operand) -> Value:
-        return self._like(other) + self
-
     def __sub__(self, other: Operand) -> Value:
         return self._op("Sub", other)
 
@@ -61,9 +58,6 @@ class Value:
     def __floordiv__(self, other: Operand) -> Value:
         """Divide integers that are not negative."""
         return self._op("Div", other)
-
-    def __mod__(self, other: Operand) -> Value:
-        return self._op("Mod", other)
 
     def __neg__(self) -> Value:
         return self._op("Neg")
@@ -168,7 +162,7 @@ class Value:
         """Return the element at a place of the first axis."""
         return self.take(self._builder.constant(place, np.int64))
 
-    def part(self, start: int, stop: int | Value, axis: int = 0) -> Value:
+    def part(self, start: int | Value, stop: int | Value, axis: int = 0) -> Value:
         """Return the elements from `start` to before `stop` of an axis."""
         bounds = (self._builder.shape(start), self._builder.shape(stop), self._builder.shape(axis))
         return self._builder.op("Slice", self, *bounds, dtype=self.dtype)
@@ -188,6 +182,10 @@ class Value:
     def found(self) -> Value:
         """Return the places of the true elements of a vector, `(n,)`."""
         return self.nonzero().reshape(-1)
+
+    def count(self) -> Value:
+        """Return the number of true elements of a vector, an int64 scalar."""
+        return self.cast(np.int64).sum(0).reshape()
 
     def sum(self, axis: int) -> Value:
         """Return the sums along an axis, which stays with length 1."""

@@ -105,9 +105,8 @@ def _objects(
     columns, places, first = [], [], 0
     for level, stride in zip(maps, strides, strict=True):
         cells, channels = _cells(scene, stride), level.size(1)
-        anchor, cell = (
-            hits.reshape(-1) for hits in _rows((level.take(_OBJECTNESS, 1) >= bound).nonzero())
-        )
+        hits = (level.take(_OBJECTNESS, 1) >= bound).nonzero()
+        anchor, cell = hits.at(0), hits.at(1)
         # All channels of a cell are apart in memory; gathering them moves only what is needed.
         starts = (anchor * (channels * cells) + cell).reshape(1, -1)
         steps = (g.range(channels) * cells).reshape(-1, 1)
@@ -117,10 +116,6 @@ def _objects(
     table = g.constant(_table(scene, anchors, strides)).take(g.concat(places), 1)
     parts = table.part(0, 2), table.part(2, 3), table.part(3, 5), table.at(5)
     return _Objects(g.concat(columns, axis=1), *parts, logits)
-
-
-def _rows(hits: Value) -> tuple[Value, Value]:
-    return hits.at(0), hits.at(1)
 
 
 def _table(
@@ -154,8 +149,7 @@ def _candidates(scene: Scene, objects: _Objects, end: int) -> tuple[Candidates, 
     hits = hits.take(scene.g.grouped(objects.anchors.take(hits.at(1))), 1)
     boxes = _place(scene, objects).take(hits.at(1))
     scores = values.pick(hits.transpose(1, 0))
-    classes, columns = _rows(hits)
-    return Candidates(boxes, scores, classes), columns
+    return Candidates(boxes, scores, classes=hits.at(0)), hits.at(1)
 
 
 def _place(scene: Scene, objects: _Objects) -> Value:

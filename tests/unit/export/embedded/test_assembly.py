@@ -73,7 +73,7 @@ def check(found: dict[str, Array], expected: Any) -> int:
     ],
 )
 def test_a_zoo_model_gives_the_results_of_predict(
-    make: Callable[[], Model[Any]], options: dict[str, float]
+    make: Callable[[], Model[Any]], options: dict[str, Any]
 ) -> None:
     with make() as model:
         graph = embedded(model)
@@ -145,7 +145,7 @@ def means(graph: onnx.ModelProto, color: tuple[int, int, int] = (110, 80, 34)) -
     """Return the result for a photo of one color, by class."""
     image = np.full((5, 7, 3), color, np.uint8)
     found = run(session(graph), {"image": image})
-    return found["scores"][np.argsort(found["classes"])].tolist()
+    return [float(score) for score in found["scores"][np.argsort(found["classes"])]]
 
 
 @pytest.mark.parametrize("opset", [7, 11, 13, 17, 18, 21])

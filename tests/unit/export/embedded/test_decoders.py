@@ -121,8 +121,8 @@ def test_ssd_detects_nothing() -> None:
 
 def test_ssd_detects_many_with_the_lowest_threshold() -> None:
     maps = ssd_maps(SSD, PER_CELL, 7, -2.0, 4)
-    options = {"score_threshold": 0.0, "iou_threshold": 1.0}
-    assert compare(SSD, maps, context=STRETCHED, **options) == 6 * (3 * 64 + 6 * 21)
+    found = compare(SSD, maps, context=STRETCHED, score_threshold=0.0, iou_threshold=1.0)
+    assert found == 6 * (3 * 64 + 6 * 21)
 
 
 @pytest.mark.parametrize("steps", [None, 2])
@@ -162,8 +162,8 @@ def test_yolo_detects_the_same(sigmoid_inside: bool, steps: int | None) -> None:
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_yolo_takes_the_extreme_thresholds(threshold: float) -> None:
     head = YOLOv5Head(sigmoid_inside=False, max_candidates=100)
-    options = {"score_threshold": threshold, "iou_threshold": 1.0}
-    found = compare(head, yolo_maps(head, 9, -1.0), (64, 128), 4, **options)
+    maps = yolo_maps(head, 9, -1.0)
+    found = compare(head, maps, (64, 128), 4, score_threshold=threshold, iou_threshold=1.0)
     assert found == (100 if threshold == 0.0 else 0)
 
 

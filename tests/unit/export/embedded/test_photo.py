@@ -18,7 +18,8 @@ from furiosa_models.spec import ImageInput, Interpolation, Resize
 
 from .running import placing, run
 
-ZOO = {name: model_class(name).spec.input for name in list_models()}
+SPECS = {name: model_class(name).spec for name in list_models()}
+ZOO = {name: spec.input for name, spec in SPECS.items() if spec is not None}
 KINDS: dict[str, dict[str, Any]] = {
     "stretch": {"resize": "stretch"},
     "letterbox": {"resize": "letterbox", "pad_value": 7},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,10 @@ def graph(rules: Rules) -> ort.InferenceSession:
     ]
     iou, most = g.value("iou", np.float32), g.value("most", np.int64)
     kept = suppress(g, Candidates(*inputs), Limits(iou, most, *rules))
-    defaults = {"iou": np.array(0.5, np.float32), "most": np.array(LIMITLESS, np.int64)}
+    defaults: dict[str, npt.NDArray[Any]] = {
+        "iou": np.array(0.5, np.float32),
+        "most": np.array(LIMITLESS, np.int64),
+    }
     return session(finished(g, inputs, {"kept": kept}, defaults))
 
 
