@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper, numpy_helper, version_converter
 
-from ...errors import ConversionError
+from ...errors import ConversionError, ShapeError
 from ...networks import edit
 from ...spec import ImageInput, ModelSpec
 from .builder import Builder
@@ -67,9 +67,9 @@ def embed(origin: bytes, spec: ModelSpec, labels: Sequence[str]) -> onnx.ModelPr
 
     Raises:
         ConversionError: The head cannot be expressed in a graph, or the network has an old opset
-            that cannot be updated.
-        ShapeError: The network has another kind of input, processes several photos at once, or
-            does not have the outputs of its head.
+            that cannot be updated, or an output that is not a tensor of numbers.
+        ShapeError: The network has another kind or size of input, must process several photos at
+            once, or does not have the outputs of its head.
         WeightsError: The bytes are not an ONNX model.
     """
     options = default_options(spec.head)
@@ -109,15 +109,28 @@ def _network(origin: bytes, spec: ImageInput) -> onnx.ModelProto:
     batch = edit.signature(model)[0][0].shape[0]
     if isinstance(batch, int) and batch > 1:
         model = edit.parse(edit.set_batch_size(model, 1))
+    _fix_input(model, spec)
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if version < _OLDEST_OPSET:
         model = _updated(model, version)
     return onnx.compose.add_prefix(model, _PREFIX)
 
 
-def _updated(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    from onnx import version_converter
+def _fix_input(model: onnx.ModelProto, spec: ImageInput) -> None:
+    """Set the lengths that the input leaves open, from which those of the outputs follow."""
+    info, expected = edit.signature(model)[0][0], (1, 3, *spec.size)
+    value = next(each for each in model.graph.input if each.name == info.name)
+    for dim, got, size in zip(value.type.tensor_type.shape.dim, info.shape, expected, strict=True):
+        if isinstance(got, int) and got != size:
+            msg = (
+                f"the input specification has the size {spec.size}, so the network must take "
+                f"{expected}, got {info.name!r} of shape {list(info.shape)}"
+            )
+            raise ShapeError(msg)
+        dim.dim_value = size
 
+
+def _updated(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     try:
         return version_converter.convert_version(model, _OLDEST_OPSET)
     except Exception as error:  # the converter raises many types of errors
@@ -129,13 +142,16 @@ def _updated(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 
 def _outputs(g: Builder, network: onnx.ModelProto) -> list[Raw]:
-    """Return the outputs of the network, half-precision ones as float32."""
+    """Return the outputs of the network; floats of any precision are float32."""
     found = []
     for output in edit.describe(network).outputs:
+        if not output.dtype.startswith(("float", "int", "uint")):
+            name = output.name.removeprefix(_PREFIX)
+            msg = f"expected tensors of numbers as outputs, got {name!r} of type {output.dtype}"
+            raise ConversionError(msg)
         value = g.value(output.name, output.dtype)
-        if output.dtype == "float16":
-            value = value.cast(np.float32)
-        found.append(Raw(value, output.shape))
+        is_float = output.dtype.startswith("float")
+        found.append(Raw(value.cast(np.float32) if is_float else value, output.shape))
     return found
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...errors import ConversionError
 from ...heads.anchor_free import GridHead
 from ...heads.boxes import BoxesHead
-from ...heads.classification import ClassificationHead
+from ...heads.classification import TOP_K, ClassificationHead
 from ...heads.pose import PoseColumnsHead, PoseHead
 from ...heads.ssd import SSDHead
 from ...heads.yolo import YOLOv5Head
@@ -26,9 +26,6 @@ from .values import LIMITLESS, Value
 from .yolo import decode_pose_maps, decode_yolo
 
 __all__ = ["decode", "default_options"]
-
-_TOP_K = 5
-
 
 _DECODERS: Mapping[type[Head], Callable[[Scene, Any], dict[str, Value]]] = MappingProxyType(
     {
@@ -77,7 +74,7 @@ def default_options(head: Head) -> dict[str, npt.NDArray[Any]]:
     _decoder(head)
     if isinstance(head, ClassificationHead):
         is_choice = head.activation == "argmax"
-        return {} if is_choice else {"top_k": np.array(_TOP_K, np.int64)}
+        return {} if is_choice else {"top_k": np.array(TOP_K, np.int64)}
     known: Any = head.boxes_head() if isinstance(head, GridHead) else head
     options = {"score_threshold": np.array(known.score_threshold, np.float32)}
     if getattr(known, "suppress", True):

@@ -12,7 +12,7 @@ from ...heads.pose import KEYPOINTS, PoseHead
 from ...heads.yolo import BOX_CHANNELS, YOLOv5Head
 from ...ops.nms import UNION_EPSILON
 from .activations import logit_below, sigmoid
-from .outputs import Scene, best_detections
+from .outputs import Raw, Scene, best_detections
 from .suppression import Candidates, Limits, suppress
 from .values import LIMITLESS, Value
 
@@ -24,13 +24,14 @@ _OBJECTNESS = 4
 def decode_yolo(scene: Scene, head: YOLOv5Head) -> dict[str, Value]:
     """Return `boxes`, `scores` and `classes`, best first."""
     per_cell = head.anchors.shape[1]
+    levels = _levels(scene, scene.outputs, head)
     maps = [
-        output.value.reshape(per_cell, _cells(scene, stride), -1).transpose(0, 2, 1)
+        output.value.reshape(per_cell, level.cells, -1).transpose(0, 2, 1)
         if len(output.shape) == 5
-        else output.value.reshape(per_cell, -1, _cells(scene, stride))
-        for output, stride in zip(scene.outputs, head.strides, strict=True)
+        else output.value.reshape(per_cell, -1, level.cells)
+        for output, level in zip(scene.outputs, levels, strict=True)
     ]
-    objects = _objects(scene, maps, head.anchors, head.strides, logits=not head.sigmoid_inside)
+    objects = _objects(scene, maps, levels, are_logits=not head.sigmoid_inside)
     found, _ = _candidates(scene, objects, LIMITLESS)
     kept = suppress(scene.g, found, _limits(scene, head.max_candidates))
     return best_detections(scene, found, kept)
@@ -39,13 +40,13 @@ def decode_yolo(scene: Scene, head: YOLOv5Head) -> dict[str, Value]:
 def decode_pose_maps(scene: Scene, head: PoseHead) -> dict[str, Value]:
     """Return `boxes`, `scores` and `keypoints`, best first."""
     g, per_cell = scene.g, head.anchors.shape[1]
+    first, second = scene.outputs[0::2], scene.outputs[1::2]
+    levels = _levels(scene, first, head)
     maps = [
-        g.concat([first.value, second.value], axis=1).reshape(per_cell, -1, _cells(scene, stride))
-        for first, second, stride in zip(
-            scene.outputs[0::2], scene.outputs[1::2], head.strides, strict=True
-        )
+        g.concat([one.value, other.value], axis=1).reshape(per_cell, -1, level.cells)
+        for one, other, level in zip(first, second, levels, strict=True)
     ]
-    objects = _objects(scene, maps, head.anchors, head.strides, logits=True)
+    objects = _objects(scene, maps, levels, are_logits=True)
     found, columns = _candidates(scene, objects, BOX_CHANNELS + 1)
     kept = suppress(g, found, _limits(scene, None))
     best = best_detections(scene, found, kept)
@@ -62,9 +63,37 @@ def _limits(scene: Scene, max_candidates: int | None) -> Limits:
     return Limits(*thresholds, UNION_EPSILON, max_candidates=max_candidates)
 
 
-def _cells(scene: Scene, stride: int) -> int:
-    height, width = scene.input.size
-    return (height // stride) * (width // stride)
+class _Level(NamedTuple):
+    """The grid of a level.
+
+    Attributes:
+        height: Number of rows.
+        width: Number of columns.
+        stride: In pixels.
+        sizes: `(a, 2)`: width and height of the anchors, in pixels.
+    """
+
+    height: int
+    width: int
+    stride: int
+    sizes: npt.NDArray[np.float32]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return self.height * self.width
+
+
+def _levels(scene: Scene, maps: Sequence[Raw], head: YOLOv5Head | PoseHead) -> list[_Level]:
+    """Return the grids of the maps; what a shape does not tell follows from the input."""
+    found = []
+    for output, stride, anchors in zip(maps, head.strides, head.anchors, strict=True):
+        height, width = (
+            size or length // stride
+            for size, length in zip(output.shape[2:4], scene.input.size, strict=True)
+        )
+        found.append(_Level(height, width, stride, anchors * np.float32(stride)))
+    return found
 
 
 class _Objects(NamedTuple):
@@ -92,43 +121,34 @@ class _Objects(NamedTuple):
 
 
 def _objects(
-    scene: Scene,
-    maps: Sequence[Value],
-    anchors: npt.NDArray[np.float32],
-    strides: Sequence[int],
-    *,
-    logits: bool,
+    scene: Scene, maps: Sequence[Value], levels: Sequence[_Level], *, are_logits: bool
 ) -> _Objects:
     """Select objects from the maps `(anchors of a cell, channels, cells)` of the levels."""
     g, threshold = scene.g, scene.options["score_threshold"]
-    bound = logit_below(threshold) if logits else threshold
+    bound = logit_below(threshold) if are_logits else threshold
     columns, places, first = [], [], 0
-    for level, stride in zip(maps, strides, strict=True):
-        cells, channels = _cells(scene, stride), level.size(1)
-        hits = (level.take(_OBJECTNESS, 1) >= bound).nonzero()
+    for values, level in zip(maps, levels, strict=True):
+        cells, channels = level.cells, values.size(1)
+        hits = (values.take(_OBJECTNESS, 1) >= bound).nonzero()
         anchor, cell = hits.at(0), hits.at(1)
         # All channels of a cell are apart in memory; gathering them moves only what is needed.
         starts = (anchor * (channels * cells) + cell).reshape(1, -1)
         steps = (g.range(channels) * cells).reshape(-1, 1)
-        columns.append(level.reshape(-1).take(starts + steps))
+        columns.append(values.reshape(-1).take(starts + steps))
         places.append(anchor * cells + (cell + first))
-        first += anchors.shape[1] * cells
-    table = g.constant(_table(scene, anchors, strides)).take(g.concat(places), 1)
+        first += len(level.sizes) * cells
+    table = g.constant(_table(levels)).take(g.concat(places), 1)
     parts = table.part(0, 2), table.part(2, 3), table.part(3, 5), table.at(5)
-    return _Objects(g.concat(columns, axis=1), *parts, logits)
+    return _Objects(g.concat(columns, axis=1), *parts, are_logits)
 
 
-def _table(
-    scene: Scene, anchors: npt.NDArray[np.float32], strides: Sequence[int]
-) -> npt.NDArray[np.float32]:
+def _table(levels: Sequence[_Level]) -> npt.NDArray[np.float32]:
     """Return column, row, stride, anchor width and height, and anchor number, `(6, all cells)`."""
     parts = []
-    height, width = scene.input.size
-    for level, (stride, sizes) in enumerate(zip(strides, anchors, strict=True)):
-        y, x = np.mgrid[: height // stride, : width // stride].reshape(2, -1)
-        for number, size in enumerate(sizes * np.float32(stride)):
-            index = level * len(sizes) + number
-            rows = np.broadcast_arrays(x, y, stride, *size, index)
+    for number, level in enumerate(levels):
+        y, x = np.mgrid[: level.height, : level.width].reshape(2, -1)
+        for anchor, size in enumerate(level.sizes, number * len(level.sizes)):
+            rows = np.broadcast_arrays(x, y, level.stride, *size, anchor)
             parts.append(np.stack([row.astype(np.float32) for row in rows]))
     return np.concatenate(parts, axis=1)
 

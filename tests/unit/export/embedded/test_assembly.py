@@ -273,6 +273,19 @@ def test_the_same_model_gives_the_same_bytes() -> None:
     assert networks.to_bytes(first) == networks.to_bytes(second)
 
 
+def test_open_sizes_of_the_network_are_those_of_the_photo_on_its_input() -> None:
+    with SSDMobileNet("random", head=STRICT) as model:
+        proto = onnx.load_from_string(model.origin)
+        for value in (*proto.graph.input, *proto.graph.output):
+            for place, dim in enumerate(value.type.tensor_type.shape.dim):
+                if place != 1:
+                    dim.dim_param = f"{value.name}_{place}"
+        spec = model._weights.known
+        graph = embed(proto.SerializeToString(), spec, table_of(spec.labels))
+        found = run(session(graph), {"image": photo()})
+        assert check(found, model.predict(photo(), color="rgb")) > 0
+
+
 # --- Errors
 
 
@@ -291,6 +304,21 @@ def test_a_head_without_a_decoder_is_named(head: Any) -> None:
 def test_outputs_that_do_not_fit_the_head_are_an_error(head: Any) -> None:
     with pytest.raises(ShapeError, match="outputs"):
         embed(mean_colors(), replace(SPEC, head=head), NAMES)
+
+
+@pytest.mark.parametrize("size", [(8, 11), (4, 12)])
+def test_a_network_of_another_size_is_an_error(size: tuple[int, int]) -> None:
+    with pytest.raises(ShapeError, match=r"must take \(1, 3, .*\[.*3, 8, 12\]"):
+        embed(mean_colors(), replace(SPEC, input=replace(INPUT, size=size)), NAMES)
+
+
+def test_an_output_that_is_not_a_tensor_is_an_error() -> None:
+    model = onnx.load_from_string(mean_colors())
+    model.graph.node.append(helper.make_node("SequenceConstruct", ["scores"], ["several"]))
+    kind = helper.make_tensor_sequence_value_info("several", TensorProto.FLOAT, None)
+    model.graph.output[0].CopyFrom(kind)
+    with pytest.raises(ConversionError, match="'several'"):
+        embed(model.SerializeToString(), SPEC, NAMES)
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\x1c\x00\x00\x00TFL3" + bytes(40)])

@@ -167,6 +167,11 @@ def test_yolo_takes_the_extreme_thresholds(threshold: float) -> None:
     assert found == (100 if threshold == 0.0 else 0)
 
 
+def test_yolo_takes_the_size_of_maps_that_do_not_divide_the_input() -> None:
+    head = YOLOv5Head()
+    assert compare(head, yolo_maps(head, 9, -1.0), (62, 121), 4) > 20
+
+
 def test_yolo_of_five_dimensions_detects_the_same() -> None:
     head = YOLOv5Head()
     maps = [
