@@ -1,1 +1,1 @@
-"""Files of a model for other runtimes."""
+"""Export models to files for other runtimes and other programs."""
