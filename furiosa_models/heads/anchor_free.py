@@ -24,7 +24,7 @@ from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 from .boxes import BoxesHead
 
-__all__ = ["GridHead"]
+__all__ = ["GridHead", "grid_cells"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -90,23 +90,26 @@ class GridHead(Head):
             ShapeError: Outputs or contexts have the wrong count or shape.
             ValueError: A threshold is not between 0 and 1.
         """
-        cells = _cells(self.size, self.strides)
+        cells = grid_cells(self.size, self.strides)
         decode = self._yolox if self.kind == "yolox" else self._nanodet
         rows = decode([np.asarray(output, np.float32) for output in outputs], cells)
-        boxes = BoxesHead(
-            self.size,
-            objectness=self.kind == "yolox",
-            box_format="cxcywh" if self.kind == "yolox" else "xyxy",
-            score_threshold=self.score_threshold,
-            iou_threshold=self.iou_threshold,
-        )
-        return boxes.decode(
+        return self.boxes_head().decode(
             [rows],
             contexts,
             names,
             platform,
             score_threshold=score_threshold,
             iou_threshold=iou_threshold,
+        )
+
+    def boxes_head(self) -> BoxesHead:
+        """Return the head of the decoded rows: boxes in pixels of the input, then scores."""
+        return BoxesHead(
+            self.size,
+            objectness=self.kind == "yolox",
+            box_format="cxcywh" if self.kind == "yolox" else "xyxy",
+            score_threshold=self.score_threshold,
+            iou_threshold=self.iou_threshold,
         )
 
     def _yolox(self, outputs: Sequence[Floats], cells: Floats) -> Floats:
@@ -145,7 +148,7 @@ class GridHead(Head):
 
 
 @lru_cache(maxsize=8)
-def _cells(size: tuple[int, int], strides: tuple[int, ...]) -> Floats:
+def grid_cells(size: tuple[int, int], strides: tuple[int, ...]) -> Floats:
     """Return column, row and stride (pixels) of every cell, `(n, 3)` float32."""
     found = []
     for stride in strides:

@@ -24,12 +24,13 @@ from ..ops.scores import sigmoid, softmax
 from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.detection import DETECTION, Detections, DetectionTask
 
-__all__ = ["BoxFormat", "BoxesHead"]
+__all__ = ["FRACTION_LIMIT", "BoxFormat", "BoxesHead"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
 
-_FRACTION_LIMIT = 2.0
+FRACTION_LIMIT = 2.0
+"""Largest coordinate of a box in fractions of the input; larger ones are pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,7 @@ class BoxesHead(Head):
         unit = self.unit
         if unit == "auto":
             sizes = np.abs(rows[np.isfinite(rows)])
-            unit = "fraction" if sizes.max(initial=0.0) <= _FRACTION_LIMIT else "pixels"
+            unit = "fraction" if sizes.max(initial=0.0) <= FRACTION_LIMIT else "pixels"
         height, width = self.size if unit == "fraction" else (1, 1)
         return np.array([width, height, width, height], np.float32)
 

@@ -17,7 +17,10 @@ from ..ops.checks import check_array, check_at_least, check_choice, check_count
 from ..spec import ClassChannels, GraphFacts, Head, ImageContext, ImageInput, TensorFacts
 from ..tasks.classification import CLASSIFICATION, Classification, ClassificationTask
 
-__all__ = ["Activation", "ClassificationHead", "TopK", "rank_classes"]
+__all__ = ["TOP_K", "Activation", "ClassificationHead", "TopK", "rank_classes"]
+
+TOP_K = 5
+"""Number of classes that are returned by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class ClassificationHead(Head):
         names: Sequence[str],
         platform: Platform,
         *,
-        top_k: int = 5,
+        top_k: int = TOP_K,
     ) -> list[Classification]:
         """Return the classes of each photo of a batch.
 

@@ -21,17 +21,31 @@ from furiosa_models.ops import native
 from furiosa_models.ops.checks import check_choice, check_image
 from furiosa_models.spec import Interpolation
 
-__all__ = ["resize", "resize_numpy"]
+__all__ = [
+    "AREA_SLIVER",
+    "LARGEST_BLOCK",
+    "LINEAR_ONE",
+    "PILLOW_BITS",
+    "resize",
+    "resize_numpy",
+]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 _Indices: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float64]
 _Filter: TypeAlias = Callable[[_Floats], _Floats]
 
-_LINEAR_ONE = np.float32(2048)  # fixed-point unit of OpenCV's bilinear weights
-_AREA_SLIVER = 1e-3  # OpenCV ignores an edge pixel with a smaller share of a cell
-_LARGEST_BLOCK = (2**32 - 1) // 255  # pixels whose sum fits 32 bits; OpenCV overflows at half
-_PILLOW_BITS = 22  # fraction bits of Pillow's weights
+LINEAR_ONE = np.float32(2048)
+"""Fixed-point unit of OpenCV's bilinear weights."""
+
+AREA_SLIVER = 1e-3
+"""Largest share of a cell with which OpenCV ignores an edge pixel."""
+
+LARGEST_BLOCK = (2**32 - 1) // 255
+"""Number of pixels whose sum fits 32 bits; OpenCV overflows at half of it."""
+
+PILLOW_BITS = 22
+"""Fraction bits of Pillow's weights."""
 
 
 def resize(
@@ -106,7 +120,7 @@ def resize_numpy(
         if is_integer_scale and (block_height, block_width) == (2, 2):
             return _area_blocks(image, y, x)
         return _linear(image, y, x, area=False)
-    if is_integer_scale and 0 < block_height * block_width <= _LARGEST_BLOCK:
+    if is_integer_scale and 0 < block_height * block_width <= LARGEST_BLOCK:
         return _area_blocks(image, y, x)
     if min(y.scale, x.scale) < 1.0:
         return _linear(image, y, x, area=True)
@@ -160,8 +174,8 @@ def _linear_pairs(axis: _Axis, *, area: bool, clamp: bool) -> _Pairs:
     return _Pairs(
         np.clip(first, 0, n - 1),
         np.clip(first + 1, 0, n - 1),
-        np.rint((1 - fraction) * _LINEAR_ONE).astype(np.int32),
-        np.rint(fraction * _LINEAR_ONE).astype(np.int32),
+        np.rint((1 - fraction) * LINEAR_ONE).astype(np.int32),
+        np.rint(fraction * LINEAR_ONE).astype(np.int32),
     )
 
 
@@ -202,12 +216,12 @@ def _area_weights(axis: _Axis) -> tuple[_Indices, npt.NDArray[np.float32]]:
     last = np.minimum(np.floor(end).astype(np.int64), n - 1)
     first = np.minimum(np.ceil(begin).astype(np.int64), last)
     head, tail = first - begin, end - last
-    start = first - (head > _AREA_SLIVER)
+    start = first - (head > AREA_SLIVER)
     index = start + np.arange((last - start).max() + 1)[:, None]
     weight = np.where((index >= first) & (index < last), 1.0 / cell, 0.0)
     weight = np.where(index < first, head / cell, weight)
     edge = np.minimum(np.minimum(tail, 1.0), cell) / cell
-    weight = np.where((index == last) & (tail > _AREA_SLIVER), edge, weight)
+    weight = np.where((index == last) & (tail > AREA_SLIVER), edge, weight)
     return np.minimum(index, n - 1), weight.astype(np.float32)
 
 
@@ -247,7 +261,7 @@ def _pillow_weights(
     weight = np.where(index < end, kernel((index - center + 0.5) * (1.0 / stretch)), 0.0)
     total = np.add.accumulate(weight)[-1]  # sequential: np.sum would round differently
     weight /= np.where(total == 0.0, 1.0, total)
-    fixed = np.trunc(weight * (1 << _PILLOW_BITS) + np.where(weight < 0, -0.5, 0.5))
+    fixed = np.trunc(weight * (1 << PILLOW_BITS) + np.where(weight < 0, -0.5, 0.5))
     return np.minimum(index, n - 1), fixed.astype(np.int32)
 
 
@@ -258,8 +272,8 @@ def _pillow(image: Pixels, y: _Axis, x: _Axis, kernel: _Filter, support: float) 
 
 
 def _pillow_rows(image: Pixels, axis: _Axis, kernel: _Filter, support: float) -> Pixels:
-    sums = np.full((len(axis.window), *image.shape[1:]), 1 << (_PILLOW_BITS - 1), np.int32)
+    sums = np.full((len(axis.window), *image.shape[1:]), 1 << (PILLOW_BITS - 1), np.int32)
     for index, weight in zip(*_pillow_weights(axis, kernel, support), strict=True):
         sums += image[index] * weight[:, None, None]
-    clipped: Pixels = np.clip(sums >> _PILLOW_BITS, 0, 255).astype(np.uint8)
+    clipped: Pixels = np.clip(sums >> PILLOW_BITS, 0, 255).astype(np.uint8)
     return clipped

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["min_score", "prefilter_logit", "prefilter_score", "sigmoid", "softmax"]
+__all__ = ["SLACK", "min_score", "prefilter_logit", "prefilter_score", "sigmoid", "softmax"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
