@@ -52,7 +52,7 @@ def metadata_of(info: Mapping[str, Any], license: str | None) -> dict[str, str]:
     """
     found = {
         DESCRIPTION_KEY: json.dumps(info),
-        "names": json.dumps(dict(enumerate(info["classes"])), ensure_ascii=False),
+        "names": json.dumps(info["classes"], ensure_ascii=False),
         "imgsz": json.dumps(info["im_size"]),
         "task": _TASKS.get(info["task"], info["task"]),
         "description": info.get("description"),

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from .artifacts.descriptor import ModelEntry, zoo
 from .artifacts.store import Built
 from .enums import Format, ModelTaskType, Platform, Precision, RuntimeType
-from .errors import BackendUnavailable, FuriosaModelsError, ShapeError
+from .errors import BackendUnavailable, ConversionError, FuriosaModelsError, ShapeError
 from .images.pipeline import (
     OnError,
     Steps,
@@ -656,6 +656,8 @@ class Model(Generic[R]):
         overwrite: bool = True,
         image_size: int | Sequence[int] | None = None,
         dynamic_axes: bool = True,
+        *,
+        embed: bool = False,
     ) -> InferModel[R]:
         """Write the network to a file for another runtime, and return the model that runs it.
 
@@ -675,12 +677,16 @@ class Model(Generic[R]):
             image_size: Height and width of the input, or one number for both, if not the model's.
             dynamic_axes: Whether the file takes batches of any size, if the network does. Height
                 and width are fixed, which is faster.
+            embed: Whether the file, `model_embedded.onnx`, takes a uint8 RGB photo of any size and
+                gives boxes, scores and classes, so that other programs need nothing but an ONNX
+                runtime; see `furiosa_models.export.embedded.embed`.
 
         Raises:
             ArtifactNotFound: The weights have no int8 calibration (`quantize` makes one), or no
                 ENF.
             ConfigurationError: The runtime type is unknown, or not for that device.
-            ConversionError: An operation has no form in the format or opset.
+            ConversionError: An operation has no form in the format or opset, or `embed` is used
+                with a head or methods of your own.
             ExtraRequired: The converter to the format is not installed.
             FuriosaModelsError: The folder contains another model, or cannot be written.
             ShapeError: The network does not take that size.
@@ -693,13 +699,16 @@ class Model(Generic[R]):
         device_of(kind, device)  # report a wrong device before the work
         model = self if image_size is None else self.resized(image_size)
         folder = default_folder(model.name) if out_dir is None else Path(out_dir)
-        options = Options(kind, folder, overwrite, onnx_opset, dynamic_axes)
+        own = [method for method in ("preprocess", "postprocess") if self._overrides(method)]
+        if embed and own:
+            msg = f"{type(self).__name__} overrides {' and '.join(own)}, which is code: embed=False"
+            raise ConversionError(msg)
+        options = Options(kind, folder, overwrite, onnx_opset, dynamic_axes, embed)
         digest = model._weights.resolve().digest
         path = export(model._saved_parts(), model._programs, digest, options)
         made: InferModel[R] = InferModel(path, kind, device, postprocessor_type=self.platform)
-        for method in ("preprocess", "postprocess"):
-            if self._overrides(method):  # code, which the file does not contain
-                setattr(made, method, getattr(self, method))
+        for method in own:  # code, which the file does not contain
+            setattr(made, method, getattr(self, method))
         return made
 
     def benchmark(
@@ -1578,6 +1587,7 @@ class InferModel(Model[R]):
             self._device = device_of(self.runtime_type, device)
         vars(self)["name"] = opened.weights.info.get("name", opened.path.stem)
         super().__init__(opened.weights, spec=opened.spec, postprocessor_type=postprocessor_type)
+        self._embedded: dict[tuple[Any, ...], Runner] | None = {} if opened.is_embedded else None
         if opened.is_program:
             self._programs = FilePrograms(self.name, self._weights, opened.path)
 
@@ -1586,7 +1596,10 @@ class InferModel(Model[R]):
 
         Raises:
             BackendUnavailable: The runtime is not installed.
+            ConversionError: An embedded graph does not have an option.
         """
+        if self._embedded is not None:
+            return self._embedded_steps(device or self._device, **options)
         if self.runtime_type is RuntimeType.TFLITE:
             from .runtime.backends import find_backend
 
@@ -1594,6 +1607,73 @@ class InferModel(Model[R]):
             if backend is not None and (problem := backend.problem()):
                 raise BackendUnavailable(problem)
         return super().steps(device=device or self._device, **options)
+
+    def _embedded_steps(
+        self,
+        device: str | None,
+        *,
+        precision: Precision = "fp32",
+        color: Color = "bgr",
+        draft: bool = False,
+        background: Background | None = None,
+        shared: bool = False,
+        **options: Any,
+    ) -> Steps[Any]:
+        """Return the steps of a graph that takes photos and gives results."""
+        if draft or precision != "fp32":
+            msg = "an embedded graph has its own precision, and takes photos as they are: no draft"
+            raise ConversionError(msg)
+        given, keep = self.vision_task.filter_of(self.vision_task.resolve_options(options))
+        runner = self._embedded_runner(device, given, shared=shared)
+        names = [str(desc.name) for desc in runner.model.outputs()]
+
+        def decode(outputs: Sequence[Any], contexts: object) -> list[Any]:
+            del contexts
+            found: list[Any] = [
+                results_of(dict(zip(names, each, strict=True)), self.labels) for each in outputs
+            ]
+            return found if keep is None else [keep(result) for result in found]
+
+        from .export.embedded.results import results_of
+
+        return Steps(
+            color=color,
+            draft=None,
+            background=background,
+            prepare=lambda images: ([np.ascontiguousarray(i.rgb) for i in images], None),  # type: ignore[arg-type,return-value]
+            run=lambda photos: [runner.run([photo]) for photo in photos],  # type: ignore[misc]
+            decode=decode,
+            backend=runner.backend,
+            device=runner.choice.device,
+            where=f"{runner.backend} ({runner.choice.reason})",
+        )
+
+    def _embedded_runner(
+        self, device: str | None, options: Mapping[str, Any], *, shared: bool
+    ) -> Runner:
+        """Return the cached runner of the graph with some values of its options."""
+        from .export.embedded.results import with_options
+
+        runners: Any = self._embedded
+        with self._lock:
+            key = (device, shared, *sorted(options.items()))
+            if key not in runners:
+                threads = cpus_per_worker() if shared and is_shareable(device) else None
+                program = with_options(self.model_path.read_bytes(), options)
+                runners[key] = create_runner(program, device=device, worker_num=threads)
+            runner: Runner = runners[key]
+            return runner
+
+    def close(self) -> None:
+        """Free the cached runners."""
+        super().close()
+        with self._lock:
+            runners, self._embedded = self._embedded, None if self._embedded is None else {}
+        for runner in (runners or {}).values():
+            runner.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_embedded": None if self._embedded is None else {}}
 
     def __repr__(self) -> str:
         return f"InferModel({str(self.model_path)!r}, {self.runtime_type.value!r})"

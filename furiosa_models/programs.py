@@ -290,7 +290,9 @@ class Programs:
         return networks.to_bytes(TfliteModel(origin).to_onnx())
 
     def _cpu_key(self, spec: ImageInput) -> str:
-        return recipe_key(self._weights.resolve().digest, spec.mean, spec.std, networks.EDITS)
+        color = ("bgr",) if spec.color == "bgr" else ()  # keys of RGB are as they always were
+        digest = self._weights.resolve().digest
+        return recipe_key(digest, spec.mean, spec.std, *color, networks.EDITS)
 
     def _int8(self) -> Built:
         from .quantization import calibrated
@@ -459,7 +461,10 @@ def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     """Return a float32 ONNX model with uint8 input; return a model that has it unchanged."""
     if is_tflite(origin):  # `feed` scales its input
         return origin
-    return networks.with_uint8_input(origin, spec.mean, spec.std)
+    mean, std = spec.mean, spec.std
+    if spec.color == "bgr":  # as in `normalize`
+        mean, std = mean[::-1], std[::-1]
+    return networks.with_uint8_input(origin, mean, std)
 
 
 def _size(size: int | str | None) -> int:

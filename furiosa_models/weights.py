@@ -331,6 +331,10 @@ class Weights:
             from .exported import described_in_graph  # slow to import
 
             weights = weights.described(described_in_graph(self.graph, weights.name))
+        is_embedded = weights.info.get("config", {}).get("exported", {}).get("embed", False)
+        if is_embedded and not isinstance(self._source, WeightSet):
+            msg = f"{weights.name} takes a photo and gives results: open it with InferModel"
+            raise WeightsError(msg)
         return fitted(self._own_spec, self.graph, weights, self._overrides)
 
     def _spec_of_set(self, artifact: Artifact | None) -> ModelSpec:

@@ -15,7 +15,7 @@ import numpy as np
 from .. import networks
 from .._lazy import require
 from ..enums import ExportFormat, RuntimeType
-from ..errors import ConversionError, FuriosaModelsError, ShapeError
+from ..errors import ConfigurationError, ConversionError, FuriosaModelsError, ShapeError
 from ..exported import metadata_of, with_archive, with_metadata
 from ..output import replace_file
 from ..programs import Programs
@@ -24,7 +24,7 @@ from ..saved import INFO, SavedParts, read_info
 from ..spec import DESCRIPTION_MEMBER, GraphFacts
 from ..training.trainable import trainable_of
 from ..weights import describe
-from .targets import file_name
+from .targets import EMBEDDED_FILE, NETWORK_FACTS, file_name
 
 __all__ = ["Options", "export"]
 
@@ -46,6 +46,7 @@ class Options:
             the same network.
         opset: Version of the ONNX operations; None for that of the graph.
         dynamic_axes: Whether the file takes batches of any size, if the network does.
+        embed: Whether the file takes a photo and gives results; see `embedded.embed`.
     """
 
     runtime_type: RuntimeType
@@ -53,6 +54,12 @@ class Options:
     overwrite: bool = True
     opset: int | None = None
     dynamic_axes: bool = True
+    embed: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Path of the file."""
+        return self.folder / (EMBEDDED_FILE if self.embed else file_name(self.runtime_type))
 
 
 def export(parts: SavedParts, programs: Programs, digest: str, options: Options) -> Path:
@@ -73,8 +80,12 @@ def export(parts: SavedParts, programs: Programs, digest: str, options: Options)
         FuriosaModelsError: The folder contains another model, or cannot be written.
         ShapeError: The network has a fixed batch size that the options exclude.
     """
-    path = options.folder / file_name(options.runtime_type)
-    stamp = {"runtime_type": options.runtime_type.value, "sha256": digest}
+    path = options.path
+    format = options.runtime_type.to_export_format()
+    if options.embed and format is not ExportFormat.ONNX:
+        msg = f"embed=True makes an ONNX graph, which {options.runtime_type.value} does not run"
+        raise ConfigurationError(msg)
+    stamp = {"runtime_type": options.runtime_type.value, "sha256": digest, "embed": options.embed}
     facts = {**parts.facts, "config": {**parts.facts.get("config", {}), _EXPORTED: stamp}}
     info = replace(parts, facts=facts).info(path.name)
     beside = _present(options.folder)
@@ -82,8 +93,8 @@ def export(parts: SavedParts, programs: Programs, digest: str, options: Options)
     if path.exists() and not options.overwrite:
         _check_kept(path, beside, stamp)
         return path
-    write = _WRITERS[options.runtime_type.to_export_format()]
-    data, described = write(_Job(parts.graph, programs, info, options))
+    write = _embedded if options.embed else _WRITERS[format]
+    data, described = write(_Job(parts, programs, info, options))
     replace_file(path, data)
     if beside is None or _EXPORTED in beside.get("config", {}):
         replace_file(options.folder / INFO, (json.dumps(described, indent=4) + "\n").encode())
@@ -95,29 +106,44 @@ class _Job:
     """What a writer needs.
 
     Attributes:
-        graph: The network, as ONNX or TensorFlow Lite.
+        parts: What a saved model consists of.
         programs: The programs of the model.
         info: Fields of `model_info.json`.
         options: Options.
     """
 
-    graph: bytes
+    parts: SavedParts
     programs: Programs
     info: Mapping[str, Any]
     options: Options
 
 
 def _onnx(job: _Job) -> tuple[bytes, dict[str, Any]]:
-    if job.options.runtime_type is RuntimeType.ONNX_INT8:
-        graph = _int8(job.programs)
-    else:
-        graph = job.programs.float_onnx()
-    graph = _with_batch(graph, job.options.dynamic_axes)
+    graph = _with_batch(_network(job), job.options.dynamic_axes)
     if job.options.opset is not None:
         graph = networks.edit.in_opset(graph, job.options.opset)
     described = describe(graph).within(job.info)
     metadata = metadata_of(described, job.info["config"].get("license"))
     return with_metadata(graph, metadata), described
+
+
+def _embedded(job: _Job) -> tuple[bytes, dict[str, Any]]:
+    from .embedded import embed
+
+    model = networks.to_bytes(embed(_network(job), job.parts.spec, job.parts.labels))
+    if job.options.opset is not None:
+        model = networks.edit.in_opset(model, job.options.opset)
+    described = describe(model).within(job.info)
+    described["config"][NETWORK_FACTS] = json.loads(describe(_network(job)).to_json())
+    metadata = metadata_of(described, job.info["config"].get("license"))
+    return with_metadata(model, metadata), described
+
+
+def _network(job: _Job) -> bytes:
+    """Return the network as ONNX, in the precision of the runtime."""
+    if job.options.runtime_type is RuntimeType.ONNX_INT8:
+        return _int8(job.programs)
+    return job.programs.float_onnx()
 
 
 def _int8(programs: Programs) -> bytes:
@@ -163,7 +189,7 @@ def _check_batches(torch: Any, module: Any, script: Any, shape: tuple[int, ...])
 
 def _tflite(job: _Job) -> tuple[bytes, dict[str, Any]]:
     _check_no_opset(job.options)
-    data = job.graph
+    data = job.parts.graph
     if not is_tflite(data):
         data = _converted_to_tflite(job.programs.float_onnx())
     described = GraphFacts((), ()).within(job.info)
@@ -264,7 +290,7 @@ def _check_same(beside: Mapping[str, Any] | None, info: Mapping[str, Any], folde
             raise FuriosaModelsError(msg)
 
 
-def _check_kept(path: Path, beside: Mapping[str, Any] | None, stamp: Mapping[str, str]) -> None:
+def _check_kept(path: Path, beside: Mapping[str, Any] | None, stamp: Mapping[str, Any]) -> None:
     """Check that a file which is not overwritten is of the same network.
 
     Raises:

@@ -15,7 +15,7 @@ from ..networks.external_data import read_with_weights
 from ..saved import INFO, Description, read_info
 from ..spec import UNKNOWN_INPUT, GraphFacts, ModelSpec
 from ..weights import WeightSet, describe, fitted
-from .targets import file_name, runtime_of_file, runtime_type_of
+from .targets import NETWORK_FACTS, file_name, runtime_of_file, runtime_type_of
 
 __all__ = ["Opened", "open_exported"]
 
@@ -32,6 +32,7 @@ class Opened:
         weights: The weights in it.
         spec: Specification of the model.
         is_program: Whether it runs as it is, rather than being a network as a graph.
+        is_embedded: Whether it takes a photo and gives results.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Opened:
     weights: WeightSet
     spec: ModelSpec
     is_program: bool
+    is_embedded: bool = False
 
 
 def open_exported(
@@ -69,7 +71,12 @@ def open_exported(
         spec = _recognized(weights)
     else:
         spec = ModelSpec(None, description.input, description.head, description.names)
-    return Opened(file, requested, weights, spec, kind in _PROGRAMS)
+    config = weights.info.get("config", {})
+    is_embedded = NETWORK_FACTS in config
+    if is_embedded:
+        network = GraphFacts.of_description({"config": {"graph": config[NETWORK_FACTS]}})
+        weights = replace(weights, facts=network)
+    return Opened(file, requested, weights, spec, is_embedded or kind in _PROGRAMS, is_embedded)
 
 
 def _file(path: Path, requested: RuntimeType | None) -> tuple[Path, RuntimeType | None]:

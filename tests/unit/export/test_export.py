@@ -102,7 +102,7 @@ def test_the_file_alone_has_the_description(
     assert opened.head == detector.head
     assert_same(opened.predict(photos[0]), detector.predict(photos[0]))
     metadata = edit.metadata((tmp_path / "model.onnx").read_bytes())
-    assert json.loads(metadata["names"])["1"] == "c1"
+    assert json.loads(metadata["names"])[1] == "c1"
     assert json.loads(metadata["imgsz"]) == [300, 300]
     assert metadata["task"] == "detect"
 
@@ -508,3 +508,62 @@ def _has(package: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(package) is not None
+
+
+@pytest.mark.parametrize(
+    ("cls", "threshold"), [(MobileNetV2, None), (SSDMobileNet, 0.9), (YOLOv5n, None)]
+)
+def test_embedded_graphs_take_photos_and_give_the_same_results(
+    cls: type[Model[Any]], threshold: float | None, photos: list[Path], tmp_path: Path
+) -> None:
+    model = cls("random")
+    options: dict[str, Any] = {} if threshold is None else {"score_threshold": threshold}
+    exported = model.export("onnx_cpu", out_dir=tmp_path, embed=True)
+    assert exported.model_path == tmp_path / "model_embedded.onnx"
+    for opened in (exported, InferModel(tmp_path), pickle.loads(pickle.dumps(exported))):
+        assert opened.labels == model.labels
+        for photo in photos[:2]:
+            found = opened.predict(photo, **options)
+            assert_same(found, model.predict(photo, device="cpu", **options), 1e-4)
+    streamed = list(exported.predict(photos[:3], stream=True, **options))
+    assert_same(streamed[2], model.predict(photos[2], device="cpu", **options), 1e-4)
+    exported.close()
+    assert not exported._embedded
+    generic = Classifier if cls is MobileNetV2 else Detector
+    with pytest.raises(WeightsError, match="open it with InferModel"):
+        generic(exported.model_path).predict(photos[0])
+    with pytest.raises(ConversionError, match="runs as it is"):
+        exported.save(tmp_path / "copy")
+    with pytest.raises(ConversionError, match="photos as they are"):
+        exported.predict(photos[0], precision="int8")
+
+
+def test_embedding_is_for_onnx_and_for_our_own_methods(
+    classifier: MobileNetV2, tmp_path: Path
+) -> None:
+    class Mine(MobileNetV2):
+        def preprocess(self, *args: Any, **options: Any) -> Any:
+            return super().preprocess(*args, **options)
+
+    with pytest.raises(ConversionError, match="Mine overrides preprocess"):
+        Mine("random").export("onnx_cpu", out_dir=tmp_path, embed=True)
+    with pytest.raises(ConfigurationError, match="embed=True makes an ONNX graph"):
+        classifier.export("tflite", out_dir=tmp_path, embed=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bgr_networks_are_scaled_by_channel(photos: list[Path], tmp_path: Path) -> None:
+    mean, std = (100.0, 20.0, 3.0), (1.0, 2.0, 4.0)
+    model = MobileNetV2("random", input={"color": "bgr", "mean": mean, "std": std})
+    tensor, _ = model.preprocess([photos[0]])
+    scaled, _ = model.preprocess([photos[0]], with_scaling=True)
+    import onnxruntime
+
+    providers = ["CPUExecutionProvider"]
+    origin = onnxruntime.InferenceSession(model.origin, providers=providers)
+    program = onnxruntime.InferenceSession(model.cpu_program().read_bytes(), providers=providers)
+    (expected,) = origin.run(None, {origin.get_inputs()[0].name: scaled})
+    (found,) = program.run(None, {program.get_inputs()[0].name: tensor})
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    exported = model.export("onnx_cpu", out_dir=tmp_path, embed=True)
+    assert_same(exported.predict(photos[0]), model.predict(photos[0], device="cpu"), 1e-5)

@@ -1,0 +1,63 @@
+"""Run an embedded graph under this package: its options, and its outputs as results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import numpy_helper
+
+from ...errors import ConversionError
+from ...networks import edit
+from ...tasks.classification import Classification
+from ...tasks.detection import Detections
+from ...tasks.pose import Poses
+
+__all__ = ["results_of", "with_options"]
+
+
+def with_options(model: bytes, options: Mapping[str, Any]) -> bytes:
+    """Return an embedded graph whose options are constants.
+
+    Args:
+        model: The graph; options that are not given keep their defaults.
+        options: Values by name; those that are None keep their defaults, too.
+
+    Raises:
+        ConversionError: The graph has no such option.
+    """
+    proto = edit.parse(model)
+    image, *inputs = proto.graph.input
+    known = {value.name for value in inputs}
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := [name for name in given if name not in known]:
+        msg = f"the embedded graph has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        raise ConversionError(msg)
+    for tensor in proto.graph.initializer:
+        if tensor.name in given:
+            dtype = numpy_helper.to_array(tensor).dtype
+            array = np.asarray(given[tensor.name], dtype)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    del proto.graph.input[:]
+    proto.graph.input.append(image)
+    return edit.to_bytes(proto)
+
+
+def results_of(
+    outputs: Mapping[str, npt.NDArray[Any]], labels: Sequence[str]
+) -> Detections | Poses | Classification:
+    """Return the outputs of an embedded graph for one photo as a result.
+
+    Args:
+        outputs: The outputs by name.
+        labels: The names of the classes.
+    """
+    scores = outputs["scores"]
+    if "keypoints" in outputs:
+        return Poses(outputs["boxes"], scores, outputs["keypoints"])
+    classes = outputs["classes"]
+    if "boxes" in outputs:
+        return Detections(outputs["boxes"], scores, classes, labels)
+    return Classification(classes, scores, [labels[index] for index in classes.tolist()])
