@@ -63,7 +63,8 @@ $(TF_READY):
 
 test-torch: $(TORCH_READY)  ## Run the tests that need PyTorch, in an environment of their own
 	$(TORCH)/bin/python -m pytest -m "torch and not accuracy" tests/e2e/frameworks/torch \
-		tests/e2e/training tests/unit/networks/torch_sink tests/unit/training tests/unit/data
+		tests/e2e/training tests/e2e/test_focoos_document.py tests/unit/networks/torch_sink \
+		tests/unit/training tests/unit/data tests/unit/export
 
 $(TORCH_READY):
 	@rm -rf $(TORCH) && $(PYTHON) -m venv $(TORCH)
