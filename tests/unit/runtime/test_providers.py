@@ -14,6 +14,7 @@ import pytest
 from furiosa_models.enums import RuntimeType
 from furiosa_models.errors import BackendUnavailable
 from furiosa_models.export.targets import device_of
+from furiosa_models.runtime import devices
 from furiosa_models.runtime.backends import backends_for, find_backend, providers
 from furiosa_models.runtime.devices import choose
 from furiosa_models.runtime.doctor import diagnose
@@ -61,7 +62,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setattr(providers, "create_session", made.create_session)
     monkeypatch.setattr(providers, "_preload", lambda: None)
     monkeypatch.setattr(providers, "_loading_error", lambda _: made.broken)
-    monkeypatch.setattr(providers, "_library_file", lambda _: Path("lib.so"))
+    for module in (providers, devices):
+        monkeypatch.setattr(module, "provider_library", lambda _: Path("lib.so"))
     providers._problem.cache_clear()
     yield made
     providers._problem.cache_clear()
