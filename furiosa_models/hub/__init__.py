@@ -1,4 +1,11 @@
-"""Hubs of models: the hub of Focoos under its names."""
+"""Hubs of models: push and pull folders of saved models, and the hub of Focoos under its names.
+
+| reference | hub |
+|---|---|
+| `hub://REF` | that of Focoos: `FocoosHUB` |
+| `hf://OWNER/NAME[@REVISION]` | Hugging Face |
+| `PLACE/NAME[@VERSION]`, where PLACE is a folder, `file://`, `s3://` or `gs://` | one of your own |
+"""
 
 from __future__ import annotations
 
@@ -10,6 +17,8 @@ if TYPE_CHECKING:
     from .base import Hub, Pushed
     from .focoos import FocoosHUB
     from .focoos import FocoosHUB as FocoosHub
+    from .huggingface import HuggingFaceHub
+    from .own import OwnHub
     from .records import (
         DatasetPreview,
         DatasetSpec,
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
         RemoteModelInfo,
         User,
     )
+    from .references import hub_of, pull, push
     from .remote_dataset import RemoteDataset
     from .remote_model import RemoteModel
 
@@ -30,14 +40,19 @@ __all__ = [
     "FocoosHub",
     "Hub",
     "HubSyncLocalTraining",
+    "HuggingFaceHub",
     "Metrics",
     "ModelPreview",
+    "OwnHub",
     "Pushed",
     "Quotas",
     "RemoteDataset",
     "RemoteModel",
     "RemoteModelInfo",
     "User",
+    "hub_of",
+    "pull",
+    "push",
 ]
 
 __getattr__, __dir__ = lazy(
@@ -45,6 +60,8 @@ __getattr__, __dir__ = lazy(
     {
         "base": ["Hub", "Pushed"],
         "focoos": {"FocoosHUB": "FocoosHUB", "FocoosHub": "FocoosHUB"},
+        "huggingface": ["HuggingFaceHub"],
+        "own": ["OwnHub"],
         "records": [
             "DatasetPreview",
             "DatasetSpec",
@@ -55,6 +72,7 @@ __getattr__, __dir__ = lazy(
             "RemoteModelInfo",
             "User",
         ],
+        "references": ["hub_of", "pull", "push"],
         "remote_dataset": ["RemoteDataset"],
         "remote_model": ["RemoteModel"],
     },

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..artifacts.descriptor import File
+from ..artifacts.sources import Origin
 from ..artifacts.store import Store, hash_file, recipe_key
 from ..artifacts.transfer import best_effort_lock
 from ..errors import ArtifactError, HubError
@@ -93,14 +94,19 @@ class PulledModel:
             self._store.put(file, stream)
         return file
 
-    def add(self, version: str, files: Sequence[File]) -> Path:
+    def add(self, version: str, files: Sequence[File], origin: Origin | None = None) -> Path:
         """Record what was pulled, and return its folder; fetch files that the store lacks.
+
+        Args:
+            version: Version of the model.
+            files: Its files.
+            origin: Origin that redirects must stay in, or None.
 
         Raises:
             ArtifactUnavailable: A file cannot be fetched, or the cache cannot be written.
             ArtifactCorrupted: No source delivered the published bytes.
         """
-        folder = self._folder(self._store.fetch(files))
+        folder = self._folder(self._store.fetch(files, origin=origin))
         rows = [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in files]
         document = {"version": version, "files": rows}
         replace_file(self._path, json.dumps(document, indent=1).encode())

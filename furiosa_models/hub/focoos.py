@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .. import settings
 from ..enums import ModelFamily, ModelStatus, Task
 from ..errors import HubError
 from ..model_info import ModelInfo
@@ -42,7 +43,6 @@ class FocoosHUB:
         host_url: URL of the hub; by default that of `DEFAULT_HOST_URL`.
 
     Attributes:
-        user_info: The user of the key.
         host_url: URL of the hub.
 
     Raises:
@@ -52,10 +52,17 @@ class FocoosHUB:
     def __init__(self, api_key: str | ApiKey | None = None, host_url: str | None = None) -> None:
         self._client = ApiClient(api_key, host_url)
         self.host_url = self._client.host_url
-        self.user_info = self.get_user_info()
+        self._user = None if settings.is_offline() else self.get_user_info()
 
     def __repr__(self) -> str:
-        return f"FocoosHUB({self.host_url!r}, user={self.user_info.email!r})"
+        return f"FocoosHUB({self.host_url!r})"
+
+    @property
+    def user_info(self) -> User:
+        """The user of the key, whom the constructor has asked for unless it was offline."""
+        if self._user is None:
+            self._user = self.get_user_info()
+        return self._user
 
     def get_user_info(self) -> User:
         """Return the user of the API key, with what may be used.

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from furiosa_models.artifacts.sources import http
 from furiosa_models.hub import FocoosHUB
+from furiosa_models.vision import EfficientNetLite0
 
 from .server import KEY, FocoosServer, serve
 
@@ -25,3 +27,12 @@ def server() -> Iterator[FocoosServer]:
 @pytest.fixture
 def hub(server: FocoosServer) -> FocoosHUB:
     return FocoosHUB(KEY, server.url)
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a saved model."""
+    folder = tmp_path_factory.mktemp("models") / "saved"
+    with EfficientNetLite0(weights="random") as model:
+        model.save(folder)
+    return folder
