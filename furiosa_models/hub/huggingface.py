@@ -9,7 +9,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import settings
@@ -144,22 +144,16 @@ class HuggingFaceHub:
 
         What an interrupted download left in `scratch` is continued by the client.
         """
-        known = inspect.signature(self._api.snapshot_download).parameters
-        resumed = {"resume_download": True} if "resume_download" in known else {}  # before 1.0
+        fetch = self._api.hf_hub_download
+        options: dict[str, Any] = {"revision": commit, "cache_dir": scratch}
+        if "resume_download" in inspect.signature(fetch).parameters:  # of versions before 1.0
+            options["resume_download"] = True
         with self._errors(f"download {repo}"):
-            folder = Path(
-                self._api.snapshot_download(
-                    repo,
-                    revision=commit,
-                    cache_dir=scratch,
-                    allow_patterns=[_escaped(name) for name in names],
-                    **resumed,
-                )
-            )
+            paths = {name: Path(fetch(repo, name, **options)) for name in names}
         try:
-            for name in names:
-                _check_blob(folder / name)
-            return [pulled.put(name, folder / name) for name in names]
+            for path in paths.values():
+                _check_blob(path)
+            return [pulled.put(name, path) for name, path in paths.items()]
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -202,7 +196,7 @@ def _names(ref: str, names: list[str]) -> list[str]:
     Raises:
         HubError: There is no `model_info.json`, or a name leaves the folder.
     """
-    kept = [name for name in names if not name.startswith(".")]
+    kept = [name for name in names if not PurePosixPath(name).name.startswith(".")]
     if INFO not in kept:
         shown = ", ".join(kept[:8]) or "nothing"
         msg = f"{ref} has no {INFO}: expected a saved model; it has {shown}"
@@ -231,8 +225,3 @@ def _check_blob(path: Path) -> None:
     if digest != blob.name:
         msg = f"{path.name}: expected the hash {blob.name}, got {digest}; nothing was kept"
         raise ArtifactCorrupted(msg)
-
-
-def _escaped(name: str) -> str:
-    """Return a pattern that only this name matches."""
-    return re.sub(r"([*?\[])", r"[\1]", name)

@@ -20,6 +20,7 @@ from furiosa_models.errors import (
 )
 from furiosa_models.hub import OwnHub, hub_of, pull, push
 from furiosa_models.hub.huggingface import HuggingFaceHub
+from furiosa_models.hub.places import FolderPlace
 from furiosa_models.registry import sync
 from furiosa_models.registry.descriptor import RegistryArtifact, parse_descriptor
 
@@ -168,6 +169,23 @@ def test_pushes_at_the_same_time_lose_nothing(
     assert {entry.name for entry in sync.list(place)} == {
         f"model-{i}-{j}" for i in range(3) for j in range(4)
     }
+
+
+def test_push_during_another_push_is_not_lost(
+    zoo: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = FolderPlace.write
+    waiting = ["second"]
+
+    def interrupted(place: FolderPlace, path: str, data: bytes) -> None:
+        if path == "artifacts.yaml" and waiting:  # the first has read the entries, and writes them
+            push(saved, f"{zoo}/{waiting.pop()}@1")
+            assert [entry.name for entry in sync.list(str(zoo))] == ["first", "second"]
+        write(place, path, data)
+
+    monkeypatch.setattr(FolderPlace, "write", interrupted)
+    push(saved, f"{zoo}/first@1")
+    assert [entry.name for entry in sync.list(str(zoo))] == ["first", "second"]
 
 
 def test_bucket_is_a_hub(bucket: str, saved: Path) -> None:
