@@ -60,31 +60,37 @@ class SavedParts:
     facts: Mapping[str, Any]
     checkpoint: Checkpoint | None = None
 
-    def files(self) -> dict[str, bytes]:
-        """Return the contents of the files by name."""
-        kind = "tflite" if is_tflite(self.graph) else "onnx"
+    def info(self) -> dict[str, Any]:
+        """Return the fields of `model_info.json`."""
         config = {
             **self.facts.get("config", {}),
             "num_classes": len(self.labels),
             "input": asdict(self.spec.input),
             "head": _head_to_json(self.spec.head),
         }
-        files = {_GRAPHS[kind]: self.graph}
         if self.checkpoint is not None:
-            network, arrays = self.checkpoint
+            network = self.checkpoint.network
             config["network"] = {"name": network.name, "params": dict(network.params)}
-            files[CHECKPOINT] = to_safetensors(arrays)
-            files[STATE] = to_pytorch(arrays)
-        info = {
+        return {
             **self.facts,
             "classes": list(self.labels),
             "im_size": list(self.spec.input.size),
             "config": config,
-            "weights_uri": _GRAPHS[kind],
+            "weights_uri": self._graph_name(),
             "updated_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        files[INFO] = (json.dumps(info, indent=4) + "\n").encode()
+
+    def files(self) -> dict[str, bytes]:
+        """Return the contents of the files by name."""
+        files = {self._graph_name(): self.graph}
+        if self.checkpoint is not None:
+            files[CHECKPOINT] = to_safetensors(self.checkpoint.arrays)
+            files[STATE] = to_pytorch(self.checkpoint.arrays)
+        files[INFO] = (json.dumps(self.info(), indent=4) + "\n").encode()
         return files
+
+    def _graph_name(self) -> str:
+        return _GRAPHS["tflite" if is_tflite(self.graph) else "onnx"]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -154,8 +155,12 @@ class TrainingReport:
 
 def _metrics(run: _Run) -> Metrics:
     """Return the entries of `metrics.json`, with losses and figures apart."""
-    losses = [dict(entry) for entry in run.entries if _LOSS in entry]
-    figures = [dict(entry) for entry in run.entries if _LOSS not in entry]
+    entries = [
+        {name: value if math.isfinite(value) else None for name, value in entry.items()}
+        for entry in run.entries
+    ]
+    losses = [entry for entry in entries if _LOSS in entry]
+    figures = [entry for entry in entries if _LOSS not in entry]
     best = max(figures, key=_first, default=None)
     return Metrics([], figures, losses, run.iteration, best)
 
@@ -163,7 +168,7 @@ def _metrics(run: _Run) -> Metrics:
 def _first(entry: Mapping[str, Any]) -> float:
     """Return the figure that decides which evaluation is the best."""
     figures = [value for name, value in entry.items() if name != "iteration"]
-    return float(figures[0]) if figures else 0.0
+    return -math.inf if not figures or figures[0] is None else float(figures[0])
 
 
 def _uploaded(folder: Path) -> list[Path]:

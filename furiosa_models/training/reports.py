@@ -85,8 +85,14 @@ class Report:
         """
         if self._reporter is None:
             return
-        own = {"name": args.run_name, "classes": [*classes], "train_args": args.to_dict()}
-        self._reporter.start(args.folder, {**self._describe(), **own}, resume=resume)
+        info = self._describe()
+        own = {
+            "name": args.run_name,
+            "classes": [*classes],
+            "config": {**info["config"], "num_classes": len(classes)},
+            "train_args": args.to_dict(),
+        }
+        self._reporter.start(args.folder, {**info, **own}, resume=resume)
         self._is_started = True
 
     def update(self, iteration: int, entries: Entries) -> None:
