@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,17 @@ from ..saved import INFO, is_saved
 __all__ = ["Hub", "Pushed", "check_name", "files_of", "info_of", "split_version"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w.+-]{0,199}")
-_PASSING = (".partial", ".tmp", ".lock")
+_PASSING = (
+    ".*",
+    "*.lock",
+    "*.partial",
+    "*.tmp",
+    "hub.json",
+    "last_checkpoint",
+    "model_[0-9]*.pth",
+    "model_best.pth",
+)
+"""Names of files that are not part of a model: hidden ones, and those of an unfinished run."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ def files_of(folder: Path) -> list[Path]:
     found = [
         path
         for path in sorted(folder.iterdir())
-        if path.is_file() and path.name[0] != "." and not path.name.endswith(_PASSING)
+        if path.is_file() and not any(fnmatchcase(path.name, form) for form in _PASSING)
     ]
     for path in found:
         if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):

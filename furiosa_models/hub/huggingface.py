@@ -35,25 +35,25 @@ _TOKEN = "HF_TOKEN"
 
 
 class HuggingFaceHub:
-    """Hugging Face, or a server of its kind.
+    """Hugging Face, or the server that `HF_ENDPOINT` names.
 
     Args:
-        endpoint: URL of the server; by default that of the client (`HF_ENDPOINT`).
         token: Access token; by default that of the client (`HF_TOKEN`, or of its login).
+
+    Attributes:
+        endpoint: URL of the server.
 
     Raises:
         ExtraRequired: `huggingface_hub` is not installed.
         HubError: The token is malformed.
     """
 
-    def __init__(self, endpoint: str | None = None, token: str | ApiKey | None = None) -> None:
+    def __init__(self, token: str | ApiKey | None = None) -> None:
         require("huggingface_hub", "hf:// needs huggingface_hub", extra="remote")
         from huggingface_hub import HfApi
 
         self._key = ApiKey(token, "token") if isinstance(token, str) else token
-        self._api: Any = HfApi(
-            endpoint=endpoint, token=None if self._key is None else self._key.reveal()
-        )
+        self._api: Any = HfApi(token=None if self._key is None else self._key.reveal())
         self.endpoint = redact(str(self._api.endpoint))
 
     def __repr__(self) -> str:
@@ -146,7 +146,8 @@ class HuggingFaceHub:
         """
         fetch = self._api.hf_hub_download
         options: dict[str, Any] = {"revision": commit, "cache_dir": scratch}
-        if "resume_download" in inspect.signature(fetch).parameters:  # of versions before 1.0
+        resumes = inspect.signature(fetch).parameters.get("resume_download")
+        if resumes is not None and resumes.default is False:  # later versions resume by themselves
             options["resume_download"] = True
         with self._errors(f"download {repo}"):
             paths = {name: Path(fetch(repo, name, **options)) for name in names}

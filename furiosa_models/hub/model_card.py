@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -26,6 +27,10 @@ _CLASSES = {
     Task.CLASSIFICATION: "Classifier",
     Task.KEYPOINT: "PoseEstimator",
 }
+_LICENSES = (
+    *("agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0"),
+    *("cc-by-sa-4.0", "cc0-1.0", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "mit", "mpl-2.0", "unlicense"),
+)
 _SHOWN = 200  # class names
 
 
@@ -45,7 +50,7 @@ def model_card(info: ModelInfo, ref: str) -> str:
     family = str(getattr(info.model_family, "value", info.model_family))
     license_name = info.config.get("license")
     header = {
-        **({"license": _license_id(license_name)} if license_name else {}),
+        **(_license(str(license_name)) if license_name else {}),
         "library_name": "furiosa_models",
         "pipeline_tag": _PIPELINES[info.task],
         "tags": ["vision", "onnx", info.task.value, family],
@@ -85,9 +90,12 @@ def _usage(info: ModelInfo, ref: str) -> list[str]:
     ]
 
 
-def _license_id(name: str) -> str:
-    """Return a license in the form of Hugging Face: `apache-2.0`."""
-    return str(name).lower().replace(" ", "-")
+def _license(name: str) -> dict[str, str]:
+    """Return the fields of the header for a license; Hugging Face knows some by identifier."""
+    identifier = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+    if identifier in _LICENSES:
+        return {"license": identifier}
+    return {"license": "other", "license_name": identifier}
 
 
 def _figure(value: object) -> str:

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..enums import ModelStatus
 from ..errors import HubError, WeightsError
@@ -58,6 +59,12 @@ class _Record:
         for name, kind in cls._nested().items():
             if known.get(name) is not None:
                 known[name] = kind.of(known[name])
+        hints = get_type_hints(cls)
+        if wrong := [name for name, value in known.items() if not _fits(value, hints[name])]:
+            msg = (
+                f"the {cls.__name__} of a hub has a wrong {wrong[0]}: {str(known[wrong[0]])[:60]!r}"
+            )
+            raise HubError(msg)
         return cls(**known)
 
     @classmethod
@@ -291,7 +298,7 @@ class Metrics(_Record):
 
 
 @dataclass
-class HubSyncLocalTraining(_Record):
+class HubSyncLocalTraining:
     """State of a training run on this machine, for the hub.
 
     Attributes:
@@ -310,7 +317,21 @@ class HubSyncLocalTraining(_Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
-        return {**super().to_dict(), "status": ModelStatus(self.status).value}
+        return {**asdict(self), "status": ModelStatus(self.status).value}
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether a value has a type that the records have; numbers are interchangeable."""
+    parts = get_args(hint)
+    if hint is Any:
+        return True
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(each, parts[0]) for each in value)
+    if hint in (int, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, get_origin(hint) or hint)
 
 
 def _read(path: str | os.PathLike[str]) -> Any:

@@ -43,11 +43,11 @@ def hub_of(ref: str | os.PathLike[str], hub: FocoosHUB | None = None) -> tuple[H
     if hub is not None:
         msg = f"hub= is for hub:// references, got {text!r}"
         raise HubError(msg)
-    place, slash, name = text.rpartition("/")
-    if not name or (separator and place.endswith(("/", ":"))):
+    place, name = (text.rpartition("/")[::2]) if separator else os.path.split(text)
+    if not name or (separator and place.endswith("/")):
         msg = f"{text!r} names no model: {_FORM}"
         raise HubError(msg)
-    return OwnHub(place or ("/" if slash else ".")), name
+    return OwnHub(place or "."), name
 
 
 def push(

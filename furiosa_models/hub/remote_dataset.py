@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from ..artifacts.store import Store, recipe_key
+from ..artifacts.transfer import best_effort_lock
 from ..errors import HubError
 from ..output import new_file
 from .base import check_name
@@ -80,9 +82,11 @@ class RemoteDataset:
         ending = PurePosixPath(urlsplit(uri).path).suffix.lower()
         target = Path(path) / f"{self.ref}{ending if ending in _ARCHIVES else '.zip'}"
         key = recipe_key("hub", "dataset", self._client.host_url, self.ref)
-        partial = Store().root / "partial" / f"hub-{key}"
-        with new_file(target) as file, download(uri, partial, what) as complete:
-            shutil.copyfile(complete, file)
+        root = Store().root
+        with new_file(target) as file, best_effort_lock(root / "locks" / f"{key}.lock") as held:
+            name = f"hub-{key}" if held else f"hub-{uuid.uuid4().hex}"
+            with download(uri, root / "partial" / name, what) as complete:
+                shutil.copyfile(complete, file)
         return str(target)
 
     def upload(self, path: str | os.PathLike[str]) -> DatasetSpec | None:

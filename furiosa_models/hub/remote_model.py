@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ UPLOADED = (".pth", ".pt", ".onnx", ".json", ".txt")
 
 _JPEG_QUALITY = 95
 _NOT_FOUND = 404
+_EDGES = 4
 _INTERVALS = (30, 240)
 _ENDED = frozenset(
     {
@@ -102,9 +104,9 @@ class RemoteModel:
             files={"file": ("image.jpg", _as_jpeg(photo), "image/jpeg")},
         )
         try:
-            detections = [FocoosDet.from_json(dict(row)) for row in found["detections"]]
+            detections = [_detection(row) for row in found["detections"]]
             latency = _latency(found.get("latency"))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             msg = f"cannot {what}: expected detections, got {str(found)[:80]!r}"
             raise HubError(msg) from error
         picture = _drawn(photo, detections) if annotate else None
@@ -230,11 +232,31 @@ def _as_jpeg(photo: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def _detection(row: Any) -> FocoosDet:
+    """Return a detection that a hub answered.
+
+    Raises:
+        OverflowError: An edge of the box is infinite.
+        TypeError: A value has a wrong type.
+        ValueError: The box has not four edges.
+    """
+    found = FocoosDet.from_json(dict(row))
+    kinds = {"conf": (int, float), "cls_id": int, "label": str, "mask": str}
+    for name, kind in kinds.items():
+        if not isinstance(value := getattr(found, name), (kind, NoneType)):  # type: ignore[arg-type]
+            msg = f"{name} has the wrong type: {value!r}"
+            raise TypeError(msg)
+    if found.bbox is not None and len(found.bbox) != _EDGES:
+        msg = f"expected four edges of a box, got {len(found.bbox)}"
+        raise ValueError(msg)
+    return found
+
+
 def _latency(values: Any) -> InferLatency | None:
     if not isinstance(values, Mapping):
         return None
-    known = {f.name: values[f.name] for f in fields(InferLatency) if f.name in values}
-    return InferLatency(**known)
+    names = [field.name for field in fields(InferLatency) if values.get(field.name) is not None]
+    return InferLatency(**{name: float(values[name]) for name in names})
 
 
 def _drawn(photo: npt.NDArray[np.uint8], detections: Sequence[FocoosDet]) -> npt.NDArray[np.uint8]:

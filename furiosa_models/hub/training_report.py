@@ -14,7 +14,7 @@ from ..enums import ModelStatus
 from ..errors import HubError
 from ..model_info import ModelInfo, TrainingInfo
 from ..output import replace_file
-from ..saved import STATE
+from .base import files_of
 from .client import Repeat
 from .records import HubSyncLocalTraining, Metrics
 from .remote_model import UPLOADED, RemoteModel
@@ -27,7 +27,6 @@ _PLACE = "hub.json"
 _ALGORITHM = "furiosa_models"
 _LOSS = "total_loss"
 _MAX_REASON = 500
-_CHECKPOINTS = "model_[0-9]*.pth"
 
 
 class _Hub(Protocol):
@@ -103,8 +102,9 @@ class TrainingReport:
         """
         run = self._started()
         run.iteration, run.info.end_time = iteration, _now()
-        for path in _uploaded(run.folder):
-            run.model.upload(path)
+        for path in files_of(run.folder):
+            if path.suffix in UPLOADED:
+                run.model.upload(path)
         self._sync(ModelStatus.TRAINING_COMPLETED)
 
     def fail(self, error: BaseException) -> None:
@@ -169,16 +169,6 @@ def _first(entry: Mapping[str, Any]) -> float:
     """Return the figure that decides which evaluation is the best."""
     figures = [value for name, value in entry.items() if name != "iteration"]
     return -math.inf if not figures or figures[0] is None else float(figures[0])
-
-
-def _uploaded(folder: Path) -> list[Path]:
-    """Return the files of a complete run that the hub takes: no checkpoints."""
-    kept = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix in UPLOADED and path.name != _PLACE
-    ]
-    return [path for path in kept if path.name == STATE or not path.match(_CHECKPOINTS)]
 
 
 def _now() -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +16,7 @@ import pytest
 
 from furiosa_models.artifacts.sources import http
 from furiosa_models.artifacts.store import Store
-from furiosa_models.errors import HubError
+from furiosa_models.errors import CacheNotWritable, HubError
 from furiosa_models.hub import FocoosHUB
 from furiosa_models.hub import download as downloads
 
@@ -287,6 +289,23 @@ def test_endless_file_is_an_error(
     assert len(server.files["m1.pth"]) > 1 << 16
     with pytest.raises(HubError, match="larger than"):
         hub.pull("m1")
+
+
+def test_full_disk_is_an_error(
+    hub: FocoosHUB, server: FocoosServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = downloads._Partial.write
+
+    def full(sink: downloads._Partial, data: bytes) -> None:
+        if sink.position > 1 << 18:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(sink, data)
+
+    monkeypatch.setattr(downloads._Partial, "write", full)
+    with pytest.raises(CacheNotWritable, match="cannot be written: No space left"):
+        hub.pull("m1")
+    monkeypatch.undo()
+    assert len(server.ranges) == 1  # it is not tried again
 
 
 def test_empty_file_is_an_error(hub: FocoosHUB, server: FocoosServer) -> None:

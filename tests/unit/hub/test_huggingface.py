@@ -44,14 +44,22 @@ def _plain_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[HfServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HfServer]:
+    """A server, as if `HF_ENDPOINT` had named it when the client was imported."""
+    from huggingface_hub import constants, file_download, hf_api
+
     with serve() as running:
+        form = f"{running.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        for module in (constants, file_download, hf_api):  # some versions copy the constants
+            monkeypatch.setattr(module, "ENDPOINT", running.url, raising=False)
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", form, raising=False)
         yield running
 
 
 @pytest.fixture
 def hub(server: HfServer) -> HuggingFaceHub:
-    return HuggingFaceHub(server.url, TOKEN)
+    del server
+    return HuggingFaceHub(TOKEN)
 
 
 def published(server: HfServer) -> Repo:
@@ -130,7 +138,7 @@ def test_private_models_need_the_token(hub: HuggingFaceHub, server: HfServer, sa
     assert server.repos["ann/secret"].is_private
     assert (hub.pull("ann/secret") / "model_info.json").is_file()
     with pytest.raises(HubError) as caught:
-        HuggingFaceHub(server.url).pull("ann/secret", cache=False)
+        HuggingFaceHub().pull("ann/secret", cache=False)
     assert caught.value.status == 404
     with pytest.raises(HubError, match="is private already"):
         hub.push(saved, "ann/secret", private=False)
@@ -141,7 +149,7 @@ def test_wrong_token_is_an_error_that_hides_it(
     server: HfServer, saved: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    wrong = HuggingFaceHub(server.url, "hf_wrong-canary")
+    wrong = HuggingFaceHub("hf_wrong-canary")
 
     def echoing(handler: Handler) -> bool:
         handler.send(403, f"{handler.headers}".encode())

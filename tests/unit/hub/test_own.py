@@ -297,6 +297,17 @@ def test_folder_must_be_a_saved_model_with_a_graph(zoo: Path, saved: Path, tmp_p
     assert not zoo.exists()
 
 
+def test_checkpoints_of_a_run_are_not_pushed(zoo: Path, saved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    for name in ("model_0000200.pth", "model_best.pth", "last_checkpoint", "hub.json", ".x"):
+        (run / name).write_text("x")
+    push(run, f"{zoo}/shelf")
+    assert sorted(path.name for path in pull(f"{zoo}/shelf").iterdir()) == sorted(
+        path.name for path in saved.iterdir()
+    )
+
+
 def test_options_of_other_hubs_are_refused(zoo: Path, saved: Path) -> None:
     with pytest.raises(HubError, match="neither private= nor message="):
         push(saved, f"{zoo}/x", private=True)
