@@ -15,6 +15,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .base import Hub, Pushed
+    from .client import ApiClient
     from .focoos import FocoosHUB
     from .focoos import FocoosHUB as FocoosHub
     from .huggingface import HuggingFaceHub
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .remote_model import RemoteModel
 
 __all__ = [
+    "ApiClient",
     "DatasetPreview",
     "DatasetSpec",
     "FocoosHUB",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "base": ["Hub", "Pushed"],
+        "client": ["ApiClient"],
         "focoos": {"FocoosHUB": "FocoosHUB", "FocoosHub": "FocoosHUB"},
         "huggingface": ["HuggingFaceHub"],
         "own": ["OwnHub"],

@@ -31,7 +31,7 @@ _BRIEF_S = 30.0
 Repeat: TypeAlias = Literal["always", "undone", "never"]
 """When a failed request is sent again: always, if it was not carried out, or never."""
 
-ADVICE = {
+_ADVICE = {
     401: "check the API key, which is from {origin}",
     403: "check what the API key, which is from {origin}, may access",
     404: "check the reference; list_remote_models() and list_remote_datasets() show what is there",
@@ -201,7 +201,11 @@ class ApiClient:
         self, session: Session, method: str, url: str, body: Mapping[str, Any]
     ) -> tuple[_Answer, float | None]:
         """Send one request; return its answer, and how long the server asks to wait."""
-        headers = {"X-API-Key": self._key.reveal(), "Accept": "application/json"}
+        headers = {
+            "X-API-Key": self._key.reveal(),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
         timeouts = (transport.CONNECT_TIMEOUT_S, transport.STALL_TIMEOUT_S)
         if method == "GET":
             response = transport.open_url(session, url, headers, timeouts, self._origin)
@@ -230,7 +234,7 @@ class ApiClient:
         if 300 <= answer.status < 400:
             advice = "it redirects, and the API key is not sent elsewhere: check the URL of the hub"
         else:
-            advice = ADVICE.get(answer.status, _LATER if answer.status >= 500 else "")
+            advice = _ADVICE.get(answer.status, _LATER if answer.status >= 500 else "")
         text = self._key.hide(answer.text)
         told = f"cannot {what}: {self.host_url} answered {answer.status} {text}".rstrip()
         shown = f"{told}: {advice.format(origin=self._key.origin)}" if advice else told

@@ -23,7 +23,6 @@ from ..registry.descriptor import inside
 from ..saved import INFO
 from .base import Pushed, check_name, files_of, info_of, split_version
 from .cache import PulledModel
-from .client import ADVICE
 from .key import ApiKey
 from .model_card import CARD, card_of
 
@@ -31,7 +30,12 @@ __all__ = ["HuggingFaceHub"]
 
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _GIT_DIGITS = 40
-_TOKEN = "HF_TOKEN"
+_ADVICE = {
+    401: ": check the token (HF_TOKEN)",
+    403: ": check what the token (HF_TOKEN) may access",
+    409: ": choose another name",
+    429: ": wait, or ask for a higher quota",
+}
 
 
 class HuggingFaceHub:
@@ -50,8 +54,10 @@ class HuggingFaceHub:
 
     def __init__(self, token: str | ApiKey | None = None) -> None:
         require("huggingface_hub", "hf:// needs huggingface_hub", extra="remote")
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, get_token
 
+        if token is None and (own := get_token()):
+            token = ApiKey(own, "HF_TOKEN, or the login of the client")
         self._key = ApiKey(token, "token") if isinstance(token, str) else token
         self._api: Any = HfApi(token=None if self._key is None else self._key.reveal())
         self.endpoint = redact(str(self._api.endpoint))
@@ -166,12 +172,7 @@ class HuggingFaceHub:
         except Exception as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
             reason = describe_error(error, self.endpoint)
-            advice = ADVICE.get(status or 0, "")
-            advice = advice.format(origin=_TOKEN if self._key is None else self._key.origin)
-            end = (
-                f": {advice.replace('API key', 'token')}" if status in (401, 403, 409, 429) else ""
-            )
-            text = f"cannot {what}: {self.endpoint}: {reason}{end}"
+            text = f"cannot {what}: {self.endpoint}: {reason}{_ADVICE.get(status or 0, '')}"
             raise HubError(text if self._key is None else self._key.hide(text), status) from None
 
 

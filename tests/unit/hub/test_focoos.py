@@ -170,6 +170,34 @@ def test_data_set_is_downloaded_and_uploaded(
     assert server.leaks == []
 
 
+def test_training_is_watched_until_it_ends(
+    hub: FocoosHUB,
+    server: FocoosServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            server.models["m1"]["status"] = "TRAINING_COMPLETED"
+
+    monkeypatch.setattr("furiosa_models.hub.remote_model.time.sleep", sleep)
+    server.models["m1"]["status"] = "TRAINING_RUNNING"
+    model = hub.get_remote_model("m1")
+    with caplog.at_level("INFO", "furiosa_models"):
+        model.notebook_monitor_train(interval=30)
+    assert naps == [30, 30]
+    assert caplog.text.count("TRAINING_RUNNING, iteration 7, {'a': 1}") == 2
+    server.models["m1"]["status"] = "TRAINING_RUNNING"
+    model.notebook_monitor_train(interval=30, max_runtime=10)
+    assert len(naps) == 2
+    for wrong in ({"interval": 29}, {"interval": 241}, {"plot_metrics": True}):
+        with pytest.raises(ValueError, match="interval must be|plots are not supported"):
+            model.notebook_monitor_train(**wrong)
+
+
 def test_only_zip_files_are_uploaded(hub: FocoosHUB, tmp_path: Path) -> None:
     with pytest.raises(HubError, match="expected a zip file"):
         hub.get_remote_dataset("d1").upload(tmp_path)

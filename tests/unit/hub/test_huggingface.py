@@ -145,11 +145,17 @@ def test_private_models_need_the_token(hub: HuggingFaceHub, server: HfServer, sa
     assert len(server.repos["ann/secret"].commits) == 1
 
 
+@pytest.mark.parametrize("is_given", [True, False])
 def test_wrong_token_is_an_error_that_hides_it(
-    server: HfServer, saved: Path, caplog: pytest.LogCaptureFixture
+    server: HfServer,
+    saved: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    is_given: bool,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    wrong = HuggingFaceHub("hf_wrong-canary")
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong-canary")
+    wrong = HuggingFaceHub("hf_wrong-canary" if is_given else None)
 
     def echoing(handler: Handler) -> bool:
         handler.send(403, f"{handler.headers}".encode())

@@ -15,6 +15,7 @@ from furiosa_models.errors import (
     ArtifactCorrupted,
     ArtifactUnavailable,
     DescriptorError,
+    ExtraRequired,
     HubError,
     ModelNotFound,
 )
@@ -342,11 +343,18 @@ def test_schemes_without_a_hub_are_errors() -> None:
 
 
 def test_hugging_face_needs_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    from furiosa_models.errors import ExtraRequired
-
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ExtraRequired, match="hf:// needs huggingface_hub.*pip install"):
         HuggingFaceHub()
+
+
+@pytest.mark.parametrize(("ref", "client"), [("s3://b/x", "s3fs"), ("gs://b/x", "gcsfs")])
+def test_buckets_need_their_clients(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, ref: str, client: str
+) -> None:
+    monkeypatch.setitem(sys.modules, client, None)
+    with pytest.raises(ExtraRequired, match=f"{ref[:5]} needs a client.*{client}"):
+        push(saved, ref)
 
 
 def test_descriptor_is_read_as_it_was_written(zoo: Path, saved: Path) -> None:
