@@ -30,7 +30,16 @@ from .output import new_folder
 from .runtime.source import is_tflite
 from .spec import Head, ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["INFO", "STATE", "Saved", "SavedParts", "is_saved", "read_saved", "write_saved"]
+__all__ = [
+    "INFO",
+    "STATE",
+    "Saved",
+    "SavedParts",
+    "described",
+    "is_saved",
+    "read_saved",
+    "write_saved",
+]
 
 INFO = "model_info.json"
 CHECKPOINT, STATE = "model.safetensors", "model_final.pth"
@@ -167,15 +176,10 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
         info = json.loads(path.read_text(encoding="utf-8"))
         config = info["config"]
         graph = Path(folder) / str(info["weights_uri"])
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in config["input"].items()
-        }
         saved = Saved(
             graph,
             str(config["class"]),
-            tuple(map(str, info["classes"])),
-            _checked(ImageInput(**values)),
-            _checked(_head_from_json(config["head"])),
+            *described(info),
             info,
             _network_from_json(config, Path(folder)),
         )
@@ -195,6 +199,20 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
         msg = f"{path} names the weights {info['weights_uri']!r}, which are not in its folder"
         raise WeightsError(msg)
     return saved
+
+
+def described(info: Mapping[str, Any]) -> tuple[tuple[str, ...], ImageInput, Head]:
+    """Return the class names, the input and the head that `model_info.json` describes.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: A field is missing or wrong.
+    """
+    config = info["config"]
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in config["input"].items()
+    }
+    names = tuple(map(str, info["classes"]))
+    return names, _checked(ImageInput(**values)), _checked(_head_from_json(config["head"]))
 
 
 def _network_from_json(config: Mapping[str, Any], folder: Path) -> NetworkSpec | None:

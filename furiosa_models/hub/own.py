@@ -135,22 +135,21 @@ class OwnHub:
 
     def _files(self, entry: RegistryArtifact) -> list[File]:
         """Return the files of an entry, with their addresses."""
-        if entry.sha256 is None or INFO not in [file.name for file in entry.files]:
+        if entry.sha256 is None or entry.beside(INFO) is None:
             msg = (
                 f"{self.uri}/{entry.name} is not a saved model, because its entry lists no {INFO}: "
                 "load it with furiosa_models.registry"
             )
             raise HubError(msg)
-        graph = PurePosixPath(entry.location)
-        own = ArtifactFile(name=graph.name, size=entry.size or 0, sha256=entry.sha256)
+        others = [found for file in entry.files if (found := entry.beside(file.name))]
         return [
             File(
-                each.name,
+                PurePosixPath(each.location).name,
                 each.size,
-                (self._transport.locate(str(graph.with_name(each.name))),),
+                (self._transport.locate(each.location),),
                 sha256=each.sha256,
             )
-            for each in (own, *entry.files)
+            for each in (entry, *others)
         ]
 
     def _gather(self, place: Place) -> None:

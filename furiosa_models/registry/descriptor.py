@@ -89,6 +89,16 @@ class RegistryArtifact(BaseModel):
     license: str | None = None
     files: tuple[ArtifactFile, ...] = ()
 
+    def beside(self, name: str) -> RegistryArtifact | None:
+        """Return one of the further files as an entry, or None if there is none of this name."""
+        found = next((file for file in self.files if file.name == name), None)
+        if found is None:
+            return None
+        folder = self.location.rpartition("/")[0]
+        location = f"{folder}/{name}" if folder else name
+        changes = {"location": location, "size": found.size, "sha256": found.sha256, "files": ()}
+        return self.model_copy(update=changes)
+
     @model_validator(mode="before")
     @classmethod
     def _accept_a_description_beside_metadata(cls, item: Any) -> Any:

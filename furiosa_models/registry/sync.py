@@ -19,6 +19,7 @@ from ..errors import (
     DescriptorError,
     ModelNotFound,
 )
+from ..saved import INFO
 from . import zoo
 from .descriptor import RegistryArtifact, parse_code, parse_descriptor
 from .model import Model
@@ -87,7 +88,7 @@ def load(
     if args or kwargs:
         msg = f"{name} is a file ({artifact.format}) and takes no arguments"
         raise TypeError(msg)
-    return Model(
+    model = Model(
         name=artifact.name,
         source=_read(transport, artifact),
         format=Format(artifact.format.upper()),
@@ -97,6 +98,9 @@ def load(
         task=artifact.task,
         doc=_doc(transport, artifact),
     )
+    if (info := artifact.beside(INFO)) is not None:
+        model.describe(_read(transport, info))
+    return model
 
 
 def help(uri: str | None, name: str, version: str | None = None) -> str:

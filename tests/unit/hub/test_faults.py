@@ -6,9 +6,11 @@ import base64
 import errno
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -341,6 +343,40 @@ import sys
 from furiosa_models.hub import FocoosHUB
 print(FocoosHUB(sys.argv[1], sys.argv[2]).pull("m1"))
 """
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_next_pull_continues_after_a_process_that_was_killed(
+    hub: FocoosHUB, server: FocoosServer
+) -> None:
+    received = threading.Event()
+
+    def stalling(handler: Handler) -> bool:
+        if "/storage/" not in handler.path:
+            return False
+        etag = f'"{hashlib.md5(WEIGHTS).hexdigest()}"'
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(WEIGHTS)))
+        handler.send_header("ETag", etag)
+        handler.end_headers()
+        handler.wfile.write(WEIGHTS[: 8 << 16])
+        handler.wfile.flush()
+        received.wait(60)
+        return True
+
+    server.faults.append(stalling)
+    running = subprocess.Popen([sys.executable, "-c", PULL, KEY, server.url])
+    partial = Store().root / "partial"
+    deadline = time.monotonic() + 60
+    while sum(path.stat().st_size for path in partial.glob("hub-*")) < 6 << 16:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGKILL)
+    running.wait(60)
+    received.set()
+    server.faults.clear()
+    assert (hub.pull("m1") / "model_final.pth").read_bytes() == WEIGHTS
+    assert server.ranges[-1] >= 6 << 16
 
 
 def test_two_processes_pull_a_model_once(server: FocoosServer) -> None:

@@ -85,6 +85,25 @@ def test_registry_lists_and_loads_what_was_pushed(zoo: Path, saved: Path) -> Non
     assert "from furiosa_models.hub import pull" in sync.help(str(zoo), "shelf")
 
 
+def test_registry_predicts_as_the_saved_model(zoo: Path, saved: Path, photos: list[Path]) -> None:
+    push(saved, f"{zoo}/shelf@1")
+    with Classifier(saved) as original:
+        assert sync.load(str(zoo), "shelf").predict(photos[0]) == original.predict(photos[0])
+    (path,) = zoo.glob("models/shelf/*/model_info.json")
+    path.write_bytes(b"{}")
+    with pytest.raises(ArtifactCorrupted):
+        sync.load(str(zoo), "shelf")
+
+
+def test_registry_refuses_a_wrong_description(zoo: Path, saved: Path, photos: list[Path]) -> None:
+    push(saved, f"{zoo}/shelf@1")
+    model = sync.load(str(zoo), "shelf")
+    for info in (b"{", b"[]", b"{}", b'{"classes": 7, "config": {"input": {}, "head": {}}}'):
+        model.describe(info)
+        with pytest.raises(DescriptorError, match=r"the model_info\.json of shelf is invalid"):
+            model.predict(photos[0])
+
+
 def test_every_push_is_a_new_version(zoo: Path, saved: Path, tmp_path: Path) -> None:
     first = push(saved, f"{zoo}/shelf")
     changed = tmp_path / "changed"
