@@ -57,12 +57,6 @@ class PulledModel:
         """Hold the lock of this model, so that other processes wait for this one to pull it."""
         return best_effort_lock(self._store.root / "locks" / f"{self._key}.lock")
 
-    @property
-    def version(self) -> str | None:
-        """Version that was pulled last, or None."""
-        found = self._manifest()
-        return found.version if found else None
-
     def find(self, version: str | None = None) -> Path | None:
         """Return the folder of what was pulled last; None if it is missing or damaged.
 

@@ -16,7 +16,8 @@ __all__ = ["hub_of", "pull", "push"]
 
 _FORM = "expected hub://REF, hf://OWNER/NAME, or a folder, file://, s3:// or gs:// and a name"
 
-HUBS: dict[str, Callable[[], Hub]] = {"hf": HuggingFaceHub, "hub": FocoosHUB}
+_FOCOOS = "hub"
+HUBS: dict[str, Callable[[], Hub]] = {_FOCOOS: FocoosHUB, "hf": HuggingFaceHub}
 """Hubs by the scheme of their references; all other references are of hubs of one's own."""
 
 
@@ -33,20 +34,18 @@ def hub_of(ref: str | os.PathLike[str], hub: FocoosHUB | None = None) -> tuple[H
     """
     text = os.fspath(ref)
     scheme, separator, name = text.partition("://")
-    if separator and scheme in HUBS:
-        if not name:
-            msg = f"{text!r} names no model: {_FORM}"
-            raise HubError(msg)
-        if scheme == "hub":
-            return hub or FocoosHUB(), name
-        return HUBS[scheme](), name
-    if hub is not None:
+    if hub is not None and scheme != _FOCOOS:
         msg = f"hub= is for hub:// references, got {text!r}"
         raise HubError(msg)
-    place, name = (text.rpartition("/")[::2]) if separator else os.path.split(text)
+    is_known = bool(separator) and scheme in HUBS
+    place = ""
+    if not is_known:
+        place, name = text.rpartition("/")[::2] if separator else os.path.split(text)
     if not name or (separator and place.endswith("/")):
         msg = f"{text!r} names no model: {_FORM}"
         raise HubError(msg)
+    if is_known:
+        return hub or HUBS[scheme](), name
     return OwnHub(place or "."), name
 
 

@@ -19,7 +19,7 @@ from furiosa_models.errors import (
     HubError,
     ModelNotFound,
 )
-from furiosa_models.hub import OwnHub, hub_of, pull, push
+from furiosa_models.hub import FocoosHUB, OwnHub, hub_of, pull, push
 from furiosa_models.hub.huggingface import HuggingFaceHub
 from furiosa_models.hub.places import FolderPlace
 from furiosa_models.registry import sync
@@ -383,3 +383,15 @@ def test_descriptor_is_read_as_it_was_written(zoo: Path, saved: Path) -> None:
     assert entry.version == "1.0"
     assert entry.license is None or isinstance(entry.license, str)
     assert b"sha256" in text
+
+
+def test_hub_argument_is_for_its_references(saved: Path) -> None:
+    from .server import KEY
+    from .server import serve as serve_focoos
+
+    with serve_focoos() as server:
+        hub = FocoosHUB(KEY, server.url)
+        assert hub_of("hub://m1", hub) == (hub, "m1")
+        for ref in ("zoo/m1", "hf://a/b", "s3://b/c"):
+            with pytest.raises(HubError, match="hub= is for hub:// references"):
+                push(saved, ref, hub=hub)
