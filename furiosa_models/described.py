@@ -25,13 +25,15 @@ from .spec import ImageInput, ModelSpec, NetworkSpec
 from .task_models import Detector
 from .weights import describe
 
-__all__ = ["model_of"]
+__all__ = ["REMOTE", "downloaded", "model_of"]
 
 _FILES = (CHECKPOINT, STATE, "model.onnx", "model.tflite", "model.pt")
 """Names of files with weights, in order of precedence."""
 
 _RANDOM = "random"
-_REMOTE = ("http", "https", "s3", "gs")
+REMOTE = ("http", "https", "s3", "gs")
+"""Schemes of URLs that files of weights are downloaded from."""
+
 _CHUNK = 1 << 20
 _CORNERS = 4
 
@@ -95,8 +97,8 @@ class _Source:
         if uri is None:
             places = [self.folder / name for name in _FILES] if self.folder else []
             return next((str(path) for path in places if path.is_file()), None)
-        if urlsplit(uri).scheme in _REMOTE:
-            return str(_downloaded(uri, self.info.name, cache=self.cache))
+        if urlsplit(uri).scheme in REMOTE:
+            return str(downloaded(uri, self.info.name, cache=self.cache))
         own = [self.folder / uri, self.folder / Path(uri).name] if self.folder else []
         places = [*own, Path(uri)]
         found = next((path for path in places if path.is_file()), None)
@@ -272,7 +274,7 @@ def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
     )
 
 
-def _downloaded(uri: str, name: str, *, cache: bool) -> Path:
+def downloaded(uri: str, name: str, *, cache: bool) -> Path:
     """Download a file of weights into the folder of a model's name, unless it is there.
 
     Raises:

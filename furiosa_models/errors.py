@@ -46,6 +46,7 @@ __all__ = [
     "DescriptorError",
     "ExtraRequired",
     "FuriosaModelsError",
+    "HubError",
     "ImageError",
     "LabelsError",
     "ModelNotFound",
@@ -116,6 +117,18 @@ class ConversionError(FuriosaModelsError):
 
 class DatasetError(FuriosaModelsError):
     """Labels of photos cannot be read, contradict each other, or do not fit the model."""
+
+
+class HubError(FuriosaModelsError, ValueError):
+    """A hub refuses a request, cannot be reached, or answers something else than expected.
+
+    Attributes:
+        status: Status of its HTTP answer, or None if there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ModelNotFound(FuriosaModelsError, LookupError):

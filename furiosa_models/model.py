@@ -925,7 +925,8 @@ class Model(Generic[R]):
             data_train: Photos to train on: a folder or file in any layout of
                 `furiosa_models.data.read_dataset`, or a data set that was read.
             data_val: Photos to evaluate on; by default the validation part of `data_train`.
-            hub: Focoos' argument, which is not supported yet: a `ValueError`.
+            hub: Hub that the run is reported to, `FocoosHUB()`, if `args.sync_to_hub` is set. A hub
+                that fails during the run does not stop it.
             loss: What is minimized, for heads without a loss of their own: a function of outputs,
                 targets and size, see `furiosa_models.training.losses.Loss`.
             class_sources: Names of present classes that a new class starts from, by its name:
@@ -939,20 +940,21 @@ class Model(Generic[R]):
             LabelsError: A name in `class_sources` is unknown.
             ExtraRequired: PyTorch is not installed.
             TrainingError: The run exists already, cannot be resumed, or does not converge.
-            ValueError: An argument does not fit the machine or the data.
+            HubError: The hub does not take the run at its start.
+            ValueError: An argument does not fit the machine or the data; or there is a hub without
+                `sync_to_hub`, or the other way round.
         """
         from .data.arguments import own_augment, training_parts
         from .data.datasets import MapDataset
         from .training import require_torch
         from .training.args import TrainerArgs
+        from .training.reports import report_to
 
         given: object = args
         if not isinstance(given, TrainerArgs):
             msg = f"expected TrainerArgs first, and then the photos, got {type(args).__name__}"
             raise TypeError(msg)
-        if args.sync_to_hub or hub is not None:
-            msg = "runs cannot be reported to a hub yet: expected sync_to_hub=False and no hub="
-            raise ValueError(msg)
+        report = report_to(hub, args, lambda: self._saved_parts().info(None))
         require_torch()
         from .training.run import save_run, train
 
@@ -961,10 +963,14 @@ class Model(Generic[R]):
         if isinstance(data_train, MapDataset) and args.augmentations is None:
             args = replace(args, augmentations=False)
             options["augment"] = own_augment(data_train)
-        trained, weights = train(self._weights, self._with_weights, args, *parts, **options)
-        self._adopt(weights)
-        if trained.is_first_process:
-            save_run(args, trained, self._saved_parts(val_dataset=str(parts[1].source)))
+        with report:
+            trained, weights = train(
+                self._weights, self._with_weights, args, *parts, report=report, **options
+            )
+            self._adopt(weights)
+            if trained.is_first_process:
+                save_run(args, trained, self._saved_parts(val_dataset=str(parts[1].source)))
+                report.finish(trained.iterations)
         return trained
 
     def eval(self, args: TrainerArgs, data_test: Any, save_json: bool = True) -> Evaluation:

@@ -38,6 +38,9 @@ COMMANDS = {
         "Fit the last layer of a classifier, MODEL, to the photos in DATA, without PyTorch."
     ),
     "train": "Train a MODEL on labeled photos; needs PyTorch (the extra `train`).",
+    "push": "Push FOLDER, a saved model, to a hub.",
+    "pull": "Pull a model, REF, from a hub into the cache.",
+    "hub": "Show what is on the hub of Focoos.",
     "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
     "cache": "Manage the cache of artifacts.",
     "doctor": "Report what models can run on, and the defaults in effect.",
