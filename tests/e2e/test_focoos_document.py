@@ -7,6 +7,7 @@ the error that says so. Snippets that train or reach a hub have tests of their o
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from PIL import Image
 
 from furiosa_models import (
     FocoosDetections,
+    FocoosHUB,
+    FocoosHub,
     FocoosModel,
     InferModel,
     ModelFamily,
@@ -27,6 +30,10 @@ from furiosa_models import (
     TrainerArgs,
 )
 from furiosa_models.errors import ModelNotFound, WeightsError
+from furiosa_models.vision import MobileNetV2
+
+from ..unit.hub.server import KEY
+from ..unit.hub.server import serve as serve_hub
 
 pytestmark = [pytest.mark.network, pytest.mark.usefixtures("use_warm_cache")]
 
@@ -48,6 +55,57 @@ def assert_same(found: FocoosDetections, expected: FocoosDetections) -> None:
     np.testing.assert_allclose(
         [d.conf or 0 for d in found], [d.conf or 0 for d in expected], atol=1e-5
     )
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[FocoosHUB]:
+    """A local hub with the model `model_reference`: a MobileNetV2 with three classes."""
+    model = MobileNetV2("random").resized(64)
+    with serve_hub() as server:
+        names = [f"class {i}" for i in range(1000)]
+        server.models["model_reference"] = {
+            **server.models["m1"],
+            "ref": "model_reference",
+            "name": "shelves",
+            "model_family": "MobileNetV2",
+            "task": "classification",
+            "classes": names,
+            "im_size": 224,
+            "config": {"class": "MobileNetV2", "num_classes": 1000},
+        }
+        state = model.save(tmp_path / "for_the_hub") / "model_final.pth"
+        server.files["model_reference.pth"] = state.read_bytes()
+        yield FocoosHUB(KEY, server.url)
+
+
+def test_loading_from_the_hub(hub: FocoosHUB, image: Path) -> None:
+    assert FocoosHub is FocoosHUB
+    model = ModelManager.get("hub://model_reference", hub=hub)
+    assert model.labels[1] == "class 1"
+
+    model = ModelManager.get(
+        "hub://model_reference",
+        hub=hub,
+        cache=True,
+        im_size=96,
+    )
+    assert model.input.size == (96, 96)
+    assert len(model.infer(image, threshold=None)) == 1000
+
+
+@pytest.mark.torch
+def test_training(hub: FocoosHUB, tmp_path: Path) -> None:
+    from .training.scenes import args, classifier, squares
+
+    train_dataset = val_dataset = squares(tmp_path / "photos")
+    model = classifier()
+    train_args = args(tmp_path / "my_custom_model", 2, sync_to_hub=True, num_gpus=0)
+
+    model.train(train_args, train_dataset, val_dataset, hub=hub)
+
+    trained = ModelManager.get(tmp_path / "my_custom_model")
+    assert trained.labels == tuple(train_dataset.classes)
+    assert "my_custom_model" in [each.name for each in hub.list_remote_models()]
 
 
 def test_loading_from_the_model_registry() -> None:
