@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from ..artifacts.sources import http as transport
 from ..artifacts.sources.base import describe_error
 from ..artifacts.sources.timeout import run_with_timeout
 from ..errors import HubError
+from ..progress import log_warning
 from .key import ApiKey, find_key
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiClient"]
 
+logger = logging.getLogger(__name__)
+
+_LOCAL = ("127.0.0.1", "::1", "localhost")
 _MAX_BYTES = 64 << 20
 _MAX_SHOWN = 300
 _NOT_DONE = frozenset({429, 503})
@@ -81,6 +86,10 @@ class ApiClient:
         if self._origin.scheme not in ("http", "https") or not self._origin.host:
             msg = f"{redact(url)!r} is not the URL of a hub: expected https://HOST/v0"
             raise HubError(msg)
+        if self._origin.scheme == "http" and self._origin.host not in _LOCAL:
+            log_warning(
+                logger, "%s is not encrypted: the API key can be read on its way", redact(url)
+            )
         self._url = url
         self._key = find_key(api_key)
         self.host_url = redact(url)

@@ -14,6 +14,7 @@ from ..errors import HubError
 __all__ = ["ApiKey", "find_key"]
 
 _HIDDEN = "..."
+_BEGINNING = 8  # characters of a key that are a secret
 _KEY = re.compile(r"[!-~]{4,1024}")
 _MAX_FILE = 4096
 
@@ -43,8 +44,13 @@ class ApiKey:
         return self.__text
 
     def hide(self, text: str) -> str:
-        """Return a text with the key replaced by dots."""
-        return text.replace(self.__text, _HIDDEN)
+        """Return a text with the key, and beginnings of it, replaced by dots.
+
+        A text that was shortened may end within the key.
+        """
+        for length in range(len(self.__text), min(_BEGINNING, len(self.__text)) - 1, -1):
+            text = text.replace(self.__text[:length], _HIDDEN)
+        return text
 
     def __repr__(self) -> str:
         return "ApiKey(...)"
