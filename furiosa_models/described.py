@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .artifacts.sources import redact
 from .catalog import entries, model_class, open_model
 from .enums import ModelFamily
 from .errors import ModelNotFound, WeightsError
@@ -279,8 +280,13 @@ def downloaded(uri: str, name: str, *, cache: bool) -> Path:
 
     Raises:
         ArtifactUnavailable: It cannot be downloaded.
+        WeightsError: The URL names no file.
     """
-    path = default_folder(Path(name).name) / Path(urlsplit(uri).path).name
+    file_name = Path(urlsplit(uri).path).name
+    if not file_name:
+        msg = f"{redact(uri)} names no file of weights"
+        raise WeightsError(msg)
+    path = default_folder(Path(name).name) / file_name
     if cache and path.is_file():
         return path
     with open_uri(uri) as stream, replacement(path) as file:

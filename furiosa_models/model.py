@@ -587,8 +587,11 @@ class Model(Generic[R]):
 
     def _info(self, **facts: Any) -> dict[str, Any]:
         """Return fields of `model_info.json`: of the class, of the weights, and more facts."""
+        from .saved import FILE_FACTS
+
         own, found = self._facts(), self._weights.resolve().info
-        config = {**own["config"], **found.get("config", {})}
+        kept = {k: v for k, v in found.get("config", {}).items() if k not in FILE_FACTS}
+        config = {**own["config"], **kept}
         return {**own, **found, **facts, "config": config}
 
     def _facts(self) -> dict[str, Any]:
