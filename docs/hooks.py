@@ -11,6 +11,7 @@ from typing import Any
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from models_table import models_table
 from performance import performance_page
 
 from furiosa_models import get_model, list_models
@@ -52,14 +53,13 @@ def page_name(model: str) -> str:
 
 
 def models_page() -> str:
-    """Return the page with the table of all models."""
-    rows = ["# Models", "", "| model | task | weights | what it is |", "|---|---|---|---|"]
+    """Return the page with the tables of all models."""
+    table = models_table(lambda name: f"[`{name}`]({page_name(name)})")
+    rows = ["# Models", "", table, "", "| model | weights | what it is |", "|---|---|---|"]
     for name in list_models():
         model = get_model(name)
-        task = model.vision_task.name.replace("_", " ")
         sets = ", ".join(f"`{weights}`" for weights in model.available_weights())
-        link = f"[`{name}`]({page_name(name)})"
-        rows.append(f"| {link} | {task} | {sets} | {summary(model)} |")
+        rows.append(f"| [`{name}`]({page_name(name)}) | {sets} | {summary(model)} |")
     return "\n".join([*rows, ""])
 
 

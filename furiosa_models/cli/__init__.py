@@ -53,11 +53,11 @@ EXAMPLES = """
 \b
 Examples:
   furiosa-models list detect                        models that detect objects
-  furiosa-models desc SSDMobileNet                  facts of a model, and its weights
-  furiosa-models predict ssd-mobilenet *.jpg --output out/
+  furiosa-models desc SSDMobileNetV2                facts of a model, and its weights
+  furiosa-models predict ssd-mobilenet-v2 *.jpg --output out/
   furiosa-models fetch --all                        weights for use without a network
-  furiosa-models verify ssd-mobilenet --images val2017/ --labels instances_val2017.json
-  furiosa-models check-data shelves/ --model ssd-mobilenet
+  furiosa-models verify ssd-mobilenet-v2 --images val2017/ --labels instances_val2017.json
+  furiosa-models check-data shelves/ --model ssd-mobilenet-v2
   furiosa-models predict best.onnx street.jpg --labels names.txt
   eval "$(_FURIOSA_MODELS_COMPLETE=bash_source furiosa-models)"   complete names (or zsh, fish)
 """
