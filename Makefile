@@ -17,7 +17,7 @@ TORCH_READY := $(TORCH)/.ready-$(STATE)-$(shell cksum < constraints-torch.txt | 
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 UNMARKED := not accuracy and not network and not slow and not tensorflow and not torch
 
-.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch lint fuzz format docs bench wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch lint fuzz format docs bench wheel check-wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -76,6 +76,7 @@ lint: setup  ## Run ruff, mypy, clippy, rustfmt, stubtest and the Rust tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml furiosa_models._native
+	$(BIN)/python native/notice.py --check
 	cd native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 	cd native/fuzz && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 
@@ -100,7 +101,12 @@ wheel: setup  ## Build a wheel into dist/: for manylinux2014 if Zig is installed
 	else $(BIN)/maturin build --quiet --release --out $(DIST); fi
 	@ls $(DIST)
 
-test-wheel: wheel  ## Install the wheel into an empty venv, and test it outside the checkout
+check-wheel: wheel  ## Check the wheel's metadata, its stable ABI, and what it links
+	$(BIN)/uvx --quiet twine check --strict $(DIST)/*.whl
+	$(BIN)/uvx --quiet abi3audit --strict $(DIST)/*.whl
+	@if [ "$$(uname)" = Linux ]; then $(BIN)/uvx --quiet auditwheel show $(DIST)/*.whl; fi
+
+test-wheel: check-wheel  ## Install the wheel into an empty venv, and test it outside the checkout
 	@rm -rf $(EMPTY) && $(PYTHON) -m venv $(EMPTY)
 	$(EMPTY)/bin/python -m pip install --quiet --constraint constraints.txt $(DIST)/*.whl pytest
 	outside=$$(mktemp -d) && cp tests/installed/*.py $$outside && here=$$PWD && cd $$outside && \
