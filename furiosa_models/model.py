@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from .artifacts.descriptor import ModelEntry, zoo
 from .artifacts.store import Built
-from .enums import Format, ModelTaskType, Platform, Precision, RuntimeType
+from .enums import Format, ModelTaskType, Platform, Precision, RuntimeType, Task
 from .errors import BackendUnavailable, ConversionError, FuriosaModelsError, ShapeError
 from .images.pipeline import (
     OnError,
@@ -1256,6 +1256,7 @@ class Model(Generic[R]):
         image: Any,
         threshold: float | None = 0.5,
         annotate: bool = False,
+        keypoints_threshold: float | None = None,
         *,
         color: Color = "rgb",
         **options: Any,
@@ -1267,6 +1268,7 @@ class Model(Generic[R]):
                 (h, w, 3) with values in 0..255; or a list of photos.
             threshold: Score that detections must exceed; None for the model's own threshold.
             annotate: Whether `image` of the result is the photo with the detections drawn on it.
+            keypoints_threshold: Visibility of the keypoints to draw; by default 0.5.
             color: Channel order of arrays and tensors.
             options: Options of `predict`, such as `device` or `iou_threshold`.
 
@@ -1275,13 +1277,20 @@ class Model(Generic[R]):
 
         Raises:
             ImageError: The photo cannot be read.
-            ValueError: The threshold is not between 0 and 1.
-            TypeError: The task has no such option.
+            ValueError: A threshold is not between 0 and 1.
+            TypeError: The task has no such option, or no keypoints.
         """
         from .focoos import as_photo, detections_of
 
         if threshold is not None:
             check_unit("threshold", threshold)
+        drawing: dict[str, Any] = {}
+        if keypoints_threshold is not None:
+            check_unit("keypoints_threshold", keypoints_threshold)
+            if self.vision_task.task is not Task.KEYPOINT:
+                msg = f"the task {self.vision_task.name!r} has no keypoints to draw"
+                raise TypeError(msg)
+            drawing["keypoint_threshold"] = keypoints_threshold
         given = {**self._all_above(threshold), **options}
         several = isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4
         results: list[Any] = []
@@ -1293,7 +1302,7 @@ class Model(Generic[R]):
         found = []
         for result in results:
             begin = perf_counter()
-            picture = np.asarray(result.plot()) if annotate else None
+            picture = np.asarray(result.plot(**drawing)) if annotate else None
             seconds = perf_counter() - begin if annotate else None
             found.append(
                 detections_of(result, threshold=threshold, image=picture, annotate_seconds=seconds)
