@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from measured import read_results
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
@@ -62,15 +61,10 @@ def with_table(text: str, table: str) -> str:
 
 
 def milliseconds() -> dict[str, float]:
-    """Return the milliseconds of each network with all threads, from the benchmarks."""
-    found = {}
-    for result in read_results(ROOT / "benchmarks" / "results"):
-        for table in result.tables:
-            for row in table.rows if table.name == "inference" else ():
-                name, _, threads = row.case.partition(", ")
-                if threads != "1 thread" and "ours" in row.values:
-                    found[name] = 1e3 * row.values["ours"].median
-    return found
+    """Return the milliseconds of each network in the newest record."""
+    lines = (ROOT / "benchmarks" / "results" / "records.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {row["model"]: row["run_p50_ms"] for row in rows if row["precision"] == "fp32"}
 
 
 def best(model: Model[Any]) -> Artifact | None:
