@@ -13,6 +13,7 @@ from .catalog import entries, model_class, open_model
 from .enums import ModelFamily
 from .errors import ModelNotFound, WeightsError
 from .export.targets import default_folder
+from .focoos_families import CLASSIFIER_KEYS, fai_cls_spec, with_sigmoid
 from .heads import BoxesHead
 from .labels import BACKGROUNDS, table_of
 from .model import Model
@@ -23,7 +24,7 @@ from .overrides import make
 from .registry.transports import open_uri
 from .saved import CHECKPOINT, INFO, STATE, Description
 from .spec import ImageInput, ModelSpec, NetworkSpec
-from .task_models import Detector
+from .task_models import Classifier, Detector
 from .weights import describe
 
 __all__ = ["REMOTE", "downloaded", "model_of"]
@@ -224,19 +225,28 @@ def _variant(cls: type[Model[Any]]) -> Any:
 
 
 def _of_focoos(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
-    """Return a model of a family of Focoos from its ONNX export.
+    """Return a model of a family of Focoos: from its weights, or from its ONNX export.
 
     Raises:
         ModelNotFound: The network of the family is not built here, and there is no export.
     """
     info, family = source.info, source.info.model_family
+    if family is ModelFamily.IMAGE_CLASSIFIER:
+        config = {name: v for name, v in overrides.items() if name in CLASSIFIER_KEYS}
+        rest = {name: v for name, v in overrides.items() if name not in CLASSIFIER_KEYS}
+        spec = fai_cls_spec(replace(info, config={**info.config, **config}))
+        weights = source.needed_weights()
+        if str(weights).lower().endswith(".onnx"):
+            weights = with_sigmoid(Path(weights).read_bytes())
+        return make(Classifier, {"weights": weights, "spec": spec}, rest)
     beside = source.folder and source.folder / "model.onnx"
     weights = source.given or (str(beside) if beside and beside.is_file() else source.weights())
     if family is not ModelFamily.DETR or not str(weights).lower().endswith(".onnx"):
         others = ", ".join(alternatives(info.task)) or "none yet"
         msg = (
             f"{info.name!r} is of the family {getattr(family, 'value', family)}, whose network is "
-            "not built here yet: of fai_detr, its ONNX export runs (model.onnx in the folder). "
+            "not built here yet: of fai_detr, its ONNX export runs (model.onnx in the folder); of "
+            "fai_cls, its weights, too. "
             f"Models for {info.task.value} here: {others}"
         )
         raise ModelNotFound(msg)
