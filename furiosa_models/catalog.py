@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "ModelNames",
     "aliases",
+    "class_of_task",
     "entries",
     "find_task",
     "get_model",
@@ -271,30 +272,67 @@ def is_file(name: str) -> bool:
     )
 
 
+def class_of_task(task: Any) -> type[Model[Any]]:
+    """Return the class of models of a task, whatever their network.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
+    found = [cls for cls in _generic_classes() if cls.spec and cls.spec.head.task is task]
+    if not found:
+        msg = f"there is no class for the task {getattr(task, 'name', task)!r}"
+        raise ModelNotFound(msg)
+    return found[0]
+
+
+def _generic_classes() -> tuple[type[Model[Any]], ...]:
+    from .task_models import Classifier, Detector, PoseEstimator
+
+    return PoseEstimator, Classifier, Detector
+
+
 def open_model(weights: Any, **options: Any) -> Model[Any]:
     """Return the model of a network, whose outputs determine its task.
 
     Args:
-        weights: A graph file, the folder of a saved model, or an object of a framework.
+        weights: A graph file, the folder of a saved model, or an object of a framework. An
+            exported graph that takes photos becomes an `InferModel`.
         options: Other arguments of the model's constructor.
 
     Raises:
         ShapeError: The network is not a classifier, detector or pose estimator.
         WeightsError: The file cannot be read.
     """
-    from .task_models import Classifier, Detector, PoseEstimator
-
-    tasks: tuple[type[Model[Any]], ...] = (PoseEstimator, Classifier, Detector)
+    tasks = _generic_classes()
     requested = _task_of(weights, options.get("head"))
     if requested is not None:
-        spec_of = {cls: cls.spec.head.task for cls in tasks if cls.spec}
-        tasks = tuple(cls for cls, task in spec_of.items() if task is requested)
-    for cls in tasks[:-1]:
+        tasks = (class_of_task(requested),)
+    elif _is_embedded(weights) and not options:
+        from .model import InferModel
+
+        return InferModel(weights)
+    problems = []
+    for cls in tasks:
         try:
             return cls(weights, **options).fitted()
-        except (ShapeError, TaskError):
-            continue
-    return tasks[-1](weights, **options).fitted()
+        except (ShapeError, TaskError) as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    msg = f"the network is no classifier, detector or pose estimator: {problems[-1]}"
+    raise ShapeError(msg) from problems[-1]
+
+
+def _is_embedded(weights: Any) -> bool:
+    """Return whether a file is an exported graph that takes photos."""
+    if not isinstance(weights, (str, os.PathLike)):
+        return False
+    path = Path(weights)
+    if path.suffix.lower() != ".onnx" or not path.is_file():
+        return False
+    from .export.opened import is_embedded
+
+    return is_embedded(path)
 
 
 def _task_of(weights: Any, head: Any) -> Any:

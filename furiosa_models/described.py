@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import settings
 from .artifacts.sources import redact
-from .catalog import entries, model_class, open_model
+from .catalog import class_of_task, entries, model_class, open_model
 from .enums import ModelFamily
 from .errors import ModelNotFound, WeightsError
-from .export.targets import default_folder
 from .focoos_families import CLASSIFIER_KEYS, fai_cls_spec, with_sigmoid
+from .frameworks.checkpoints import READERS
 from .heads import BoxesHead
 from .labels import BACKGROUNDS, table_of
-from .model import Model
+from .model import InferModel, Model
 from .model_info import ModelInfo
 from .model_registry import ModelRegistry, alternatives
 from .output import replacement
-from .overrides import make
+from .overrides import combined, make
 from .registry.transports import open_uri
-from .saved import CHECKPOINT, INFO, STATE, Description
-from .spec import ImageInput, ModelSpec, NetworkSpec
+from .saved import CHECKPOINT, INFO, STATE, Description, read_info, read_saved
+from .spec import NETWORK_FACTS, ImageInput, ModelSpec, NetworkSpec
 from .task_models import Classifier, Detector
 from .weights import describe
 
 __all__ = ["REMOTE", "downloaded", "model_of"]
 
-_FILES = (CHECKPOINT, STATE, "model.onnx", "model.tflite", "model.pt")
+_GRAPHS = ("model.onnx", "model.tflite")
+_FILES = (*_GRAPHS, CHECKPOINT, STATE, "model.pt")
 """Names of files with weights, in order of precedence."""
 
 _RANDOM = "random"
@@ -57,6 +60,7 @@ def model_of(
         ModelNotFound: The network of the family is not built here.
         WeightsError: The description is inconsistent, or its weights are missing.
     """
+    info = _checked(info)
     count = info.config.get("num_classes", len(info.classes))
     if count != len(info.classes):
         msg = f"{info.name!r} has {len(info.classes)} classes, but config has num_classes={count}"
@@ -64,10 +68,40 @@ def model_of(
     source = _Source(info, folder, overrides.get("weights"), cache)
     rest = {name: value for name, value in overrides.items() if name != "weights"}
     if "head" in info.config:
-        return _saved(source, rest)
-    if isinstance(info.model_family, ModelFamily):
+        model = _saved(source, rest)
+    elif isinstance(info.model_family, ModelFamily):
         return _of_focoos(source, rest)
-    return _of_zoo(source, rest)
+    else:
+        model = _of_zoo(source, rest)
+    if model.vision_task.task is not info.task:
+        msg = (
+            f"{info.name!r} has the task {info.task.value!r}, but its network is for "
+            f"{model.vision_task.name!r}"
+        )
+        raise WeightsError(msg)
+    is_other_size = "im_size" not in rest and info.size != model.input.size
+    return model.resized(info.size) if is_other_size else model
+
+
+def _checked(info: Any) -> ModelInfo:
+    """Return a description after checking the types of its fields, which may have been changed.
+
+    Raises:
+        WeightsError: A field has a wrong type or value.
+    """
+    if not isinstance(info, ModelInfo):
+        msg = f"expected a ModelInfo, got {type(info).__name__}: ModelInfo.from_json reads one"
+        raise WeightsError(msg)
+    try:
+        values = dict(info)
+    except (AttributeError, TypeError) as error:
+        msg = f"the description of a model is malformed: {error}"
+        raise WeightsError(msg) from error
+    made = ModelInfo.from_json(values)
+    if not made.classes:
+        msg = f"{made.name!r} has no classes"
+        raise WeightsError(msg)
+    return made
 
 
 @dataclass(frozen=True)
@@ -100,7 +134,7 @@ class _Source:
             places = [self.folder / name for name in _FILES] if self.folder else []
             return next((str(path) for path in places if path.is_file()), None)
         if urlsplit(uri).scheme in REMOTE:
-            return str(downloaded(uri, self.info.name, cache=self.cache))
+            return str(downloaded(uri, cache=self.cache))
         own = [self.folder / uri, self.folder / Path(uri).name] if self.folder else []
         places = [*own, Path(uri)]
         found = next((path for path in places if path.is_file()), None)
@@ -131,15 +165,80 @@ def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
     """Return a model whose description is complete, because this package wrote it."""
     info = source.info
     described = Description.of(info.to_dict(), f"the description of {info.name!r}")
-    is_whole = source.given is None and source.folder is not None and info.weights_uri is not None
-    weights = str(source.folder) if is_whole else source.needed_weights()
-    if weights == _RANDOM:
+    if NETWORK_FACTS in info.config and source.given is None and not overrides:
+        return InferModel(source.needed_weights())
+    if source.given == _RANDOM:
         return _random(described, overrides)
-    if is_whole and ModelRegistry.exists(described.class_name):
+    folder = source.folder
+    if source.given is None and folder is not None and (saved := _in_folder(folder, info)):
+        names = ("names", "input", "head")
+        fields = {"names": "labels", "input": "input", "head": "head"}
+        changed = {
+            fields[name]: getattr(described, name)
+            for name in names
+            if repr(getattr(described, name)) != repr(getattr(saved, name))
+        }
+        known = ModelRegistry.exists(described.class_name)
+        create = model_class(described.class_name) if known else open_model
+        return make(create, {"weights": str(folder), **changed}, overrides)
+    weights = source.weights() or _of_catalog(described)
+    if weights is None:
+        weights = source.needed_weights()
+    if isinstance(weights, str) and _is_checkpoint(weights):
+        create, spec = _class_and_spec(described)
+        return make(create, {"weights": weights, "spec": spec}, overrides)
+    if isinstance(weights, str) and not Path(weights).exists():  # a set of the catalog
         return make(model_class(described.class_name), {"weights": weights}, overrides)
     own = {"labels": described.names, "input": described.input, "head": described.head}
-    arguments = {"weights": weights, **({} if is_whole else own)}
-    return make(open_model, arguments, overrides)
+    return make(open_model, {"weights": weights, **own}, overrides)
+
+
+def _in_folder(folder: Path, info: ModelInfo) -> Description | None:
+    """Return the description in a folder, if its graph is that of another description."""
+    if not (folder / INFO).is_file():
+        return None
+    saved = read_info(folder)
+    is_graph = str(saved.get("weights_uri", "")).endswith(_GRAPHS)
+    if not is_graph or saved.get("weights_uri") != info.weights_uri:
+        return None
+    return read_saved(folder).description
+
+
+def _of_catalog(described: Description) -> str | None:
+    """Return the set of the catalog that a description names, if its class has that set."""
+    weights = described.info["config"].get("weights")
+    if not ModelRegistry.exists(described.class_name):
+        return None
+    sets = model_class(described.class_name).available_weights()
+    return weights if weights in sets else None
+
+
+def _is_checkpoint(path: str) -> bool:
+    """Return whether a file has weights without a network."""
+    from .frameworks.torch import has_network  # imports onnx
+
+    return Path(path).suffix.lower() in READERS and not has_network(Path(path))
+
+
+def _class_and_spec(described: Description) -> tuple[Callable[..., Model[Any]], ModelSpec]:
+    """Return the class and the specification of a saved model, with its network.
+
+    Raises:
+        WeightsError: The description does not name the network, as that of a whole graph.
+    """
+    network = described.info["config"].get("network")
+    if network is None:
+        msg = (
+            f"{described.info['name']!r} has no network for weights without a graph: expected its "
+            "graph, such as model.onnx"
+        )
+        raise WeightsError(msg)
+    params = {k: tuple(v) if isinstance(v, list) else v for k, v in network["params"].items()}
+    built = NetworkSpec(network["name"], params)
+    spec = ModelSpec(built, described.input, described.head, described.names)
+    if ModelRegistry.exists(described.class_name):
+        return model_class(described.class_name), spec
+    return class_of_task(described.head.task), spec
 
 
 def _random(described: Description, overrides: Mapping[str, Any]) -> Model[Any]:
@@ -148,14 +247,8 @@ def _random(described: Description, overrides: Mapping[str, Any]) -> Model[Any]:
     Raises:
         WeightsError: The description does not name the network, as that of a whole graph.
     """
-    network = described.info["config"].get("network")
-    if network is None:
-        msg = f"{described.info['name']!r} has no network for random weights, only a graph"
-        raise WeightsError(msg)
-    built = NetworkSpec(network["name"], network["params"])
-    spec = ModelSpec(built, described.input, described.head, described.names)
-    cls = model_class(described.class_name)
-    return make(cls, {"weights": _RANDOM, "spec": spec}, overrides)
+    create, spec = _class_and_spec(described)
+    return make(create, {"weights": _RANDOM, "spec": spec}, overrides)
 
 
 def _of_zoo(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
@@ -170,7 +263,7 @@ def _of_zoo(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
         named["spec"] = _with_classes(cls.spec, info.classes)
     skipped = ("class", "num_classes", "network", "weights", "license", "location", "variant")
     config = {name: value for name, value in info.config.items() if name not in skipped}
-    return make(cls, {"weights": weights, **named}, {**config, **overrides})
+    return make(cls, {"weights": weights, **named}, combined(config, overrides))
 
 
 def _class_of(info: ModelInfo) -> type[Model[Any]]:
@@ -196,10 +289,11 @@ def _class_of(info: ModelInfo) -> type[Model[Any]]:
             f"name one of {names} as config['class']"
         )
         raise ModelNotFound(msg)
-    known = sorted({cls.family for cls in classes if cls.family})
+    with_task = [c for c in classes if c.spec and c.spec.head.task.task is info.task]
+    known = sorted({cls.family for cls in with_task if cls.family})
     msg = (
         f"{info.name!r} is of the family {info.model_family!r}, which has no network for "
-        f"{info.task.value} here: expected one of {', '.join(known)}"
+        f"{info.task.value} here: expected one of {', '.join(known) or 'none'}"
     )
     raise ModelNotFound(msg)
 
@@ -285,21 +379,27 @@ def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
     )
 
 
-def downloaded(uri: str, name: str, *, cache: bool) -> Path:
-    """Download a file of weights into the folder of a model's name, unless it is there.
+def downloaded(uri: str, *, cache: bool) -> Path:
+    """Download a file of weights into the cache, unless it is there.
 
     Raises:
         ArtifactUnavailable: It cannot be downloaded.
-        WeightsError: The URL names no file.
+        WeightsError: The URL names no file, or what it delivers is no file of weights.
     """
     file_name = Path(urlsplit(uri).path).name
     if not file_name:
         msg = f"{redact(uri)} names no file of weights"
         raise WeightsError(msg)
-    path = default_folder(Path(name).name) / file_name
+    key = hashlib.sha256(uri.encode()).hexdigest()
+    path = settings.cache_home() / "urls" / key / file_name
     if cache and path.is_file():
         return path
     with open_uri(uri) as stream, replacement(path) as file:
-        while chunk := stream.read(_CHUNK):
-            file.write(chunk)
+        first = stream.read(_CHUNK)
+        if first.lstrip()[:1] in (b"", b"<"):
+            msg = f"{redact(uri)} delivers a web page or nothing, not a file of weights"
+            raise WeightsError(msg)
+        while first:
+            file.write(first)
+            first = stream.read(_CHUNK)
     return path

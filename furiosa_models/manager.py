@@ -17,7 +17,7 @@ from .hub import pull
 from .model import Model
 from .model_info import ModelInfo
 from .model_registry import ModelRegistry, alternatives
-from .overrides import as_dict, make
+from .overrides import as_dict, combined, make
 from .registry import sync as registry
 from .saved import INFO
 
@@ -70,14 +70,15 @@ class ModelManager:
             ShapeError: The network does not take that size of images.
             WeightsError: A description or a file is malformed, or the weights are missing.
         """
-        given = {**as_dict(config), **overrides}
+        given = combined(as_dict(config), overrides)
         if model_info is not None:
-            return model_of(model_info, given, model_info.folder, cache=cache)
+            folder = getattr(model_info, "folder", None)
+            return model_of(model_info, given, folder, cache=cache)
         if not isinstance(name, (str, os.PathLike)):
             return make(partial(open_model, name), {}, given)
         text = os.fspath(name)
         if _is_file_by_url(text):
-            file = downloaded(text, Path(text).stem, cache=cache)
+            file = downloaded(text, cache=cache)
             return make(partial(open_model, str(file)), {}, given)
         if "://" in text and "#" not in text:
             return _in_folder(pull(text, hub=hub, cache=cache), given, cache=cache)
@@ -101,10 +102,16 @@ def _by_name(name: str, given: Mapping[str, Any]) -> Model[Any]:
         return make(model_class(name), {}, given)
     info = ModelRegistry.get_model_info(name)
     others = ", ".join(alternatives(info.task)) or "none yet"
+    files = {"fai_detr": "model.onnx", "fai_cls": "model_final.pth or model.onnx"}
+    family = str(getattr(info.model_family, "value", ""))
+    advice = (
+        f"open the folder with model_info.json and {files[family]} of it"
+        if family in files
+        else "its network is not built here yet"
+    )
     msg = (
-        f"{name!r} is a model of Focoos ({getattr(info.model_family, 'value', '')}), whose weights "
-        "are only on the servers of Focoos: export it to ONNX there, and open the folder with "
-        f"model_info.json and model.onnx. Models for {info.task.value} here: {others}"
+        f"{name!r} is a model of Focoos ({family}), whose weights are only on the servers of "
+        f"Focoos: {advice}. Models for {info.task.value} here: {others}"
     )
     raise ModelNotFound(msg)
 

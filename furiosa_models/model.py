@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ from .runtime.machine import cpus_per_worker
 from .runtime.source import ScaledSource
 from .runtime.sync import Runner, create_runner
 from .spec import (
+    GraphFacts,
     Head,
     ImageContext,
     ImageInput,
@@ -102,7 +104,11 @@ if TYPE_CHECKING:
 
 __all__ = ["InferModel", "Model", "Outputs", "Photos", "built_in"]
 
+logger = logging.getLogger(__name__)
+
 _ZOO = "furiosa_models.zoo."
+_MAX_EMBEDDED = 4
+"""Number of sessions of an embedded graph, one for each combination of options."""
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -710,8 +716,16 @@ class Model(Generic[R]):
         digest = model._weights.resolve().digest
         path = export(model._saved_parts(), model._programs, digest, options)
         made: InferModel[R] = InferModel(path, kind, device, postprocessor_type=self.platform)
-        for method in own:  # code, which the file does not contain
-            setattr(made, method, getattr(self, method))
+        for method in own:
+            setattr(made, method, getattr(model, method))
+        if own:
+            logger.warning(
+                "%s overrides %s, which is code that %s does not contain: models opened from it "
+                "do not have it",
+                type(self).__name__,
+                " and ".join(own),
+                path,
+            )
         return made
 
     def benchmark(
@@ -1643,7 +1657,8 @@ class InferModel(Model[R]):
             raise ConversionError(msg)
         given, keep = self.vision_task.filter_of(self.vision_task.resolve_options(options))
         runner = self._embedded_runner(device, given, shared=shared)
-        names = [str(desc.name) for desc in runner.model.outputs()]
+        facts = GraphFacts.of_description(self._weights.resolve().info)
+        names = [output.name for output in facts.outputs]
 
         def decode(outputs: Sequence[Any], contexts: object) -> list[Any]:
             del contexts
@@ -1676,6 +1691,8 @@ class InferModel(Model[R]):
         with self._lock:
             key = (device, shared, *sorted(options.items()))
             if key not in runners:
+                while len(runners) >= _MAX_EMBEDDED:  # options of requests may have any value
+                    runners.pop(next(iter(runners)))  # freed when its last prediction ends
                 threads = cpus_per_worker() if shared and is_shareable(device) else None
                 program = with_options(self.model_path.read_bytes(), options)
                 runners[key] = create_runner(program, device=device, worker_num=threads)

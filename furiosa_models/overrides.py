@@ -7,10 +7,12 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from .errors import ConfigurationError
+from .labels import given_names
 from .model import Model
+from .saved import checked
 from .spec import Head
 
-__all__ = ["as_dict", "make"]
+__all__ = ["as_dict", "combined", "make"]
 
 _ARGUMENTS = ("weights", "labels", "input", "head", "postprocessor_type")
 _COMMON = ("classes", "im_size", "threshold", "num_classes")
@@ -38,6 +40,13 @@ def as_dict(config: Any) -> dict[str, Any]:
     raise ConfigurationError(msg)
 
 
+def combined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return overrides, of which the second take precedence, also under another name."""
+    names = {"threshold", _THRESHOLD}
+    hidden = names if names & second.keys() else set()
+    return {**{name: v for name, v in first.items() if name not in hidden}, **second}
+
+
 def make(
     create: Callable[..., Model[Any]], arguments: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Model[Any]:
@@ -48,17 +57,20 @@ def make(
         arguments: Its arguments.
         overrides: Arguments, fields of the head, `classes` (the argument `labels`), `im_size`,
             `threshold` (the head's `score_threshold`), and `num_classes`, which is only checked.
+            Those that are None are left out.
 
     Raises:
         ConfigurationError: There is no such override, or a value contradicts another one.
         ShapeError: The network does not take images of that size.
     """
+    overrides = {str(name): value for name, value in overrides.items() if value is not None}
     known = {**arguments, **_only(overrides, _ARGUMENTS)}
     if "classes" in overrides:
-        known["labels"] = tuple(overrides["classes"])
+        known["labels"] = given_names(overrides["classes"])
     model = create(**known)
     changes = _changes(model.head, overrides)
     if changes:
+        _check(replace(model.head, **changes))  # type: ignore[type-var]
         model = create(**{**known, "head": _merged(known.get("head"), changes)})
     count = overrides.get("num_classes", len(model.labels))
     if count != len(model.labels):
@@ -85,9 +97,24 @@ def _changes(head: Head, overrides: Mapping[str, Any]) -> dict[str, Any]:
         msg = f"unknown {', '.join(unknown)}: this model takes {valid}"
         raise ConfigurationError(msg)
     changes = _only(overrides, names)
+    if "threshold" in overrides and _THRESHOLD in changes:
+        msg = f"got both threshold and {_THRESHOLD}, which is its name here: pass one of them"
+        raise ConfigurationError(msg)
     if "threshold" in overrides:
         changes[_THRESHOLD] = overrides["threshold"]
     return changes
+
+
+def _check(head: Head) -> None:
+    """Check the fields of a head.
+
+    Raises:
+        ConfigurationError: A field has a wrong type, or is out of range.
+    """
+    try:
+        checked(head)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _only(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from . import networks
 from .artifacts.store import Built, hash_file, recipe_key
 from .enums import Format, Precision
-from .errors import ArtifactNotFound, ArtifactUnavailable
+from .errors import ArtifactNotFound, ArtifactUnavailable, ConversionError
 from .runtime.compiler import Compiler, find_compiler, is_same_version
 from .runtime.devices import makes_npu_programs
 from .runtime.source import is_tflite
@@ -248,7 +249,7 @@ class Programs:
         Raises:
             ArtifactNotFound: The weights in use have no int8 calibration.
         """
-        if precision == "int8":
+        if precision == "int8" and not self.is_int8:
             return self._int8()
         weights, spec = self._weights.resolve(), self._weights.spec.input
         is_lite = isinstance(weights.data, bytes) and is_tflite(weights.data)
@@ -258,6 +259,13 @@ class Programs:
             lambda: scaled_inside(weights.take(), spec),
             Format.TFLite if is_lite else Format.ONNX,
         )
+
+    @cached_property
+    def is_int8(self) -> bool:
+        """Whether the weights in use are an int8 program already."""
+        if not self._weights.is_own:
+            return False
+        return networks.edit.is_quantized(self.float_onnx())
 
     def onnx(self) -> Built:
         """Return `cpu()` as ONNX, also for weights that are TensorFlow Lite.
@@ -403,6 +411,25 @@ class FilePrograms(Programs):
             msg = f"{self._file} is an exported program: export the int8 one, too"
             raise ArtifactNotFound(msg)
         return self._file
+
+    def onnx(self) -> Built:
+        """Raise `ConversionError`: the file is no network as ONNX."""
+        raise self._no_network()
+
+    def float_onnx(self) -> bytes:
+        """Raise `ConversionError`: the file is no network as ONNX."""
+        raise self._no_network()
+
+    def tensors(self) -> tuple[list[ModelTensor], list[ModelTensor]]:
+        """Raise `ConversionError`: the file is no network as ONNX."""
+        raise self._no_network()
+
+    def _no_network(self) -> ConversionError:
+        msg = (
+            f"{self._file} is a program that runs as it is, not a network as ONNX: use the model "
+            "that it was exported from"
+        )
+        return ConversionError(msg)
 
     def npu(self, num_pe: Literal[1, 2] = 2) -> bytes:
         """Return the contents of the file; the number of processing elements is as exported."""

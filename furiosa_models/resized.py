@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -21,16 +22,26 @@ from .weights import describe as facts_of
 
 __all__ = ["as_size", "resized"]
 
+_LARGEST = 16384
+
 
 def as_size(image_size: int | Sequence[int]) -> tuple[int, int]:
     """Return a height and a width from one number for both, or from two.
 
     Raises:
-        ValueError: They are not one or two positive integers.
+        ValueError: They are not one or two positive integers, or too large.
     """
-    sides: Any = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-        msg = f"image_size must be a number of pixels, or (height, width), got {image_size!r}"
+    given: Any = image_size
+    try:
+        pair = isinstance(given, (tuple, list))
+        sides = [operator.index(side) for side in (given if pair else (given, given))]
+    except TypeError:
+        sides = []
+    if len(sides) != 2 or not all(0 < side <= _LARGEST for side in sides):
+        msg = (
+            f"image_size must be a number of pixels, or (height, width), up to {_LARGEST}, got "
+            f"{image_size!r}"
+        )
         raise ValueError(msg)
     return sides[0], sides[1]
 

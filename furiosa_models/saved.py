@@ -38,6 +38,7 @@ __all__ = [
     "Description",
     "Saved",
     "SavedParts",
+    "checked",
     "is_saved",
     "read_info",
     "read_saved",
@@ -152,8 +153,8 @@ class Description:
             found = cls(
                 str(config["class"]),
                 tuple(map(str, info["classes"])),
-                _checked(ImageInput(**values)),
-                _checked(_head_from_json(config["head"])),
+                checked(ImageInput(**values)),
+                checked(_head_from_json(config["head"])),
                 info,
             )
         except _MALFORMED as error:
@@ -234,7 +235,8 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
     try:
         graph = Path(folder) / str(info["weights_uri"])
         network = _network_from_json(info["config"], Path(folder))
-        inside = graph.resolve().parent == Path(folder).resolve() and graph.is_file()
+        # Files of the folder may be links to elsewhere, as in caches of other programs.
+        inside = Path(str(info["weights_uri"])).name == info["weights_uri"] and graph.is_file()
     except _MALFORMED as error:
         raise _does_not_describe(path, error) from error
     saved = Saved(graph, Description.of(info, path), network)
@@ -275,7 +277,7 @@ def _network_from_json(config: Mapping[str, Any], folder: Path) -> NetworkSpec |
     return NetworkSpec(str(found["name"]), params)
 
 
-def _checked(made: _Parsed) -> _Parsed:
+def checked(made: _Parsed) -> _Parsed:
     """Check the types and ranges of an object's fields that came from JSON.
 
     Raises:
@@ -288,7 +290,7 @@ def _checked(made: _Parsed) -> _Parsed:
         if not _fits(value, hints[name]):
             msg = f"{name} has the wrong type: {str(value)[:60]!r}"
             raise TypeError(msg)
-        if name.endswith("_threshold"):
+        if name.endswith("_threshold") and value is not None:
             check_unit(name, value)
         if name.startswith("max_") and value is not None and value < 0:
             msg = f"{name} must be at least 0, got {value}"

@@ -21,6 +21,7 @@ __all__ = [
     "DESCRIPTION_KEY",
     "DESCRIPTION_MEMBER",
     "FRAMEWORK_KEY",
+    "NETWORK_FACTS",
     "UNKNOWN_INPUT",
     "ClassChannels",
     "GraphFacts",
@@ -460,6 +461,9 @@ FRAMEWORK_KEY = "furiosa_models.framework"
 
 DESCRIPTION_KEY = "furiosa_models.model"
 """Key of the metadata of an exported ONNX graph: the fields of `model_info.json`."""
+
+NETWORK_FACTS = "network_graph"
+"""Key of the configuration of an exported graph that takes photos: facts about its network."""
 
 DESCRIPTION_MEMBER = "furiosa_models.json"
 """Name of the member of an exported archive (TorchScript, TensorFlow Lite) that has them."""

@@ -44,6 +44,7 @@ from .runtime.source import is_tflite
 from .spec import (
     DESCRIPTION_KEY,
     FRAMEWORK_KEY,
+    NETWORK_FACTS,
     UNKNOWN_INPUT,
     GraphFacts,
     Head,
@@ -331,7 +332,7 @@ class Weights:
             from .exported import described_in_graph  # slow to import
 
             weights = weights.described(described_in_graph(self.graph, weights.name))
-        is_embedded = weights.info.get("config", {}).get("exported", {}).get("embed", False)
+        is_embedded = NETWORK_FACTS in weights.info.get("config", {})
         if is_embedded and not isinstance(self._source, WeightSet):
             msg = f"{weights.name} takes a photo and gives results: open it with InferModel"
             raise WeightsError(msg)
@@ -395,7 +396,7 @@ def resolve(
         return source
     if isinstance(source, str) and source in sets_of(model):
         return _named(sets_of(model)[source], store)
-    if source == "random":
+    if isinstance(source, str) and source == "random":
         network = _needed(network, model, "random weights")
         recipe = networks.RECIPES.get(network.name)
         key = recipe_key("random", recipe, network.name, dict(network.params))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -36,14 +37,15 @@ def _size(
 @click.option(
     "--runtime",
     type=click.Choice([each.value for each in RuntimeType], case_sensitive=False),
-    default=RuntimeType.ONNX_CPU.value,
-    show_default=True,
-    help="What to export for.",
+    help="What to export for; by default RUNTIME_TYPE of the environment, else onnx_cpu.",
 )
 @options.output_folder("Folder of the exported file.")
 @click.option("--im-size", callback=_size, help="Another size of the input: 640, or 480,640.")
 @click.option("--onnx-opset", type=int, help="Version of the ONNX operations.")
 @click.option("--one-image", is_flag=True, help="Export for batches of one image only.")
+@click.option(
+    "--embed", is_flag=True, help="Write one graph from the photo to the boxes, for any runtime."
+)
 @click.option("--keep", is_flag=True, help="Keep a file that exists, if it is of this network.")
 @options.weights
 @options.labels
@@ -51,11 +53,12 @@ def _size(
 @options.json_output
 def command(
     model: str,
-    runtime: str,
+    runtime: str | None,
     output: Path,
     im_size: int | tuple[int, int] | None,
     onnx_opset: int | None,
     one_image: bool,
+    embed: bool,
     keep: bool,
     weights: str | None,
     labels: str | None,
@@ -65,12 +68,13 @@ def command(
     """Export a MODEL to a file for another runtime, with its labels and input inside."""
     with open_model(model, weights, labels=labels, task=task) as network:
         exported = network.export(
-            runtime,
+            runtime or os.environ.get("RUNTIME_TYPE") or RuntimeType.ONNX_CPU,
             onnx_opset,
             output,
             overwrite=not keep,
             image_size=im_size,
             dynamic_axes=not one_image,
+            embed=embed,
         )
     path = exported.model_path
     height, width = exported.input.size

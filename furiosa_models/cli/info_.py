@@ -9,7 +9,7 @@ import click
 
 from ..catalog import open_model
 from ..enums import Format
-from ..errors import ArtifactNotFound, FuriosaModelsError, WeightsError
+from ..errors import ArtifactNotFound, ConversionError, FuriosaModelsError, WeightsError
 from ..frameworks import recognize
 from ..manager import ModelManager
 from ..model import Model
@@ -95,7 +95,10 @@ def _size(model: Model[Any]) -> dict[str, Any]:
     """Return the number of parameters and operations of an ONNX network."""
     if model.format is not Format.ONNX:
         return {}
-    cost = cost_of(model.origin)
+    try:
+        cost = cost_of(model.origin)
+    except ConversionError:  # an exported program
+        return {}
     gflops = {} if cost.gflops is None else {"gflops": round(cost.gflops, 3)}
     return {"parameters": cost.parameters, **gflops}
 

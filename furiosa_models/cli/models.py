@@ -9,8 +9,9 @@ import click
 
 from ..catalog import find_task, get_model, is_file
 from ..errors import ModelNotFound, WeightsError
+from ..export.opened import is_embedded
 from ..manager import ModelManager
-from ..model import Model
+from ..model import InferModel, Model
 from ..saved import INFO
 from ..task_models import Classifier, Detector, PoseEstimator
 
@@ -64,10 +65,19 @@ def open_model(
         raise click.UsageError(msg)
     if (Path(name) / INFO).is_file() and task is None:  # a saved model, also of Focoos
         return ModelManager.get(name, **options)
+    if task is None and labels is None and _takes_photos(name):
+        return InferModel(name, postprocessor_type=postprocess)
     word = task or _task_in_metadata(name)
     if word is None:
         return get_model(name, **options)
     return _CLASSES[find_task(word)](name, **options).fitted()
+
+
+def _takes_photos(name: str) -> bool:
+    """Return whether a file is an exported graph that takes photos."""
+    if Path(name).suffix.lower() != ".onnx" or not Path(name).is_file():
+        return False
+    return is_embedded(Path(name))
 
 
 def _task_in_metadata(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -21,10 +22,10 @@ from ..output import replace_file
 from ..programs import Programs
 from ..runtime.source import is_tflite
 from ..saved import INFO, SavedParts, read_info
-from ..spec import DESCRIPTION_MEMBER, GraphFacts
+from ..spec import DESCRIPTION_MEMBER, NETWORK_FACTS, GraphFacts
 from ..training.trainable import trainable_of
 from ..weights import describe
-from .targets import EMBEDDED_FILE, NETWORK_FACTS, file_name
+from .targets import EMBEDDED_FILE, file_name
 
 __all__ = ["Options", "export"]
 
@@ -84,18 +85,23 @@ def export(parts: SavedParts, programs: Programs, digest: str, options: Options)
     if options.embed and format is not ExportFormat.ONNX:
         msg = f"embed=True makes an ONNX graph, which {options.runtime_type.value} does not run"
         raise ConfigurationError(msg)
-    stamp = {"runtime_type": options.runtime_type.value, "sha256": digest, "embed": options.embed}
+    stamp = {
+        "runtime_type": options.runtime_type.value,
+        "sha256": digest,
+        "options": _options_digest(parts, options),
+    }
     facts = {**parts.facts, "config": {**parts.facts.get("config", {}), _EXPORTED: stamp}}
     info = replace(parts, facts=facts).info(path.name)
     beside = _present(options.folder)
-    _check_same(beside, info, options.folder)
+    _check_same(beside, info, options.folder, parts.graph)
     if path.exists() and not options.overwrite:
         _check_kept(path, beside, stamp)
         return path
     write = _embedded if options.embed else _WRITERS[format]
     data, described = write(_Job(parts, programs, info, options))
     replace_file(path, data)
-    if beside is None or _EXPORTED in beside.get("config", {}):
+    is_other = options.embed and beside is not None  # the plain graph stays what others open
+    if not is_other and (beside is None or _is_exported(beside)):
         replace_file(options.folder / INFO, (json.dumps(described, indent=4) + "\n").encode())
     return path
 
@@ -147,10 +153,8 @@ def _network(job: _Job) -> bytes:
 
 def _int8(programs: Programs) -> bytes:
     """Return the int8 program; of a model that is int8 already, its own."""
-    graph = programs.float_onnx()
-    operations = {node.op_type for node in networks.edit.parse(graph).graph.node}
-    if operations & {"QuantizeLinear", "QLinearConv", "ConvInteger"}:
-        return graph
+    if programs.is_int8:
+        return programs.float_onnx()
     return programs.cpu(precision="int8").read_bytes()
 
 
@@ -208,7 +212,7 @@ def _converted_to_tflite(origin: bytes) -> bytes:
     """
     from ..frameworks.torch.framework import first_lines, quiet
 
-    converter = require("litert_torch", "it converts networks to TensorFlow Lite")
+    converter = require("litert_torch", "networks are converted to TensorFlow Lite by litert-torch")
     torch = require("torch", "litert-torch needs PyTorch")
     graph = networks.set_batch_size(origin, 1)
     network = trainable_of(graph, None)
@@ -272,35 +276,80 @@ def _check_no_opset(options: Options) -> None:
         raise ConversionError(msg)
 
 
+def _options_digest(parts: SavedParts, options: Options) -> str:
+    """Return a digest of what a file depends on beside the network."""
+    plain = parts.info(None)
+    config = plain["config"]
+    facts = [plain["classes"], plain["im_size"], config["input"], config["head"]]
+    chosen = [options.opset, options.dynamic_axes, options.embed]
+    return hashlib.sha256(json.dumps([facts, chosen]).encode()).hexdigest()
+
+
 def _present(folder: Path) -> dict[str, Any] | None:
-    """Return the `model_info.json` that a folder contains, or None."""
-    return read_info(folder) if (folder / INFO).is_file() else None
+    """Return the `model_info.json` that a folder contains, or None.
+
+    Raises:
+        FuriosaModelsError: It is a folder.
+        WeightsError: It cannot be read.
+    """
+    path = folder / INFO
+    if path.is_dir():
+        msg = f"{path} is a folder: export to another folder"
+        raise FuriosaModelsError(msg)
+    return read_info(folder) if path.is_file() else None
 
 
-def _check_same(beside: Mapping[str, Any] | None, info: Mapping[str, Any], folder: Path) -> None:
+def _is_exported(info: Mapping[str, Any]) -> bool:
+    """Return whether an export wrote a `model_info.json`, rather than `save` or training."""
+    config = info.get("config")
+    return isinstance(config, Mapping) and _EXPORTED in config
+
+
+def _check_same(
+    beside: Mapping[str, Any] | None, info: Mapping[str, Any], folder: Path, graph: bytes
+) -> None:
     """Check that a folder of a saved model is that of the exported one.
 
     Raises:
         FuriosaModelsError: It is another model, or takes images of another size.
     """
-    if beside is None or _EXPORTED in beside.get("config", {}):
+    if beside is None or _is_exported(beside):
         return
-    for name in ("classes", "im_size", "task"):
-        if beside.get(name) != info[name]:
-            msg = (
-                f"{folder} contains the saved model {beside.get('name')!r} with another {name}: "
-                "export to another folder"
-            )
-            raise FuriosaModelsError(msg)
+    saved = folder / str(beside.get("weights_uri"))
+    is_graph = saved.suffix in (".onnx", ".tflite") and saved.is_file()
+    differs = [name for name in ("classes", "im_size", "task") if beside.get(name) != info[name]]
+    if not differs and is_graph and not _is_same_graph(saved.read_bytes(), graph):
+        differs = ["network"]
+    if differs:
+        msg = (
+            f"{folder} contains the saved model {beside.get('name')!r} with another {differs[0]}: "
+            "export to another folder"
+        )
+        raise FuriosaModelsError(msg)
+
+
+def _is_same_graph(saved: bytes, graph: bytes) -> bool:
+    """Return whether two networks are equal but for their metadata."""
+    if saved == graph:
+        return True
+    if is_tflite(saved) or is_tflite(graph):
+        return False
+    first, second = (networks.edit.parse(each).graph for each in (saved, graph))
+    same: bool = first == second
+    return same
 
 
 def _check_kept(path: Path, beside: Mapping[str, Any] | None, stamp: Mapping[str, Any]) -> None:
-    """Check that a file which is not overwritten is of the same network.
+    """Check that a file which is not overwritten is of the same network and options.
 
     Raises:
-        FuriosaModelsError: It is of another one.
+        FuriosaModelsError: It is of others.
     """
-    known = (beside or {}).get("config", {}).get(_EXPORTED, {})
-    if known.get("sha256") != stamp["sha256"]:
-        msg = f"{path} exists already, of another network: pass overwrite=True or another out_dir"
+    config = (beside or {}).get("config")
+    known = config.get(_EXPORTED) if isinstance(config, Mapping) else None
+    if known != stamp:
+        msg = (
+            f"{path} exists already, and is not known to be an export of this network with these "
+            "options: allow to overwrite it, or choose another folder"
+        )
         raise FuriosaModelsError(msg)

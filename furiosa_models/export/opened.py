@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from .. import networks
 from ..enums import ExportFormat, Format, RuntimeType
 from ..errors import ArtifactNotFound, ConfigurationError, ShapeError, WeightsError
 from ..exported import described_in_file, described_in_graph
 from ..heads import AnyClassifier, AnyDetector, AnyPose
 from ..networks.external_data import read_with_weights
 from ..saved import INFO, Description, read_info
-from ..spec import UNKNOWN_INPUT, GraphFacts, ModelSpec
+from ..spec import DESCRIPTION_KEY, NETWORK_FACTS, UNKNOWN_INPUT, GraphFacts, ModelSpec
 from ..weights import WeightSet, describe, fitted
-from .targets import NETWORK_FACTS, file_name, runtime_of_file, runtime_type_of
+from .targets import file_name, runtime_of_file, runtime_type_of
 
-__all__ = ["Opened", "open_exported"]
+__all__ = ["Opened", "is_embedded", "open_exported"]
 
 _PROGRAMS = {ExportFormat.TORCHSCRIPT: Format.TORCHSCRIPT, ExportFormat.ENF: Format.ENF}
 
@@ -71,12 +74,25 @@ def open_exported(
         spec = _recognized(weights)
     else:
         spec = ModelSpec(None, description.input, description.head, description.names)
+    if requested is RuntimeType.ONNX_INT8 and not networks.edit.is_quantized(weights.origin):
+        msg = f"{file} is a float32 network: the runtime type {requested.value} is for int8"
+        raise ConfigurationError(msg)
     config = weights.info.get("config", {})
     is_embedded = NETWORK_FACTS in config
     if is_embedded:
         network = GraphFacts.of_description({"config": {"graph": config[NETWORK_FACTS]}})
         weights = replace(weights, facts=network)
     return Opened(file, requested, weights, spec, is_embedded or kind in _PROGRAMS, is_embedded)
+
+
+def is_embedded(path: Path) -> bool:
+    """Return whether an ONNX file is an exported graph that takes photos.
+
+    Raises:
+        WeightsError: It is not ONNX.
+    """
+    metadata = networks.edit.metadata(path.read_bytes())
+    return f'"{NETWORK_FACTS}"' in metadata.get(DESCRIPTION_KEY, "")
 
 
 def _file(path: Path, requested: RuntimeType | None) -> tuple[Path, RuntimeType | None]:
@@ -91,9 +107,8 @@ def _file(path: Path, requested: RuntimeType | None) -> tuple[Path, RuntimeType 
             msg = f"{path} has no {INFO}: expected the folder of an export, or a file"
             raise ArtifactNotFound(msg)
         info = read_info(path)
-        exported = info.get("config", {}).get("exported", {}).get("runtime_type")
-        requested = None if exported is None else runtime_type_of(exported)
-        file = path / str(info.get("weights_uri"))
+        requested = _exported_for(info)
+        file = path / Path(str(info.get("weights_uri"))).name  # it does not leave the folder
     else:
         file = path / file_name(requested)
     if not file.is_file():
@@ -101,6 +116,14 @@ def _file(path: Path, requested: RuntimeType | None) -> tuple[Path, RuntimeType 
         msg = f"{path} has no {file.name}; it has {found or 'no files'}"
         raise ArtifactNotFound(msg)
     return file, requested
+
+
+def _exported_for(info: Mapping[str, Any]) -> RuntimeType | None:
+    """Return the runtime type that a `model_info.json` was exported for, if any."""
+    config = info.get("config")
+    exported = config.get("exported") if isinstance(config, Mapping) else None
+    found = exported.get("runtime_type") if isinstance(exported, Mapping) else None
+    return None if found is None else runtime_type_of(found)
 
 
 def _graph(file: Path) -> tuple[WeightSet, Description | None]:

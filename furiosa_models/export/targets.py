@@ -10,7 +10,6 @@ from ..errors import ConfigurationError
 
 __all__ = [
     "EMBEDDED_FILE",
-    "NETWORK_FACTS",
     "default_folder",
     "default_runtime",
     "device_of",
@@ -21,9 +20,6 @@ __all__ = [
 
 EMBEDDED_FILE = "model_embedded.onnx"
 """Name of the exported graph that takes a photo."""
-
-NETWORK_FACTS = "network_graph"
-"""Key of the configuration of an embedded graph with the facts about the network in it."""
 
 _INT8_FILE = "model_int8.onnx"
 _HOME = ("FocoosAI", "models")

@@ -100,6 +100,7 @@ def download(uri: str, partial: Path, what: str) -> Iterator[Path]:
         msg = f"{partial} cannot be written: {error.strerror or error}"
         raise CacheNotWritable(msg) from error
     try:
+        _check_kind(partial, headers, what)
         _check_hash(partial, headers, what)
         yield partial
     finally:
@@ -146,6 +147,20 @@ def _receive(uri: str, path: Path, what: str) -> Mapping[str, str]:
             guarded.close()
             sink.close()
     return sink.version.headers
+
+
+def _check_kind(path: Path, headers: Mapping[str, str], what: str) -> None:
+    """Check that a file is no web page, such as that of a login.
+
+    Raises:
+        HubError: It is.
+    """
+    kind = headers.get("content-type", headers.get("Content-Type", ""))
+    with path.open("rb") as file:
+        is_page = file.read(64).lstrip()[:1] == b"<"
+    if is_page or kind.startswith("text/html"):
+        msg = f"cannot {what}: the server delivers a web page instead of the file"
+        raise HubError(msg)
 
 
 def _check_hash(path: Path, headers: Mapping[str, str], what: str) -> None:

@@ -15,8 +15,11 @@ Entries of `artifacts.yaml` that others wrote are kept.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,7 +28,7 @@ from .. import settings
 from ..artifacts.descriptor import File
 from ..artifacts.store import Store, hash_file
 from ..enums import Task
-from ..errors import HubError
+from ..errors import DescriptorError, HubError
 from ..model_info import ModelInfo
 from ..registry.descriptor import ArtifactFile, RegistryArtifact, dump_descriptor, parse_descriptor
 from ..registry.sync import DESCRIPTOR, find_entry, read_entries
@@ -38,6 +41,8 @@ from .model_card import CARD, card_of
 from .places import Place, place_for
 
 __all__ = ["OwnHub"]
+
+logger = logging.getLogger(__name__)
 
 _ENTRY = re.compile(r"models/[^/]+/[^/]+\.yaml")
 _ROUNDS = 100
@@ -128,10 +133,8 @@ class OwnHub:
             raise HubError(msg)
         entry = find_entry(read_entries(self._transport), plain, version, self.uri)
         files = self._files(entry)
-        if not cache:
-            for file in files:
-                Store().path(file).unlink(missing_ok=True)
-        return pulled.add(entry.version or "", files, self._transport.origin)
+        with _set_aside([] if cache else [Store().path(file) for file in files]):
+            return pulled.add(entry.version or "", files, self._transport.origin)
 
     def _files(self, entry: RegistryArtifact) -> list[File]:
         """Return the files of an entry, with their addresses."""
@@ -172,8 +175,30 @@ class OwnHub:
         found: list[RegistryArtifact] = []
         for path in place.list("models"):
             if _ENTRY.fullmatch(path) and (text := place.read(path)) is not None:
-                found += parse_descriptor(text, f"{self.uri}/{path}")
+                try:
+                    found += parse_descriptor(text, f"{self.uri}/{path}")
+                except DescriptorError as error:  # it must not keep others from pushing
+                    logger.warning("left out of %s: %s", DESCRIPTOR, error)
         return found
+
+
+@contextmanager
+def _set_aside(paths: Sequence[Path]) -> Iterator[None]:
+    """Move files away while a block replaces them; put back those that it does not replace."""
+    moved = []
+    for path in paths:
+        if path.is_file():
+            aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            path.rename(aside)
+            moved.append((path, aside))
+    try:
+        yield
+    finally:
+        for path, aside in moved:
+            if path.exists():
+                aside.unlink()
+            else:
+                aside.rename(path)
 
 
 def _entry(

@@ -70,6 +70,10 @@ def push(
         HubError: The folder is not a saved model, the reference is malformed, or the hub does not
             take it.
     """
+    text = os.fspath(ref)
+    if "://" not in text and Path(text).is_dir():
+        msg = f"{text} is a folder, which may be a hub: name the model in it, such as {text}/NAME"
+        raise HubError(msg)
     found, name = hub_of(ref, hub)
     return found.push(Path(folder), name, private=private, message=message)
 

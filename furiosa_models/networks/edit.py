@@ -37,6 +37,7 @@ __all__ = [
     "image_layout",
     "in_opset",
     "inferred",
+    "is_quantized",
     "metadata",
     "name_nodes",
     "named",
@@ -71,6 +72,7 @@ MAX_BYTES = (1 << 31) - 1
 """Maximum size of a protobuf message, and thus of a model in one file, in bytes."""
 
 _LARGE = 1 << 10
+_QUANTIZED = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QuantizeLinear"})
 _DEFAULT_DOMAIN = ("", "ai.onnx")
 _CHANGED = frozenset({"RoiAlign"})  # a default value changed between the opsets 13 and 17
 _OLDEST_IR_VERSION = 7
@@ -261,6 +263,15 @@ def head_operations(model: Model) -> dict[str, frozenset[str]]:
     producers = {name: node for node in graph.node for name in node.output}
     integers = {t.name for t in graph.initializer if t.data_type == TensorProto.INT64}
     return {output.name: _origins(output.name, producers, integers) for output in graph.output}
+
+
+def is_quantized(model: Model) -> bool:
+    """Return whether a model computes in int8.
+
+    Raises:
+        WeightsError: The bytes are not an ONNX model.
+    """
+    return any(node.op_type in _QUANTIZED for node in _view(model).graph.node)
 
 
 @_reporting_invalid_graphs
@@ -646,6 +657,9 @@ def in_opset(model: Model, version: int) -> bytes:
         ConversionError: An operation cannot be expressed in that opset.
         WeightsError: The bytes are not an ONNX model, or the graph is malformed.
     """
+    if type(version) is not int or version < 1:
+        msg = f"the version of an opset must be a positive integer, got {version!r}"
+        raise ConversionError(msg)
     proto = parse(with_opset(model, version))
     current = next((o.version for o in proto.opset_import if o.domain in _DEFAULT_DOMAIN), 0)
     if current < version:

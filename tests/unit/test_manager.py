@@ -158,6 +158,113 @@ def test_descriptions_of_a_saved_model(saved: Path) -> None:
     assert ModelManager.get("x", model_info=bare, weights="random").labels[0] == "cat"
 
 
+def test_changes_of_a_description_count(saved: Path) -> None:
+    info = ModelInfo.from_json(saved / "model_info.json")
+    info.classes = ["x", "y", "z"]
+    info.config["head"]["score_threshold"] = 0.9
+    info.im_size = 320
+    model = ModelManager.get("any", model_info=info)
+    head: Any = model.head
+    assert model.labels == ("x", "y", "z")
+    assert (head.score_threshold, model.input.size) == (0.9, (320, 320))
+    info.weights_uri = "other.onnx"
+    with pytest.raises(WeightsError, match="other.onnx, are missing"):
+        ModelManager.get("any", model_info=info)
+
+
+@pytest.mark.parametrize("uri", ["model_final.pth", "model.safetensors", None])
+def test_a_saved_model_without_its_graph_is_built(
+    uri: str | None, saved: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "farm"
+    shutil.copytree(saved, folder)
+    info = json.loads((folder / "model_info.json").read_text())
+    (folder / "model_info.json").write_text(json.dumps({**info, "weights_uri": uri}))
+    if uri is not None:
+        (folder / "model.onnx").unlink()
+    model = ModelManager.get(folder)
+    assert model.labels == ("cat", "dog", "cow")
+    expected = ModelManager.get(saved).predict(photos[0])
+    np.testing.assert_allclose(model.predict(photos[0]).scores, expected.scores, atol=1e-5)
+    other = ModelManager.get(saved, weights=str(folder / "model_final.pth"))
+    np.testing.assert_allclose(other.predict(photos[0]).scores, expected.scores, atol=1e-5)
+
+
+def test_sizes_and_tasks_of_descriptions_count() -> None:
+    known = ModelRegistry.get_model_info("MobileNetV2")
+    known.im_size = (160, 192)
+    model = ModelManager.get("x", model_info=known, weights="random")
+    assert model.input.size == (160, 192)
+    known.task = Task.DETECTION
+    with pytest.raises(WeightsError, match="has the task 'detection', but its network"):
+        ModelManager.get("x", model_info=known, weights="random")
+
+
+def test_a_model_of_the_catalog_comes_back_from_its_description() -> None:
+    info = ModelRegistry.get_model_info("SSDMobileNetV2")
+    head = {"type": "SSDHead", "feature_maps": [19, 10, 5, 3, 2, 1]}
+    info.config |= {"weights": "tensorflow", "head": head, "input": {"size": [300, 300]}}
+    model = ModelManager.get("x", model_info=info)
+    assert (type(model), model.weights) == (SSDMobileNetV2, "tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"classes": None}, "not iterable"),
+        ({"classes": []}, "no classes"),
+        ({"config": None}, "config must be"),
+        ({"im_size": "big"}, "im_size"),
+    ],
+)
+def test_malformed_descriptions_are_errors(change: dict[str, Any], words: str, saved: Path) -> None:
+    info = ModelInfo.from_json(saved / "model_info.json")
+    for name, value in change.items():
+        setattr(info, name, value)
+    with pytest.raises(WeightsError, match=words):
+        ModelManager.get("x", model_info=info)
+    wrong: Any
+    for wrong in (5, {}):
+        with pytest.raises(WeightsError, match="expected a ModelInfo"):
+            ModelManager.get("x", model_info=wrong)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"threshold": "0.5"},
+        {"threshold": 2},
+        {"threshold": float("nan")},
+        {"threshold": True},
+        {"strict": "x"},
+        {"threshold": 0.3, "score_threshold": 0.8},
+    ],
+)
+def test_values_of_overrides_are_checked(overrides: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        ModelManager.get("SSDMobileNetV2", weights="random", **overrides)
+
+
+def test_overrides_that_are_none_are_left_out() -> None:
+    model = ModelManager.get("SSDMobileNetV2", threshold=None, classes=None, im_size=None)
+    assert model.head == SSDMobileNetV2().head
+
+
+def test_arrays_are_no_models() -> None:
+    with pytest.raises(TypeError, match="weights must be"):
+        ModelManager.get(np.zeros(3))
+
+
+def test_graphs_of_no_task_say_so() -> None:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, 32, 32]) for n in "yz"]
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["x"], ["z"])]
+    graph = helper.make_graph(nodes, "g", [value], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ShapeError, match="no classifier, detector or pose estimator"):
+        ModelManager.get(model)
+
+
 def test_models_describe_themselves(saved: Path) -> None:
     info = ModelManager.get(saved).model_info
     assert (info.name, info.task, info.size) == ("YOLOv5Nano", Task.DETECTION, (640, 640))
@@ -400,13 +507,27 @@ def test_weights_by_url_are_downloaded_once(
         "farm", "YOLO", ["a", "b", "c"], 640, Task.DETECTION, {"variant": "n"}, weights_uri=url
     )
     assert ModelManager.get("x", model_info=info).labels == ("a", "b", "c")
-    copy = home / "FocoosAI" / "models" / "farm" / "farm.pth"
-    assert copy.read_bytes() == file.read_bytes()
+    assert not home.exists()
     file.unlink()
     assert ModelManager.get("x", model_info=info).labels == ("a", "b", "c")
     with pytest.raises(ArtifactUnavailable):
         ModelManager.get("x", model_info=info, cache=False)
-    assert copy.is_file()
+    assert ModelManager.get("x", model_info=info).labels == ("a", "b", "c")
+    (tmp_path / "public" / "page.pth").write_text("<html>log in</html>")
+    info.weights_uri = url.replace("farm.pth", "page.pth")
+    for _ in range(2):  # it is not kept
+        with pytest.raises(WeightsError, match="web page"):
+            ModelManager.get("x", model_info=info)
+
+
+def test_files_of_one_name_at_two_urls_are_two_files(serve: Any, tmp_path: Path) -> None:
+    for name, count in (("a", 3), ("b", 4)):
+        (tmp_path / name).mkdir()
+        model = YOLOv5n(_checkpoint(count), labels=[f"{name}{i}" for i in range(count)])
+        model.export("onnx_cpu", out_dir=tmp_path / name)
+    root = serve(tmp_path)
+    for name, count in (("a", 3), ("b", 4)):
+        assert len(ModelManager.get(f"{root}/{name}/model.onnx").labels) == count
 
 
 def test_files_by_url_and_hubs(

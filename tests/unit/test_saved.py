@@ -151,9 +151,20 @@ def test_invalid_weights_uri_is_an_error(tmp_path: Path) -> None:
         tmp_path / "saved", SavedParts(b"ONNX", spec, ("a",), {"config": {"class": "X"}})
     )
     info = json.loads((folder / "model_info.json").read_text())
-    (folder / "model_info.json").write_text(json.dumps({**info, "weights_uri": "a\0b"}))
-    with pytest.raises(WeightsError, match="does not describe a saved model"):
-        read_saved(folder)
+    for uri in ("a\0b", "../saved/model.onnx", str(folder / "model.onnx"), "", None, 3):
+        (folder / "model_info.json").write_text(json.dumps({**info, "weights_uri": uri}))
+        with pytest.raises(WeightsError, match="model_info.json (does not|names the weights)"):
+            read_saved(folder)
+
+
+def test_files_of_a_saved_model_may_be_links(
+    classifier: EfficientNetLite0, photos: list[Path], tmp_path: Path
+) -> None:
+    folder, links = classifier.save(tmp_path / "saved"), tmp_path / "links"
+    links.mkdir()
+    for path in folder.iterdir():
+        (links / path.name).symlink_to(path)
+    assert Classifier(links).predict(photos[0]) == classifier.predict(photos[0])
 
 
 def test_quantize_gives_a_report_and_a_model(

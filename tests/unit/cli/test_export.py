@@ -73,6 +73,20 @@ def test_info_tells_what_things_are(graph: Path, tmp_path: Path) -> None:
         run("info", tmp_path / "nothing")
 
 
+def test_embedded_files_run_in_the_command(
+    graph: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("export", graph, "-o", tmp_path, "--embed")
+    path = tmp_path / "model_embedded.onnx"
+    for name in (path, tmp_path):
+        shown = json.loads(run("predict", name, photos[0], "--json").stdout)
+        assert len(shown["photos"][0]["results"]) == 5
+        assert json.loads(run("info", name, "--json").stdout)["class"] == "InferModel"
+    monkeypatch.setenv("RUNTIME_TYPE", "onnx_openvino")
+    done = json.loads(run("export", graph, "-o", tmp_path / "x", "--json").stdout)
+    assert done["runtime"] == "onnx_openvino"
+
+
 def test_info_of_a_foreign_or_broken_folder(tmp_path: Path) -> None:
     (tmp_path / "model_info.json").write_text('{"name": "x"}')
     found = json.loads(run("info", tmp_path, "--json").stdout)

@@ -226,10 +226,91 @@ def test_overwrite_false_keeps_only_the_same_network(
     written = path.stat().st_mtime_ns
     assert classifier.export("onnx_cpu", out_dir=tmp_path, overwrite=False).model_path == path
     assert path.stat().st_mtime_ns == written
-    with pytest.raises(FuriosaModelsError, match="another network"):
-        EfficientNetLite0("random").export("onnx_cpu", out_dir=tmp_path, overwrite=False)
+    others: list[Any] = [
+        lambda: EfficientNetLite0("random").export("onnx_cpu", out_dir=tmp_path, overwrite=False),
+        lambda: classifier.export("onnx_cpu", 13, tmp_path, overwrite=False),
+        lambda: MobileNetV2("random", labels=[str(i) for i in range(1000)]).export(
+            "onnx_cpu", out_dir=tmp_path, overwrite=False
+        ),
+        lambda: classifier.export(
+            "onnx_cpu", out_dir=tmp_path, overwrite=False, dynamic_axes=False
+        ),
+    ]
+    for other in others:
+        with pytest.raises(FuriosaModelsError, match="not known to be an export of this network"):
+            other()
     EfficientNetLite0("random").export("onnx_cpu", out_dir=tmp_path)
     assert InferModel(tmp_path).name == "EfficientNetLite0"
+
+
+def test_another_network_does_not_replace_that_of_a_saved_model(
+    classifier: MobileNetV2, tmp_path: Path
+) -> None:
+    folder = classifier.save(tmp_path / "saved")
+    before = (folder / "model.onnx").read_bytes()
+    other = EfficientNetLite0("random", labels=list(classifier.labels))
+    for kind in ("onnx_cpu", "onnx_openvino"):
+        with pytest.raises(FuriosaModelsError, match="another network"):
+            other.export(kind, out_dir=folder)
+    assert (folder / "model.onnx").read_bytes() == before
+
+
+def test_an_embedded_graph_beside_a_plain_one(
+    classifier: MobileNetV2, photos: list[Path], tmp_path: Path
+) -> None:
+    classifier.export("onnx_cpu", out_dir=tmp_path)
+    embedded = classifier.export("onnx_cpu", out_dir=tmp_path, embed=True)
+    expected = classifier.predict(photos[0])
+    for opened in (Classifier(tmp_path), ModelManager.get(tmp_path), InferModel(tmp_path)):
+        assert_same(opened.predict(photos[0]), expected, 1e-6)
+    assert isinstance(ModelManager.get(embedded.model_path), InferModel)
+    assert_same(ModelManager.get(embedded.model_path).predict(photos[0]), expected, 1e-6)
+    with pytest.raises(ConversionError, match="runs as it is"):
+        embedded.quantize(photos[:1])
+
+
+def test_an_embedded_graph_runs_on_openvino(
+    classifier: MobileNetV2, photos: list[Path], tmp_path: Path
+) -> None:
+    exported = classifier.export("onnx_openvino", out_dir=tmp_path, embed=True)
+    for top_k in (7, 7, 3, 4, 5, 6):  # compiled, and from the cache
+        assert len(exported.predict(photos[0], top_k=top_k).scores) == top_k
+    assert len(exported._embedded or ()) == 4
+
+
+def test_int8_is_not_calibrated_twice(
+    classifier: MobileNetV2, photos: list[Path], tmp_path: Path
+) -> None:
+    int8 = classifier.quantize(photos[:2])
+    expected = int8.predict(photos[0], device="cpu")
+    assert_same(int8.predict(photos[0], precision="int8", device="cpu"), expected)
+    path = classifier.export("onnx_cpu", out_dir=tmp_path).model_path
+    with pytest.raises(ConfigurationError, match="float32 network"):
+        InferModel(path, "onnx_int8")
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "big", (1, 2, 3), 10**9])
+def test_sizes_that_are_none(size: Any, classifier: MobileNetV2) -> None:
+    with pytest.raises(ValueError, match="image_size must be"):
+        classifier.resized(size)
+
+
+def test_sizes_of_numpy_are_sizes(classifier: MobileNetV2) -> None:
+    assert classifier.resized(np.int64(160)).input.size == (160, 160)
+
+
+@pytest.mark.parametrize("opset", ["13", 13.0, True, 0])
+def test_opsets_that_are_none(opset: Any, classifier: MobileNetV2, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="positive integer"):
+        classifier.export("onnx_cpu", opset, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_copies_of_an_export_are_no_exports(classifier: MobileNetV2, tmp_path: Path) -> None:
+    exported = classifier.export("onnx_openvino", out_dir=tmp_path / "exported")
+    copy = Classifier(exported.model_path).save(tmp_path / "copy")
+    info = json.loads((copy / "model_info.json").read_text())
+    assert not {"exported", "graph", "network_graph"} & set(info["config"])
 
 
 def test_the_default_folder_is_that_of_focoos(
@@ -374,14 +455,26 @@ def test_a_failed_export_leaves_the_old_file(
 
 
 def test_overridden_methods_stay_with_the_exported_model(
-    photos: list[Path], tmp_path: Path
+    photos: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Mine(MobileNetV2):
         def postprocess(self, *args: Any, **options: Any) -> Any:
             return [len(super().postprocess(*args, **options))]
 
-    exported: Any = Mine("random").export("onnx_cpu", out_dir=tmp_path)
+    with caplog.at_level(logging.WARNING):
+        exported: Any = Mine("random").export("onnx_cpu", out_dir=tmp_path)
     assert exported.predict(photos[0]) == 1
+    assert "Mine overrides postprocess" in caplog.text
+
+
+def test_an_overridden_preprocess_knows_the_size(photos: list[Path], tmp_path: Path) -> None:
+    class Mine(MobileNetV2):
+        def preprocess(self, *args: Any, **options: Any) -> Any:
+            return super().preprocess(*args, **options)
+
+    exported = Mine("random").export("onnx_cpu", out_dir=tmp_path, image_size=160)
+    expected = MobileNetV2("random").resized(160).predict(photos[0])
+    assert_same(exported.predict(photos[0]), expected, 1e-6)
 
 
 def test_the_python_platform_stays(tmp_path: Path) -> None:

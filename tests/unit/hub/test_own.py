@@ -395,3 +395,31 @@ def test_hub_argument_is_for_its_references(saved: Path) -> None:
         for ref in ("zoo/m1", "hf://a/b", "s3://b/c"):
             with pytest.raises(HubError, match="hub= is for hub:// references"):
                 push(saved, ref, hub=hub)
+
+
+def test_a_broken_entry_does_not_keep_others_from_pushing(saved: Path, tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    push(saved, f"{hub}/one")
+    entry = next((hub / "models" / "one").glob("*.yaml"))
+    entry.write_text("garbage")
+    push(saved, f"{hub}/two")
+    assert (pull(f"{hub}/two") / "model.onnx").read_bytes() == (saved / "model.onnx").read_bytes()
+
+
+def test_a_pull_that_fails_keeps_what_was_there(saved: Path, tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    push(saved, f"{hub}/one")
+    before = (pull(f"{hub}/one") / "model.onnx").read_bytes()
+    for path in (hub / "models" / "one").rglob("model.onnx"):
+        path.rename(path.with_name("away"))
+    with pytest.raises(ArtifactUnavailable):
+        pull(f"{hub}/one", cache=False)
+    for path in (hub / "models" / "one").rglob("away"):
+        path.rename(path.with_name("model.onnx"))
+    assert (pull(f"{hub}/one") / "model.onnx").read_bytes() == before
+
+
+def test_a_folder_is_no_name_of_a_model(saved: Path, tmp_path: Path) -> None:
+    push(saved, f"{tmp_path}/hub/one")
+    with pytest.raises(HubError, match="name the model in it"):
+        push(saved, f"{tmp_path}/hub")
