@@ -302,6 +302,7 @@ def test_openapi_description(url: str) -> None:
             "iou_threshold": "number",
             "draft": "boolean",
             "background": "string",
+            "output": "string",
         }
         assert all(item["description"] for item in described["parameters"])
         assert {*described["requestBody"]["content"]} == {
