@@ -66,7 +66,7 @@ def make_app(
     _check_names(models)
     from fastapi_offline import FastAPIOffline
 
-    from . import photo_routes, v2
+    from . import page, photo_routes, v2
     from .access import Access
     from .body import BodyLimits
     from .metrics import Metrics
@@ -87,6 +87,7 @@ def make_app(
     app.add_middleware(Access, metrics=server.metrics)
     photo_routes.add_routes(app.router, served, server)
     v2.add_routes(app.router, served, server)
+    page.add_routes(app.router, served)
     _add_health(app, served)
     _add_errors(app)
 
@@ -108,12 +109,8 @@ def _check_names(models: Mapping[str, Model[Any]]) -> None:
 
 
 def _add_health(app: FastAPI, served: Mapping[str, Served]) -> None:
-    """Add the home page and the routes of load balancers, some of which send HEAD."""
-    from fastapi.responses import JSONResponse, RedirectResponse
-
-    @app.get("/", include_in_schema=False)
-    async def home() -> Any:
-        return RedirectResponse("docs")
+    """Add the list of models and the routes of load balancers, some of which send HEAD."""
+    from fastapi.responses import JSONResponse
 
     @app.get("/models", name="models")
     async def models() -> dict[str, Any]:

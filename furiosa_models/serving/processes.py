@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import logging.config
 import os
 import signal
 import tempfile
@@ -15,7 +17,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FuriosaModelsError
-from .access import LogFormat
+from .access import LogFormat, log_config
 from .limits import Limits
 from .server import run
 
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS_FOLDER", "run_processes"]
 
+_logger = logging.getLogger("furiosa_models.serving")
+
 _POLL = 0.1
-_LEAST_LIFE = 10.0
-"""Seconds that a process must have run to be replaced when it ends."""
+_PATIENCE = 10.0
+"""Seconds that a process may take to end, beyond its shutdown timeout."""
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable of prometheus-client: folder of the figures of several processes."""
@@ -55,9 +59,10 @@ def run_processes(
         on_ready: Function to call when all processes are ready.
 
     Raises:
-        FuriosaModelsError: A process ended soon after its start; it has reported why.
+        FuriosaModelsError: A process could not start; it has reported why.
         KeyboardInterrupt: SIGINT ended the server.
     """
+    logging.config.dictConfig(log_config(log_format))
     with tempfile.TemporaryDirectory(prefix="furiosa-models-") as folder:
         group = _Group(make, listening, limits, log_format, folder)
         received: list[int] = []
@@ -109,7 +114,7 @@ class _Group:
         """Replace processes that end, until a signal is received.
 
         Raises:
-            FuriosaModelsError: A process ended soon after its start.
+            FuriosaModelsError: A process could not start.
         """
         is_ready = False
         while not received:
@@ -118,9 +123,13 @@ class _Group:
                 if member.process.is_alive():
                     continue
                 self._forget(member)
-                if time.monotonic() - member.since < _LEAST_LIFE:
-                    msg = f"a server process ended with code {member.process.exitcode}; see above"
+                code = member.process.exitcode
+                if not member.ready.is_set():
+                    msg = f"a server process could not start, and ended with code {code}; see above"
                     raise FuriosaModelsError(msg)
+                _logger.warning(
+                    "process %d ended with code %d and is replaced", member.process.pid, code
+                )
                 self._members[index] = self._started(member.cpus)
             if not is_ready and all(member.ready.is_set() for member in self._members):
                 is_ready = True
@@ -130,7 +139,7 @@ class _Group:
         """Shut the processes down; kill those that take much longer than they should."""
         for member in self._members:
             member.process.terminate()
-        end = time.monotonic() + seconds + _LEAST_LIFE
+        end = time.monotonic() + seconds + _PATIENCE
         for member in self._members:
             member.process.join(max(0.0, end - time.monotonic()))
             if member.process.is_alive():
@@ -157,12 +166,10 @@ class _Member:
         process: The process.
         ready: Set when it serves.
         cpus: Its CPUs; empty for all.
-        since: Time of its start.
     """
 
     def __init__(self, process: SpawnProcess, ready: Event, cpus: set[int]) -> None:
         self.process, self.ready, self.cpus = process, ready, cpus
-        self.since = time.monotonic()
 
 
 def _shares(count: int) -> list[set[int]]:

@@ -19,6 +19,7 @@ from ..images.read import Background, DecodedImage, EncodedPhoto
 from ..model import Model
 from ..runtime.devices import is_shareable
 from ..runtime.machine import workers
+from ..tasks.pose import LIMBS, PoseTask
 from .batching import Batcher, Batching, Gone, Workers
 from .body import busy
 from .limits import Budget, Busy, Limits
@@ -118,6 +119,7 @@ class Served:
             "labels": len(self.model.labels),
             "backend": self.backend,
             "parameters": self.options.described(),
+            **({"limbs": LIMBS} if isinstance(self.model.vision_task, PoseTask) else {}),
         }
 
     def _batcher(
