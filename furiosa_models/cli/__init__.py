@@ -38,7 +38,7 @@ COMMANDS = {
         "Fit the last layer of a classifier, MODEL, to the photos in DATA, without PyTorch."
     ),
     "train": "Train a MODEL on labeled photos; needs PyTorch (the extra `train`).",
-    "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
+    "serve": "Serve MODELS over HTTP: a page for photos, /infer as in 0.10, and the v2 protocol.",
     "cache": "Manage the cache of artifacts.",
     "doctor": "Report what models can run on, and the defaults in effect.",
 }

@@ -153,13 +153,13 @@ def command(
     workers: int,
     log_format: LogFormat,
 ) -> None:
-    """Serve MODELS over HTTP: POST a photo as `image` to /infer.
+    """Serve MODELS over HTTP: a page for photos, /infer as in 0.10, and the v2 protocol.
 
-    A model is a name, a file or a folder, or NAME=MODEL to choose its name in URLs. /infer answers
-    as furiosa-models 0.10 does, /predict in more detail, /models/NAME/predict for each model; the
-    v2 protocol is at /v2, metrics for Prometheus are at /metrics. Send photos as form parts
-    `image`, or one photo as the body. Try requests on the page /docs, which needs no internet.
-    Ctrl-C stops the server.
+    A model is a name, a file or a folder, or NAME=MODEL to choose its name in URLs. POST photos as
+    form parts `image`, or one photo as the body, to /infer, which answers as furiosa-models 0.10
+    does, to /predict, which answers in more detail, or to /models/NAME/predict. Open / in a browser
+    to drop a photo, and /docs to try requests; both need no internet. The v2 protocol is at /v2,
+    metrics for Prometheus are at /metrics. Ctrl-C stops the server.
     """
     if not models:
         msg = "Missing argument 'MODELS...'."

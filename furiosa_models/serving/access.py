@@ -112,7 +112,5 @@ def log_config(form: LogFormat) -> dict[str, Any]:
     config = copy.deepcopy(LOGGING_CONFIG)
     if form == "json":
         config["formatters"]["default"] = {"()": f"{__name__}.{JsonFormatter.__name__}"}
-    own = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    config["loggers"][_LOGGER] = own
-    config["loggers"]["py.warnings"] = {**own, "level": "WARNING"}
+    config["loggers"][_LOGGER] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     return config

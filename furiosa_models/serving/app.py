@@ -23,7 +23,7 @@ from .limits import Limits
 if TYPE_CHECKING:
     from fastapi import FastAPI, Response
 
-    from .served import Served, Server
+    from .served import Resources, Served
 
 __all__ = ["make_app"]
 
@@ -70,11 +70,11 @@ def make_app(
     from .access import Access
     from .body import BodyLimits
     from .metrics import Metrics
-    from .served import Served, Server
+    from .served import Resources, Served
 
-    server = Server(limits, batching or Batching(), Metrics())
+    resources = Resources(limits, batching or Batching(), Metrics())
     served = {
-        name: Served(name, each, server, device=device, background=background)
+        name: Served(name, each, resources, device=device, background=background)
         for name, each in models.items()
     }
     app: FastAPI = FastAPIOffline(
@@ -84,14 +84,14 @@ def make_app(
     )
     app.state.is_draining = False
     app.add_middleware(BodyLimits, limits=limits)
-    app.add_middleware(Access, metrics=server.metrics)
-    photo_routes.add_routes(app.router, served, server)
-    v2.add_routes(app.router, served, server)
+    app.add_middleware(Access, metrics=resources.metrics)
+    photo_routes.add_routes(app.router, served, resources)
+    v2.add_routes(app.router, served, resources)
     page.add_routes(app.router, served)
     _add_health(app, served)
     _add_errors(app)
 
-    _add_metrics(app, server)
+    _add_metrics(app, resources)
     return app
 
 
@@ -129,13 +129,13 @@ def _add_health(app: FastAPI, served: Mapping[str, Served]) -> None:
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
-def _add_metrics(app: FastAPI, server: Server) -> None:
+def _add_metrics(app: FastAPI, resources: Resources) -> None:
     from fastapi.responses import Response
 
     @app.get("/metrics", name="metrics", response_class=Response)
     def metrics() -> Any:
         """Return the metrics of the server for Prometheus."""
-        data, kind = server.metrics.exposed()
+        data, kind = resources.metrics.exposed()
         return Response(data, media_type=kind)
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from .answers import Answer, Form, as_in_0_10, found_in_0_10, picture, plain, to_json
-from .served import Served, Server
+from .served import Resources, Served
 from .uploads import read_photos
 
 __all__ = ["add_routes"]
@@ -63,26 +63,26 @@ _OUTPUT_PARAMETER = {
 _Shape = Callable[[Any], Any]
 
 
-def add_routes(router: APIRouter, models: Mapping[str, Served], server: Server) -> None:
+def add_routes(router: APIRouter, models: Mapping[str, Served], resources: Resources) -> None:
     """Add `/infer` and `/predict` for the first model, and `/models/NAME/...` for each.
 
     Args:
         router: Router to extend.
         models: The models by name, the first one being the default.
-        server: What they share.
+        resources: What they share.
     """
     first = next(iter(models.values()))
     prefixes = [("", first), *((f"/models/{name}", served) for name, served in models.items())]
     for prefix, served in prefixes:
-        _add(router, f"{prefix}/infer", served, server, as_in_0_10, found_in_0_10)
-        _add(router, f"{prefix}/predict", served, server, plain, plain)
+        _add(router, f"{prefix}/infer", served, resources, as_in_0_10, found_in_0_10)
+        _add(router, f"{prefix}/predict", served, resources, plain, plain)
 
 
 def _add(
     router: APIRouter,
     path: str,
     served: Served,
-    server: Server,
+    resources: Resources,
     alone: _Shape,
     of_several: _Shape,
 ) -> None:
@@ -92,7 +92,7 @@ def _add(
         query, output = _split(request.query_params.multi_items())
         options = served.options.read(query)
         served.check_place()
-        photos = await read_photos(request, server.limits.max_photos)
+        photos = await read_photos(request, resources.limits.max_photos)
         if output == "jpeg" and len(photos) > 1:
             msg = f"output=jpeg needs one photo in a request, got {len(photos)}"
             raise HTTPException(422, msg)

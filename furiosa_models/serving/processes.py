@@ -7,10 +7,11 @@ import logging.config
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 from socket import socket
@@ -194,6 +195,7 @@ def _serve(
     """Serve in a process of a server."""
     if cpus:
         os.sched_setaffinity(0, cpus)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ[METRICS_FOLDER] = (
         folder  # this process is ours; prometheus-client reads it when imported
     )
@@ -201,3 +203,11 @@ def _serve(
         app = make()
         ready.set()
         run(app, listening, limits, log_format=log_format)
+
+
+def _end_with_parent() -> None:
+    """Shut this process down when its parent is gone: nobody else would."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -29,7 +29,7 @@ from .options import QueryOptions
 if TYPE_CHECKING:
     from ..images.pipeline import Steps
 
-__all__ = ["Served", "Server"]
+__all__ = ["Resources", "Served"]
 
 T = TypeVar("T")
 _Array = npt.NDArray[Any]
@@ -48,7 +48,7 @@ class _Photo:
     finish: Callable[[Any], Any]
 
 
-class Server:
+class Resources:
     """What all models of a server share.
 
     Args:
@@ -81,7 +81,7 @@ class Served:
     Args:
         name: Name in URLs.
         model: The model; its weights are fetched and loaded here.
-        server: What all models share.
+        resources: What all models share.
         device: Device, as for `predict`.
         background: Default background color, as for `predict`.
     """
@@ -90,7 +90,7 @@ class Served:
         self,
         name: str,
         model: Model[Any],
-        server: Server,
+        resources: Resources,
         *,
         device: str | None,
         background: Background | None,
@@ -98,18 +98,18 @@ class Served:
         self.name, self.model = name, model
         self.options = QueryOptions(model)
         self.backend = model.steps(device=device).backend
-        self.device, self._server = device, server
+        self.device, self._resources = device, resources
         self._defaults = {} if background is None else {"background": background}
         self._shares = is_shareable(device) and workers() > 1
         if self._shares:
             model.steps(device=device, shared=True)
-        batching = server.batching
+        batching = resources.batching
         self.max_batch = batching.max_batch or (1 if is_shareable(device) else _BATCH)
-        self.photos = server.metrics.of_model(name)
-        self.tensors = server.metrics.of_model(f"{name}.network")
+        self.photos = resources.metrics.of_model(name)
+        self.tensors = resources.metrics.of_model(f"{name}.network")
         self._photos = self._batcher(self._run_photos, self.photos)
         self._tensors = self._batcher(self._run_tensors, self.tensors)
-        self._places = server.limits.max_queue
+        self._places = resources.limits.max_queue
 
     def described(self) -> dict[str, Any]:
         """Return facts of the model for clients."""
@@ -127,10 +127,10 @@ class Served:
     ) -> Batcher:
         return Batcher(
             run,
-            self._server.workers,
+            self._resources.workers,
             max_batch=self.max_batch,
-            max_wait=self._server.batching.max_wait,
-            timeout=self._server.limits.queue_timeout,
+            max_wait=self._resources.batching.max_wait,
+            timeout=self._resources.limits.queue_timeout,
             meter=meter,
         )
 
@@ -143,10 +143,8 @@ class Served:
             HTTPException: The queue is full.
         """
         if self._places <= 0:
-            msg = (
-                f"the queue of {self.name} is full, with {self._server.limits.max_queue} requests: "
-                "try again in 1 second"
-            )
+            most = self._resources.limits.max_queue
+            msg = f"the queue of {self.name} is full, with {most} requests: try again in 1 second"
             raise HTTPException(429, msg, {"Retry-After": "1"})
 
     @contextmanager
@@ -178,7 +176,7 @@ class Served:
     ) -> list[T]:
         """Return what `finish` makes of the result of each photo of a request, in order.
 
-        At most as many photos as two batches have are in memory at a time.
+        Only a few photos of a request wait or run at a time, so that others get their turn.
 
         Args:
             photos: The photos.
@@ -191,7 +189,7 @@ class Served:
             HTTPException: A photo cannot be decoded, an option is out of range, or the server has
                 no memory or time for it.
         """
-        few = asyncio.Semaphore(2 * self.max_batch)
+        few = asyncio.Semaphore(max(2 * self.max_batch, self._resources.workers.free.total))
         key = tuple(sorted((self._defaults | dict(options)).items()))
 
         async def one(photo: EncodedPhoto | DecodedImage) -> T:
@@ -217,7 +215,7 @@ class Served:
         draws: bool,
     ) -> T:
         try:
-            async with self._server.memory.taken(await self._needed(photo, draws)):
+            async with self._resources.memory.taken(await self._needed(photo, draws)):
                 done: T = await self._photos.result(key, _Photo(photo, finish), is_gone)
                 return done
         except Busy:
@@ -227,7 +225,7 @@ class Served:
         except ImageError as error:
             self.photos.failures.inc()
             raise HTTPException(422, str(error)) from error
-        except HTTPException:
+        except Exception:
             self.photos.failures.inc()
             raise
 
@@ -237,7 +235,7 @@ class Served:
             return 0  # the body has its own budget
         needed = await run_in_threadpool(decoding_bytes, photo.data)
         needed *= _DRAWING if draws else 1
-        total = self._server.memory.total
+        total = self._resources.memory.total
         if needed > total:
             msg = (
                 f"image {photo.name!r} needs up to {needed / 1e6:.0f} MB to decode; the limit of "
@@ -281,14 +279,20 @@ class Served:
         except FuriosaModelsError as error:
             self.tensors.failures.inc()
             raise HTTPException(400, str(error)) from error
+        except Exception:
+            self.tensors.failures.inc()
+            raise
         return outputs
 
     def _run_tensors(self, _: Any, tensors: list[_Array], is_alone: bool) -> list[list[_Array]]:
         """Return the outputs for each tensor of a batch; called in a worker thread."""
         whole = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
-        outputs = self._steps(is_alone).run(whole)
-        if len(tensors) == 1:
-            return [outputs]
+        run = self._steps(is_alone).run
+        starts = range(0, len(whole), self.max_batch)  # more rows at once would need more memory
+        chunks = [run(whole[start : start + self.max_batch]) for start in starts]
+        if len(chunks) == len(tensors) == 1:
+            return chunks
+        outputs = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
         if any(len(output) != len(whole) for output in outputs):
             msg = f"the network of {self.name} has no batches: an output has another first size"
             raise ShapeError(msg)

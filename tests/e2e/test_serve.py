@@ -248,6 +248,23 @@ def processes(server: Server) -> list[int]:
     return [int(each) for each in found]
 
 
+def test_processes_end_with_their_parent(serve: Callable[..., Server]) -> None:
+    server = serve(*RANDOM, "--workers", "2")
+    server.process.kill()
+    server.process.wait()
+    end = time.monotonic() + 60
+    while is_alive(server):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_alive(server: Server) -> bool:
+    try:
+        return requests.get(f"{server.url}/v2/health/live", timeout=30).ok
+    except requests.ConnectionError:
+        return False
+
+
 def test_process_that_cannot_start_is_reported_in_one_line() -> None:
     written = output_of_failed_start(*RANDOM[:3], "--device", "nowhere", "--workers", "2")
     assert "'nowhere' is not a device" in written

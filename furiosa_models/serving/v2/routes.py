@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from ..._lazy import DISTRIBUTION
 from ..body import busy
 from ..limits import Busy
-from ..served import Served, Server
+from ..served import Resources, Served
 from ..uploads import read_body
 from .messages import HEADER, InferRequest, Tensor, parse, respond
 from .signature import (
@@ -54,15 +54,15 @@ _BODY = {
 }
 
 
-def add_routes(router: APIRouter, models: Mapping[str, Served], server: Server) -> None:
+def add_routes(router: APIRouter, models: Mapping[str, Served], resources: Resources) -> None:
     """Add the routes to a router.
 
     Args:
         router: Router to extend.
         models: The models by name.
-        server: What they share.
+        resources: What they share.
     """
-    v2 = _Protocol(models, server)
+    v2 = _Protocol(models, resources)
     get: dict[str, Any] = {
         "/v2": v2.server_metadata,
         "/v2/models/stats": v2.statistics,
@@ -89,9 +89,9 @@ def add_routes(router: APIRouter, models: Mapping[str, Served], server: Server) 
 class _Protocol:
     """The endpoints."""
 
-    def __init__(self, models: Mapping[str, Served], server: Server) -> None:
+    def __init__(self, models: Mapping[str, Served], resources: Resources) -> None:
         self._models = models
-        self._server = server
+        self._resources = resources
         self._signatures: dict[str, tuple[Signature, Signature | None]] = {}
 
     async def server_metadata(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class _Protocol:
     async def config(self, name: str, version: str = _VERSION) -> dict[str, Any]:
         """Return the configuration of a model, in the form of Triton."""
         served, signature = await self._signature(name, version)
-        delay = int(1e6 * self._server.batching.max_wait)
+        delay = int(1e6 * self._resources.batching.max_wait)
         return {
             "name": name,
             "platform": served.backend,
@@ -159,7 +159,7 @@ class _Protocol:
             if name != served.name:
                 outputs = await self._infer_network(served, signature, asked, tensors, request)
             else:
-                photos = photos_of(tensors, self._server.limits.max_photos)
+                photos = photos_of(tensors, self._resources.limits.max_photos)
                 results = await served.predict(
                     photos, _options(served, asked), PhotoResult.of, request.is_disconnected
                 )
@@ -176,7 +176,7 @@ class _Protocol:
     ) -> dict[str, tuple[list[int], Tensor]]:
         if unknown := asked.parameters.keys() - {"binary_data_output"}:
             raise HTTPException(400, f"unknown parameter {min(unknown)!r} of a network")
-        tensor = network_input(signature, tensors)
+        tensor = network_input(signature, tensors, self._resources.limits.max_photos)
         arrays = await served.infer(tensor, request.is_disconnected)
         named = zip(signature.outputs, arrays, strict=True)
         return {info.name: ([*array.shape], array) for info, array in named}
@@ -188,7 +188,7 @@ class _Protocol:
         size = min(size, len(body))
         if size <= _READ_INLINE:
             return parse(body, header)
-        memory = self._server.memory
+        memory = self._resources.memory
         if _JSON_MEMORY * size > memory.total:
             msg = (
                 f"the JSON is too large: expected at most {memory.total // _JSON_MEMORY} bytes, "

@@ -172,11 +172,13 @@ def results_as_tensors(results: Sequence[PhotoResult]) -> dict[str, tuple[list[i
     return outputs
 
 
-def network_input(signature: Signature, tensors: Mapping[str, Tensor]) -> npt.NDArray[Any]:
+def network_input(
+    signature: Signature, tensors: Mapping[str, Tensor], most: int
+) -> npt.NDArray[Any]:
     """Return the input of a network.
 
     Raises:
-        HTTPException: The input has another name, type or shape.
+        HTTPException: The input has another name, type or shape, or too many rows.
     """
     (wanted,) = signature.inputs
     given = tensors.get(wanted.name)
@@ -190,5 +192,8 @@ def network_input(signature: Signature, tensors: Mapping[str, Tensor]) -> npt.ND
             f"input {wanted.name!r} must be {wanted.datatype} of shape {[*wanted.shape]}, got "
             f"{kind} of shape {shape}"
         )
+        raise HTTPException(400, msg)
+    if shape[0] > most:
+        msg = f"too many rows: expected at most {most} in a request, got {shape[0]}"
         raise HTTPException(400, msg)
     return np.asarray(given)

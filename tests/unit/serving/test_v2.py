@@ -18,7 +18,7 @@ from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 
 from .conftest import served
 
-LIMITS = Limits(max_bytes=4 << 20, max_memory=64 << 20)
+LIMITS = Limits(max_bytes=4 << 20, max_memory=64 << 20, max_photos=8)
 HEADER = "Inference-Header-Content-Length"
 
 
@@ -68,6 +68,28 @@ def test_binary_and_json_tensors_give_the_same_outputs(
     assert described["parameters"] == {"binary_data_size": len(answer.content) - size}
     found = np.frombuffer(answer.content[size:], np.float32).reshape(described["shape"])
     np.testing.assert_allclose(found, expected, 1e-5)
+
+
+def test_rows_of_a_tensor_run_in_batches_and_are_limited(
+    address: str, classifier: EfficientNetLite0, photos: list[Path]
+) -> None:
+    tensor, _ = classifier.preprocess(photos)
+    expected = classifier.steps(device="cpu").run(tensor)[0]
+    url = f"http://{address}/v2/models/lite.network/infer"
+
+    def post(rows: Any) -> requests.Response:
+        given = tensor_of(shape=[*rows.shape], parameters={"binary_data_size": rows.nbytes})
+        del given["data"]
+        head = json.dumps({"inputs": [given]}).encode()
+        body = head + rows.tobytes()
+        return requests.post(url, data=body, headers={HEADER: str(len(head))}, timeout=60)
+
+    found = post(tensor).json()["outputs"][0]
+    assert len(tensor) == 5  # a batch has at most four
+    np.testing.assert_allclose(np.reshape(found["data"], found["shape"]), expected, 1e-4, 1e-6)
+    refused = post(np.repeat(tensor[:1], LIMITS.max_photos + 1, 0))
+    assert refused.status_code == 400
+    assert "too many rows: expected at most 8 in a request, got 9" in refused.json()["error"]
 
 
 HOSTILE: list[tuple[bytes, dict[str, str], str]] = [
