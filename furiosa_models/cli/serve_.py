@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["command"]
+__all__ = ["announce", "command", "serve"]
 
 _EXAMPLES = """\b
 Examples:
@@ -184,12 +184,10 @@ def command(
         raise click.UsageError(msg)
     opening = {**given, "postprocess": postprocess}
     serving = {"device": device, "background": background, "limits": limits, "batching": batching}
-    ready = partial(_announce, ", ".join(sources), host, log_format)
+    ready = partial(announce, ", ".join(sources), host, log_format)
     if workers == 1:
         app = _make(sources, opening, serving)
-        with listen(host, port) as listening:
-            ready(listening.getsockname()[1])
-            run(app, listening, limits, log_format=log_format)
+        serve(app, ready, host=host, port=port, limits=limits, log_format=log_format)
         return
     modules = context.parent.params["modules"] if context.parent else ()
     make = partial(_make_in_process, modules, sources, opening, serving)
@@ -250,7 +248,22 @@ def _make_in_process(modules: Sequence[str], *arguments: Any) -> FastAPI:
     raise SystemExit(1)
 
 
-def _announce(names: str, host: str, log_format: LogFormat, port: int) -> None:
+def serve(
+    app: FastAPI,
+    ready: Callable[[int], object],
+    *,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    log_format: LogFormat = "text",
+) -> None:
+    """Serve an application until SIGINT or SIGTERM; `ready` is called with the port."""
+    with listen(host, port) as listening:
+        ready(listening.getsockname()[1])
+        run(app, listening, limits, log_format=log_format)
+
+
+def announce(names: str, host: str, log_format: LogFormat, port: int) -> None:
     """Report the address on the standard error."""
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     verb = "are" if ", " in names else "is"

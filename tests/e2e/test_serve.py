@@ -77,8 +77,12 @@ class Server:
         since = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(60)
-        self._reader.join()
+        self.read_to_end()
         return code, time.monotonic() - since, "".join(self.lines)
+
+    def read_to_end(self) -> None:
+        """Read the rest of the output; all processes of the server must have ended."""
+        self._reader.join()
 
     @property
     def peak(self) -> int:
@@ -256,6 +260,7 @@ def test_processes_end_with_their_parent(serve: Callable[..., Server]) -> None:
     while is_alive(server):
         assert time.monotonic() < end
         time.sleep(0.05)
+    server.read_to_end()
 
 
 def is_alive(server: Server) -> bool:
