@@ -17,7 +17,7 @@ from ..errors import FuriosaModelsError, ImageError, ShapeError
 from ..images.decode import decoding_bytes
 from ..images.read import Background, DecodedImage, EncodedPhoto
 from ..model import Model
-from ..runtime.devices import is_shareable
+from ..runtime.backends import find_backend
 from ..runtime.machine import workers
 from ..tasks.pose import LIMBS, PoseTask
 from .batching import Batcher, Batching, Gone, Workers
@@ -100,11 +100,13 @@ class Served:
         self.backend = model.steps(device=device).backend
         self.device, self._resources = device, resources
         self._defaults = {} if background is None else {"background": background}
-        self._shares = is_shareable(device) and workers() > 1
+        backend = find_backend(self.backend)
+        is_parallel = backend is not None and backend.shareable
+        self._shares = is_parallel and workers() > 1
         if self._shares:
             model.steps(device=device, shared=True)
         batching = resources.batching
-        self.max_batch = batching.max_batch or (1 if is_shareable(device) else _BATCH)
+        self.max_batch = batching.max_batch or (1 if is_parallel else _BATCH)
         self.photos = resources.metrics.of_model(name)
         self.tensors = resources.metrics.of_model(f"{name}.network")
         self._photos = self._batcher(self._run_photos, self.photos)

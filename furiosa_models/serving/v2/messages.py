@@ -41,6 +41,7 @@ _BYTES = "BYTES"
 _LENGTH = 4  # bytes of the length before each element of BYTES
 _SIZE = "binary_data_size"
 _MOST_DIMENSIONS = 8
+_MOST_ELEMENTS = 1024  # of BYTES; more would be small ones that take long to read
 
 
 def datatype_of(dtype: npt.DTypeLike) -> str | None:
@@ -230,6 +231,9 @@ def _from_binary(given: RequestInput, data: memoryview) -> Tensor:
 
 def _elements(name: str, data: memoryview, count: int) -> list[bytes]:
     """Return the elements of a BYTES tensor: each has its length in front of it."""
+    if count > _MOST_ELEMENTS:
+        msg = f"input {name!r} of type BYTES may have {_MOST_ELEMENTS} elements, got {count}"
+        raise _bad(msg)
     found: list[bytes] = []
     while data:
         size = int.from_bytes(data[:_LENGTH], "little")

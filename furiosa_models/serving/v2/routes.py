@@ -40,7 +40,7 @@ _JSON_MEMORY = 24
 """Peak bytes of Python objects per byte of JSON."""
 
 _READ_INLINE = 1 << 14
-"""Bytes of JSON that are parsed at once, without a thread."""
+"""Bytes of a body that are parsed at once, without a thread."""
 
 _TAGS: list[Any] = ["v2 protocol"]
 _BODY = {
@@ -186,7 +186,7 @@ class _Protocol:
     ) -> tuple[InferRequest, dict[str, Tensor]]:
         size = int(header) if header and header.isdecimal() and len(header) < 20 else len(body)
         size = min(size, len(body))
-        if size <= _READ_INLINE:
+        if len(body) <= _READ_INLINE:
             return parse(body, header)
         memory = self._resources.memory
         if _JSON_MEMORY * size > memory.total:

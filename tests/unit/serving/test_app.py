@@ -23,6 +23,7 @@ from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 
 from .conftest import Start, served
 
+EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
 FEW: Any = {"score_threshold": 0.8}
 """Without it, random weights give tens of thousands of detections."""
 
@@ -305,6 +306,7 @@ def test_home_page_works_without_internet(url: str) -> None:
     for name in facts["samples"]:
         answer = requests.get(f"{url}/page/samples/{name}", timeout=30)
         assert answer.headers["Content-Type"] == "image/jpeg"
+        assert answer.content == (EXAMPLES / name).read_bytes()  # whose provenance is noted there
     for path in ("page/__init__.py", "page/samples/..%2f__init__.py", "page/%2e%2e/app.py"):
         assert requests.get(f"{url}/{path}", timeout=30).status_code == 404
 

@@ -141,6 +141,20 @@ def test_photos_of_one_request_may_share_batches(
     assert sample(url, "batch_size_count", model="EfficientNetLite0") < 4
 
 
+@pytest.mark.parametrize(("device", "size"), [("cpu", 1), ("openvino", 8)])
+def test_default_size_of_batches_depends_on_the_device(
+    start: Start, classifier: EfficientNetLite0, photos: list[Path], device: str, size: int
+) -> None:
+    if device == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    url = f"http://127.0.0.1:{start(make_app(classifier, device=device))}"
+    config = requests.get(f"{url}/v2/models/EfficientNetLite0/config", timeout=60).json()
+    assert config["max_batch_size"] == size
+    assert config["backend"] == ("onnxruntime" if device == "cpu" else "openvino")
+    label = classifier.predict(photos[0]).label
+    assert post(f"{url}/infer", photos[0].read_bytes()).json() == {"result": label}
+
+
 def test_several_models_have_routes_of_their_own(
     start: Start, classifier: EfficientNetLite0, detector: SSDMobileNet, photos: list[Path]
 ) -> None:

@@ -162,6 +162,21 @@ def test_damaged_bytes_are_explained(address: str, data: bytes) -> None:
     assert "are not 1 elements, each after its 4-byte length" in answer.json()["error"]
 
 
+def test_many_empty_elements_are_refused_at_once(address: str) -> None:
+    count = 1_000_000
+    given = tensor_of(datatype="BYTES", shape=[count], parameters={"binary_data_size": 4 * count})
+    del given["data"]
+    text = json.dumps({"inputs": [given]}).encode()
+    answer = requests.post(
+        f"http://{address}/v2/models/lite/infer",
+        data=text + bytes(4 * count),
+        headers={HEADER: str(len(text))},
+        timeout=30,
+    )
+    assert answer.status_code == 400
+    assert "may have 1024 elements, got 1000000" in answer.json()["error"]
+
+
 def test_json_that_would_need_too_much_memory_is_refused(address: str) -> None:
     text = json.dumps({"inputs": [tensor_of(shape=[1 << 20], data=[1] * (1 << 20))]})
     answer = requests.post(f"http://{address}/v2/models/lite/infer", data=text, timeout=30)
