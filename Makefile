@@ -20,7 +20,7 @@ PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 OWN_ENV  := tensorflow or torch or triton or browser
 UNMARKED := not (accuracy or network or slow or $(OWN_ENV))
 
-.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser lint fuzz format docs bench wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser lint fuzz format docs bench wheel check-wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -66,7 +66,8 @@ $(TF_READY):
 
 test-torch: $(TORCH_READY)  ## Run the tests that need PyTorch, in an environment of their own
 	$(TORCH)/bin/python -m pytest -m "torch and not accuracy" tests/e2e/frameworks/torch \
-		tests/e2e/training tests/unit/networks/torch_sink tests/unit/training tests/unit/data
+		tests/e2e/training tests/e2e/test_focoos_document.py tests/unit/networks/torch_sink \
+		tests/unit/training tests/unit/data tests/unit/export
 
 $(TORCH_READY):
 	@rm -rf $(TORCH) && $(PYTHON) -m venv $(TORCH)
@@ -92,6 +93,7 @@ lint: setup  ## Run ruff, mypy, clippy, rustfmt, stubtest and the Rust tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml furiosa_models._native
+	$(BIN)/python native/notice.py --check
 	cd native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 	cd native/fuzz && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 
@@ -116,7 +118,12 @@ wheel: setup  ## Build a wheel into dist/: for manylinux2014 if Zig is installed
 	else $(BIN)/maturin build --quiet --release --out $(DIST); fi
 	@ls $(DIST)
 
-test-wheel: wheel  ## Install the wheel into an empty venv, and test it outside the checkout
+check-wheel: wheel  ## Check the wheel's metadata, its stable ABI, and what it links
+	$(BIN)/uvx --quiet twine check --strict $(DIST)/*.whl
+	$(BIN)/uvx --quiet abi3audit --strict $(DIST)/*.whl
+	@if [ "$$(uname)" = Linux ]; then $(BIN)/uvx --quiet auditwheel show $(DIST)/*.whl; fi
+
+test-wheel: check-wheel  ## Install the wheel into an empty venv, and test it outside the checkout
 	@rm -rf $(EMPTY) && $(PYTHON) -m venv $(EMPTY)
 	$(EMPTY)/bin/python -m pip install --quiet --constraint constraints.txt $(DIST)/*.whl pytest
 	outside=$$(mktemp -d) && cp tests/installed/*.py $$outside && here=$$PWD && cd $$outside && \

@@ -11,6 +11,8 @@ from typing import Any
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from models_table import models_table
 from performance import performance_page
 
 from furiosa_models import get_model, list_models
@@ -21,6 +23,9 @@ from furiosa_models.networks import signature
 from furiosa_models.registry import json_schema
 
 ROOT = Path(__file__).parents[1]
+
+_TEXTS: dict[str, tuple[str, str]] = {}
+"""Title and Markdown of each page by its path."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -46,20 +51,36 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Keep the text of a page for `llms.txt`."""
+    del config, files
+    _TEXTS[page.file.src_uri] = (str(page.title or page.file.name), markdown)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write every page as Markdown, too, and `llms.txt`, which lists them."""
+    site = Path(config.site_dir)
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
+    for path, (title, text) in sorted(_TEXTS.items()):
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_text(text, encoding="utf-8")
+        lines.append(f"- [{title}]({path})")
+    (site / "llms.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
 def page_name(model: str) -> str:
     """Return the file name of a model's page."""
     return f"{model.lower()}.md"
 
 
 def models_page() -> str:
-    """Return the page with the table of all models."""
-    rows = ["# Models", "", "| model | task | weights | what it is |", "|---|---|---|---|"]
+    """Return the page with the tables of all models."""
+    table = models_table(lambda name: f"[`{name}`]({page_name(name)})")
+    rows = ["# Models", "", table, "", "| model | weights | what it is |", "|---|---|---|"]
     for name in list_models():
         model = get_model(name)
-        task = model.vision_task.name.replace("_", " ")
         sets = ", ".join(f"`{weights}`" for weights in model.available_weights())
-        link = f"[`{name}`]({page_name(name)})"
-        rows.append(f"| {link} | {task} | {sets} | {summary(model)} |")
+        rows.append(f"| [`{name}`]({page_name(name)}) | {sets} | {summary(model)} |")
     return "\n".join([*rows, ""])
 
 

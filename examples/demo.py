@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from furiosa_models.vision import EfficientNetB0, SSDMobileNet, SSDMobileNetV2
+from furiosa_models.vision import EfficientNetLite0, SSDMobileNetV2
 
 photos = sorted(Path("examples/images").glob("*.[jp][pn]g"))
 output = Path("out")
 output.mkdir(exist_ok=True)
 
-for model in (SSDMobileNet(), SSDMobileNetV2()):
-    print(f"\n{type(model).__name__}")
-    for photo, detections in zip(photos, model.predict(photos), strict=True):
-        drawn = detections.save(output / f"{photo.stem}_{type(model).__name__}.jpg")
-        print(f"  {photo.name:18} {detections!r} -> {drawn}")
-    print(f"  weights: {model.weights}")
+detector = SSDMobileNetV2()
+print("\nSSDMobileNetV2")
+for photo, detections in zip(photos, detector.predict(photos), strict=True):
+    drawn = detections.save(output / f"{photo.stem}.jpg")
+    print(f"  {photo.name:18} {detections!r} -> {drawn}")
+print(f"  weights: {detector.weights}")
 
-classifier = EfficientNetB0()
-print("\nEfficientNetB0")
+classifier = EfficientNetLite0()
+print("\nEfficientNetLite0")
 for photo, classes in zip(photos, classifier.predict(photos), strict=True):
     print(f"  {photo.name:18} " + ", ".join(f"{c.label} {c.score:.2f}" for c in classes.top))
 print(f"  weights: {classifier.weights}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .catalog import get_model, list_models, register
     from .enums import ModelFamily, RuntimeType, Task
     from .focoos import FocoosDetections
+    from .hub import FocoosHUB, FocoosHub, RemoteDataset, RemoteModel
     from .manager import ModelManager
     from .model import InferModel, Model
     from .model import Model as FocoosModel
@@ -30,6 +31,8 @@ __all__ = [
     "Classifier",
     "Detector",
     "FocoosDetections",
+    "FocoosHUB",
+    "FocoosHub",
     "FocoosModel",
     "Head",
     "ImageInput",
@@ -42,6 +45,8 @@ __all__ = [
     "ModelSpec",
     "NetworkSpec",
     "PoseEstimator",
+    "RemoteDataset",
+    "RemoteModel",
     "RuntimeType",
     "Task",
     "TrainerArgs",
@@ -74,6 +79,7 @@ __getattr__, __dir__ = lazy(
         "catalog": ["get_model", "list_models", "register"],
         "enums": ["ModelFamily", "RuntimeType", "Task"],
         "focoos": "FocoosDetections",
+        "hub": ["FocoosHUB", "FocoosHub", "RemoteDataset", "RemoteModel"],
         "manager": "ModelManager",
         "model": {"FocoosModel": "Model", "InferModel": "InferModel", "Model": "Model"},
         "model_info": "ModelInfo",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from .images.sources import expand_sources
 from .ops.checks import check_at_least
 from .progress import progress_bar
 from .runtime.backends import find_backend
+from .runtime.machine import available_cpus, full_version
 
 __all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark", "latency", "metrics_of"]
 
@@ -61,6 +63,9 @@ class Benchmark:
         seconds: Seconds of each stage of each photo, run one at a time: (photos, 4).
         streamed: Seconds of `predict(stream=True)` for all photos.
         peak_memory: Peak memory of the process in bytes, or None if unknown.
+        load: Seconds until the model was ready.
+        first: Seconds of the first photo after that.
+        hardware: Name of the hardware.
     """
 
     model: str
@@ -69,6 +74,9 @@ class Benchmark:
     seconds: np.ndarray[Any, np.dtype[np.float64]]
     streamed: float
     peak_memory: int | None
+    load: float = 0.0
+    first: float = 0.0
+    hardware: str = ""
 
     def latency(self, stage: str) -> dict[str, float]:
         """Return milliseconds of a stage, or of the `total`: mean, p50, p90, p99 and max."""
@@ -91,9 +99,39 @@ class Benchmark:
             "weights": self.weights,
             "backend": self.backend,
             "photos": len(self.seconds),
+            "load_ms": 1e3 * self.load,
+            "first_ms": 1e3 * self.first,
             "latency_ms": {stage: self.latency(stage) for stage in (*STAGES, "total")},
             "sections": {name: self.section(name) for name in SECTIONS},
             "streamed_photos_per_second": len(self.seconds) / self.streamed,
+            "peak_memory_bytes": self.peak_memory,
+        }
+
+    def record(self, **facts: Any) -> dict[str, Any]:
+        """Return the figures with machine, versions and date, to keep and to compare.
+
+        Args:
+            facts: Further facts, such as the precision.
+        """
+        run, total = self.latency("run"), self.latency("total")
+        return {
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "model": self.model,
+            "weights": self.weights,
+            "backend": self.backend.partition(" ")[0],
+            "hardware": self.hardware,
+            "threads": available_cpus(),
+            "batch": 1,
+            **facts,
+            "versions": full_version(),
+            "photos": len(self.seconds),
+            "load_ms": round(1e3 * self.load, 3),
+            "first_ms": round(1e3 * self.first, 3),
+            "run_p50_ms": round(run["p50"], 3),
+            "run_p99_ms": round(run["p99"], 3),
+            "total_p50_ms": round(total["p50"], 3),
+            "total_p99_ms": round(total["p99"], 3),
+            "streamed_photos_per_second": round(len(self.seconds) / self.streamed, 2),
             "peak_memory_bytes": self.peak_memory,
         }
 
@@ -131,8 +169,10 @@ def benchmark(
         msg = "expected at least one photo, got none"
         raise ImageError(msg)
     options: dict[str, Any] = {"device": device, "precision": precision}
+    begin = perf_counter()
     steps = model.steps(**options)
-    _stages(steps, photos[0])  # warm up
+    load = perf_counter() - begin
+    first = sum(_stages(steps, photos[0]))
     seconds = np.array(list(_timed(steps, photos)))
     for _ in model.predict(photos[:2], stream=True, **options):  # warm up
         pass
@@ -141,7 +181,18 @@ def benchmark(
         pass
     streamed = perf_counter() - start
     name = type(model).__name__
-    return Benchmark(name, model.weights, steps.where, seconds, streamed, _peak_memory())
+    backend = find_backend(steps.backend)
+    return Benchmark(
+        name,
+        model.weights,
+        steps.where,
+        seconds,
+        streamed,
+        _peak_memory(),
+        load,
+        first,
+        backend.device_name(steps.device) if backend else steps.device,
+    )
 
 
 def latency(run: Callable[[], object], iterations: int) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .artifacts.sources import redact
 from .catalog import entries, model_class, open_model
 from .enums import ModelFamily
 from .errors import ModelNotFound, WeightsError
 from .export.targets import default_folder
+from .focoos_families import CLASSIFIER_KEYS, fai_cls_spec, with_sigmoid
 from .heads import BoxesHead
 from .labels import BACKGROUNDS, table_of
 from .model import Model
@@ -22,16 +24,18 @@ from .overrides import make
 from .registry.transports import open_uri
 from .saved import CHECKPOINT, INFO, STATE, Description
 from .spec import ImageInput, ModelSpec, NetworkSpec
-from .task_models import Detector
+from .task_models import Classifier, Detector
 from .weights import describe
 
-__all__ = ["model_of"]
+__all__ = ["REMOTE", "downloaded", "model_of"]
 
 _FILES = (CHECKPOINT, STATE, "model.onnx", "model.tflite", "model.pt")
 """Names of files with weights, in order of precedence."""
 
 _RANDOM = "random"
-_REMOTE = ("http", "https", "s3", "gs")
+REMOTE = ("http", "https", "s3", "gs")
+"""Schemes of URLs that files of weights are downloaded from."""
+
 _CHUNK = 1 << 20
 _CORNERS = 4
 
@@ -95,8 +99,8 @@ class _Source:
         if uri is None:
             places = [self.folder / name for name in _FILES] if self.folder else []
             return next((str(path) for path in places if path.is_file()), None)
-        if urlsplit(uri).scheme in _REMOTE:
-            return str(_downloaded(uri, self.info.name, cache=self.cache))
+        if urlsplit(uri).scheme in REMOTE:
+            return str(downloaded(uri, self.info.name, cache=self.cache))
         own = [self.folder / uri, self.folder / Path(uri).name] if self.folder else []
         places = [*own, Path(uri)]
         found = next((path for path in places if path.is_file()), None)
@@ -221,19 +225,28 @@ def _variant(cls: type[Model[Any]]) -> Any:
 
 
 def _of_focoos(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
-    """Return a model of a family of Focoos from its ONNX export.
+    """Return a model of a family of Focoos: from its weights, or from its ONNX export.
 
     Raises:
         ModelNotFound: The network of the family is not built here, and there is no export.
     """
     info, family = source.info, source.info.model_family
+    if family is ModelFamily.IMAGE_CLASSIFIER:
+        config = {name: v for name, v in overrides.items() if name in CLASSIFIER_KEYS}
+        rest = {name: v for name, v in overrides.items() if name not in CLASSIFIER_KEYS}
+        spec = fai_cls_spec(replace(info, config={**info.config, **config}))
+        weights = source.needed_weights()
+        if str(weights).lower().endswith(".onnx"):
+            weights = with_sigmoid(Path(weights).read_bytes())
+        return make(Classifier, {"weights": weights, "spec": spec}, rest)
     beside = source.folder and source.folder / "model.onnx"
     weights = source.given or (str(beside) if beside and beside.is_file() else source.weights())
     if family is not ModelFamily.DETR or not str(weights).lower().endswith(".onnx"):
         others = ", ".join(alternatives(info.task)) or "none yet"
         msg = (
             f"{info.name!r} is of the family {getattr(family, 'value', family)}, whose network is "
-            "not built here yet: of fai_detr, its ONNX export runs (model.onnx in the folder). "
+            "not built here yet: of fai_detr, its ONNX export runs (model.onnx in the folder); of "
+            "fai_cls, its weights, too. "
             f"Models for {info.task.value} here: {others}"
         )
         raise ModelNotFound(msg)
@@ -272,13 +285,18 @@ def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
     )
 
 
-def _downloaded(uri: str, name: str, *, cache: bool) -> Path:
+def downloaded(uri: str, name: str, *, cache: bool) -> Path:
     """Download a file of weights into the folder of a model's name, unless it is there.
 
     Raises:
         ArtifactUnavailable: It cannot be downloaded.
+        WeightsError: The URL names no file.
     """
-    path = default_folder(Path(name).name) / Path(urlsplit(uri).path).name
+    file_name = Path(urlsplit(uri).path).name
+    if not file_name:
+        msg = f"{redact(uri)} names no file of weights"
+        raise WeightsError(msg)
+    path = default_folder(Path(name).name) / file_name
     if cache and path.is_file():
         return path
     with open_uri(uri) as stream, replacement(path) as file:

@@ -72,7 +72,15 @@ def with_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
 
 
 def with_archive(file: bytes, info: Mapping[str, Any]) -> bytes:
-    """Return a file with an archive at its end that contains the fields of `model_info.json`."""
+    """Return a file with an archive at its end that contains the fields of `model_info.json`.
+
+    They replace those of an earlier export.
+    """
+    if zipfile.is_zipfile(io.BytesIO(file)):
+        with zipfile.ZipFile(io.BytesIO(file)) as archive:
+            members = archive.infolist()
+        if [member.filename for member in members] == [DESCRIPTION_MEMBER]:
+            file = file[: members[0].header_offset]
     stream = io.BytesIO(file)
     with zipfile.ZipFile(stream, "a") as archive:
         archive.writestr(DESCRIPTION_MEMBER, json.dumps(info))

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .catalog import model_class, open_model
-from .described import model_of
+from .described import REMOTE, downloaded, model_of
 from .errors import ConfigurationError, ModelNotFound, WeightsError
 from .export.targets import default_folder
+from .hub import pull
 from .model import Model
 from .model_info import ModelInfo
 from .model_registry import ModelRegistry, alternatives
@@ -22,6 +24,7 @@ from .saved import INFO
 __all__ = ["ModelManager"]
 
 _DESCRIPTOR = "artifacts.yaml"
+_SUFFIXES = (".onnx", ".tflite", ".pt")
 _SHOWN = 9
 
 
@@ -44,7 +47,8 @@ class ModelManager:
             name: What to make it from, in this order:
 
                 - with `model_info`: any name, as the description says it all;
-                - `hub://REF`, `hf://OWNER/NAME`, or a folder in a bucket: a model on a hub;
+                - `hub://REF`, `hf://OWNER/NAME`, `s3://PLACE/NAME`: a model on a hub;
+                - the URL of a file of a model;
                 - the name of a model of the catalog, such as `SSDMobileNetV2`;
                 - a folder with `model_info.json`, or a file of a model; if it is relative, in the
                   current folder or in `~/FocoosAI/models`;
@@ -72,8 +76,11 @@ class ModelManager:
         if not isinstance(name, (str, os.PathLike)):
             return make(partial(open_model, name), {}, given)
         text = os.fspath(name)
-        if _is_on_hub(text):
-            return _in_folder(_pulled(text, hub, cache=cache), given, cache=cache)
+        if _is_file_by_url(text):
+            file = downloaded(text, Path(text).stem, cache=cache)
+            return make(partial(open_model, str(file)), {}, given)
+        if "://" in text and "#" not in text:
+            return _in_folder(pull(text, hub=hub, cache=cache), given, cache=cache)
         path = next((p for p in (Path(text), default_folder(text)) if p.exists()), None)
         if isinstance(name, str) and ModelRegistry.exists(name) and not Path(name).exists():
             return _by_name(name, given)
@@ -134,11 +141,7 @@ def _in_registry(uri: str, given: Mapping[str, Any]) -> Any:
     return registry.load(place.removesuffix(_DESCRIPTOR), name, version or None)
 
 
-def _is_on_hub(name: str) -> bool:
-    return "://" in name and "#" not in name
-
-
-def _pulled(name: str, hub: Any, *, cache: bool) -> Path:
-    from .hub import pull
-
-    return pull(name, hub=hub, cache=cache)
+def _is_file_by_url(name: str) -> bool:
+    """Return whether a name is the URL of a file with a network, rather than a model on a hub."""
+    parts = urlsplit(name)
+    return parts.scheme in REMOTE and Path(parts.path).suffix.lower() in _SUFFIXES

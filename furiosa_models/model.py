@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from .artifacts.descriptor import ModelEntry, zoo
 from .artifacts.store import Built
-from .enums import Format, ModelTaskType, Platform, Precision, RuntimeType
+from .enums import Format, ModelTaskType, Platform, Precision, RuntimeType, Task
 from .errors import BackendUnavailable, ConversionError, FuriosaModelsError, ShapeError
 from .images.pipeline import (
     OnError,
@@ -587,8 +587,11 @@ class Model(Generic[R]):
 
     def _info(self, **facts: Any) -> dict[str, Any]:
         """Return fields of `model_info.json`: of the class, of the weights, and more facts."""
+        from .saved import FILE_FACTS
+
         own, found = self._facts(), self._weights.resolve().info
-        config = {**own["config"], **found.get("config", {})}
+        kept = {k: v for k, v in found.get("config", {}).items() if k not in FILE_FACTS}
+        config = {**own["config"], **kept}
         return {**own, **found, **facts, "config": config}
 
     def _facts(self) -> dict[str, Any]:
@@ -925,7 +928,8 @@ class Model(Generic[R]):
             data_train: Photos to train on: a folder or file in any layout of
                 `furiosa_models.data.read_dataset`, or a data set that was read.
             data_val: Photos to evaluate on; by default the validation part of `data_train`.
-            hub: Focoos' argument, which is not supported yet: a `ValueError`.
+            hub: Hub that the run is reported to, `FocoosHUB()`, if `args.sync_to_hub` is set. A hub
+                that fails during the run does not stop it.
             loss: What is minimized, for heads without a loss of their own: a function of outputs,
                 targets and size, see `furiosa_models.training.losses.Loss`.
             class_sources: Names of present classes that a new class starts from, by its name:
@@ -939,20 +943,21 @@ class Model(Generic[R]):
             LabelsError: A name in `class_sources` is unknown.
             ExtraRequired: PyTorch is not installed.
             TrainingError: The run exists already, cannot be resumed, or does not converge.
-            ValueError: An argument does not fit the machine or the data.
+            HubError: The hub does not take the run at its start.
+            ValueError: An argument does not fit the machine or the data; or there is a hub without
+                `sync_to_hub`, or the other way round.
         """
         from .data.arguments import own_augment, training_parts
         from .data.datasets import MapDataset
         from .training import require_torch
         from .training.args import TrainerArgs
+        from .training.reports import report_to
 
         given: object = args
         if not isinstance(given, TrainerArgs):
             msg = f"expected TrainerArgs first, and then the photos, got {type(args).__name__}"
             raise TypeError(msg)
-        if args.sync_to_hub or hub is not None:
-            msg = "runs cannot be reported to a hub yet: expected sync_to_hub=False and no hub="
-            raise ValueError(msg)
+        report = report_to(hub, args, lambda: self._saved_parts().info(None))
         require_torch()
         from .training.run import save_run, train
 
@@ -961,10 +966,14 @@ class Model(Generic[R]):
         if isinstance(data_train, MapDataset) and args.augmentations is None:
             args = replace(args, augmentations=False)
             options["augment"] = own_augment(data_train)
-        trained, weights = train(self._weights, self._with_weights, args, *parts, **options)
-        self._adopt(weights)
-        if trained.is_first_process:
-            save_run(args, trained, self._saved_parts(val_dataset=str(parts[1].source)))
+        with report:
+            trained, weights = train(
+                self._weights, self._with_weights, args, *parts, report=report, **options
+            )
+            self._adopt(weights)
+            if trained.is_first_process:
+                save_run(args, trained, self._saved_parts(val_dataset=str(parts[1].source)))
+                report.finish(trained.iterations)
         return trained
 
     def eval(self, args: TrainerArgs, data_test: Any, save_json: bool = True) -> Evaluation:
@@ -1247,6 +1256,7 @@ class Model(Generic[R]):
         image: Any,
         threshold: float | None = 0.5,
         annotate: bool = False,
+        keypoints_threshold: float | None = None,
         *,
         color: Color = "rgb",
         **options: Any,
@@ -1258,6 +1268,7 @@ class Model(Generic[R]):
                 (h, w, 3) with values in 0..255; or a list of photos.
             threshold: Score that detections must exceed; None for the model's own threshold.
             annotate: Whether `image` of the result is the photo with the detections drawn on it.
+            keypoints_threshold: Visibility of the keypoints to draw; by default 0.5.
             color: Channel order of arrays and tensors.
             options: Options of `predict`, such as `device` or `iou_threshold`.
 
@@ -1266,13 +1277,20 @@ class Model(Generic[R]):
 
         Raises:
             ImageError: The photo cannot be read.
-            ValueError: The threshold is not between 0 and 1.
-            TypeError: The task has no such option.
+            ValueError: A threshold is not between 0 and 1.
+            TypeError: The task has no such option, or no keypoints.
         """
         from .focoos import as_photo, detections_of
 
         if threshold is not None:
             check_unit("threshold", threshold)
+        drawing: dict[str, Any] = {}
+        if keypoints_threshold is not None:
+            check_unit("keypoints_threshold", keypoints_threshold)
+            if self.vision_task.task is not Task.KEYPOINT:
+                msg = f"the task {self.vision_task.name!r} has no keypoints to draw"
+                raise TypeError(msg)
+            drawing["keypoint_threshold"] = keypoints_threshold
         given = {**self._all_above(threshold), **options}
         several = isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4
         results: list[Any] = []
@@ -1284,7 +1302,7 @@ class Model(Generic[R]):
         found = []
         for result in results:
             begin = perf_counter()
-            picture = np.asarray(result.plot()) if annotate else None
+            picture = np.asarray(result.plot(**drawing)) if annotate else None
             seconds = perf_counter() - begin if annotate else None
             found.append(
                 detections_of(result, threshold=threshold, image=picture, annotate_seconds=seconds)

@@ -219,7 +219,7 @@ def _info_of_focoos(name: str) -> ModelInfo:
     known = _FOCOOS[name]
     classes = ["person"] if known.labels == "person" else list(load_labels(known.labels))
     config = {"num_classes": len(classes), "resolution": known.size, **known.config}
-    if known.family is _RTMO:
+    if known.family in (_BISENET, _RTMO):  # they have no such key
         del config["resolution"]
     return ModelInfo(
         name=name,

@@ -6,6 +6,7 @@ Only `replace_file` and `replacement` replace something.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -78,19 +79,22 @@ def replace_file(path: Path, data: bytes) -> None:
 def replacement(path: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file to write to, which becomes `path`, even if that exists already.
 
-    Parent folders are created.
+    Parent folders are created. Several processes may replace a file at once: the last one wins.
 
     Raises:
         FuriosaModelsError: It cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        partial = path.with_name(f".{path.name}-{secrets.token_hex(4)}.partial")
+        try:
+            with partial.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror or error}"
         raise FuriosaModelsError(msg) from error

@@ -32,6 +32,7 @@ from .spec import Head, ImageInput, ModelSpec, NetworkSpec
 
 __all__ = [
     "CHECKPOINT",
+    "FILE_FACTS",
     "INFO",
     "STATE",
     "Description",
@@ -45,6 +46,9 @@ __all__ = [
 
 INFO = "model_info.json"
 CHECKPOINT, STATE = "model.safetensors", "model_final.pth"
+FILE_FACTS = ("exported", "graph", "network", "network_graph")
+"""Keys of the configuration that are facts about the file beside it, not about the model."""
+
 _GRAPHS = {"onnx": "model.onnx", "tflite": "model.tflite"}
 _MAX_NUMBER = 1 << 31
 _UNFIT = (ArithmeticError, FuriosaModelsError, LookupError, OSError, TypeError, ValueError)

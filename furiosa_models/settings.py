@@ -13,6 +13,9 @@
 | `FURIOSA_MODELS_FONT` | font file for labels in pictures | none |
 | `FURIOSA_MODELS_STRICT` | `1`: no fallback to other weights | `0` |
 | `FURIOSA_MODELS_TRACEBACK` | `1`: the command shows tracebacks instead of one-line errors | `0` |
+| `DEFAULT_HOST_URL` | URL of the hub of Focoos, which ends in `/v0` | none |
+| `FOCOOS_API_KEY` | API key of the hub of Focoos | none |
+| `FOCOOS_API_KEY_FILE` | file with it, of mode 0600 | `focoos_api_key` in the settings folder |
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from pathlib import Path
 __all__ = [
     "cache_home",
     "compile_timeout",
+    "focoos_host",
+    "focoos_key",
+    "focoos_key_file",
     "font",
     "is_offline",
     "is_strict",
@@ -104,6 +110,25 @@ def font() -> str | None:
 def mirror() -> str | None:
     """Return the folder or URL to try before any other source (`FURIOSA_MODELS_MIRROR`)."""
     return os.environ.get("FURIOSA_MODELS_MIRROR", "").rstrip("/") or None
+
+
+def focoos_host() -> str | None:
+    """Return the URL of the hub of Focoos (`DEFAULT_HOST_URL`), or None."""
+    return os.environ.get("DEFAULT_HOST_URL", "").rstrip("/") or None
+
+
+def focoos_key() -> str | None:
+    """Return the API key for the hub of Focoos (`FOCOOS_API_KEY`), or None."""
+    return os.environ.get("FOCOOS_API_KEY") or None
+
+
+def focoos_key_file() -> tuple[Path, bool]:
+    """Return the file with the API key, and whether the user named it (`FOCOOS_API_KEY_FILE`)."""
+    if named := os.environ.get("FOCOOS_API_KEY_FILE"):
+        return _expanded("FOCOOS_API_KEY_FILE", named), True
+    from platformdirs import user_config_path
+
+    return user_config_path("furiosa-models", appauthor=False) / "focoos_api_key", False
 
 
 def _expanded(name: str, folder: str) -> Path:

@@ -21,8 +21,9 @@ settings.load_profile("furiosa")
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the user's settings and cache from all tests."""
     for name in [*os.environ]:
-        if name.startswith(("FURIOSA_", "NPU_")) and name != "FURIOSA_MODELS_TEST_DATA":
+        if name.startswith(("FOCOOS_", "FURIOSA_", "NPU_")) and name != "FURIOSA_MODELS_TEST_DATA":
             monkeypatch.delenv(name)
+    monkeypatch.delenv("DEFAULT_HOST_URL", raising=False)
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FURIOSA_MODELS_PROGRESS", "0")
 

@@ -38,8 +38,12 @@ COMMANDS = {
         "Fit the last layer of a classifier, MODEL, to the photos in DATA, without PyTorch."
     ),
     "train": "Train a MODEL on labeled photos; needs PyTorch (the extra `train`).",
+    "push": "Push FOLDER, a saved model, to a hub.",
+    "pull": "Pull a model, REF, from a hub into the cache.",
+    "hub": "Show what is on the hub of Focoos.",
     "serve": "Serve MODELS over HTTP: a page for photos, /infer as in 0.10, and the v2 protocol.",
     "cache": "Manage the cache of artifacts.",
+    "explain": "Explain an ERROR: when it happens, and what to check. Without one, list all.",
     "doctor": "Report what models can run on, and the defaults in effect.",
 }
 """Subcommands and the first paragraphs of their help; listing them thus needs no imports."""
@@ -50,12 +54,13 @@ EXAMPLES = """
 \b
 Examples:
   furiosa-models list detect                        models that detect objects
-  furiosa-models desc SSDMobileNet                  facts of a model, and its weights
-  furiosa-models predict ssd-mobilenet *.jpg --output out/
+  furiosa-models desc SSDMobileNetV2                facts of a model, and its weights
+  furiosa-models predict ssd-mobilenet-v2 *.jpg --output out/
   furiosa-models fetch --all                        weights for use without a network
-  furiosa-models verify ssd-mobilenet --images val2017/ --labels instances_val2017.json
-  furiosa-models check-data shelves/ --model ssd-mobilenet
+  furiosa-models verify ssd-mobilenet-v2 --images val2017/ --labels instances_val2017.json
+  furiosa-models check-data shelves/ --model ssd-mobilenet-v2
   furiosa-models predict best.onnx street.jpg --labels names.txt
+  furiosa-models explain WeightsError               the error in the brackets of a message
   eval "$(_FURIOSA_MODELS_COMPLETE=bash_source furiosa-models)"   complete names (or zsh, fish)
 """
 
@@ -163,7 +168,8 @@ def _print_error(error: Exception) -> None:
     """Print an error; with `--json`, also as a JSON document."""
     from .table import print_json, short
 
-    click.echo(f"Error: {short(error)}", err=True)
+    kind = f" [{type(error).__name__}]" if isinstance(error, FuriosaModelsError) else ""
+    click.echo(f"Error: {short(error)}{kind}", err=True)
     if "--json" in sys.argv[1:]:
         with suppress(OSError):  # the error may be a full disk
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})

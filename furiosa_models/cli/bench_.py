@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 
 from ..benchmark import SECTIONS, STAGES, Benchmark, benchmark
@@ -26,6 +29,14 @@ __all__ = ["command"]
 @click.option(
     "--repeat", type=click.IntRange(min=1), default=1, help="Number of runs of each photo."
 )
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_flag=False,
+    flag_value=Path("records.jsonl"),
+    help="Append the figures, with machine, versions and date, to a file of JSON lines; "
+    "records.jsonl by default.",
+)
 @options.json_output
 def command(
     model: str,
@@ -37,6 +48,7 @@ def command(
     device: str | None,
     postprocess: str,
     repeat: int,
+    record: Path | None,
     as_json: bool,
 ) -> None:
     """Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory.
@@ -45,6 +57,10 @@ def command(
     """
     with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
         measured = benchmark(network, images, device=device, repeat=repeat, precision=precision)
+    if record is not None:
+        line = json.dumps(measured.record(precision=precision))
+        with record.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
     if as_json:
         print_json({**measured.to_dict(), "precision": precision})
     else:
@@ -60,6 +76,7 @@ def _print(measured: Benchmark) -> None:
     print_table(
         ["ms", *columns], [[stage, *(f"{row[c]:.3f}" for c in columns)] for stage, row in rows]
     )
+    click.echo(f"Loaded in {1e3 * measured.load:.0f} ms, first photo {1e3 * measured.first:.0f} ms")
     click.echo(f"Streamed: {photos / measured.streamed:.1f} photos/s")
     if measured.peak_memory is not None:
         click.echo(f"Peak memory: {measured.peak_memory / 1e6:.0f} MB")

@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from ..catalog import open_model
+from ..enums import Format
 from ..errors import ArtifactNotFound, FuriosaModelsError, WeightsError
 from ..frameworks import recognize
 from ..manager import ModelManager
 from ..model import Model
+from ..networks.cost import cost_of
 from ..saved import is_saved, read_info
 from ..spec import GraphFacts
 from . import options
@@ -79,6 +81,7 @@ def _facts(model: Model[Any]) -> dict[str, Any]:
     height, width = spec.size
     return {
         "format": graph.format.value,
+        **_size(model),
         "inputs": _tensors(graph, "inputs"),
         "outputs": _tensors(graph, "outputs"),
         "class": type(model).__name__,
@@ -86,6 +89,15 @@ def _facts(model: Model[Any]) -> dict[str, Any]:
         "input": f"{height}x{width}, {spec.resize}, {spec.color}",
         "labels": f"{len(labels)}: {shown}{more}",
     }
+
+
+def _size(model: Model[Any]) -> dict[str, Any]:
+    """Return the number of parameters and operations of an ONNX network."""
+    if model.format is not Format.ONNX:
+        return {}
+    cost = cost_of(model.origin)
+    gflops = {} if cost.gflops is None else {"gflops": round(cost.gflops, 3)}
+    return {"parameters": cost.parameters, **gflops}
 
 
 def _tensors(graph: GraphFacts, which: str) -> list[str]:

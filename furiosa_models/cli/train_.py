@@ -105,7 +105,7 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with open_model(model, weights, labels=labels, task=task) as network:
-        trained = network.train(args, data, val)
+        trained = network.train(args, data, val, _hub() if args.sync_to_hub else None)
     facts = {
         "folder": str(trained.folder),
         "iterations": trained.iterations,
@@ -126,3 +126,9 @@ def command(
     click.echo(f"  -> {trained.folder}")
     folder = shlex.quote(str(trained.folder))
     click.echo(f"Run it: furiosa-models predict {folder} PHOTO")
+
+
+def _hub() -> Any:
+    from ..hub import FocoosHUB
+
+    return FocoosHUB()

@@ -31,7 +31,6 @@ __all__ = ["Options", "export"]
 logger = logging.getLogger(__name__)
 
 _EXPORTED = "exported"
-_BATCH = 2
 _TOLERANCE = 1e-3
 
 
@@ -163,23 +162,27 @@ def _torchscript(job: _Job) -> tuple[bytes, dict[str, Any]]:
     torch = require("torch", "TorchScript is written by PyTorch", extra="torch")
     _check_no_opset(job.options)
     graph = _with_batch(job.programs.float_onnx(), job.options.dynamic_axes)
-    facts = describe(graph)
+    network = trainable_of(graph, None)  # with the channels first
+    facts = networks.edit.describe(network.model)
     described = facts.within(job.info)
-    module = trainable_of(graph, None).module().eval()
-    example = torch.zeros(1, *_image(facts))
+    module = network.module().eval()
+    example = torch.from_numpy(np.zeros((1, *_image(facts)), facts.inputs[0].dtype))
     stream = io.BytesIO()
     with quiet(), torch.no_grad():
         script = torch.jit.trace(module, example, check_trace=False)
         if facts.inputs[0].shape[0] is None:
-            _check_batches(torch, module, script, _image(facts))
+            _check_batches(torch, module, script, torch.cat([example + 1, example + 2]))
         extra = {DESCRIPTION_MEMBER: json.dumps(described)}
         torch.jit.save(script, stream, _extra_files=extra)
     return stream.getvalue(), described
 
 
-def _check_batches(torch: Any, module: Any, script: Any, shape: tuple[int, ...]) -> None:
-    """Check that traced code does not depend on the batch size of the example."""
-    images = torch.from_numpy(np.random.default_rng(0).random((_BATCH, *shape), np.float32))
+def _check_batches(torch: Any, module: Any, script: Any, images: Any) -> None:
+    """Check that traced code does not depend on the batch size of the example.
+
+    Raises:
+        ConversionError: It does.
+    """
     found, expected = ([v] if hasattr(v, "shape") else v for v in (script(images), module(images)))
     for got, want in zip(found, expected, strict=True):
         if got.shape != want.shape or not torch.allclose(got, want, atol=_TOLERANCE):
@@ -208,8 +211,9 @@ def _converted_to_tflite(origin: bytes) -> bytes:
     converter = require("litert_torch", "it converts networks to TensorFlow Lite")
     torch = require("torch", "litert-torch needs PyTorch")
     graph = networks.set_batch_size(origin, 1)
-    facts = describe(graph)
-    module = trainable_of(graph, None).module().eval()
+    network = trainable_of(graph, None)
+    facts = networks.edit.describe(network.model)
+    module = network.module().eval()
     try:
         with quiet():
             made = converter.convert(module, (torch.zeros(1, *_image(facts)),))

@@ -55,6 +55,7 @@ __all__ = [
 RECIPES = {
     "efficientnet": 1,
     "efficientnet_v2": 1,
+    "fai_cls": 1,
     "mobilenet_ssd": 1,
     "mobilenet_v2": 1,
     "mobilenet_v2_ssd": 1,

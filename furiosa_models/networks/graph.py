@@ -312,6 +312,22 @@ class Graph:
             strides=(stride, stride),
         )
 
+    def average_pool(
+        self, x: Value, size: int, name: str, *, stride: int, padding: Padding = "same"
+    ) -> Value:
+        """Add average pooling of `x` (C, H, W); padding counts as zeros, as in PyTorch."""
+        pads, spatial = _window(x.shape[1:], (size, size), stride, padding)
+        return self._add(
+            "AveragePool",
+            [x.name],
+            name,
+            (x.shape[0], *spatial),
+            count_include_pad=1,
+            kernel_shape=(size, size),
+            pads=pads,
+            strides=(stride, stride),
+        )
+
     def global_average_pool(self, x: Value, name: str) -> Value:
         """Average `x` (C, H, W) over its pixels, to (C, 1, 1)."""
         return self._add("GlobalAveragePool", [x.name], name, (x.shape[0], 1, 1))

@@ -12,18 +12,48 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import DescriptorError
 from ..spec import Metadata, Publication
 from .yaml_document import MAX_BYTES, Document, read_yaml
 
-__all__ = ["RegistryArtifact", "inside", "json_schema", "parse_code", "parse_descriptor"]
+__all__ = [
+    "ArtifactFile",
+    "RegistryArtifact",
+    "dump_descriptor",
+    "inside",
+    "json_schema",
+    "parse_code",
+    "parse_descriptor",
+]
 
 _URL_SCHEMES = frozenset({"file", "gs", "hf", "http", "https", "s3"})
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _MAX_SIZE = 1 << 50
 _SERVERS = 4  # each proxy in a chain may decode once: the second one reads `%252e` as `.`
+
+
+class ArtifactFile(BaseModel):
+    """A further file of an entry, in the folder of its `location`.
+
+    Attributes:
+        name: Name of the file.
+        size: Size in bytes.
+        sha256: SHA-256 in hex.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[^/\\:.%][^/\\:%]*$", max_length=200)
+    size: int = Field(gt=0, le=_MAX_SIZE)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @field_validator("name")
+    @classmethod
+    def _is_one_line(cls, value: str) -> str:
+        return _one_line(value)
 
 
 class RegistryArtifact(BaseModel):
@@ -40,6 +70,8 @@ class RegistryArtifact(BaseModel):
         size: Size of the file at `location`, in bytes.
         sha256: SHA-256 of the file at `location`, in hex; a file with another digest is rejected.
         task: What the model does with a photo: `detect`, `classify` or `pose`.
+        license: License of the model.
+        files: Further files of a saved model, in the folder of `location`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +86,18 @@ class RegistryArtifact(BaseModel):
     size: int | None = Field(default=None, gt=0, le=_MAX_SIZE)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     task: Literal["classify", "detect", "pose"] | None = None
+    license: str | None = None
+    files: tuple[ArtifactFile, ...] = ()
+
+    def beside(self, name: str) -> RegistryArtifact | None:
+        """Return one of the further files as an entry, or None if there is none of this name."""
+        found = next((file for file in self.files if file.name == name), None)
+        if found is None:
+            return None
+        folder = self.location.rpartition("/")[0]
+        location = f"{folder}/{name}" if folder else name
+        changes = {"location": location, "size": found.size, "sha256": found.sha256, "files": ()}
+        return self.model_copy(update=changes)
 
     @model_validator(mode="before")
     @classmethod
@@ -67,13 +111,10 @@ class RegistryArtifact(BaseModel):
             item = {k: v for k, v in item.items() if k != "description"} | {"metadata": metadata}
         return item
 
-    @field_validator("name", "family", "version", "location", "doc")
+    @field_validator("name", "family", "version", "location", "doc", "license")
     @classmethod
     def _is_one_line(cls, value: str | None) -> str | None:
-        if value is not None and _CONTROL.search(value):
-            msg = f"{value[:60]!r} contains control characters"
-            raise ValueError(msg)
-        return value
+        return None if value is None else _one_line(value)
 
     @field_validator("doc")
     @classmethod
@@ -111,6 +152,13 @@ def parse_descriptor(text: bytes, name: str) -> list[RegistryArtifact]:
     artifacts = [_parse(item, i, document, name) for i, item in enumerate(items)]
     _refuse_duplicates(artifacts, document, name)
     return artifacts
+
+
+def dump_descriptor(artifacts: Sequence[RegistryArtifact]) -> bytes:
+    """Return entries as the YAML of a descriptor, with the fields that are set."""
+    items = [entry.model_dump(mode="json", exclude_defaults=True) for entry in artifacts]
+    text = yaml.safe_dump({"artifacts": items}, sort_keys=False, allow_unicode=True, width=100)
+    return text.encode()
 
 
 def parse_code(text: bytes, name: str, location: str) -> list[RegistryArtifact]:
@@ -158,6 +206,13 @@ def json_schema() -> dict[str, Any]:
         "properties": {"artifacts": {"type": "array", "items": entry}},
         "$defs": definitions,
     }
+
+
+def _one_line(value: str) -> str:
+    if _CONTROL.search(value):
+        msg = f"{value[:60]!r} contains control characters"
+        raise ValueError(msg)
+    return value
 
 
 def _is_model(name: str, classes: dict[str, ast.ClassDef]) -> bool:

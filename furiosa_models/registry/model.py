@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from ..enums import Format
-from ..errors import DescriptorError
+from ..errors import DescriptorError, WeightsError
 from ..labels import TABLES
 from ..spec import Metadata, ModelTensor
 
@@ -64,6 +64,7 @@ class Model(BaseModel):
     doc: str | None = Field(default=None, repr=False)
 
     _runner: Runner | None = PrivateAttr(default=None)
+    _info: bytes | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -130,7 +131,7 @@ class Model(BaseModel):
         except ValueError as error:
             msg = f"{self.name} has the unknown task {word[:60]!r}: {error}"
             raise DescriptorError(msg) from error
-        return by_task[task](self.source, **options)
+        return by_task[task](self.source, **{**self._described(), **options})
 
     def predict(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:
         """Return the results of photos, as `furiosa_models.Model.predict` does.
@@ -173,6 +174,27 @@ class Model(BaseModel):
         if context is None:
             return own.postprocess(outputs, **options)
         return own.postprocess(outputs, context, **options)
+
+    def describe(self, info: bytes) -> None:
+        """Let `to_model` take labels, input and head from a `model_info.json`."""
+        self._info = info
+
+    def _described(self) -> dict[str, Any]:
+        """Return the arguments of a model's constructor that `model_info.json` states.
+
+        Raises:
+            DescriptorError: It does not describe a saved model.
+        """
+        if self._info is None:
+            return {}
+        from ..saved import INFO, Description
+
+        try:
+            found = Description.of(json.loads(self._info), f"the {INFO} of {self.name}")
+        except (RecursionError, ValueError, WeightsError) as error:
+            msg = f"the {INFO} of {self.name} is invalid: {error}"
+            raise DescriptorError(msg) from error
+        return {"labels": found.names, "input": found.input, "head": found.head}
 
     def _onnx_metadata(self) -> dict[str, str]:
         """Return the metadata of an ONNX file, or an empty dictionary."""

@@ -19,13 +19,14 @@ from ..errors import (
     DescriptorError,
     ModelNotFound,
 )
+from ..saved import INFO
 from . import zoo
 from .descriptor import RegistryArtifact, parse_code, parse_descriptor
 from .model import Model
 from .model_code import run_factory
 from .transports import Folder, Transport, transport_for
 
-__all__ = ["help", "list", "load"]
+__all__ = ["DESCRIPTOR", "find_entry", "help", "list", "load", "read_entries"]
 
 DESCRIPTOR = "artifacts.yaml"
 CODE_DESCRIPTOR = "artifacts.py"
@@ -44,7 +45,7 @@ def list(uri: str | None = None) -> builtins.list[RegistryArtifact]:
         TransportNotFound: No transport supports the URI.
     """
     transport = _transport(uri)
-    return zoo.entries() if transport is None else _entries(transport)
+    return zoo.entries() if transport is None else read_entries(transport)
 
 
 def load(
@@ -81,13 +82,13 @@ def load(
     transport = _transport(uri)
     if transport is None:
         return zoo.load(name, version, *args, **kwargs)
-    artifact = _find(_entries(transport), name, version, transport.name)
+    artifact = find_entry(read_entries(transport), name, version, transport.name)
     if artifact.format == "code":
         return _load_code(transport, artifact, trust_code, args, kwargs)
     if args or kwargs:
         msg = f"{name} is a file ({artifact.format}) and takes no arguments"
         raise TypeError(msg)
-    return Model(
+    model = Model(
         name=artifact.name,
         source=_read(transport, artifact),
         format=Format(artifact.format.upper()),
@@ -97,6 +98,9 @@ def load(
         task=artifact.task,
         doc=_doc(transport, artifact),
     )
+    if (info := artifact.beside(INFO)) is not None:
+        model.describe(_read(transport, info))
+    return model
 
 
 def help(uri: str | None, name: str, version: str | None = None) -> str:
@@ -115,7 +119,7 @@ def help(uri: str | None, name: str, version: str | None = None) -> str:
     transport = _transport(uri)
     if transport is None:
         return zoo.help(name, version)
-    artifact = _find(_entries(transport), name, version, transport.name)
+    artifact = find_entry(read_entries(transport), name, version, transport.name)
     description = artifact.metadata.description if artifact.metadata else None
     return _doc(transport, artifact) or description or f"{name} has no documentation"
 
@@ -127,8 +131,13 @@ def _transport(uri: str | None) -> Transport | None:
     return None if is_own else transport
 
 
-def _entries(transport: Transport) -> builtins.list[RegistryArtifact]:
-    """Return the entries of `artifacts.yaml` or, if there is none, of `artifacts.py` (not run)."""
+def read_entries(transport: Transport) -> builtins.list[RegistryArtifact]:
+    """Return the entries of `artifacts.yaml` or, if there is none, of `artifacts.py` (not run).
+
+    Raises:
+        ArtifactUnavailable: The descriptor cannot be read.
+        DescriptorError: The descriptor does not follow the schema.
+    """
     place = transport.name.rstrip("/")
     try:
         text = transport.read(DESCRIPTOR)
@@ -143,9 +152,20 @@ def _entries(transport: Transport) -> builtins.list[RegistryArtifact]:
     return parse_descriptor(text, f"{place}/{DESCRIPTOR}")
 
 
-def _find(
+def find_entry(
     entries: builtins.list[RegistryArtifact], name: str, version: str | None, uri: str
 ) -> RegistryArtifact:
+    """Return the entry with a name and version; by default the newest version.
+
+    Args:
+        entries: All entries.
+        name: Name of the model.
+        version: Version of the model.
+        uri: URI of the registry, for messages.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
     named = [entry for entry in entries if entry.name == name]
     chosen = [entry for entry in named if version in (None, entry.version)]
     if not chosen:

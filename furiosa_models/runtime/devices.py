@@ -13,6 +13,7 @@ from ..errors import BackendUnavailable
 from .backends import Backend, backends, backends_for, find_backend
 from .compiler import find_compiler
 from .errors import FuriosaRuntimeError
+from .machine import CUDA_LIBRARY, provider_library
 from .source import ModelSource, RunnerOptions, is_tflite
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _preferred() -> Choice:
     is_expected = _backend(backend).is_expected
     reason = f"no NPU: {problem}" if is_expected else "no NPU"
     backend, device = _GPU
-    if not _backend(backend).is_expected:
+    if provider_library(CUDA_LIBRARY) is None:
         return Choice(*_CPU, reason)
     problem = _backend(backend).problem(device)
     if problem is None:

@@ -81,7 +81,7 @@ def _verdict() -> Fact:
     except (BackendUnavailable, ValueError) as error:
         return Fact("models run on", "nothing", is_fine=False, advice=str(error))
     backend = find_backend(choice.backend)
-    place = backend.place if backend is not None else ""
+    place = backend.place_of(choice.device) if backend is not None else ""
     return Fact("models run on", place or choice.backend, is_fine=True, advice=choice.reason)
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 __all__ = [
+    "CUDA_LIBRARY",
     "Fact",
     "available_cpus",
     "cpu_features",
@@ -23,9 +24,13 @@ __all__ = [
     "full_version",
     "installed_version",
     "library_version",
+    "provider_library",
     "version",
     "workers",
 ]
+
+CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
+"""File of ONNX Runtime with the code for CUDA."""
 
 _MAX_WORKERS = 8  # each holds a job in memory
 _CPUINFO = Path("/proc/cpuinfo")
@@ -151,6 +156,21 @@ def library_version(module: str, package: str) -> str | None:
     if loaded := sys.modules.get(module):
         return str(loaded.__version__).partition("-")[0]
     return installed_version(package)
+
+
+def provider_library(name: str) -> Path | None:
+    """Return the file of a provider of the installed ONNX Runtime, or None; imports nothing.
+
+    Args:
+        name: Name of the file, such as `CUDA_LIBRARY`.
+    """
+    from importlib.util import find_spec
+
+    spec = find_spec("onnxruntime")
+    if not name or spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin).parent / "capi" / name
+    return file if file.is_file() else None
 
 
 def full_version() -> str:

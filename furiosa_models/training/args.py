@@ -82,7 +82,7 @@ class TrainerArgs:
         gather_metric_period: Number of iterations between two averages of the losses over GPUs.
         zero_grad_before_forward: Whether gradients are reset before the forward pass, rather than
             after it.
-        sync_to_hub: Whether to report the run to a hub, which is not supported yet.
+        sync_to_hub: Whether to report the run to the hub that `Model.train(hub=)` is given.
         time_limit: Seconds after which training ends as if `max_iters` were reached; None for no
             limit.
         augmentations: `DatasetAugmentations` of training photos; by default those of the task;

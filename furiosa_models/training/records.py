@@ -39,8 +39,13 @@ class Metrics:
         self._folder = folder
         self._entries: list[dict[str, Any]] = []
 
-    def start(self, args: TrainerArgs) -> None:
-        """Start the records of a new run.
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """All entries of `metrics.json`."""
+        return self._entries
+
+    def check_new(self) -> None:
+        """Check that the folder is that of a new run.
 
         Raises:
             TrainingError: The folder contains a run already, or other files, or cannot be written.
@@ -51,6 +56,9 @@ class Metrics:
                 "resume=True to continue it"
             )
             raise TrainingError(msg)
+
+    def start(self, args: TrainerArgs) -> None:
+        """Start the records of a new run."""
         self._write_args(args.to_dict())
         self._write()
 

@@ -31,6 +31,7 @@ from .checkpoints import Checkpoints
 from .losses.table import Loss, loss_of
 from .processes import Processes
 from .records import DATA_REPORT, files_of, recorded_seed
+from .reports import Report
 from .trainable import Trainable, match_classes, trainable_of
 from .trainer import Job, Network, Trained, Trainer
 
@@ -49,6 +50,7 @@ def train(
     loss: Loss | None = None,
     augment: Augment | None = None,
     class_sources: Mapping[str, str | Sequence[str]] = MappingProxyType({}),
+    report: Report | None = None,
 ) -> tuple[Trained, Weights]:
     """Train the network of a model; return the result, and the trained weights.
 
@@ -63,6 +65,7 @@ def train(
         augment: Changes training photos; by default, the arguments' augmentations, or those of the
             task.
         class_sources: Names of old classes that a new class starts from, by its name.
+        report: Report of the run to a hub.
 
     Raises:
         ConfigurationError: No loss is known for the head.
@@ -91,7 +94,7 @@ def train(
         settings = args.augmentations or get_default_by_task(photos.task, spec.input.size)[0]
         augment = Augmenter(settings, args.seed, keypoints=photos.keypoints)
     job = Job(network, trainable, loss or loss_of(fitted), photos, val, augment)
-    trainer = Trainer(job, args)
+    trainer = Trainer(job, args, report)
     if trainer.is_first and not args.resume:
         _report_problems(args, photos, val)
     trained = trainer.run()

@@ -30,6 +30,7 @@ from .losses.table import Loss
 from .optimization import Average, make_optimizer
 from .processes import Processes
 from .records import Metrics
+from .reports import Report
 from .trainable import Trainable
 
 __all__ = ["Job", "Network", "Trained", "Trainer"]
@@ -124,16 +125,18 @@ class Trainer:
     Args:
         job: What is trained, and on what.
         args: How; the seed is at least 0.
+        report: Report of the run to a hub.
 
     Raises:
         ValueError: An argument does not fit the machine or the data.
         TrainingError: The run exists already, or there is nothing to resume.
     """
 
-    def __init__(self, job: Job, args: TrainerArgs) -> None:
+    def __init__(self, job: Job, args: TrainerArgs, report: Report | None = None) -> None:
         self._job = job
         self._args = args
         self._processes = Processes.of(args)
+        self._report = report if report and self._processes.is_first else Report()
         self._device = self._processes.device
         torch.manual_seed(args.seed)
         self._module = job.trainable.module().to(self._device)
@@ -331,6 +334,7 @@ class Trainer:
             self._metrics.draw_curves()
             with self._averaged():
                 self._metrics.draw_samples(progress.iteration, self._samples())
+            self._report.update(progress.iteration, self._metrics.entries)
 
     def evaluate(self) -> dict[str, float]:
         """Return the figures of the present (or averaged) weights on the validation photos."""
@@ -388,6 +392,8 @@ class Trainer:
             raise TrainingError(msg)
         if state is None:
             if self._processes.is_first:
+                self._metrics.check_new()
+                self._report.start(self._args, self._job.train.classes, resume=False)
                 self._metrics.start(self._args)
             return
         try:
@@ -400,6 +406,7 @@ class Trainer:
             raise TrainingError(msg) from error
         if self._processes.is_first:
             self._metrics.resume(self._args, self._progress.iteration)
+            self._report.start(self._args, self._job.train.classes, resume=True)
 
     def _load(self, state: Mapping[str, Any]) -> None:
         """Continue with the state of a checkpoint."""
@@ -454,6 +461,7 @@ class Trainer:
         if self._is_due(self._args.log_period) and self._processes.is_first:
             rates = [group["lr"] for group in self._optimizer.param_groups]
             self._metrics.add_losses(self._progress.iteration, losses, max(rates), seconds)
+            self._report.update(self._progress.iteration, self._metrics.entries)
 
 
 def _multiplies_bfloat16() -> bool:

@@ -76,4 +76,4 @@ def test_example_runs(name: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert EXPECTED[name] in result.stdout
     if name == "demo.py":
-        assert len(list((tmp_path / "out").glob("*.jpg"))) == 10
+        assert len(list((tmp_path / "out").glob("*.jpg"))) == 5

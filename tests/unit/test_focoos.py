@@ -13,7 +13,7 @@ from PIL import Image
 
 from furiosa_models.errors import ImageError
 from furiosa_models.focoos import FocoosDet, FocoosDetections, InferLatency, as_photo
-from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv7w6Pose
+from furiosa_models.vision import EfficientNetLite0, MobileNetV2, SSDMobileNet, YOLOv7w6Pose
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +164,16 @@ def test_fractions_of_a_photo_are_rejected(rgb: np.ndarray) -> None:
     with pytest.raises(ImageError, match="multiply the photo by 255"):
         as_photo(rgb / 255)
     assert as_photo(np.zeros((2, 2, 3))).max() == 0
+
+
+def test_keypoints_threshold_hides_joints_in_the_drawing(photos: list[Path]) -> None:
+    model = YOLOv7w6Pose("random").resized(128)
+    shown = model.infer(photos[0], 0.5, True, 0.0)
+    hidden = model.infer(photos[0], 0.5, True, 1.0)
+    assert shown.detections == hidden.detections
+    assert len(shown)
+    assert not np.array_equal(shown.image, hidden.image)
+    with pytest.raises(ValueError, match="keypoints_threshold"):
+        model.infer(photos[0], keypoints_threshold=2)
+    with pytest.raises(TypeError, match="no keypoints"):
+        MobileNetV2("random").infer(photos[0], keypoints_threshold=0.5)

@@ -26,7 +26,7 @@ LAYERS = (
     "catalog",
     "zoo",
     "registry hub",
-    "model_registry overrides described manager",
+    "model_registry overrides focoos_families described manager",
     "compressor serving integrations",
     "types quantizer vision __init__",
     "cli client __main__",

@@ -28,12 +28,14 @@ from furiosa_models import (
 from furiosa_models.errors import (
     ArtifactUnavailable,
     ConfigurationError,
+    HubError,
     LabelsError,
     ModelNotFound,
     ShapeError,
     WeightsError,
 )
 from furiosa_models.heads import BoxesHead
+from furiosa_models.hub import push
 from furiosa_models.labels import load_labels
 from furiosa_models.model_registry import alternatives
 from furiosa_models.networks.writers import to_pytorch
@@ -273,7 +275,9 @@ def test_models_of_focoos_are_known_and_say_what_to_take_instead(name: str) -> N
         ModelManager.get(name)
     for other in alternatives(info.task):
         assert other in str(caught.value)
-    with pytest.raises(ModelNotFound, match="not built here yet"):
+    is_built = info.model_family is ModelFamily.IMAGE_CLASSIFIER
+    words = "has no weights" if is_built else "not built here yet"
+    with pytest.raises(WeightsError if is_built else ModelNotFound, match=words):
         ModelManager.get("any", model_info=info)
 
 
@@ -403,6 +407,20 @@ def test_weights_by_url_are_downloaded_once(
     with pytest.raises(ArtifactUnavailable):
         ModelManager.get("x", model_info=info, cache=False)
     assert copy.is_file()
+
+
+def test_files_by_url_and_hubs(
+    saved: Path, serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    url = serve(saved)
+    model = ModelManager.get(f"{url}/model.onnx", classes=["a", "b", "c"])
+    assert model.labels == ("a", "b", "c")
+    push(saved, f"{tmp_path}/hub/farm")
+    model = ModelManager.get(f"file://{tmp_path}/hub/farm", threshold=0.7)
+    assert model.labels == ("cat", "dog", "cow")
+    with pytest.raises(HubError, match="DEFAULT_HOST_URL"):
+        ModelManager.get("hub://farm")
 
 
 def test_the_top_level_has_the_names_of_focoos() -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from .base import Sink, SourceError, cause_chain, describe_error, redact, redact_message
@@ -21,7 +22,22 @@ from .timeout import register_socket
 if TYPE_CHECKING:
     from requests import Response, Session
 
-__all__ = ["Origin", "check_encoding", "copy_http", "new_session", "open_url", "parse_number"]
+__all__ = [
+    "TRANSIENT_STATUSES",
+    "Origin",
+    "TransientError",
+    "Version",
+    "check_encoding",
+    "connection_errors",
+    "copy_http",
+    "new_session",
+    "open_url",
+    "parse_number",
+    "retried",
+    "retry_after",
+]
+
+_T = TypeVar("_T")
 
 ATTEMPTS = 5
 CONNECT_ATTEMPTS = 2
@@ -37,7 +53,7 @@ BODY_CHUNK = 1 << 16
 """Bytes read at once. At most so many are lost if the connection breaks. They may expand by a
 factor of a thousand when decompressed."""
 
-_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
@@ -70,7 +86,47 @@ class Origin(NamedTuple):
         return other == self or (other == secured and self == Origin("http", self.host, 80))
 
 
-class _TransientError(Exception):
+class Version:
+    """The version of a file that a download began with, by which its pieces are recognized.
+
+    Args:
+        etag: Its strong ETag, or None.
+
+    Attributes:
+        etag: Its strong ETag, or None.
+        size: Its size in bytes, or None if unknown.
+        headers: Headers of the latest response.
+    """
+
+    def __init__(self, etag: str | None = None) -> None:
+        self.etag = etag
+        self.size: int | None = None
+        self.headers: Mapping[str, str] = {}
+
+    def note(self, response: Response, sink: Sink) -> None:
+        """Record the version of a response; check that a partial one continues the earlier pieces.
+
+        Raises:
+            SourceError: The response does not say where the file ends.
+            TransientError: It is another version; the sink was rewound.
+        """
+        etag = response.headers.get("ETag", "")
+        etag = "" if etag.startswith("W/") else etag
+        if response.status_code == 206 and (not etag or etag != self.etag):
+            sink.rewind()
+            self.etag = None
+            msg = "the file has changed since the download began"
+            raise TransientError(msg, 0.0)
+        if response.status_code == 200:
+            self.size = parse_number(response.headers.get("Content-Length"))
+            is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+            if self.size is None and not is_chunked:
+                msg = "the server does not say how long the file is, so that it may be incomplete"
+                raise SourceError(msg)
+        self.etag, self.headers = etag or None, response.headers
+
+
+class TransientError(Exception):
     """A failure that may go away on retry.
 
     Attributes:
@@ -86,7 +142,9 @@ class _TransientError(Exception):
         self.attempts = attempts or ATTEMPTS
 
 
-def copy_http(uri: str, sink: Sink, *, allowed_origin: Origin | None = None) -> None:
+def copy_http(
+    uri: str, sink: Sink, *, allowed_origin: Origin | None = None, version: Version | None = None
+) -> None:
     """Stream the body of a GET request into `sink`, after the bytes that it already holds.
 
     Connection errors, stalls, truncated bodies and transient statuses (429, 5xx) are retried with
@@ -96,19 +154,33 @@ def copy_http(uri: str, sink: Sink, *, allowed_origin: Origin | None = None) -> 
         uri: The URL.
         sink: Destination of the body.
         allowed_origin: Origin that redirects must not leave; None allows any.
+        version: Version of the bytes that the sink already holds, for a file without a known hash:
+            bytes of another version are never appended to them.
 
     Raises:
         SourceError: The server cannot be reached, refuses (404, 403), or keeps failing.
     """
-    deadline = time.monotonic() + TOTAL_TIMEOUT_S
     with new_session() as session:
-        for attempt in range(ATTEMPTS):
-            try:
-                _attempt(session, uri, sink, allowed_origin)
-            except _TransientError as failure:
-                _wait_or_give_up(failure, attempt, deadline)
-            else:
-                return
+        retried(lambda: _attempt(session, uri, sink, allowed_origin, version))
+
+
+def retried(attempt: Callable[[], _T]) -> _T:
+    """Return what a function returns; call it again, with increasing pauses, if it may help.
+
+    Args:
+        attempt: The function. A `TransientError` of it means that another call may succeed.
+
+    Raises:
+        SourceError: It failed too often; the cause is its last `TransientError`.
+    """
+    deadline = time.monotonic() + TOTAL_TIMEOUT_S
+    count = 0
+    while True:
+        try:
+            return attempt()
+        except TransientError as failure:
+            _wait_or_give_up(failure, count, deadline)
+        count += 1
 
 
 @cache
@@ -247,19 +319,40 @@ def _with_credentials(before: SplitResult, after: SplitResult) -> str:
     return after._replace(netloc=f"{user}@{after.netloc}").geturl()
 
 
-def _attempt(session: Session, uri: str, sink: Sink, allowed_origin: Origin | None) -> None:
-    import requests
-
+def _attempt(
+    session: Session,
+    uri: str,
+    sink: Sink,
+    allowed_origin: Origin | None,
+    version: Version | None,
+) -> None:
     headers = {"Accept-Encoding": "identity"}
+    if sink.position and version is not None and version.etag is None:
+        sink.rewind()
     if sink.position:
         headers["Range"] = f"bytes={sink.position}-"
+        if version is not None and version.etag is not None:
+            headers["If-Range"] = version.etag
     timeouts = (CONNECT_TIMEOUT_S, STALL_TIMEOUT_S)
+    with (
+        connection_errors(uri),
+        open_url(session, uri, headers, timeouts, allowed_origin) as response,
+    ):
+        _check_status(response, sink, uri)
+        check_encoding(response)
+        if version is not None:
+            version.note(response, sink)
+        announced_size = _position_sink(response, sink)
+        _copy_body(response, sink, announced_size)
+
+
+@contextmanager
+def connection_errors(uri: str) -> Iterator[None]:
+    """Raise the connection errors of `requests` as `SourceError`, or `TransientError`."""
+    import requests
+
     try:
-        with open_url(session, uri, headers, timeouts, allowed_origin) as response:
-            _check_status(response, sink, uri)
-            check_encoding(response)
-            announced_size = _position_sink(response, sink)
-            _copy_body(response, sink, announced_size)
+        yield
     except requests.exceptions.SSLError as error:  # retrying does not help
         raise SourceError(describe_error(error, uri)) from error
     except (
@@ -268,16 +361,16 @@ def _attempt(session: Session, uri: str, sink: Sink, allowed_origin: Origin | No
         requests.exceptions.ChunkedEncodingError,
     ) as error:
         attempts = CONNECT_ATTEMPTS if _never_connected(error) else ATTEMPTS
-        raise _TransientError(describe_error(error, uri), attempts=attempts) from error
+        raise TransientError(describe_error(error, uri), attempts=attempts) from error
 
 
 def _check_status(response: Response, sink: Sink, uri: str) -> None:
     status = redact_message(f"HTTP {response.status_code} {response.reason or ''}".strip(), uri)
-    if response.status_code in _TRANSIENT_STATUSES:
-        raise _TransientError(status, _retry_after(response))
+    if response.status_code in TRANSIENT_STATUSES:
+        raise TransientError(status, retry_after(response))
     if response.status_code == 416:
         sink.rewind()
-        raise _TransientError(status, 0.0)
+        raise TransientError(status, 0.0)
     if response.status_code not in (200, 206):
         raise SourceError(status)
 
@@ -294,7 +387,7 @@ def _position_sink(response: Response, sink: Sink) -> int | None:
         if is_encoded or not _continues_sink(response, sink):
             sink.rewind()
             msg = "the server sent another range than requested"
-            raise _TransientError(msg, 0.0)
+            raise TransientError(msg, 0.0)
         sink.resume()
         return None if length is None else sink.position + length
     if sink.position:
@@ -322,10 +415,10 @@ def _copy_body(response: Response, sink: Sink, announced_size: int | None) -> No
     expected = announced_size if sink.size is None else sink.size
     if expected is not None and sink.position < expected:
         msg = f"the body ended after {sink.position} of {expected} bytes"
-        raise _TransientError(msg)
+        raise TransientError(msg)
 
 
-def _wait_or_give_up(failure: _TransientError, attempt: int, deadline: float) -> None:
+def _wait_or_give_up(failure: TransientError, attempt: int, deadline: float) -> None:
     delay = failure.delay
     if delay is None:
         delay = min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S) * random.uniform(0.5, 1.5)
@@ -335,7 +428,7 @@ def _wait_or_give_up(failure: _TransientError, attempt: int, deadline: float) ->
     time.sleep(delay)
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Return the requested delay in seconds, or None to use our own backoff."""
     seconds = parse_number(response.headers.get("Retry-After"))
     return None if seconds is None else min(float(seconds), MAX_BACKOFF_S)

@@ -111,6 +111,11 @@ class Backend(ABC):
         """Whether a user may expect it to be used, because something that it needs exists."""
         return True
 
+    def place_of(self, device: str) -> str:
+        """Return where models run on a device, for display; by default `place`."""
+        del device
+        return self.place
+
     def device_name(self, device: str) -> str:
         """Return the name of the hardware behind a device string; by default that of the CPU."""
         del device

@@ -65,7 +65,7 @@ class OpenVinoBackend(Backend):
     """OpenVINO on the CPU, or on a GPU or NPU of Intel."""
 
     name, title = "openvino", "OpenVINO"
-    place = "OpenVINO"
+    place = "the CPU, by OpenVINO"
     devices = "'openvino', 'openvino:bf16', 'openvino:GPU'"
     hint = "a runner on OpenVINO takes ONNX; ENF needs an NPU"
     keeps_compiled = True
@@ -88,8 +88,7 @@ class OpenVinoBackend(Backend):
             hint = install_hint(_PACKAGE)
             return f"OpenVINO {found} is too old, {_OLDEST} is needed: {hint}"
         place = _Place.of(device or self.name)
-        kinds = [name for name in core.available_devices if name.split(".")[0] == place.device]
-        if not kinds and place.device not in core.available_devices:
+        if place.device != _CPU and not _has(core, place.device):
             known = ", ".join(core.available_devices) or "none"
             return f"OpenVINO has no {place.device} (a driver may be missing); it has {known}"
         # OpenVINO silently falls back to float32 if the device lacks the precision.
@@ -102,6 +101,10 @@ class OpenVinoBackend(Backend):
     def fingerprint(self) -> str:
         """Return the version of OpenVINO and the CPU."""
         return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
+
+    def place_of(self, device: str) -> str:
+        """Return the place of a device string, for display."""
+        return f"the {_Place.of(device).device}, by OpenVINO"
 
     def device_name(self, device: str) -> str:
         """Return the name of the hardware."""
@@ -214,6 +217,11 @@ class _Loader:
             # With pinning, the threads of two runners could share some CPUs and leave others idle.
             "ENABLE_CPU_PINNING": False,
         }
+
+
+def _has(core: Any, device: str) -> bool:
+    """Return whether OpenVINO has a device; `GPU` is the first of several."""
+    return any(name in (device, f"{device}.0") for name in core.available_devices)
 
 
 @cache

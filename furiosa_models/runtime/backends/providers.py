@@ -18,13 +18,17 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar
 
 from ... import settings
 from ...errors import BackendUnavailable
-from ..machine import Fact, cpu_fingerprint, installed_version
+from ..machine import (
+    CUDA_LIBRARY,
+    Fact,
+    cpu_fingerprint,
+    installed_version,
+    provider_library,
+)
 from ..source import with_batch_size
 from .base import Arrays, Backend, Session, Setup
 from .onnxruntime import OnnxRuntimeSession, create_session, session_options
@@ -67,7 +71,7 @@ class ProviderBackend(Backend):
     @property
     def is_expected(self) -> bool:
         """Whether the installed ONNX Runtime has the code of the provider; looks for a file."""
-        return _library_file(self.library) is not None
+        return provider_library(self.library) is not None
 
     def missing(self) -> str | None:
         """Return what to install, if ONNX Runtime does not have the provider."""
@@ -147,7 +151,7 @@ class CudaBackend(ProviderBackend):
     devices = "'cuda', 'cuda:1'"
     engine = "onnx.CUDAExecutionProvider"
     provider = "CUDAExecutionProvider"
-    library = "libonnxruntime_providers_cuda.so"
+    library = CUDA_LIBRARY
     pattern = re.compile(r"cuda(:(?P<index>\d+))?")
     binds = True
 
@@ -287,7 +291,7 @@ def _preload() -> None:
 
 def _loading_error(library: str) -> str | None:
     """Return why the library of a provider cannot be loaded; None if it can, or is not there."""
-    file = _library_file(library)
+    file = provider_library(library)
     if file is None:
         return None
     try:
@@ -296,15 +300,6 @@ def _loading_error(library: str) -> str | None:
     except OSError as error:
         return str(error)
     return None
-
-
-def _library_file(library: str) -> Path | None:
-    """Return the file of a provider in the installed ONNX Runtime, without importing it."""
-    spec = find_spec(_PACKAGE) if library else None
-    if spec is None or spec.origin is None:
-        return None
-    file = Path(spec.origin).parent / "capi" / library
-    return file if file.is_file() else None
 
 
 def _index(backend: ProviderBackend, device: str) -> int:

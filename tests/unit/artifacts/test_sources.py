@@ -511,11 +511,11 @@ def test_any_header_is_read_or_rejected(
     headers = {"Content-Length": length, "Content-Range": span, "Retry-After": length}
     response = answer(status, {**headers, "Content-Encoding": encoding})
     sink = Sink(b"data"[:there])
-    delay = http._retry_after(response)
+    delay = http.retry_after(response)
     assert delay is None or 0 <= delay <= http.MAX_BACKOFF_S
     with contextlib.suppress(SourceError):
         http.check_encoding(response)
-    with contextlib.suppress(SourceError, http._TransientError):
+    with contextlib.suppress(SourceError, http.TransientError):
         http._position_sink(response, sink)
     found = http.parse_number(length)
     assert found is None or length.strip("0123456789") == ""

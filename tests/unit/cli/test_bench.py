@@ -41,6 +41,26 @@ def test_bench_on_another_backend(photos: list[Path], option: str) -> None:
     assert backend == "openvino (the argument device requests 'openvino')"
 
 
+def test_records_are_appended(photos: list[Path], tmp_path: Path) -> None:
+    arguments = ["efficientnet-lite0", str(photos[0]), *OPTIONS, "--record"]
+    for _ in range(2):
+        done = CliRunner().invoke(command, [*arguments, str(tmp_path / "r.jsonl")])
+        assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    for row in rows:
+        assert (row["model"], row["backend"], row["precision"]) == (
+            "EfficientNetLite0",
+            "onnxruntime",
+            "fp32",
+        )
+        assert 0 < row["run_p50_ms"] <= row["total_p50_ms"] <= row["total_p99_ms"]
+        assert row["first_ms"] > 0
+        assert row["load_ms"] > 0
+        assert "onnxruntime" in row["versions"]
+        assert row["hardware"]
+
+
 def test_sections_of_0_10_are_sums_of_stages() -> None:
     seconds = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 5.0, 6.0]])
     measured = Benchmark("M", "w", "cpu", seconds, 6.0, None)

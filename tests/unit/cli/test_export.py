@@ -1,4 +1,4 @@
-"""`furiosa-models export`, `info`, `doctor --offline` and `list --license`."""
+"""`furiosa-models export`, `info`, `doctor --offline`, `list --license` and `explain`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from furiosa_models import errors
 from furiosa_models.cli import cli
 from furiosa_models.errors import ArtifactNotFound
 from furiosa_models.vision import EfficientNetLite0, YOLOv5n
@@ -109,3 +110,17 @@ def test_models_are_listed_by_license() -> None:
     done = run("list", "--license", "GPL")
     assert done.exit_code == 2
     assert "AGPL-3.0-only" in done.output
+
+
+def test_every_error_is_explained() -> None:
+    rows = run("explain").output.splitlines()
+    assert len(rows) > 30
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, errors.FuriosaModelsError):
+            text = run("explain", kind.__name__.lower()).output
+            assert text.startswith(kind.__name__)
+            is_base = kind in (errors.FuriosaModelsError, errors.ArtifactError)
+            assert is_base or text.strip().count("\n\n") >= 1, f"{name}: what to check is missing"
+    done = run("explain", "WeightError")
+    assert done.exit_code == 2
+    assert "did you mean WeightsError" in done.output

@@ -132,8 +132,9 @@ def test_error_lists_the_valid_device_strings() -> None:
         choose("gpu")
     assert str(caught.value) == (
         "the argument device: 'gpu' is not a device: expected 'cpu', 'openvino', 'openvino:bf16', "
-        "'npu', NPUs as in 'warboy(2)*1', 'warboy*1', 'npu:0:0', 'npu:0:0-1' joined by commas, or "
-        "'auto'"
+        "'openvino:GPU', 'torch', 'torch:cpu', 'torch:cuda:0', 'cuda', 'cuda:1', 'tensorrt', "
+        "'tensorrt:fp16', 'coreml', 'npu', NPUs as in 'warboy(2)*1', 'warboy*1', 'npu:0:0', "
+        "'npu:0:0-1' joined by commas, or 'auto'"
     )
 
 

@@ -46,10 +46,10 @@ def test_a_run_starts_in_an_empty_folder_only(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"is not empty: .*another run_name, or set resume=True"
     ):
-        Metrics(tmp_path).start(TrainerArgs("run"))
+        Metrics(tmp_path).check_new()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     (tmp_path / "empty").mkdir()
-    Metrics(tmp_path / "empty").start(TrainerArgs("run"))
+    Metrics(tmp_path / "empty").check_new()
 
 
 def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "efficientnet_b0": ("efficientnet", {"variant": "b0"}),
     "efficientnet_lite0": ("efficientnet", {"variant": "lite0"}),
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 192}),
+    "fai_cls": ("fai_cls", {"size": "nano"}),
     "mobilenet_v2": ("mobilenet_v2", {}),
     "resnet_18": ("resnet", {"variant": "18"}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}),

@@ -31,6 +31,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "efficientnet_lite0": ("efficientnet", {"variant": "lite0", "image_size": 64}),
     "efficientnet_b0": ("efficientnet", {"variant": "b0", "image_size": 64}),
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 64}),
+    "fai_cls": ("fai_cls", {"size": "nano", "image_size": 64}),
     "mobilenet_v2": ("mobilenet_v2", {"image_size": 64}),
     "resnet_18": ("resnet", {"variant": "18", "image_size": 64}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1", "image_size": 64}),
