@@ -12,7 +12,7 @@ import click
 
 from ..errors import FuriosaModelsError
 
-__all__ = ["main"]
+__all__ = ["main", "print_error"]
 
 _INTERRUPTED = 130
 
@@ -155,7 +155,7 @@ def main() -> None:
     except (FuriosaModelsError, OSError, TypeError, ValueError) as error:
         if shows_tracebacks() or not _is_expected(error):
             raise
-        _print_error(error)
+        print_error(error)
         sys.exit(1)
 
 
@@ -164,7 +164,7 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, FuriosaModelsError) or not isinstance(error, TypeError)
 
 
-def _print_error(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Print an error; with `--json`, also as a JSON document."""
     from .table import print_json, short
 

@@ -18,9 +18,8 @@ from ..serving.access import LogFormat, log_line
 from ..serving.processes import run_processes
 from ..serving.server import listen, run
 from ..settings import shows_tracebacks
-from . import options
+from . import options, print_error
 from .models import open_model
-from .table import short
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -244,7 +243,7 @@ def _make_in_process(modules: Sequence[str], *arguments: Any) -> FastAPI:
     except (FuriosaModelsError, OSError, ValueError) as error:
         if shows_tracebacks():
             raise
-        click.echo(f"Error: {short(error)}", err=True)
+        print_error(error)
     raise SystemExit(1)
 
 

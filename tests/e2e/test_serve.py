@@ -309,7 +309,7 @@ def test_startup_failure_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) ->
         written = output_of_failed_start(*RANDOM, "--port", port)
         assert written == (
             f"Error: cannot listen on 127.0.0.1, port {port}: Address already in use; choose "
-            "another --host or --port\n"
+            "another --host or --port [FuriosaModelsError]\n"
         )
         written = output_of_failed_start(*RANDOM, "--host", "no.such.host.invalid")
         assert written.startswith("Error: cannot listen on no.such.host.invalid, port 8000: ")
