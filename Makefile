@@ -13,11 +13,14 @@ OLDEST := build/oldest-venv
 TF     := build/tensorflow-venv
 TF_READY := $(TF)/.ready-$(STATE)-$(shell cksum < constraints-tensorflow.txt | cut -d' ' -f1)
 TORCH  := build/torch-venv
+CLIENTS := build/clients-venv
+CLIENTS_READY := $(CLIENTS)/.ready-$(STATE)-$(shell cksum < constraints-clients.txt | cut -d' ' -f1)
 TORCH_READY := $(TORCH)/.ready-$(STATE)-$(shell cksum < constraints-torch.txt | cut -d' ' -f1)
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-UNMARKED := not accuracy and not network and not slow and not tensorflow and not torch
+OWN_ENV  := tensorflow or torch or triton or browser
+UNMARKED := not (accuracy or network or slow or $(OWN_ENV))
 
-.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch lint fuzz format docs bench wheel check-wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser lint fuzz format docs bench wheel check-wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -44,7 +47,7 @@ test: setup  ## Run the tests (no network needed beyond the set-up)
 	$(BIN)/python $(PYTEST) -m "$(UNMARKED)"
 
 test-marked: setup  ## Run the tests that need package indexes, labeled photos, or a long time
-	$(BIN)/python $(PYTEST) -m "(accuracy or network or slow) and not tensorflow and not torch"
+	$(BIN)/python $(PYTEST) -m "(accuracy or network or slow) and not ($(OWN_ENV))"
 
 test-oldest: wheel  ## Run the unit tests with the oldest allowed versions of dependencies
 	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
@@ -70,6 +73,20 @@ $(TORCH_READY):
 	@rm -rf $(TORCH) && $(PYTHON) -m venv $(TORCH)
 	$(TORCH)/bin/python -m pip install --quiet --no-cache-dir --constraint constraints.txt \
 		--constraint constraints-torch.txt --editable '.[train]' hypothesis pytest pytest-timeout
+	@touch $@
+
+test-triton: $(CLIENTS_READY)  ## Test the server with Triton's client, in an environment of its own
+	$(CLIENTS)/bin/python -m pytest -m "triton" tests/e2e/triton
+
+test-browser: $(CLIENTS_READY)  ## Test the page of the server in Chromium, which must be installed
+	$(CLIENTS)/bin/python -m pytest -m "browser" tests/e2e/browser
+
+$(CLIENTS_READY):
+	@rm -rf $(CLIENTS) && $(PYTHON) -m venv $(CLIENTS)
+	grep -vE '^(greenlet|ml_dtypes)==' constraints.txt > $(CLIENTS)/constraints.txt
+	$(CLIENTS)/bin/python -m pip install --quiet --constraint $(CLIENTS)/constraints.txt \
+		--constraint constraints-clients.txt --editable '.[serve]' hypothesis playwright \
+		pytest pytest-timeout 'tritonclient[http]'
 	@touch $@
 
 lint: setup  ## Run ruff, mypy, clippy, rustfmt, stubtest and the Rust tests

@@ -1,6 +1,6 @@
 """Run the benchmarks that the page "Performance" of the documentation shows, from one commit.
 
-    make bench                                   # all scripts, about twenty-five minutes
+    make bench                                   # all scripts, about thirty-five minutes
     make bench BENCH="decode preprocess"         # some scripts
     make bench BENCH="--quick"                   # a few rounds; results go to build/
 
@@ -38,6 +38,7 @@ SCRIPTS = (
     "load",
     "throughput",
     "stream",
+    "serve",
     "second_session",
     "startup",
     "first_predict",

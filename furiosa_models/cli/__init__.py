@@ -12,7 +12,7 @@ import click
 
 from ..errors import FuriosaModelsError
 
-__all__ = ["main"]
+__all__ = ["main", "print_error"]
 
 _INTERRUPTED = 130
 
@@ -41,7 +41,7 @@ COMMANDS = {
     "push": "Push FOLDER, a saved model, to a hub.",
     "pull": "Pull a model, REF, from a hub into the cache.",
     "hub": "Show what is on the hub of Focoos.",
-    "serve": "Serve a MODEL over HTTP: POST a photo as `image` to /infer.",
+    "serve": "Serve MODELS over HTTP: a page for photos, /infer as in 0.10, and the v2 protocol.",
     "cache": "Manage the cache of artifacts.",
     "explain": "Explain an ERROR: when it happens, and what to check. Without one, list all.",
     "doctor": "Report what models can run on, and the defaults in effect.",
@@ -155,7 +155,7 @@ def main() -> None:
     except (FuriosaModelsError, OSError, TypeError, ValueError) as error:
         if shows_tracebacks() or not _is_expected(error):
             raise
-        _print_error(error)
+        print_error(error)
         sys.exit(1)
 
 
@@ -164,7 +164,7 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, FuriosaModelsError) or not isinstance(error, TypeError)
 
 
-def _print_error(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Print an error; with `--json`, also as a JSON document."""
     from .table import print_json, short
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -145,7 +146,9 @@ def serve_model(
         port: Port to listen on.
         device_str: Device, as for `predict`.
     """
-    from .serve_ import serve
+    from ..serving import make_app
+    from .serve_ import announce, serve
 
     model = model_cls(postprocessor_type=postprocess or Platform.RUST)
-    serve(model, host=host, port=port, device=device_str)
+    app = make_app(model, device=device_str)
+    serve(app, partial(announce, model_cls.__name__, host, "text"), host=host, port=port)

@@ -122,6 +122,14 @@ class Steps(Generic[Result]):
         (result,) = self.results([image])
         return _with_image(result, photo, image, taken)
 
+    def outcomes(self, photos: Sequence[ImageSource]) -> list[Result | Exception]:
+        """Return the result of each photo of a batch, or the error of one that cannot be read.
+
+        Everything runs in the caller's thread.
+        """
+        found = _run_batch(self, [_read(self, photo) for photo in photos])
+        return [each.error if isinstance(each, _Failure) else each for each in found]
+
     def results(self, images: Sequence[DecodedImage]) -> list[Result]:
         """Return the results of decoded images."""
         times = [perf_counter()]

@@ -1,4 +1,4 @@
-"""Subclasses of uvicorn's server and HTTP protocol that add missing timeouts."""
+"""Subclasses of uvicorn's server and HTTP protocol: with timeouts, and a shutdown without loss."""
 
 from __future__ import annotations
 
@@ -15,11 +15,37 @@ _LAST_WORDS = 1.0
 """Seconds to send 503 responses to requests that were canceled at shutdown."""
 
 
+_LINGER = 1.0
+"""Maximum seconds at shutdown to wait for a request on connections that are idle.
+
+A client that reuses a connection may be sending a request just now. It gets a response that says
+that the connection will be closed. Closing the connection at once would lose the request.
+"""
+
+_POLL = 0.02
+_ACCEPTING = 3  # turns of the event loop, in which connections that wait are accepted
+_CLOSE = (b"connection", b"close")
+
+
 class DeadlineServer(Server):
-    """A server that waits until canceled requests have been answered at shutdown."""
+    """A server that answers at shutdown what has been sent, and requests that were canceled."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down, and let canceled requests send their responses."""
+        """Accept no more connections, answer what has been sent, and shut down."""
+        if state := getattr(self.config.app, "state", None):
+            state.is_draining = True
+        for _ in range(_ACCEPTING):
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        connections = self.server_state.connections
+        for connection in connections:
+            if isinstance(connection, DeadlineProtocol):
+                connection.close_after_response()
+        end = asyncio.get_running_loop().time() + _LINGER
+        while connections and not self.force_exit and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(_POLL)
         await super().shutdown(sockets)
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS)
@@ -58,6 +84,11 @@ class DeadlineProtocol(H11Protocol):
         """Stop the timer."""
         self._stop()
         super().connection_lost(exc)
+
+    def close_after_response(self) -> None:
+        """Tell the client in the next response that the connection will be closed."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.default_headers = [*self.cycle.default_headers, _CLOSE]
 
     def pause_writing(self) -> None:
         """Start the timer: the client is not receiving the response."""

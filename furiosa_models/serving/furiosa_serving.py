@@ -56,10 +56,12 @@ class ServeAPI:
         require("fastapi", "serving needs FastAPI", extra="serve")
         from fastapi import FastAPI
 
+        from .access import Access
         from .body import BodyLimits
 
         self.app: FastAPI = FastAPI()
         self.app.add_middleware(BodyLimits, limits=limits or Limits())
+        self.app.add_middleware(Access)
 
     def model(self, framework: str) -> Callable[..., Awaitable[ServeModel]]:
         """Return an async function that loads a program from its name and `location`.

@@ -26,7 +26,9 @@ class Limits:
         max_memory: Maximum memory of all bodies and decoded photos, in bytes.
         max_photos: Maximum number of photos in a request.
         max_waiting: Maximum number of requests that wait for memory; further ones get 503.
-        queue_timeout: Seconds that a request waits for memory before it gets 503.
+        max_queue: Maximum number of requests of one model that wait or run; further ones get 429.
+        queue_timeout: Seconds that a request waits for memory, and then for the model, before it
+            gets 503.
         header_timeout: Seconds for the first line and the headers of a request to arrive.
         body_timeout: Seconds for a body to arrive, and for a client to receive a part of the
             response.
@@ -40,6 +42,7 @@ class Limits:
     max_memory: int = 1 << 30
     max_photos: int = 64
     max_waiting: int = 256
+    max_queue: int = 256
     queue_timeout: float = 30.0
     header_timeout: float = 10.0
     body_timeout: float = 60.0
@@ -87,15 +90,20 @@ class Budget:
     Args:
         total: Total amount.
         max_waiting: Maximum number of waiting requests.
-        timeout: Seconds that a request waits.
+        timeout: Seconds that a request waits; None means without end.
     """
 
-    def __init__(self, total: int, *, max_waiting: int, timeout: float) -> None:
+    def __init__(self, total: int, *, max_waiting: int, timeout: float | None) -> None:
         self.total = total
         self._left = total
         self._max_waiting = max_waiting
         self._timeout = timeout
         self._waiting: list[_Waiter] = []
+
+    @property
+    def taken_amount(self) -> int:
+        """Amount that is in use."""
+        return self.total - self._left
 
     @classmethod
     def of(cls, limits: Limits, total: int) -> Budget:

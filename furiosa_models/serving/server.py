@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._lazy import require
 from ..errors import FuriosaModelsError
+from .access import LogFormat, log_config
 from .limits import Limits
 
 if TYPE_CHECKING:
@@ -52,12 +53,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def make_server(app: FastAPI, limits: Limits | None = None) -> uvicorn.Server:
+def make_server(
+    app: FastAPI, limits: Limits | None = None, *, log_format: LogFormat = "text"
+) -> uvicorn.Server:
     """Create a server of an application, with timeouts.
 
     Args:
         app: Application to serve.
         limits: Limits with the timeouts; see `Limits`.
+        log_format: `text`, or `json` for one JSON object in each line of the log.
 
     Raises:
         ExtraRequired: uvicorn is not installed.
@@ -74,25 +78,37 @@ def make_server(app: FastAPI, limits: Limits | None = None) -> uvicorn.Server:
         write_timeout=limits.body_timeout,
     )
     config = uvicorn.Config(
-        app, http=protocol, ws="none", timeout_graceful_shutdown=limits.shutdown_timeout
+        app,
+        http=protocol,
+        ws="none",
+        access_log=False,  # `Access` logs, with times
+        log_config=log_config(log_format),
+        timeout_graceful_shutdown=limits.shutdown_timeout,
     )
     return DeadlineServer(config)
 
 
-def run(app: FastAPI, listening: socket.socket, limits: Limits | None = None) -> None:
+def run(
+    app: FastAPI,
+    listening: socket.socket,
+    limits: Limits | None = None,
+    *,
+    log_format: LogFormat = "text",
+) -> None:
     """Serve an application until SIGINT or SIGTERM.
 
-    The signal shuts the server down gracefully: requests in progress are finished, and those that
-    take longer than `shutdown_timeout` get 503. Then the signal takes its default effect, so that
-    the parent process sees why this one ended.
+    The signal shuts the server down gracefully: requests that have been sent are answered, and
+    those that take longer than `shutdown_timeout` get 503. Then the signal takes its default
+    effect, so that the parent process sees why this one ended.
 
     Args:
         app: Application to serve.
         listening: Socket that `listen` returned.
         limits: Limits with the timeouts; see `Limits`.
+        log_format: As for `make_server`.
 
     Raises:
         ExtraRequired: uvicorn is not installed.
         KeyboardInterrupt: SIGINT ended the server.
     """
-    make_server(app, limits).run(sockets=[listening])
+    make_server(app, limits, log_format=log_format).run(sockets=[listening])

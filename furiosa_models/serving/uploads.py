@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ..images.read import EncodedPhoto
 
-__all__ = ["read_photos"]
+__all__ = ["read_body", "read_photos"]
 
 _PART = "image"
 _FORM = "multipart/form-data"
@@ -42,12 +42,31 @@ async def read_photos(request: Request, max_photos: int) -> list[EncodedPhoto]:
         if kind != _RAW and not kind.startswith("image/"):
             msg = f"unsupported Content-Type {kind!r}: expected {_FORM}, image/* or {_RAW}"
             raise HTTPException(415, msg)
-        data = b"".join([chunk async for chunk in request.stream()])
     except ClientDisconnect:
-        raise HTTPException(400, "the connection was closed before the body arrived") from None
+        raise _closed() from None
+    data = await read_body(request)
     if not data:
         raise HTTPException(422, _NO_PHOTO)
     return [EncodedPhoto(data, "<body>")]
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body of a request, which stays in memory.
+
+    Raises:
+        HTTPException: The body is compressed, or the connection was closed.
+    """
+    if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
+        msg = f"unsupported Content-Encoding {encoding[:20]!r}: send the body as it is"
+        raise HTTPException(415, msg)
+    try:
+        return b"".join([chunk async for chunk in request.stream()])
+    except ClientDisconnect:
+        raise _closed() from None
+
+
+def _closed() -> HTTPException:
+    return HTTPException(400, "the connection was closed before the body arrived")
 
 
 async def _read_form(request: Request, content_type: str, max_photos: int) -> list[EncodedPhoto]:

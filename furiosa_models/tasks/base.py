@@ -115,11 +115,25 @@ class Result(ABC):
         """Return the result of `to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=indent)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the annotated photo, or JSON if the name ends in `.json`; return the path.
+    def picture(self, extension: str = ".jpg") -> bytes:
+        """Return the annotated photo in encoded form.
 
         The picture is upright and keeps the photo's color profile, but no other metadata: EXIF data
         such as the place and camera are removed.
+
+        Args:
+            extension: File extension of the format.
+
+        Raises:
+            FuriosaModelsError: There is no photo to draw on.
+            ValueError: The file extension is not a picture format.
+        """
+        return _encoded(self.plot(), extension, color_profile(self.image))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the annotated photo, or JSON if the name ends in `.json`; return the path.
+
+        The picture is that of `picture`, without the metadata of the photo.
 
         Raises:
             FuriosaModelsError: The path is the photo itself, or cannot be written.
@@ -133,7 +147,7 @@ class Result(ABC):
             if path.suffix.lower() == ".json":
                 path.write_text(self.to_json(indent=2) + "\n", encoding="utf-8")
             else:
-                path.write_bytes(_encoded(self.plot(), path, color_profile(self.image)))
+                path.write_bytes(self.picture(path.suffix))
         except OSError as error:
             msg = f"{path} cannot be written: {error.strerror or error}"
             raise FuriosaModelsError(msg) from error
@@ -194,13 +208,13 @@ _QUALITY = MappingProxyType(
 _WITH_PROFILE = frozenset({"AVIF", "JPEG", "PNG", "TIFF", "WEBP"})
 
 
-def _encoded(picture: PILImage, path: Path, profile: bytes | None) -> bytes:
+def _encoded(picture: PILImage, extension: str, profile: bytes | None) -> bytes:
     """Encode a picture in the format of the file extension."""
     from PIL import Image
 
-    format = Image.registered_extensions().get(path.suffix.lower())
+    format = Image.registered_extensions().get(extension.lower())
     if format is None or format not in Image.SAVE:
-        msg = f"{path}: {path.suffix!r} is not a picture format: use .jpg, .png or .webp"
+        msg = f"{extension!r} is not a picture format: use .jpg, .png or .webp"
         raise ValueError(msg)
     buffer = io.BytesIO()
     options: dict[str, Any] = dict(_QUALITY.get(format, {}))

@@ -262,7 +262,7 @@ def test_earlier_results_are_not_read_as_photos(photo: Path) -> None:
 
 
 def test_help_works_without_docstrings() -> None:
-    expected = {"": "A vision model zoo", "predict": "Run a MODEL on", "serve": "Serve a MODEL"}
+    expected = {"": "A vision model zoo", "predict": "Run a MODEL on", "serve": "Serve MODELS"}
     for command, text in expected.items():
         shown = subprocess.run(
             [sys.executable, "-OO", *COMMAND[1:], *command.split(), "--help"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
 import signal
 import socket
@@ -18,6 +20,8 @@ from typing import IO, Any
 import pytest
 import requests
 from PIL import Image
+
+from furiosa_models import get_model
 
 ENABLE_CONTROL_C = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -51,8 +55,13 @@ class Server:
         self.lines: list[str] = []
         errors: IO[str] = self.process.stderr  # type: ignore[assignment]
         self._reader = threading.Thread(target=lambda: self.lines.extend(errors), daemon=True)
-        found = re.fullmatch(r"\w+ is served at (http://127\.0\.0\.1:(\d+))\n", errors.readline())
-        assert found is not None
+        found = None
+        for line in errors:  # several processes log before all are ready
+            self.lines.append(line)
+            found = re.search(r"\w+ (?:is|are) served at (http://127\.0\.0\.1:(\d+))\b", line)
+            if found:
+                break
+        assert found is not None, self.lines
         self._reader.start()
         self.url, self.port = found[1], int(found[2])
         while True:
@@ -68,8 +77,12 @@ class Server:
         since = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(60)
-        self._reader.join()
+        self.read_to_end()
         return code, time.monotonic() - since, "".join(self.lines)
+
+    def read_to_end(self) -> None:
+        """Read the rest of the output; all processes of the server must have ended."""
+        self._reader.join()
 
     @property
     def peak(self) -> int:
@@ -139,6 +152,147 @@ def test_request_in_progress_is_completed_at_shutdown(
     assert server.process.wait(30) == -15
 
 
+class Client(threading.Thread):
+    """A client that sends one request after the other on a connection until it is closed.
+
+    Attributes:
+        statuses: Statuses of the responses.
+        lost: Errors of requests that were sent without getting a response.
+    """
+
+    def __init__(self, port: int, data: bytes) -> None:
+        super().__init__(daemon=True)
+        self.statuses: list[int] = []
+        self.lost: list[str] = []
+        self._port = port
+        head = UPLOAD.replace(b"99999", str(len(data)).encode())
+        self._request = head + b"\r\n" + data
+
+    def run(self) -> None:
+        while True:
+            try:
+                client = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+            except OSError:  # the server accepts no more connections
+                return
+            with client:
+                try:
+                    while self._ask(client):
+                        pass
+                except (OSError, IndexError) as error:
+                    self.lost.append(repr(error))
+                    return
+
+    def _ask(self, client: socket.socket) -> bool:
+        """Send a request; return whether the connection stays open."""
+        client.sendall(self._request)
+        data = b""
+        while (end := data.find(b"\r\n\r\n") + 4) < 4:
+            data += client.recv(1 << 16) or self._closed()
+        head = data[:end].lower()
+        length = int(head.partition(b"content-length: ")[2].split()[0])
+        while len(data) < end + length:
+            data += client.recv(1 << 16) or self._closed()
+        self.statuses.append(int(data.split()[1]))
+        return b"connection: close" not in head
+
+    def _closed(self) -> bytes:
+        raise OSError("the connection was closed without a response")
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--max-batch", "4", "--max-wait", "5"], ["--workers", "2"]]
+)
+def test_shutdown_under_load_loses_no_request(
+    serve: Callable[..., Server], photos: list[Path], options: list[str]
+) -> None:
+    server = serve(*RANDOM, *options)
+    data = photos[3].read_bytes()
+    clients = [Client(server.port, data) for _ in range(12)]
+    for client in clients:
+        client.start()
+    while not all(client.statuses for client in clients):
+        time.sleep(0.01)
+    code, seconds, written = server.end(signal.SIGTERM)
+    for client in clients:
+        client.join(60)
+    assert code == -15
+    assert seconds < 12
+    assert "Traceback" not in written
+    assert [client.lost for client in clients] == [[]] * len(clients)
+    assert {status for client in clients for status in client.statuses} == {200}
+
+
+def test_several_processes_serve_and_are_replaced(
+    serve: Callable[..., Server], photos: list[Path]
+) -> None:
+    server = serve(*RANDOM, "--workers", "2", "--log-format", "json")
+    data = photos[0].read_bytes()
+    for _ in range(6):
+        assert requests.post(f"{server.url}/infer", data=data, timeout=60).ok
+    text = requests.get(f"{server.url}/metrics", timeout=30).text
+    assert 'furiosa_models_batch_size_sum{model="EfficientNetLite0"} 6.0' in text
+    first = processes(server)
+    assert len(first) == 2
+    os.kill(first[0], signal.SIGKILL)
+    while len(processes(server)) < 3:
+        time.sleep(0.05)
+    assert requests.post(f"{server.url}/infer", data=data, timeout=60).ok
+    code, _, written = server.end(signal.SIGINT)
+    assert code == 130
+    lines = [line for line in written.splitlines() if line not in ("", "interrupted")]
+    for line in lines:
+        json.loads(line)
+    assert sum('"path": "/infer"' in line for line in lines) == 7
+    assert sum("ended with code -9 and is replaced" in line for line in lines) == 1
+
+
+def processes(server: Server) -> list[int]:
+    """Return the processes that have started to serve."""
+    found = re.findall(r"Started server process \[(\d+)\]", "".join(server.lines))
+    return [int(each) for each in found]
+
+
+def test_processes_end_with_their_parent(serve: Callable[..., Server]) -> None:
+    server = serve(*RANDOM, "--workers", "2")
+    server.process.kill()
+    server.process.wait()
+    end = time.monotonic() + 60
+    while is_alive(server):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    server.read_to_end()
+
+
+def is_alive(server: Server) -> bool:
+    try:
+        return requests.get(f"{server.url}/v2/health/live", timeout=30).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_process_that_cannot_start_is_reported_in_one_line() -> None:
+    written = output_of_failed_start(*RANDOM[:3], "--device", "nowhere", "--workers", "2")
+    assert "'nowhere' is not a device" in written
+    assert "a server process could not start, and ended with code 1; see above" in written
+
+
+def test_several_models_are_served_by_name(
+    serve: Callable[..., Server], tmp_path: Path, photos: list[Path]
+) -> None:
+    path = tmp_path / "best-1.onnx"
+    path.write_bytes(get_model("EfficientNetLite0", weights="random").origin)
+    server = serve(str(path), f"second={path}", "--device", "cpu")
+    for name in ("best-1", "second"):
+        url = f"{server.url}/models/{name}/infer"
+        assert requests.post(url, data=photos[0].read_bytes(), timeout=60).ok
+    listed = requests.get(f"{server.url}/models", timeout=30).json()["models"]
+    assert [each["name"] for each in listed] == ["best-1", "second"]
+    written = output_of_failed_start(str(path), str(path), code=2)
+    assert "two models have the name 'best-1': choose another one with NAME=" in written
+    written = output_of_failed_start(str(path), f"b={path}", "--labels", "coco80", code=2)
+    assert "--labels applies to one model" in written
+
+
 def output_of_failed_start(*arguments: str, code: int = 1) -> str:
     """Return the output of a server that does not start."""
     done = subprocess.run(
@@ -155,7 +309,7 @@ def test_startup_failure_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) ->
         written = output_of_failed_start(*RANDOM, "--port", port)
         assert written == (
             f"Error: cannot listen on 127.0.0.1, port {port}: Address already in use; choose "
-            "another --host or --port\n"
+            "another --host or --port [FuriosaModelsError]\n"
         )
         written = output_of_failed_start(*RANDOM, "--host", "no.such.host.invalid")
         assert written.startswith("Error: cannot listen on no.such.host.invalid, port 8000: ")

@@ -47,7 +47,8 @@ def test_package_and_native_module_are_the_installed_ones() -> None:
 @pytest.mark.skipif(not FROM_WHEEL, reason="an editable install has no copies of the data")
 def test_wheel_contains_the_data_and_no_tests() -> None:
     files = {str(path) for path in importlib.metadata.files("furiosa-model-zoo") or ()}
-    for name in ("artifacts/zoo.json", "py.typed", "_native.pyi", "labels/coco91.txt"):
+    page = [f"serving/page/{name}" for name in ("index.html", "page.js", "samples/rocket.jpg")]
+    for name in ("artifacts/zoo.json", "py.typed", "_native.pyi", "labels/coco91.txt", *page):
         assert f"furiosa_models/{name}" in files
     assert any("quantization/ranges/" in name for name in files)
     assert any(name.endswith("LICENSE") for name in files)

@@ -135,6 +135,20 @@ def test_bad_photo_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) ->
     assert [r.getMessage().split(":")[0] for r in caplog.records] == ["skipped", "skipped"]
 
 
+def test_outcomes_of_a_batch_have_errors_in_their_places() -> None:
+    network = Network()
+    outcomes = network.steps().outcomes([gray(0), b"no photo", gray(1), "no-such.jpg"])
+    assert network.batches == [2]
+    first, damaged, second, missing = outcomes
+    assert isinstance(first, FakeResult)
+    assert isinstance(second, FakeResult)
+    assert (first.value, second.value) == (0, 1)
+    assert isinstance(damaged, ImageError)
+    assert isinstance(missing, ImageError)
+    assert [type(each) for each in network.steps().outcomes([b"no photo"])] == [ImageError]
+    assert network.batches == [2]
+
+
 def test_error_comes_after_the_results_before_it() -> None:
     photos: list[ImageSource] = [gray(0), gray(1), b"no photo", gray(2)]
     results = pipelined(Network().steps(), photos, batch_size=4, on_error="raise")

@@ -23,6 +23,7 @@ from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 
 from .conftest import Start, served
 
+EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
 FEW: Any = {"score_threshold": 0.8}
 """Without it, random weights give tens of thousands of detections."""
 
@@ -278,8 +279,7 @@ def test_health_endpoints(url: str) -> None:
 
 
 def test_docs_page_works_without_internet(url: str) -> None:
-    page = requests.get(url, timeout=30)
-    assert page.url == f"{url}/docs"
+    page = requests.get(f"{url}/docs", timeout=30)
     assert "://" not in page.text
     links = [
         part.split('"')[0] for tag in ("src=", "href=") for part in page.text.split(f'{tag}"')[1:]
@@ -292,6 +292,25 @@ def test_docs_page_works_without_internet(url: str) -> None:
     assert requests.get(f"{url}/redoc", timeout=30).status_code == 404
 
 
+def test_home_page_works_without_internet(url: str) -> None:
+    page = requests.get(url, timeout=30)
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'self'")
+    assert "unsafe" not in policy
+    found = {page.text}
+    for link in ("page/page.css", "page/page.js"):
+        assert f'"{link}"' in page.text
+        found.add(requests.get(f"{url}/{link}", timeout=30).text)
+    assert not any("://" in text for text in found)
+    facts = requests.get(f"{url}/page/models.json", timeout=30).json()
+    for name in facts["samples"]:
+        answer = requests.get(f"{url}/page/samples/{name}", timeout=30)
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        assert answer.content == (EXAMPLES / name).read_bytes()  # whose provenance is noted there
+    for path in ("page/__init__.py", "page/samples/..%2f__init__.py", "page/%2e%2e/app.py"):
+        assert requests.get(f"{url}/{path}", timeout=30).status_code == 404
+
+
 def test_openapi_description(url: str) -> None:
     paths = requests.get(f"{url}/openapi.json", timeout=30).json()["paths"]
     for route in ("/infer", "/predict"):
@@ -302,6 +321,7 @@ def test_openapi_description(url: str) -> None:
             "iou_threshold": "number",
             "draft": "boolean",
             "background": "string",
+            "output": "string",
         }
         assert all(item["description"] for item in described["parameters"])
         assert {*described["requestBody"]["content"]} == {

@@ -186,6 +186,15 @@ def test_saved_image_is_upright_and_has_no_location(tmp_path: Path) -> None:
         assert not picture.getexif()
 
 
+def test_picture_has_the_bytes_of_the_saved_image(photo: Path, tmp_path: Path) -> None:
+    found = make(photo)
+    for suffix in (".jpg", ".png"):
+        assert found.picture(suffix) == found.save(tmp_path / f"out{suffix}").read_bytes()
+    assert found.picture() == found.picture(".jpg")
+    with pytest.raises(ValueError, match="'.xyz' is not a picture format: use .jpg, .png or .webp"):
+        found.picture(".xyz")
+
+
 def test_saved_images_have_high_quality(photo: Path, tmp_path: Path) -> None:
     found = make(photo)
     drawn = np.asarray(found.plot()).astype(int)
