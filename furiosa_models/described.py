@@ -165,8 +165,9 @@ def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
     """Return a model whose description is complete, because this package wrote it."""
     info = source.info
     described = Description.of(info.to_dict(), f"the description of {info.name!r}")
-    if NETWORK_FACTS in info.config and source.given is None and not overrides:
-        return InferModel(source.needed_weights())
+    is_embedded = NETWORK_FACTS in info.config and source.given is None
+    if is_embedded and overrides.keys() <= {"postprocessor_type"}:
+        return InferModel(source.needed_weights(), **overrides)
     if source.given == _RANDOM:
         return _random(described, overrides)
     folder = source.folder
