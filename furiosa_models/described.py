@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,8 +121,9 @@ class _Source:
     given: Any
     cache: bool
 
+    @cached_property
     def weights(self) -> Any:
-        """Return the weights, or None if there are none.
+        """The weights, or None if there are none.
 
         Raises:
             ArtifactUnavailable: They cannot be downloaded.
@@ -144,13 +146,14 @@ class _Source:
             raise WeightsError(msg)
         return str(found)
 
+    @property
     def needed_weights(self) -> Any:
-        """Return the weights.
+        """The weights.
 
         Raises:
             WeightsError: There are none.
         """
-        found = self.weights()
+        found = self.weights
         if found is None:
             where = f" in {self.folder}" if self.folder else ""
             msg = (
@@ -167,7 +170,7 @@ def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
     described = Description.of(info.to_dict(), f"the description of {info.name!r}")
     is_embedded = NETWORK_FACTS in info.config and source.given is None
     if is_embedded and overrides.keys() <= {"postprocessor_type"}:
-        return InferModel(source.needed_weights(), **overrides)
+        return InferModel(source.needed_weights, **overrides)
     if source.given == _RANDOM:
         return _random(described, overrides)
     folder = source.folder
@@ -182,9 +185,9 @@ def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
         known = ModelRegistry.exists(described.class_name)
         create = model_class(described.class_name) if known else open_model
         return make(create, {"weights": str(folder), **changed}, overrides)
-    weights = source.weights() or _of_catalog(described)
+    weights = source.weights or _of_catalog(described)
     if weights is None:
-        weights = source.needed_weights()
+        weights = source.needed_weights
     if isinstance(weights, str) and _is_checkpoint(weights):
         create, spec = _class_and_spec(described)
         return make(create, {"weights": weights, "spec": spec}, overrides)
@@ -195,7 +198,7 @@ def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
 
 
 def _in_folder(folder: Path, info: ModelInfo) -> Description | None:
-    """Return the description in a folder, if its graph is that of another description."""
+    """Return the description in a folder; None if `info` names other weights than its graph."""
     if not (folder / INFO).is_file():
         return None
     saved = read_info(folder)
@@ -234,8 +237,12 @@ def _class_and_spec(described: Description) -> tuple[Callable[..., Model[Any]], 
             "graph, such as model.onnx"
         )
         raise WeightsError(msg)
-    params = {k: tuple(v) if isinstance(v, list) else v for k, v in network["params"].items()}
-    built = NetworkSpec(network["name"], params)
+    try:
+        params = {k: tuple(v) if isinstance(v, list) else v for k, v in network["params"].items()}
+        built = NetworkSpec(str(network["name"]), params)
+    except (AttributeError, KeyError, TypeError) as error:
+        msg = f"the network of {described.info['name']!r} is malformed: {error!r}"
+        raise WeightsError(msg) from error
     spec = ModelSpec(built, described.input, described.head, described.names)
     if ModelRegistry.exists(described.class_name):
         return model_class(described.class_name), spec
@@ -257,8 +264,8 @@ def _of_zoo(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
     info = source.info
     cls = _class_of(info)
     published = ModelRegistry.get_model_info(cls.__name__).classes
-    is_published = source.weights() is None and info.classes == published
-    weights = None if is_published else source.needed_weights()
+    is_published = source.weights is None and info.classes == published
+    weights = None if is_published else source.needed_weights
     named: dict[str, Any] = {} if weights is None else {"labels": tuple(info.classes)}
     if weights == _RANDOM:
         named["spec"] = _with_classes(cls.spec, info.classes)
@@ -330,12 +337,12 @@ def _of_focoos(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
         config = {name: v for name, v in overrides.items() if name in CLASSIFIER_KEYS}
         rest = {name: v for name, v in overrides.items() if name not in CLASSIFIER_KEYS}
         spec = fai_cls_spec(replace(info, config={**info.config, **config}))
-        weights = source.needed_weights()
+        weights = source.needed_weights
         if str(weights).lower().endswith(".onnx"):
             weights = with_sigmoid(Path(weights).read_bytes())
         return make(Classifier, {"weights": weights, "spec": spec}, rest)
     beside = source.folder and source.folder / "model.onnx"
-    weights = source.given or (str(beside) if beside and beside.is_file() else source.weights())
+    weights = source.given or (str(beside) if beside and beside.is_file() else source.weights)
     if family is not ModelFamily.DETR or not str(weights).lower().endswith(".onnx"):
         others = ", ".join(alternatives(info.task)) or "none yet"
         msg = (
