@@ -15,8 +15,15 @@ import onnx
 import pytest
 import yaml
 
+from furiosa_models import InferModel
 from furiosa_models.artifacts import File
-from furiosa_models.errors import ArtifactNotFound, ArtifactUnavailable, CompilationError
+from furiosa_models.errors import (
+    ArtifactNotFound,
+    ArtifactUnavailable,
+    BackendUnavailable,
+    CompilationError,
+    ConversionError,
+)
 from furiosa_models.quantization import CalibrationMethod, Calibrator, calibrated
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.vision import EfficientNetB0, EfficientNetLite0, SSDMobileNet
@@ -251,3 +258,28 @@ def test_published_ranges_are_the_fallback(
     program = EfficientNetB0(weights="published").model_source(precision="int8")
     operations = {node.op_type for node in onnx.load_from_string(program).graph.node}
     assert "QuantizeLinear" in operations
+
+
+@pytest.mark.usefixtures("_calibrated")
+def test_exported_enf_runs_on_the_npu_as_it_is(
+    fake: FakeCompiler, model: EfficientNetLite0, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    exported = model.export("enf", out_dir=tmp_path / "exported")
+    assert fake.calls == ["warboy-2pe"]
+    path = tmp_path / "exported" / "model.enf"
+    assert path.read_bytes() == model.fetch_enf()
+    with pytest.raises(BackendUnavailable):
+        exported.steps()
+    forget()
+    calls = install_with_device(monkeypatch, tmp_path)
+    try:
+        for opened in (exported, InferModel(path), InferModel(tmp_path / "exported")):
+            assert opened.labels == model.labels
+            pixels = np.full((1, 3, 224, 224), 7, np.uint8)
+            (output,) = opened.steps().run(pixels)
+            np.testing.assert_array_equal(output, -pixels)  # the fake negates what it gets
+            assert calls[-1][0] == path.read_bytes()
+            with pytest.raises(ConversionError, match="runs as it is"):
+                opened.save(tmp_path / "copy")
+    finally:
+        forget()
