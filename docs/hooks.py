@@ -12,8 +12,9 @@ import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from models_table import models_table
+from models_table import best, models_table
 from performance import performance_page
+from pictures import PHOTOS, picture_of
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
@@ -93,6 +94,7 @@ def model_page(name: str) -> str:
             "",
             inspect.cleandoc(type(model).__doc__ or ""),
             "",
+            *picture(name),
             *publication(model),
             "## Inputs",
             "",
@@ -112,6 +114,20 @@ def model_page(name: str) -> str:
             "",
         ]
     )
+
+
+def picture(name: str) -> Iterator[str]:
+    """Yield a picture of the model's results, and the code that makes it."""
+    path = picture_of(name)
+    artifact = best(get_model(name))
+    if path is None or artifact is None:
+        return
+    photo = PHOTOS[get_model(name).vision_task.name]
+    is_default = next(iter(get_model(name).catalog().values())) is artifact
+    arguments = "" if is_default else f'"{artifact.weights}"'
+    yield from ["```python", f"from furiosa_models.vision import {name}", ""]
+    yield f'{name}({arguments}).predict("examples/images/{photo}").save("{name.lower()}.jpg")'
+    yield from ["```", "", f"![What {name} finds](../images/models/{path.name})", ""]
 
 
 def summary(model: Model[Any]) -> str:
