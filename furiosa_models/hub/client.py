@@ -33,6 +33,9 @@ _NOT_DONE = frozenset({429, 503})
 _BRIEF_S = 30.0
 """Time limit of a request that is not repeated."""
 
+_TIMEOUT_S = 120.0
+"""Time limit of a request and its repetitions. Answers are short: files take other requests."""
+
 Repeat: TypeAlias = Literal["always", "undone", "never"]
 """When a failed request is sent again: always, if it was not carried out, or never."""
 
@@ -193,7 +196,7 @@ class ApiClient:
                 raise transport.TransientError(msg, delay)
             return answer
 
-        limit = _BRIEF_S if repeat == "never" else transport.TOTAL_TIMEOUT_S
+        limit = _BRIEF_S if repeat == "never" else _TIMEOUT_S
         try:
             answer = run_with_timeout(limit, lambda: transport.retried(attempt))
         except (SourceError, TimeoutError) as error:

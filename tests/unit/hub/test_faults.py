@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from furiosa_models.artifacts.sources import http
 from furiosa_models.artifacts.store import Store
 from furiosa_models.errors import CacheNotWritable, HubError
-from furiosa_models.hub import FocoosHUB
+from furiosa_models.hub import FocoosHUB, client
 from furiosa_models.hub import download as downloads
 
 from .server import KEY, WEIGHTS, FocoosServer, Handler, serve
@@ -133,6 +134,30 @@ def test_hub_that_stalls_is_an_error(
     with pytest.raises(HubError, match="does not answer"):
         hub.list_remote_models()
     release.set()
+
+
+def test_hub_that_answers_slowly_does_not_hold_a_request(
+    hub: FocoosHUB, server: FocoosServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def dripping(handler: Handler) -> bool:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        with suppress(OSError):
+            while not release.wait(0.05):
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+        return True
+
+    monkeypatch.setattr(client, "_TIMEOUT_S", 0.5)
+    server.faults.append(dripping)
+    try:
+        with pytest.raises(HubError, match="does not answer"):
+            hub.list_remote_models()
+    finally:
+        release.set()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -340,7 +365,7 @@ def test_offline_only_the_cache_is_used(
 
 PULL = """
 import sys
-from furiosa_models.hub import FocoosHUB
+from furiosa_models.hub import FocoosHUB, client
 print(FocoosHUB(sys.argv[1], sys.argv[2]).pull("m1"))
 """
 
