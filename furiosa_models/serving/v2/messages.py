@@ -201,10 +201,23 @@ def _from_json(given: RequestInput) -> Tensor:
         msg = f"input {given.name!r} has a value that is not an integer"
         raise _bad(msg)
     try:
+        _check_range(flat, dtype)
         return np.array(flat, dtype).reshape(shape)
     except OverflowError:
         msg = f"input {given.name!r} has a value out of the range of {given.datatype}"
         raise _bad(msg) from None
+
+
+def _check_range(values: list[Any], dtype: np.dtype[Any]) -> None:
+    """Check the range of integers, which NumPy 1 wraps.
+
+    Raises:
+        OverflowError: A value is out of the range of the type.
+    """
+    if values and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if min(values) < limits.min or max(values) > limits.max:
+            raise OverflowError
 
 
 def _from_binary(given: RequestInput, data: memoryview) -> Tensor:
