@@ -91,8 +91,11 @@ def is_embedded(path: Path) -> bool:
     Raises:
         WeightsError: It is not ONNX.
     """
-    metadata = networks.edit.metadata(path.read_bytes())
-    return f'"{NETWORK_FACTS}"' in metadata.get(DESCRIPTION_KEY, "")
+    mark = f'"{NETWORK_FACTS}"'
+    data = path.read_bytes()
+    if mark.encode() not in data:  # parsing the graph takes much longer
+        return False
+    return mark in networks.edit.metadata(data).get(DESCRIPTION_KEY, "")
 
 
 def _file(path: Path, requested: RuntimeType | None) -> tuple[Path, RuntimeType | None]:
