@@ -64,7 +64,7 @@ def model_card(info: ModelInfo, ref: str) -> str:
         "License": license_name,
         "Data": info.val_dataset,
     }
-    lines = ["---", yaml.safe_dump(header, sort_keys=False, allow_unicode=True).rstrip(), "---"]
+    lines = ["---", yaml.safe_dump(header, sort_keys=False).rstrip(), "---"]
     lines += ["", f"# {info.name}", ""]
     lines += [info.description, ""] if info.description else []
     lines += [f"- {name}: {_plain(value)}" for name, value in facts.items() if value is not None]
