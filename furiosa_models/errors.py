@@ -16,6 +16,7 @@ FuriosaModelsError
 ├── ConfigurationError        a setting has a wrong value (also a ValueError and AssertionError)
 ├── ConversionError           a model of a framework cannot be converted to another form
 ├── DatasetError              labeled photos cannot be read, or do not fit together
+├── HubError                  a hub refuses a request or cannot be reached (also a ValueError)
 ├── ModelNotFound             no model has that name (also a LookupError)
 ├── ImageError                an image cannot be read (also a ValueError)
 ├── ShapeError                tensors have the wrong count, shape or dtype (also a ValueError)
