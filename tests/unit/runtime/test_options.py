@@ -77,6 +77,9 @@ def test_all_kinds_of_bytes_are_accepted() -> None:
 def test_threads_and_files_do_not_leak_over_a_thousand_rounds() -> None:
     data = make_model().SerializeToString()
 
+    def tasks() -> int:
+        return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+
     def rounds(count: int) -> tuple[int, int]:
         for _ in range(count):
             with create_runner(data, device="cpu", worker_num=2) as runner:
@@ -86,7 +89,6 @@ def test_threads_and_files_do_not_leak_over_a_thousand_rounds() -> None:
                 receiver.recv()
         return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
-    before = rounds(10)
+    before, tasks_before = rounds(10), tasks()
     assert rounds(1000) == before
-    tasks = len(os.listdir("/proc/self/task"))  # noqa: PTH208
-    assert tasks < 50
+    assert tasks() < tasks_before + 20  # native threads may end later
