@@ -83,7 +83,8 @@ device = click.option(
     "--device",
     "--devices",
     "device",
-    help="cpu, openvino, or an NPU such as 'warboy(2)*1'; by default an NPU, if any, else cpu.",
+    help="cpu, openvino, cuda, tensorrt, coreml, or an NPU such as 'warboy(2)*1'; by default "
+    "an NPU or a GPU, if any, else cpu.",
 )
 draft = click.option(
     "--draft",
