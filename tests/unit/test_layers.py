@@ -6,32 +6,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "furiosa_models"
+from layers import LAYERS
 
-LAYERS = (
-    "errors enums _native",
-    "settings progress _lazy output",
-    "spec labels processors",
-    "ops artifacts",
-    "networks",
-    "frameworks runtime",
-    "images",
-    "data focoos tasks",
-    "heads quantization",
-    "saved exported weights resized",
-    "programs",
-    "evaluation benchmark training export model_info",
-    "model",
-    "task_models",
-    "catalog",
-    "zoo",
-    "registry hub",
-    "model_registry overrides focoos_families described manager",
-    "compressor serving integrations",
-    "types quantizer vision __init__",
-    "cli client __main__",
-)
-"""A component imports only components on the lines above, or to its left on its line."""
+PACKAGE = Path(__file__).parents[2] / "furiosa_models"
 
 ORDER = {
     component: (line, place)
