@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from layers import layers_table
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -52,10 +53,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
-    """Keep the text of a page for `llms.txt`."""
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Insert generated tables, and keep the text of a page for `llms.txt`."""
     del config, files
-    _TEXTS[page.file.src_uri] = (str(page.title or page.file.name), markdown)
+    text = markdown.replace("<!-- layers -->", layers_table())
+    _TEXTS[page.file.src_uri] = (str(page.title or page.file.name), text)
+    return text
 
 
 def on_post_build(config: MkDocsConfig) -> None:
