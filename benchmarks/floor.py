@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +20,7 @@ from common import ROOT
 __all__ = ["Floor", "Level", "check"]
 
 _SOURCE = Path(__file__).with_name("floor.c")
-_FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
+_FLAGS = ("-O3", "-march=native", "-ffast-math", "-fPIC")
 _DETECTION = np.dtype([("box", np.float32, 4), ("score", np.float32), ("label", np.int32)])
 
 Floats = npt.NDArray[np.float32]
@@ -132,8 +133,12 @@ def _library() -> ctypes.CDLL:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         compiler = os.environ.get("CC", "cc")
-        command = [compiler, *_FLAGS, "-o", str(path), str(_SOURCE), "-lm"]
-        subprocess.run(command, check=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            made, linked = Path(folder, "floor.o"), Path(folder, path.name)
+            subprocess.run([compiler, *_FLAGS, "-c", "-o", made, _SOURCE], check=True)
+            # Linked with -ffast-math, it would flush the subnormal numbers of the whole process.
+            subprocess.run([compiler, "-shared", "-o", linked, made, "-lm"], check=True)
+            linked.replace(path)
     return ctypes.CDLL(str(path))
 
 
