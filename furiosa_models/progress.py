@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
@@ -52,7 +53,11 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
     if not (shows_progress() and (_on_terminal() or in_notebook())):
         yield _Silent()
         return
-    from tqdm.auto import tqdm
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():  # without ipywidgets, a notebook shows bars as text
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
 
     scaled = unit == "B"
     form = "{desc}: {elapsed}" if unit == "s" and total is None else None

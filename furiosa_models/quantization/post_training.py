@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,11 +107,16 @@ def fit_on(
     (name,) = edit.get_pure_input_names(program)
     samples: list[dict[str, npt.NDArray[Any]]] = []
     count = 0
-    for tensor in inputs:
-        calibrator.collect_data([[tensor]])
-        count += 1
-        if len(samples) < NOISE_SAMPLES:
-            samples.append({name: tensor})
+
+    def counted() -> Iterator[list[npt.NDArray[Any]]]:
+        nonlocal count
+        for tensor in inputs:
+            yield [tensor]
+            count += 1
+            if len(samples) < NOISE_SAMPLES:
+                samples.append({name: tensor})
+
+    calibrator.collect_data(counted())
     if not count:
         msg = "expected at least one calibration photo, got none; about a hundred are recommended"
         raise FuriosaModelsError(msg)
