@@ -31,9 +31,13 @@ _TEXTS: dict[str, tuple[str, str]] = {}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add a page for every model to the navigation."""
-    models: list[Any] = next(part["Models"] for part in config.nav or [] if "Models" in part)
+    """Add a page for every model and notebook to the navigation."""
+    models, books = (
+        next(part[title] for part in config.nav or [] if title in part)
+        for title in ("Models", "Notebooks")
+    )
     models += [{name: f"models/{page_name(name)}"} for name in list_models()]
+    books += [f"notebooks/{path.stem}.md" for path in notebooks()]
     return config
 
 
@@ -47,6 +51,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "guide/performance.md": performance_page(ROOT / "benchmarks" / "results"),
         "models/index.md": models_page(),
         **{f"models/{page_name(name)}": model_page(name) for name in list_models()},
+        **{f"notebooks/{path.stem}.md": notebook_page(path) for path in notebooks()},
+        **{f"notebooks/{path.name}": path.read_text() for path in notebooks()},
     }
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
@@ -70,6 +76,21 @@ def on_post_build(config: MkDocsConfig) -> None:
         (site / path).write_text(text, encoding="utf-8")
         lines.append(f"- [{title}]({path})")
     (site / "llms.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def notebooks() -> list[Path]:
+    """Return the notebooks among the examples."""
+    return sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
+
+
+def notebook_page(path: Path) -> str:
+    """Return the cells of a notebook as Markdown, without outputs."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    parts.insert(1, f"[Download the notebook]({path.name}), and run it in `examples/notebooks`.")
+    return "\n\n".join([*parts, ""])
 
 
 def page_name(model: str) -> str:
