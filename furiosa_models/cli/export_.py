@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ..enums import RuntimeType
+from ..export.opened import is_export
 from . import options
 from .models import open_model
 from .table import print_json
@@ -84,4 +85,5 @@ def command(
         return
     size = path.stat().st_size / 1e6
     click.echo(f"{path}: {size:.1f} MB, {height}x{width}, for {exported.runtime_type.value}")
-    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(path))} PHOTO")
+    on_its_runtime = path.parent if is_export(path.parent) and not embed else path
+    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(on_its_runtime))} PHOTO")

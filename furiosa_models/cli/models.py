@@ -9,7 +9,7 @@ import click
 
 from ..catalog import find_task, get_model, is_file
 from ..errors import ModelNotFound, WeightsError
-from ..export.opened import is_embedded
+from ..export.opened import is_embedded, is_export
 from ..manager import ModelManager
 from ..model import InferModel, Model
 from ..saved import INFO
@@ -63,10 +63,10 @@ def open_model(
     if weights is not None:
         msg = f"--weights applies only to names of the catalog; {name} has its own weights"
         raise click.UsageError(msg)
+    if task is None and labels is None and (_takes_photos(name) or is_export(Path(name))):
+        return InferModel(name, postprocessor_type=postprocess)
     if (Path(name) / INFO).is_file() and task is None:  # a saved model, also of Focoos
         return ModelManager.get(name, **options)
-    if task is None and labels is None and _takes_photos(name):
-        return InferModel(name, postprocessor_type=postprocess)
     word = task or _task_in_metadata(name)
     if word is None:
         return get_model(name, **options)

@@ -20,7 +20,7 @@ from ..spec import DESCRIPTION_KEY, NETWORK_FACTS, UNKNOWN_INPUT, GraphFacts, Mo
 from ..weights import WeightSet, describe, fitted
 from .targets import file_name, runtime_of_file, runtime_type_of
 
-__all__ = ["Opened", "is_embedded", "open_exported"]
+__all__ = ["Opened", "is_embedded", "is_export", "open_exported"]
 
 _PROGRAMS = {ExportFormat.TORCHSCRIPT: Format.TORCHSCRIPT, ExportFormat.ENF: Format.ENF}
 
@@ -96,6 +96,15 @@ def is_embedded(path: Path) -> bool:
     if mark.encode() not in data:  # parsing the graph takes much longer
         return False
     return mark in networks.edit.metadata(data).get(DESCRIPTION_KEY, "")
+
+
+def is_export(folder: Path) -> bool:
+    """Return whether a folder contains an exported model and no saved one.
+
+    Raises:
+        WeightsError: Its `model_info.json` is malformed.
+    """
+    return (folder / INFO).is_file() and _exported_for(read_info(folder)) is not None
 
 
 def _file(path: Path, requested: RuntimeType | None) -> tuple[Path, RuntimeType | None]:

@@ -87,6 +87,20 @@ def test_embedded_files_run_in_the_command(
     assert done["runtime"] == "onnx_openvino"
 
 
+def test_exported_folders_run_on_their_runtime(
+    graph: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    run("export", graph, "-o", tmp_path, "--runtime", "onnx_openvino")
+    measured = json.loads(run("bench", tmp_path, photos[0], "--json").stdout)
+    assert measured["backend"].startswith("openvino")
+    measured = json.loads(run("bench", tmp_path, photos[0], "--device", "cpu", "--json").stdout)
+    assert not measured["backend"].startswith("openvino")
+    saved = tmp_path / "int8"
+    run("quantize", tmp_path, "--images", photos[0].parent, "--output", saved)
+    shown = json.loads(run("predict", saved, photos[0], "--json").stdout)
+    assert len(shown["photos"][0]["results"]) == 5
+
+
 def test_info_of_a_foreign_or_broken_folder(tmp_path: Path) -> None:
     (tmp_path / "model_info.json").write_text('{"name": "x"}')
     found = json.loads(run("info", tmp_path, "--json").stdout)
