@@ -488,10 +488,7 @@ def scaled_inside(origin: bytes, spec: ImageInput) -> bytes:
     """Return a float32 ONNX model with uint8 input; return a model that has it unchanged."""
     if is_tflite(origin):  # `feed` scales its input
         return origin
-    mean, std = spec.mean, spec.std
-    if spec.color == "bgr":  # as in `normalize`
-        mean, std = mean[::-1], std[::-1]
-    return networks.with_uint8_input(origin, mean, std)
+    return networks.with_uint8_input(origin, *spec.channel_scaling)
 
 
 def _size(size: int | str | None) -> int:

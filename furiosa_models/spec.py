@@ -287,6 +287,11 @@ class ImageInput:
         shorter = self.resize_to and round(self.resize_to * min(size) / min(self.size))
         return replace(self, size=size, resize_to=shorter)
 
+    @property
+    def channel_scaling(self) -> tuple[Triple, Triple]:
+        """Mean and standard deviation of each channel, in the channel order of the network."""
+        return (self.mean, self.std) if self.color == "rgb" else (self.mean[::-1], self.std[::-1])
+
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that a photo is resized to, before a crop or padding."""
         return self.layout(height, width).resized

@@ -101,8 +101,7 @@ def normalize(
         ShapeError: `tensor` has the wrong shape or dtype.
     """
     check_array("tensor", tensor, np.uint8, ("n", 3, "h", "w"))
-    order = slice(None, None, -1 if spec.color == "bgr" else 1)
-    mean, std = spec.mean[order], spec.std[order]
+    mean, std = spec.channel_scaling
     out = np.empty(tensor.shape, np.float32)
     if native.is_selected(platform):
         native.load().normalize(tensor, mean, std, out)

@@ -102,10 +102,7 @@ def embed(origin: bytes, spec: ModelSpec, labels: Sequence[str]) -> onnx.ModelPr
 
 def _network(origin: bytes, spec: ImageInput) -> onnx.ModelProto:
     """Return the network with a uint8 input for one photo, and names that begin with the prefix."""
-    mean, std = spec.mean, spec.std
-    if spec.color == "bgr":
-        mean, std = mean[::-1], std[::-1]
-    model = edit.parse(edit.with_uint8_input(origin, mean, std))
+    model = edit.parse(edit.with_uint8_input(origin, *spec.channel_scaling))
     batch = edit.signature(model)[0][0].shape[0]
     if isinstance(batch, int) and batch > 1:
         model = edit.parse(edit.set_batch_size(model, 1))
