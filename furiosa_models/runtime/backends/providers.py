@@ -143,7 +143,24 @@ class ProviderBackend(Backend):
         return BackendUnavailable(f"{self.provider} cannot be used: {reason}. {self.advice()}")
 
 
-class CudaBackend(ProviderBackend):
+class _NvidiaBackend(ProviderBackend):
+    """A provider for GPUs of NVIDIA."""
+
+    def index(self, device: str) -> str:
+        """Return the number of the GPU in a device string."""
+        found = self.pattern.fullmatch(device)
+        return str(int((found and found["index"]) or 0))
+
+    def cuda_options(self, device: str) -> dict[str, Any]:
+        """Return the options of CUDA: the number of the GPU, and full float32."""
+        return {"device_id": self.index(device), "use_tf32": "0"}
+
+    def device_name(self, device: str) -> str:
+        """Return the name of the GPU."""
+        return _gpu_name(self.index(device))
+
+
+class CudaBackend(_NvidiaBackend):
     """ONNX Runtime on a GPU of NVIDIA."""
 
     name, title = "cuda", "ONNX Runtime on CUDA"
@@ -157,14 +174,10 @@ class CudaBackend(ProviderBackend):
 
     def options(self, device: str) -> Mapping[str, Any]:
         """Return the number of the GPU, and full float32."""
-        return {"device_id": str(_index(self, device)), "use_tf32": "0"}
-
-    def device_name(self, device: str) -> str:
-        """Return the name of the GPU."""
-        return _gpu_name(_index(self, device))
+        return self.cuda_options(device)
 
 
-class TensorRTBackend(ProviderBackend):
+class TensorRTBackend(_NvidiaBackend):
     """TensorRT in ONNX Runtime."""
 
     name, title = "tensorrt", "TensorRT"
@@ -181,7 +194,7 @@ class TensorRTBackend(ProviderBackend):
         folder = settings.cache_home() / "tensorrt"
         folder.mkdir(parents=True, exist_ok=True)
         return {
-            "device_id": str(_index(self, device)),
+            "device_id": self.index(device),
             "trt_fp16_enable": str(found is not None and found["precision"] == "fp16"),
             "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(folder),
@@ -191,17 +204,12 @@ class TensorRTBackend(ProviderBackend):
 
     def chain(self, device: str) -> list[Any]:
         """Return TensorRT, and CUDA for what it does not have."""
-        index = str(_index(self, device))
-        cuda = (CudaBackend.provider, {"device_id": index, "use_tf32": "0"})
-        return [(self.provider, dict(self.options(device))), cuda, _CPU]
+        own, cpu = super().chain(device)
+        return [own, (CudaBackend.provider, self.cuda_options(device)), cpu]
 
     def advice(self) -> str:
         """Return how to install TensorRT."""
         return f"{_SWAP}, and pip install tensorrt"
-
-    def device_name(self, device: str) -> str:
-        """Return the name of the GPU."""
-        return _gpu_name(_index(self, device))
 
 
 class CoreMLBackend(ProviderBackend):
@@ -302,14 +310,8 @@ def _loading_error(library: str) -> str | None:
     return None
 
 
-def _index(backend: ProviderBackend, device: str) -> int:
-    """Return the number of the GPU in a device string."""
-    found = backend.pattern.fullmatch(device)
-    return int(found["index"] or 0) if found else 0
-
-
 @cache
-def _gpu_name(index: int) -> str:
+def _gpu_name(index: str) -> str:
     """Return the name of a GPU of NVIDIA, or its number if the driver's tool does not tell."""
     import subprocess
 
