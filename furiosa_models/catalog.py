@@ -307,7 +307,7 @@ def open_model(weights: Any, **options: Any) -> Model[Any]:
     requested = _task_of(weights, options.get("head"))
     if requested is not None:
         tasks = (class_of_task(requested),)
-    elif _is_embedded(weights) and not options:
+    elif not options and _is_embedded(weights):
         from .model import InferModel
 
         return InferModel(weights)
@@ -327,12 +327,9 @@ def _is_embedded(weights: Any) -> bool:
     """Return whether a file is an exported graph that takes photos."""
     if not isinstance(weights, (str, os.PathLike)):
         return False
-    path = Path(weights)
-    if path.suffix.lower() != ".onnx" or not path.is_file():
-        return False
     from .export.opened import is_embedded
 
-    return is_embedded(path)
+    return is_embedded(Path(weights))
 
 
 def _task_of(weights: Any, head: Any) -> Any:

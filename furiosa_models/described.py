@@ -175,11 +175,10 @@ def _saved(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
         return _random(described, overrides)
     folder = source.folder
     if source.given is None and folder is not None and (saved := _in_folder(folder, info)):
-        names = ("names", "input", "head")
-        fields = {"names": "labels", "input": "input", "head": "head"}
+        arguments = {"labels": "names", "input": "input", "head": "head"}
         changed = {
-            fields[name]: getattr(described, name)
-            for name in names
+            argument: getattr(described, name)
+            for argument, name in arguments.items()
             if repr(getattr(described, name)) != repr(getattr(saved, name))
         }
         known = ModelRegistry.exists(described.class_name)

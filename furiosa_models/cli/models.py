@@ -63,7 +63,7 @@ def open_model(
     if weights is not None:
         msg = f"--weights applies only to names of the catalog; {name} has its own weights"
         raise click.UsageError(msg)
-    if task is None and labels is None and (_takes_photos(name) or is_export(Path(name))):
+    if task is None and labels is None and (is_embedded(Path(name)) or is_export(Path(name))):
         return InferModel(name, postprocessor_type=postprocess)
     if (Path(name) / INFO).is_file() and task is None:  # a saved model, also of Focoos
         return ModelManager.get(name, **options)
@@ -71,13 +71,6 @@ def open_model(
     if word is None:
         return get_model(name, **options)
     return _CLASSES[find_task(word)](name, **options).fitted()
-
-
-def _takes_photos(name: str) -> bool:
-    """Return whether a file is an exported graph that takes photos."""
-    if Path(name).suffix.lower() != ".onnx" or not Path(name).is_file():
-        return False
-    return is_embedded(Path(name))
 
 
 def _task_in_metadata(name: str) -> str | None:

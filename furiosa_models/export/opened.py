@@ -86,11 +86,13 @@ def open_exported(
 
 
 def is_embedded(path: Path) -> bool:
-    """Return whether an ONNX file is an exported graph that takes photos.
+    """Return whether a path is that of an exported ONNX graph that takes photos.
 
     Raises:
         WeightsError: It is not ONNX.
     """
+    if path.suffix.lower() != ".onnx" or not path.is_file():
+        return False
     mark = f'"{NETWORK_FACTS}"'
     data = path.read_bytes()
     if mark.encode() not in data:  # parsing the graph takes much longer
