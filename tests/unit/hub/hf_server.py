@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from .answering import Answering, running
 
 TOKEN = "hf_canary0123456789"
 LARGE = (".onnx", ".safetensors", ".pth")
@@ -49,10 +50,9 @@ def etag(name: str, data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(Answering):
     """Answers one request."""
 
-    protocol_version = "HTTP/1.1"
     server: HfServer
 
     def do_GET(self) -> None:
@@ -88,21 +88,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         return found
 
-    def reply(self, document: Any, status: int = 200, **headers: str) -> None:
-        """Answer with JSON."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.send(status, json.dumps(document).encode(), named)
-
-    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Answer."""
-        self.send_response(status)
-        known = {"Content-Length": str(len(body)), "Connection": "close", **(headers or {})}
-        for name, value in known.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
     def send_file(self, data: bytes, headers: dict[str, str], until: int | None = None) -> None:
         """Answer with a file, or the part that is asked for; break off at the byte `until`."""
         span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -113,9 +98,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.ranges.append(start)
         length = {"Content-Length": str(len(data) - start)}
         self.send(206 if start else 200, data[start:until], {**headers, **length})
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 class HfServer(http.server.ThreadingHTTPServer):
@@ -259,9 +241,5 @@ ROUTES: dict[str, Callable[..., None]] = {
 def serve() -> Iterator[HfServer]:
     """Run a server."""
     server = HfServer()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -13,6 +13,8 @@ from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from .answering import Answering, running
+
 KEY = "canary-0123456789abcdef"
 MODEL = {
     "ref": "m1",
@@ -55,10 +57,9 @@ Fault = Callable[["Handler"], bool]
 """Answers a request and returns True; or returns False for the usual answer."""
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(Answering):
     """Answers one request."""
 
-    protocol_version = "HTTP/1.1"
     server: FocoosServer
 
     def do_GET(self) -> None:
@@ -119,24 +120,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         self.server.ranges.append(start)
         self.send(206 if start else 200, data[start:until], headers)
-
-    def reply(self, document: Any, status: int = 200, **headers: str) -> None:
-        """Answer with JSON."""
-        known = {name.replace("_", "-"): value for name, value in headers.items()}
-        kind = {"Content-Type": "application/json"}
-        self.send(status, json.dumps(document).encode(), {**kind, **known})
-
-    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Answer."""
-        self.send_response(status)
-        known = {"Content-Length": str(len(body)), "Connection": "close", **(headers or {})}
-        for name, value in known.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def multipart(handler: Handler) -> dict[str, bytes]:
@@ -262,9 +245,5 @@ ROUTES: dict[str, Callable[..., None]] = {
 def serve() -> Iterator[FocoosServer]:
     """Run a hub."""
     server = FocoosServer()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -24,6 +24,7 @@ from furiosa_models.hub.huggingface import HuggingFaceHub
 from furiosa_models.hub.places import FolderPlace
 from furiosa_models.registry import sync
 from furiosa_models.registry.descriptor import RegistryArtifact, parse_descriptor
+from tests.s3 import s3_server
 
 
 @pytest.fixture
@@ -34,25 +35,12 @@ def zoo(tmp_path: Path) -> Path:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket of a real S3 server; yields the URI of a prefix of it."""
-    from moto.server import ThreadedMotoServer
+    with s3_server(monkeypatch):
+        import s3fs
 
-    s3fs = pytest.importorskip("s3fs")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "hunter2",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = f"zoo-{secrets.token_hex(4)}"  # moto's buckets outlive its server
-    s3fs.S3FileSystem().mkdir(name)
-    yield f"s3://{name}/models/of/ours"
-    server.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+        name = f"zoo-{secrets.token_hex(4)}"  # moto's buckets outlive its server
+        s3fs.S3FileSystem().mkdir(name)
+        yield f"s3://{name}/models/of/ours"
 
 
 def same(folder: Path, other: Path) -> bool:

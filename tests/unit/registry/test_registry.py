@@ -24,6 +24,7 @@ from furiosa_models.errors import (
 )
 from furiosa_models.registry import sync
 from furiosa_models.registry.descriptor import parse_descriptor
+from tests.s3 import s3_server
 
 SHA = hashlib.sha256(b"new onnx").hexdigest()
 DESCRIPTOR = f"""
@@ -255,28 +256,13 @@ def test_malformed_github_uri_is_rejected() -> None:
 @pytest.fixture
 def s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A real S3 server with the registry; yields its URI."""
-    from moto.server import ThreadedMotoServer
+    with s3_server(monkeypatch):
+        import s3fs
 
-    pytest.importorskip("s3fs")
-    import s3fs
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "hunter2",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    files = s3fs.S3FileSystem()
-    files.mkdir("zoo")
-    files.put(str(folder), "zoo/registry", recursive=True)
-    yield "s3://zoo/registry"
-    server.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+        files = s3fs.S3FileSystem()
+        files.mkdir("zoo")
+        files.put(str(folder), "zoo/registry", recursive=True)
+        yield "s3://zoo/registry"
 
 
 def test_registry_on_s3(s3: str, tmp_path: Path) -> None:

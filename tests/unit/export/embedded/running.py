@@ -34,6 +34,20 @@ def run(found: ort.InferenceSession, feeds: Mapping[str, Any]) -> dict[str, Arra
     return dict(zip(names, found.run(None, dict(feeds)), strict=True))
 
 
+def check(found: Mapping[str, Array], expected: Any) -> int:
+    """Compare outputs of a graph with a result of `predict`, and return the number of items."""
+    columns = expected.columns()
+    for name, array in found.items():
+        wanted = columns["class_ids" if name == "classes" else name]
+        assert array.dtype == wanted.dtype
+        if wanted.dtype == np.int64:
+            np.testing.assert_array_equal(array, wanted)
+        else:
+            limit = 1e-6 if name == "scores" else 1e-6 * np.abs(wanted).max(initial=1.0)
+            np.testing.assert_allclose(array, wanted, rtol=0, atol=limit, err_msg=name)
+    return len(found["scores"])
+
+
 def finished(
     g: Builder,
     inputs: Sequence[Value],

@@ -30,11 +30,9 @@ from furiosa_models.model import Model
 from furiosa_models.spec import ImageInput, ModelSpec, NetworkSpec
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv5n, YOLOv7w6Pose
 
-from .running import run, session
+from .running import check, run, session
 
 Array = npt.NDArray[Any]
-
-COLUMNS = {"classes": "class_ids"}
 
 
 STRICT = {"score_threshold": 0.8}  # random weights find tens of thousands of objects
@@ -49,19 +47,6 @@ def photo(height: int = 47, width: int = 80) -> npt.NDArray[np.uint8]:
 def embedded(model: Model[Any]) -> onnx.ModelProto:
     spec = model._weights.known
     return embed(model.origin, spec, table_of(spec.labels))
-
-
-def check(found: dict[str, Array], expected: Any) -> int:
-    """Compare with a result of `predict`, and return the number of items."""
-    columns = expected.columns()
-    for name, array in found.items():
-        wanted = columns[COLUMNS.get(name, name)]
-        if array.dtype == np.int64:
-            np.testing.assert_array_equal(array, wanted)
-        else:
-            limit = 1e-6 if name == "scores" else 1e-6 * np.abs(wanted).max(initial=1.0)
-            np.testing.assert_allclose(array, wanted, rtol=0, atol=limit, err_msg=name)
-    return len(found["scores"])
 
 
 @pytest.mark.parametrize(

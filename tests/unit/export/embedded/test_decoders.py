@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,14 @@ from furiosa_models.heads import (
     YOLOv5Head,
 )
 from furiosa_models.spec import Head, ImageContext, ImageInput
+from furiosa_models.vision import SSDResNet34
 
-from .running import decoding, feeds, run
+from .running import check, decoding, feeds, run
 
 Array = npt.NDArray[Any]
 
 LETTERBOXED = ImageContext(777, 333, scale=0.8239, pad=(0.0, 12.5))
 STRETCHED = ImageContext(777, 333, stretch=(300 / 777, 300 / 333))
-COLUMNS = {"classes": "class_ids"}
 
 
 def compare(
@@ -49,16 +49,7 @@ def compare(
     defaults = default_options(head)
     given = {name: np.array(value, defaults[name].dtype) for name, value in options.items()}
     found = run(graph, {**feeds(graph, outputs, context), **given})
-    columns = expected.columns()
-    for name, array in found.items():
-        wanted = columns[COLUMNS.get(name, name)]
-        assert array.dtype == wanted.dtype
-        if wanted.dtype == np.int64:
-            np.testing.assert_array_equal(array, wanted)
-        else:
-            tolerance = 1e-6 if name == "scores" else 1e-6 * np.abs(wanted).max(initial=1.0)
-            np.testing.assert_allclose(array, wanted, rtol=0, atol=tolerance, err_msg=name)
-    return len(found["scores"])
+    return check(found, expected)
 
 
 def ties(values: Array, steps: int | None) -> Array:
@@ -75,18 +66,10 @@ def normal(shape: tuple[int, ...], mean: float, deviation: float, seed: int = 0)
 
 MAPS, PER_CELL = (8, 4, 2, 1), (3, 6, 6, 6)
 SSD = SSDHead(MAPS)
-SSD_BY_CLASS = SSDHead(
-    feature_maps=(10, 5, 3, 2, 2, 1),
-    anchors="default_boxes",
-    outputs="grouped",
-    channels="class",
-    deltas="xywh",
-    activation="softmax",
-    score_threshold=0.05,
-    strict=True,
-    iou_threshold=0.5,
-    max_per_class=20,
-    max_detections=50,
+MLPERF_SSD = SSDResNet34("random").head
+assert isinstance(MLPERF_SSD, SSDHead)
+SSD_BY_CLASS = replace(
+    MLPERF_SSD, feature_maps=(10, 5, 3, 2, 2, 1), max_per_class=20, max_detections=50
 )
 
 
