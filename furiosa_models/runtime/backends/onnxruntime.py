@@ -22,6 +22,9 @@ from ..tensor import DataType, Model, TensorDesc
 from .base import Arrays, Backend, Session, Setup
 
 __all__ = [
+    "CPU_PROVIDER",
+    "GPU_PACKAGE",
+    "PACKAGE",
     "OnnxRuntimeBackend",
     "OnnxRuntimeSession",
     "create_session",
@@ -29,8 +32,8 @@ __all__ = [
     "session_options",
 ]
 
-_PACKAGE, _GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
-_PROVIDERS = ["CPUExecutionProvider"]
+PACKAGE, GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
+CPU_PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
 _SPIN_US = "20"
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
@@ -69,12 +72,12 @@ class OnnxRuntimeBackend(Backend):
 
     def fingerprint(self) -> str:
         """Return the version of ONNX Runtime and the CPU."""
-        return f"{library_version(_PACKAGE, _PACKAGE)} {cpu_fingerprint()}"
+        return f"{library_version(PACKAGE, PACKAGE)} {cpu_fingerprint()}"
 
     def facts(self) -> list[Fact]:
         """Return the installed version; the package for GPUs runs on the CPU, too."""
-        found = installed_version(_PACKAGE) or installed_version(_GPU_PACKAGE)
-        advice = "" if found else f"pip install {_PACKAGE}"
+        found = installed_version(PACKAGE) or installed_version(GPU_PACKAGE)
+        advice = "" if found else f"pip install {PACKAGE}"
         return [Fact(self.title, found or "not installed", found is not None, advice)]
 
     def load(self, program: Any, setup: Setup) -> Session:
@@ -153,7 +156,7 @@ def inference_session(model: bytes | str, options: Any) -> Any:
     """
     import onnxruntime
 
-    return onnxruntime.InferenceSession(model, options, providers=_PROVIDERS)
+    return onnxruntime.InferenceSession(model, options, providers=[CPU_PROVIDER])
 
 
 def session_options(threads: int) -> Any:
@@ -188,7 +191,7 @@ def create_session(model: bytes | str, options: Any, providers: Sequence[Any]) -
 
 
 def _session(model: bytes | str, options: Any) -> Any:
-    return create_session(model, options, _PROVIDERS)
+    return create_session(model, options, [CPU_PROVIDER])
 
 
 @cache

@@ -31,17 +31,22 @@ from ..machine import (
 )
 from ..source import with_batch_size
 from .base import Arrays, Backend, Session, Setup
-from .onnxruntime import OnnxRuntimeSession, create_session, session_options
+from .onnxruntime import (
+    CPU_PROVIDER,
+    GPU_PACKAGE,
+    PACKAGE,
+    OnnxRuntimeSession,
+    create_session,
+    session_options,
+)
 
 __all__ = ["CoreMLBackend", "CudaBackend", "ProviderBackend", "TensorRTBackend"]
 
 logger = logging.getLogger(__name__)
 
-_PACKAGE, _GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
 _GPU_LIBRARIES = "onnxruntime-gpu[cuda,cudnn]"
-_SWAP = f"pip uninstall -y {_PACKAGE} {_GPU_PACKAGE}, then pip install '{_GPU_LIBRARIES}'"
+_SWAP = f"pip uninstall -y {PACKAGE} {GPU_PACKAGE}, then pip install '{_GPU_LIBRARIES}'"
 _SHARED_LIBRARY = "libonnxruntime_providers_shared.so"
-_CPU = "CPUExecutionProvider"
 
 
 class ProviderBackend(Backend):
@@ -75,9 +80,9 @@ class ProviderBackend(Backend):
 
     def missing(self) -> str | None:
         """Return what to install, if ONNX Runtime does not have the provider."""
-        both = [name for name in (_PACKAGE, _GPU_PACKAGE) if installed_version(name)]
+        both = [name for name in (PACKAGE, GPU_PACKAGE) if installed_version(name)]
         if len(both) == 2:
-            return f"{_PACKAGE} and {_GPU_PACKAGE} are both installed, and mix their files: {_SWAP}"
+            return f"{PACKAGE} and {GPU_PACKAGE} are both installed, and mix their files: {_SWAP}"
         if not both:
             return f"ONNX Runtime is not installed: pip install '{_GPU_LIBRARIES}'"
         if self.provider in _available():
@@ -95,11 +100,11 @@ class ProviderBackend(Backend):
 
     def chain(self, device: str) -> list[Any]:
         """Return the providers of a session: this one, and those for what it does not have."""
-        return [(self.provider, dict(self.options(device))), _CPU]
+        return [(self.provider, dict(self.options(device))), CPU_PROVIDER]
 
     def fingerprint(self) -> str:
         """Return the version of ONNX Runtime."""
-        found = installed_version(_GPU_PACKAGE) or installed_version(_PACKAGE)
+        found = installed_version(GPU_PACKAGE) or installed_version(PACKAGE)
         return f"{found} {self.provider} {cpu_fingerprint()}"
 
     def facts(self) -> list[Fact]:
@@ -229,7 +234,7 @@ class CoreMLBackend(ProviderBackend):
 
     def advice(self) -> str:
         """Return where CoreML is available."""
-        return f"it is in {_PACKAGE} for macOS"
+        return f"it is in {PACKAGE} for macOS"
 
 
 class _BoundSession(OnnxRuntimeSession):
