@@ -125,12 +125,38 @@ class License(NamedTuple):
         """Whether the weights may be used in closed products, with attribution."""
         return self.origin in PERMISSIVE
 
+    @property
+    def terms(self) -> str:
+        """What the license of the authors means for a user, in short; not legal advice."""
+        if self.is_permissive:
+            return (
+                "You may use, change and sell the network, also in closed products; keep the "
+                "authors' notices."
+            )
+        name = self.origin.partition("-")[0]
+        return COPYLEFT.get(name, "Read the license before you use the network.")
+
 
 PERMISSIVE = frozenset(
     {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MIT"}
     | {"Unlicense", "Zlib"}
 )
 """Licenses, as SPDX names, that only demand attribution, or nothing."""
+
+COPYLEFT = MappingProxyType(
+    {
+        "AGPL": (
+            "You may use, change and sell the network, but whoever receives a program with it, or "
+            "uses a service with it over a network, must be offered the source of the whole under "
+            "the AGPL. Ask the authors for another license for closed products."
+        ),
+        "GPL": (
+            "You may use, change and sell the network, but whoever receives a program with it must "
+            "be offered the source of the whole under the GPL."
+        ),
+    }
+)
+"""What licenses mean that extend to whatever contains the network, by the start of their names."""
 
 
 class Accuracy(NamedTuple):

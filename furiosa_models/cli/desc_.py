@@ -50,6 +50,8 @@ def command(model: str, labels: str | None, task: str | None, as_json: bool) -> 
         click.echo()
         columns = ["weights", "labels", "accuracy", "size", "license", "cached"]
         print_table(columns, [_row(each) for each in weights])
+        for name, terms in {each["license"]: each["terms"] for each in weights}.items():
+            click.echo(f"\n{name}: {terms}")
 
 
 def _describe(artifact: Artifact, store: Store) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def _describe(artifact: Artifact, store: Store) -> dict[str, Any]:
         "accuracy": [figure._asdict() for figure in artifact.accuracy],
         "size": artifact.size,
         "license": artifact.license.origin,
+        "terms": artifact.license.terms,
         "cached": all(store.has(file) for file in artifact.files),
     }
 
