@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from ..frameworks import wrap
 from ..networks import edit, external_data
 from ..output import new_file
 from . import options
+from .messages import suggest_predict
 from .table import print_json
 
 __all__ = ["command"]
@@ -82,8 +82,7 @@ def command(
         for info in infos:
             click.echo(f"  {key[:-1]} {info.name}: {info.dtype} {list(info.shape)}")
     click.echo(f"  -> {output}")
-    path = shlex.quote(str(output))
-    click.echo(f"Run it: furiosa-models predict {path} PHOTO --task TASK --labels NAMES")
+    suggest_predict(output, "--task TASK", "--labels NAMES")
 
 
 def _zeros(shape: str) -> Any:

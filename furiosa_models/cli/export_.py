@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ import click
 from ..enums import RuntimeType
 from ..export.opened import is_export
 from . import options
+from .messages import suggest_predict
 from .models import open_model
 from .table import print_json
 
@@ -86,4 +86,4 @@ def command(
     size = path.stat().st_size / 1e6
     click.echo(f"{path}: {size:.1f} MB, {height}x{width}, for {exported.runtime_type.value}")
     on_its_runtime = path.parent if is_export(path.parent) and not embed else path
-    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(on_its_runtime))} PHOTO")
+    suggest_predict(on_its_runtime)

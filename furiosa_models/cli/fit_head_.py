@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from ..output import check_new_folder
 from . import options
+from .messages import suggest_predict
 from .models import open_model
 from .outputs import check_picture
 from .table import print_json
@@ -66,4 +66,4 @@ def command(
     click.echo(f"{report}\n  -> {folder}")
     if plot is not None:
         click.echo(f"  -> {plot}")
-    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(folder))} PHOTO")
+    suggest_predict(folder)

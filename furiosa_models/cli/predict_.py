@@ -19,6 +19,7 @@ from ..images.video import VideoFrame, is_video
 from ..model import Model
 from ..tasks.base import Result
 from . import options
+from .messages import note
 from .models import open_model
 from .outputs import AnnotatedVideo, OutputFolder, seconds
 from .table import print_json, short
@@ -145,7 +146,7 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
             files = list_files(image)
             photos = [file for file in files if not _is_below(Path(file), output)]
             if left_out := len(files) - len(photos):
-                click.echo(f"skipping {left_out} images of earlier results in {output}", err=True)
+                note(f"{left_out} images of earlier results in {output} are skipped")
             yield from photos
         else:
             yield image

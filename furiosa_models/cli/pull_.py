@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from ..hub import pull
 from ..output import check_new_folder, new_folder
 from . import options
+from .messages import suggest_predict
 from .table import print_json
 
 __all__ = ["command"]
@@ -43,4 +43,4 @@ def command(ref: str, output: Path | None, no_cache: bool, as_json: bool) -> Non
         print_json({"ref": ref, "folder": str(folder)})
         return
     click.echo(f"{ref} -> {folder}")
-    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(folder))} PHOTO")
+    suggest_predict(folder)

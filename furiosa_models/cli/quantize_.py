@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .messages import suggest_predict
 from .models import open_model
 from .table import print_json
 
@@ -86,7 +86,7 @@ def command(
     if report is not None and report.fitted is not None and report.fitted.trials:
         click.echo(f"{report.fitted}\n")
     click.echo(f"  -> {folder}")
-    click.echo(f"Run it: furiosa-models predict {shlex.quote(str(folder))} PHOTO")
+    suggest_predict(folder)
 
 
 def _facts(report: Quantization) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import options
+from .messages import suggest_predict
 from .models import open_model
 from .table import print_json
 
@@ -124,8 +124,7 @@ def command(
         f"{trained.seconds:.0f} s, {trained.photos_per_second:.1f} photos per second"
     )
     click.echo(f"  -> {trained.folder}")
-    folder = shlex.quote(str(trained.folder))
-    click.echo(f"Run it: furiosa-models predict {folder} PHOTO")
+    suggest_predict(trained.folder)
 
 
 def _hub() -> Any:

@@ -15,6 +15,7 @@ from ..evaluation import Evaluation, evaluate
 from ..model import Model
 from ..runtime.sync import Precision
 from . import options
+from .messages import note
 from .models import open_model
 from .table import print_json, print_table
 
@@ -99,7 +100,7 @@ def _precisions(network: Model[Any]) -> list[Precision]:
     try:
         network.cpu_program(precision="int8")
     except ArtifactNotFound as error:
-        click.echo(f"no int8: {error}", err=True)
+        note(f"no int8: {error}")
         return ["fp32"]
     return [*PRECISIONS]
 

@@ -25,7 +25,9 @@ def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[b
 
 def one_line(result: subprocess.CompletedProcess[bytes], code: int = 1) -> str:
     assert result.returncode == code, result.stderr
-    (line,) = [row for row in result.stderr.decode().splitlines() if not row.startswith("Note: ")]
+    (line,) = [
+        row for row in result.stderr.decode().splitlines() if not row.startswith("Warning: ")
+    ]
     return line
 
 

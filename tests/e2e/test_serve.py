@@ -318,7 +318,7 @@ def test_startup_failure_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) ->
         written = output_of_failed_start("SSDMobileNet", "--port", port)  # fails before listening
         assert "Error: " in written
         assert "listen" not in written
-        assert len([line for line in written.splitlines() if line[:5] != "Note:"]) == 1
+        assert len([line for line in written.splitlines() if not line.startswith("Warning: ")]) == 1
     assert "there is no such device" not in output_of_failed_start(
         *RANDOM[:3], "--device", "nowhere"
     )
