@@ -11,10 +11,19 @@ from contextlib import suppress
 import click
 
 from ..errors import FuriosaModelsError
+from .messages import add_quiet
 
 __all__ = ["main", "print_error"]
 
 _INTERRUPTED = 130
+
+EXIT_CODES = {
+    0: "success",
+    1: "failure: of the whole command, or of a photo, model or check that the messages name",
+    2: "wrong usage: an argument or option is unknown, missing or wrong",
+    _INTERRUPTED: "interrupted with Ctrl-C",
+}
+"""Exit codes of the command, and their meanings."""
 
 COMMANDS = {
     "list": "List the models, or those for a TASK: detect, classify, pose.",
@@ -44,6 +53,7 @@ COMMANDS = {
     "serve": "Serve MODELS over HTTP: a page for photos, /infer as in 0.10, and the v2 protocol.",
     "cache": "Manage the cache of artifacts.",
     "explain": "Explain an ERROR: when it happens, and what to check. Without one, list all.",
+    "schema": "Print the JSON schema of what a COMMAND prints with `--json`.",
     "doctor": "Report what models can run on, and the defaults in effect.",
 }
 """Subcommands and the first paragraphs of their help; listing them thus needs no imports."""
@@ -62,7 +72,10 @@ Examples:
   furiosa-models predict best.onnx street.jpg --labels names.txt
   furiosa-models explain WeightsError               the error in the brackets of a message
   eval "$(_FURIOSA_MODELS_COMPLETE=bash_source furiosa-models)"   complete names (or zsh, fish)
-"""
+
+\b
+Exit codes:
+""" + "".join(f"  {code:<4} {meaning}\n" for code, meaning in EXIT_CODES.items())
 
 
 class _LazyGroup(click.Group):
@@ -84,6 +97,7 @@ class _LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             return None
         command.help = command.help or COMMANDS[name]  # python -OO drops docstrings
+        add_quiet(command)
         return command
 
 
@@ -134,12 +148,12 @@ def cli(modules: tuple[str, ...]) -> None:
 def main() -> None:
     """Run the command line interface.
 
-    Exit with 0, 1 (failure), 2 (wrong usage) or 130 (interrupted). Expected errors are printed as
-    one line; `FURIOSA_MODELS_TRACEBACK=1` shows their tracebacks.
+    Exit with a code of `EXIT_CODES`. Expected errors are printed as one line;
+    `FURIOSA_MODELS_TRACEBACK=1` shows their tracebacks.
     """
     from ..settings import shows_tracebacks
 
-    warnings.showwarning = lambda message, *_args, **_kw: click.echo(f"Note: {message}", err=True)
+    warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
     try:
         sys.exit(cli.main(prog_name="furiosa-models", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -168,8 +182,10 @@ def print_error(error: Exception) -> None:
     """Print an error; with `--json`, also as a JSON document."""
     from .table import print_json, short
 
-    kind = f" [{type(error).__name__}]" if isinstance(error, FuriosaModelsError) else ""
-    click.echo(f"Error: {short(error)}{kind}", err=True)
+    kind = type(error).__name__ if isinstance(error, FuriosaModelsError) else ""
+    click.echo(f"Error: {short(error)}{f' [{kind}]' if kind else ''}", err=True)
+    if kind and sys.stderr.isatty():  # a log gets one line
+        click.secho(f"What to check: furiosa-models explain {kind}", dim=True, err=True)
     if "--json" in sys.argv[1:]:
         with suppress(OSError):  # the error may be a full disk
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})

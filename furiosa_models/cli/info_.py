@@ -21,7 +21,7 @@ from .table import print_json, short
 
 __all__ = ["command"]
 
-_SHOWN_LABELS = 5
+_SHOWN = 5
 
 
 @click.command("info")
@@ -41,9 +41,34 @@ def command(path: Path, as_json: bool) -> None:
     click.secho(str(path), bold=True)
     width = max(map(len, facts))
     for name, value in facts.items():
-        rows = value if isinstance(value, list) else [value]
+        rows = _rows(name, value)
         for shown, row in zip([name, *[""] * len(rows)], rows, strict=False):
             click.echo(f"  {shown:<{width}}  {row}")
+
+
+def _rows(name: str, value: Any) -> list[str]:
+    """Return the lines of text of a fact."""
+    if name == "labels":
+        return [f"{len(value)}: {', '.join(_shortened(value))}"]
+    if name == "input":
+        return [f"{value['height']}x{value['width']}, {value['resize']}, {value['color']}"]
+    if isinstance(value, list):
+        rows = [*map(_line, value)]
+        return _shortened(rows) if name == "arrays" else rows
+    return [str(value)]
+
+
+def _shortened(rows: list[str]) -> list[str]:
+    more = len(rows) - _SHOWN
+    return [*rows[:_SHOWN], f"... {more} more"] if more > 0 else rows
+
+
+def _line(tensor: dict[str, Any] | str) -> str:
+    """Return a line about a tensor, or its name if nothing else is known."""
+    if isinstance(tensor, str):
+        return tensor
+    shape = ", ".join("n" if size is None else str(size) for size in tensor["shape"])
+    return f"{tensor['name']} {tensor['dtype']} ({shape})"
 
 
 def _bytes(path: Path) -> int:
@@ -75,19 +100,16 @@ def _as_model(path: Path) -> dict[str, Any]:
 
 def _facts(model: Model[Any]) -> dict[str, Any]:
     spec, graph = model.input, model._weights.graph
-    labels = model.labels
-    shown = ", ".join(labels[:_SHOWN_LABELS])
-    more = ", ..." if len(labels) > _SHOWN_LABELS else ""
     height, width = spec.size
     return {
         "format": graph.format.value,
         **_size(model),
         "inputs": _tensors(graph, "inputs"),
         "outputs": _tensors(graph, "outputs"),
-        "class": type(model).__name__,
+        "model": type(model).__name__,
         "head": type(model.head).__name__,
-        "input": f"{height}x{width}, {spec.resize}, {spec.color}",
-        "labels": f"{len(labels)}: {shown}{more}",
+        "input": {"height": height, "width": width, "resize": spec.resize, "color": spec.color},
+        "labels": [*model.labels],
     }
 
 
@@ -103,12 +125,11 @@ def _size(model: Model[Any]) -> dict[str, Any]:
     return {"parameters": cost.parameters, **gflops}
 
 
-def _tensors(graph: GraphFacts, which: str) -> list[str]:
-    rows = []
-    for tensor in getattr(graph, which):
-        shape = ", ".join("n" if size is None else str(size) for size in tensor.shape)
-        rows.append(f"{tensor.name} {tensor.dtype} ({shape})")
-    return rows
+def _tensors(graph: GraphFacts, which: str) -> list[dict[str, Any]]:
+    return [
+        {"name": tensor.name, "dtype": str(tensor.dtype), "shape": [*tensor.shape]}
+        for tensor in getattr(graph, which)
+    ]
 
 
 def _framework(path: Path) -> dict[str, Any]:
@@ -136,6 +157,8 @@ def _arrays(path: Path) -> dict[str, Any]:
         arrays = read_weights(reader, {path.name: path.read_bytes()})
     except WeightsError as error:
         return {"framework": f"{reader}, which cannot be read ({short(error)})"}
-    rows = [f"{name} {array.dtype} {array.shape}" for name, array in arrays.items()]
-    rest = [f"... {len(rows) - _SHOWN_LABELS} more"] if len(rows) > _SHOWN_LABELS else []
-    return {"framework": f"weights ({reader})", "arrays": rows[:_SHOWN_LABELS] + rest}
+    rows = [
+        {"name": name, "dtype": str(array.dtype), "shape": [*array.shape]}
+        for name, array in arrays.items()
+    ]
+    return {"framework": f"weights ({reader})", "arrays": rows}
