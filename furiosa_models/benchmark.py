@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from .images.sources import expand_sources
 from .ops.checks import check_at_least
 from .progress import progress_bar
 from .runtime.backends import find_backend
-from .runtime.machine import available_cpus, full_version
+from .runtime.machine import available_cpus
 
 __all__ = ["SECTIONS", "STAGES", "Benchmark", "benchmark", "latency", "metrics_of"]
 
@@ -107,23 +106,16 @@ class Benchmark:
             "peak_memory_bytes": self.peak_memory,
         }
 
-    def record(self, **facts: Any) -> dict[str, Any]:
-        """Return the figures with machine, versions and date, to keep and to compare.
-
-        Args:
-            facts: Further facts, such as the precision.
-        """
+    def record(self) -> dict[str, Any]:
+        """Return the main figures, rounded, with the machine: to keep and to compare."""
         run, total = self.latency("run"), self.latency("total")
         return {
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "model": self.model,
             "weights": self.weights,
             "backend": self.backend.partition(" ")[0],
             "hardware": self.hardware,
             "threads": available_cpus(),
             "batch": 1,
-            **facts,
-            "versions": full_version(),
             "photos": len(self.seconds),
             "load_ms": round(1e3 * self.load, 3),
             "first_ms": round(1e3 * self.first, 3),

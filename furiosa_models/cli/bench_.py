@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from ..benchmark import SECTIONS, STAGES, Benchmark, benchmark
 from ..enums import Precision
-from . import options
+from . import options, records
 from .api import decorate_result
 from .models import open_model
 from .table import print_json, print_table
@@ -29,14 +28,7 @@ __all__ = ["command"]
 @click.option(
     "--repeat", type=click.IntRange(min=1), default=1, help="Number of runs of each photo."
 )
-@click.option(
-    "--record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    is_flag=False,
-    flag_value=Path("records.jsonl"),
-    help="Append the figures, with machine, versions and date, to a file of JSON lines; "
-    "records.jsonl by default.",
-)
+@records.record
 @options.json_output
 def command(
     model: str,
@@ -58,9 +50,7 @@ def command(
     with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
         measured = benchmark(network, images, device=device, repeat=repeat, precision=precision)
     if record is not None:
-        line = json.dumps(measured.record(precision=precision))
-        with record.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        records.append_record(record, **measured.record(), precision=precision)
     if as_json:
         print_json({**measured.to_dict(), "precision": precision})
     else:

@@ -14,7 +14,7 @@ from ..errors import ArtifactNotFound
 from ..evaluation import Evaluation, evaluate
 from ..model import Model
 from ..runtime.sync import Precision
-from . import options
+from . import options, records
 from .messages import note
 from .models import open_model
 from .table import print_json, print_table
@@ -56,6 +56,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
     type=click.Choice(PRECISIONS),
     help="Measure only this precision; by default both, if there is an int8 program.",
 )
+@records.record
 @options.json_output
 def command(
     model: str,
@@ -69,6 +70,7 @@ def command(
     device: str | None,
     postprocess: str,
     only: Precision | None,
+    record: Path | None,
     as_json: bool,
 ) -> None:
     """Measure the fp32 and int8 accuracy of a MODEL on labeled photos; show known figures, too.
@@ -85,6 +87,11 @@ def command(
         artifact = network.catalog().get(network.weights)
         published = artifact.accuracy if artifact else ()
     (first, *_) = measured.values()
+    if record is not None:
+        for precision, found in measured.items():
+            rounded = {name: round(value, 4) for name, value in found.figures.items()}
+            facts = {**asdict(found), "figures": rounded, "labels": labels.name}
+            records.append_record(record, **facts, precision=precision)
     if as_json:
         figures = {precision: found.figures for precision, found in measured.items()}
         theirs, ours = ([a._asdict() for a in part] for part in _by_source(published))

@@ -76,3 +76,14 @@ def test_labels_may_be_a_data_set_with_photos_of_its_own(tmp_path: Path) -> None
     assert "on 3 photos" in run(*arguments, "--split=test")
     result = CliRunner().invoke(command, arguments)
     assert "has the parts train, test: pass split=" in str(result.exception)
+
+
+@pytest.mark.accuracy
+def test_records_are_appended(arguments: list[str], tmp_path: Path) -> None:
+    run(*arguments, "--record", str(tmp_path / "accuracy.jsonl"))
+    rows = [json.loads(line) for line in (tmp_path / "accuracy.jsonl").read_text().splitlines()]
+    assert [row["precision"] for row in rows] == ["fp32", "int8"]
+    for row in rows:
+        assert (row["model"], row["photos"], row["labels"]) == ("YOLOv5n", PHOTOS, "labels.json")
+        assert 0 < row["figures"]["mAP"] <= 1
+        assert "onnxruntime" in row["versions"]
