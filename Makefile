@@ -116,7 +116,9 @@ fuzz: setup  ## Fuzz the file readers and the kernels, SECONDS each; needs a nig
 
 docs: setup  ## Build the documentation into site/
 	$(PIP) --editable '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file build/mkdocs.yml
+	cd build/docs && find . -name '*.md' -exec sh -c 'cp "$$1" "../../site/$$1"' _ {} \;
 
 bench: BENCH ?=
 bench: setup  ## Measure ours beside the peers: all, or BENCH="decode load"; into benchmarks/results/

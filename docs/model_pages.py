@@ -1,96 +1,23 @@
-"""Hooks of MkDocs that generate pages: models, command line, performance and changelog."""
+"""The page of each model: what it does, how good and fast it is, and what it takes."""
 
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
-from layers import layers_table
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
 from models_table import best, models_table
-from performance import performance_page
 from pictures import PHOTOS, picture_of
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
-from furiosa_models.cli import COMMANDS, cli
 from furiosa_models.model import Model
 from furiosa_models.networks import signature
-from furiosa_models.registry import json_schema
+
+__all__ = ["model_page", "models_page", "page_name"]
 
 ROOT = Path(__file__).parents[1]
-
-_TEXTS: dict[str, tuple[str, str]] = {}
-"""Title and Markdown of each page by its path."""
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add a page for every model and notebook to the navigation."""
-    models, books = (
-        next(part[title] for part in config.nav or [] if title in part)
-        for title in ("Models", "Notebooks")
-    )
-    models += [{name: f"models/{page_name(name)}"} for name in list_models()]
-    books += [f"notebooks/{path.stem}.md" for path in notebooks()]
-    return config
-
-
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages."""
-    pages = {
-        "index.md": (ROOT / "README.md").read_text().replace("](docs/", "]("),
-        "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
-        "artifacts.schema.json": json.dumps(json_schema(), indent=2),
-        "guide/cli.md": cli_page(),
-        "guide/performance.md": performance_page(ROOT / "benchmarks" / "results"),
-        "models/index.md": models_page(),
-        **{f"models/{page_name(name)}": model_page(name) for name in list_models()},
-        **{f"notebooks/{path.stem}.md": notebook_page(path) for path in notebooks()},
-        **{f"notebooks/{path.name}": path.read_text() for path in notebooks()},
-    }
-    for path, content in pages.items():
-        files.append(File.generated(config, path, content=content))
-    return files
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Insert generated tables, and keep the text of a page for `llms.txt`."""
-    del config, files
-    text = markdown.replace("<!-- layers -->", layers_table())
-    _TEXTS[page.file.src_uri] = (str(page.title or page.file.name), text)
-    return text
-
-
-def on_post_build(config: MkDocsConfig) -> None:
-    """Write every page as Markdown, too, and `llms.txt`, which lists them."""
-    site = Path(config.site_dir)
-    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
-    for path, (title, text) in sorted(_TEXTS.items()):
-        (site / path).parent.mkdir(parents=True, exist_ok=True)
-        (site / path).write_text(text, encoding="utf-8")
-        lines.append(f"- [{title}]({path})")
-    (site / "llms.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
-
-
-def notebooks() -> list[Path]:
-    """Return the notebooks among the examples."""
-    return sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
-
-
-def notebook_page(path: Path) -> str:
-    """Return the cells of a notebook as Markdown, without outputs."""
-    parts = []
-    for cell in json.loads(path.read_text())["cells"]:
-        text = "".join(cell["source"])
-        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    parts.insert(1, f"[Download the notebook]({path.name}), and run it in `examples/notebooks`.")
-    return "\n\n".join([*parts, ""])
 
 
 def page_name(model: str) -> str:
@@ -234,15 +161,3 @@ def example(name: str) -> Iterator[str]:
     if not examples:
         yield from ["```python", f"from furiosa_models.vision import {name}", ""]
         yield from [f'print({name}().predict("examples/images/coffee.png"))', "```", ""]
-
-
-def cli_page() -> str:
-    """Return the page with the help of every command."""
-    context = click.Context(cli, info_name="furiosa-models")
-    lines = ["# Command line", "", "```text", cli.get_help(context), "```", ""]
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        if command is not None:
-            inner = click.Context(command, info_name=name, parent=context)
-            lines += [f"## {name}", "", "```text", command.get_help(inner), "```", ""]
-    return "\n".join(lines)
