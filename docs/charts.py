@@ -11,16 +11,16 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-__all__ = ["WIDTH", "Line", "Series", "chart"]
+__all__ = ["WIDTH", "Line", "Series", "chart", "scatter"]
 
 WIDTH = 328
 """Width in pixels: what a page can use on a phone that is 360 pixels wide."""
@@ -28,6 +28,7 @@ WIDTH = 328
 _FONT = 13.0
 _LEGEND, _ROW, _AXIS = 18.0, 38.0, 40.0
 _GAP = 6.0  # below the legend
+_SCATTER_HEIGHT, _VERTICAL_AXIS = 260.0, 52.0
 _MARGIN = 10.0
 _TEXT = "#010203"  # placeholder for the color of the page
 _LOG_SCALE_RATIO = 20.0  # ratio of maximum to minimum from which the scale is logarithmic
@@ -108,6 +109,67 @@ def chart(
     return _inline(image.getvalue().decode(), title, _description(shown, lines))
 
 
+def scatter(
+    title: str,
+    points: Mapping[str, tuple[float, float]],
+    axes: tuple[str, str],
+    *,
+    highlighted: Collection[str] = (),
+) -> str:
+    """Return a chart as SVG with a named point for each model.
+
+    Args:
+        title: Title of the chart for screen readers.
+        points: Position of each point by name; positions on the horizontal axis are positive.
+        axes: Labels of the horizontal and of the vertical axis.
+        highlighted: Names of the points to highlight; all by default.
+    """
+    height = _SCATTER_HEIGHT
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.size": _FONT}):
+        figure = Figure((WIDTH / 72, height / 72), dpi=72)
+        figure.patch.set_alpha(0.0)
+        left, bottom = _VERTICAL_AXIS / WIDTH, _AXIS / height
+        plot = figure.add_axes((left, bottom, 1 - left - 0.02, 1 - bottom - 0.05))
+        across = [x for x, _ in points.values()]
+        _scale(plot, across, axes[0], logarithmic=True)
+        # Names are written to the right of their points.
+        plot.set_xlim(min(across) / 1.2, max(across) * (max(across) / min(across)) ** 0.7 * 1.5)
+        for side in ("left", "bottom"):
+            plot.spines[side].set_visible(True)
+            plot.spines[side].set_color(_BASELINE)
+        plot.margins(y=0.12)
+        plot.set_ylabel(axes[1], color=_TEXT)
+        for name, (x, y) in points.items():
+            color = _OURS if not highlighted or name in highlighted else _BASELINE
+            plot.plot(x, y, "o", color=color, markersize=8.0)
+        plot.set_ylim(*plot.get_ylim())  # now, because names are placed by it
+        _write_names(plot, points)
+        plot.yaxis.set_major_locator(MaxNLocator(5))
+        plot.tick_params(axis="y", colors=_TEXT, labelsize=_FONT)
+        image = io.BytesIO()
+        figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
+    description = "; ".join(f"{name}: {x:.3g}, {y:.3g}" for name, (x, y) in points.items())
+    return _inline(image.getvalue().decode(), title, description)
+
+
+def _write_names(plot: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write the name of each point beside it, moved up where it would hide the one below."""
+    last: dict[str, float] = {}
+    for name, (x, y) in sorted(points.items(), key=lambda item: item[1][1]):
+        row = plot.transData.transform((x, y))[1]
+        row = max(row, max(last.values(), default=-math.inf) + 1.2 * _FONT)
+        last[name] = row
+        place = plot.transData.inverted().transform((0, row))[1]
+        plot.annotate(
+            name,
+            (x, place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            color=_TEXT,
+        )
+
+
 def _styles(series: Sequence[Series]) -> dict[str, tuple[str, str]]:
     """Return the color and the marker of each contender by name."""
     colors = iter(_PEERS * len(series))
@@ -150,7 +212,7 @@ def _legend(figure: Figure, series: Sequence[Series], height: float) -> None:
         legend.text(_MARGIN + 18, index + 0.75, one.name, color=_TEXT)
 
 
-def _scale(plot: Axes, values: Sequence[float], label: str) -> None:
+def _scale(plot: Axes, values: Sequence[float], label: str, *, logarithmic: bool = False) -> None:
     minimum, maximum = min(values), max(values)
     plot.patch.set_alpha(0.0)
     for side in ("left", "right", "top"):
@@ -158,7 +220,7 @@ def _scale(plot: Axes, values: Sequence[float], label: str) -> None:
     plot.spines["bottom"].set_color(_BASELINE)
     plot.tick_params(axis="x", colors=_TEXT, labelsize=_FONT)
     plot.set_yticks([])
-    if maximum / minimum >= _LOG_SCALE_RATIO:
+    if logarithmic or maximum / minimum >= _LOG_SCALE_RATIO:
         plot.set_xscale("log")
         plot.set_xlim(minimum / 1.15, maximum * 1.15)
         ticks = _decades(minimum, maximum)

@@ -19,6 +19,7 @@ from layers import layers_table
 from model_pages import model_page, models_page, page_name
 from notebook_pages import notebook_page, notebooks
 from performance import performance_page
+from records import int8_table
 
 from furiosa_models import list_models
 from furiosa_models.cli import COMMANDS, cli
@@ -38,8 +39,12 @@ def main() -> None:
     for path, text in generated().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
+    tables = {"<!-- layers -->": layers_table(), "<!-- int8 -->": int8_table()}
     for page in folder.rglob("*.md"):
-        page.write_text(page.read_text().replace("<!-- layers -->", layers_table()))
+        text = page.read_text()
+        for marker, table in tables.items():
+            text = text.replace(marker, table)
+        page.write_text(text)
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     (folder / "llms.txt").write_text(index(folder, config), encoding="utf-8")
     own = {"INHERIT": "../mkdocs.yml", "docs_dir": "docs", "site_dir": "../site"}

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from models_table import best, models_table
+from charts import scatter
+from models_table import TASKS, at_once, best, milliseconds, models_table
 from pictures import PHOTOS, picture_of
+from records import accuracy_of, metric_of, photos_of, points, speed_of
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
 from furiosa_models.model import Model
 from furiosa_models.networks import signature
+from furiosa_models.networks.cost import cost_of
 
 __all__ = ["model_page", "models_page", "page_name"]
 
 ROOT = Path(__file__).parents[1]
+CHARTS = {
+    "image_classification": "Classifiers by accuracy and speed",
+    "object_detection": "Detectors by accuracy and speed",
+}
+MIN_POINTS = 3
+"""Fewer models make no chart."""
 
 
 def page_name(model: str) -> str:
@@ -26,9 +36,12 @@ def page_name(model: str) -> str:
 
 
 def models_page() -> str:
-    """Return the page with the tables of all models."""
+    """Return the page that helps to choose a model: charts, and the tables of all models."""
     table = models_table(lambda name: f"[`{name}`]({page_name(name)})")
-    rows = ["# Models", "", table, "", "| model | weights | what it is |", "|---|---|---|"]
+    rows = ["---", "hide: [toc]", "---", "", "# Models", "", table, ""]
+    for task, title in CHARTS.items():
+        rows += [f"## {title}", "", *chart_of(task)]
+    rows += ["## Weights", "", "| model | weights | what it is |", "|---|---|---|"]
     for name in list_models():
         model = get_model(name)
         sets = ", ".join(f"`{weights}`" for weights in model.available_weights())
@@ -37,48 +50,120 @@ def models_page() -> str:
 
 
 def model_page(name: str) -> str:
-    """Return a model's page: description, inputs, outputs, weights and an example."""
+    """Return a model's page: an example first, then its figures, and then the details."""
     model = get_model(name, weights="random")
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            inspect.cleandoc(type(model).__doc__ or ""),
-            "",
-            *picture(name),
-            *publication(model),
-            "## Inputs",
-            "",
-            *inputs(model),
-            "",
-            "## Outputs",
-            "",
-            *outputs(model),
-            "",
-            "## Weights",
-            "",
-            *weights(model),
-            "",
-            "## Example",
-            "",
-            *example(name),
-            "",
-        ]
-    )
+    sections = {
+        "Accuracy and speed": figures(name),
+        "Weights": weights(model),
+        "License": license_terms(model),
+        "Input": inputs(model),
+        "Outputs": outputs(model),
+        "Classes": classes(model),
+        "In three steps": three_steps(name),
+    }
+    lines = [f"# {name}", "", inspect.cleandoc(type(model).__doc__ or ""), ""]
+    lines += [*facts(model), *predict_first(name), *publication(model)]
+    for title, section in sections.items():
+        found = [*section]
+        lines += [f"## {title}", "", *found, ""] if found else []
+    return "\n".join(lines)
 
 
-def picture(name: str) -> Iterator[str]:
-    """Yield a picture of the model's results, and the code that makes it."""
-    path = picture_of(name)
-    artifact = best(get_model(name))
-    if path is None or artifact is None:
-        return
-    photo = PHOTOS[get_model(name).vision_task.name]
-    is_default = next(iter(get_model(name).catalog().values())) is artifact
-    arguments = "" if is_default else f'"{artifact.weights}"'
+def facts(model: Model[Any]) -> Iterator[str]:
+    """Yield a line of what a user compares models by."""
+    cost, artifact = cost_of(model.origin), best(model)
+    height, width = model.input.size
+    time = milliseconds(type(model).__name__)
+    shown = [
+        TASKS[model.vision_task.name],
+        f"{len(model.labels)} classes" if len(model.labels) > 1 else "",
+        f"{width}x{height} pixels",
+        f"{cost.parameters / 1e6:.1f} M parameters",
+        "" if cost.gflops is None else f"{cost.gflops:.1f} GFLOPs",
+        f"{time} on a CPU" if time else "",
+        f"weights under {artifact.license.origin}" if artifact else "",
+        f"at once: {at_once(model)}",
+    ]
+    yield " · ".join(each for each in shown if each)
+    yield ""
+
+
+def predict_first(name: str) -> Iterator[str]:
+    """Yield the code of a first prediction, and the picture that it draws."""
+    model, path = get_model(name), picture_of(name)
+    artifact = best(model)
+    if artifact is None:
+        arguments = '"your_weights.onnx"'
+    else:
+        is_default = next(iter(model.catalog().values())) is artifact
+        arguments = "" if is_default else f'"{artifact.weights}"'
+    photo = PHOTOS.get(model.vision_task.name, "astronaut.png")
     yield from ["```python", f"from furiosa_models.vision import {name}", ""]
-    yield f'{name}({arguments}).predict("examples/images/{photo}").save("{name.lower()}.jpg")'
-    yield from ["```", "", f"![What {name} finds](../images/models/{path.name})", ""]
+    yield f'result = {name}({arguments}).predict("examples/images/{photo}")'
+    yield from ["print(result)", f'result.save("{name.lower()}.jpg")', "```", ""]
+    if path is not None:
+        yield from [f"![What {name} finds](../images/models/{path.name})", ""]
+
+
+def figures(name: str) -> Iterator[str]:
+    """Yield the recorded accuracy and speed in each precision, and a chart beside other models."""
+    rows = [*figure_rows(name)]
+    if not rows:
+        return
+    yield "| precision | accuracy | one photo | 99 of 100 | photos/s | load | peak memory |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    yield from rows
+    yield ""
+    record = speed_of(name)
+    if record is not None:
+        yield (
+            f"Measured on {record['threads']} threads of {record['hardware']} with "
+            f"{record['backend']} ({record['date'][:10]}): *one photo* is the network alone, "
+            "*photos/s* a stream of photos with decoding."
+        )
+        yield ""
+    yield from chart_of(get_model(name).vision_task.name, name)
+
+
+def figure_rows(name: str) -> Iterator[str]:
+    """Yield a row of the table of figures for each precision that was measured."""
+    for precision in ("fp32", "int8"):
+        speed, accuracy = speed_of(name, precision), accuracy_of(name, precision)
+        if speed is None and accuracy is None:
+            continue
+        cells = [precision]
+        if accuracy is None:
+            cells.append("-")
+        else:
+            metric = metric_of(accuracy)
+            value = accuracy["figures"][metric]
+            cells.append(f"{metric} {value:.3f} on {photos_of(accuracy)}")
+        if speed is None:
+            cells += ["-"] * 5
+        else:
+            memory = speed["peak_memory_bytes"]
+            cells += [
+                f"{speed['run_p50_ms']:.1f} ms",
+                f"{speed['run_p99_ms']:.1f} ms",
+                f"{speed['streamed_photos_per_second']:.0f}",
+                f"{speed['load_ms']:.0f} ms",
+                "-" if memory is None else f"{memory / 1e6:.0f} MB",
+            ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def chart_of(task: str, name: str = "") -> Iterator[str]:
+    """Yield a chart of the accuracy and speed of the models of a task; one of them stands out."""
+    found = {p.name: (p.milliseconds, 100 * p.accuracy) for p in points(task)}
+    if task not in CHARTS or len(found) < MIN_POINTS or (name and name not in found):
+        return
+    record = accuracy_of(next(iter(found)))
+    assert record is not None
+    axes = ("milliseconds of a photo", f"{metric_of(record)} in %")
+    yield scatter(f"{CHARTS[task]} {name}", found, axes, highlighted=[name] if name else [])
+    yield ""
+    yield f"Accuracy on {photos_of(record)}, float32, against the time of the network on a CPU."
+    yield ""
 
 
 def summary(model: Model[Any]) -> str:
@@ -109,7 +194,9 @@ def inputs(model: Model[Any]) -> Iterator[str]:
     yield "| for | `model_source()` | `origin` |"
     yield f"| shape | (n, 3, {height}, {width}) | (n, 3, {height}, {width}) |"
     yield "| dtype | uint8 | float32 |"
-    yield f"| values | 0 to 255 | (x - {numbers(spec.mean)}) / {numbers(spec.std)} |"
+    shifted = f"(x - {numbers(spec.mean)})" if any(spec.mean) else "x"
+    scaled = shifted if {*spec.std} == {1.0} else f"{shifted} / {numbers(spec.std)}"
+    yield f"| values | 0 to 255 | {scaled} |"
     yield f"| channels | {spec.color.upper()} | {spec.color.upper()} |"
     yield ""
     yield f"A photo is {how} ({spec.interpolation.replace('_', ' ')})."
@@ -152,12 +239,27 @@ def weights_row(artifact: Artifact) -> str:
     return f"| {' | '.join(row)} |"
 
 
-def example(name: str) -> Iterator[str]:
-    """Yield the model's example files, or else a generic example."""
-    texts = {path.name: path.read_text() for path in sorted((ROOT / "examples").glob("*.py"))}
-    examples = {file: t for file, t in texts.items() if f"import {name}\n" in t and "runner" in t}
-    for file, text in examples.items():
-        yield from [f"`examples/{file}`:", "", "```python", text.rstrip(), "```", ""]
-    if not examples:
-        yield from ["```python", f"from furiosa_models.vision import {name}", ""]
-        yield from [f'print({name}().predict("examples/images/coffee.png"))', "```", ""]
+def license_terms(model: Model[Any]) -> Iterator[str]:
+    """Yield what the licenses of the weights mean for a user."""
+    terms = {each.license.origin: each.license.terms for each in model.catalog().values()}
+    for name, text in terms.items():
+        yield f"**{name}**: {text}"
+        yield ""
+    if terms:
+        yield "This is no legal advice; the license itself counts."
+
+
+def classes(model: Model[Any]) -> Iterator[str]:
+    """Yield the names of the classes, folded; the outputs are in this order."""
+    if len(model.labels) <= 1:
+        return
+    names = ", ".join(escape(name) for name in model.labels)
+    yield f"<details><summary>{len(model.labels)} classes</summary>{names}</details>"
+
+
+def three_steps(name: str) -> Iterator[str]:
+    """Yield the example files that run the model as in furiosa-models 0.10."""
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        text = path.read_text()
+        if f"import {name}\n" in text and "runner" in text:
+            yield from [f"`examples/{path.name}`:", "", "```python", text.rstrip(), "```", ""]

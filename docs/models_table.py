@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from records import speed_of
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
@@ -35,7 +36,6 @@ def models_table(link: Callable[[str], str] = lambda name: f"`{name}`") -> str:
     Args:
         link: Returns the text of a model's name.
     """
-    speed = milliseconds()
     rows = [f"| {' | '.join(HEADER)} |", "|---|---|---|---:|---:|---:|---|---|"]
     for name in list_models():
         model = get_model(name, weights="random")
@@ -46,7 +46,7 @@ def models_table(link: Callable[[str], str] = lambda name: f"`{name}`") -> str:
             accuracy(model),
             f"{cost.parameters / 1e6:.1f} M",
             "" if cost.gflops is None else f"{cost.gflops:.1f}",
-            f"{speed[name]:.0f} ms" if name in speed else "",
+            milliseconds(name),
             license_of(model),
             at_once(model),
         ]
@@ -60,11 +60,10 @@ def with_table(text: str, table: str) -> str:
     return pattern.sub(f"{BEGIN}\n{table}\n{END}", text)
 
 
-def milliseconds() -> dict[str, float]:
-    """Return the milliseconds of each network in the newest record."""
-    lines = (ROOT / "benchmarks" / "results" / "records.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    return {row["model"]: row["run_p50_ms"] for row in rows if row["precision"] == "fp32"}
+def milliseconds(name: str) -> str:
+    """Return the recorded time of a model's network, or an empty text."""
+    record = speed_of(name)
+    return "" if record is None else f"{record['run_p50_ms']:.0f} ms"
 
 
 def best(model: Model[Any]) -> Artifact | None:
@@ -101,7 +100,7 @@ def at_once(model: Model[Any]) -> str:
     if artifact is None:
         return "bring weights"
     if not is_packaged(artifact):
-        return "if the bucket of furiosa-models is reachable"
+        return "no: from FuriosaAI's bucket"
     is_default = next(iter(model.catalog().values())) is artifact
     return "yes" if is_default else f'`weights="{artifact.weights}"`'
 

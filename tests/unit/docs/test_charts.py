@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from charts import WIDTH, Line, Series, chart
+from charts import WIDTH, Line, Series, chart, scatter
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -87,3 +87,25 @@ def test_chart_without_positive_figures_is_an_error(value: float) -> None:
         drawn(line("case", ours=1.0, peer=value))
     with pytest.raises(ValueError, match="expected positive figures"):
         chart("empty", [], [], "ms")
+
+
+POINTS = {"small <1>": (5.0, 80.0), "close": (6.0, 80.1), "large": (50.0, 90.0)}
+
+
+def test_points_are_named_and_in_order() -> None:
+    svg = scatter("A & B", POINTS, ("ms", "top-1 in %"), highlighted=["large"])
+    root = ElementTree.fromstring(svg)
+    assert {*POINTS, "ms", "top-1 in %"} <= {*texts(svg)}
+    assert root.findtext(f"{SVG}desc") == "small <1>: 5, 80; close: 6, 80.1; large: 50, 90"
+    assert svg.count("fill: #3b82f6") == 1  # only one point is highlighted
+
+
+def test_names_of_close_points_do_not_overlap() -> None:
+    svg = scatter("t", POINTS, ("ms", "top-1"))
+    rows = {}
+    for text in ElementTree.fromstring(svg).iter(f"{SVG}text"):
+        if text.text in POINTS:
+            rows[text.text] = float(text.get("y") or 0)
+    assert rows.keys() == POINTS.keys()
+    assert rows["small <1>"] - rows["close"] >= 13 > 0
+    assert rows["close"] - rows["large"] > 50
