@@ -60,6 +60,7 @@ RECIPES = {
     "mobilenet_v2": 1,
     "mobilenet_v2_ssd": 1,
     "resnet": 1,
+    "rtdetr": 1,
     "ssd_resnet34": 1,
     "yolov5": 1,
     "yolov7_pose": 1,

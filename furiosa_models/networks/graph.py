@@ -36,7 +36,7 @@ __all__ = [
 FLOAT, INT64 = 1, 7
 """Element types of inputs and outputs, with ONNX's numbers."""
 
-Activation = Literal["relu", "relu6", "sigmoid", "swish"]
+Activation = Literal["gelu", "relu", "relu6", "sigmoid", "swish"]
 Padding = Literal["same", "half", "valid"] | int
 
 
@@ -73,22 +73,29 @@ class Kernel:
         order: Permutation of their axes, if any.
         split: Shape to give them before the permutation, if any.
         joined: Shape to give them after the permutation, if any.
+        rows: Begin and end of the part of the first axis that is used, if not all of it; it is
+            taken before everything else.
     """
 
     parameter: Parameter
     order: tuple[int, ...] | None = None
     split: tuple[int, ...] | None = None
     joined: tuple[int, ...] | None = None
+    rows: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape that the operation takes."""
-        shape = self.split or self.parameter.shape
+        shape = self.parameter.shape
+        if self.rows is not None:
+            shape = (self.rows[1] - self.rows[0], *shape[1:])
+        shape = self.split or shape
         shape = shape if self.order is None else tuple(shape[axis] for axis in self.order)
         return self.joined or shape
 
     def rearranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the array of the checkpoint in the layout that the operation takes."""
+        array = array if self.rows is None else array[slice(*self.rows)]
         array = array if self.split is None else array.reshape(self.split)
         array = array if self.order is None else array.transpose(self.order)
         return array if self.joined is None else array.reshape(self.joined)
@@ -155,13 +162,13 @@ class Layer:
 
     Attributes:
         kernel: Its weights.
-        bias: Its bias, (O,), if any.
+        bias: Its bias, (O,), if any: a parameter, or a part of one.
         norm: Normalization of its result, if any.
         implicit: Learned constants around it, if any.
     """
 
     kernel: Kernel
-    bias: Parameter | None = None
+    bias: Parameter | Kernel | None = None
     norm: Norm | None = None
     implicit: Implicit | None = None
 
@@ -171,7 +178,7 @@ class Layer:
         if self.norm is not None:
             yield from self.norm.parameters
         if self.bias is not None:
-            yield self.bias
+            yield self.bias.parameter if isinstance(self.bias, Kernel) else self.bias
         if self.implicit is not None:
             yield from self.implicit
 
@@ -182,16 +189,18 @@ class Node(NamedTuple):
     Attributes:
         type: Its type in ONNX.
         name: Name of the node and of its result.
-        inputs: Names of results, and constants.
+        inputs: Names of results, constants, and parameters that the operation takes as they are.
         attributes: Attributes, as in ONNX.
-        layer: What a `Conv` or `Gemm` learns; its inputs follow `inputs`.
+        layer: What a `Conv`, `Gemm` or `MatMul` learns; its inputs follow `inputs`.
+        unused: Names of outputs of the operation before its result.
     """
 
     type: str
     name: str
-    inputs: Sequence[str | Constant]
+    inputs: Sequence[str | Constant | Parameter]
     attributes: Mapping[str, Any]
     layer: Layer | None = None
+    unused: Sequence[str] = ()
 
 
 class Info(NamedTuple):
@@ -237,9 +246,13 @@ class Graph:
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """The parameters of all layers by name."""
-        layers = [node.layer for node in self.nodes if node.layer is not None]
-        return {each.name: each for layer in layers for each in layer.parameters()}
+        """The parameters of all operations by name."""
+        found: dict[str, Parameter] = {}
+        for node in self.nodes:
+            own = [each for each in node.inputs if isinstance(each, Parameter)]
+            layer = () if node.layer is None else node.layer.parameters()
+            found |= {each.name: each for each in (*layer, *own)}
+        return found
 
     def input(self, name: str, shape: tuple[int, ...]) -> Value:
         """Add an input of the graph; `shape` has no batch dimension."""
@@ -280,8 +293,29 @@ class Graph:
         """Add a fully connected layer of `x` (C,) with a kernel (O, C)."""
         return self._add("Gemm", [x.name], name, (layer.kernel.shape[0],), layer, transB=1)
 
+    def linear(self, x: Value, layer: Layer, name: str) -> Value:
+        """Add a fully connected layer of the last axis of `x` (..., C) with a kernel (C, O)."""
+        return self._add("MatMul", [x.name], name, (*x.shape[:-1], layer.kernel.shape[1]), layer)
+
+    def matmul(self, x: Value, y: Value, name: str) -> Value:
+        """Multiply the matrices of the last two axes of `x` (..., M, K) and `y` (..., K, N)."""
+        shape = (*x.shape[:-1], y.shape[-1])
+        return self._add("MatMul", [x.name, y.name], name, shape)
+
+    def layer_norm(
+        self, x: Value, gamma: Parameter, beta: Parameter, name: str, *, epsilon: float
+    ) -> Value:
+        """Normalize the last axis of `x`, then scale it by `gamma` and shift it by `beta`."""
+        inputs = (x.name, gamma, beta)
+        return self._add("LayerNormalization", inputs, name, x.shape, axis=-1, epsilon=epsilon)
+
     def activate(self, x: Value, activation: Activation, name: str) -> Value:
-        """Apply an activation to `x`; swish is `x * sigmoid(x)`."""
+        """Apply an activation to `x`; swish is `x * sigmoid(x)`, GELU is the exact one."""
+        if activation == "gelu":  # in the form that runtimes recognize
+            wide = self.scale(x, 1 / math.sqrt(2), f"{name}/scaled")
+            wide = self._add("Erf", [wide.name], f"{name}/erf", x.shape)
+            wide = self._add("Add", [wide.name, _scalar("one", 1.0)], f"{name}/shifted", x.shape)
+            return self.scale(self.multiply(x, wide, f"{name}/product"), 0.5, name)
         if activation == "swish":
             return self.multiply(x, self.activate(x, "sigmoid", f"{name}/sigmoid"), name)
         if activation == "relu6":
@@ -296,6 +330,21 @@ class Graph:
     def multiply(self, x: Value, y: Value, name: str) -> Value:
         """Multiply `x` by `y`, whose dimensions are equal or 1."""
         return self._add("Mul", [x.name, y.name], name, x.shape)
+
+    def scale(self, x: Value, factor: npt.ArrayLike, name: str) -> Value:
+        """Multiply `x` by a constant, whose dimensions are equal or 1."""
+        return self._add("Mul", [x.name, _constant(name, "factor", factor)], name, x.shape)
+
+    def shift(self, x: Value, addend: npt.ArrayLike | Parameter, name: str) -> Value:
+        """Add a constant or a parameter to `x`, whose dimensions are equal or 1."""
+        if not isinstance(addend, Parameter):
+            return self._add("Add", [x.name, _constant(name, "addend", addend)], name, x.shape)
+        return self._add("Add", [x.name, addend], name, x.shape)
+
+    def clip(self, x: Value, low: float, high: float, name: str) -> Value:
+        """Limit the values of `x`."""
+        limits = [_constant(name, "low", low), _constant(name, "high", high)]
+        return self._add("Clip", [x.name, *limits], name, x.shape)
 
     def max_pool(
         self, x: Value, size: int, name: str, *, stride: int, padding: Padding = "same"
@@ -346,6 +395,85 @@ class Graph:
             nearest_mode="floor",
         )
 
+    def resize_linear(self, x: Value, size: tuple[int, int], name: str) -> Value:
+        """Resize `x` (C, H, W) to a size (H, W) bilinearly, with half-pixel centers."""
+        channels, height, width = x.shape
+        factors = np.array([1, 1, size[0] / height, size[1] / width], np.float32)
+        return self._add(
+            "Resize",
+            [x.name, "", Constant(f"{name}/scales", factors)],
+            name,
+            (channels, *size),
+            coordinate_transformation_mode="half_pixel",
+            mode="linear",
+        )
+
+    def slice(self, x: Value, axis: int, begin: int, end: int, name: str) -> Value:
+        """Return the part of `x` from `begin` to `end`; `axis` does not count the batch."""
+        shape = list(x.shape)
+        shape[axis] = end - begin
+        bounds = [
+            Constant(f"{name}/{part}", np.array([value], np.int64))
+            for part, value in (("begin", begin), ("end", end), ("axis", axis + 1))
+        ]
+        return self._add("Slice", [x.name, *bounds], name, tuple(shape))
+
+    def sum_last(self, x: Value, name: str) -> Value:
+        """Sum `x` over its last axis."""
+        axes = Constant(f"{name}/axes", np.array([-1], np.int64))
+        return self._add("ReduceSum", [x.name, axes], name, x.shape[:-1], keepdims=0)
+
+    def max_last(self, x: Value, name: str) -> Value:
+        """Return the largest value of the last axis of `x`."""
+        return self._add("ReduceMax", [x.name], name, x.shape[:-1], axes=[-1], keepdims=0)
+
+    def top_k(self, x: Value, count: int, name: str) -> Value:
+        """Return the int64 indices of the `count` largest values of `x` (N,), largest first."""
+        size = Constant(f"{name}/count", np.array([count], np.int64))
+        unused = [f"{name}/values"]
+        self.nodes.append(Node("TopK", name, [x.name, size], {"axis": -1}, unused=unused))
+        return Value(name, (count,))
+
+    def take(self, rows: npt.NDArray[Any], indices: Value, name: str) -> Value:
+        """Return the rows of a constant (N, ...) at `indices` (K,)."""
+        table = Constant(f"{name}/rows", rows)
+        shape = (*indices.shape, *rows.shape[1:])
+        return self._add("Gather", [table, indices.name], name, shape, axis=0)
+
+    def gather(self, x: Value, indices: Value, name: str) -> Value:
+        """Return the rows of `x` (N, C) at `indices` (K,), which every item of a batch has."""
+        axes = Constant(f"{name}/axes", np.array([-1], np.int64))
+        places = self._add("Unsqueeze", [indices.name, axes], f"{name}/places", (*indices.shape, 1))
+        shape = (*indices.shape, *x.shape[1:])
+        return self._add("GatherND", [x.name, places.name], name, shape, batch_dims=1)
+
+    def fold(self, x: Value, name: str) -> Value:
+        """Make the first axis of `x` a part of the batch dimension."""
+        target = Constant(f"{name}/shape", np.array([-1, *x.shape[1:]], np.int64))
+        return self._add("Reshape", [x.name, target], name, x.shape[1:])
+
+    def unfold(self, x: Value, count: int, name: str) -> Value:
+        """Undo `fold`: separate a first axis of `count` from the batch dimension."""
+        target = Constant(f"{name}/shape", np.array([-1, count, *x.shape], np.int64))
+        return self._add("Reshape", [x.name, target], name, (count, *x.shape))
+
+    def grid_sample(self, x: Value, grid: Value, name: str) -> Value:
+        """Read `x` (C, H, W) at the points `grid` (h, w, 2), which are x and y in -1..1.
+
+        Values between pixels are interpolated bilinearly, those outside are 0; -1 and 1 are the
+        outer edges of the map, as in PyTorch with `align_corners=False`.
+        """
+        shape = (x.shape[0], *grid.shape[:2])
+        return self._add(
+            "GridSample",
+            [x.name, grid.name],
+            name,
+            shape,
+            align_corners=0,
+            mode="bilinear",
+            padding_mode="zeros",
+        )
+
     def concat(self, values: Sequence[Value], name: str, *, axis: int = 0) -> Value:
         """Concatenate values; `axis` does not count the batch dimension."""
         shape = list(values[0].shape)
@@ -378,7 +506,7 @@ class Graph:
     def _add(
         self,
         kind: str,
-        inputs: Sequence[str | Constant],
+        inputs: Sequence[str | Constant | Parameter],
         name: str,
         shape: tuple[int, ...],
         layer: Layer | None = None,
@@ -391,6 +519,11 @@ class Graph:
 def _scalar(name: str, value: float) -> Constant:
     """Return a scalar constant, which all operations share."""
     return Constant(f"constant/{name}", np.array(value, np.float32))
+
+
+def _constant(name: str, part: str, value: npt.ArrayLike) -> Constant:
+    """Return a constant of an operation."""
+    return Constant(f"{name}/{part}", np.asarray(value, np.float32))
 
 
 def _window(

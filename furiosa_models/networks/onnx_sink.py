@@ -71,9 +71,9 @@ class _Sink:
     def model(self) -> onnx.ModelProto:
         """Return the model."""
         for node in self._graph.nodes:
-            inputs = [self._initializer(*i) if isinstance(i, Constant) else i for i in node.inputs]
+            inputs = [self._input(each) for each in node.inputs]
             if node.layer is None:
-                self._add(node.type, inputs, node.name, node.attributes)
+                self._add(node.type, inputs, node.name, node.attributes, node.unused)
             else:
                 self._add_layer(node, node.layer, inputs[0])
         graph = helper.make_graph(
@@ -92,11 +92,35 @@ class _Sink:
         """Add the nodes of a layer."""
         raise NotImplementedError
 
-    def _add(self, kind: str, inputs: Sequence[str], name: str, attributes: Any) -> str:
+    def _input(self, given: str | Constant | Parameter) -> str:
+        """Return the name of an input of an operation, after adding its array if it has one."""
+        if isinstance(given, Constant):
+            return self._initializer(*given)
+        return self._parameter(given) if isinstance(given, Parameter) else given
+
+    def _parameter(self, parameter: Parameter) -> str:
+        return self._initializer(parameter.name, self._weights.get(parameter))
+
+    def _add_product(self, node: Node, inputs: Sequence[str]) -> None:
+        """Add a layer with its inputs: `MatMul` has no bias, which is then added."""
+        if node.type != "MatMul" or len(inputs) == 2:
+            self._add(node.type, inputs, node.name, node.attributes)
+            return
+        product = self._add("MatMul", inputs[:2], f"{node.name}/product", {})
+        self._add("Add", [product, inputs[2]], node.name, {})
+
+    def _add(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        name: str,
+        attributes: Any,
+        unused: Sequence[str] = (),
+    ) -> str:
         renamed = self._graph.renamed
         inputs = [renamed.get(each, each) for each in inputs]
-        output = renamed.get(name, name)
-        self._nodes.append(helper.make_node(kind, inputs, [output], name, **attributes))
+        outputs = [*unused, renamed.get(name, name)]
+        self._nodes.append(helper.make_node(kind, inputs, outputs, name, **attributes))
         return name
 
     def _initializer(self, name: str, array: np.ndarray[Any, Any]) -> str:
@@ -116,7 +140,7 @@ class _Runnable(_Sink):
         inputs = [x, self._initializer(f"{node.name}/kernel", kernel)]
         if bias is not None:
             inputs.append(self._initializer(f"{node.name}/bias", bias))
-        self._add(node.type, inputs, node.name, node.attributes)
+        self._add_product(node, inputs)
 
     def _folded(self, layer: Layer) -> tuple[FloatArray, FloatArray | None]:
         """Return the kernel and bias that do all that the layer does."""
@@ -124,13 +148,18 @@ class _Runnable(_Sink):
         kernel = layer.kernel.rearranged(get(layer.kernel.parameter))
         if layer.norm is not None:
             return normalized_kernel(kernel, layer.norm, self._weights)
-        bias = None if layer.bias is None else get(layer.bias)
+        bias = None if layer.bias is None else self._bias(layer.bias)
         if layer.implicit is None or bias is None:
             return kernel, bias
         shift, scale = (get(each) for each in layer.implicit)
         factors = scale.astype(np.float64).reshape(-1, 1, 1, 1)
         shifted = bias + (kernel.astype(np.float64) * shift).sum((1, 2, 3))
         return (kernel * factors).astype(np.float32), (shifted * factors.ravel()).astype(np.float32)
+
+    def _bias(self, bias: Parameter | Kernel) -> FloatArray:
+        if isinstance(bias, Kernel):
+            return bias.rearranged(self._weights.get(bias.parameter))
+        return self._weights.get(bias)
 
 
 class _Trainable(_Sink):
@@ -141,7 +170,9 @@ class _Trainable(_Sink):
         if implicit is not None:
             x = self._add("Add", [x, self._parameter(implicit.shift)], f"{name}/shifted", {})
         inputs = [x, self._rearranged(layer.kernel, name)]
-        if layer.bias is not None:
+        if isinstance(layer.bias, Kernel):
+            inputs.append(self._rearranged(layer.bias, f"{name}/bias"))
+        elif layer.bias is not None:
             inputs.append(self._parameter(layer.bias))
         if norm is not None:
             x = self._add(node.type, inputs, f"{name}/conv", node.attributes)
@@ -152,14 +183,17 @@ class _Trainable(_Sink):
             x = self._add(node.type, inputs, f"{name}/conv", node.attributes)
             self._add("Mul", [x, self._parameter(implicit.scale)], name, {})
         else:
-            self._add(node.type, inputs, name, node.attributes)
-
-    def _parameter(self, parameter: Parameter) -> str:
-        return self._initializer(parameter.name, self._weights.get(parameter))
+            self._add_product(node, inputs)
 
     def _rearranged(self, kernel: Kernel, name: str) -> str:
         """Add the nodes that rearrange a kernel."""
         result = self._parameter(kernel.parameter)
+        if kernel.rows is not None:
+            bounds = [
+                self._initializer(f"{name}/kernel/rows/{part}", np.array([value]))
+                for part, value in zip(("begin", "end"), kernel.rows, strict=True)
+            ]
+            result = self._add("Slice", [result, *bounds], f"{name}/kernel/rows", {})
         for part, shape in (("split", kernel.split), ("order", None), ("joined", kernel.joined)):
             if part == "order" and kernel.order is not None:
                 order = {"perm": kernel.order}

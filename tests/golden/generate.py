@@ -1,7 +1,7 @@
 """Generate the golden values: run independent implementations with the seeded weights.
 
 It needs a separate virtual environment, with the packages of `requirements.txt` beside this
-file, and the three repositories of `REPOSITORIES`, which are cloned if missing:
+file, and the repositories of `REPOSITORIES`, which are cloned if missing:
 
 ```bash
 python -m venv build/golden
@@ -17,12 +17,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, make_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -41,7 +45,9 @@ WEIGHTS_SEED, IMAGE_SEED = 0, 1
 INDEX_FACTOR = 2654435761
 
 REPOSITORIES = {
+    "focoos": ("https://github.com/FocoosAI/focoos", "26a89867"),
     "inference": ("https://github.com/mlcommons/inference", "b66003e1"),
+    "rtdetr": ("https://github.com/lyuwenyu/RT-DETR", "068dfde6"),
     "yolov5": ("https://github.com/ultralytics/yolov5", "956be8e6"),
     "yolov7": ("https://github.com/WongKinYiu/yolov7", "cad7acac"),
 }
@@ -92,14 +98,17 @@ def importable(folder: Path) -> Iterator[None]:
             del sys.modules[name]
 
 
-def load(module: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return the module in float64 with these parameters; none may be missing."""
+def load(module: Any, arrays: Mapping[str, Any], *, partly: bool = False) -> Any:
+    """Return the module in float64 with these parameters; none may be missing, unless `partly`.
+
+    Some modules have parameters that only training uses.
+    """
     tensors = {name: torch.as_tensor(np.array(array)) for name, array in arrays.items()}
     module = module.double().eval()
     missing, unexpected = module.load_state_dict(tensors, strict=False)
     counters = ("num_batches_tracked", "anchors", "anchor_grid")  # not parameters
     missing = [name for name in missing if not name.endswith(counters)]
-    if missing or unexpected:
+    if (missing and not partly) or unexpected:
         msg = f"missing: {missing[:5]}; unexpected: {unexpected[:5]}"
         raise SystemExit(msg)
     return module
@@ -260,10 +269,129 @@ def yolov7_pose(sources: Path, arrays: Arrays, image: Any) -> Outputs:
         return outputs_of(model, [layer for pair in pairs for layer in pair], image)
 
 
+@contextmanager
+def packages(root: Path, *names: str, **replaced: Mapping[str, Any]) -> Iterator[None]:
+    """Make packages of a repository importable without running their `__init__` modules.
+
+    Args:
+        root: Folder with the first package.
+        names: Names of the packages.
+        replaced: Contents of modules that are not imported at all, by name with `__` for dots.
+    """
+    before = set(sys.modules)
+    for name in names:
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [str(root / name.replace(".", "/"))]
+    for name, contents in replaced.items():
+        module = types.ModuleType(name.replace("__", "."))
+        vars(module).update(contents)
+        sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+
+
+def rtdetr(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    folder, zoo = sources / "rtdetr" / "rtdetr_pytorch", "src.zoo.rtdetr"
+    names = ("src", "src.nn", "src.nn.backbone", "src.zoo", zoo)
+    with packages(folder, *names, src__core={"register": lambda kind: kind}):
+        backbone = import_module("src.nn.backbone.presnet").PResNet(
+            18, return_idx=[1, 2, 3], freeze_norm=False
+        )
+        size = {"eval_spatial_size": [*image.shape[2:]]}
+        encoder = import_module(f"{zoo}.hybrid_encoder").HybridEncoder(
+            [128, 256, 512], expansion=0.5, **size
+        )
+        decoder = import_module(f"{zoo}.rtdetr_decoder").RTDETRTransformer(
+            feat_channels=[256] * 3, num_decoder_layers=3, num_queries=_QUERIES, **size
+        )
+        parts = {"backbone": backbone, "encoder": encoder, "decoder": decoder}
+        model = load(torch.nn.ModuleDict(parts), arrays, partly=True)
+        found = model["decoder"](model["encoder"](model["backbone"](image)))
+    return [found["pred_logits"], found["pred_boxes"]]
+
+
+@contextmanager
+def focoos(sources: Path) -> Iterator[None]:
+    """Make Focoos' networks importable, without the rest of it."""
+
+    class Network(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self, _config: Any) -> None:
+            super().__init__()
+
+    def backbone(config: Any) -> Any:
+        module = import_module(f"focoos.nn.backbone.{config.model_type}")
+        return getattr(module, {"stdc": "STDC", "resnet": "ResNet"}[config.model_type])(config)
+
+    record = dataclass(type("Record", (), {}))
+    output = make_dataclass("ModelOutput", ["loss"])
+    ports = {"ModelConfig": record, "DictClass": record, "ModelOutput": output}
+    names = ("models", "models.fai_detr", "nn", "nn.layers", "nn.backbone", "utils")
+    with packages(
+        sources / "focoos",
+        "focoos",
+        *(f"focoos.{name}" for name in (*names, "utils.distributed")),
+        focoos__models__focoos_model={"BaseModelNN": Network},
+        focoos__nn__backbone__build={"load_backbone": backbone},
+        focoos__ports={**ports, "DatasetEntry": record},
+        focoos__utils__env={"TORCH_VERSION": (2, 1)},
+        focoos__utils__logger={"get_logger": logging.getLogger},
+    ):
+        yield
+
+
+def fai_detr(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    """Build fai-detr-m; its normalization is outside ours, and its boxes have corners."""
+    with focoos(sources):
+        stdc = import_module("focoos.nn.backbone.stdc").STDCConfig(size="large")
+        config = import_module("focoos.models.fai_detr.config").DETRConfig(
+            backbone_config=stdc,
+            num_classes=80,
+            num_queries=_QUERIES,
+            pixel_mean=[0, 0, 0],
+            pixel_std=[1, 1, 1],
+            pixel_decoder_out_dim=128,
+            pixel_decoder_feat_dim=128,
+            transformer_predictor_out_dim=128,
+            transformer_predictor_dec_layers=3,
+            head_out_dim=128,
+        )
+        network = import_module("focoos.models.fai_detr.modelling").FAIDetr(config)
+        found = load(network, arrays, partly=True)(image)
+    corners = found.boxes
+    sizes = corners[..., 2:] - corners[..., :2]
+    boxes = torch.cat((corners[..., :2] + sizes / 2, sizes), -1)
+    return [torch.logit(found.logits), boxes]
+
+
+_QUERIES = 20
+"""Few enough that rounding does not exchange two queries with almost equal scores."""
 _MLCOMMONS = "MLCommons inference, commit b66003e1, models"
 _YOLOV5 = "Ultralytics yolov5, tag v6.0 (commit 956be8e6), models/yolo.py on {torch}"
 
 CASES = {
+    "fai_detr": Case(
+        "rtdetr",
+        "Focoos, commit 26a89867, models/fai_detr on {torch}: fai-detr-m with an encoder layer, "
+        "logits of its scores, centers of its boxes",
+        fai_detr,
+        {"variant": None, "family": "fai_detr", "backbone": "large", "feature_dim": 128}
+        | {"decoder_layers": 3, "num_queries": _QUERIES},
+    ),
+    "rtdetr": Case(
+        "rtdetr",
+        "lyuwenyu RT-DETR, commit 068dfde6, rtdetr_pytorch on {torch}: rtdetr_r18vd",
+        rtdetr,
+        {"variant": "r18", "num_queries": _QUERIES},
+    ),
+    "rtdetr_wide": Case(
+        "rtdetr",
+        "lyuwenyu RT-DETR, commit 068dfde6, rtdetr_pytorch on {torch}: rtdetr_r18vd",
+        rtdetr,
+        {"variant": "r18", "num_queries": _QUERIES, "image_size": [320, 480]},
+    ),
     "efficientnet_b0": Case(
         "efficientnet",
         "efficientnet_pytorch 0.7.1 on {torch}: efficientnet-b0, static padding for 224",

@@ -136,3 +136,22 @@ def _space_to_depth(x: Tensor, blocksize: int) -> Tensor:
     n, c, h, w = x.shape
     parts = x.reshape(n, c, h // blocksize, blocksize, w // blocksize, blocksize)
     return parts.permute(0, 3, 5, 1, 2, 4).reshape(n, -1, h // blocksize, w // blocksize)
+
+
+@operation("GridSample")
+def _grid_sample(
+    x: Tensor,
+    grid: Tensor,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: int = 0,
+) -> Tensor:
+    modes = {"linear": "bilinear", "cubic": "bicubic"}  # the names since opset 20
+    found: Tensor = F.grid_sample(
+        x,
+        grid,
+        mode=modes.get(mode, mode),
+        padding_mode=padding_mode,
+        align_corners=bool(align_corners),
+    )
+    return found

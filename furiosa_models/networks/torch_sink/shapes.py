@@ -174,6 +174,24 @@ def _gather_elements(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     return torch.gather(x, axis, torch.where(index < 0, index + x.shape[axis], index))
 
 
+@operation("GatherND")
+def _gather_nd(x: Any, indices: Any, batch_dims: int = 0) -> Any:
+    index = as_tensor(indices, x if isinstance(x, torch.Tensor) else None)
+    x = as_tensor(x, index)
+    outer, depth = index.shape[batch_dims:-1], index.shape[-1]
+    sizes = torch.tensor(x.shape[batch_dims : batch_dims + depth], device=index.device)
+    index = torch.where(index < 0, index + sizes, index)
+    batch = x.shape[:batch_dims]
+    places = []
+    for axis, size in enumerate(batch):
+        shape = [1] * index.ndim
+        shape[axis] = size
+        own = torch.arange(size, device=index.device).reshape(shape[:-1])
+        places.append(own.expand(*batch, *outer))
+    chosen = (*places, *index.unbind(-1))
+    return x[chosen]
+
+
 @operation("ConstantOfShape")
 def _constant_of_shape(shape: Any, value: Any = None) -> Tensor:
     number = np.zeros(1, np.float32) if value is None else value

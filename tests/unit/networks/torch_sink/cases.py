@@ -201,6 +201,12 @@ CASES: dict[str, Case] = {
     ),
     "GatherElements": case("GatherElements", M, integers([[0, 1]], [[1, 2]]), axis=2),
     "GatherElements negative": case("GatherElements", M, integers([[0, -1]], [[-1, 2]]), axis=2),
+    "GatherND": case("GatherND", M, integers([1, 2], [0, -1])),
+    "GatherND of a batch": case("GatherND", [M, integers([[2], [0]], [[1], [-1]])], batch_dims=1),
+    "GridSample": case("GridSample", [X, 1.3 * floats(2, 3, 5, 2)]),
+    "GridSample at the edges": case(
+        "GridSample", [X, floats(2, 3, 5, 2)], padding_mode="border", align_corners=1
+    ),
     "ConstantOfShape": chain(
         {"x": X},
         node("Shape", ["x"], ["s"]),

@@ -32,6 +32,12 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet_18": ("resnet", {"variant": "18"}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}),
     "resnet_50_argmax": ("resnet", {"variant": "50", "argmax": True}),
+    "rtdetr_r18": ("rtdetr", {"variant": "r18", "image_size": [128, 96], "num_queries": 50}),
+    "fai_detr_m": (
+        "rtdetr",
+        {"variant": None, "family": "fai_detr", "backbone": "nano", "image_size": 96}
+        | {"feature_dim": 128, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 20},
+    ),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 600}),
     "yolov5n": ("yolov5", {"variant": "n", "image_size": [96, 160]}),
     "yolov5n_sigmoid": ("yolov5", {"variant": "n", "image_size": 64, "sigmoid": True}),

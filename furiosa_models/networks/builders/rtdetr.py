@@ -1,0 +1,391 @@
+"""RT-DETR, object detectors without NMS, and `fai_detr` of Focoos, which resembles it.
+
+Lv et al., "DETRs beat YOLOs on real-time object detection" (2023). The networks of both families
+have equal shapes, and names that differ by a rename, but compute something else: `family` selects
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph import Activation, Graph, Kernel, Layer, Value
+from ..layers import TorchLayers, image_shape
+from ..options import choose
+from ..resnet_d import resnet_d
+from ..stdc import SIZES, stdc
+from ..transformer import TransformerLayers, sine_positions
+from ..weights import Kind, Parameter
+
+__all__ = ["FAMILIES", "VARIANTS", "build"]
+
+_STRIDES = (8, 16, 32)
+_LEVELS = ("res3", "res4", "res5")
+_ANCHOR = 0.05
+"""Side of the anchors of the finest map, as a fraction of the image; it doubles by map."""
+_MARGIN = 0.01
+"""Anchors whose center or size is closer than this to 0 or 1 are not valid."""
+_POINTS = 4
+"""Points of each map and head that cross-attention reads."""
+_LIMIT = 11.512915
+"""Largest logit of a coordinate, log((1 - 1e-5) / 1e-5), to which the original limits it."""
+
+# Depth of the backbone, width, width of the encoder's feed-forward layers, part of the channels in
+# the blocks of the neck, and number of decoder layers.
+VARIANTS: dict[str, tuple[int, int, int, float, int]] = {
+    "r18": (18, 256, 1024, 0.5, 3),
+    "r34": (34, 256, 1024, 0.5, 4),
+    "r50m": (50, 256, 1024, 0.5, 3),
+    "r50": (50, 256, 1024, 1.0, 6),
+    "r101": (101, 384, 2048, 1.0, 6),
+}
+"""The public checkpoints of RT-DETR; `r50m` ends after the third of its six decoder layers."""
+
+Family = Literal["rtdetr", "fai_detr"]
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What differs between the families.
+
+    Attributes:
+        backbone: Prefix of the names of the backbone.
+        encoder: Prefix of the names of the encoder and the neck.
+        decoder: Prefix of the names of the decoder and its heads.
+        scores: Name of the layer of the encoder's class logits.
+        boxes: Name of the layers of the encoder's boxes.
+        decoder_scores: Name of the layers of the decoder's class logits.
+        decoder_boxes: Name of the layers of the decoder's boxes.
+        by_rows: Whether positions are counted in rows; on square maps there is no difference.
+        linear: Whether the neck resizes bilinearly, rather than by nearest pixels and strides.
+        coarse_first: Whether the decoder's maps begin with the coarsest.
+        invalid: Logit of the coordinates of anchors that are not valid.
+    """
+
+    backbone: str
+    encoder: str
+    decoder: str
+    scores: str
+    boxes: str
+    decoder_scores: str
+    decoder_boxes: str
+    by_rows: bool
+    linear: bool
+    coarse_first: bool
+    invalid: float
+
+
+FAMILIES: dict[str, _Family] = {
+    "rtdetr": _Family(
+        backbone="backbone",
+        encoder="encoder",
+        decoder="decoder",
+        scores="enc_score_head",
+        boxes="enc_bbox_head",
+        decoder_scores="dec_score_head",
+        decoder_boxes="dec_bbox_head",
+        by_rows=False,
+        linear=False,
+        coarse_first=False,
+        invalid=float("inf"),
+    ),
+    "fai_detr": _Family(
+        backbone="pixel_decoder.backbone",
+        encoder="pixel_decoder",
+        decoder="head.predictor",
+        scores="enc_score_classifier",
+        boxes="enc_bbox_classifier",
+        decoder_scores="dec_score_classifier",
+        decoder_boxes="dec_bbox_classifier",
+        by_rows=True,
+        linear=True,
+        coarse_first=True,
+        invalid=0.0,
+    ),
+}
+"""The families: RT-DETR, and that of Focoos."""
+
+
+def build(
+    *,
+    variant: str | None = "r18",
+    family: Family = "rtdetr",
+    backbone: str | int = 50,
+    hidden_dim: int = 256,
+    feature_dim: int | None = None,
+    encoder_layers: int = 1,
+    encoder_width: int = 1024,
+    expansion: float = 1.0,
+    decoder_layers: int = 6,
+    decoder_width: int = 1024,
+    num_queries: int = 300,
+    num_classes: int = 80,
+    image_size: int | Sequence[int] = 640,
+    batch_size: int | None = None,
+) -> Graph:
+    """Describe the network up to its logits and boxes.
+
+    The input `images` is float32 (N, 3, H, W), RGB; in [0, 1] for RT-DETR, normalized for
+    `fai_detr`. The output `logits` is float32 (N, num_queries, num_classes), and `pred_boxes` is
+    float32 (N, num_queries, 4): center, width and height as fractions of the image.
+
+    Boxes of the encoder are computed for the selected queries only, rather than for all
+    positions as in the original: the result is the same.
+
+    Parameters have the names of the public state dicts of the family.
+
+    Args:
+        variant: A key of `VARIANTS`, which sets the arguments up to `decoder_layers`; or None.
+        family: The network: a key of `FAMILIES`.
+        backbone: Depth of a ResNet-D, or the size of an STDC.
+        hidden_dim: Channels of the decoder.
+        feature_dim: Channels of the encoder and the neck; by default as many.
+        encoder_layers: Number of encoder layers, on the coarsest map.
+        encoder_width: Width of their feed-forward layers.
+        expansion: Part of the channels in the blocks of the neck.
+        decoder_layers: Number of decoder layers that are used.
+        decoder_width: Width of their feed-forward layers.
+        num_queries: Number of queries, each of which is a candidate.
+        num_classes: Number of classes, without a background.
+        image_size: Height and width of the input, multiples of 32; one number for a square.
+        batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        ModelNotFound: There is no such variant, family or backbone.
+        ShapeError: `image_size` is not a multiple of 32.
+    """
+    found = choose(FAMILIES, family, "family")
+    if variant is not None:
+        backbone, hidden_dim, encoder_width, expansion, decoder_layers = choose(
+            VARIANTS, variant, "RT-DETR variant"
+        )
+    graph = Graph(f"{family}_{variant or backbone}", batch_size)
+    image = graph.input("images", image_shape(image_size, _STRIDES[-1]))
+    if isinstance(backbone, int):
+        maps = resnet_d(graph, image, found.backbone, backbone)
+    else:
+        base, blocks = choose(SIZES, backbone, "size of STDC")
+        maps = stdc(graph, image, found.backbone, base, blocks)
+    neck = _Neck(graph, found, feature_dim or hidden_dim, expansion)
+    levels = [maps[name] for name in _LEVELS]
+    levels = neck.fused(neck.encoded(levels, encoder_layers, encoder_width))
+    decoder = _Decoder(graph, found, hidden_dim, num_classes, decoder_width)
+    decoder.add(levels, num_queries, decoder_layers)
+    return graph
+
+
+class _Neck:
+    """The encoder of the coarsest map, and the neck that fuses all maps (CSP-Rep blocks)."""
+
+    def __init__(self, graph: Graph, family: _Family, channels: int, expansion: float) -> None:
+        self._graph = graph
+        self._family = family
+        self._layers = TorchLayers(graph, 1e-5)
+        self._tokens = TransformerLayers(graph)
+        self._channels = channels
+        self._hidden = int(channels * expansion)
+
+    def encoded(self, maps: Sequence[Value], count: int, width: int) -> list[Value]:
+        """Project the maps to the same channels, and encode the coarsest one."""
+        scope = self._family.encoder
+        found = [
+            self._layers.conv(
+                x, f"{scope}.input_proj.{i}.0", self._channels, norm=f"{scope}.input_proj.{i}.1"
+            )
+            for i, x in enumerate(maps)
+        ]
+        if count:
+            found[-1] = self._encoder(found[-1], f"{scope}.encoder.0", count, width)
+        return found
+
+    def fused(self, maps: Sequence[Value]) -> list[Value]:
+        """Fuse the maps from coarse to fine, then from fine to coarse; return the finest first."""
+        scope, graph = self._family.encoder, self._graph
+        inner = [maps[-1]]
+        for index, fine in enumerate(reversed(maps[:-1])):
+            coarse = self._unit(inner[0], f"{scope}.lateral_convs.{index}", self._channels)
+            inner[0] = coarse
+            name = f"{scope}.fpn_blocks.{index}"
+            if self._family.linear:
+                wide = graph.resize_linear(coarse, (fine.shape[1], fine.shape[2]), f"{name}/up")
+            else:
+                wide = graph.resize_nearest(coarse, 2, f"{name}/up")
+            inner.insert(0, self._block(graph.concat([wide, fine], f"{name}/concat"), name))
+        outputs = [inner[0]]
+        for index, coarse in enumerate(inner[1:]):
+            name, down = f"{scope}.pan_blocks.{index}", f"{scope}.downsample_convs.{index}"
+            if self._family.linear:
+                size = (coarse.shape[1], coarse.shape[2])
+                small = graph.resize_linear(outputs[-1], size, f"{name}/down")
+                small = self._unit(small, down, self._channels, 3)
+            else:
+                small = self._unit(outputs[-1], down, self._channels, 3, stride=2)
+            outputs.append(self._block(graph.concat([small, coarse], f"{name}/concat"), name))
+        return outputs
+
+    def _encoder(self, x: Value, scope: str, count: int, width: int) -> Value:
+        graph, layers = self._graph, self._tokens
+        channels, rows, columns = x.shape
+        # RT-DETR counts positions by columns, although its tokens are in rows.
+        step = columns if self._family.by_rows else rows
+        positions = sine_positions(*np.divmod(np.arange(rows * columns), step), channels)
+        tokens = graph.reshape(x, (channels, rows * columns), f"{scope}/flat")
+        tokens = graph.transpose(tokens, (1, 0), f"{scope}/tokens")
+        for index in range(count):
+            name = f"{scope}.layers.{index}"
+            placed = graph.shift(tokens, positions, f"{name}/positions")
+            y = layers.attention(placed, placed, tokens, f"{name}.self_attn")
+            tokens = layers.norm(graph.add(tokens, y, f"{name}/attended"), f"{name}.norm1")
+            y = layers.feed_forward(tokens, f"{name}.", width, "gelu")
+            tokens = layers.norm(graph.add(tokens, y, f"{name}/fed"), f"{name}.norm2")
+        x = graph.transpose(tokens, (1, 0), f"{scope}/channels")
+        return graph.reshape(x, (channels, rows, columns), f"{scope}/map")
+
+    def _unit(self, x: Value, name: str, channels: int, size: int = 1, *, stride: int = 1) -> Value:
+        """Add a convolution, normalization and swish."""
+        return self._conv(x, name, channels, size, stride=stride, activation="swish")
+
+    def _conv(
+        self,
+        x: Value,
+        name: str,
+        channels: int,
+        size: int = 1,
+        *,
+        stride: int = 1,
+        activation: Activation | None = None,
+    ) -> Value:
+        return self._layers.conv(
+            x,
+            f"{name}.conv",
+            channels,
+            size,
+            norm=f"{name}.norm",
+            activation=activation,
+            stride=stride,
+        )
+
+    def _block(self, x: Value, name: str) -> Value:
+        """Add a CSP block: half of the convolutions see three RepVGG blocks, half bypass them."""
+        y = self._unit(x, f"{name}.conv1", self._hidden)
+        for index in range(3):
+            part = f"{name}.bottlenecks.{index}"
+            both = self._graph.add(
+                self._conv(y, f"{part}.conv1", self._hidden, 3),
+                self._conv(y, f"{part}.conv2", self._hidden),
+                f"{part}/add",
+            )
+            y = self._graph.activate(both, "swish", f"{part}/act")
+        other = self._unit(x, f"{name}.conv2", self._hidden)
+        y = self._graph.add(y, other, f"{name}/add")
+        if self._hidden == self._channels:
+            return y
+        return self._unit(y, f"{name}.conv3", self._channels)
+
+
+class _Decoder:
+    """The selection of queries, and the decoder that refines them."""
+
+    def __init__(
+        self, graph: Graph, family: _Family, channels: int, num_classes: int, width: int
+    ) -> None:
+        self._graph = graph
+        self._family = family
+        self._scope = family.decoder
+        self._layers = TransformerLayers(graph)
+        self._convs = TorchLayers(graph, 1e-5)
+        self._channels = channels
+        self._num_classes = num_classes
+        self._width = width
+
+    def add(self, levels: Sequence[Value], num_queries: int, count: int) -> None:
+        """Add the decoder, and the outputs of the graph."""
+        graph, family, scope = self._graph, self._family, self._scope
+        ordered = list(reversed(levels)) if family.coarse_first else list(levels)
+        maps = [
+            self._convs.conv(
+                x,
+                f"{scope}.input_proj.{i}.conv",
+                self._channels,
+                norm=f"{scope}.input_proj.{i}.norm",
+            )
+            for i, x in enumerate(ordered)
+        ]
+        target, logits = self._queries(maps, num_queries)
+        for index in range(count):
+            boxes = graph.activate(logits, "sigmoid", f"{scope}/boxes{index}")
+            target = self._layer(target, boxes, maps, f"{scope}.decoder.layers.{index}")
+            moved = self._boxes(target, f"{scope}.{family.decoder_boxes}.{index}")
+            start = graph.clip(logits, -_LIMIT, _LIMIT, f"{scope}/start{index}")
+            logits = graph.add(moved, start, f"{scope}/logits{index}")
+        name = f"{scope}.{family.decoder_scores}.{count - 1}"
+        graph.output(self._layers.linear(target, name, self._num_classes), "logits")
+        graph.output(graph.activate(logits, "sigmoid", f"{scope}/pred_boxes"), "pred_boxes")
+
+    def _queries(self, maps: Sequence[Value], count: int) -> tuple[Value, Value]:
+        """Return the best positions of the maps: their features, and the logits of their boxes."""
+        graph, scope, layers = self._graph, self._scope, self._layers
+        anchors, valid = _anchors([x.shape[1:] for x in maps], self._family)
+        flat = [
+            graph.reshape(x, (x.shape[0], x.shape[1] * x.shape[2]), f"{scope}/flat{i}")
+            for i, x in enumerate(maps)
+        ]
+        memory = graph.concat(flat, f"{scope}/memory", axis=1)
+        memory = graph.transpose(memory, (1, 0), f"{scope}/tokens")
+        memory = graph.scale(memory, valid, f"{scope}/valid")
+        memory = layers.linear(memory, f"{scope}.enc_output.0", self._channels)
+        memory = layers.norm(memory, f"{scope}.enc_output.1")
+        scores = layers.linear(memory, f"{scope}.{self._family.scores}", self._num_classes)
+        best = graph.top_k(graph.max_last(scores, f"{scope}/best"), count, f"{scope}/chosen")
+        target = graph.gather(memory, best, f"{scope}/target")
+        boxes = self._boxes(target, f"{scope}.{self._family.boxes}")
+        start = graph.take(anchors, best, f"{scope}/anchors")
+        return target, graph.add(boxes, start, f"{scope}/logits")
+
+    def _boxes(self, x: Value, name: str) -> Value:
+        return self._layers.mlp(x, name, (self._channels, self._channels, 4))
+
+    def _layer(self, target: Value, boxes: Value, maps: Sequence[Value], name: str) -> Value:
+        """Add a decoder layer: attention among the queries, then to the maps, then a perceptron."""
+        graph, layers = self._graph, self._layers
+        widths = (2 * self._channels, self._channels)
+        head = f"{self._scope}.query_pos_head"  # which all layers share
+        place = layers.mlp(boxes, head, widths, node=f"{name}/query_pos_head")
+        placed = graph.add(target, place, f"{name}/placed")
+        y = layers.attention(placed, placed, target, f"{name}.self_attn")
+        target = layers.norm(graph.add(target, y, f"{name}/related"), f"{name}.norm1")
+        placed = graph.add(target, place, f"{name}/placed_again")
+        values = [self._value(x, f"{name}.cross_attn.value_proj", i) for i, x in enumerate(maps)]
+        y = layers.deformable_attention(placed, boxes, values, f"{name}.cross_attn", points=_POINTS)
+        target = layers.norm(graph.add(target, y, f"{name}/attended"), f"{name}.norm2")
+        y = layers.feed_forward(target, f"{name}.", self._width, "relu")
+        return layers.norm(graph.add(target, y, f"{name}/fed"), f"{name}.norm3")
+
+    def _value(self, x: Value, name: str, level: int) -> Value:
+        """Add the projection of a map, as a convolution, which needs no transposition."""
+        shape = (self._channels, x.shape[0])
+        weight = Parameter(f"{name}.weight", shape, fan_in=shape[1], gain=1.0)
+        bias = Parameter(f"{name}.bias", shape[:1], Kind.BIAS)
+        layer = Layer(Kernel(weight, split=(*shape, 1, 1)), bias)
+        return self._graph.conv(x, layer, f"{name}/level{level}")
+
+
+def _anchors(
+    shapes: Sequence[Sequence[int]], family: _Family
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the logits of the anchors (L, 4) of all positions, and which are valid (L, 1)."""
+    found = []
+    for level, (rows, columns) in enumerate(shapes):
+        power = len(shapes) - 1 - level if family.coarse_first else level
+        y, x = np.mgrid[:rows, :columns].reshape(2, -1)
+        side = np.full(x.shape, _ANCHOR * 2.0**power)
+        found.append(np.stack(((x + 0.5) / columns, (y + 0.5) / rows, side, side), axis=1))
+    boxes = np.concatenate(found)
+    valid = ((boxes > _MARGIN) & (boxes < 1 - _MARGIN)).all(axis=1, keepdims=True)
+    logits = np.where(valid, np.log(boxes / (1 - boxes)), family.invalid)
+    return logits.astype(np.float32), np.asarray(valid, np.float32)
