@@ -64,6 +64,7 @@ RECIPES = {
     "ssd_resnet34": 1,
     "yolov5": 1,
     "yolov7_pose": 1,
+    "yolox": 1,
 }
 """Recipe number of each builder. Increment it if the same weights give another graph, because the
 builder, its shared code, or the reader of the weights has changed."""

@@ -258,7 +258,7 @@ class YoloLayers:
         stride: int = 1,
         groups: int = 1,
         padding: Padding = "half",
-        gain: float = _GAIN,
+        gain: float | None = None,
     ) -> Value:
         """Add a convolution, batch normalization and an activation."""
         return self._layers.conv(
@@ -271,7 +271,7 @@ class YoloLayers:
             stride=stride,
             groups=groups,
             padding=padding,
-            gain=gain,
+            gain=gain or _GAIN,
         )
 
     def predictor(self, x: Value, name: str, channels: int) -> Value:

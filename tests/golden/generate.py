@@ -49,6 +49,7 @@ REPOSITORIES = {
     "inference": ("https://github.com/mlcommons/inference", "b66003e1"),
     "rtdetr": ("https://github.com/lyuwenyu/RT-DETR", "068dfde6"),
     "yolov5": ("https://github.com/ultralytics/yolov5", "956be8e6"),
+    "yolox": ("https://github.com/Megvii-BaseDetection/YOLOX", "6ddff482"),
     "yolov7": ("https://github.com/WongKinYiu/yolov7", "cad7acac"),
 }
 """URL and commit of each repository."""
@@ -325,7 +326,7 @@ def focoos(sources: Path) -> Iterator[None]:
         module = import_module(f"focoos.nn.backbone.{config.model_type}")
         return getattr(module, {"stdc": "STDC", "resnet": "ResNet"}[config.model_type])(config)
 
-    record = dataclass(type("Record", (), {}))
+    record: Any = dataclass(type("Record", (), {}))
     output = make_dataclass("ModelOutput", ["loss"])
     ports = {"ModelConfig": record, "DictClass": record, "ModelOutput": output}
     names = ("models", "models.fai_detr", "nn", "nn.layers", "nn.backbone", "utils")
@@ -366,10 +367,29 @@ def fai_detr(sources: Path, arrays: Arrays, image: Any) -> Outputs:
     return [torch.logit(found.logits), boxes]
 
 
+def yolox(variant: str) -> Callable[[Path, Arrays, Any], Outputs]:
+    def run(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+        depth, width = {"nano": (0.33, 0.25), "s": (0.33, 0.5)}[variant]
+        unused = ("bboxes_iou", "cxcywh2xyxy", "meshgrid", "visualize_assign")
+        loguru = {"logger": logging.getLogger()}
+        names = ("yolox", "yolox.models")
+        with packages(sources / "yolox", *names, yolox__utils=dict.fromkeys(unused), loguru=loguru):
+            settings = {"depthwise": variant == "nano"}
+            neck = import_module("yolox.models.yolo_pafpn").YOLOPAFPN(depth, width, **settings)
+            head = import_module("yolox.models.yolo_head").YOLOXHead(80, width, **settings)
+            head.decode_in_inference = False
+            parts = torch.nn.ModuleDict({"backbone": neck, "head": head})
+            model = load(set_epsilon(parts, 1e-3), arrays)
+            return [model["head"](model["backbone"](image))]
+
+    return run
+
+
 _QUERIES = 20
 """Few enough that rounding does not exchange two queries with almost equal scores."""
 _MLCOMMONS = "MLCommons inference, commit b66003e1, models"
 _YOLOV5 = "Ultralytics yolov5, tag v6.0 (commit 956be8e6), models/yolo.py on {torch}"
+_YOLOX = "Megvii YOLOX, commit 6ddff482, yolox/models on {torch}, boxes not decoded"
 
 CASES = {
     "fai_detr": Case(
@@ -477,6 +497,13 @@ CASES = {
         yolov7_pose,
         values=8,
     ),
+    "yolox_nano": Case(
+        "yolox",
+        _YOLOX + ": yolox_nano",
+        yolox("nano"),
+        {"variant": "nano", "image_size": 416},
+    ),
+    "yolox_s": Case("yolox", _YOLOX + ": yolox_s", yolox("s"), {"variant": "s"}),
 }
 
 

@@ -41,6 +41,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 600}),
     "yolov5n": ("yolov5", {"variant": "n", "image_size": [96, 160]}),
     "yolov5n_sigmoid": ("yolov5", {"variant": "n", "image_size": 64, "sigmoid": True}),
+    "yolox_nano": ("yolox", {"variant": "nano", "image_size": [64, 96]}),
     "yolov7_pose": ("yolov7_pose", {"image_size": [128, 192]}),
 }
 
