@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,13 @@ from .artifacts.sources import redact
 from .catalog import class_of_task, entries, model_class, open_model
 from .enums import ModelFamily
 from .errors import ModelNotFound, WeightsError
-from .focoos_families import CLASSIFIER_KEYS, fai_cls_spec, with_sigmoid
+from .focoos_families import (
+    CLASSIFIER_KEYS,
+    DETECTOR_KEYS,
+    fai_cls_spec,
+    fai_detr_spec,
+    with_sigmoid,
+)
 from .frameworks.checkpoints import READERS
 from .heads import BoxesHead
 from .labels import BACKGROUNDS, table_of
@@ -329,35 +335,60 @@ def _of_focoos(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
     """Return a model of a family of Focoos: from its weights, or from its ONNX export.
 
     Raises:
-        ModelNotFound: The network of the family is not built here, and there is no export.
+        ModelNotFound: The network of the family is not built here.
     """
     info, family = source.info, source.info.model_family
-    if family is ModelFamily.IMAGE_CLASSIFIER:
-        config = {name: v for name, v in overrides.items() if name in CLASSIFIER_KEYS}
-        rest = {name: v for name, v in overrides.items() if name not in CLASSIFIER_KEYS}
-        spec = fai_cls_spec(replace(info, config={**info.config, **config}))
-        weights = source.needed_weights
-        if str(weights).lower().endswith(".onnx"):
-            weights = with_sigmoid(Path(weights).read_bytes())
-        return make(Classifier, {"weights": weights, "spec": spec}, rest)
-    beside = source.folder and source.folder / "model.onnx"
-    weights = source.given or (str(beside) if beside and beside.is_file() else source.weights)
-    if family is not ModelFamily.DETR or not str(weights).lower().endswith(".onnx"):
+    if family not in _FAMILIES:
         others = ", ".join(alternatives(info.task)) or "none yet"
         msg = (
             f"{info.name!r} is of the family {getattr(family, 'value', family)}, whose network is "
-            "not built here yet: of fai_detr, its ONNX export runs (model.onnx in the folder); of "
-            "fai_cls, its weights, too. "
-            f"Models for {info.task.value} here: {others}"
+            f"not built here yet. Models for {info.task.value} here: {others}"
         )
         raise ModelNotFound(msg)
-    arguments = {
-        "weights": weights,
-        "labels": tuple(info.classes),
-        "input": ImageInput(info.size),  # the graph normalizes the pixels
-        "head": _detr_head(info, Path(weights)),
-    }
-    return make(Detector, arguments, overrides)
+    keys, spec_of, cls = _FAMILIES[family]
+    config = {name: value for name, value in overrides.items() if name in keys}
+    rest = {name: value for name, value in overrides.items() if name not in keys}
+    info = replace(info, config={**info.config, **config})
+    weights = source.weights if _has_weights(source) else _export_beside(source)
+    weights = source.needed_weights if weights is None else weights
+    is_export = str(weights).lower().endswith(".onnx")
+    if is_export and family is ModelFamily.DETR:
+        arguments = {
+            "weights": weights,
+            "labels": tuple(info.classes),
+            "input": ImageInput(info.size),  # the graph normalizes the pixels
+            "head": _detr_head(info, Path(weights)),
+        }
+        return make(Detector, arguments, rest)
+    if is_export:
+        weights = with_sigmoid(Path(weights).read_bytes())
+    return make(cls, {"weights": weights, "spec": spec_of(info)}, rest)
+
+
+def _has_weights(source: _Source) -> bool:
+    """Return whether the weights of a description are given, or not missing in its folder."""
+    uri = source.info.weights_uri
+    if source.given is not None or uri is None or urlsplit(uri).scheme in REMOTE:
+        return True
+    places = [Path(uri)]
+    if source.folder is not None:
+        places += [source.folder / uri, source.folder / Path(uri).name]
+    return any(path.is_file() for path in places)
+
+
+def _export_beside(source: _Source) -> str | None:
+    """Return the ONNX export in the folder of a description, if there is one."""
+    path = None if source.folder is None else source.folder / _GRAPHS[0]
+    return str(path) if path is not None and path.is_file() else None
+
+
+_FAMILIES: Mapping[
+    Any, tuple[Collection[str], Callable[[ModelInfo], ModelSpec], type[Model[Any]]]
+] = {
+    ModelFamily.IMAGE_CLASSIFIER: (CLASSIFIER_KEYS, fai_cls_spec, Classifier),
+    ModelFamily.DETR: (DETECTOR_KEYS, fai_detr_spec, Detector),
+}
+"""Keys of the configuration, specification and class of each family that is built here."""
 
 
 def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:

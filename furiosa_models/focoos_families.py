@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .errors import ModelNotFound, WeightsError
-from .heads import ClassificationHead
+from .heads import BoxesHead, ClassificationHead
 from .model_info import ModelInfo
 from .networks import edit
+from .networks.resnet_d import DEPTHS
 from .networks.stdc import SIZES
 from .spec import ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["CLASSIFIER_KEYS", "fai_cls_spec", "with_sigmoid"]
+__all__ = ["CLASSIFIER_KEYS", "DETECTOR_KEYS", "fai_cls_spec", "fai_detr_spec", "with_sigmoid"]
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _BLOCK = {"block_num": 4, "block_type": "cat"}
@@ -35,6 +36,53 @@ CLASSIFIER_KEYS = (
 )
 """Keys of the configuration of `fai_cls`, except for the number of classes."""
 
+_DETECTOR_PARAMS = {
+    "num_queries": "num_queries",
+    "pixel_decoder_dim_feedforward": "encoder_width",
+    "pixel_decoder_expansion": "expansion",
+    "pixel_decoder_feat_dim": "feature_dim",
+    "pixel_decoder_num_encoder_layers": "encoder_layers",
+    "transformer_predictor_dec_layers": "decoder_layers",
+    "transformer_predictor_dim_feedforward": "decoder_width",
+    "transformer_predictor_hidden_dim": "hidden_dim",
+}
+"""Arguments of our builder by the keys of the configuration of `fai_detr`."""
+
+DETECTOR_KEYS = (
+    *_DETECTOR_PARAMS,
+    "backbone_config",
+    "criterion_deep_supervision",
+    "criterion_eos_coef",
+    "criterion_focal_alpha",
+    "criterion_focal_gamma",
+    "criterion_losses",
+    "criterion_num_points",
+    "head_out_dim",
+    "matcher_alpha",
+    "matcher_cost_bbox",
+    "matcher_cost_class",
+    "matcher_cost_giou",
+    "matcher_gamma",
+    "matcher_use_focal_loss",
+    "pixel_decoder_dropout",
+    "pixel_decoder_nhead",
+    "pixel_decoder_out_dim",
+    "pixel_mean",
+    "pixel_std",
+    "resolution",
+    "size_divisibility",
+    "threshold",
+    "top_k",
+    "transformer_predictor_nhead",
+    "transformer_predictor_out_dim",
+    "weight_dict_loss_bbox",
+    "weight_dict_loss_giou",
+    "weight_dict_loss_vfl",
+)
+"""Keys of the configuration of `fai_detr`, except for the number of classes."""
+
+_HEADS = ("pixel_decoder_nhead", "transformer_predictor_nhead")
+
 
 def fai_cls_spec(info: ModelInfo) -> ModelSpec:
     """Return the specification of a classifier of Focoos: multi-label, of a stretched photo.
@@ -44,10 +92,7 @@ def fai_cls_spec(info: ModelInfo) -> ModelSpec:
         WeightsError: A key of the configuration is unknown.
     """
     config = info.config
-    known = (*CLASSIFIER_KEYS, "num_classes")
-    if unknown := [key for key in config if key not in known]:
-        msg = f"fai_cls has no {', '.join(unknown)} in its config; it has {', '.join(known)}"
-        raise WeightsError(msg)
+    _check_keys("fai_cls", config, CLASSIFIER_KEYS)
     if config.get("dense_prediction"):
         msg = "fai_cls with dense_prediction is not built here"
         raise ModelNotFound(msg)
@@ -60,10 +105,44 @@ def fai_cls_spec(info: ModelInfo) -> ModelSpec:
         "image_size": info.size,
         "sigmoid": True,
     }
-    mean, std = config.get("pixel_mean") or _MEAN, config.get("pixel_std") or _STD
-    placed = ImageInput(info.size, mean=tuple(map(float, mean)), std=tuple(map(float, std)))  # type: ignore[arg-type]
     head = ClassificationHead(activation="none")
-    return ModelSpec(NetworkSpec("fai_cls", params), placed, head, tuple(info.classes))
+    return ModelSpec(NetworkSpec("fai_cls", params), _input(info), head, tuple(info.classes))
+
+
+def fai_detr_spec(info: ModelInfo) -> ModelSpec:
+    """Return the specification of a detector of Focoos: queries, of a stretched photo.
+
+    Raises:
+        ModelNotFound: The backbone, or the number of heads of attention, is not built here.
+        WeightsError: A key of the configuration is unknown.
+    """
+    config = info.config
+    _check_keys("fai_detr", config, DETECTOR_KEYS)
+    if heads := [key for key in _HEADS if config.get(key, 8) != 8]:
+        msg = f"fai_detr with {heads[0]}={config[heads[0]]!r} is not built here: expected 8"
+        raise ModelNotFound(msg)
+    given = {ours: config[key] for key, ours in _DETECTOR_PARAMS.items() if key in config}
+    params = {
+        "variant": None,
+        "family": "fai_detr",
+        "backbone": _backbone_of(config.get("backbone_config") or {"model_type": "resnet"}),
+        "num_classes": len(info.classes),
+        "image_size": info.size,
+        **given,
+    }
+    head = BoxesHead(
+        info.size,
+        boxes=1,
+        scores=0,
+        unit="fraction",
+        activation="sigmoid",
+        multi_label=True,
+        suppress=False,
+        score_threshold=float(config.get("threshold", 0.5)),
+        max_candidates=None,
+        max_detections=int(config.get("top_k", 300)),
+    )
+    return ModelSpec(NetworkSpec("rtdetr", params), _input(info), head, tuple(info.classes))
 
 
 def with_sigmoid(origin: bytes) -> bytes:
@@ -83,6 +162,48 @@ def with_sigmoid(origin: bytes) -> bytes:
     model.graph.node.append(helper.make_node("Sigmoid", [output.name], [scores], scores))
     output.name = scores
     return edit.to_bytes(model)
+
+
+def _check_keys(family: str, config: Mapping[str, Any], keys: Collection[str]) -> None:
+    """Check that a configuration has no unknown key.
+
+    Raises:
+        WeightsError: It has one.
+    """
+    known = (*keys, "num_classes")
+    if unknown := [key for key in config if key not in known]:
+        msg = f"{family} has no {', '.join(unknown)} in its config; it has {', '.join(known)}"
+        raise WeightsError(msg)
+
+
+def _input(info: ModelInfo) -> ImageInput:
+    """Return the input: stretched, and normalized as the configuration says."""
+    mean, std = (
+        tuple(map(float, info.config.get(key) or default))
+        for key, default in (("pixel_mean", _MEAN), ("pixel_std", _STD))
+    )
+    return ImageInput(info.size, mean=mean, std=std)  # type: ignore[arg-type]  # three numbers each
+
+
+def _backbone_of(backbone: Mapping[str, Any]) -> str | int:
+    """Return the backbone of a detector: the depth of a ResNet-D, or the size of an STDC.
+
+    Raises:
+        ModelNotFound: It is not built here.
+    """
+    if backbone.get("model_type", "stdc") != "resnet":
+        return _size_of(backbone)
+    depth, variant = backbone.get("depth", 50), backbone.get("variant", "d")
+    plain = {"in_chans": 3, "num_stages": 4, "act": "relu"}
+    given = {name: backbone.get(name, value) for name, value in plain.items()}
+    if depth not in DEPTHS or variant != "d" or given != plain:
+        msg = (
+            f"the backbone {dict(backbone)} is not built here: expected a ResNet of variant 'd' "
+            f"with depth {', '.join(map(str, DEPTHS))}"
+        )
+        raise ModelNotFound(msg)
+    found: int = depth
+    return found
 
 
 def _size_of(backbone: Mapping[str, Any]) -> str:

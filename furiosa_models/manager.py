@@ -102,11 +102,10 @@ def _by_name(name: str, given: Mapping[str, Any]) -> Model[Any]:
         return make(model_class(name), {}, given)
     info = ModelRegistry.get_model_info(name)
     others = ", ".join(alternatives(info.task)) or "none yet"
-    files = {"fai_detr": "model.onnx", "fai_cls": "model_final.pth or model.onnx"}
     family = str(getattr(info.model_family, "value", ""))
     advice = (
-        f"open the folder with model_info.json and {files[family]} of it"
-        if family in files
+        "open the folder with model_info.json and model_final.pth or model.onnx of it"
+        if family in ("fai_cls", "fai_detr")
         else "its network is not built here yet"
     )
     msg = (

@@ -17,6 +17,11 @@ _CLASSIFIERS = frozenset({"efficientnet", "efficientnet_v2", "mobilenet_v2", "re
 _CLASSIFIER_LAYERS = ("fc.weight", "_fc.weight", "classifier.weight", "classifier.1.weight")
 _SLIM_PREDICTOR = "BoxPredictor_0/ClassPredictor/weights"
 _SLIM_ANCHORS = 3
+_CLASS_LAYERS = {
+    "rtdetr": ("decoder.enc_score_head.weight", "head.predictor.enc_score_classifier.weight"),
+    "yolox": ("head.cls_preds.0.weight",),
+}
+"""Layers of detectors that have an output for each class."""
 
 
 class InferredParams(NamedTuple):
@@ -63,9 +68,11 @@ def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> InferredP
     """
     if network == "yolov5":
         return _yolov5(arrays)
-    if network in _CLASSIFIERS:
-        layers = [arrays[name] for name in _CLASSIFIER_LAYERS if name in arrays]
-        return InferredParams({"num_classes": int(layers[0].shape[0])} if layers else {}, {})
+    if network in _CLASSIFIERS or network in _CLASS_LAYERS:
+        names = _CLASS_LAYERS.get(network, _CLASSIFIER_LAYERS)
+        layers = [arrays[name] for name in names if name in arrays]
+        params = {"num_classes": int(layers[0].shape[0])} if layers else {}
+        return InferredParams(params | (_rtdetr(arrays) if network == "rtdetr" else {}), {})
     if _SLIM_PREDICTOR in arrays:
         channels = int(arrays[_SLIM_PREDICTOR].shape[-1])
         return InferredParams({"num_classes": channels // _SLIM_ANCHORS}, {})
@@ -82,3 +89,36 @@ def _yolov5(arrays: Mapping[str, npt.NDArray[Any]]) -> InferredParams:
     shape = None if anchors is None else anchors.shape
     head = {} if anchors is None or shape != (3, 3, 2) else {"anchors": np.array(anchors)}
     return InferredParams(params, head)
+
+
+_RTDETR_BLOCK = re.compile(r"backbone\.res_layers\.2\.blocks\.(\d+)\.branch2([ac])\.conv\.weight")
+_RTDETR_LAYER = re.compile(r"decoder\.decoder\.layers\.(\d+)\.linear1\.weight")
+_RTDETR_DEPTHS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101}
+"""Depth of the backbone by the number of blocks of its third stage, and whether they have three
+convolutions."""
+_RTDETR_USED = {(50, 0.5): 3}
+"""Number of decoder layers that the authors use of a network, if not all: `rtdetr_r50vd_m`."""
+
+
+def _rtdetr(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Return the variant of a checkpoint of RT-DETR; nothing for one of another family."""
+    blocks = [found for found in map(_RTDETR_BLOCK.fullmatch, arrays) if found]
+    layers = [int(found[1]) for found in map(_RTDETR_LAYER.fullmatch, arrays) if found]
+    projection = arrays.get("encoder.input_proj.0.0.weight")
+    inner = arrays.get("encoder.pan_blocks.0.conv1.conv.weight")
+    wide = arrays.get("encoder.encoder.0.layers.0.linear1.weight")
+    if not blocks or not layers or projection is None or inner is None or wide is None:
+        return {}
+    count = 1 + max(int(found[1]) for found in blocks)
+    depth = _RTDETR_DEPTHS.get((count, any(found[2] == "c" for found in blocks)))
+    if depth is None:
+        return {}
+    expansion = inner.shape[0] / projection.shape[0]
+    return {
+        "variant": None,
+        "backbone": depth,
+        "hidden_dim": int(projection.shape[0]),
+        "encoder_width": int(wide.shape[0]),
+        "expansion": expansion,
+        "decoder_layers": _RTDETR_USED.get((depth, expansion), 1 + max(layers)),
+    }

@@ -15,6 +15,14 @@ from furiosa_models.networks import NETWORKS
 from furiosa_models.networks.adapters import LAYOUTS
 from furiosa_models.networks.readers import FORMATS
 
+PATTERNS = {
+    "github": re.compile(r"github:[\w.-]+/[\w.-]+@[\w.]+/.+"),
+    "hf": re.compile(r"hf:[\w.-]+/[\w.-]+@[0-9a-f]{40}/.+"),
+    "https": re.compile(r"https://.+"),
+    "npm": Npm.pattern,
+    "pypi": PyPI.pattern,
+}
+"""Forms of sources by scheme; a repository of a hub is pinned to a revision."""
 ARTIFACTS = [artifact for entry in zoo().values() for artifact in entry.sets.values()]
 
 
@@ -23,8 +31,15 @@ def test_every_source_is_well_formed(artifact: Artifact) -> None:
     for file in artifact.all_files:
         for source in file.sources:
             scheme = source.partition(":")[0]
-            pattern = {"npm": Npm.pattern, "pypi": PyPI.pattern, "https": re.compile("https://.+")}
-            assert pattern[scheme].fullmatch(source), source
+            assert PATTERNS[scheme].fullmatch(source), source
+
+
+@pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda a: f"{a.name}-{a.weights}")
+def test_files_of_repositories_have_a_strong_digest(artifact: Artifact) -> None:
+    for file in artifact.all_files:
+        if file.sources[0].startswith(("github:", "hf:", "https://github.com/")):
+            assert file.sha256
+            assert artifact.license.origin == "Apache-2.0"
 
 
 @pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda a: f"{a.name}-{a.weights}")
@@ -46,7 +61,7 @@ def test_every_name_belongs_to_one_model() -> None:
         name for entry in zoo().values() for name in {entry.class_name, entry.name, *entry.aliases}
     ]
     assert len({*names}) == len(names)
-    assert list(zoo()) == sorted(zoo())
+    assert list(zoo()) == sorted(zoo(), key=str.casefold)
 
 
 @pytest.mark.network

@@ -24,6 +24,7 @@ from furiosa_models import (
     ModelRegistry,
     Task,
     list_models,
+    networks,
 )
 from furiosa_models.errors import (
     ArtifactUnavailable,
@@ -382,7 +383,7 @@ def test_models_of_focoos_are_known_and_say_what_to_take_instead(name: str) -> N
         ModelManager.get(name)
     for other in alternatives(info.task):
         assert other in str(caught.value)
-    is_built = info.model_family is ModelFamily.IMAGE_CLASSIFIER
+    is_built = info.model_family in (ModelFamily.IMAGE_CLASSIFIER, ModelFamily.DETR)
     words = "has no weights" if is_built else "not built here yet"
     with pytest.raises(WeightsError if is_built else ModelNotFound, match=words):
         ModelManager.get("any", model_info=info)
@@ -428,6 +429,33 @@ def _export_of_fai_detr(path: Path, *, swapped: bool, classes: int = 2) -> None:
     graph = helper.make_graph(nodes, "detr", [image], values, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path)
+
+
+def test_weights_of_fai_detr_are_opened(photos: list[Path], tmp_path: Path) -> None:
+    """The network is compared with that of Focoos by the golden values."""
+    info = ModelRegistry.get_model_info("fai-detr-m-coco").to_dict()
+    info |= {"im_size": 64, "weights_uri": "model_final.pth", "classes": ["cat", "dog"]}
+    info["config"] |= {"num_classes": 2, "num_queries": 12}
+    params = {"variant": None, "family": "fai_detr", "backbone": "large", "feature_dim": 128}
+    params |= {"encoder_layers": 0, "decoder_layers": 3, "num_queries": 12, "num_classes": 2}
+    graph = networks.describe("rtdetr", image_size=64, **params)
+    weights = networks.RandomWeights()
+    arrays = {name: weights.get(each) for name, each in graph.parameters.items()}
+    (tmp_path / "model_final.pth").write_bytes(to_pytorch(arrays))
+    (tmp_path / "model_info.json").write_text(json.dumps(info))
+    model = ModelManager.get(tmp_path, threshold=0.1)
+    expected = networks.build("rtdetr", networks.NamedWeights(arrays), image_size=64, **params)
+    assert model.origin == networks.to_bytes(expected)
+    assert (model.input.size, model.input.resize) == ((64, 64), "stretch")
+    assert "score_threshold=0.1" in repr(model.head)
+    found = model.predict(photos[0])
+    assert {*found.labels} <= {"cat", "dog"}
+    wrong = {**info, "config": {**info["config"], "layers": 3}}
+    with pytest.raises(WeightsError, match="fai_detr has no layers"):
+        ModelManager.get("x", model_info=ModelInfo.from_json(wrong), weights="random")
+    other = {**info["config"], "backbone_config": {"model_type": "resnet", "depth": 20}}
+    with pytest.raises(ModelNotFound, match="depth 18, 34, 50, 101"):
+        ModelManager.get(tmp_path, backbone_config=other["backbone_config"])
 
 
 @pytest.mark.parametrize("swapped", [False, True])
