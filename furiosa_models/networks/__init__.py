@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 RECIPES = {
+    "dfine": 1,
     "efficientnet": 1,
     "efficientnet_v2": 1,
     "fai_cls": 1,

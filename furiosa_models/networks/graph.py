@@ -192,7 +192,7 @@ class Node(NamedTuple):
         inputs: Names of results, constants, and parameters that the operation takes as they are.
         attributes: Attributes, as in ONNX.
         layer: What a `Conv`, `Gemm` or `MatMul` learns; its inputs follow `inputs`.
-        unused: Names of outputs of the operation before its result.
+        outputs: Names of all outputs of the operation, if it has others than its result.
     """
 
     type: str
@@ -200,7 +200,7 @@ class Node(NamedTuple):
     inputs: Sequence[str | Constant | Parameter]
     attributes: Mapping[str, Any]
     layer: Layer | None = None
-    unused: Sequence[str] = ()
+    outputs: Sequence[str] = ()
 
 
 class Info(NamedTuple):
@@ -331,9 +331,11 @@ class Graph:
         """Multiply `x` by `y`, whose dimensions are equal or 1."""
         return self._add("Mul", [x.name, y.name], name, x.shape)
 
-    def scale(self, x: Value, factor: npt.ArrayLike, name: str) -> Value:
-        """Multiply `x` by a constant, whose dimensions are equal or 1."""
-        return self._add("Mul", [x.name, _constant(name, "factor", factor)], name, x.shape)
+    def scale(self, x: Value, factor: npt.ArrayLike | Parameter, name: str) -> Value:
+        """Multiply `x` by a constant or a parameter, whose dimensions are equal or 1."""
+        if not isinstance(factor, Parameter):
+            return self._add("Mul", [x.name, _constant(name, "factor", factor)], name, x.shape)
+        return self._add("Mul", [x.name, factor], name, x.shape)
 
     def shift(self, x: Value, addend: npt.ArrayLike | Parameter, name: str) -> Value:
         """Add a constant or a parameter to `x`, whose dimensions are equal or 1."""
@@ -345,6 +347,14 @@ class Graph:
         """Limit the values of `x`."""
         limits = [_constant(name, "low", low), _constant(name, "high", high)]
         return self._add("Clip", [x.name, *limits], name, x.shape)
+
+    def pad(self, x: Value, edges: tuple[int, int, int, int], name: str) -> Value:
+        """Pad `x` (C, H, W) with zeros: rows above, columns at the left, below, at the right."""
+        top, left, bottom, right = edges
+        pads = Constant(f"{name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
+        channels, height, width = x.shape
+        shape = (channels, top + height + bottom, left + width + right)
+        return self._add("Pad", [x.name, pads], name, shape)
 
     def max_pool(
         self, x: Value, size: int, name: str, *, stride: int, padding: Padding = "same"
@@ -430,9 +440,21 @@ class Graph:
     def top_k(self, x: Value, count: int, name: str) -> Value:
         """Return the int64 indices of the `count` largest values of `x` (N,), largest first."""
         size = Constant(f"{name}/count", np.array([count], np.int64))
-        unused = [f"{name}/values"]
-        self.nodes.append(Node("TopK", name, [x.name, size], {"axis": -1}, unused=unused))
+        outputs = [f"{name}/values", name]
+        self.nodes.append(Node("TopK", name, [x.name, size], {"axis": -1}, outputs=outputs))
         return Value(name, (count,))
+
+    def top_values(self, x: Value, count: int, name: str) -> Value:
+        """Return the `count` largest values of the last axis of `x`, largest first."""
+        size = Constant(f"{name}/count", np.array([count], np.int64))
+        outputs = [name, f"{name}/indices"]
+        self.nodes.append(Node("TopK", name, [x.name, size], {"axis": -1}, outputs=outputs))
+        return Value(name, (*x.shape[:-1], count))
+
+    def mean_last(self, x: Value, name: str) -> Value:
+        """Average `x` over its last axis, which remains with a size of 1."""
+        shape = (*x.shape[:-1], 1)
+        return self._add("ReduceMean", [x.name], name, shape, axes=[-1], keepdims=1)
 
     def take(self, rows: npt.NDArray[Any], indices: Value, name: str) -> Value:
         """Return the rows of a constant (N, ...) at `indices` (K,)."""

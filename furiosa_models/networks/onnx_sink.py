@@ -73,7 +73,7 @@ class _Sink:
         for node in self._graph.nodes:
             inputs = [self._input(each) for each in node.inputs]
             if node.layer is None:
-                self._add(node.type, inputs, node.name, node.attributes, node.unused)
+                self._add(node.type, inputs, node.name, node.attributes, node.outputs)
             else:
                 self._add_layer(node, node.layer, inputs[0])
         graph = helper.make_graph(
@@ -115,12 +115,12 @@ class _Sink:
         inputs: Sequence[str],
         name: str,
         attributes: Any,
-        unused: Sequence[str] = (),
+        outputs: Sequence[str] = (),
     ) -> str:
         renamed = self._graph.renamed
         inputs = [renamed.get(each, each) for each in inputs]
-        outputs = [*unused, renamed.get(name, name)]
-        self._nodes.append(helper.make_node(kind, inputs, outputs, name, **attributes))
+        names = [renamed.get(each, each) for each in outputs or (name,)]
+        self._nodes.append(helper.make_node(kind, inputs, names, name, **attributes))
         return name
 
     def _initializer(self, name: str, array: np.ndarray[Any, Any]) -> str:

@@ -85,30 +85,36 @@ class TransformerLayers:
         )
 
     def deformable_attention(
-        self, query: Value, boxes: Value, maps: Sequence[Value], name: str, *, points: int
+        self,
+        query: Value,
+        boxes: Value,
+        maps: Sequence[Value],
+        name: str,
+        *,
+        points: Sequence[int],
     ) -> Value:
-        """Add deformable attention to feature maps, at points relative to boxes.
+        """Add deformable attention to feature maps, at points relative to boxes, (L, C).
 
         Args:
             query: Queries (L, C).
             boxes: Centers and sizes of boxes (L, 4), as fractions of the image.
-            maps: Values (C, H, W) of each level, projected, in the order of the parameters.
+            maps: Values (C, H, W) of each level, in the order of the parameters.
             name: Name of the module.
-            points: Number of points of each level and head.
+            points: Number of points of each head, by level.
         """
         graph, heads = self._graph, self._heads
         count, channels = query.shape
-        total = len(maps) * points
+        total = sum(points)
         offsets = self.linear(query, f"{name}.sampling_offsets", heads * total * 2)
-        offsets = graph.reshape(offsets, (count, heads * total, 2), f"{name}/offsets")
-        place = graph.reshape(boxes, (count, 1, 4), f"{name}/boxes")
-        # PyTorch's grid is 2 x - 1; a point may be half a box from its center at offset `points`.
-        center = graph.slice(place, 2, 0, 2, f"{name}/center")
+        offsets = graph.reshape(offsets, (count, heads, total, 2), f"{name}/offsets")
+        steps = np.repeat(1 / np.array(points), points)[:, None]
+        offsets = graph.scale(offsets, steps, f"{name}/steps")
+        place = graph.reshape(boxes, (count, 1, 1, 4), f"{name}/boxes")
+        # PyTorch's grid is 2 x - 1; an offset of all steps of its level is half a box.
+        center = graph.slice(place, 3, 0, 2, f"{name}/center")
         center = graph.shift(graph.scale(center, 2.0, f"{name}/twice"), -1.0, f"{name}/origin")
-        size = graph.slice(place, 2, 2, 4, f"{name}/size")
-        size = graph.scale(size, 1 / points, f"{name}/step")
+        size = graph.slice(place, 3, 2, 4, f"{name}/size")
         grid = graph.add(graph.multiply(offsets, size, f"{name}/moved"), center, f"{name}/grid")
-        grid = graph.reshape(grid, (count, heads, total, 2), f"{name}/grid/heads")
         grid = graph.fold(graph.transpose(grid, (1, 0, 2, 3), f"{name}/grid/t"), f"{name}/grid/f")
         weights = self.linear(query, f"{name}.attention_weights", heads * total)
         weights = graph.reshape(weights, (count, heads, total), f"{name}/weights")
@@ -118,15 +124,15 @@ class TransformerLayers:
         found = []
         for level, x in enumerate(maps):
             part = f"{name}/level{level}"
-            own = graph.slice(grid, 1, level * points, (level + 1) * points, f"{part}/grid")
+            first = sum(points[:level])
+            own = graph.slice(grid, 1, first, first + points[level], f"{part}/grid")
             split = (heads, channels // heads, *x.shape[1:])
             split_maps = graph.fold(graph.reshape(x, split, f"{part}/heads"), f"{part}/fold")
             found.append(graph.grid_sample(split_maps, own, f"{part}/sampled"))
         sampled = graph.unfold(graph.concat(found, f"{name}/sampled", axis=2), heads, f"{name}/u")
         y = graph.sum_last(graph.multiply(sampled, weights, f"{name}/weighted"), f"{name}/sum")
         y = graph.reshape(y, (channels, count), f"{name}/joined")
-        y = graph.transpose(y, (1, 0), f"{name}/t")
-        return self.linear(y, f"{name}.output_proj", channels)
+        return graph.transpose(y, (1, 0), f"{name}/t")
 
     def _projected(self, x: Value, name: str, index: int) -> Value:
         """Add the part of `in_proj` for queries, keys or values."""

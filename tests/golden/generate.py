@@ -45,6 +45,7 @@ WEIGHTS_SEED, IMAGE_SEED = 0, 1
 INDEX_FACTOR = 2654435761
 
 REPOSITORIES = {
+    "dfine": ("https://github.com/Peterande/D-FINE", "4a1f73a8"),
     "focoos": ("https://github.com/FocoosAI/focoos", "26a89867"),
     "inference": ("https://github.com/mlcommons/inference", "b66003e1"),
     "rtdetr": ("https://github.com/lyuwenyu/RT-DETR", "068dfde6"),
@@ -367,6 +368,45 @@ def fai_detr(sources: Path, arrays: Arrays, image: Any) -> Outputs:
     return [torch.logit(found.logits), boxes]
 
 
+def dfine(variant: str) -> Callable[[Path, Arrays, Any], Outputs]:
+    def run(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+        zoo, size = "src.zoo.dfine", {"eval_spatial_size": [*image.shape[2:]]}
+        settings: dict[str, Any] = {"feat_strides": [8, 16, 32], "hidden_dim": 256}
+        encoder, points, maps = {"expansion": 0.5, "depth_mult": 0.34}, [3, 6, 3], [1, 2, 3]
+        if variant == "n":
+            settings = {"feat_strides": [16, 32], "hidden_dim": 128, "dim_feedforward": 512}
+            encoder = {"expansion": 0.34, "depth_mult": 0.5}
+            points, maps = [6, 6], [2, 3]
+        channels = [[64, 256, 512, 1024][index] for index in maps]
+        names = ("src", "src.nn", "src.nn.backbone", "src.zoo", zoo)
+        with packages(sources / "dfine", *names, src__core={"register": _unregistered}):
+            backbone = import_module("src.nn.backbone.hgnetv2").HGNetv2(
+                "B0", use_lab=True, return_idx=maps, freeze_norm=False, pretrained=False
+            )
+            neck = import_module(f"{zoo}.hybrid_encoder").HybridEncoder(
+                channels, use_encoder_idx=[len(maps) - 1], **settings, **encoder, **size
+            )
+            decoder = import_module(f"{zoo}.dfine_decoder").DFINETransformer(
+                num_queries=_QUERIES,
+                feat_channels=[settings["hidden_dim"]] * len(maps),
+                num_levels=len(maps),
+                num_points=points,
+                num_layers=3,
+                **settings,
+                **size,
+            )
+            parts = {"backbone": backbone, "encoder": neck, "decoder": decoder}
+            model = load(torch.nn.ModuleDict(parts), arrays, partly=True)
+            found = model["decoder"](model["encoder"](model["backbone"](image)))
+        return [found["pred_logits"], found["pred_boxes"]]
+
+    return run
+
+
+def _unregistered() -> Callable[[Any], Any]:
+    return lambda kind: kind
+
+
 def yolox(variant: str) -> Callable[[Path, Arrays, Any], Outputs]:
     def run(sources: Path, arrays: Arrays, image: Any) -> Outputs:
         depth, width = {"nano": (0.33, 0.25), "s": (0.33, 0.5)}[variant]
@@ -389,9 +429,17 @@ _QUERIES = 20
 """Few enough that rounding does not exchange two queries with almost equal scores."""
 _MLCOMMONS = "MLCommons inference, commit b66003e1, models"
 _YOLOV5 = "Ultralytics yolov5, tag v6.0 (commit 956be8e6), models/yolo.py on {torch}"
+_DFINE = "Peterande D-FINE, commit 4a1f73a8, src/zoo/dfine on {torch}"
 _YOLOX = "Megvii YOLOX, commit 6ddff482, yolox/models on {torch}, boxes not decoded"
 
 CASES = {
+    "dfine_n": Case("dfine", _DFINE + ": dfine_hgnetv2_n", dfine("n"), {"num_queries": _QUERIES}),
+    "dfine_s": Case(
+        "dfine",
+        _DFINE + ": dfine_hgnetv2_s",
+        dfine("s"),
+        {"variant": "s", "num_queries": _QUERIES, "image_size": [320, 480]},
+    ),
     "fai_detr": Case(
         "rtdetr",
         "Focoos, commit 26a89867, models/fai_detr on {torch}: fai-detr-m with an encoder layer, "

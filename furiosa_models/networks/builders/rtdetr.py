@@ -11,29 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from ..detr import encoded_map, flattened, limited, query_anchors
 from ..graph import Activation, Graph, Kernel, Layer, Value
 from ..layers import TorchLayers, image_shape
 from ..options import choose
 from ..resnet_d import resnet_d
 from ..stdc import SIZES, stdc
-from ..transformer import TransformerLayers, sine_positions
+from ..transformer import TransformerLayers
 from ..weights import Kind, Parameter
 
 __all__ = ["FAMILIES", "VARIANTS", "build"]
 
 _STRIDES = (8, 16, 32)
 _LEVELS = ("res3", "res4", "res5")
-_ANCHOR = 0.05
-"""Side of the anchors of the finest map, as a fraction of the image; it doubles by map."""
-_MARGIN = 0.01
-"""Anchors whose center or size is closer than this to 0 or 1 are not valid."""
 _POINTS = 4
 """Points of each map and head that cross-attention reads."""
-_LIMIT = 11.512915
-"""Largest logit of a coordinate, log((1 - 1e-5) / 1e-5), to which the original limits it."""
 
 # Depth of the backbone, width, width of the encoder's feed-forward layers, part of the channels in
 # the blocks of the neck, and number of decoder layers.
@@ -186,7 +178,6 @@ class _Neck:
         self._graph = graph
         self._family = family
         self._layers = TorchLayers(graph, 1e-5)
-        self._tokens = TransformerLayers(graph)
         self._channels = channels
         self._hidden = int(channels * expansion)
 
@@ -200,7 +191,14 @@ class _Neck:
             for i, x in enumerate(maps)
         ]
         if count:
-            found[-1] = self._encoder(found[-1], f"{scope}.encoder.0", count, width)
+            found[-1] = encoded_map(
+                self._graph,
+                found[-1],
+                f"{scope}.encoder.0",
+                layers=count,
+                width=width,
+                by_rows=self._family.by_rows,
+            )
         return found
 
     def fused(self, maps: Sequence[Value]) -> list[Value]:
@@ -227,24 +225,6 @@ class _Neck:
                 small = self._unit(outputs[-1], down, self._channels, 3, stride=2)
             outputs.append(self._block(graph.concat([small, coarse], f"{name}/concat"), name))
         return outputs
-
-    def _encoder(self, x: Value, scope: str, count: int, width: int) -> Value:
-        graph, layers = self._graph, self._tokens
-        channels, rows, columns = x.shape
-        # RT-DETR counts positions by columns, although its tokens are in rows.
-        step = columns if self._family.by_rows else rows
-        positions = sine_positions(*np.divmod(np.arange(rows * columns), step), channels)
-        tokens = graph.reshape(x, (channels, rows * columns), f"{scope}/flat")
-        tokens = graph.transpose(tokens, (1, 0), f"{scope}/tokens")
-        for index in range(count):
-            name = f"{scope}.layers.{index}"
-            placed = graph.shift(tokens, positions, f"{name}/positions")
-            y = layers.attention(placed, placed, tokens, f"{name}.self_attn")
-            tokens = layers.norm(graph.add(tokens, y, f"{name}/attended"), f"{name}.norm1")
-            y = layers.feed_forward(tokens, f"{name}.", width, "gelu")
-            tokens = layers.norm(graph.add(tokens, y, f"{name}/fed"), f"{name}.norm2")
-        x = graph.transpose(tokens, (1, 0), f"{scope}/channels")
-        return graph.reshape(x, (channels, rows, columns), f"{scope}/map")
 
     def _unit(self, x: Value, name: str, channels: int, size: int = 1, *, stride: int = 1) -> Value:
         """Add a convolution, normalization and swish."""
@@ -321,7 +301,7 @@ class _Decoder:
             boxes = graph.activate(logits, "sigmoid", f"{scope}/boxes{index}")
             target = self._layer(target, boxes, maps, f"{scope}.decoder.layers.{index}")
             moved = self._boxes(target, f"{scope}.{family.decoder_boxes}.{index}")
-            start = graph.clip(logits, -_LIMIT, _LIMIT, f"{scope}/start{index}")
+            start = limited(graph, logits, f"{scope}/start{index}")
             logits = graph.add(moved, start, f"{scope}/logits{index}")
         name = f"{scope}.{family.decoder_scores}.{count - 1}"
         graph.output(self._layers.linear(target, name, self._num_classes), "logits")
@@ -330,11 +310,12 @@ class _Decoder:
     def _queries(self, maps: Sequence[Value], count: int) -> tuple[Value, Value]:
         """Return the best positions of the maps: their features, and the logits of their boxes."""
         graph, scope, layers = self._graph, self._scope, self._layers
-        anchors, valid = _anchors([x.shape[1:] for x in maps], self._family)
-        flat = [
-            graph.reshape(x, (x.shape[0], x.shape[1] * x.shape[2]), f"{scope}/flat{i}")
-            for i, x in enumerate(maps)
-        ]
+        anchors, valid = query_anchors(
+            [x.shape[1:] for x in maps],
+            coarse_first=self._family.coarse_first,
+            invalid=self._family.invalid,
+        )
+        flat = [flattened(graph, x, f"{scope}/flat{i}") for i, x in enumerate(maps)]
         memory = graph.concat(flat, f"{scope}/memory", axis=1)
         memory = graph.transpose(memory, (1, 0), f"{scope}/tokens")
         memory = graph.scale(memory, valid, f"{scope}/valid")
@@ -361,7 +342,9 @@ class _Decoder:
         target = layers.norm(graph.add(target, y, f"{name}/related"), f"{name}.norm1")
         placed = graph.add(target, place, f"{name}/placed_again")
         values = [self._value(x, f"{name}.cross_attn.value_proj", i) for i, x in enumerate(maps)]
-        y = layers.deformable_attention(placed, boxes, values, f"{name}.cross_attn", points=_POINTS)
+        points = [_POINTS] * len(maps)
+        y = layers.deformable_attention(placed, boxes, values, f"{name}.cross_attn", points=points)
+        y = layers.linear(y, f"{name}.cross_attn.output_proj", self._channels)
         target = layers.norm(graph.add(target, y, f"{name}/attended"), f"{name}.norm2")
         y = layers.feed_forward(target, f"{name}.", self._width, "relu")
         return layers.norm(graph.add(target, y, f"{name}/fed"), f"{name}.norm3")
@@ -373,19 +356,3 @@ class _Decoder:
         bias = Parameter(f"{name}.bias", shape[:1], Kind.BIAS)
         layer = Layer(Kernel(weight, split=(*shape, 1, 1)), bias)
         return self._graph.conv(x, layer, f"{name}/level{level}")
-
-
-def _anchors(
-    shapes: Sequence[Sequence[int]], family: _Family
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the logits of the anchors (L, 4) of all positions, and which are valid (L, 1)."""
-    found = []
-    for level, (rows, columns) in enumerate(shapes):
-        power = len(shapes) - 1 - level if family.coarse_first else level
-        y, x = np.mgrid[:rows, :columns].reshape(2, -1)
-        side = np.full(x.shape, _ANCHOR * 2.0**power)
-        found.append(np.stack(((x + 0.5) / columns, (y + 0.5) / rows, side, side), axis=1))
-    boxes = np.concatenate(found)
-    valid = ((boxes > _MARGIN) & (boxes < 1 - _MARGIN)).all(axis=1, keepdims=True)
-    logits = np.where(valid, np.log(boxes / (1 - boxes)), family.invalid)
-    return logits.astype(np.float32), np.asarray(valid, np.float32)

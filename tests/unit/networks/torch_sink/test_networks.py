@@ -32,6 +32,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet_18": ("resnet", {"variant": "18"}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}),
     "resnet_50_argmax": ("resnet", {"variant": "50", "argmax": True}),
+    "dfine_n": ("dfine", {"image_size": [96, 128], "num_queries": 50}),
     "rtdetr_r18": ("rtdetr", {"variant": "r18", "image_size": [128, 96], "num_queries": 50}),
     "fai_detr_m": (
         "rtdetr",

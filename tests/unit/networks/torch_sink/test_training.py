@@ -35,6 +35,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_v2": ("mobilenet_v2", {"image_size": 64}),
     "resnet_18": ("resnet", {"variant": "18", "image_size": 64}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1", "image_size": 64}),
+    "dfine_n": ("dfine", {"image_size": 64, "num_queries": 12, "num_classes": 5}),
     "rtdetr_r18": ("rtdetr", {"image_size": 64, "num_queries": 20, "num_classes": 5}),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 400, "num_classes": 4}),
     "yolov5n": ("yolov5", {"variant": "n", "image_size": [64, 96], "num_classes": 3}),

@@ -1,0 +1,324 @@
+"""D-FINE, object detectors without NMS that refine distributions of the edges of boxes.
+
+Peng et al., "D-FINE: Redefine regression task of DETRs as fine-grained distribution refinement"
+(2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..detr import encoded_map, flattened, limited, query_anchors
+from ..graph import Activation, Graph, Value
+from ..hgnet_v2 import hgnet_v2
+from ..layers import TorchLayers, image_shape
+from ..options import choose
+from ..transformer import TransformerLayers
+
+__all__ = ["VARIANTS", "build"]
+
+_STRIDE = 32
+_BINS = 33
+"""Bins of the distribution of the distance of an edge."""
+_SCALE, _UPPER = 4.0, 0.5
+"""Parameters of the distances of the bins, which the authors do not train."""
+_BEST = 4
+"""Probabilities of the most likely bins, from which the quality of a box is estimated."""
+_QUALITY_WIDTH = 64
+_POSITION_LIMIT = 10.0
+
+
+class _Variant(NamedTuple):
+    """A variant.
+
+    Attributes:
+        backbone: Size of the HGNetV2.
+        points: Points of each head of cross-attention, for each map that is used.
+        channels: Channels of the neck and the decoder.
+        width: Width of the perceptrons of encoder and decoder.
+        expansion: Channels in the blocks of the neck, as a part of half of the channels.
+        blocks: Number of RepVGG blocks in a row in the neck.
+        layers: Number of decoder layers.
+    """
+
+    backbone: str
+    points: tuple[int, ...]
+    channels: int
+    width: int
+    expansion: float
+    blocks: int
+    layers: int
+
+
+VARIANTS = {
+    "n": _Variant("B0", (6, 6), 128, 512, 0.34, 2, 3),
+    "s": _Variant("B0", (3, 6, 3), 256, 1024, 0.5, 1, 3),
+    "m": _Variant("B2", (3, 6, 3), 256, 1024, 1.0, 2, 4),
+}
+"""The public checkpoints: nano, small and medium."""
+
+
+def build(
+    *,
+    variant: str = "n",
+    num_classes: int = 80,
+    num_queries: int = 300,
+    image_size: int | Sequence[int] = 640,
+    batch_size: int | None = None,
+) -> Graph:
+    """Describe the network up to its logits and boxes.
+
+    The input `pixel_values` is float32 (N, 3, H, W), RGB in [0, 1]. The output `logits` is float32
+    (N, num_queries, num_classes), and `pred_boxes` is float32 (N, num_queries, 4): center, width
+    and height as fractions of the image.
+
+    Parameters have the names of the authors' state dict (`decoder.pre_bbox_head.layers.0.weight`).
+
+    Args:
+        variant: Variant, a key of `VARIANTS`.
+        num_classes: Number of classes, without a background.
+        num_queries: Number of queries, each of which is a candidate.
+        image_size: Height and width of the input, multiples of 32; one number for a square.
+        batch_size: Fixed batch size, or None for a dynamic one.
+
+    Raises:
+        ModelNotFound: There is no such variant.
+        ShapeError: `image_size` is not a multiple of 32.
+    """
+    found = choose(VARIANTS, variant, "D-FINE variant")
+    graph = Graph(f"dfine_{variant}", batch_size)
+    image = graph.input("pixel_values", image_shape(image_size, _STRIDE))
+    maps = hgnet_v2(graph, image, "backbone", found.backbone)[-len(found.points) :]
+    neck = _Neck(graph, found)
+    decoder = _Decoder(graph, found, num_classes)
+    decoder.add(neck.fused(neck.encoded(maps)), num_queries)
+    return graph
+
+
+class _Neck:
+    """The encoder of the coarsest map, and the neck that fuses all maps."""
+
+    def __init__(self, graph: Graph, variant: _Variant) -> None:
+        self._graph = graph
+        self._layers = TorchLayers(graph, 1e-5)
+        self._variant = variant
+        self._inner = round(variant.expansion * variant.channels // 2)
+
+    def encoded(self, maps: Sequence[Value]) -> list[Value]:
+        """Project the maps to the same channels, and encode the coarsest one."""
+        found = [
+            self._conv(x, f"encoder.input_proj.{i}", self._variant.channels)
+            for i, x in enumerate(maps)
+        ]
+        width = self._variant.width
+        found[-1] = encoded_map(
+            self._graph, found[-1], "encoder.encoder.0", layers=1, width=width, by_rows=False
+        )
+        return found
+
+    def fused(self, maps: Sequence[Value]) -> list[Value]:
+        """Fuse the maps from coarse to fine, then from fine to coarse; return the finest first."""
+        graph, channels = self._graph, self._variant.channels
+        inner = [maps[-1]]
+        for index, fine in enumerate(reversed(maps[:-1])):
+            inner[0] = self._conv(inner[0], f"encoder.lateral_convs.{index}", channels)
+            name = f"encoder.fpn_blocks.{index}"
+            wide = graph.resize_nearest(inner[0], 2, f"{name}/up")
+            inner.insert(0, self._block(graph.concat([wide, fine], f"{name}/concat"), name))
+        outputs = [inner[0]]
+        for index, coarse in enumerate(inner[1:]):
+            down, name = f"encoder.downsample_convs.{index}.0", f"encoder.pan_blocks.{index}"
+            small = self._conv(outputs[-1], f"{down}.cv1", channels)
+            small = self._conv(small, f"{down}.cv2", channels, 3, stride=2, groups=channels)
+            outputs.append(self._block(graph.concat([small, coarse], f"{name}/concat"), name))
+        return outputs
+
+    def _conv(
+        self,
+        x: Value,
+        name: str,
+        channels: int,
+        size: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Activation | None = None,
+    ) -> Value:
+        """Add a convolution and normalization."""
+        return self._layers.conv(
+            x,
+            f"{name}.conv",
+            channels,
+            size,
+            norm=f"{name}.norm",
+            activation=activation,
+            stride=stride,
+            groups=groups,
+        )
+
+    def _unit(self, x: Value, name: str, channels: int, size: int = 1) -> Value:
+        return self._conv(x, name, channels, size, activation="swish")
+
+    def _block(self, x: Value, name: str) -> Value:
+        """Add a block (RepNCSPELAN4): the result of each of its parts is concatenated."""
+        graph, channels = self._graph, self._variant.channels
+        x = self._unit(x, f"{name}.cv1", 2 * channels)
+        parts = [x]
+        x = graph.slice(x, 0, channels, 2 * channels, f"{name}/half")
+        for part in ("cv2", "cv3"):
+            x = self._csp(x, f"{name}.{part}.0")
+            x = self._unit(x, f"{name}.{part}.1", self._inner, 3)
+            parts.append(x)
+        return self._unit(graph.concat(parts, f"{name}/parts"), f"{name}.cv4", channels)
+
+    def _csp(self, x: Value, name: str) -> Value:
+        """Add RepVGG blocks in a row, and a convolution that bypasses them."""
+        y = self._unit(x, f"{name}.conv1", self._inner)
+        for index in range(self._variant.blocks):
+            part = f"{name}.bottlenecks.{index}"
+            both = self._graph.add(
+                self._conv(y, f"{part}.conv1", self._inner, 3),
+                self._conv(y, f"{part}.conv2", self._inner),
+                f"{part}/add",
+            )
+            y = self._graph.activate(both, "swish", f"{part}/act")
+        return self._graph.add(y, self._unit(x, f"{name}.conv2", self._inner), f"{name}/add")
+
+
+class _Decoder:
+    """The selection of queries, and the decoder that refines the distributions of their edges."""
+
+    def __init__(self, graph: Graph, variant: _Variant, num_classes: int) -> None:
+        self._graph = graph
+        self._layers = TransformerLayers(graph)
+        self._variant = variant
+        self._num_classes = num_classes
+
+    def add(self, maps: Sequence[Value], num_queries: int) -> None:
+        """Add the decoder, and the outputs of the graph."""
+        graph, layers = self._graph, self._layers
+        target, logits = self._queries(maps, num_queries)
+        boxes = graph.activate(logits, "sigmoid", "decoder/boxes")
+        start, edges, before = boxes, None, None
+        last = self._variant.layers - 1
+        for index in range(self._variant.layers):
+            target = self._layer(target, boxes, maps, f"decoder.decoder.layers.{index}")
+            if index == 0:
+                moved = self._perceptron(target, "decoder.pre_bbox_head", 4)
+                begin = limited(graph, logits, "decoder/begin")
+                start = graph.add(moved, begin, "decoder/start/logits")
+                start = graph.activate(start, "sigmoid", "decoder/start")
+            both = target
+            if before is not None:
+                both = graph.add(target, before, f"decoder/both{index}")
+            more = self._perceptron(both, f"decoder.dec_bbox_head.{index}", 4 * _BINS)
+            edges = more if edges is None else graph.add(more, edges, f"decoder/edges{index}")
+            shares = graph.reshape(edges, (num_queries, 4, _BINS), f"decoder/bins{index}")
+            shares = graph.softmax(shares, f"decoder/shares{index}")
+            final = "decoder/pred_boxes" if index == last else f"decoder/boxes{index}"
+            boxes = self._moved(start, shares, final)
+            before = target
+        scores = layers.linear(target, f"decoder.dec_score_head.{last}", self._num_classes)
+        quality = self._quality(shares, f"decoder.decoder.lqe_layers.{last}.reg_conf")
+        graph.output(graph.add(scores, quality, "decoder/logits"), "logits")
+        graph.output(boxes, "pred_boxes")
+
+    def _queries(self, maps: Sequence[Value], count: int) -> tuple[Value, Value]:
+        """Return the best positions of the maps: their features, and the logits of their boxes."""
+        graph, layers = self._graph, self._layers
+        anchors, valid = query_anchors([x.shape[1:] for x in maps])
+        flat = [flattened(graph, x, f"decoder/flat{i}") for i, x in enumerate(maps)]
+        memory = graph.concat(flat, "decoder/memory", axis=1)
+        memory = graph.scale(
+            graph.transpose(memory, (1, 0), "decoder/tokens"), valid, "decoder/valid"
+        )
+        memory = layers.linear(memory, "decoder.enc_output.proj", self._variant.channels)
+        memory = layers.norm(memory, "decoder.enc_output.norm")
+        scores = layers.linear(memory, "decoder.enc_score_head", self._num_classes)
+        best = graph.top_k(graph.max_last(scores, "decoder/best"), count, "decoder/chosen")
+        target = graph.gather(memory, best, "decoder/target")
+        boxes = self._perceptron(target, "decoder.enc_bbox_head", 4)
+        return target, graph.add(
+            boxes, graph.take(anchors, best, "decoder/anchors"), "decoder/start/boxes"
+        )
+
+    def _perceptron(self, x: Value, name: str, features: int) -> Value:
+        channels = self._variant.channels
+        return self._layers.mlp(x, name, (channels, channels, features))
+
+    def _layer(self, target: Value, boxes: Value, maps: Sequence[Value], name: str) -> Value:
+        """Add a decoder layer: attention among the queries, then to the maps, then a perceptron."""
+        graph, layers = self._graph, self._layers
+        widths = (2 * self._variant.channels, self._variant.channels)
+        head = "decoder.query_pos_head"  # which all layers share
+        place = layers.mlp(boxes, head, widths, node=f"{name}/query_pos_head")
+        place = graph.clip(place, -_POSITION_LIMIT, _POSITION_LIMIT, f"{name}/place")
+        placed = graph.add(target, place, f"{name}/placed")
+        y = layers.attention(placed, placed, target, f"{name}.self_attn")
+        target = layers.norm(graph.add(target, y, f"{name}/related"), f"{name}.norm1")
+        placed = graph.add(target, place, f"{name}/placed_again")
+        y = layers.deformable_attention(
+            placed, boxes, maps, f"{name}.cross_attn", points=self._variant.points
+        )
+        target = self._gated(target, y, f"{name}.gateway")
+        y = layers.feed_forward(target, f"{name}.", self._variant.width, "relu")
+        return layers.norm(graph.add(target, y, f"{name}/fed"), f"{name}.norm3")
+
+    def _gated(self, x: Value, y: Value, name: str) -> Value:
+        """Add two values, each multiplied by gates that are computed from both."""
+        graph, channels = self._graph, x.shape[1]
+        gates = graph.concat([x, y], f"{name}/both", axis=1)
+        gates = self._layers.linear(gates, f"{name}.gate", 2 * channels)
+        gates = graph.activate(gates, "sigmoid", f"{name}/gates")
+        first, second = (
+            graph.multiply(
+                value,
+                graph.slice(gates, 1, i * channels, (i + 1) * channels, f"{name}/gate{i}"),
+                f"{name}/gated{i}",
+            )
+            for i, value in enumerate((x, y))
+        )
+        return self._layers.norm(graph.add(first, second, f"{name}/sum"), f"{name}.norm")
+
+    def _moved(self, start: Value, shares: Value, name: str) -> Value:
+        """Return boxes whose edges are moved by the mean of the distances of the bins."""
+        graph = self._graph
+        weighted = graph.scale(shares, _distances(), f"{name}/weighted")
+        distances = graph.sum_last(weighted, f"{name}/distances")
+        low = graph.slice(distances, 1, 0, 2, f"{name}/low")
+        high = graph.slice(distances, 1, 2, 4, f"{name}/high")
+        center = graph.slice(start, 1, 0, 2, f"{name}/start/center")
+        size = graph.slice(start, 1, 2, 4, f"{name}/start/size")
+        size = graph.scale(size, 1 / _SCALE, f"{name}/unit")
+        apart = graph.add(high, graph.scale(low, -1.0, f"{name}/negated"), f"{name}/apart")
+        apart = graph.multiply(graph.scale(apart, 0.5, f"{name}/half"), size, f"{name}/by")
+        together = graph.shift(graph.add(low, high, f"{name}/both"), _SCALE, f"{name}/wide")
+        return graph.concat(
+            [
+                graph.add(center, apart, f"{name}/center"),
+                graph.multiply(together, size, f"{name}/size"),
+            ],
+            name,
+            axis=1,
+        )
+
+    def _quality(self, shares: Value, name: str) -> Value:
+        """Return what the certainty of its edges adds to the logits of a box."""
+        graph, count = self._graph, shares.shape[0]
+        best = graph.top_values(shares, _BEST, f"{name}/best")
+        both = graph.concat([best, graph.mean_last(best, f"{name}/mean")], f"{name}/both", axis=2)
+        both = graph.reshape(both, (count, 4 * (_BEST + 1)), f"{name}/flat")
+        return self._layers.mlp(both, name, (_QUALITY_WIDTH, 1))
+
+
+def _distances() -> npt.NDArray[np.float32]:
+    """Return the distance of each bin, (33,) in quarters of a box: dense around 0."""
+    half = (_BINS - 1) // 2
+    step = (_UPPER * _SCALE + 1) ** (2 / (_BINS - 3))
+    outward = step ** np.arange(1, half) - 1
+    end = 2 * _UPPER * _SCALE
+    return np.array([-end, *-outward[::-1], 0, *outward, end], np.float32)
