@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from ..enums import DatasetLayout, DatasetSplitType, Task
 from ..errors import DatasetError
 from ..labels import plain_name
+from ..ops.rle import check_rle
 from .files import first_folder, is_file, naming_errors, read_json
 from .objects import LabeledObject, as_columns, as_polygon, box_around, finite_numbers
 from .part import Part, Parts, parts_by_folder, split_of_name
 from .records import LabeledPhoto, LabeledPhotos, Mask, choose_task
-from .rle import check_rle
 
 __all__ = ["ROBOFLOW_FILE", "find_coco", "find_roboflow", "read_coco"]
 

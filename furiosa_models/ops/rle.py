@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["check_rle", "decode_rle"]
+__all__ = ["check_rle", "decode_rle", "encode_rle"]
 
 _MAX_PIXELS = 1 << 28
 _ZERO = 48  # the character for five zero bits
@@ -38,6 +38,14 @@ def decode_rle(mask: Any) -> npt.NDArray[np.bool_]:
     values[1::2] = True
     pixels: npt.NDArray[np.bool_] = np.repeat(values, runs).reshape(width, height).T
     return pixels
+
+
+def encode_rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return a mask (height, width) in COCO's run-length encoding, with plain counts."""
+    pixels = mask.T.reshape(-1)
+    starts = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    runs = np.diff(np.concatenate(([0], starts, [pixels.size]))).tolist()
+    return {"size": list(mask.shape), "counts": [0, *runs] if pixels[:1].any() else runs}
 
 
 def _runs(mask: Any) -> tuple[npt.NDArray[np.int64], tuple[int, int]]:
