@@ -23,6 +23,7 @@ from .yolo import CONFIG_FILE, find_yolo, parts_of_config, read_yolo
 __all__ = ["dataset_splits", "is_bare_file", "read_dataset"]
 
 _OBJECTS = frozenset({Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT})
+_COCO = _OBJECTS | {Task.SEMSEG, Task.MATTE}
 _PHOTOS = frozenset({Task.CLASSIFICATION})
 
 
@@ -49,7 +50,7 @@ def _read_coco(part: Part, task: Task | None, _: object) -> LabeledPhotos:
 
 _READERS: Mapping[DatasetLayout, _Reader] = {
     DatasetLayout.ROBOFLOW_COCO: _Reader(
-        ROBOFLOW_FILE, _OBJECTS, lambda root, _: find_roboflow(root), _read_coco
+        ROBOFLOW_FILE, _COCO, lambda root, _: find_roboflow(root), _read_coco
     ),
     DatasetLayout.ROBOFLOW_SEG: _Reader(
         f"{CLASSES_FILE} with x_mask.png",
@@ -69,7 +70,7 @@ _READERS: Mapping[DatasetLayout, _Reader] = {
         lambda root, _: find_voc(root),
         lambda part, task, _: read_voc(part, task=task),
     ),
-    DatasetLayout.COCO: _Reader("instances.json", _OBJECTS, find_coco, _read_coco),
+    DatasetLayout.COCO: _Reader("instances.json", _COCO, find_coco, _read_coco),
     DatasetLayout.CSV: _Reader(
         "a CSV file with the columns file and class_index",
         _PHOTOS,
