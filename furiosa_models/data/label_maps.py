@@ -19,6 +19,7 @@ from ..errors import DatasetError, ImageError
 from ..images.size import read_size
 from ..labels import BACKGROUNDS
 from ..ops.masks import ClassMap
+from ..ops.rle import decode_rle
 from .files import list_photos
 from .masks import load_mask
 from .records import LabeledPhoto, LabeledPhotos, Mask
@@ -48,7 +49,7 @@ def class_map_of(
     Raises:
         DatasetError: The photo has no such labels, or the picture of its labels has another size.
         ImageError: The picture cannot be read.
-        ExtraRequired: The labels are outlines, and pycocotools is not installed.
+        ExtraRequired: The labels are polygons, and pycocotools is not installed.
     """
     dtype = np.uint8 if len(names) <= 255 else np.uint16
     ignored = int(np.iinfo(dtype).max)
@@ -140,22 +141,19 @@ def filled(outline: Mask, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         DatasetError: The outline is of a photo of another size.
         ExtraRequired: pycocotools is not installed.
     """
-    coco = require("pycocotools.mask", "outlines of objects need pycocotools", extra="evaluation")
     height, width = shape
     if isinstance(outline, Mapping):
+        encoded: Any = outline
         if tuple(outline["size"]) != shape:
             msg = f"a mask has the size {outline['size']}, expected that of the photo, {shape}"
             raise DatasetError(msg)
-        encoded: Any = dict(outline)
-        if isinstance(encoded["counts"], list):
-            encoded = coco.frPyObjects(encoded, height, width)
     else:
+        coco = require("pycocotools.mask", "filling polygons needs pycocotools", extra="evaluation")
         flat = [polygon.ravel().astype(float).tolist() for polygon in outline if len(polygon) > 2]
         if not flat:
             return np.zeros(shape, np.bool_)
         encoded = coco.merge(coco.frPyObjects(flat, height, width))
-    mask: npt.NDArray[np.bool_] = coco.decode(encoded).astype(np.bool_)
-    return mask
+    return decode_rle(encoded)
 
 
 def list_mattes(folder: Path, images: Path) -> list[tuple[Path, Path]]:

@@ -24,6 +24,7 @@ __all__ = ["detector_head", "matte_head", "pose_head", "semantic_head"]
 _MANY = 1000  # graphs with NMS, and DETR with its queries, have fewer boxes
 _POSE_COLUMNS = 56  # box, score, and 17 keypoints of 3 values
 _BOX_NAMES = ("box", "loc")
+_MAX_STRIDE = 64
 _NANODET_BINS = (8, 11, 12, 16, 17)
 
 
@@ -164,14 +165,15 @@ def _layout(graph: GraphFacts, output: TensorFacts, size: tuple[int, int], head:
 
 
 def _fits(shape: Sequence[int | None], size: tuple[int, int]) -> bool:
-    """Return whether height and width may be those of a map: of the input's aspect ratio."""
+    """Return whether height and width may be those of a map, with a whole number as stride."""
     height, width = shape
     if height is None or width is None:
         return height is None and width is None
-    stride = min(size[0] / height, size[1] / width)
-    if stride < 0.99:
-        return False
-    return abs(height - size[0] / stride) <= 1 and abs(width - size[1] / stride) <= 1
+    return any(
+        height in (size[0] // stride, -(-size[0] // stride))
+        and width in (size[1] // stride, -(-size[1] // stride))
+        for stride in range(1, _MAX_STRIDE + 1)
+    )
 
 
 def _by_name(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> Head | None:

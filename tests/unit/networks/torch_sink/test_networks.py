@@ -24,6 +24,7 @@ pytestmark = pytest.mark.torch
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_ssd": ("mobilenet_ssd", {}),
     "mobilenet_v2_ssd": ("mobilenet_v2_ssd", {}),
+    "deeplab_v3": ("deeplab_v3", {"image_size": 129}),
     "efficientnet_b0": ("efficientnet", {"variant": "b0"}),
     "efficientnet_lite0": ("efficientnet", {"variant": "lite0"}),
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 192}),
@@ -32,7 +33,9 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet_18": ("resnet", {"variant": "18"}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}),
     "resnet_50_argmax": ("resnet", {"variant": "50", "argmax": True}),
+    "selfie_segmentation": ("selfie_segmentation", {"image_size": [96, 64]}),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 600}),
+    "u2net_p": ("u2net", {"variant": "p", "image_size": [96, 64]}),
     "yolov5n": ("yolov5", {"variant": "n", "image_size": [96, 160]}),
     "yolov5n_sigmoid": ("yolov5", {"variant": "n", "image_size": 64, "sigmoid": True}),
     "yolov7_pose": ("yolov7_pose", {"image_size": [128, 192]}),
