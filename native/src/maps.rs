@@ -3,8 +3,6 @@
 use crate::error::Error;
 use crate::parallel;
 
-/// Class ids are 8-bit up to this number of classes; the largest value is for pixels without one.
-pub const MAX_NARROW: usize = 255;
 /// Maximum number of classes.
 pub const MAX_CLASSES: usize = 1 << 15;
 /// Rows of the photo that are processed together.

@@ -5,7 +5,10 @@ use pyo3::prelude::*;
 
 use super::arrays::Input;
 use crate::error::Error;
-use crate::maps::{self, Axis, MAX_NARROW, Scores};
+use crate::maps::{self, Axis, Scores};
+
+/// Class ids are 8-bit up to this number of classes; the largest value is for pixels without one.
+const MAX_NARROW: usize = 255;
 
 /// Return the best class of each pixel of the photo: uint8, or uint16 for more than 255 classes.
 #[pyfunction]
