@@ -64,6 +64,8 @@ class Result(ABC):
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
         picture_suffix: File extension of the format that suits `picture`.
+        is_table: Whether its arrays have a row for each item found, rather than for each row of
+            the photo.
     """
 
     __slots__ = ()
@@ -72,6 +74,7 @@ class Result(ABC):
     image_size: tuple[int, int] | None = None
     speed: Speed | None = None
     picture_suffix: ClassVar[str] = ".jpg"
+    is_table: ClassVar[bool] = True
 
     @property
     def detections(self) -> list[FocoosDet]:

@@ -53,6 +53,7 @@ class Matte(Result):
     __slots__ = ("alpha", "image", "image_size", "label", "speed")
 
     picture_suffix: ClassVar[str] = ".png"
+    is_table: ClassVar[bool] = False
 
     def __init__(
         self,

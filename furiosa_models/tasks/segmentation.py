@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,8 @@ class SemanticMap(Result, Sequence[ClassRegion]):
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
     """
+
+    is_table: ClassVar[bool] = False
 
     __slots__ = ("_regions", "class_map", "image", "image_size", "names", "speed")
 
