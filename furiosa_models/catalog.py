@@ -342,10 +342,10 @@ def open_model(weights: Any, **options: Any) -> Model[Any]:
             problems.append(error)
     if len(problems) == 1:
         raise problems[0]
-    names = ", ".join(cls.__name__ for cls in tasks)
-    reasons = "; ".join(dict.fromkeys(map(str, problems)))
-    msg = f"the network fits no class of a task ({names}): {reasons}"
-    raise ShapeError(msg) from problems[-1]
+    names = [cls.__name__ for cls in tasks]
+    problem = problems[names.index("Detector")]  # the most common task
+    msg = f"the network fits none of {', '.join(names)}: {problem}"
+    raise ShapeError(msg) from problem
 
 
 def _is_embedded(weights: Any) -> bool:
