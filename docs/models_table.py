@@ -25,7 +25,9 @@ PACKAGES = ("pypi:", "npm:")
 TASKS = {
     "image_classification": "classify",
     "object_detection": "detect",
+    "matte_estimation": "matte",
     "pose_estimation": "poses",
+    "semantic_segmentation": "segment",
 }
 HEADER = ["model", "task", "accuracy", "parameters", "GFLOPs", "CPU", "license", "at once"]
 

@@ -16,7 +16,12 @@ __all__ = ["picture_of"]
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "images" / "models"
-PHOTOS = {"image_classification": "coffee.png", "object_detection": "grace_hopper.jpg"}
+PHOTOS = {
+    "image_classification": "coffee.png",
+    "matte_estimation": "astronaut.png",
+    "object_detection": "grace_hopper.jpg",
+    "semantic_segmentation": "chelsea.png",
+}
 LONGEST = 480
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .model_registry import ModelRegistry
     from .runtime import register_backend
     from .spec import Head, ImageInput, ModelSpec, NetworkSpec
-    from .task_models import Classifier, Detector, PoseEstimator
+    from .task_models import Classifier, Detector, MatteEstimator, PoseEstimator, Segmenter
     from .training.args import TrainerArgs
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Head",
     "ImageInput",
     "InferModel",
+    "MatteEstimator",
     "Model",
     "ModelFamily",
     "ModelInfo",
@@ -48,6 +49,7 @@ __all__ = [
     "RemoteDataset",
     "RemoteModel",
     "RuntimeType",
+    "Segmenter",
     "Task",
     "TrainerArgs",
     "__version__",
@@ -86,7 +88,7 @@ __getattr__, __dir__ = lazy(
         "model_registry": "ModelRegistry",
         "runtime": "register_backend",
         "spec": ["Head", "ImageInput", "ModelSpec", "NetworkSpec"],
-        "task_models": ["Classifier", "Detector", "PoseEstimator"],
+        "task_models": ["Classifier", "Detector", "MatteEstimator", "PoseEstimator", "Segmenter"],
         "training.args": "TrainerArgs",
     },
     modules=["registry", "runtime", "vision"],

@@ -15,12 +15,14 @@ __all__ = [
     "__version__",
     "batched_nms",
     "box_iou",
+    "choose_classes",
     "decode_ssd",
     "decode_yolo",
     "instructions",
     "normalize",
     "prepare",
     "resize",
+    "resize_alpha",
     "top_k",
 ]
 
@@ -117,3 +119,31 @@ def top_k(
     values: NDArray[np.float32], k: int, softmax: bool
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Return class ids and scores of the `k` best of each row; see `heads.classification`."""
+
+def choose_classes(
+    scores: NDArray[np.float32],
+    top: NDArray[np.int32],
+    bottom: NDArray[np.int32],
+    down: NDArray[np.float32],
+    left: NDArray[np.int32],
+    right: NDArray[np.int32],
+    across: NDArray[np.float32],
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return the best class of each pixel of a photo, for scores `(classes, h, w)`.
+
+    The other arguments are the columns of two axes; see `ops.masks.choose_classes`.
+    """
+
+def resize_alpha(
+    values: NDArray[np.float32],
+    top: NDArray[np.int32],
+    bottom: NDArray[np.int32],
+    down: NDArray[np.float32],
+    left: NDArray[np.int32],
+    right: NDArray[np.int32],
+    across: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    """Return the opacity of each pixel of a photo, for a map `(h, w)` of opacities.
+
+    The other arguments are the columns of two axes; see `ops.masks.resize_alpha`.
+    """

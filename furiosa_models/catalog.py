@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "ModelNames",
     "aliases",
+    "class_for",
     "class_of_task",
     "entries",
     "find_task",
@@ -36,8 +37,12 @@ ModelClass = TypeVar("ModelClass", bound="type[Model[Any]]")
 
 _PACKAGE = "furiosa_models.zoo"
 _STEM = 5
-_TASKS_OF_FOCOOS = {"keypoint": "pose_estimation"}
-"""Tasks whose names in Focoos begin with none of our words."""
+_OTHER_WORDS = {
+    "keypoint": "pose_estimation",
+    "matting": "matte_estimation",
+    "semseg": "semantic_segmentation",
+}
+"""Words for tasks that begin with none of the words of their names."""
 _GRAPHS = frozenset({".onnx", ".tflite"})
 _CHECKPOINTS = frozenset({".pt", ".pth", ".safetensors"})
 
@@ -154,7 +159,8 @@ def list_models(
     Args:
         pattern: A case-insensitive glob for names; if none match, a word for a task:
             `list_models("detect")`.
-        task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`, or Focoos' name.
+        task: A task, or a word for one: `"detect"`, `"classify"`, `"pose"`, `"segment"`,
+            `"matte"`, or Focoos' name.
         license: Only models with a set of weights under a license: its SPDX name, or
             `"permissive"` for any that only demands attribution.
 
@@ -201,7 +207,7 @@ def find_task(name: str | ModelTaskType) -> str:
         ValueError: No model has such a task.
     """
     text = str(getattr(name, "value", name)).casefold()
-    text = _TASKS_OF_FOCOOS.get(text, text)
+    text = _OTHER_WORDS.get(text, text)
     tasks = dict.fromkeys(entry.task for entry in entries())
     if text in tasks:
         return text
@@ -251,7 +257,7 @@ def get_model(name: str | os.PathLike[str], weights: Any = None, **options: Any)
 
     Raises:
         ModelNotFound: There is no such model or file.
-        ShapeError: The graph is not a classifier, detector or pose estimator.
+        ShapeError: The outputs of the graph fit no task.
         TypeError: `name` is neither a string nor a path.
     """
     try:
@@ -285,10 +291,27 @@ def class_of_task(task: Any) -> type[Model[Any]]:
     return found[0]
 
 
-def _generic_classes() -> tuple[type[Model[Any]], ...]:
-    from .task_models import Classifier, Detector, PoseEstimator
+def class_for(word: str) -> type[Model[Any]]:
+    """Return the class of models of a task, whatever their network.
 
-    return PoseEstimator, Classifier, Detector
+    Args:
+        word: Name of the task, or a word for it; see `find_task`.
+
+    Raises:
+        ValueError: There is no such task.
+    """
+    name = find_task(word)
+    found = [cls for cls in _generic_classes() if cls.spec and cls.spec.head.task.name == name]
+    if not found:
+        msg = f"there is no class for the task {name!r}"
+        raise ValueError(msg)
+    return found[0]
+
+
+def _generic_classes() -> tuple[type[Model[Any]], ...]:
+    from .task_models import Classifier, Detector, MatteEstimator, PoseEstimator, Segmenter
+
+    return PoseEstimator, Classifier, Detector, Segmenter, MatteEstimator
 
 
 def open_model(weights: Any, **options: Any) -> Model[Any]:
@@ -300,7 +323,7 @@ def open_model(weights: Any, **options: Any) -> Model[Any]:
         options: Other arguments of the model's constructor.
 
     Raises:
-        ShapeError: The network is not a classifier, detector or pose estimator.
+        ShapeError: The outputs of the network fit no task.
         WeightsError: The file cannot be read.
     """
     tasks = _generic_classes()
@@ -319,8 +342,10 @@ def open_model(weights: Any, **options: Any) -> Model[Any]:
             problems.append(error)
     if len(problems) == 1:
         raise problems[0]
-    msg = f"the network is no classifier, detector or pose estimator: {problems[-1]}"
-    raise ShapeError(msg) from problems[-1]
+    names = [cls.__name__ for cls in tasks]
+    problem = problems[names.index("Detector")]  # the most common task
+    msg = f"the network fits none of {', '.join(names)}: {problem}"
+    raise ShapeError(msg) from problem
 
 
 def _is_embedded(weights: Any) -> bool:

@@ -38,13 +38,14 @@ class Platform(str, Enum):
 
 
 class Task(str, Enum):
-    """Task of a model, with the names of Focoos."""
+    """Task of a model, with the names of Focoos; the last one is ours."""
 
     DETECTION = "detection"
     SEMSEG = "semseg"
     INSTANCE_SEGMENTATION = "instseg"
     CLASSIFICATION = "classification"
     KEYPOINT = "keypoint"
+    MATTE = "matte"
 
 
 class DatasetLayout(str, Enum):
@@ -69,11 +70,13 @@ class DatasetSplitType(str, Enum):
 
 
 class ModelTaskType(str, Enum):
-    """Task of a model, with the names of furiosa-models 0.10."""
+    """Task of a model: three with the names of furiosa-models 0.10, then ours."""
 
     OBJECT_DETECTION = "OBJECT_DETECTION"
     IMAGE_CLASSIFICATION = "IMAGE_CLASSIFICATION"
     POSE_ESTIMATION = "POSE_ESTIMATION"
+    SEMANTIC_SEGMENTATION = "SEMANTIC_SEGMENTATION"
+    MATTE_ESTIMATION = "MATTE_ESTIMATION"
 
 
 class Format(str, Enum):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .data.classes import are_indices, match_classes
 from .data.recognize import dataset_splits, read_dataset
 from .data.records import LabeledPhotos
 from .enums import DatasetSplitType, Precision
@@ -85,8 +84,8 @@ def evaluate(
     """
     task = model.vision_task
     truth = _read_truth(task, images, images if labels is None else labels, split)
-    if isinstance(truth.labels, LabeledPhotos) and not are_indices(truth.labels):
-        match_classes(truth.labels, [*model.names.values()])
+    if isinstance(truth.labels, LabeledPhotos):
+        task.check_classes(truth.labels, [*model.names.values()])
     results = model.predict(
         list(truth.photos),
         stream=True,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ImageError
+from .ops.rle import decode_rle
 
 __all__ = [
     "FocoosDet",
@@ -216,10 +219,22 @@ def _detection(row: Mapping[str, Any]) -> FocoosDet:
         conf=None if score is None else float(score),
         cls_id=0 if is_person else row.get("index"),
         label="person" if is_person else row.get("label"),
+        mask=None if box is None or "mask" not in row else _png(row["mask"], box),
         keypoints=None
         if points is None
         else [(float(p["x"]), float(p["y"]), float(p["confidence"])) for p in points.values()],
     )
+
+
+def _png(mask: Mapping[str, Any], box: Sequence[int]) -> str:
+    """Return the part of an encoded mask in a box as a PNG in base64, with values 0 and 255."""
+    from PIL import Image
+
+    left, top, right, bottom = box
+    buffer = io.BytesIO()
+    part = decode_rle(mask)[top:bottom, left:right]
+    Image.fromarray(part.astype(np.uint8) * 255).save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def as_photo(source: Any) -> Any:

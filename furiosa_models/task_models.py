@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ShapeError
-from .heads.auto import AnyClassifier, AnyDetector, AnyPose
+from .heads.auto import AnyClassifier, AnyDetector, AnyMatte, AnyPose, AnySegmenter
 from .images.read import Background, Color, ImageSource, read_image
 from .images.sources import is_single
 from .model import Model, Outputs, Photos, Tensor, built_in
@@ -17,14 +17,24 @@ from .processors import takes, takes_one_context
 from .spec import UNKNOWN_INPUT, ImageContext, ModelSpec
 from .tasks.classification import Classification
 from .tasks.detection import Detections
+from .tasks.matte import Matte
 from .tasks.pose import Poses
+from .tasks.segmentation import SemanticMap
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .model import PredictOptions
 
-__all__ = ["Classifier", "Detector", "LocalizationModel", "PoseEstimator"]
+__all__ = [
+    "Classifier",
+    "Detector",
+    "LocalizationModel",
+    "MapModel",
+    "MatteEstimator",
+    "PoseEstimator",
+    "Segmenter",
+]
 
 R = TypeVar("R")
 
@@ -270,3 +280,85 @@ class PoseEstimator(LocalizationModel[Poses]):
         """
         drawn = np.asarray(results.plot(read_image(image)))
         image[:] = drawn[:, :, ::-1]
+
+
+class MapModel(Model[R]):
+    """A model that gives a value for each pixel: base of `Segmenter` and `MatteEstimator`."""
+
+    @built_in
+    @takes_one_context
+    def postprocess(  # type: ignore[override]  # these tasks have no options
+        self,
+        model_outputs: Outputs,
+        contexts: Sequence[ImageContext | Mapping[str, Any]],
+    ) -> list[R]:
+        """Convert the network's outputs to a map of each photo's size.
+
+        Args:
+            model_outputs: Outputs of the runner.
+            contexts: Contexts from `preprocess`.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+        """
+        return self._decode(model_outputs, contexts, {})
+
+    @overload  # type: ignore[override]  # these tasks have no options
+    def predict(  # type: ignore[overload-overlap]  # a name is one photo, and iterable
+        self,
+        source: ImageSource,
+        *,
+        stream: Literal[False] = False,
+        **options: Unpack[PredictOptions],
+    ) -> R: ...
+    @overload
+    def predict(
+        self,
+        source: Iterable[ImageSource],
+        *,
+        stream: Literal[False] = False,
+        **options: Unpack[PredictOptions],
+    ) -> list[R]: ...
+    @overload
+    def predict(
+        self,
+        source: Photos,
+        *,
+        stream: Literal[True],
+        **options: Unpack[PredictOptions],
+    ) -> Iterator[R]: ...
+    def predict(self, source: Photos, *, stream: bool = False, **options: Any) -> Any:
+        """Compute a map of each photo's size.
+
+        Args:
+            source: One photo or many; see `Model.predict`.
+            stream: Return a generator instead of a list.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
+                `on_error`, `progress`; see `Model.predict`.
+        """
+        return self._predict(source, stream=stream, **options)
+
+    if TYPE_CHECKING:
+        __call__ = predict  # type: ignore[assignment]
+
+
+class Segmenter(MapModel[SemanticMap]):
+    """A model that finds the class of each pixel.
+
+    `Segmenter("net.onnx", labels=[...])` opens any ONNX network that gives scores of classes,
+    (n, classes, h, w) or (n, h, w, classes), or class ids, (n, h, w). The graph determines which,
+    and its input size; preprocessing is that of torchvision's networks unless `input=` overrides
+    it.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnySegmenter())
+
+
+class MatteEstimator(MapModel[Matte]):
+    """A model that separates the foreground from the background, with soft edges.
+
+    `MatteEstimator("net.onnx", labels=["person"])` opens any ONNX network that gives one value for
+    each pixel, such as U-2-Net; `input={...}` and `head={...}` define what its graph does not tell.
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyMatte())

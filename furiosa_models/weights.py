@@ -71,7 +71,7 @@ anything that `furiosa_models.frameworks` recognizes), ONNX bytes, an object of 
 logger = logging.getLogger(__name__)
 
 _GRAPHS = (".onnx", ".tflite")
-FACTS = 2
+FACTS = 3
 """Version of the cached graph facts. Increase it if `GraphFacts` or its computation changes."""
 
 _NAME_KEYS = ("names", "class_names", "classes", "labels", "character")
@@ -659,7 +659,7 @@ def _from_folder(model: str, path: str, network: NetworkSpec | None) -> WeightSe
     if network is not None and class_name != model:
         msg = (
             f"{path} contains a {class_name}, not a {model}: open it with that class, "
-            "Detector, Classifier or PoseEstimator"
+            "such as Detector or Segmenter"
         )
         raise WeightsError(msg)
     if saved.graph.suffix.lower() not in _GRAPHS:  # an exported program
@@ -769,8 +769,7 @@ def fitted(
     if user_head is not None and user_head.task.name != spec.head.task.name:
         msg = (
             f"the head {type(user_head).__name__} is for {user_head.task.name}, but the model is "
-            f"for {spec.head.task.name}: use the class of its task (Detector, Classifier or "
-            "PoseEstimator)"
+            f"for {spec.head.task.name}: use the class of its task, such as Detector or Segmenter"
         )
         raise TaskError(msg)
     if user_head is None:

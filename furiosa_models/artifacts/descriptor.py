@@ -163,7 +163,7 @@ class Accuracy(NamedTuple):
     """One measured accuracy figure of a set of weights.
 
     Attributes:
-        metric: `top-1`, `top-5`, `mAP` or `OKS mAP`.
+        metric: `top-1`, `top-5`, `mAP`, `OKS mAP`, or what it measures in words.
         value: The figure, between 0 and 1.
         dataset: Data set of the measurement.
         measured_by: Who measured it, and with which tool.

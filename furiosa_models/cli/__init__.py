@@ -26,7 +26,7 @@ EXIT_CODES = {
 """Exit codes of the command, and their meanings."""
 
 COMMANDS = {
-    "list": "List the models, or those for a TASK: detect, classify, pose.",
+    "list": "List the models, or those for a TASK: detect, classify, pose, segment, matte.",
     "desc": ("Describe a MODEL: its task, its input, and its sets of weights. Fetches nothing."),
     "predict": "Run a MODEL on IMAGES: files, videos, folders, globs or URLs.",
     "fetch": "Fetch the weights of MODELS into the cache, for use without a network.",

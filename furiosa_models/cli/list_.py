@@ -16,7 +16,9 @@ __all__ = ["command"]
 
 @click.command("list")
 @click.argument("filter_type", metavar="[TASK]", required=False)
-@click.option("-t", "--task", help="List only models for a task: detect, classify, pose.")
+@click.option(
+    "-t", "--task", help="List only models for a task: detect, classify, pose, segment, matte."
+)
 @click.option(
     "--license",
     metavar="NAME",
@@ -24,7 +26,7 @@ __all__ = ["command"]
 )
 @options.json_output
 def command(filter_type: str | None, task: str | None, license: str | None, as_json: bool) -> None:
-    """List the models, or those for a TASK: detect, classify, pose."""
+    """List the models, or those for a TASK: detect, classify, pose, segment, matte."""
     try:
         names = list_models(task=task or filter_type, license=license)
     except ValueError as error:

@@ -7,21 +7,14 @@ from typing import Any
 
 import click
 
-from ..catalog import find_task, get_model, is_file
+from ..catalog import class_for, get_model, is_file
 from ..errors import ModelNotFound, WeightsError
 from ..export.opened import is_embedded, is_export
 from ..manager import ModelManager
 from ..model import InferModel, Model
 from ..saved import INFO
-from ..task_models import Classifier, Detector, PoseEstimator
 
 __all__ = ["open_model"]
-
-_CLASSES: dict[str, type[Model[Any]]] = {
-    "object_detection": Detector,
-    "pose_estimation": PoseEstimator,
-    "image_classification": Classifier,
-}
 
 
 def open_model(
@@ -70,7 +63,7 @@ def open_model(
     word = task or _task_in_metadata(name)
     if word is None:
         return get_model(name, **options)
-    return _CLASSES[find_task(word)](name, **options).fitted()
+    return class_for(word)(name, **options).fitted()
 
 
 def _task_in_metadata(name: str) -> str | None:

@@ -112,6 +112,7 @@ precision = click.option(
     help="Precision on CPUs; int8 is available for calibrated weights.",
 )
 task = click.option(
-    "--task", help="Task of a model file: detect, classify, pose; by default detected."
+    "--task",
+    help="Task of a model file: detect, classify, pose, segment, matte; by default detected.",
 )
 weights = click.option("--weights", help="A set of weights (see `desc`), or an ONNX file.")

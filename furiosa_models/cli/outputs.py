@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FuriosaModelsError, ImageError
 from ..images.sources import list_files
@@ -38,6 +38,9 @@ def check_picture(path: Path) -> None:
         raise FuriosaModelsError(msg)
 
 
+_MASK = "-mask.png"
+
+
 class OutputFolder:
     """An output folder that never replaces a source photo or a file of the same run.
 
@@ -57,11 +60,19 @@ class OutputFolder:
             msg = f"cannot create the folder {folder}: {error.strerror or error}"
             raise FuriosaModelsError(msg) from error
 
-    def write(self, result: Result, stem: str) -> list[str]:
-        """Write the annotated photo and its JSON as `stem.jpg`, or `stem-2.jpg` and so on."""
-        paths = self.take(stem, (".jpg", ".json"))
+    def write(self, result: Any, stem: str, *, mask: bool = False) -> list[str]:
+        """Write the annotated photo and its JSON as `stem.jpg`, or `stem-2.jpg` and so on.
+
+        Args:
+            result: The result, a `Result`.
+            stem: Beginning of the names.
+            mask: Whether to write its mask, too, as `stem-mask.png`.
+        """
+        suffixes = (result.picture_suffix, ".json", *([_MASK] if mask else []))
+        paths = self.take(stem, suffixes)
         try:
-            return [str(result.save(path)) for path in paths]
+            written = [str(result.save(path)) for path in paths[:2]]
+            return written + [str(result.save_mask(path)) for path in paths[2:]]
         except BaseException:
             for path in paths:
                 path.unlink(missing_ok=True)

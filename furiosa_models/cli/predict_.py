@@ -39,12 +39,18 @@ _STDIN = "-"
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help=(
-        "Folder to write to: an annotated image and a JSON file for each photo, and an annotated "
-        "video and a JSON file for each video. Existing files are not replaced."
+        "Folder to write to: an annotated image (for mattes, a cutout) and a JSON file for each "
+        "photo, and an annotated video and a JSON file for each video. Existing files are not "
+        "replaced."
     ),
 )
 @click.option(
     "--frames", is_flag=True, help="Write an image and a JSON file for each frame of a video."
+)
+@click.option(
+    "--save-masks",
+    is_flag=True,
+    help="Write the mask of each photo, too: a PNG file of class ids, or of opacities.",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace earlier results, but never a source photo."
@@ -71,6 +77,7 @@ def command(
     images: tuple[str, ...],
     output: Path | None,
     frames: bool,
+    save_masks: bool,
     overwrite: bool,
     weights: str | None,
     labels: str | None,
@@ -89,9 +96,18 @@ def command(
     if frames and output is None:
         msg = "--frames needs --output, the folder to write the frames to"
         raise click.UsageError(msg)
+    if save_masks and output is None:
+        msg = "--save-masks needs --output, the folder to write the masks to"
+        raise click.UsageError(msg)
     task_options = {name: arguments.pop(name) for name in _TASK_OPTIONS}
     start = perf_counter()
     with open_model(model, weights, labels=labels, task=task, postprocess=postprocess) as network:
+        if save_masks and not network.vision_task.has_masks:
+            msg = f"--save-masks does not apply to {type(network).__name__}, which gives no masks"
+            raise click.UsageError(msg)
+        if save_masks and not frames and any(map(is_video, images)):
+            msg = "--save-masks of a video needs --frames, which writes each frame"
+            raise click.UsageError(msg)
         set_options = {name: value for name, value in task_options.items() if value is not None}
         if unknown := set_options.keys() - {*network.vision_task.options}:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
@@ -100,6 +116,7 @@ def command(
         report = _Report(
             OutputFolder(output, images, overwrite=overwrite) if output else None,
             frames=frames,
+            masks=save_masks,
             classes=_chosen(classes, network),
             as_json=as_json,
         )
@@ -188,6 +205,7 @@ class _Report:
         output: OutputFolder | None,
         *,
         frames: bool,
+        masks: bool,
         classes: Collection[str] | None,
         as_json: bool,
     ) -> None:
@@ -195,6 +213,7 @@ class _Report:
         self.errors: list[dict[str, str]] = []
         self._output = output
         self._frames = frames
+        self._masks = masks
         self._classes = classes
         self._as_json = as_json
         self._video: AnnotatedVideo | None = None
@@ -227,7 +246,8 @@ class _Report:
             files = self._add_frame(self._output, result, frame)
         else:
             self._finish_video()
-            files = self._output.write(result, _stem(name)) if self._output else []
+            if self._output is not None:
+                files = self._output.write(result, _stem(name), mask=self._masks)
         if self._as_json:
             entry: dict[str, Any] = {"image": name, "image_size": result.image_size}
             if frame is not None:

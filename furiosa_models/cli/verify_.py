@@ -39,7 +39,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
     required=True,
     type=click.Path(exists=True, path_type=Path),
     help="Labels: COCO JSON, a CSV file with the columns file and class_index, data.yaml of YOLO, "
-    "or the folder of a data set (class folders, YOLO, Pascal VOC, Roboflow).",
+    "or the folder of a data set (class folders, YOLO, Pascal VOC, Roboflow), or of mattes.",
 )
 @click.option(
     "--split", help="Part of a data set that has several, such as test; by default validation."

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from ..enums import DatasetLayout, DatasetSplitType, Task
 from ..errors import DatasetError
 from ..labels import plain_name
+from ..ops.rle import check_rle
 from .files import first_folder, is_file, naming_errors, read_json
 from .objects import LabeledObject, as_columns, as_polygon, box_around, finite_numbers
 from .part import Part, Parts, parts_by_folder, split_of_name
 from .records import LabeledPhoto, LabeledPhotos, Mask, choose_task
-from .rle import check_rle
 
 __all__ = ["ROBOFLOW_FILE", "find_coco", "find_roboflow", "read_coco"]
 
@@ -25,6 +25,8 @@ ROBOFLOW_FILE = "_annotations.coco.json"
 _KIND = "a COCO annotation file"
 _HEAD = 4096  # characters that tell whether a JSON file has annotations of COCO's kind
 _FIELDS = ('"images"', '"annotations"', '"categories"', '"licenses"')
+_OUTLINED = (Task.INSTANCE_SEGMENTATION, Task.SEMSEG, Task.MATTE)
+"""Tasks that outlines of objects are labels for."""
 _OTHER_KINDS = ("captions", "panoptic", "stuff", "image_info")
 
 
@@ -228,7 +230,7 @@ def _object(
     if category not in index:
         msg = f"its category {category!r} is not among the categories"
         raise ValueError(msg)
-    needs_mask = task in (None, Task.INSTANCE_SEGMENTATION) or "bbox" not in annotation
+    needs_mask = task in (None, *_OUTLINED) or "bbox" not in annotation
     mask = _mask(annotation.get("segmentation")) if needs_mask else None
     if mask is not None and "bbox" not in annotation:
         box = box_around(mask)
@@ -243,7 +245,7 @@ def _object(
         is_crowd=bool(annotation.get("iscrowd", 0)),
         area=None if area is None else finite_numbers([area])[0],
         keypoints=finite_numbers(keypoints) if keypoints else None,
-        mask=mask if task in (None, Task.INSTANCE_SEGMENTATION) else None,
+        mask=mask if task in (None, *_OUTLINED) else None,
     )
 
 
@@ -300,7 +302,7 @@ def _photos(
 def _tasks(objects: Mapping[Any, Any], joints: int, *, outlined: bool) -> list[Task]:
     """Return the tasks that the labels are for, the most specific one first."""
     if not objects:
-        return [Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT]
+        return [Task.DETECTION, *_OUTLINED, Task.KEYPOINT]
     keypoints = [Task.KEYPOINT] if joints else []
-    masks = [Task.INSTANCE_SEGMENTATION] if outlined else []
+    masks = _OUTLINED if outlined else ()
     return [*keypoints, *masks, Task.DETECTION]

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..ops.rle import decode_rle
 from .records import Mask, Objects
-from .rle import decode_rle
 
 __all__ = ["LabeledObject", "as_columns", "as_polygon", "box_around", "finite_numbers"]
 

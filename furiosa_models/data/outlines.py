@@ -1,13 +1,11 @@
-"""Outlines of objects after a change of the photo: polygons are clipped, masks are encoded."""
+"""Outlines of objects after a change of the photo: polygons are clipped."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["clip_polygon", "encode_rle"]
+__all__ = ["clip_polygon"]
 
 Polygon = npt.NDArray[np.float32]
 
@@ -43,11 +41,3 @@ def _area(points: npt.NDArray[np.float64]) -> float:
     """Return the area of a polygon."""
     x, y = points.T
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-
-
-def encode_rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Return a mask (height, width) in COCO's run-length encoding, with plain counts."""
-    pixels = mask.T.reshape(-1)
-    starts = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-    runs = np.diff(np.concatenate(([0], starts, [pixels.size]))).tolist()
-    return {"size": list(mask.shape), "counts": [0, *runs] if pixels[:1].any() else runs}

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from .._lazy import require
 from ..errors import ShapeError
 from ..ops.checks import check_image
-from .outlines import clip_polygon, encode_rle
+from ..ops.rle import decode_rle, encode_rle
+from .outlines import clip_polygon
 from .records import LabeledPhoto, Mask, Objects
-from .rle import decode_rle
 
 __all__ = ["PhotoTensors", "torchvision_transforms"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..ops.rle import decode_rle
 from .records import LabeledPhoto, Mask
-from .rle import decode_rle
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

@@ -18,11 +18,13 @@ from .part import Part, Parts, as_split
 from .records import LabeledPhotos
 from .table import find_table, read_table
 from .voc import find_voc, read_voc
+from .voc_masks import find_voc_masks, has_masks, read_voc_masks
 from .yolo import CONFIG_FILE, find_yolo, parts_of_config, read_yolo
 
 __all__ = ["dataset_splits", "is_bare_file", "read_dataset"]
 
 _OBJECTS = frozenset({Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT})
+_COCO = _OBJECTS | {Task.SEMSEG, Task.MATTE}
 _PHOTOS = frozenset({Task.CLASSIFICATION})
 
 
@@ -47,9 +49,20 @@ def _read_coco(part: Part, task: Task | None, _: object) -> LabeledPhotos:
     return read_coco(part.labels, part.images, task=task)
 
 
+def _find_voc(root: Path, task: Task | None) -> Parts:
+    if task is Task.SEMSEG:
+        return find_voc_masks(root)
+    return find_voc(root) or (find_voc_masks(root) if task is None else {})
+
+
+def _read_voc(part: Part, task: Task | None) -> LabeledPhotos:
+    read = read_voc_masks if task is Task.SEMSEG or has_masks(part.labels) else read_voc
+    return read(part, task=task)
+
+
 _READERS: Mapping[DatasetLayout, _Reader] = {
     DatasetLayout.ROBOFLOW_COCO: _Reader(
-        ROBOFLOW_FILE, _OBJECTS, lambda root, _: find_roboflow(root), _read_coco
+        ROBOFLOW_FILE, _COCO, lambda root, _: find_roboflow(root), _read_coco
     ),
     DatasetLayout.ROBOFLOW_SEG: _Reader(
         f"{CLASSES_FILE} with x_mask.png",
@@ -64,12 +77,12 @@ _READERS: Mapping[DatasetLayout, _Reader] = {
         lambda part, task, classes: read_yolo(part, task=task, classes=classes),
     ),
     DatasetLayout.VOC: _Reader(
-        "Annotations/ with x.xml, or x.xml beside x.jpg",
-        frozenset({Task.DETECTION}),
-        lambda root, _: find_voc(root),
-        lambda part, task, _: read_voc(part, task=task),
+        "Annotations/ with x.xml, x.xml beside x.jpg, or SegmentationClass/ with x.png",
+        frozenset({Task.DETECTION, Task.SEMSEG}),
+        lambda root, task: _find_voc(root, task),
+        lambda part, task, _: _read_voc(part, task),
     ),
-    DatasetLayout.COCO: _Reader("instances.json", _OBJECTS, find_coco, _read_coco),
+    DatasetLayout.COCO: _Reader("instances.json", _COCO, find_coco, _read_coco),
     DatasetLayout.CSV: _Reader(
         "a CSV file with the columns file and class_index",
         _PHOTOS,
@@ -104,7 +117,7 @@ def read_dataset(
     | `COCO` | `instances.json`, or `annotations/instances_val2017.json` beside `val2017/` |
     | `ROBOFLOW_COCO` | `_annotations.coco.json` among the photos |
     | `YOLO` | `data.yaml`, or `images/` with `labels/` |
-    | `VOC` | `Annotations/`, `JPEGImages/`, `ImageSets/`, or `x.xml` beside `x.jpg` |
+    | `VOC` | `Annotations/` or `SegmentationClass/`, `JPEGImages/`, or `x.xml` beside `x.jpg` |
     | `ROBOFLOW_SEG` | `x_mask.png` beside `x.jpg`, and `_classes.csv` |
 
     Parts are in folders such as `train` and `val` (or `valid`), or named in the files.
@@ -211,7 +224,7 @@ def _find_in_folder(
     Raises:
         DatasetError: There is none, or more than one.
     """
-    if images is not None and (bare := _bare_labels(path)) is not None:
+    if images is not None and (bare := _bare_labels(path, task)) is not None:
         return bare, {None: Part(path, images)}
     found: dict[DatasetLayout, Parts] = {}
     for each, reader in _READERS.items():
@@ -260,8 +273,10 @@ def _refuse_other_labels(
             raise DatasetError(msg)
 
 
-def _bare_labels(folder: Path) -> DatasetLayout | None:
+def _bare_labels(folder: Path, task: Task | None) -> DatasetLayout | None:
     """Return the layout of a folder that has only label files of photos elsewhere, or None."""
+    if task is Task.SEMSEG and has_masks(folder) and not (folder / CLASSES_FILE).is_file():
+        return DatasetLayout.VOC
     suffixes = {each.suffix.lower() for each in folder.iterdir()}
     if not suffixes.isdisjoint({".csv", ".json", ".yaml", ".yml"}):
         return None

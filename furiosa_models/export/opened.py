@@ -13,7 +13,7 @@ from .. import networks
 from ..enums import ExportFormat, Format, RuntimeType
 from ..errors import ArtifactNotFound, ConfigurationError, ShapeError, WeightsError
 from ..exported import described_in_file, described_in_graph
-from ..heads import AnyClassifier, AnyDetector, AnyPose
+from ..heads import AnyClassifier, AnyDetector, AnyMatte, AnyPose, AnySegmenter
 from ..networks.external_data import read_with_weights
 from ..saved import INFO, Description, read_info
 from ..spec import DESCRIPTION_KEY, NETWORK_FACTS, UNKNOWN_INPUT, GraphFacts, ModelSpec
@@ -169,14 +169,14 @@ def _recognized(weights: WeightSet) -> ModelSpec:
         ShapeError: None does.
     """
     graph = describe(weights.origin)
-    heads = (AnyPose(), AnyClassifier(), AnyDetector())
-    for head in heads[:-1]:
+    problem: ShapeError | None = None
+    for head in (AnyPose(), AnyClassifier(), AnyDetector(), AnySegmenter(), AnyMatte()):
         spec = ModelSpec(None, UNKNOWN_INPUT, head)
         try:
             fitted(spec, graph, weights, {})
-        except ShapeError:  # another task
+        except ShapeError as error:  # another task
+            problem = error if isinstance(head, AnyDetector) else problem
             continue
         return spec
-    spec = ModelSpec(None, UNKNOWN_INPUT, heads[-1])
-    fitted(spec, graph, weights, {})
-    return spec
+    assert problem is not None  # of the detector, the most common task
+    raise problem

@@ -12,23 +12,29 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .anchor_free import GridHead
-    from .auto import AnyClassifier, AnyDetector, AnyPose
+    from .auto import AnyClassifier, AnyDetector, AnyMatte, AnyPose, AnySegmenter
     from .boxes import BoxesHead
     from .classification import ClassificationHead
+    from .matte import MatteHead
     from .pose import PoseColumnsHead, PoseHead
+    from .semantic import SemanticHead
     from .ssd import SSDHead
     from .yolo import YOLOv5Head
 
 __all__ = [
     "AnyClassifier",
     "AnyDetector",
+    "AnyMatte",
     "AnyPose",
+    "AnySegmenter",
     "BoxesHead",
     "ClassificationHead",
     "GridHead",
+    "MatteHead",
     "PoseColumnsHead",
     "PoseHead",
     "SSDHead",
+    "SemanticHead",
     "YOLOv5Head",
 ]
 
@@ -38,8 +44,10 @@ __getattr__, __dir__ = lazy(
         "boxes": "BoxesHead",
         "classification": "ClassificationHead",
         "anchor_free": "GridHead",
+        "matte": "MatteHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
-        "auto": ["AnyClassifier", "AnyDetector", "AnyPose"],
+        "auto": ["AnyClassifier", "AnyDetector", "AnyMatte", "AnyPose", "AnySegmenter"],
+        "semantic": "SemanticHead",
         "ssd": "SSDHead",
         "yolo": "YOLOv5Head",
     },

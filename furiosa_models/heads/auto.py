@@ -8,9 +8,11 @@ from typing import ClassVar
 from ..spec import GraphFacts, Head
 from ..tasks.classification import CLASSIFICATION, ClassificationTask
 from ..tasks.detection import DETECTION, DetectionTask
+from ..tasks.matte import MATTE, MatteTask
 from ..tasks.pose import POSE, PoseTask
+from ..tasks.segmentation import SEMANTIC, SemanticTask
 
-__all__ = ["AnyClassifier", "AnyDetector", "AnyPose"]
+__all__ = ["AnyClassifier", "AnyDetector", "AnyMatte", "AnyPose", "AnySegmenter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,29 @@ class AnyPose(Head):
         from .recognize import pose_head
 
         return pose_head(graph)
+
+
+@dataclass(frozen=True, slots=True)
+class AnySegmenter(Head):
+    """Placeholder for the head of semantic segmentation, which depends on its graph."""
+
+    task: ClassVar[SemanticTask] = SEMANTIC
+
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head for a graph; see `recognize.semantic_head`."""
+        from .recognize import semantic_head
+
+        return semantic_head(graph)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyMatte(Head):
+    """Placeholder for the head of mattes, which depends on its graph."""
+
+    task: ClassVar[MatteTask] = MATTE
+
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head for a graph; see `recognize.matte_head`."""
+        from .recognize import matte_head
+
+        return matte_head(graph)

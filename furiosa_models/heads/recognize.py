@@ -14,14 +14,17 @@ from ..errors import ShapeError
 from ..spec import GraphFacts, Head, TensorFacts
 from .anchor_free import GridHead
 from .boxes import BoxesHead
+from .matte import MatteHead
 from .pose import PoseColumnsHead
+from .semantic import MapLayout, SemanticHead
 from .yolo import YOLOv5Head
 
-__all__ = ["detector_head", "pose_head"]
+__all__ = ["detector_head", "matte_head", "pose_head", "semantic_head"]
 
 _MANY = 1000  # graphs with NMS, and DETR with its queries, have fewer boxes
 _POSE_COLUMNS = 56  # box, score, and 17 keypoints of 3 values
 _BOX_NAMES = ("box", "loc")
+_MAX_STRIDE = 64
 _NANODET_BINS = (8, 11, 12, 16, 17)
 
 
@@ -59,6 +62,118 @@ def pose_head(graph: GraphFacts) -> Head:
         return PoseColumnsHead(graph.image_size, transposed=shape[1] == _POSE_COLUMNS)
     msg = f"the graph's outputs fit no known pose estimator ({graph.shapes}): pass head="
     raise ShapeError(msg)
+
+
+def semantic_head(graph: GraphFacts) -> Head:
+    """Return the head for a graph of semantic segmentation: one map of scores, or of class ids.
+
+    Of several maps of one shape, such as those of training with auxiliary losses, that with the
+    name `out`, `output` or `logits` counts.
+
+    Raises:
+        ShapeError: The outputs are no maps, or the order of their dimensions is not clear.
+    """
+    size = graph.image_size
+    index = _main_map(graph, "SemanticHead", size, ("out", "output", "logits"))
+    output = graph.outputs[index]
+    is_whole = output.dtype.startswith(("int", "uint"))
+    flat = tuple(length for length in output.shape[1:] if length != 1)
+    if "ArgMax" in output.operations or (is_whole and len(flat) == 2):
+        if len(flat) == 2 and _fits(flat, size):
+            return SemanticHead(size, index, "classes")
+    elif len(output.shape) == 4 and not is_whole:
+        layout = _layout(graph, output, size, "SemanticHead")
+        if output.shape[1 if layout == "channels_first" else 3] == 1:
+            msg = (
+                f"the graph gives one value per pixel ({graph.shapes}), not a score per class: "
+                "open it with MatteEstimator"
+            )
+            raise ShapeError(msg)
+        return SemanticHead(size, index, layout=layout)
+    msg = (
+        f"the graph's outputs fit no known semantic segmentation ({graph.shapes}): pass head=, "
+        f"such as SemanticHead(size={size}, ...)"
+    )
+    raise ShapeError(msg)
+
+
+def matte_head(graph: GraphFacts) -> Head:
+    """Return the head for a graph of mattes: a map with one value per pixel.
+
+    Of several maps of one shape, as those of U-2-Net, the first one is the matte, and its values
+    are stretched to the whole range as by its authors. Without a sigmoid in the graph, its values
+    are logits.
+
+    Raises:
+        ShapeError: The outputs are no such maps.
+    """
+    size = graph.image_size
+    output = graph.outputs[0]
+    shapes = {tuple(each.shape) for each in graph.outputs if None not in each.shape[1:]}
+    is_map = len(output.shape) == 4 and output.dtype.startswith("float")
+    if is_map and len(shapes) <= 1:
+        layout = _layout(graph, output, size, "MatteHead")
+        if output.shape[1 if layout == "channels_first" else 3] in (1, None):
+            is_inside = bool(output.operations & {"Sigmoid", "Clip", "HardSigmoid"})
+            return MatteHead(
+                size,
+                activation="none" if is_inside else "sigmoid",
+                normalize=len(graph.outputs) > 1,
+                layout=layout,
+            )
+    msg = (
+        f"the graph's outputs fit no known matte, (n, 1, h, w) or (n, h, w, 1) ({graph.shapes}): "
+        f"pass head=, such as MatteHead(size={size}, channel=1, ...)"
+    )
+    raise ShapeError(msg)
+
+
+def _main_map(graph: GraphFacts, head: str, size: tuple[int, int], names: Sequence[str]) -> int:
+    """Return the index of the output that counts."""
+    outputs = graph.outputs
+    if len(outputs) == 1:
+        return 0
+    named = [i for i, output in enumerate(outputs) if output.name.lower() in names]
+    if len(named) == 1 and all(len(output.shape) == 4 for output in outputs):
+        return named[0]
+    msg = (
+        f"the graph has {len(outputs)} outputs ({graph.shapes}), and none of them alone is named "
+        f"{', '.join(names)}: pass head={head}(size={size}, output=...) with the index of the map"
+    )
+    raise ShapeError(msg)
+
+
+def _layout(graph: GraphFacts, output: TensorFacts, size: tuple[int, int], head: str) -> MapLayout:
+    """Return the order of dimensions of a map with 4.
+
+    Raises:
+        ShapeError: It is not clear, or neither order fits the input.
+    """
+    _, first, middle, last = output.shape
+    is_first, is_last = _fits((middle, last), size), _fits((first, middle), size)
+    if is_first and is_last and {first, last} & {1, None}:  # a channel is small, and often known
+        is_first, is_last = first is not None and last != 1, last is not None and first != 1
+    if is_first != is_last:
+        return "channels_first" if is_first else "channels_last"
+    why = "may be" if is_first else "is neither"
+    msg = (
+        f"the output {graph.shapes} {why} (n, classes, h, w) {'or' if is_first else 'nor'} (n, h, "
+        f'w, classes) for an input of {size}: pass head={head}(size={size}, layout="channels_first"'
+        ') or layout="channels_last"'
+    )
+    raise ShapeError(msg)
+
+
+def _fits(shape: Sequence[int | None], size: tuple[int, int]) -> bool:
+    """Return whether height and width may be those of a map, with a whole number as stride."""
+    height, width = shape
+    if height is None or width is None:
+        return height is None and width is None
+    return any(
+        height in (size[0] // stride, -(-size[0] // stride))
+        and width in (size[1] // stride, -(-size[1] // stride))
+        for stride in range(1, _MAX_STRIDE + 1)
+    )
 
 
 def _by_name(outputs: Sequence[TensorFacts], size: tuple[int, int]) -> Head | None:

@@ -21,11 +21,14 @@ _PIPELINES = {
     Task.KEYPOINT: "keypoint-detection",
     Task.SEMSEG: "image-segmentation",
     Task.INSTANCE_SEGMENTATION: "image-segmentation",
+    Task.MATTE: "image-segmentation",
 }
 _CLASSES = {
     Task.DETECTION: "Detector",
     Task.CLASSIFICATION: "Classifier",
     Task.KEYPOINT: "PoseEstimator",
+    Task.SEMSEG: "Segmenter",
+    Task.MATTE: "MatteEstimator",
 }
 _LICENSES = (
     *("agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0"),

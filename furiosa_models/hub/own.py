@@ -51,6 +51,8 @@ _TASKS: Mapping[Any, str] = {
     Task.DETECTION: "detect",
     Task.CLASSIFICATION: "classify",
     Task.KEYPOINT: "pose",
+    Task.SEMSEG: "segment",
+    Task.MATTE: "matte",
 }
 
 

@@ -36,8 +36,19 @@ _DIGITS = 10  # maximum length of a class id; int() rejects numbers of thousands
 
 _MAX_DEPTH = 32  # nesting of YAML
 
-TABLES = ("ade20k", "bdd100k", "coco80", "coco81", "coco91", "imagenet1k", "objects365")
+TABLES = (
+    *("ade20k", "bdd100k", "coco80", "coco81", "coco91", "foreground", "imagenet1k", "objects365"),
+    *("person", "voc21"),
+)
 """Names of the tables of this package."""
+
+_SYNONYMS = {
+    "aeroplane": "airplane",
+    "motorbike": "motorcycle",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+"""Names of Pascal VOC for classes that COCO has, too."""
 
 
 @cache
@@ -55,6 +66,9 @@ def load_labels(table: str) -> tuple[str, ...]:
             | `coco91` | by category ids of COCO, 1 to 90, behind `background` |
             | `bdd100k` | the 10 of BDD100K's detection task |
             | `ade20k` | the 150 of ADE20K's scene parsing, without background |
+            | `foreground` | one: whatever is in the foreground |
+            | `person` | one: people |
+            | `voc21` | the 20 of Pascal VOC behind `background` |
             | `objects365` | the 365 of Objects365, version 2, with the names of its annotations |
     """
     path = Path(__file__).with_name(f"{table}.txt")
@@ -184,8 +198,12 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def plain_name(name: str) -> str:
-    """Return a name as names are compared: without case, spaces, dashes and underscores."""
-    return "".join(c for c in name.casefold() if c.isalnum()) or name  # such as an emoji
+    """Return a name as names are compared: without case, spaces, dashes and underscores.
+
+    The names of Pascal VOC become those of COCO, such as `airplane` for `aeroplane`.
+    """
+    plain = "".join(c for c in name.casefold() if c.isalnum()) or name  # such as an emoji
+    return _SYNONYMS.get(plain, plain)
 
 
 def parse_yaml(text: str) -> Any:

@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 RECIPES = {
+    "deeplab_v3": 1,
     "dfine": 1,
     "efficientnet": 1,
     "efficientnet_v2": 1,
@@ -62,7 +63,9 @@ RECIPES = {
     "mobilenet_v2_ssd": 1,
     "resnet": 1,
     "rtdetr": 1,
+    "selfie_segmentation": 1,
     "ssd_resnet34": 1,
+    "u2net": 1,
     "yolov5": 1,
     "yolov7_pose": 1,
     "yolox": 1,

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ShapeError
 from .weights import Kind, Parameter
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
 FLOAT, INT64 = 1, 7
 """Element types of inputs and outputs, with ONNX's numbers."""
 
-Activation = Literal["gelu", "relu", "relu6", "sigmoid", "swish"]
+Activation = Literal["gelu", "hard_swish", "relu", "relu6", "sigmoid", "swish"]
 Padding = Literal["same", "half", "valid"] | int
 
 
@@ -273,19 +274,45 @@ class Graph:
         stride: int = 1,
         padding: Padding = "same",
         groups: int = 1,
+        dilation: int = 1,
     ) -> Value:
-        """Add a convolution of `x` (C, H, W) with a kernel (O, C / groups, kh, kw)."""
+        """Add a convolution of `x` (C, H, W) with a kernel (O, C / groups, kh, kw).
+
+        With a dilation, neighboring elements of the kernel are that many pixels apart.
+        """
         channels, _, *size = layer.kernel.shape
-        pads, spatial = _window(x.shape[1:], tuple(size), stride, padding)
+        reach = tuple((length - 1) * dilation + 1 for length in size)
+        pads, spatial = _window(x.shape[1:], reach, stride, padding)
+        attributes = {} if dilation == 1 else {"dilations": (dilation, dilation)}
         return self._add(
             "Conv",
             [x.name],
             name,
             (channels, *spatial),
             layer,
+            **attributes,
             group=groups,
             kernel_shape=tuple(size),
             pads=pads,
+            strides=(stride, stride),
+        )
+
+    def conv_transpose(self, x: Value, layer: Layer, name: str, *, stride: int) -> Value:
+        """Add a transposed convolution of `x` (C, H, W) with a kernel (C, O, stride, stride).
+
+        Each pixel becomes a square of `stride` pixels; these do not overlap.
+        """
+        _, channels, *size = layer.kernel.shape
+        if size != [stride, stride]:
+            msg = f"{name}: expected a kernel of {stride} x {stride}, as the stride, got {size}"
+            raise ShapeError(msg)
+        return self._add(
+            "ConvTranspose",
+            [x.name],
+            name,
+            (channels, *(stride * length for length in x.shape[1:])),
+            layer,
+            kernel_shape=tuple(size),
             strides=(stride, stride),
         )
 
@@ -318,6 +345,8 @@ class Graph:
             return self.scale(self.multiply(x, wide, f"{name}/product"), 0.5, name)
         if activation == "swish":
             return self.multiply(x, self.activate(x, "sigmoid", f"{name}/sigmoid"), name)
+        if activation == "hard_swish":
+            return self._add("HardSwish", [x.name], name, x.shape)
         if activation == "relu6":
             limits = [_scalar("zero", 0.0), _scalar("six", 6.0)]
             return self._add("Clip", [x.name, *limits], name, x.shape)
@@ -405,18 +434,49 @@ class Graph:
             nearest_mode="floor",
         )
 
-    def resize_linear(self, x: Value, size: tuple[int, int], name: str) -> Value:
-        """Resize `x` (C, H, W) to a size (H, W) bilinearly, with half-pixel centers."""
-        channels, height, width = x.shape
-        factors = np.array([1, 1, size[0] / height, size[1] / width], np.float32)
+    def resize_linear(
+        self, x: Value, size: tuple[int, int], name: str, *, align_corners: bool = False
+    ) -> Value:
+        """Resize `x` (C, H, W) bilinearly to a height and width, without antialiasing.
+
+        Args:
+            x: The value.
+            size: Height and width.
+            name: Name of the result.
+            align_corners: Whether corner pixels stay in the corners, as in TensorFlow and PyTorch.
+        """
+        channels, *before = x.shape
+        # Factors rather than sizes, so that the batch may have any size.
+        factors = [new / old for new, old in zip(size, before, strict=True)]
+        scales = Constant(f"{name}/scales", np.array([1, 1, *factors], np.float32))
+        mode = "align_corners" if align_corners else "half_pixel"
         return self._add(
             "Resize",
-            [x.name, "", Constant(f"{name}/scales", factors)],
+            [x.name, "", scales],
             name,
             (channels, *size),
-            coordinate_transformation_mode="half_pixel",
+            coordinate_transformation_mode=mode,
             mode="linear",
         )
+
+    def brightness(self, x: Value, name: str) -> Value:
+        """Divide `x` (C, H, W) by its largest element, or by 1e-6 if that is smaller."""
+        most = self._add(
+            "ReduceMax", [x.name], f"{name}/max", (1, 1, 1), axes=(1, 2, 3), keepdims=1
+        )
+        least = _scalar("least", 1e-6)
+        most = self._add("Max", [most.name, least], f"{name}/positive", (1, 1, 1))
+        return self._add("Div", [x.name, most.name], name, x.shape)
+
+    def standardize(
+        self, x: Value, mean: Sequence[float], std: Sequence[float], name: str
+    ) -> Value:
+        """Subtract a mean from each channel of `x` (C, H, W), and divide it by a deviation."""
+        means, stds = (np.array(each, np.float32).reshape(1, -1, 1, 1) for each in (mean, std))
+        centered = self._add(
+            "Sub", [x.name, Constant(f"{name}/mean", means)], f"{name}/mean/sub", x.shape
+        )
+        return self._add("Div", [centered.name, Constant(f"{name}/std", stds)], name, x.shape)
 
     def slice(self, x: Value, axis: int, begin: int, end: int, name: str) -> Value:
         """Return the part of `x` from `begin` to `end`; `axis` does not count the batch."""

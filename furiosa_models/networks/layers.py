@@ -73,12 +73,15 @@ class TorchLayers:
         stride: int = 1,
         groups: int = 1,
         padding: Padding | None = None,
+        dilation: int = 1,
+        bias: bool = False,
         gain: float | None = None,
     ) -> Value:
         """Add a convolution, the normalization `norm` or a bias, and an activation.
 
-        `gain` is the gain of the kernel in random weights (see `Parameter`); the default
-        compensates for the attenuation by the activation.
+        With `bias`, a normalized convolution has a bias, too. `gain` is the gain of the kernel in
+        random weights (see `Parameter`); the default compensates for the attenuation by the
+        activation.
         """
         shape = (channels, x.shape[0] // groups, size, size)
         gain = gain or (_GAINS.get(activation, 1.0) if activation else 1.0)
@@ -86,9 +89,12 @@ class TorchLayers:
         if norm is None:
             layer = Layer(Kernel(weight), Parameter(f"{name}.bias", (channels,), Kind.BIAS))
         else:
-            layer = Layer(Kernel(weight), norm=self.norm(norm, channels))
+            shift = Parameter(f"{name}.bias", (channels,), Kind.BIAS) if bias else None
+            layer = Layer(Kernel(weight), shift, norm=self.norm(norm, channels))
         padding = self._padding if padding is None else padding
-        x = self._graph.conv(x, layer, name, stride=stride, groups=groups, padding=padding)
+        x = self._graph.conv(
+            x, layer, name, stride=stride, groups=groups, padding=padding, dilation=dilation
+        )
         return x if activation is None else self._graph.activate(x, activation, f"{name}/act")
 
     def norm(self, name: str, channels: int) -> Norm:
@@ -148,18 +154,19 @@ class Slim:
         *,
         stride: int = 1,
         linear: bool = False,
+        activation: Activation = "relu6",
     ) -> Value:
-        """Add a convolution, batch normalization and, unless `linear`, ReLU6."""
+        """Add a convolution, batch normalization and, unless `linear`, an activation."""
         kernel = _kernel(f"{scope}/weights", (size, size, x.shape[0], channels), linear)
-        return self._normalized(x, kernel, scope, stride, 1, linear)
+        return self._normalized(x, kernel, scope, stride, 1, None if linear else activation)
 
-    def depthwise(self, x: Value, scope: str, *, stride: int = 1) -> Value:
+    def depthwise(self, x: Value, scope: str, *, stride: int = 1, dilation: int = 1) -> Value:
         """Add a depthwise 3x3 convolution, batch normalization and ReLU6."""
         channels = x.shape[0]
         shape = (3, 3, channels, 1)
         weights = Parameter(f"{scope}/depthwise_weights", shape, fan_in=9, gain=2.0)
         kernel = Kernel(weights, (2, 3, 0, 1))
-        return self._normalized(x, kernel, scope, stride, channels, False)
+        return self._normalized(x, kernel, scope, stride, channels, "relu6", dilation)
 
     def extra_maps(
         self, x: Value, scope: str, depth: Callable[[int], int], *, depthwise: bool
@@ -187,18 +194,26 @@ class Slim:
         """
         for index, (x, anchors) in enumerate(zip(maps, _ANCHORS, strict=True)):
             scope = f"BoxPredictor_{index}"
-            logits = self._biased(x, f"{scope}/ClassPredictor", anchors * num_classes, size)
+            logits = self.biased(x, f"{scope}/ClassPredictor", anchors * num_classes, size)
             self._graph.output(logits, f"class_{index}")
-            boxes = self._biased(x, f"{scope}/BoxEncodingPredictor", anchors * 4, size)
+            boxes = self.biased(x, f"{scope}/BoxEncodingPredictor", anchors * 4, size)
             self._graph.output(boxes, f"box_{index}")
 
-    def _biased(self, x: Value, scope: str, channels: int, size: int) -> Value:
+    def biased(self, x: Value, scope: str, channels: int, size: int = 1) -> Value:
+        """Add a convolution with a bias, the last layer of a network."""
         kernel = _kernel(f"{scope}/weights", (size, size, x.shape[0], channels), True)
         bias = Parameter(f"{scope}/biases", (channels,), Kind.BIAS)
         return self._graph.conv(x, Layer(kernel, bias), scope)
 
     def _normalized(
-        self, x: Value, kernel: Kernel, scope: str, stride: int, groups: int, linear: bool
+        self,
+        x: Value,
+        kernel: Kernel,
+        scope: str,
+        stride: int,
+        groups: int,
+        activation: Activation | None,
+        dilation: int = 1,
     ) -> Value:
         norm = Norm.of(
             scope,
@@ -208,8 +223,10 @@ class Slim:
             momentum=_SLIM_MOMENTUM,
         )
         layer = Layer(kernel, norm=norm)
-        x = self._graph.conv(x, layer, scope, stride=stride, groups=groups)
-        return x if linear else self._graph.activate(x, "relu6", f"{scope}/Relu6")
+        x = self._graph.conv(x, layer, scope, stride=stride, groups=groups, dilation=dilation)
+        if activation is None:
+            return x
+        return self._graph.activate(x, activation, f"{scope}/{activation.capitalize()}")
 
 
 def _kernel(name: str, shape: tuple[int, int, int, int], linear: bool) -> Kernel:

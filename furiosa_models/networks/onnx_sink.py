@@ -46,9 +46,15 @@ def trainable(graph: Graph, weights: Weights) -> onnx.ModelProto:
 
 
 def normalized_kernel(
-    kernel: FloatArray, norm: Norm, weights: Weights
+    kernel: FloatArray, norm: Norm, weights: Weights, bias: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Fold batch normalization into the kernel (O, I, kh, kw) of the convolution before it.
+
+    Args:
+        kernel: The kernel.
+        norm: The normalization.
+        weights: Source of its parameters.
+        bias: Bias of the convolution, (O,), if any.
 
     Returns:
         The folded kernel, (O, I, kh, kw), and bias, (O,).
@@ -56,7 +62,8 @@ def normalized_kernel(
     gamma, beta, mean, variance = (weights.get(p).astype(np.float64) for p in norm.parameters)
     scale = gamma / np.sqrt(variance + norm.epsilon)
     folded = kernel.astype(np.float64) * scale[:, None, None, None]
-    return folded.astype(np.float32), (beta - mean * scale).astype(np.float32)
+    shift = mean if bias is None else mean - bias
+    return folded.astype(np.float32), (beta - shift * scale).astype(np.float32)
 
 
 class _Sink:
@@ -146,9 +153,9 @@ class _Runnable(_Sink):
         """Return the kernel and bias that do all that the layer does."""
         get = self._weights.get
         kernel = layer.kernel.rearranged(get(layer.kernel.parameter))
-        if layer.norm is not None:
-            return normalized_kernel(kernel, layer.norm, self._weights)
         bias = None if layer.bias is None else self._bias(layer.bias)
+        if layer.norm is not None:
+            return normalized_kernel(kernel, layer.norm, self._weights, bias)
         if layer.implicit is None or bias is None:
             return kernel, bias
         shift, scale = (get(each) for each in layer.implicit)

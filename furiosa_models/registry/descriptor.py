@@ -69,7 +69,8 @@ class RegistryArtifact(BaseModel):
         metadata: Description and publication.
         size: Size of the file at `location`, in bytes.
         sha256: SHA-256 of the file at `location`, in hex; a file with another digest is rejected.
-        task: What the model does with a photo: `detect`, `classify` or `pose`.
+        task: What the model does with a photo: `detect`, `classify`, `pose`, `segment` or
+            `matte`.
         license: License of the model.
         files: Further files of a saved model, in the folder of `location`.
     """
@@ -85,7 +86,7 @@ class RegistryArtifact(BaseModel):
     metadata: Metadata | None = None
     size: int | None = Field(default=None, gt=0, le=_MAX_SIZE)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    task: Literal["classify", "detect", "pose"] | None = None
+    task: Literal["classify", "detect", "matte", "pose", "segment"] | None = None
     license: str | None = None
     files: tuple[ArtifactFile, ...] = ()
 

@@ -43,7 +43,8 @@ class Model(BaseModel):
         inputs: Descriptions of the inputs, if the registry's code states them.
         outputs: Descriptions of the outputs, if the registry's code states them.
         compiler_config: Options of the NPU compiler.
-        task: What the model does with a photo, if known: `"detect"`, `"classify"` or `"pose"`.
+        task: What the model does with a photo, if known: `"detect"`, `"classify"`, `"pose"`,
+            `"segment"` or `"matte"`.
         doc: Documentation of the model.
     """
 
@@ -107,8 +108,7 @@ class Model(BaseModel):
             DescriptorError: The file's metadata is invalid or names an unknown task.
             ModelNotFound: The metadata names a model that the zoo does not have.
         """
-        from ..catalog import find_task, model_class
-        from ..task_models import Classifier, Detector, PoseEstimator
+        from ..catalog import class_for, model_class
 
         description = self._onnx_metadata()
         if DESCRIPTION_KEY in description:
@@ -121,17 +121,12 @@ class Model(BaseModel):
                 "file's metadata states one; use create_runner(model) to run the bare network"
             )
             raise TypeError(msg)
-        by_task: dict[str, type[PhotoModel[Any]]] = {
-            "object_detection": Detector,
-            "image_classification": Classifier,
-            "pose_estimation": PoseEstimator,
-        }
         try:
-            task = find_task(word)
+            kind = class_for(word)
         except ValueError as error:
             msg = f"{self.name} has the unknown task {word[:60]!r}: {error}"
             raise DescriptorError(msg) from error
-        return by_task[task](self.source, **{**self._described(), **options})
+        return kind(self.source, **{**self._described(), **options})
 
     def predict(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:
         """Return the results of photos, as `furiosa_models.Model.predict` does.

@@ -79,6 +79,7 @@ def _is_found(result: Any) -> bool:
     """Return whether a result is a sequence of dataclasses, such as objects or people."""
     return (
         isinstance(result, Sequence)
+        and getattr(result, "is_table", True)
         and not isinstance(result, str)
         and all(is_dataclass(item) for item in result)
     )

@@ -5,19 +5,24 @@ from __future__ import annotations
 from .base import ArrayResult, Photo, Result
 from .classification import Classification, ClassScore
 from .detection import Detections, LtrbBoundingBox, ObjectDetectionResult
+from .matte import Matte
 from .pose import KEYPOINT_NAMES, Keypoint, PoseEstimationResult, Poses
+from .segmentation import ClassRegion, SemanticMap
 
 __all__ = [
     "KEYPOINT_NAMES",
     "ArrayResult",
+    "ClassRegion",
     "ClassScore",
     "Classification",
     "Detections",
     "Keypoint",
     "LtrbBoundingBox",
+    "Matte",
     "ObjectDetectionResult",
     "Photo",
     "PoseEstimationResult",
     "Poses",
     "Result",
+    "SemanticMap",
 ]

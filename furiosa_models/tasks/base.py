@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from ..focoos import FocoosDet, InferLatency
     from ..images.pipeline import Speed
 
-__all__ = ["THRESHOLD_ALIASES", "ArrayResult", "Photo", "Result", "Truth", "VisionTask"]
+__all__ = [
+    "THRESHOLD_ALIASES",
+    "ArrayResult",
+    "Photo",
+    "Result",
+    "Truth",
+    "VisionTask",
+    "encoded",
+    "write_picture",
+]
 
 Photo: TypeAlias = "DecodedImage | npt.NDArray[np.uint8] | str | Path | KeptPhoto | PILImage"
 """A photo to draw on: decoded, (h, w, 3) uint8 RGB or (h, w) gray, a file or a reference."""
@@ -54,6 +63,9 @@ class Result(ABC):
         image: The photo, if known (`predict` sets it).
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
+        picture_suffix: File extension of the format that suits `picture`.
+        is_table: Whether its arrays have a row for each item found, rather than for each row of
+            the photo.
     """
 
     __slots__ = ()
@@ -61,6 +73,8 @@ class Result(ABC):
     image: Photo | None
     image_size: tuple[int, int] | None = None
     speed: Speed | None = None
+    picture_suffix: ClassVar[str] = ".jpg"
+    is_table: ClassVar[bool] = True
 
     @property
     def detections(self) -> list[FocoosDet]:
@@ -128,7 +142,7 @@ class Result(ABC):
             FuriosaModelsError: There is no photo to draw on.
             ValueError: The file extension is not a picture format.
         """
-        return _encoded(self.plot(), extension, color_profile(self.image))
+        return encoded(self.plot(), extension, color_profile(self.image))
 
     def save(self, path: str | Path) -> Path:
         """Write the annotated photo, or JSON if the name ends in `.json`; return the path.
@@ -208,8 +222,12 @@ _QUALITY = MappingProxyType(
 _WITH_PROFILE = frozenset({"AVIF", "JPEG", "PNG", "TIFF", "WEBP"})
 
 
-def _encoded(picture: PILImage, extension: str, profile: bytes | None) -> bytes:
-    """Encode a picture in the format of the file extension."""
+def encoded(picture: PILImage, extension: str, profile: bytes | None = None) -> bytes:
+    """Return a picture in the format of the file extension, with a color profile.
+
+    Raises:
+        ValueError: The file extension is not a picture format.
+    """
     from PIL import Image
 
     format = Image.registered_extensions().get(extension.lower())
@@ -222,6 +240,25 @@ def _encoded(picture: PILImage, extension: str, profile: bytes | None) -> bytes:
         options["icc_profile"] = profile
     picture.save(buffer, format=format, **options)
     return buffer.getvalue()
+
+
+def write_picture(picture: PILImage, path: str | Path) -> Path:
+    """Write a picture whose values matter as PNG, which keeps them; return the path.
+
+    Raises:
+        FuriosaModelsError: The file cannot be written.
+        ValueError: The name does not end in `.png`.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        msg = f"{path}: {path.suffix!r} does not keep the values of a mask: use .png"
+        raise ValueError(msg)
+    try:
+        path.write_bytes(encoded(picture, path.suffix))
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror or error}"
+        raise FuriosaModelsError(msg) from error
+    return path
 
 
 def _whole(image: DecodedImage) -> npt.NDArray[np.uint8]:
@@ -289,6 +326,7 @@ class VisionTask(Generic[R]):
         options: Keywords of `predict` and `postprocess`, which are passed to the head's `decode`.
         aliases: Other names of options.
         evaluation_options: Options for `predict` when measuring accuracy.
+        has_masks: Whether results have masks, which `save_mask` writes.
     """
 
     name: ClassVar[str]
@@ -297,6 +335,7 @@ class VisionTask(Generic[R]):
     options: ClassVar[tuple[str, ...]] = ()
     aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})
     evaluation_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    has_masks: ClassVar[bool] = False
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
         """Read labels.
@@ -324,6 +363,21 @@ class VisionTask(Generic[R]):
         """
         del truth, results
         raise FuriosaModelsError(self._not_measured("measure"))
+
+    def check_classes(self, labels: LabeledPhotos, names: Sequence[str]) -> None:
+        """Check that the labels have classes of a model.
+
+        Args:
+            labels: The labels.
+            names: Names of the model's classes.
+
+        Raises:
+            DatasetError: They have none.
+        """
+        from ..data.classes import are_indices, match_classes
+
+        if not are_indices(labels):
+            match_classes(labels, names)
 
     def resolve_options(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options by their names in this package, without those that are None.

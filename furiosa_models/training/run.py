@@ -132,7 +132,7 @@ def _check_data(photos: LabeledPhotos, val: LabeledPhotos, network: Network) -> 
                 f"the {name} set {part.source} is for {part.task.value}, the model for {task.value}"
             )
             raise DatasetError(msg)
-        if all(p.class_id is None and not p.objects for p in part):
+        if all(p.class_id is None and not p.objects and p.mask is None for p in part):
             msg = f"no photo of the {name} set {part.source} has a label"
             raise DatasetError(msg)
     check_same_classes(photos, val)

@@ -12,11 +12,14 @@ from .. import catalog
 from ..artifacts.descriptor import zoo
 
 if TYPE_CHECKING:
+    from ..zoo.deeplab import *  # noqa: F403
     from ..zoo.detr import *  # noqa: F403
     from ..zoo.efficientnet import *  # noqa: F403
     from ..zoo.mobilenet import *  # noqa: F403
     from ..zoo.resnet import *  # noqa: F403
+    from ..zoo.selfie import *  # noqa: F403
     from ..zoo.ssd import *  # noqa: F403
+    from ..zoo.u2net import *  # noqa: F403
     from ..zoo.yolov5 import *  # noqa: F403
     from ..zoo.yolov7_pose import *  # noqa: F403
     from ..zoo.yolox import *  # noqa: F403

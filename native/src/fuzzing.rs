@@ -24,6 +24,11 @@ pub mod images {
     pub use crate::resize::{Interpolation, resize};
 }
 
+/// Maps at the size of the photo.
+pub mod maps {
+    pub use crate::maps::{Axis, MAX_CLASSES, Scores, choose_classes, resize_alpha};
+}
+
 /// The decoder of SSD heads.
 pub mod ssd {
     pub use crate::candidates::Activation;

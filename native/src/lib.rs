@@ -15,6 +15,7 @@ mod error;
 mod feature_maps;
 pub mod fuzzing;
 mod image;
+mod maps;
 mod nms;
 mod opencv;
 mod parallel;

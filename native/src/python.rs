@@ -2,6 +2,7 @@
 
 mod arrays;
 mod images;
+mod maps;
 mod outputs;
 mod ssd;
 mod yolo;
@@ -30,5 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(outputs::batched_nms, module)?)?;
     module.add_function(wrap_pyfunction!(ssd::decode_ssd, module)?)?;
     module.add_function(wrap_pyfunction!(yolo::decode_yolo, module)?)?;
-    module.add_function(wrap_pyfunction!(outputs::top_k, module)?)
+    module.add_function(wrap_pyfunction!(outputs::top_k, module)?)?;
+    module.add_function(wrap_pyfunction!(maps::choose_classes, module)?)?;
+    module.add_function(wrap_pyfunction!(maps::resize_alpha, module)?)
 }

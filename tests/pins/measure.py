@@ -233,7 +233,7 @@ def _result(result: Any) -> dict[str, Any]:
     return {
         "count": len(items),
         "labels": [item.get("label", "person") for item in items[:5]],
-        "scores": [item["score"] for item in items[:5]],
+        "scores": [item.get("score") for item in items[:5]],
         "sha256": _sha256(json.dumps(items).encode()),
     }
 

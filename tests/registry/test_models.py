@@ -25,7 +25,7 @@ NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy for 
 
 
 def test_catalog_and_package_have_the_same_names() -> None:
-    assert sorted(vision_names, key=str.casefold) == MODELS
+    assert sorted(vision_names, key=str.lower) == MODELS
     assert list(zoo()) == MODELS
 
 

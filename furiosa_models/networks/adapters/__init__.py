@@ -15,6 +15,7 @@ from ..options import choose
 from ._arrays import Array, Arrays
 from .efficientnet import efficientnet_tfjs
 from .resnet import resnet_tfjs
+from .segmentation import deeplab_tflite, selfie_tflite, u2netp_onnx
 from .slim import slim_fake_quant
 from .yolo import yolo_pickle, yolov5_tfjs, yolov5_tflite
 
@@ -46,9 +47,12 @@ def _native(arrays: Arrays) -> dict[str, Array]:
 
 LAYOUTS: dict[str, Callable[[Arrays], dict[str, Array]]] = {
     "native": _native,
+    "deeplab_tflite": deeplab_tflite,
     "efficientnet_tfjs": efficientnet_tfjs,
     "resnet_tfjs": resnet_tfjs,
+    "selfie_tflite": selfie_tflite,
     "slim_fake_quant": slim_fake_quant,
+    "u2netp_onnx": u2netp_onnx,
     "yolo_pickle": yolo_pickle,
     "yolov5_tfjs": yolov5_tfjs,
     "yolov5_tflite": yolov5_tflite,

@@ -22,6 +22,7 @@ __all__ = ["FORMATS", "read_names", "read_weights", "reporting_malformed"]
 
 _READERS = {
     "graphdef": "furiosa_models.networks.readers.graphdef",
+    "onnx": "furiosa_models.networks.readers.onnx",
     "pytorch": "furiosa_models.networks.readers.pytorch",
     "safetensors": "furiosa_models.networks.readers.safetensors",
     "tfjs": "furiosa_models.networks.readers.tfjs",
@@ -57,7 +58,7 @@ def read_weights(
 
     Args:
         format: `"pytorch"` (zip and legacy checkpoints), `"graphdef"` (frozen TensorFlow graph),
-            `"tfjs"` (layers or graph model), `"safetensors"` or `"tflite"`.
+            `"onnx"`, `"tfjs"` (layers or graph model), `"safetensors"` or `"tflite"`.
         files: Contents by name: one file or, for `"tfjs"`, the JSON file and its shards under the
             names that the JSON file uses.
         layout: Origin of the names and layouts of the file, a key of `adapters.LAYOUTS`; `"native"`

@@ -125,7 +125,9 @@ def _facts(detail: dict[str, Any], operations: dict[int, frozenset[str]]) -> Ten
 
 def _operations(interpreter: Any) -> dict[int, frozenset[str]]:
     """Return the operations that computed each tensor, by their ONNX names if they have one."""
-    details: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
+    every: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
+    # A delegate, such as XNNPACK, is listed behind the operations that it replaces.
+    details = [op for op in every if op["op_name"] != "DELEGATE"]
     producers = {int(out): op for op in details for out in op["outputs"]}
     found: dict[int, frozenset[str]] = {}
     for op in details:  # in execution order

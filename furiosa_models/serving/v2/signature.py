@@ -78,8 +78,8 @@ class PhotoResult:
 
     @classmethod
     def of(cls, result: Any) -> PhotoResult:
-        """Convert a result; one of a user's type has no columns."""
-        columns = result.columns() if isinstance(result, Result) else {}
+        """Convert a result; one of a user's type, or a map, has no columns."""
+        columns = result.columns() if isinstance(result, Result) and result.is_table else {}
         known = {
             name: column
             for name, column in columns.items()

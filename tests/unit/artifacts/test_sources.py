@@ -82,6 +82,8 @@ def test_folder_is_rejected(tmp_path: Path) -> None:
         "pypi:numpy/x",
         "pypi:--index-url==1/x",
         "pypi:a==1",
+        "pypi:a==1@3.11/x",
+        "pypi:a==1@3.11---index-url/x",
         "npm:left-pad/x",
         "npm:--registry@1.0.0/x",
         "npm:a@latest/x",
@@ -112,6 +114,28 @@ def test_error_contains_the_message_of_the_client(
 @pytest.mark.network
 def test_member_of_a_wheel_is_copied() -> None:
     assert b"Benjamin Peterson" in copy("pypi:six==1.16.0/six.py")
+
+
+def test_wheel_for_another_platform_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], folder: Path, _: str) -> None:
+        commands.append(command)
+        with zipfile.ZipFile(folder / "a.whl", "w") as wheel:
+            wheel.writestr("x", b"content")
+
+    monkeypatch.setattr("furiosa_models.artifacts.sources.packages._run", run)
+    assert copy("pypi:a==1@3.11-manylinux_2_28_x86_64/x") == copy("pypi:a==1/x") == b"content"
+    (fixed, own) = commands
+    assert fixed[-1] == own[-1] == "a==1"
+    place = fixed.index("--python-version")
+    assert fixed[place : place + 4] == [
+        "--python-version",
+        "3.11",
+        "--platform",
+        "manylinux_2_28_x86_64",
+    ]
+    assert "--platform" not in own
 
 
 @pytest.mark.network

@@ -220,3 +220,44 @@ def test_progress_bar_does_not_mix_with_results(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: bool(on_terminal))
     assert _shows_progress((str(folder),), silent=bool(as_json)) == shown
     assert not _shows_progress((str(folder / "a.png"),), silent=True)
+
+
+def predict(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [*map(str, arguments), "--weights=random", "--device=cpu"])
+
+
+def test_masks_are_written_beside_the_pictures(folder: Path, tmp_path: Path) -> None:
+    (folder / "b.png").unlink()
+    Image.new("RGB", (64, 48)).save(folder / "a-mask.jpg")  # its picture has the name of a mask
+    out = tmp_path / "out"
+    result = predict("deeplabv3-mobilenet-v2", folder, "-o", out, "--save-masks")
+    assert result.exit_code == 0, result.output
+    pictures = {"a.jpg", "a-mask.jpg", "c.jpg"}
+    masks = {"a-mask.png", "a-mask-mask.png", "c-mask.png"}
+    assert {name for name in names(out) if not name.endswith(".json")} == pictures | masks
+    with Image.open(out / "a-mask.png") as mask:
+        assert (mask.mode, mask.size) == ("P", (64, 48))
+    rows = json.loads((out / "a.json").read_text())
+    assert all(row["mask"]["size"] == [48, 64] for row in rows)
+
+
+def test_mattes_are_written_as_cutouts(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = predict("selfie-segmentation", folder / "c.jpg", "-o", out, "--save-masks")
+    assert result.exit_code == 0, result.output
+    assert sorted(names(out)) == ["c-mask.png", "c.json", "c.png"]
+    with Image.open(out / "c.png") as cutout, Image.open(out / "c-mask.png") as mask:
+        assert (cutout.mode, mask.mode) == ("RGBA", "L")
+        np.testing.assert_array_equal(np.asarray(cutout)[:, :, 3], np.asarray(mask))
+
+
+def test_masks_need_a_folder_and_a_model_that_has_them(folder: Path, tmp_path: Path) -> None:
+    photo = folder / "a.png"
+    alone = predict("u2netp", photo, "--save-masks")
+    assert (alone.exit_code, "--save-masks needs --output" in alone.stderr) == (2, True)
+    detector = predict("ssd-mobilenet", photo, "-o", tmp_path / "out", "--save-masks")
+    assert detector.exit_code == 2
+    assert "--save-masks does not apply to SSDMobileNet" in detector.stderr
+    matte = predict("u2netp", photo, "--score-threshold=0.5")
+    assert matte.exit_code == 2
+    assert "--score-threshold does not apply to U2NetP" in matte.stderr

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from furiosa_models.data import LabeledPhoto, Objects
 from furiosa_models.data.augment import Augmenter, DatasetAugmentations, get_default_by_task
-from furiosa_models.data.outlines import encode_rle
-from furiosa_models.data.rle import decode_rle
 from furiosa_models.enums import Task
 from furiosa_models.errors import ConfigurationError, ShapeError
+from furiosa_models.ops.rle import decode_rle, encode_rle
 
 pytestmark = pytest.mark.torch
 

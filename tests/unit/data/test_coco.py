@@ -13,9 +13,9 @@ from pycocotools import mask as pycocomask
 
 from furiosa_models.data import read_dataset
 from furiosa_models.data.coco import ROBOFLOW_FILE
-from furiosa_models.data.rle import decode_rle
 from furiosa_models.enums import DatasetLayout, Task
 from furiosa_models.errors import DatasetError, FuriosaModelsError
+from furiosa_models.ops.rle import decode_rle
 
 from .made import BOXES, as_rows, coco_document, write_coco, write_photos
 

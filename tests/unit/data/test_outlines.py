@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from furiosa_models.data.outlines import clip_polygon, encode_rle
-from furiosa_models.data.rle import decode_rle
+from furiosa_models.data.outlines import clip_polygon
+from furiosa_models.ops.rle import decode_rle, encode_rle
 
 WIDTH, HEIGHT = 20, 12
 Array = npt.NDArray[Any]

@@ -39,10 +39,13 @@ TFJS = _tfjs_files()
 GRAPH = writers.const_node("a", 1, (2, 3), writers.field(4, A.tobytes()))
 LITE = writers.tflite("a", 3, np.array([[1, 2]], np.uint8), (0.5, 2.0), (1, 0), 1)
 
+ONNX = writers.onnx_tensor("a", 1, A, listed=True) + writers.onnx_tensor("h", 10, H)
+
 FILES: dict[str, tuple[str, dict[str, bytes]]] = {
     "zip": ("pytorch", {"m.pt": writers.torch_zip(_torch_body(), {"0": A, "1": H})}),
     "stream": ("pytorch", {"m.pth": writers.torch_stream(_torch_body(), {"0": A, "1": H})}),
     "graphdef": ("graphdef", {"m.pb": GRAPH}),
+    "onnx": ("onnx", {"m.onnx": writers.field(7, ONNX)}),
     "tfjs": ("tfjs", TFJS),
     "tflite": ("tflite", {"m.tflite": LITE}),
 }

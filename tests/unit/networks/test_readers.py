@@ -249,3 +249,24 @@ def test_error_for_an_unknown_format_lists_the_known_ones() -> None:
 def test_single_file_formats_need_one_file() -> None:
     with pytest.raises(WeightsError, match="exactly one file"):
         read_weights("tflite", {"a": b"", "b": b""})
+
+
+def test_onnx_reads_initializers() -> None:
+    arrays = read_weights(*FILES["onnx"])
+    assert list(arrays) == ["a", "h"]
+    np.testing.assert_array_equal(arrays["a"], A)
+    np.testing.assert_array_equal(arrays["h"], np.array([1.5, -2.0], np.float32), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "no initializers in the graph"),
+        (writers.field(7, writers.field(5, writers.field(14, 1))), "is in another file"),
+        (writers.field(7, 3), "expected bytes, got an integer"),
+        (writers.field(7, writers.onnx_tensor("a", 1, A)[:-1]), "only .* are left"),
+    ],
+)
+def test_onnx_rejects_malformed_files(data: bytes, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        read_weights("onnx", {"m.onnx": data})

@@ -123,6 +123,13 @@ def const_node(node: str, dtype: int, shape: Sequence[int], values: bytes) -> by
     return field(1, field(1, node.encode()) + field(2, b"Const") + field(5, attribute))
 
 
+def onnx_tensor(name: str, dtype: int, array: Array, *, listed: bool = False) -> bytes:
+    """Write an initializer of an ONNX graph; its values are a list, or raw bytes."""
+    dims = b"".join(field(1, size) for size in array.shape)
+    values = field(4 if listed else 9, array.tobytes())
+    return field(5, dims + field(2, dtype) + field(8, name.encode()) + values)
+
+
 def tfjs(weights: Sequence[tuple[dict[str, Any], bytes]], shards: int = 1) -> dict[str, bytes]:
     """Write a TensorFlow.js model with the given manifest entries and bytes."""
     data = b"".join(raw for _, raw in weights)

@@ -18,8 +18,14 @@ from PIL import Image
 
 from furiosa_models.errors import ExtraRequired
 from furiosa_models.serving import Limits, ServeAPI, ServeModel, as_in_0_10, make_app, synchronous
+from furiosa_models.serving.v2.signature import PhotoResult, signatures
 from furiosa_models.tasks import Detections, Poses
-from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
+from furiosa_models.vision import (
+    DeepLabV3MobileNetV2,
+    EfficientNetLite0,
+    SelfieSegmentation,
+    SSDMobileNet,
+)
 
 from .conftest import Start, served
 
@@ -359,3 +365,20 @@ def test_application_of_the_0_10_tutorial(start: Start, photos: list[Path]) -> N
     answer = requests.post(url, files={"image": bytes(10_000_000)}, timeout=30)
     assert answer.status_code == 413
     assert "expected at most 10000000 bytes, got 100001" in detail(answer)
+
+
+@pytest.mark.parametrize("cls", [DeepLabV3MobileNetV2, SelfieSegmentation])
+def test_maps_are_answered_with_their_masks(start: Start, cls: Any, photos: list[Path]) -> None:
+    model = cls(weights="random")
+    url = f"http://127.0.0.1:{start(make_app(model, device='cpu'))}"
+    rows = model.predict(photos[0]).to_dict()
+    assert all(row["mask"]["counts"] for row in rows)
+    for path in ("infer", "predict"):
+        found = post(f"{url}/{path}", photos[0]).json()["result"]
+        assert (found[0] if found and isinstance(found[0], list) else found) == rows
+    picture = post(f"{url}/predict", photos[0], params={"output": "jpeg"})
+    with Image.open(io.BytesIO(picture.content)) as image, Image.open(photos[0]) as photo:
+        assert (image.format, image.size) == ("JPEG", photo.size)
+    taken, _ = signatures(model, "cpu")
+    assert [each.name for each in taken.outputs] == ["result"]
+    assert PhotoResult.of(model.predict(photos[0])).count is None

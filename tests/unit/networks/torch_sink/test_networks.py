@@ -24,6 +24,7 @@ pytestmark = pytest.mark.torch
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_ssd": ("mobilenet_ssd", {}),
     "mobilenet_v2_ssd": ("mobilenet_v2_ssd", {}),
+    "deeplab_v3": ("deeplab_v3", {"image_size": 129}),
     "efficientnet_b0": ("efficientnet", {"variant": "b0"}),
     "efficientnet_lite0": ("efficientnet", {"variant": "lite0"}),
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 192}),
@@ -39,7 +40,9 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         {"variant": None, "family": "fai_detr", "backbone": "nano", "image_size": 96}
         | {"feature_dim": 128, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 20},
     ),
+    "selfie_segmentation": ("selfie_segmentation", {"image_size": [96, 64]}),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 600}),
+    "u2net_p": ("u2net", {"variant": "p", "image_size": [96, 64]}),
     "yolov5n": ("yolov5", {"variant": "n", "image_size": [96, 160]}),
     "yolov5n_sigmoid": ("yolov5", {"variant": "n", "image_size": 64, "sigmoid": True}),
     "yolox_nano": ("yolox", {"variant": "nano", "image_size": [64, 96]}),

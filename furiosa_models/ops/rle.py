@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["check_rle", "decode_rle"]
+__all__ = ["check_rle", "compress_rle", "decode_rle", "encode_rle"]
 
 _MAX_PIXELS = 1 << 28
 _ZERO = 48  # the character for five zero bits
@@ -38,6 +38,23 @@ def decode_rle(mask: Any) -> npt.NDArray[np.bool_]:
     values[1::2] = True
     pixels: npt.NDArray[np.bool_] = np.repeat(values, runs).reshape(width, height).T
     return pixels
+
+
+def encode_rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return a mask (height, width) in COCO's run-length encoding, with plain counts."""
+    pixels = mask.T.reshape(-1)
+    starts = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    runs = np.diff(np.concatenate(([0], starts, [pixels.size]))).tolist()
+    return {"size": list(mask.shape), "counts": [0, *runs] if pixels[:1].any() else runs}
+
+
+def compress_rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return a mask (height, width) in COCO's run-length encoding, with compressed counts.
+
+    The counts are those of pycocotools' `encode`, as a string.
+    """
+    found = encode_rle(mask)
+    return {**found, "counts": _to_text(np.array(found["counts"], np.int64))}
 
 
 def _runs(mask: Any) -> tuple[npt.NDArray[np.int64], tuple[int, int]]:
@@ -91,3 +108,23 @@ def _from_text(text: str | bytes) -> npt.NDArray[np.int64]:
         msg = "the compressed counts of a mask end early"
         raise ValueError(msg)
     return np.array(runs, np.int64)
+
+
+def _to_text(runs: npt.NDArray[np.int64]) -> str:
+    """Encode runs in the compressed form, which `_from_text` decodes."""
+    rest = runs.copy()
+    rest[3:] -= runs[1:-2]
+    codes: list[npt.NDArray[np.uint8]] = []
+    used: list[npt.NDArray[np.bool_]] = []
+    is_open = np.ones(len(rest), np.bool_)
+    while is_open.any():
+        code = rest & _BITS
+        rest >>= 5
+        more = np.where(code & _SIGN, rest != -1, rest != 0)
+        codes.append((code + np.where(more, _MORE, 0) + _ZERO).astype(np.uint8))
+        used.append(is_open)
+        is_open = is_open & more
+    if not codes:
+        return ""
+    kept: bytes = np.stack(codes, axis=1)[np.stack(used, axis=1)].tobytes()
+    return kept.decode("ascii")
