@@ -57,7 +57,7 @@ def test_outputs_equal_those_of_an_independent_implementation(
 def test_every_network_has_an_independent_implementation() -> None:
     covered = {json.loads(path.read_text())["network"] for path in CASES.values()}
     without = {
-        *("deeplab_v3", "selfie_segmentation", "u2net"),  # test_segmentation runs the originals
+        *("deeplab_v3", "selfie_segmentation", "u2net"),  # tests/e2e/test_maps.py
         "fai_cls",  # the tests of torch_sink have one
         "mobilenet_v2_ssd",  # only TensorFlow has one; test_checkpoints runs it on photos
     }
