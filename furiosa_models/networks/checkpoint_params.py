@@ -18,6 +18,7 @@ _CLASSIFIER_LAYERS = ("fc.weight", "_fc.weight", "classifier.weight", "classifie
 _SLIM_PREDICTOR = "BoxPredictor_0/ClassPredictor/weights"
 _SLIM_ANCHORS = 3
 _CLASS_LAYERS = {
+    "dfine": ("decoder.enc_score_head.weight",),
     "rtdetr": ("decoder.enc_score_head.weight", "head.predictor.enc_score_classifier.weight"),
     "yolox": ("head.cls_preds.0.weight",),
 }

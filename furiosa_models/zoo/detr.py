@@ -1,4 +1,7 @@
-"""Detectors with queries instead of anchors and NMS: RT-DETR (Lv et al. 2023, arXiv:2304.08069)."""
+"""Detectors with queries instead of anchors and NMS: RT-DETR and D-FINE.
+
+Lv et al. 2023, arXiv:2304.08069; Peng et al. 2024, arXiv:2410.13842.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,13 @@ from ..heads import BoxesHead
 from ..spec import ImageInput, ModelSpec, NetworkSpec
 from ..task_models import Detector
 
-__all__ = ["QUERIES", "RTDETR"]
+__all__ = ["DFineM", "DFineN", "DFineS", "RTDETR"]
 
 _SIZE = (640, 640)
-QUERIES = BoxesHead(
+_INPUT = ImageInput(
+    size=_SIZE, resize="stretch", interpolation="opencv_linear", std=(255.0, 255.0, 255.0)
+)
+_QUERIES = BoxesHead(
     _SIZE,
     boxes=1,
     scores=0,
@@ -21,16 +27,28 @@ QUERIES = BoxesHead(
     score_threshold=0.5,
     max_candidates=None,
 )
-"""Head of networks with queries: class logits, and centers and sizes of boxes."""
+"""Head of class logits, and of centers and sizes of boxes."""
+
+
+def _dfine(variant: str) -> ModelSpec:
+    return ModelSpec(NetworkSpec("dfine", {"variant": variant}), _INPUT, _QUERIES, labels="coco80")
+
+
+@register
+class DFineN(Detector):
+    spec = _dfine("n")
+
+
+@register
+class DFineS(Detector):
+    spec = _dfine("s")
+
+
+@register
+class DFineM(Detector):
+    spec = _dfine("m")
 
 
 @register
 class RTDETR(Detector):
-    spec = ModelSpec(
-        NetworkSpec("rtdetr"),
-        ImageInput(
-            size=_SIZE, resize="stretch", interpolation="opencv_linear", std=(255.0, 255.0, 255.0)
-        ),
-        QUERIES,
-        labels="coco80",
-    )
+    spec = ModelSpec(NetworkSpec("rtdetr"), _INPUT, _QUERIES, labels="coco80")

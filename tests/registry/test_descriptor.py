@@ -17,7 +17,7 @@ from furiosa_models.networks.readers import FORMATS
 
 PATTERNS = {
     "github": re.compile(r"github:[\w.-]+/[\w.-]+@[\w.]+/.+"),
-    "hf": re.compile(r"hf:[\w.-]+/[\w.-]+@[0-9a-f]{40}/.+"),
+    "hf": re.compile(r"hf://[\w.-]+/[\w.-]+@[0-9a-f]{40}/.+"),
     "https": re.compile(r"https://.+"),
     "npm": Npm.pattern,
     "pypi": PyPI.pattern,
@@ -37,7 +37,7 @@ def test_every_source_is_well_formed(artifact: Artifact) -> None:
 @pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda a: f"{a.name}-{a.weights}")
 def test_files_of_repositories_have_a_strong_digest(artifact: Artifact) -> None:
     for file in artifact.all_files:
-        if file.sources[0].startswith(("github:", "hf:", "https://github.com/")):
+        if file.sources[0].startswith(("github:", "hf://", "https://github.com/")):
             assert file.sha256
             assert artifact.license.origin == "Apache-2.0"
 
