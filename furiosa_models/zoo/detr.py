@@ -10,7 +10,7 @@ from ..heads import BoxesHead
 from ..spec import ImageInput, ModelSpec, NetworkSpec
 from ..task_models import Detector
 
-__all__ = ["DFineM", "DFineN", "DFineS", "RTDETR"]
+__all__ = ["RTDETR", "DFineM", "DFineN", "DFineS"]
 
 _SIZE = (640, 640)
 _INPUT = ImageInput(

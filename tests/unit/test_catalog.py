@@ -18,10 +18,7 @@ def test_models_are_listed_by_glob_and_task() -> None:
 
 
 def test_unknown_task_is_a_value_error() -> None:
-    with pytest.raises(
-        ValueError,
-        match="unknown task 'juggle'; known: semantic_segmentation, image_classification",
-    ):
+    with pytest.raises(ValueError, match="unknown task 'juggle'; known: .*object_detection"):
         list_models(task="juggle")
 
 
