@@ -291,8 +291,12 @@ def packages(root: Path, *names: str, **replaced: Mapping[str, Any]) -> Iterator
     try:
         yield
     finally:
+        roots = {
+            name.partition(".")[0] for name in (*names, *(r.replace("__", ".") for r in replaced))
+        }
         for name in set(sys.modules) - before:
-            del sys.modules[name]
+            if name.partition(".")[0] in roots:
+                del sys.modules[name]
 
 
 def rtdetr(sources: Path, arrays: Arrays, image: Any) -> Outputs:
