@@ -166,12 +166,15 @@ class Layer:
         bias: Its bias, (O,), if any: a parameter, or a part of one.
         norm: Normalization of its result, if any.
         implicit: Learned constants around it, if any.
+        parallel: A normalized 1x1 convolution of the same input, if any, whose result is added; the
+            layer itself is normalized, too, and has a stride of 1.
     """
 
     kernel: Kernel
     bias: Parameter | Kernel | None = None
     norm: Norm | None = None
     implicit: Implicit | None = None
+    parallel: Layer | None = None
 
     def parameters(self) -> Iterator[Parameter]:
         """Yield all parameters of the layer."""
@@ -182,6 +185,8 @@ class Layer:
             yield self.bias.parameter if isinstance(self.bias, Kernel) else self.bias
         if self.implicit is not None:
             yield from self.implicit
+        if self.parallel is not None:
+            yield from self.parallel.parameters()
 
 
 class Node(NamedTuple):
@@ -202,6 +207,16 @@ class Node(NamedTuple):
     attributes: Mapping[str, Any]
     layer: Layer | None = None
     outputs: Sequence[str] = ()
+
+    def single_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Yield the layer of the node, and one parallel to it, by their names in training."""
+        if self.layer is None:
+            return
+        if self.layer.parallel is None:
+            yield self.name, self.layer
+            return
+        yield f"{self.name}/main", self.layer
+        yield f"{self.name}/parallel", self.layer.parallel
 
 
 class Info(NamedTuple):

@@ -97,6 +97,21 @@ class TorchLayers:
         )
         return x if activation is None else self._graph.activate(x, activation, f"{name}/act")
 
+    def rep_vgg(self, x: Value, name: str, channels: int, activation: Activation) -> Value:
+        """Add the sum of a 3x3 and a 1x1 convolution, `{name}.conv1` and `{name}.conv2`.
+
+        A network that runs has one convolution: Ding et al., "RepVGG" (2021).
+        """
+        parts: list[Layer] = []
+        for part, size in (("conv2", 1), ("conv1", 3)):
+            shape = (channels, x.shape[0], size, size)
+            fan_in = math.prod(shape[1:])
+            weight = Parameter(f"{name}.{part}.conv.weight", shape, fan_in=fan_in, gain=1.0)
+            norm = self.norm(f"{name}.{part}.norm", channels)
+            parts.append(Layer(Kernel(weight), norm=norm, parallel=parts[0] if parts else None))
+        x = self._graph.conv(x, parts[1], f"{name}.conv", padding="half")
+        return self._graph.activate(x, activation, f"{name}/act")
+
     def norm(self, name: str, channels: int) -> Norm:
         """Return the batch normalization with a name."""
         return Norm.of(name, TORCH, channels, epsilon=self._epsilon, momentum=self._momentum)

@@ -155,7 +155,13 @@ class _Runnable(_Sink):
         kernel = layer.kernel.rearranged(get(layer.kernel.parameter))
         bias = None if layer.bias is None else self._bias(layer.bias)
         if layer.norm is not None:
-            return normalized_kernel(kernel, layer.norm, self._weights, bias)
+            kernel, bias = normalized_kernel(kernel, layer.norm, self._weights, bias)
+            if layer.parallel is not None:
+                other, shift = self._folded(layer.parallel)
+                middle = tuple(size // 2 for size in kernel.shape[2:])
+                kernel[:, :, middle[0], middle[1]] += other[:, :, 0, 0]
+                bias = bias if shift is None else bias + shift
+            return kernel, bias
         if layer.implicit is None or bias is None:
             return kernel, bias
         shift, scale = (get(each) for each in layer.implicit)
@@ -173,6 +179,18 @@ class _Trainable(_Sink):
     """A model whose initializers are the arrays of the checkpoint."""
 
     def _add_layer(self, node: Node, layer: Layer, x: str) -> None:
+        singles = dict(node.single_layers())
+        for name, single in singles.items():
+            own = node._replace(name=name)
+            if single is not layer:
+                attributes = {"group": node.attributes["group"], "kernel_shape": (1, 1)}
+                own = own._replace(attributes=attributes)
+            self._add_single(own, single, x)
+        if len(singles) > 1:
+            self._add("Add", [*singles], node.name, {})
+
+    def _add_single(self, node: Node, layer: Layer, x: str) -> None:
+        """Add the nodes of a layer, without the one that is parallel to it."""
         name, norm, implicit = node.name, layer.norm, layer.implicit
         if implicit is not None:
             x = self._add("Add", [x, self._parameter(implicit.shift)], f"{name}/shifted", {})

@@ -183,11 +183,11 @@ def _of_checkpoint(checkpoint: Checkpoint) -> Trainable:
     statistics = (Kind.MEAN, Kind.VARIANCE)
     learned = {p.name for p in graph.parameters.values() if p.kind not in statistics}
     live = {
-        node.name
+        name
         for node in graph.nodes
-        if node.layer is not None
-        and node.layer.norm is not None
-        and _is_measured(*(arrays[p.name] for p in node.layer.norm.parameters[2:]))
+        for name, layer in node.single_layers()
+        if layer.norm is not None
+        and _is_measured(*(arrays[p.name] for p in layer.norm.parameters[2:]))
     }
     return Trainable(
         model,

@@ -180,12 +180,7 @@ class _Neck:
         y = self._unit(x, f"{name}.conv1", self._inner)
         for index in range(self._variant.blocks):
             part = f"{name}.bottlenecks.{index}"
-            both = self._graph.add(
-                self._conv(y, f"{part}.conv1", self._inner, 3),
-                self._conv(y, f"{part}.conv2", self._inner),
-                f"{part}/add",
-            )
-            y = self._graph.activate(both, "swish", f"{part}/act")
+            y = self._layers.rep_vgg(y, part, self._inner, "swish")
         return self._graph.add(y, self._unit(x, f"{name}.conv2", self._inner), f"{name}/add")
 
 

@@ -255,12 +255,7 @@ class _Neck:
         y = self._unit(x, f"{name}.conv1", self._hidden)
         for index in range(3):
             part = f"{name}.bottlenecks.{index}"
-            both = self._graph.add(
-                self._conv(y, f"{part}.conv1", self._hidden, 3),
-                self._conv(y, f"{part}.conv2", self._hidden),
-                f"{part}/add",
-            )
-            y = self._graph.activate(both, "swish", f"{part}/act")
+            y = self._layers.rep_vgg(y, part, self._hidden, "swish")
         other = self._unit(x, f"{name}.conv2", self._hidden)
         y = self._graph.add(y, other, f"{name}/add")
         if self._hidden == self._channels:
