@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "__version__",
+    "assign",
     "batched_nms",
     "box_iou",
     "choose_classes",
@@ -73,6 +74,9 @@ def normalize(
 
 def box_iou(boxes1: NDArray[np.float32], boxes2: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the IoU `(n, m)` of xyxy boxes `(n, 4)` and `(m, 4)`."""
+
+def assign(costs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the column of each row with the least total cost; see `ops.assignment.assign`."""
 
 def batched_nms(
     boxes: NDArray[np.float32],

@@ -85,6 +85,8 @@ if TYPE_CHECKING:
     from .model_info import ModelInfo
     from .quantization.post_training import Quantization
     from .saved import SavedParts
+    from .tracking.streams import Tracking
+    from .tracking.tracker import Tracker
     from .training.args import TrainerArgs
     from .training.fit_head import FittedHead
     from .training.trainer import Trained
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
         background: Background | None
         on_error: OnError
         progress: bool | None
+        track: bool | str | Tracker
 
 
 __all__ = ["InferModel", "Model", "Outputs", "Photos", "built_in"]
@@ -1246,6 +1249,12 @@ class Model(Generic[R]):
                   results of those before it; `"skip"` it with a log message; or call a function
                   with the photo and the error.
                 - progress: Show a progress bar; by default only when returning a list.
+                - track: Follow objects through the frames, for tasks with boxes: True or the name
+                  of an algorithm (`"bytetrack"`), or a `furiosa_models.tracking.Tracker`. Each
+                  video has tracks of its own; all other photos are frames of one video. Detections
+                  of lower scores than `score_threshold` are added if they continue a track. A
+                  tracker that you pass keeps its objects between calls, so that it can be fed frame
+                  by frame.
 
         Returns:
             One result for a single photo. For many photos, which includes the name of a folder,
@@ -1416,6 +1425,7 @@ class Model(Generic[R]):
         background: Background | None = None,
         on_error: OnError = "raise",
         progress: bool | None = None,
+        track: bool | str | Tracker = False,
         **options: Any,
     ) -> Any:
         check_at_least("batch_size", batch_size, 1)
@@ -1423,6 +1433,10 @@ class Model(Generic[R]):
         check_on_error(on_error)
         # Not in a worker thread, so that warnings and errors point to the caller.
         photos, fixed = count(source), is_static(source)
+        is_one = is_single(source) and not stream
+        tracking = self._tracking(track, options, is_one=is_one)
+        if tracking is not None:
+            options = {**tracking.options}
         steps = self.steps(
             device=device,
             precision=precision,
@@ -1432,13 +1446,43 @@ class Model(Generic[R]):
             shared=fixed and (photos is None or photos > batch_size),
             **options,
         )
-        if is_single(source) and not stream:
-            return steps.predict_one(source)
+        if is_one:
+            result = steps.predict_one(source)
+            return result if tracking is None else tracking.update(result)
         shown = not stream if progress is None else progress
         bar = progress_bar(type(self).__name__, photos, unit="photo") if shown else None
         work = pipelined if fixed else one_by_one
         results = _streamed(work, source, steps, batch_size, on_error, bar)
+        if tracking is not None:
+            results = tracking.follow(results)
         return results if stream else list(results)
+
+    def _tracking(
+        self, track: bool | str | Tracker, options: Mapping[str, Any], *, is_one: bool
+    ) -> Tracking | None:
+        """Return how to track, or None if it is off.
+
+        Raises:
+            TypeError: The task has no boxes, or `track` has another type.
+            ValueError: There is no such tracker, or nothing to track in one photo.
+        """
+        if track is False or track is None:
+            return None
+        task = self.vision_task
+        if not task.has_boxes:
+            msg = f"unknown argument 'track': results of {task.name} have no boxes to track"
+            raise TypeError(msg)
+        from .tracking.streams import Tracking  # not needed for photos
+
+        threshold = getattr(self.head, "score_threshold", None)
+        own = Tracking.of(track, task, task.resolve_options(options), threshold)
+        if is_one and own.starts_anew:
+            msg = (
+                "track needs a video or many frames, got one photo: pass a Tracker, which "
+                "remembers the frames before"
+            )
+            raise ValueError(msg)
+        return own
 
     def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
         """Return a function that runs the output of `prepare`, scaled if the program does not."""

@@ -29,6 +29,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(images::normalize, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::box_iou, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::batched_nms, module)?)?;
+    module.add_function(wrap_pyfunction!(outputs::assign, module)?)?;
     module.add_function(wrap_pyfunction!(ssd::decode_ssd, module)?)?;
     module.add_function(wrap_pyfunction!(yolo::decode_yolo, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::top_k, module)?)?;
