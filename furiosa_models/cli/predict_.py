@@ -65,6 +65,9 @@ _STDIN = "-"
 @click.option(
     "--top-k", type=click.IntRange(min=1), help="Number of classes to return for a photo."
 )
+@click.option(
+    "--track", is_flag=True, help="Follow objects through the frames, and give each one an id."
+)
 @click.option("--classes", help="Keep only detections of these classes (comma-separated names).")
 @options.draft
 @options.background
@@ -82,6 +85,7 @@ def command(
     weights: str | None,
     labels: str | None,
     task: str | None,
+    track: bool,
     classes: str | None,
     postprocess: str,
     as_json: bool,
@@ -113,6 +117,12 @@ def command(
             names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
             msg = f"{names} does not apply to {type(network).__name__} ({network.vision_task.name})"
             raise click.UsageError(msg)
+        if track and not network.vision_task.has_boxes:
+            name = network.vision_task.name
+            msg = f"--track does not apply to {type(network).__name__} ({name}), which has no boxes"
+            raise click.UsageError(msg)
+        if track:
+            set_options["track"] = True
         report = _Report(
             OutputFolder(output, images, overwrite=overwrite) if output else None,
             frames=frames,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
@@ -54,7 +54,7 @@ class PoseEstimationResult:
     Attributes:
         bounding_box: Left, top, right and bottom, in pixels of the photo.
         confidence: Score of the person, between 0 and 1.
-        track_id: Id of the person's track; -1 for none. It comes after the keypoints.
+        track_id: Id of the person's track; -1 for none.
     """
 
     bounding_box: list[float]
@@ -76,11 +76,11 @@ class PoseEstimationResult:
     right_knee: Keypoint
     left_ankle: Keypoint
     right_ankle: Keypoint
-    track_id: int = -1
+    track_id: int = field(default=-1, kw_only=True)
 
 
 KEYPOINT_NAMES = tuple(
-    field.name for field in fields(PoseEstimationResult) if field.type == Keypoint.__name__
+    each.name for each in fields(PoseEstimationResult) if each.type == Keypoint.__name__
 )
 """Names of the keypoints, in COCO's order."""
 
@@ -139,16 +139,13 @@ class Poses(ArrayResult[PoseEstimationResult]):
             return part
         points = [Keypoint(*point) for point in self.keypoints[index].tolist()]
         box, score = self.boxes[index].tolist(), float(self.scores[index])
-        person = PoseEstimationResult(box, score, *points)
-        person.track_id = int(self.track_ids[index])
-        return person
+        return PoseEstimationResult(box, score, *points, track_id=int(self.track_ids[index]))
 
     def __iter__(self) -> Iterator[PoseEstimationResult]:
         columns = self.boxes, self.scores, self.keypoints, self.track_ids
         for box, score, points, track in zip(*(c.tolist() for c in columns), strict=True):
-            person = PoseEstimationResult(box, score, *(Keypoint(*point) for point in points))
-            person.track_id = track
-            yield person
+            joints = [Keypoint(*point) for point in points]
+            yield PoseEstimationResult(box, score, *joints, track_id=track)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{score:.2f}" for score in self.scores[:5].tolist())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeVar
+
+import numpy as np
 
 from ..images.video import VideoFrame
 from ..ops.checks import check_choice, check_unit
@@ -78,10 +81,21 @@ class Tracking:
 
     def update(self, result: Any, step: int = 1) -> Any:
         """Return a result with its track ids, without low scores that continue no track."""
-        found = self.tracker.update(result, step=step)
+        if isinstance(self.score_threshold, Mapping):
+            found = self._by_class(result, step)
+        else:
+            found = self.tracker.update(result, step=step)
         if self.score_threshold is None:
             return found
         return found[(found.track_ids >= 0) | self.task.above(found, self.score_threshold)]
+
+    def _by_class(self, result: Any, step: int) -> Any:
+        """Return a result with its track ids; scores below their class's start no track."""
+        above = self.task.above(result, self.score_threshold)
+        high = np.float32(self.tracker.high_score)
+        shown = copy.copy(result)
+        shown.scores = np.where(above, result.scores, np.minimum(result.scores, high))
+        return result.with_tracks(self.tracker.update(shown, step=step).track_ids)
 
     def follow(self, results: Iterator[R]) -> Generator[R, None, None]:
         """Yield the results of photos and videos with track ids."""

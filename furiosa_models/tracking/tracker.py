@@ -137,6 +137,7 @@ class Tracker:
         low_score: Detections of lower scores are ignored.
         new_score: Minimum score of a new object; by default 0.1 more than `high_score`.
         max_age: Number of frames for which an object is remembered that is not seen.
+        max_objects: Maximum number of detections of a frame that are tracked, best first.
         class_aware: Whether a track stays with one class.
         high_limit: Cost that no match of a high score reaches.
         low_limit: Cost that no match of a low score reaches.
@@ -151,6 +152,7 @@ class Tracker:
         low_score: float = 0.1,
         new_score: float | None = None,
         max_age: int = 30,
+        max_objects: int = 500,
         class_aware: bool = True,
         high_limit: float = 0.8,
         low_limit: float = 0.5,
@@ -162,11 +164,11 @@ class Tracker:
         Raises:
             TypeError: A setting is not a number.
             ValueError: A score or limit is not between 0 and 1, `low_score` exceeds `high_score`,
-                or `max_age` is negative.
+                `max_age` is negative, or `max_objects` is not positive.
         """
         self.high_score, self.low_score = high_score, low_score
         self.new_score = min(high_score + _MARGIN, 1.0) if new_score is None else new_score
-        self.max_age = max_age
+        self.max_age, self.max_objects = max_age, max_objects
         self.class_aware = class_aware
         self.high_limit, self.low_limit, self.new_limit = high_limit, low_limit, new_limit
         self.platform = Platform(platform)
@@ -178,6 +180,7 @@ class Tracker:
             msg = f"low_score must not exceed high_score, got {low_score} and {high_score}"
             raise ValueError(msg)
         check_at_least("max_age", max_age, 0)
+        check_at_least("max_objects", max_objects, 1)
         self.reset()
 
     def reset(self) -> None:
@@ -234,12 +237,9 @@ class Tracker:
         is_first = self._frame == 0
         self._advance(step)
         tracks, frame = self._tracks, _Frame(boxes, scores, class_ids)
-        with np.errstate(invalid="ignore", over="ignore"):
-            sizes = boxes[:, 2:] - boxes[:, :2]
-        usable = np.isfinite(boxes).all(axis=1) & np.isfinite(sizes).all(axis=1)
-        usable &= (sizes > 0).all(axis=1)
+        usable = self._usable(boxes, scores)
         high = usable & (scores > np.float32(self.high_score))
-        low = usable & (scores > np.float32(self.low_score)) & ~high
+        low = usable & ~high
         confirmed = tracks.ids > 0
         expected, was_visible = tracks.boxes(), tracks.visible.copy()
         tracks.visible[:] = False
@@ -280,6 +280,18 @@ class Tracker:
         self._tracks = self._tracks.take(kept)
         for _ in range(step if len(self._tracks.ids) else 0):
             self._tracks.motion.predict(~self._tracks.visible)
+
+    def _usable(self, boxes: Boxes, scores: npt.NDArray[np.float32]) -> Mask:
+        """Return the detections that can be tracked."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            sizes = boxes[:, 2:] - boxes[:, :2]
+        usable = np.isfinite(boxes).all(axis=1) & np.isfinite(sizes).all(axis=1)
+        usable &= (sizes > 0).all(axis=1) & (scores > np.float32(self.low_score))
+        if np.count_nonzero(usable) > self.max_objects:
+            places = np.flatnonzero(usable)
+            ranked = places[np.argsort(-scores[places], kind="stable")]
+            usable[ranked[self.max_objects :]] = False
+        return usable
 
     def _match(
         self,

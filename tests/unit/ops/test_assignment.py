@@ -59,4 +59,4 @@ def test_costs_that_cannot_be_added(
 
 def test_other_arrays_are_errors() -> None:
     with pytest.raises(ShapeError, match="costs must be a float64"):
-        assign(np.zeros((2, 2), np.float32), 1.0)  # type: ignore[arg-type]
+        assign(np.zeros((2, 2), np.float32), 1.0)

@@ -39,12 +39,12 @@ def score(truth: Sequence[Frame], found: Sequence[Frame]) -> Score:
         overlap = iou(boxes, their_boxes)
         for row, column in np.argwhere(overlap >= IOU):
             together[true_ids.index(own[row]), found_ids.index(ids[column])] += 1
-        pairs = {
-            row: column
-            for row, i in enumerate(own)
-            for column, j in enumerate(ids)
-            if track_of.get(int(i)) == j and overlap[row, column] >= IOU
-        }
+        pairs: dict[int, int] = {}
+        for row, i in enumerate(own):
+            for column, j in enumerate(ids):
+                is_same = track_of.get(int(i)) == j and overlap[row, column] >= IOU
+                if is_same and column not in pairs.values():
+                    pairs[row] = column
         rows = [row for row in range(len(own)) if row not in pairs]
         columns = [c for c in range(len(ids)) if c not in pairs.values()]
         costs = np.where(overlap >= IOU, 1 - overlap, 1e6)[np.ix_(rows, columns)]
