@@ -17,6 +17,7 @@ __all__ = [
     "batched_nms",
     "box_iou",
     "choose_classes",
+    "decode_center_pose",
     "decode_ssd",
     "decode_yolo",
     "instructions",
@@ -88,6 +89,18 @@ def batched_nms(
     limits: _Limits,
 ) -> NDArray[np.int64]:
     """Return the indices of the boxes to keep, best first; see `ops.nms.batched_nms`."""
+
+def decode_center_pose(
+    center: NDArray[np.float32],
+    box_scale: NDArray[np.float32],
+    box_offset: NDArray[np.float32],
+    keypoint_heat: NDArray[np.float32],
+    keypoint_guess: NDArray[np.float32],
+    keypoint_offset: NDArray[np.float32],
+    *,
+    max_detections: int,
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+    """Return boxes, scores and keypoints of every image; see `heads.center_pose`."""
 
 def decode_ssd(
     class_maps: Sequence[NDArray[np.float32]],

@@ -10,6 +10,7 @@ mod assignment;
 mod boxes;
 mod candidates;
 mod canvas;
+mod center_pose;
 mod cpu;
 mod detections;
 mod error;
