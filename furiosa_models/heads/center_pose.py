@@ -56,6 +56,7 @@ class CenterPoseHead(Head):
         score_threshold: Score threshold in 0..1; scores must exceed it.
         iou_threshold: Maximum IoU of two people, in 0..1; 1 suppresses nobody, as in the graph.
         max_detections: Maximum number of people per photo; the graph has 6.
+        keypoint_threshold: Confidence from which on joints are drawn.
     """
 
     task: ClassVar[PoseTask] = POSE
@@ -64,6 +65,7 @@ class CenterPoseHead(Head):
     score_threshold: float = 0.15
     iou_threshold: float = 1.0
     max_detections: int = 6
+    keypoint_threshold: float = 0.2
 
     def decode(
         self,
@@ -101,7 +103,8 @@ class CenterPoseHead(Head):
             for people, context in zip(batch, contexts, strict=True):
                 kept = nms(people.boxes, people.scores, overlap, platform=platform)
                 kept = kept[people.scores[kept] > np.float32(least)]
-                found.append(people.take(kept, np.float32(self.stride)).in_photo(context))
+                own = people.take(kept, np.float32(self.stride))
+                found.append(own.in_photo(context, self.keypoint_threshold))
         return found
 
 

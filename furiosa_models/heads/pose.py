@@ -122,11 +122,12 @@ class PoseArrays(NamedTuple):
         points[:, :, :2] *= scale
         return PoseArrays(self.boxes[places] * scale, self.scores[places], points)
 
-    def in_photo(self, context: ImageContext) -> Poses:
-        """Return the people in pixels of the photo."""
+    def in_photo(self, context: ImageContext, keypoint_threshold: float = 0.5) -> Poses:
+        """Return the people in pixels of the photo; for the threshold see `Poses`."""
         positions, confidence = self.keypoints[:, :, :2], self.keypoints[:, :, 2:]
         keypoints = np.concatenate((to_photo(positions, context), confidence), axis=2)
-        return Poses(to_photo(self.boxes, context), self.scores, keypoints)
+        boxes = to_photo(self.boxes, context)
+        return Poses(boxes, self.scores, keypoints, keypoint_threshold=keypoint_threshold)
 
 
 def decode_pose(

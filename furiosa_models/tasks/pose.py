@@ -106,12 +106,16 @@ class Poses(ArrayResult[PoseEstimationResult]):
         keypoints: (n, 17, 3) float32; x and y in pixels of the photo, confidence between 0 and 1;
             in the order of `KEYPOINT_NAMES`.
         track_ids: (n,) int64; -1 for a person without track.
+        keypoint_threshold: Confidence from which on the network is sure of a keypoint.
         image: The photo, if known (`predict` sets it).
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
     """
 
-    __slots__ = ("_tracks", "boxes", "image", "image_size", "keypoints", "scores", "speed")
+    __slots__ = (
+        "_tracks", "boxes", "image", "image_size", "keypoint_threshold", "keypoints", "scores",
+        "speed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -119,11 +123,13 @@ class Poses(ArrayResult[PoseEstimationResult]):
         scores: npt.NDArray[np.float32],
         keypoints: npt.NDArray[np.float32],
         image: Photo | None = None,
+        keypoint_threshold: float = 0.5,
     ) -> None:
         self.boxes = boxes
         self.scores = scores
         self.keypoints = keypoints
         self.image = image
+        self.keypoint_threshold = keypoint_threshold
         self.image_size = None
         self.speed = None
         self._tracks = None
@@ -135,7 +141,9 @@ class Poses(ArrayResult[PoseEstimationResult]):
     def __getitem__(self, index: int | slice | npt.NDArray[Any]) -> PoseEstimationResult | Poses:
         if isinstance(index, (slice, np.ndarray)):
             columns = self.boxes[index], self.scores[index], self.keypoints[index]
-            part: Poses = self._copy_facts(Poses(*columns, self.image), index)
+            part: Poses = self._copy_facts(
+                Poses(*columns, self.image, self.keypoint_threshold), index
+            )
             return part
         points = [Keypoint(*point) for point in self.keypoints[index].tolist()]
         box, score = self.boxes[index].tolist(), float(self.scores[index])
@@ -153,18 +161,23 @@ class Poses(ArrayResult[PoseEstimationResult]):
         people = "person" if len(self) == 1 else "people"
         return f"<{len(self)} {people}: {shown}{rest}>" if len(self) else "<no people>"
 
-    def plot(self, image: Photo | None = None, *, keypoint_threshold: float = 0.5) -> PILImage:
+    def plot(
+        self, image: Photo | None = None, *, keypoint_threshold: float | None = None
+    ) -> PILImage:
         """Return the photo with skeletons and boxes drawn.
 
         Args:
             image: As for `Result.plot`.
-            keypoint_threshold: Minimum confidence of a keypoint to draw.
+            keypoint_threshold: Minimum confidence of a keypoint to draw; by default that of the
+                network.
 
         Raises:
             FuriosaModelsError: There is no photo to draw on.
         """
         from .draw import Canvas, class_color
 
+        if keypoint_threshold is None:
+            keypoint_threshold = self.keypoint_threshold
         canvas = Canvas.of(self._photo(image))
         tracks = self.track_ids.tolist()
         colors = [class_color(i if track < 0 else track) for i, track in enumerate(tracks)]

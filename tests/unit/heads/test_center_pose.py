@@ -48,6 +48,7 @@ def test_a_person_by_hand(platform: Platform) -> None:
     (found,) = head.decode(maps, [PLACE], (), platform)
     np.testing.assert_allclose(found.boxes, people.boxes * 8)  # 4 pixels a cell, half the photo
     np.testing.assert_allclose(found.keypoints[0, 0], [50, 52, 0.8], rtol=1e-6)
+    assert found[:1].keypoint_threshold == 0.2
 
 
 @BOTH
