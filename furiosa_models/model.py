@@ -41,7 +41,7 @@ from .images.pipeline import (
 )
 from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
-from .images.sources import count, expand_sources, is_single, is_static
+from .images.sources import check_finite, count, expand_sources, is_single, is_static
 from .labels import given_names, table_of
 from .ops.checks import check_at_least, check_choice, check_unit
 from .processors import (
@@ -121,7 +121,7 @@ else:
     R = TypeVar("R")
 Function = TypeVar("Function", bound=Callable[..., Any])
 Tensor: TypeAlias = npt.NDArray[Any]
-Photos: TypeAlias = "ImageSource | Iterable[ImageSource]"
+Photos: TypeAlias = "ImageSource | Iterable[ImageSource] | int"
 Outputs: TypeAlias = "npt.NDArray[Any] | Sequence[npt.NDArray[Any]]"
 
 
@@ -1133,6 +1133,7 @@ class Model(Generic[R]):
         Raises:
             ImageError: A photo cannot be read.
         """
+        check_finite(images)
         spec = self._weights.pixels()
         reading: dict[str, Any] = {
             "color": color,
@@ -1231,7 +1232,10 @@ class Model(Generic[R]):
 
         Args:
             source: A photo in any form of `furiosa_models.images.read.read_image`, or a sequence,
-                iterator, folder or glob of photos. A video file counts as one photo per frame.
+                iterator, folder or glob of photos. A video file counts as one photo per frame. With
+                `stream=True` also the index of a camera, the URL of a stream (`rtsp://...`,
+                `http://.../stream.mjpg`), or a `furiosa_models.images.live.Stream`: always the
+                newest frame.
             stream: Return a generator instead of a list. It processes files a few batches ahead,
                 and keeps only these in memory. An iterator may be a camera: it is asked for the
                 next photo only after the previous results were taken.
@@ -1432,6 +1436,8 @@ class Model(Generic[R]):
         check_choice("precision", precision, ("fp32", "int8"))
         check_on_error(on_error)
         # Not in a worker thread, so that warnings and errors point to the caller.
+        if not stream:
+            check_finite(source)
         photos, fixed = count(source), is_static(source)
         is_one = is_single(source) and not stream
         tracking = self._tracking(track, options, is_one=is_one)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import sys
+import threading
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +17,7 @@ from typing import Any
 import click
 
 from ..errors import ImageError
+from ..images.live import LiveFrame, Stream, is_live
 from ..images.sources import count, list_files
 from ..images.video import VideoFrame, is_video
 from ..model import Model
@@ -91,11 +95,12 @@ def command(
     as_json: bool,
     **arguments: Any,
 ) -> None:
-    """Run a MODEL on IMAGES: files, videos, folders, globs or URLs.
+    """Run a MODEL on IMAGES: files, videos, folders, globs, URLs, cameras or streams.
 
     MODEL is a name, a file (ONNX, TensorFlow Lite) or a saved folder. The image `-` is read from
-    standard input. If a photo cannot be read, the error is reported, the other photos are still
-    processed, and the exit code is 1.
+    standard input. A number is the index of a camera; cameras and streams (rtsp://..., or http://
+    with .mjpg or .m3u8) run until Ctrl-C, which finishes the output. If a photo cannot be read, the
+    error is reported, the other photos are still processed, and the exit code is 1.
     """
     if frames and output is None:
         msg = "--frames needs --output, the folder to write the frames to"
@@ -130,9 +135,12 @@ def command(
             classes=_chosen(classes, network),
             as_json=as_json,
         )
-        only_videos = output is not None and not frames and all(map(is_video, images))
+        sources = [*_sources(images, output)]
+        streams = [source for source in sources if isinstance(source, Stream)]
+        is_quiet = output is not None and not frames
+        only_videos = is_quiet and all(isinstance(s, Stream) or is_video(s) for s in sources)
         results = network.predict(
-            [*_sources(images, output)],
+            sources,
             stream=True,
             on_error=report.report_error,
             progress=_shows_progress(images, silent=as_json or only_videos),
@@ -140,9 +148,15 @@ def command(
             **set_options,
         )
         loaded = perf_counter()
-        with report:
+        with report, _ending(streams):
             for result in results:
                 report.add(result)
+        for each in streams:
+            click.echo(
+                f"{each.name}: {each.received} frames, {each.dropped} left out, connected again "
+                f"{each.reconnects} times",
+                err=True,
+            )
         if as_json:
             elapsed = perf_counter() - loaded
             done = len(report.entries)
@@ -169,6 +183,10 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
     for image in images:
         if image == _STDIN:
             yield _Stdin(sys.stdin.buffer.read())
+        elif image.isdecimal() and not Path(image).exists():
+            yield Stream(int(image))
+        elif is_live(image):
+            yield Stream(image)
         elif output is not None and _is_below(output, Path(image)):
             files = list_files(image)
             photos = [file for file in files if not _is_below(Path(file), output)]
@@ -177,6 +195,30 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
             yield from photos
         else:
             yield image
+
+
+@contextmanager
+def _ending(streams: Sequence[Stream]) -> Iterator[None]:
+    """Let Ctrl-C and the signal to terminate end the streams; a second Ctrl-C interrupts."""
+    if not streams or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    earlier = {number: signal.getsignal(number) for number in signals}
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        for each in streams:
+            each.stop()
+        signal.signal(number, earlier[signal.Signals(number)])
+
+    for number in signals:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def _is_below(path: Path, folder: Path) -> bool:
@@ -271,7 +313,8 @@ class _Report:
         video = self._video
         if video is None or video.source != frame.path or frame.index <= video.last:
             self._finish_video()
-            video = self._video = AnnotatedVideo(output, frame.path)
+            stem = frame.stem if isinstance(frame, LiveFrame) else Path(frame.path).stem
+            video = self._video = AnnotatedVideo(output, frame.path, stem)
         video.add(result, frame)
         return [str(path) for path in video.paths]
 
