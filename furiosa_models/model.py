@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from .model_info import ModelInfo
     from .quantization.post_training import Quantization
     from .saved import SavedParts
+    from .tiles import Tiles, Tiling
     from .tracking.streams import Tracking
     from .tracking.tracker import Tracker
     from .training.args import TrainerArgs
@@ -103,6 +104,8 @@ if TYPE_CHECKING:
         on_error: OnError
         progress: bool | None
         track: bool | str | Tracker
+        tiles: Tiles | None
+        overlap: float | None
 
 
 __all__ = ["InferModel", "Model", "Outputs", "Photos", "built_in"]
@@ -1253,6 +1256,11 @@ class Model(Generic[R]):
                   results of those before it; `"skip"` it with a log message; or call a function
                   with the photo and the error.
                 - progress: Show a progress bar; by default only when returning a list.
+                - tiles: Run large photos in tiles, too, for tasks with boxes, so that small objects
+                  are found: `"auto"` for about the size of the network's input (at most 64 tiles),
+                  or width and height of a tile in pixels. The results of the photo and of all tiles
+                  are merged by suppression within classes; boxes that a tile cuts off are left out.
+                - overlap: Part of a tile that the next one shares, 0 to 0.9; 0.2 by default.
                 - track: Follow objects through the frames, for tasks with boxes: True or the name
                   of an algorithm (`"bytetrack"`), or a `furiosa_models.tracking.Tracker`. Each
                   video has tracks of its own; all other photos are frames of one video. Detections
@@ -1430,6 +1438,8 @@ class Model(Generic[R]):
         on_error: OnError = "raise",
         progress: bool | None = None,
         track: bool | str | Tracker = False,
+        tiles: Tiles | None = None,
+        overlap: float | None = None,
         **options: Any,
     ) -> Any:
         check_at_least("batch_size", batch_size, 1)
@@ -1443,6 +1453,7 @@ class Model(Generic[R]):
         tracking = self._tracking(track, options, is_one=is_one)
         if tracking is not None:
             options = {**tracking.options}
+        tiling = None if tiles is None and overlap is None else self._tiling(tiles, overlap, draft)
         steps = self.steps(
             device=device,
             precision=precision,
@@ -1452,6 +1463,8 @@ class Model(Generic[R]):
             shared=fixed and (photos is None or photos > batch_size),
             **options,
         )
+        if tiling is not None:
+            steps = self._tiled(steps, tiling, options)
         if is_one:
             result = steps.predict_one(source)
             return result if tracking is None else tracking.update(result)
@@ -1462,6 +1475,32 @@ class Model(Generic[R]):
         if tracking is not None:
             results = tracking.follow(results)
         return results if stream else list(results)
+
+    def _tiling(self, tiles: Tiles | None, overlap: float | None, draft: bool) -> Tiling | None:
+        """Return how photos are cut into tiles.
+
+        Raises:
+            TypeError: The task has no boxes, or an argument has another type.
+            ValueError: An argument has a wrong value, or excludes another one.
+        """
+        from .tiles import Tiling  # not needed for whole photos
+
+        tiling = Tiling.of(tiles, overlap)
+        if not self.vision_task.has_boxes:
+            msg = f"unknown argument 'tiles': results of {self.vision_task.name} cannot be merged"
+            raise TypeError(msg)
+        if draft:
+            msg = "tiles are cut from photos at full size: draft=True is not supported"
+            raise ValueError(msg)
+        return tiling
+
+    def _tiled(self, steps: Steps[R], tiling: Tiling, options: Mapping[str, Any]) -> Steps[R]:
+        from .tiles import TiledSteps
+
+        height, width = self.input.size
+        own = self.vision_task.resolve_options(options).get("iou_threshold")
+        limit = getattr(self.head, "iou_threshold", None) if own is None else own
+        return TiledSteps.of(steps, tiling, (width, height), limit)
 
     def _tracking(
         self, track: bool | str | Tracker, options: Mapping[str, Any], *, is_one: bool

@@ -35,6 +35,19 @@ _FRAME = re.compile(r"(?P<video>.+)#(?P<index>\d+)")
 _STDIN = "-"
 
 
+def _tiles(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | tuple[int, int] | None:
+    """Parse `--tiles`."""
+    del context, parameter
+    if value is None or value == "auto":
+        return value
+    if match := re.fullmatch(r"(\d{1,6})x(\d{1,6})", value, re.ASCII):
+        return int(match[1]), int(match[2])
+    msg = f"expected 'auto' or WIDTHxHEIGHT, such as 640x480, got {value!r}"
+    raise click.BadParameter(msg)
+
+
 @click.command("predict")
 @options.model
 @click.argument("images", nargs=-1, required=True)
@@ -72,6 +85,14 @@ _STDIN = "-"
 @click.option(
     "--track", is_flag=True, help="Follow objects through the frames, and give each one an id."
 )
+@click.option(
+    "--tiles",
+    callback=_tiles,
+    help=(
+        "Run large photos in tiles, too, to find small objects: 'auto', or the size of a tile as "
+        "WIDTHxHEIGHT."
+    ),
+)
 @click.option("--classes", help="Keep only detections of these classes (comma-separated names).")
 @options.draft
 @options.background
@@ -90,6 +111,7 @@ def command(
     labels: str | None,
     task: str | None,
     track: bool,
+    tiles: str | tuple[int, int] | None,
     classes: str | None,
     postprocess: str,
     as_json: bool,
@@ -122,12 +144,14 @@ def command(
             names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
             msg = f"{names} does not apply to {type(network).__name__} ({network.vision_task.name})"
             raise click.UsageError(msg)
-        if track and not network.vision_task.has_boxes:
-            name = network.vision_task.name
-            msg = f"--track does not apply to {type(network).__name__} ({name}), which has no boxes"
-            raise click.UsageError(msg)
-        if track:
-            set_options["track"] = True
+        for option, value in (("track", track or None), ("tiles", tiles)):
+            if value is None:
+                continue
+            if not network.vision_task.has_boxes:
+                task_name = f"{type(network).__name__} ({network.vision_task.name})"
+                msg = f"--{option} does not apply to {task_name}, which has no boxes"
+                raise click.UsageError(msg)
+            set_options[option] = value
         report = _Report(
             OutputFolder(output, images, overwrite=overwrite) if output else None,
             frames=frames,

@@ -321,6 +321,20 @@ class ArrayResult(Result, Sequence[Item]):
         columns = super().columns()
         return columns if self._tracks is None else {**columns, "track_ids": self._tracks}
 
+    def moved(self, x: float, y: float) -> Self:
+        """Return the same items, moved by a number of pixels to the right and down."""
+        moved = copy.copy(self)
+        moved.boxes = self.boxes + np.array([x, y, x, y], np.float32)
+        return moved
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Return these items and those of other results of the same photo, in that order."""
+        every = copy.copy(self)
+        for name, column in self.columns().items():
+            rows = [column, *(other.columns()[name] for other in others)]
+            setattr(every, "_tracks" if name == "track_ids" else name, np.concatenate(rows))
+        return every
+
     def _copy_facts(self, part: Any, index: slice | npt.NDArray[Any]) -> Any:
         """Give a part of the items what is known of them and of their photo; return the part."""
         part.image_size, part.speed = self.image_size, self.speed

@@ -19,6 +19,7 @@ from .base import THRESHOLD_ALIASES, ArrayResult, Photo, Truth, VisionTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
+    from typing_extensions import Self
 
 
 __all__ = [
@@ -154,6 +155,12 @@ class Poses(ArrayResult[PoseEstimationResult]):
         for box, score, points, track in zip(*(c.tolist() for c in columns), strict=True):
             joints = [Keypoint(*point) for point in points]
             yield PoseEstimationResult(box, score, *joints, track_id=track)
+
+    def moved(self, x: float, y: float) -> Self:
+        """Return the same people, moved by a number of pixels to the right and down."""
+        moved = super().moved(x, y)
+        moved.keypoints = self.keypoints + np.array([x, y, 0], np.float32)
+        return moved
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{score:.2f}" for score in self.scores[:5].tolist())

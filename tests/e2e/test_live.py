@@ -22,7 +22,13 @@ pytest.importorskip("av", reason="streams need PyAV (the extra `video`)")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_finishes_the_video(tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "out"
-    arguments = ["predict", "ssd-mobilenet", "--weights=random", "--score-threshold=0.88", "--track"]
+    arguments = [
+        "predict",
+        "ssd-mobilenet",
+        "--weights=random",
+        "--score-threshold=0.88",
+        "--track",
+    ]
     with camera() as server:
         process = subprocess.Popen(
             [sys.executable, "-m", "furiosa_models", *arguments, server.url, "-o", str(out)],
