@@ -1499,8 +1499,8 @@ class Model(Generic[R]):
 
         height, width = self.input.size
         own = self.vision_task.resolve_options(options).get("iou_threshold")
-        limit = getattr(self.head, "iou_threshold", None) if own is None else own
-        return TiledSteps.of(steps, tiling, (width, height), limit)
+        heads = getattr(self.head, "iou_threshold", None)
+        return TiledSteps.of(steps, tiling, (width, height), own, heads)
 
     def _tracking(
         self, track: bool | str | Tracker, options: Mapping[str, Any], *, is_one: bool

@@ -29,7 +29,7 @@ _MAX_AUTOMATIC = 64  # tiles of a photo
 _GROWTH = 1.25  # of automatic tiles, until there are few enough
 _TOGETHER = 8  # tiles that run in one batch
 _EDGE = 2.0  # pixels from the edge of a tile where a box is cut off
-_IOU = 0.5  # for heads without a threshold of their own
+_IOU = 0.5  # boxes of one object in two tiles differ more than those in one
 
 
 class _Tile(NamedTuple):
@@ -134,6 +134,7 @@ class TiledSteps(Steps[Any]):
         tiling: Tiling,
         input_size: tuple[int, int],
         iou_threshold: float | None,
+        heads_threshold: float | None,
     ) -> TiledSteps:
         """Return the tiled form of steps.
 
@@ -141,12 +142,16 @@ class TiledSteps(Steps[Any]):
             steps: The steps of whole photos.
             tiling: How photos are cut.
             input_size: Width and height of the network's input.
-            iou_threshold: Maximum IoU of two objects of one class; None for 0.5.
+            iou_threshold: Maximum IoU of two objects of one class; None for 0.5 or that of the
+                head, whichever is less.
+            heads_threshold: That of the head, if it has one.
         """
         own = {each.name: getattr(steps, each.name) for each in fields(steps)}
         # Tiles are cut from the photo at full size.
         own |= {"draft": None, "needed": None}
-        limit = _IOU if iou_threshold is None else iou_threshold
+        limit = iou_threshold
+        if limit is None:
+            limit = _IOU if heads_threshold is None else min(_IOU, heads_threshold)
         return cls(**own, tiling=tiling, input_size=input_size, iou_threshold=limit)
 
     def results(self, images: Sequence[DecodedImage]) -> list[Any]:

@@ -143,6 +143,22 @@ def test_small_objects_are_found_in_tiles(model: Detector) -> None:
     assert model.predict(photo[:90, :90], tiles="auto", device="cpu") == []
 
 
+def test_one_object_in_several_tiles_is_one_result(model: Detector) -> None:
+    photo = square(150, 150, 30)  # in all four tiles
+    loose = Bright(iou_threshold=1.0)
+    spec = ModelSpec(None, model.input, loose, labels=("square",))
+    for each, limit, expected in (
+        (model, None, 1),
+        (Detector(model.origin, spec=spec), None, 1),
+        (Detector(model.origin, spec=spec), 1.0, 5),
+    ):
+        cropped = photo[:330, :330]
+        found = each.predict(
+            cropped, tiles=(200, 200), overlap=0.3, device="cpu", iou_threshold=limit
+        )
+        assert len(found) == expected
+
+
 def test_parts_of_objects_are_left_out(model: Detector) -> None:
     photo = square(100, 100, 700)
     found = model.predict(photo, tiles=(200, 200), device="cpu")
