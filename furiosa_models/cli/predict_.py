@@ -176,10 +176,9 @@ def command(
             for result in results:
                 report.add(result)
         for each in streams:
-            click.echo(
+            note(
                 f"{each.name}: {each.received} frames, {each.dropped} left out, connected again "
-                f"{each.reconnects} times",
-                err=True,
+                f"{each.reconnects} times"
             )
         if as_json:
             elapsed = perf_counter() - loaded

@@ -173,6 +173,11 @@ def test_yolov5l_is_as_accurate_as_its_checkpoint(
 @pytest.mark.network
 def test_people_are_found_as_accurately_as_stated(data: Path, report: Report) -> None:
     truth = POSE.read_truth(data / "coco" / "person_keypoints.json", data / "coco" / "images")
+    cases: list[tuple[Platform, dict[str, Any]]] = [
+        (Platform.RUST, {}),
+        (Platform.PYTHON, {}),
+        (Platform.RUST, {"tiles": "auto"}),
+    ]
     figures = [
         POSE.measure(
             truth,
@@ -180,11 +185,7 @@ def test_people_are_found_as_accurately_as_stated(data: Path, report: Report) ->
                 truth.photos, device="cpu", **POSE.evaluation_options, **options
             ),
         )
-        for platform, options in (
-            (Platform.RUST, {}),
-            (Platform.PYTHON, {}),
-            (Platform.RUST, {"tiles": "auto"}),
-        )
+        for platform, options in cases
     ]
     rust, python, tiled = (each["OKS mAP"] for each in figures)
     report(f"keypoint mAP: Rust {rust:.4f}, Python {python:.4f}, in tiles {tiled:.4f}")
