@@ -113,6 +113,7 @@ SETS: dict[str, tuple[str, str, float, str | None]] = {
     ),
     "YOLOv5s from an ONNX file": ("YOLOv5s", YOLO_ONNX, 0.3702, YOLO_ONNX),
     "YOLOv5s from its package": ("YOLOv5s", "coco", 0.3702, YOLO_ONNX),
+    "NanoDetG from its package": ("NanoDetG", "tfjs", 0.246, None),
     # Its checkpoint runs only at 320 pixels: see the test below.
     "YOLOv5l from its package": ("YOLOv5l", "coco", 0.4894, None),
 }
