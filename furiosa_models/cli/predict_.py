@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -136,22 +136,10 @@ def command(
         if save_masks and not network.vision_task.has_masks:
             msg = f"--save-masks does not apply to {type(network).__name__}, which gives no masks"
             raise click.UsageError(msg)
-        if save_masks and not frames and any(map(is_video, images)):
+        if save_masks and not frames and any(map(_is_moving, images)):
             msg = "--save-masks of a video needs --frames, which writes each frame"
             raise click.UsageError(msg)
-        set_options = {name: value for name, value in task_options.items() if value is not None}
-        if unknown := set_options.keys() - {*network.vision_task.options}:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
-            msg = f"{names} does not apply to {type(network).__name__} ({network.vision_task.name})"
-            raise click.UsageError(msg)
-        for option, value in (("track", track or None), ("tiles", tiles)):
-            if value is None:
-                continue
-            if not network.vision_task.has_boxes:
-                task_name = f"{type(network).__name__} ({network.vision_task.name})"
-                msg = f"--{option} does not apply to {task_name}, which has no boxes"
-                raise click.UsageError(msg)
-            set_options[option] = value
+        set_options = _applicable(network, task_options, {"track": track or None, "tiles": tiles})
         report = _Report(
             OutputFolder(output, images, overwrite=overwrite) if output else None,
             frames=frames,
@@ -195,6 +183,42 @@ def command(
     sys.exit(1 if report.errors else 0)
 
 
+def _applicable(
+    network: Model[Any], task_options: Mapping[str, Any], box_options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options that are given.
+
+    Args:
+        network: The model.
+        task_options: Options that some tasks have.
+        box_options: Options of tasks with boxes.
+
+    Raises:
+        click.UsageError: The task of the model does not have one of them.
+    """
+    given = {name: value for name, value in task_options.items() if value is not None}
+    task_name = f"{type(network).__name__} ({network.vision_task.name})"
+    if unknown := given.keys() - {*network.vision_task.options}:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
+        msg = f"{names} does not apply to {task_name}"
+        raise click.UsageError(msg)
+    of_boxes = {name: value for name, value in box_options.items() if value is not None}
+    if of_boxes and not network.vision_task.has_boxes:
+        names = ", ".join(f"--{name}" for name in of_boxes)
+        msg = f"{names} does not apply to {task_name}, which has no boxes"
+        raise click.UsageError(msg)
+    return {**given, **of_boxes}
+
+
+def _is_moving(image: str) -> bool:
+    """Return whether an argument is a video, a camera or a stream."""
+    return is_video(image) or is_live(image) or _is_camera(image)
+
+
+def _is_camera(image: str) -> bool:
+    return image.isdecimal() and not Path(image).exists()
+
+
 class _Stdin(io.BytesIO):
     """A photo from standard input."""
 
@@ -206,7 +230,7 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
     for image in images:
         if image == _STDIN:
             yield _Stdin(sys.stdin.buffer.read())
-        elif image.isdecimal() and not Path(image).exists():
+        elif _is_camera(image):
             yield Stream(int(image))
         elif is_live(image):
             yield Stream(image)

@@ -172,7 +172,7 @@ class Stream:
             while (received := self._take()) is not None:
                 first = received.time if first is None else first
                 pixels = upright_pixels(received.frame, "rgb24")
-                since = Fraction(round(1000 * (received.time - first)), 1000)
+                since = Fraction(round(1e6 * (received.time - first)), 1_000_000)
                 frame = LiveFrame(self.name, received.number, since, pixels)
                 yield frame.decode()
         finally:

@@ -83,7 +83,8 @@ def build(*, image_size: int | Sequence[int] = 256, batch_size: int | None = Non
     ):
         lateral = layers.plain(features, f"{_MODEL}/conv2d_{level + 1}", channels)
         name = f"{_MODEL}/up_sampling2d" + (f"_{level}" if level else "")
-        x = graph.resize_linear(x, lateral.shape[1:], name)
+        _, height, width = lateral.shape
+        x = graph.resize_linear(x, (height, width), name)
         x = graph.add(x, lateral, f"{name}/add")
         fine = _LEVELS[-level - 2][1] if level + 1 < len(_LEVELS) else channels
         scope = f"{_MODEL}/separable_conv2d" + (f"_{level}" if level else "")

@@ -261,6 +261,8 @@ def test_masks_need_a_folder_and_a_model_that_has_them(folder: Path, tmp_path: P
     matte = predict("u2netp", photo, "--score-threshold=0.5")
     assert matte.exit_code == 2
     assert "--score-threshold does not apply to U2NetP" in matte.stderr
+
+
 def test_objects_of_a_video_are_tracked(folder: Path, clip: Path, tmp_path: Path) -> None:
     del folder
     out = tmp_path / "out"
