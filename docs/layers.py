@@ -17,7 +17,7 @@ LAYERS = (
     "networks",
     "frameworks runtime",
     "images",
-    "data focoos tasks",
+    "data focoos tasks tracking tiles",
     "heads quantization",
     "saved exported weights resized",
     "programs",

@@ -20,6 +20,7 @@ PHOTOS = {
     "image_classification": "coffee.png",
     "matte_estimation": "astronaut.png",
     "object_detection": "grace_hopper.jpg",
+    "pose_estimation": "astronaut.png",
     "semantic_segmentation": "chelsea.png",
 }
 LONGEST = 480

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 __all__ = [
     "__version__",
+    "assign",
     "batched_nms",
     "box_iou",
     "choose_classes",
+    "decode_center_pose",
     "decode_ssd",
     "decode_yolo",
     "instructions",
@@ -74,6 +76,9 @@ def normalize(
 def box_iou(boxes1: NDArray[np.float32], boxes2: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the IoU `(n, m)` of xyxy boxes `(n, 4)` and `(m, 4)`."""
 
+def assign(costs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the column of each row with the least total cost; see `ops.assignment.assign`."""
+
 def batched_nms(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
@@ -84,6 +89,18 @@ def batched_nms(
     limits: _Limits,
 ) -> NDArray[np.int64]:
     """Return the indices of the boxes to keep, best first; see `ops.nms.batched_nms`."""
+
+def decode_center_pose(
+    center: NDArray[np.float32],
+    box_scale: NDArray[np.float32],
+    box_offset: NDArray[np.float32],
+    keypoint_heat: NDArray[np.float32],
+    keypoint_guess: NDArray[np.float32],
+    keypoint_offset: NDArray[np.float32],
+    *,
+    max_detections: int,
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+    """Return boxes, scores and keypoints of every image; see `heads.center_pose`."""
 
 def decode_ssd(
     class_maps: Sequence[NDArray[np.float32]],

@@ -14,7 +14,7 @@ from .enums import Precision
 from .errors import ImageError
 from .focoos import LatencyMetrics
 from .images.pipeline import Steps
-from .images.sources import expand_sources
+from .images.sources import check_finite, expand_sources
 from .ops.checks import check_at_least
 from .progress import progress_bar
 from .runtime.backends import find_backend
@@ -156,6 +156,7 @@ def benchmark(
         ArtifactError: The weights are not available.
         BackendUnavailable: The requested device is not available.
     """
+    check_finite(sources)
     photos = list(expand_sources(sources)) * repeat
     if not photos:
         msg = "expected at least one photo, got none"

@@ -41,7 +41,7 @@ from .images.pipeline import (
 )
 from .images.preprocess import normalize, prepare
 from .images.read import Background, Color, DecodedImage, ImageSource, read_image
-from .images.sources import count, expand_sources, is_single, is_static
+from .images.sources import check_finite, count, expand_sources, is_single, is_static
 from .labels import given_names, table_of
 from .ops.checks import check_at_least, check_choice, check_unit
 from .processors import (
@@ -85,6 +85,9 @@ if TYPE_CHECKING:
     from .model_info import ModelInfo
     from .quantization.post_training import Quantization
     from .saved import SavedParts
+    from .tiles import Tiles, Tiling
+    from .tracking.streams import Tracking
+    from .tracking.tracker import Tracker
     from .training.args import TrainerArgs
     from .training.fit_head import FittedHead
     from .training.trainer import Trained
@@ -100,6 +103,9 @@ if TYPE_CHECKING:
         background: Background | None
         on_error: OnError
         progress: bool | None
+        track: bool | str | Tracker
+        tiles: Tiles | None
+        overlap: float | None
 
 
 __all__ = ["InferModel", "Model", "Outputs", "Photos", "built_in"]
@@ -118,7 +124,7 @@ else:
     R = TypeVar("R")
 Function = TypeVar("Function", bound=Callable[..., Any])
 Tensor: TypeAlias = npt.NDArray[Any]
-Photos: TypeAlias = "ImageSource | Iterable[ImageSource]"
+Photos: TypeAlias = "ImageSource | Iterable[ImageSource] | int"
 Outputs: TypeAlias = "npt.NDArray[Any] | Sequence[npt.NDArray[Any]]"
 
 
@@ -1130,6 +1136,7 @@ class Model(Generic[R]):
         Raises:
             ImageError: A photo cannot be read.
         """
+        check_finite(images)
         spec = self._weights.pixels()
         reading: dict[str, Any] = {
             "color": color,
@@ -1228,7 +1235,10 @@ class Model(Generic[R]):
 
         Args:
             source: A photo in any form of `furiosa_models.images.read.read_image`, or a sequence,
-                iterator, folder or glob of photos. A video file counts as one photo per frame.
+                iterator, folder or glob of photos. A video file counts as one photo per frame. With
+                `stream=True` also the index of a camera, the URL of a stream (`rtsp://...`,
+                `http://.../stream.mjpg`), or a `furiosa_models.images.live.Stream`: always the
+                newest frame.
             stream: Return a generator instead of a list. It processes files a few batches ahead,
                 and keeps only these in memory. An iterator may be a camera: it is asked for the
                 next photo only after the previous results were taken.
@@ -1246,6 +1256,17 @@ class Model(Generic[R]):
                   results of those before it; `"skip"` it with a log message; or call a function
                   with the photo and the error.
                 - progress: Show a progress bar; by default only when returning a list.
+                - tiles: Run large photos in tiles, too, for tasks with boxes, so that small objects
+                  are found: `"auto"` for about the size of the network's input (at most 64 tiles),
+                  or width and height of a tile in pixels. The results of the photo and of all tiles
+                  are merged by suppression within classes; boxes that a tile cuts off are left out.
+                - overlap: Part of a tile that the next one shares, 0 to 0.9; 0.2 by default.
+                - track: Follow objects through the frames, for tasks with boxes: True or the name
+                  of an algorithm (`"bytetrack"`), or a `furiosa_models.tracking.Tracker`. Each
+                  video has tracks of its own; all other photos are frames of one video. Detections
+                  of lower scores than `score_threshold` are added if they continue a track. A
+                  tracker that you pass keeps its objects between calls, so that it can be fed frame
+                  by frame.
 
         Returns:
             One result for a single photo. For many photos, which includes the name of a folder,
@@ -1416,13 +1437,23 @@ class Model(Generic[R]):
         background: Background | None = None,
         on_error: OnError = "raise",
         progress: bool | None = None,
+        track: bool | str | Tracker = False,
+        tiles: Tiles | None = None,
+        overlap: float | None = None,
         **options: Any,
     ) -> Any:
         check_at_least("batch_size", batch_size, 1)
         check_choice("precision", precision, ("fp32", "int8"))
         check_on_error(on_error)
         # Not in a worker thread, so that warnings and errors point to the caller.
+        if not stream:
+            check_finite(source)
         photos, fixed = count(source), is_static(source)
+        is_one = is_single(source) and not stream
+        tracking = self._tracking(track, options, is_one=is_one)
+        if tracking is not None:
+            options = {**tracking.options}
+        tiling = None if tiles is None and overlap is None else self._tiling(tiles, overlap, draft)
         steps = self.steps(
             device=device,
             precision=precision,
@@ -1432,13 +1463,71 @@ class Model(Generic[R]):
             shared=fixed and (photos is None or photos > batch_size),
             **options,
         )
-        if is_single(source) and not stream:
-            return steps.predict_one(source)
+        if tiling is not None:
+            steps = self._tiled(steps, tiling, options)
+        if is_one:
+            result = steps.predict_one(source)
+            return result if tracking is None else tracking.update(result)
         shown = not stream if progress is None else progress
         bar = progress_bar(type(self).__name__, photos, unit="photo") if shown else None
         work = pipelined if fixed else one_by_one
         results = _streamed(work, source, steps, batch_size, on_error, bar)
+        if tracking is not None:
+            results = tracking.follow(results)
         return results if stream else list(results)
+
+    def _tiling(self, tiles: Tiles | None, overlap: float | None, draft: bool) -> Tiling | None:
+        """Return how photos are cut into tiles.
+
+        Raises:
+            TypeError: The task has no boxes, or an argument has another type.
+            ValueError: An argument has a wrong value, or excludes another one.
+        """
+        from .tiles import Tiling  # not needed for whole photos
+
+        tiling = Tiling.of(tiles, overlap)
+        if not self.vision_task.has_boxes:
+            msg = f"unknown argument 'tiles': results of {self.vision_task.name} cannot be merged"
+            raise TypeError(msg)
+        if draft:
+            msg = "tiles are cut from photos at full size: draft=True is not supported"
+            raise ValueError(msg)
+        return tiling
+
+    def _tiled(self, steps: Steps[R], tiling: Tiling, options: Mapping[str, Any]) -> Steps[R]:
+        from .tiles import TiledSteps
+
+        height, width = self.input.size
+        own = self.vision_task.resolve_options(options).get("iou_threshold")
+        heads = getattr(self.head, "iou_threshold", None)
+        return TiledSteps.of(steps, tiling, (width, height), own, heads)
+
+    def _tracking(
+        self, track: bool | str | Tracker, options: Mapping[str, Any], *, is_one: bool
+    ) -> Tracking | None:
+        """Return how to track, or None if it is off.
+
+        Raises:
+            TypeError: The task has no boxes, or `track` has another type.
+            ValueError: There is no such tracker, or nothing to track in one photo.
+        """
+        if track is False or track is None:
+            return None
+        task = self.vision_task
+        if not task.has_boxes:
+            msg = f"unknown argument 'track': results of {task.name} have no boxes to track"
+            raise TypeError(msg)
+        from .tracking.streams import Tracking  # not needed for photos
+
+        threshold = getattr(self.head, "score_threshold", None)
+        own = Tracking.of(track, task, task.resolve_options(options), threshold)
+        if is_one and own.starts_anew:
+            msg = (
+                "track needs a video or many frames, got one photo: pass a Tracker, which "
+                "remembers the frames before"
+            )
+            raise ValueError(msg)
+        return own
 
     def _runs(self, runner: Runner) -> Callable[[Tensor], list[Tensor]]:
         """Return a function that runs the output of `prepare`, scaled if the program does not."""

@@ -236,7 +236,7 @@ class LocalizationModel(Model[R]):
                 also one by class: `{"person": 0.6, None: 0.3}`.
             iou_threshold: Maximum IoU of two objects of one class; by default the model's.
             options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
-                `on_error`, `progress`; see `Model.predict`.
+                `on_error`, `progress`, `track`, `tiles`, `overlap`; see `Model.predict`.
         """
         return self._predict(
             source,

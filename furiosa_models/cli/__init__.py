@@ -28,7 +28,7 @@ EXIT_CODES = {
 COMMANDS = {
     "list": "List the models, or those for a TASK: detect, classify, pose, segment, matte.",
     "desc": ("Describe a MODEL: its task, its input, and its sets of weights. Fetches nothing."),
-    "predict": "Run a MODEL on IMAGES: files, videos, folders, globs or URLs.",
+    "predict": "Run a MODEL on IMAGES: files, videos, folders, globs, URLs, cameras or streams.",
     "fetch": "Fetch the weights of MODELS into the cache, for use without a network.",
     "verify": (
         "Measure the fp32 and int8 accuracy of a MODEL on labeled photos; show known figures, too."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FuriosaModelsError, ImageError
+from ..images.live import LiveFrame
 from ..images.sources import list_files
 from ..images.video_writer import VideoWriter
 from ..tasks.base import Result
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ..images.video import VideoFrame
 
 __all__ = ["AnnotatedVideo", "OutputFolder", "check_picture"]
+
+_LIVE_RATE = 30  # nominal; determines only how long the last frame is shown
 
 
 def check_picture(path: Path) -> None:
@@ -131,20 +134,21 @@ class AnnotatedVideo:
 
     Args:
         folder: Output folder.
-        source: Path of the source video.
+        source: Path of the source video, or name of the stream.
+        stem: Name of the files, without extension.
 
     Attributes:
-        source: Path of the source video.
+        source: Path of the source video, or name of the stream.
         paths: Paths of the two files.
         frames: Number of frames written.
         last: Index of the last frame in the source video.
     """
 
-    def __init__(self, folder: OutputFolder, source: str) -> None:
+    def __init__(self, folder: OutputFolder, source: str, stem: str) -> None:
         self.source = source
         self.frames = 0
         self.last = -1
-        self.paths = folder.take(Path(source).stem, (".mp4", ".json"))
+        self.paths = folder.take(stem, (".mp4", ".json"))
         path = self.paths[1]
         self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         self._json: TextIO | None = None
@@ -153,7 +157,10 @@ class AnnotatedVideo:
     def add(self, result: Result, frame: VideoFrame) -> None:
         """Write the next frame."""
         if self._writer is None or self._json is None:
-            self._writer = VideoWriter(self.paths[0], like=self.source)
+            if isinstance(frame, LiveFrame):  # its timestamps come with each frame
+                self._writer = VideoWriter(self.paths[0], rate=_LIVE_RATE)
+            else:
+                self._writer = VideoWriter(self.paths[0], like=self.source)
             self._json = self._partial.open("x", encoding="utf-8")
             self._json.write(f'{{"video": {json.dumps(self.source)},\n "frames": [')
         self._writer.write(result.plot(), time=frame.time)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import sys
-from collections.abc import Collection, Iterator, Sequence
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +17,7 @@ from typing import Any
 import click
 
 from ..errors import ImageError
+from ..images.live import LiveFrame, Stream, is_live
 from ..images.sources import count, list_files
 from ..images.video import VideoFrame, is_video
 from ..model import Model
@@ -29,6 +33,19 @@ __all__ = ["command"]
 _TASK_OPTIONS = ("score_threshold", "iou_threshold", "top_k")
 _FRAME = re.compile(r"(?P<video>.+)#(?P<index>\d+)")
 _STDIN = "-"
+
+
+def _tiles(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | tuple[int, int] | None:
+    """Parse `--tiles`."""
+    del context, parameter
+    if value is None or value == "auto":
+        return value
+    if match := re.fullmatch(r"(\d{1,6})x(\d{1,6})", value, re.ASCII):
+        return int(match[1]), int(match[2])
+    msg = f"expected 'auto' or WIDTHxHEIGHT, such as 640x480, got {value!r}"
+    raise click.BadParameter(msg)
 
 
 @click.command("predict")
@@ -65,6 +82,17 @@ _STDIN = "-"
 @click.option(
     "--top-k", type=click.IntRange(min=1), help="Number of classes to return for a photo."
 )
+@click.option(
+    "--track", is_flag=True, help="Follow objects through the frames, and give each one an id."
+)
+@click.option(
+    "--tiles",
+    callback=_tiles,
+    help=(
+        "Run large photos in tiles, too, to find small objects: 'auto', or the size of a tile as "
+        "WIDTHxHEIGHT."
+    ),
+)
 @click.option("--classes", help="Keep only detections of these classes (comma-separated names).")
 @options.draft
 @options.background
@@ -82,16 +110,19 @@ def command(
     weights: str | None,
     labels: str | None,
     task: str | None,
+    track: bool,
+    tiles: str | tuple[int, int] | None,
     classes: str | None,
     postprocess: str,
     as_json: bool,
     **arguments: Any,
 ) -> None:
-    """Run a MODEL on IMAGES: files, videos, folders, globs or URLs.
+    """Run a MODEL on IMAGES: files, videos, folders, globs, URLs, cameras or streams.
 
     MODEL is a name, a file (ONNX, TensorFlow Lite) or a saved folder. The image `-` is read from
-    standard input. If a photo cannot be read, the error is reported, the other photos are still
-    processed, and the exit code is 1.
+    standard input. A number is the index of a camera; cameras and streams (rtsp://..., or http://
+    with .mjpg or .m3u8) run until Ctrl-C, which finishes the output. If a photo cannot be read, the
+    error is reported, the other photos are still processed, and the exit code is 1.
     """
     if frames and output is None:
         msg = "--frames needs --output, the folder to write the frames to"
@@ -105,14 +136,10 @@ def command(
         if save_masks and not network.vision_task.has_masks:
             msg = f"--save-masks does not apply to {type(network).__name__}, which gives no masks"
             raise click.UsageError(msg)
-        if save_masks and not frames and any(map(is_video, images)):
+        if save_masks and not frames and any(map(_is_moving, images)):
             msg = "--save-masks of a video needs --frames, which writes each frame"
             raise click.UsageError(msg)
-        set_options = {name: value for name, value in task_options.items() if value is not None}
-        if unknown := set_options.keys() - {*network.vision_task.options}:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
-            msg = f"{names} does not apply to {type(network).__name__} ({network.vision_task.name})"
-            raise click.UsageError(msg)
+        set_options = _applicable(network, task_options, {"track": track or None, "tiles": tiles})
         report = _Report(
             OutputFolder(output, images, overwrite=overwrite) if output else None,
             frames=frames,
@@ -120,9 +147,12 @@ def command(
             classes=_chosen(classes, network),
             as_json=as_json,
         )
-        only_videos = output is not None and not frames and all(map(is_video, images))
+        sources = [*_sources(images, output)]
+        streams = [source for source in sources if isinstance(source, Stream)]
+        is_quiet = output is not None and not frames
+        only_videos = is_quiet and all(isinstance(s, Stream) or is_video(s) for s in sources)
         results = network.predict(
-            [*_sources(images, output)],
+            sources,
             stream=True,
             on_error=report.report_error,
             progress=_shows_progress(images, silent=as_json or only_videos),
@@ -130,9 +160,14 @@ def command(
             **set_options,
         )
         loaded = perf_counter()
-        with report:
+        with report, _ending(streams):
             for result in results:
                 report.add(result)
+        for each in streams:
+            note(
+                f"{each.name}: {each.received} frames, {each.dropped} left out, connected again "
+                f"{each.reconnects} times"
+            )
         if as_json:
             elapsed = perf_counter() - loaded
             done = len(report.entries)
@@ -148,6 +183,42 @@ def command(
     sys.exit(1 if report.errors else 0)
 
 
+def _applicable(
+    network: Model[Any], task_options: Mapping[str, Any], box_options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options that are given.
+
+    Args:
+        network: The model.
+        task_options: Options that some tasks have.
+        box_options: Options of tasks with boxes.
+
+    Raises:
+        click.UsageError: The task of the model does not have one of them.
+    """
+    given = {name: value for name, value in task_options.items() if value is not None}
+    task_name = f"{type(network).__name__} ({network.vision_task.name})"
+    if unknown := given.keys() - {*network.vision_task.options}:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
+        msg = f"{names} does not apply to {task_name}"
+        raise click.UsageError(msg)
+    of_boxes = {name: value for name, value in box_options.items() if value is not None}
+    if of_boxes and not network.vision_task.has_boxes:
+        names = ", ".join(f"--{name}" for name in of_boxes)
+        msg = f"{names} does not apply to {task_name}, which has no boxes"
+        raise click.UsageError(msg)
+    return {**given, **of_boxes}
+
+
+def _is_moving(image: str) -> bool:
+    """Return whether an argument is a video, a camera or a stream."""
+    return is_video(image) or is_live(image) or _is_camera(image)
+
+
+def _is_camera(image: str) -> bool:
+    return image.isdecimal() and not Path(image).exists()
+
+
 class _Stdin(io.BytesIO):
     """A photo from standard input."""
 
@@ -159,6 +230,10 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
     for image in images:
         if image == _STDIN:
             yield _Stdin(sys.stdin.buffer.read())
+        elif _is_camera(image):
+            yield Stream(int(image))
+        elif is_live(image):
+            yield Stream(image)
         elif output is not None and _is_below(output, Path(image)):
             files = list_files(image)
             photos = [file for file in files if not _is_below(Path(file), output)]
@@ -167,6 +242,30 @@ def _sources(images: Sequence[str], output: Path | None) -> Iterator[Any]:
             yield from photos
         else:
             yield image
+
+
+@contextmanager
+def _ending(streams: Sequence[Stream]) -> Iterator[None]:
+    """Let Ctrl-C and the signal to terminate end the streams; a second Ctrl-C interrupts."""
+    if not streams or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    earlier = {number: signal.getsignal(number) for number in signals}
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        for each in streams:
+            each.stop()
+        signal.signal(number, earlier[signal.Signals(number)])
+
+    for number in signals:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def _is_below(path: Path, folder: Path) -> bool:
@@ -261,7 +360,8 @@ class _Report:
         video = self._video
         if video is None or video.source != frame.path or frame.index <= video.last:
             self._finish_video()
-            video = self._video = AnnotatedVideo(output, frame.path)
+            stem = frame.stem if isinstance(frame, LiveFrame) else Path(frame.path).stem
+            video = self._video = AnnotatedVideo(output, frame.path, stem)
         video.add(result, frame)
         return [str(path) for path in video.paths]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .anchor_free import GridHead
     from .auto import AnyClassifier, AnyDetector, AnyMatte, AnyPose, AnySegmenter
     from .boxes import BoxesHead
+    from .center_pose import CenterPoseHead
     from .classification import ClassificationHead
     from .matte import MatteHead
     from .pose import PoseColumnsHead, PoseHead
@@ -28,6 +29,7 @@ __all__ = [
     "AnyPose",
     "AnySegmenter",
     "BoxesHead",
+    "CenterPoseHead",
     "ClassificationHead",
     "GridHead",
     "MatteHead",
@@ -42,6 +44,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "boxes": "BoxesHead",
+        "center_pose": "CenterPoseHead",
         "classification": "ClassificationHead",
         "anchor_free": "GridHead",
         "matte": "MatteHead",

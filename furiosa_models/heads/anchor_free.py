@@ -43,6 +43,8 @@ class GridHead(Head):
         bins: Number of bins of NanoDet's distance distributions.
         score_threshold: Score threshold in 0..1; scores must exceed it.
         iou_threshold: Maximum IoU of two detections of one class, in 0..1.
+        multi_label: Whether a cell gives a detection for each of its classes above the threshold,
+            as in the authors' evaluation, rather than for the best one.
     """
 
     task: ClassVar[DetectionTask] = DETECTION
@@ -53,6 +55,7 @@ class GridHead(Head):
     bins: int = 8
     score_threshold: float = 0.3
     iou_threshold: float = 0.45
+    multi_label: bool = False
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
         """Return the authors' input specification: YOLOX takes BGR in 0..255, padded at the end."""
@@ -110,6 +113,7 @@ class GridHead(Head):
             box_format="cxcywh" if self.kind == "yolox" else "xyxy",
             score_threshold=self.score_threshold,
             iou_threshold=self.iou_threshold,
+            multi_label=self.multi_label,
         )
 
     def _yolox(self, outputs: Sequence[Floats], cells: Floats) -> Floats:

@@ -92,13 +92,7 @@ class PoseHead(Head):
             platform=platform,
         )
         check_contexts(contexts, len(batch))
-        return [_in_photo(*pair) for pair in zip(batch, contexts, strict=True)]
-
-
-def _in_photo(found: PoseArrays, context: ImageContext) -> Poses:
-    positions, confidence = found.keypoints[:, :, :2], found.keypoints[:, :, 2:]
-    keypoints = np.concatenate((to_photo(positions, context), confidence), axis=2)
-    return Poses(to_photo(found.boxes, context), found.scores, keypoints)
+        return [people.in_photo(own) for people, own in zip(batch, contexts, strict=True)]
 
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -121,6 +115,19 @@ class PoseArrays(NamedTuple):
     boxes: Floats
     scores: Floats
     keypoints: Floats
+
+    def take(self, places: npt.NDArray[np.int64], scale: np.float32) -> PoseArrays:
+        """Return the people at these indices, with positions times `scale`."""
+        points = self.keypoints[places]
+        points[:, :, :2] *= scale
+        return PoseArrays(self.boxes[places] * scale, self.scores[places], points)
+
+    def in_photo(self, context: ImageContext, keypoint_threshold: float = 0.5) -> Poses:
+        """Return the people in pixels of the photo; for the threshold see `Poses`."""
+        positions, confidence = self.keypoints[:, :, :2], self.keypoints[:, :, 2:]
+        keypoints = np.concatenate((to_photo(positions, context), confidence), axis=2)
+        boxes = to_photo(self.boxes, context)
+        return Poses(boxes, self.scores, keypoints, keypoint_threshold=keypoint_threshold)
 
 
 def decode_pose(

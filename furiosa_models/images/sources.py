@@ -1,4 +1,4 @@
-"""Expand sources: one photo, or many from a folder, a glob, a video or a sequence."""
+"""Expand sources: one photo, or many from a folder, glob, video, stream or sequence."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from ..errors import ImageError
 from ..progress import log_warning
 from . import video
 from .formats import suffixes
+from .live import Stream, is_live
 from .read import DecodedImage, EncodedPhoto, ImageSource, is_file_like, is_url
 
-__all__ = ["count", "expand_sources", "is_same_file", "is_single", "is_static"]
+__all__ = ["check_finite", "count", "expand_sources", "is_same_file", "is_single", "is_static"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ Failed = TypeVar("Failed")
 
 
 def is_single(source: object) -> bool:
-    """Return whether `source` is one photo rather than a sequence, folder, glob or video."""
+    """Return whether `source` is one photo, not a sequence, folder, glob, video or stream."""
+    if is_live(source):
+        return False
     if isinstance(source, np.ndarray):
         return source.ndim < 4
     if isinstance(source, (str, os.PathLike)):
@@ -46,10 +49,24 @@ def is_static(source: object) -> bool:
     Static sources, such as lists of files, may be read ahead. An iterator may be a camera, which
     reuses its memory for the next photo.
     """
+    if is_live(source):
+        return False
     if isinstance(source, (list, tuple)):
         return all(map(is_static, source))
     whole = (str, os.PathLike, np.ndarray, set, frozenset, dict)
     return isinstance(source, whole) or is_single(source)
+
+
+def check_finite(source: object) -> None:
+    """Check that a source is no camera or stream, nor a list with one: their frames never end.
+
+    Raises:
+        ValueError: It is.
+    """
+    for part in source if isinstance(source, (list, tuple)) else (source,):
+        if is_live(part):
+            msg = f"{part!r} is live and has no end: use predict(..., stream=True)"
+            raise ValueError(msg)
 
 
 def is_same_file(path: Path, source: str | os.PathLike[str]) -> bool:
@@ -61,17 +78,19 @@ def is_same_file(path: Path, source: str | os.PathLike[str]) -> bool:
 
 
 def expand_sources(
-    source: ImageSource | Iterable[ImageSource],
+    source: ImageSource | Iterable[ImageSource] | int,
     *,
     failed: Callable[[Any, Exception], Failed] | None = None,
 ) -> Generator[ImageSource | Failed, None, None]:
     """Yield every photo of `source` in order; for a video, its frames.
 
+    A camera or stream gives its newest frame each time, and never ends; see `live.Stream`.
+
     Photos and videos in folders and globs are sorted by name. A video frame is decoded and has a
     name such as `clip.mp4#0`.
 
     Args:
-        source: Photos, folders, globs, videos, or a sequence or iterator of them.
+        source: Photos, folders, globs, videos, streams, or a sequence or iterator of them.
         failed: Called with a source and an error; its return value is yielded in place of the
             photos or frame that cannot be read. By default the error is raised.
 
@@ -82,10 +101,13 @@ def expand_sources(
     try:
         if is_single(source):
             yield cast("ImageSource", source)
+        elif is_live(source):
+            stream = source if isinstance(source, Stream) else Stream(cast("str | int", source))
+            yield from stream
         elif video.is_video(source):
             yield from video.decode_video(_name(cast("str", source)), failed=failed)
         else:
-            for part in _parts(source):
+            for part in _parts(cast("ImageSource", source)):
                 yield from expand_sources(part, failed=failed)
     except Exception as error:
         if failed is None:
@@ -97,6 +119,8 @@ def count(source: object) -> int | None:
     """Return the number of photos in `source`, or None if that is unknown without reading it."""
     if is_single(source):
         return 1
+    if is_live(source):
+        return None
     if video.is_video(source):
         return video.frame_count(_name(cast("str", source)))
     if isinstance(source, (str, os.PathLike)):

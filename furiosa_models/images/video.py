@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._lazy import require
+from ..artifacts.sources import without_password
 from ..errors import ExtraRequired, ImageError
 from ..runtime.machine import workers
 from .jpeg import UPRIGHT_TRANSFORMS
@@ -26,12 +27,14 @@ __all__ = [
     "SUFFIXES",
     "VideoFormat",
     "VideoFrame",
+    "damaged_or_frames",
     "decode_video",
     "frame_count",
     "frames",
     "is_video",
     "open_video",
     "start_time",
+    "upright_pixels",
     "video_format",
 ]
 
@@ -71,6 +74,10 @@ _CAMERAS = {
     "darwin": ("avfoundation", "{}:none"),
     "win32": ("vfwcap", "{}"),
 }
+
+
+_TIMEOUT_S = (10.0, 10.0)
+"""Longest time to open a stream, and to wait for its next packet."""
 
 
 def is_video(source: object) -> bool:
@@ -142,13 +149,13 @@ class VideoFrame:
                 container.seek(self._pts, stream=container.streams.video[0])
                 for frame in _readable(container):
                     if frame.pts == self._pts:
-                        return _pixels(frame, "rgb24")
+                        return upright_pixels(frame, "rgb24")
                     if frame.pts is None or frame.pts > self._pts:
                         break
         with open_video(self.path) as container:
             for index, frame in enumerate(_readable(container)):
                 if index == self.index:
-                    return _pixels(frame, "rgb24")
+                    return upright_pixels(frame, "rgb24")
         msg = f"{self.name!r} no longer exists"
         raise ImageError(msg)
 
@@ -231,7 +238,7 @@ def _decoded(
     with open_video(source) as container:
         stream = container.streams.video[0]
         start = start_time(container, stream)
-        for frame in _frames(container):
+        for frame in damaged_or_frames(container):
             if isinstance(frame, Exception):
                 after = f"after frame {index - 1}" if index else "at its start"
                 error = ImageError(f"video {name!r} cannot be read {after}: {frame}")
@@ -239,7 +246,7 @@ def _decoded(
                     raise error from frame
                 yield failed(source, error)
                 continue
-            pixels = _pixels(frame, layout)
+            pixels = upright_pixels(frame, layout)
             kept = None
             if layout == "rgb24" and not isinstance(source, int):
                 shown = None if frame.pts is None else (frame.pts - start) * stream.time_base
@@ -248,7 +255,7 @@ def _decoded(
             index += 1
 
 
-def _frames(container: Any) -> Iterator[Any]:
+def damaged_or_frames(container: Any) -> Iterator[Any]:
     """Yield the frames of a container, and errors in place of damaged frames."""
     damaged = require("av", "videos need PyAV", extra="video").error.InvalidDataError
     for packet in container.demux(video=0):
@@ -261,10 +268,10 @@ def _frames(container: Any) -> Iterator[Any]:
 
 
 def _readable(container: Any) -> Iterator[Any]:
-    return (frame for frame in _frames(container) if not isinstance(frame, Exception))
+    return (frame for frame in damaged_or_frames(container) if not isinstance(frame, Exception))
 
 
-def _pixels(frame: Any, layout: str) -> npt.NDArray[np.uint8]:
+def upright_pixels(frame: Any, layout: str) -> npt.NDArray[np.uint8]:
     """Return a frame's pixels upright, converted according to its color tags."""
     pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format=layout)
     orientation = _frame_orientation(frame)
@@ -291,12 +298,18 @@ def _sign(number: int) -> int:
 
 
 def _name(source: Source) -> str:
-    return f"camera {source}" if isinstance(source, int) else os.fsdecode(os.fspath(source))
+    if isinstance(source, int):
+        return f"camera {source}"
+    return without_password(os.fsdecode(os.fspath(source)))
 
 
 @contextmanager
-def open_video(source: Source) -> Iterator[Any]:
+def open_video(source: Source, *, is_live: bool = False) -> Iterator[Any]:
     """Open a video as a PyAV container; close it on exit.
+
+    Args:
+        source: As for `frames`.
+        is_live: Whether frames should come as soon as possible: with little buffering.
 
     Raises:
         ExtraRequired: PyAV is not installed.
@@ -305,28 +318,42 @@ def open_video(source: Source) -> Iterator[Any]:
     name = _name(source)
     av = require("av", "videos need PyAV", extra="video")
     try:
-        with _open(av, source) as container:
+        with _open(av, source, is_live=is_live) as container:
             if not container.streams.video:
                 msg = f"{name!r} has no video stream"
                 raise ImageError(msg)
             stream = container.streams.video[0]
             width, height = stream.codec_context.width, stream.codec_context.height
             check_bytes(name, _DECODER_BYTES_PER_PIXEL * width * height, width, height)
-            stream.thread_type = "AUTO"
+            stream.thread_type = "SLICE" if is_live else "AUTO"  # frame threads add delay
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        msg = f"video {name!r} cannot be read: {error}"
+        kind = "" if isinstance(source, int) else "video "
+        msg = f"{kind}{name!r} cannot be read: {without_password(str(error))}"
+        if isinstance(source, int):
+            msg += _other_cameras()
         raise ImageError(msg) from error
 
 
-def _open(av: Any, source: Source) -> Any:
+def _open(av: Any, source: Source, *, is_live: bool) -> Any:
     if isinstance(source, int):
         driver, device = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
         return av.open(device.format(source), format=driver)
     name = os.fsdecode(os.fspath(source))
     if not os.path.isfile(name):  # noqa: PTH113
-        return av.open(name)
+        options = {"fflags": "nobuffer"} if is_live else {}
+        if name.lower().startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"  # over UDP, lost packets damage many frames
+        return av.open(name, options=options, timeout=_TIMEOUT_S if "://" in name else None)
     # Without `file:`, FFmpeg would treat the text before a colon as a protocol.
     return av.open(f"file:{name}", container_options=dict(_LOCAL_FILE_OPTIONS))
+
+
+def _other_cameras() -> str:
+    """Return the cameras of this machine as the end of a message, where they can be listed."""
+    if sys.platform != "linux":
+        return ""
+    found = sorted(Path("/dev").glob("video*"))
+    return f" (cameras here: {', '.join(map(str, found)) or 'none'})"

@@ -61,6 +61,8 @@ RECIPES = {
     "mobilenet_ssd": 1,
     "mobilenet_v2": 1,
     "mobilenet_v2_ssd": 1,
+    "movenet": 1,
+    "nanodet": 1,
     "resnet": 1,
     "rtdetr": 1,
     "selfie_segmentation": 1,

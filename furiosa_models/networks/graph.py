@@ -37,7 +37,7 @@ __all__ = [
 FLOAT, INT64 = 1, 7
 """Element types of inputs and outputs, with ONNX's numbers."""
 
-Activation = Literal["gelu", "hard_swish", "relu", "relu6", "sigmoid", "swish"]
+Activation = Literal["gelu", "hard_swish", "leaky", "relu", "relu6", "sigmoid", "swish"]
 Padding = Literal["same", "half", "valid"] | int
 
 
@@ -352,7 +352,10 @@ class Graph:
         return self._add("LayerNormalization", inputs, name, x.shape, axis=-1, epsilon=epsilon)
 
     def activate(self, x: Value, activation: Activation, name: str) -> Value:
-        """Apply an activation to `x`; swish is `x * sigmoid(x)`, GELU is the exact one."""
+        """Apply an activation to `x`.
+
+        Swish is `x * sigmoid(x)`, GELU the exact one, and leaky a ReLU of slope 0.1.
+        """
         if activation == "gelu":  # in the form that runtimes recognize
             wide = self.scale(x, 1 / math.sqrt(2), f"{name}/scaled")
             wide = self._add("Erf", [wide.name], f"{name}/erf", x.shape)
@@ -365,6 +368,8 @@ class Graph:
         if activation == "relu6":
             limits = [_scalar("zero", 0.0), _scalar("six", 6.0)]
             return self._add("Clip", [x.name, *limits], name, x.shape)
+        if activation == "leaky":
+            return self._add("LeakyRelu", [x.name], name, x.shape, alpha=0.1)
         return self._add(activation.capitalize(), [x.name], name, x.shape)
 
     def add(self, x: Value, y: Value, name: str) -> Value:

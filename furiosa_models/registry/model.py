@@ -144,10 +144,11 @@ class Model(BaseModel):
         if not self._has_its_own():
             with self.to_model() as model:
                 return model.predict(source, **options)
-        from ..images.sources import expand_sources, is_single
+        from ..images.sources import check_finite, expand_sources, is_single
 
         if is_single(source):
             return self._predicted(source, options)
+        check_finite(source)
         return [self._predicted(photo, options) for photo in expand_sources(source)]
 
     def __call__(self, source: ImageSource | Iterable[ImageSource], **options: Any) -> Any:

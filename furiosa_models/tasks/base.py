@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import io
 import json
@@ -20,10 +21,12 @@ from ..errors import FuriosaModelsError
 from ..images.icc_profile import color_profile
 from ..images.read import DecodedImage, KeptPhoto, read_image
 from ..images.sources import is_same_file
+from ..ops.checks import check_array
 from ..progress import in_notebook
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
+    from typing_extensions import Self
 
     from ..data.records import LabeledPhotos
     from ..focoos import FocoosDet, InferLatency
@@ -111,7 +114,7 @@ class Result(ABC):
         """Return the arrays of the result by name, without copying them."""
         slots = [name for owner in type(self).__mro__ for name in getattr(owner, "__slots__", ())]
         names = dict.fromkeys([*slots, *getattr(self, "__dict__", ())])
-        values = {name: getattr(self, name) for name in names if name != "image"}
+        values = {name: getattr(self, name) for name in names if name not in ("image", "_tracks")}
         arrays = (np.ndarray, np.generic)
         return {name: np.asarray(v) for name, v in values.items() if isinstance(v, arrays)}
 
@@ -121,6 +124,7 @@ class Result(ABC):
             score = item.get("score")
             parts = ["     -" if score is None else f"{score:6.3f}"] if "score" in item else []
             parts += [str(item["label"])] if "label" in item else []
+            parts += [f"#{item['track_id']}"] if item.get("track_id", -1) >= 0 else []
             if "box" in item:
                 parts.append("[" + ", ".join(f"{edge:.0f}" for edge in item["box"]) + "]")
             yield "  ".join(parts or [f"{name} {value}" for name, value in item.items()])
@@ -283,6 +287,63 @@ class ArrayResult(Result, Sequence[Item]):
 
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
+    _tracks: npt.NDArray[np.int64] | None = None
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether a tracker has seen the result."""
+        return self._tracks is not None
+
+    @property
+    def track_ids(self) -> npt.NDArray[np.int64]:
+        """Id of each item's track, (n,) int64; -1 for an item without track."""
+        return np.full(len(self), -1, np.int64) if self._tracks is None else self._tracks
+
+    def with_tracks(self, track_ids: npt.NDArray[np.int64]) -> Self:
+        """Return the same items with track ids; see `furiosa_models.tracking.Tracker`.
+
+        Args:
+            track_ids: (n,) int64; -1 for an item without track.
+
+        Raises:
+            ShapeError: The array has the wrong shape or dtype.
+        """
+        check_array("track_ids", track_ids, np.int64, (len(self),))
+        tracked = copy.copy(self)
+        tracked._tracks = track_ids
+        return tracked
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays of the result by name, without copying them.
+
+        `track_ids` is among them if a tracker has given them.
+        """
+        columns = super().columns()
+        return columns if self._tracks is None else {**columns, "track_ids": self._tracks}
+
+    def moved(self, x: float, y: float) -> Self:
+        """Return the same items, moved by a number of pixels to the right and down."""
+        moved = copy.copy(self)
+        moved.boxes = self.boxes + np.array([x, y, x, y], np.float32)
+        return moved
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Return these items and those of other results of the same photo, in that order."""
+        every = copy.copy(self)
+        for name, column in self.columns().items():
+            rows = [column, *(other.columns()[name] for other in others)]
+            setattr(every, "_tracks" if name == "track_ids" else name, np.concatenate(rows))
+        return every
+
+    def _copy_facts(self, part: Any, index: slice | npt.NDArray[Any]) -> Any:
+        """Give a part of the items what is known of them and of their photo; return the part."""
+        part.image_size, part.speed = self.image_size, self.speed
+        part._tracks = None if self._tracks is None else self._tracks[index]
+        return part
+
+    def _track_fields(self, index: int) -> dict[str, int]:
+        """Return the entries of an item of `to_dict` that a tracker adds."""
+        return {} if self._tracks is None else {"track_id": int(self._tracks[index])}
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -327,6 +388,7 @@ class VisionTask(Generic[R]):
         aliases: Other names of options.
         evaluation_options: Options for `predict` when measuring accuracy.
         has_masks: Whether results have masks, which `save_mask` writes.
+        has_boxes: Whether its results are `ArrayResult`s, whose items can be tracked.
     """
 
     name: ClassVar[str]
@@ -336,6 +398,7 @@ class VisionTask(Generic[R]):
     aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})
     evaluation_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     has_masks: ClassVar[bool] = False
+    has_boxes: ClassVar[bool] = False
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
         """Read labels.
@@ -405,6 +468,11 @@ class VisionTask(Generic[R]):
     ) -> tuple[dict[str, Any], Callable[[R], R] | None]:
         """Return the options for the head, and a function that filters its results, or None."""
         return dict(options), None
+
+    def above(self, found: Any, score_threshold: Any) -> npt.NDArray[np.bool_]:
+        """Return which items of a result have a score above the option `score_threshold`."""
+        exceeds: npt.NDArray[np.bool_] = found.scores > np.float32(score_threshold)
+        return exceeds
 
     def _read_dataset(self, labels: Path, images: Path) -> Truth:
         """Read labels in any layout of `furiosa_models.data.read_dataset`."""

@@ -54,12 +54,14 @@ class ObjectDetectionResult:
         score: Confidence, between 0 and 1.
         label: Name of its class.
         index: Class id, an index into the table of labels.
+        track_id: Id of its track; -1 for none.
     """
 
     boundingbox: LtrbBoundingBox
     score: float
     label: str
     index: int
+    track_id: int = -1
 
 
 class Detections(ArrayResult[ObjectDetectionResult]):
@@ -72,12 +74,15 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         scores: (n,) float32, between 0 and 1, descending.
         class_ids: (n,) int64.
         names: Table of labels by class id.
+        track_ids: (n,) int64; -1 for an object without track.
         image: The photo, if known (`predict` sets it).
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
     """
 
-    __slots__ = ("boxes", "class_ids", "image", "image_size", "names", "scores", "speed")
+    __slots__ = (
+        "_tracks", "boxes", "class_ids", "image", "image_size", "names", "scores", "speed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -94,6 +99,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         self.image = image
         self.image_size = None
         self.speed = None
+        self._tracks = None
 
     @property
     def labels(self) -> list[str]:
@@ -109,20 +115,23 @@ class Detections(ArrayResult[ObjectDetectionResult]):
     ) -> ObjectDetectionResult | Detections:
         if isinstance(index, (slice, np.ndarray)):
             columns = self.boxes[index], self.scores[index], self.class_ids[index]
-            part = Detections(*columns, self.names, self.image)
-            part.image_size, part.speed = self.image_size, self.speed
+            part: Detections = self._copy_facts(Detections(*columns, self.names, self.image), index)
             return part
         class_id = int(self.class_ids[index])
         box = LtrbBoundingBox(*self.boxes[index].tolist())
         return ObjectDetectionResult(
-            box, float(self.scores[index]), _name(self.names, class_id), class_id
+            box,
+            float(self.scores[index]),
+            _name(self.names, class_id),
+            class_id,
+            int(self.track_ids[index]),
         )
 
     def __iter__(self) -> Iterator[ObjectDetectionResult]:
-        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True)
-        for box, score, class_id in rows:
+        columns = self.boxes, self.scores, self.class_ids, self.track_ids
+        for box, score, class_id, track in zip(*(c.tolist() for c in columns), strict=True):
             label = _name(self.names, class_id)
-            yield ObjectDetectionResult(LtrbBoundingBox(*box), score, label, class_id)
+            yield ObjectDetectionResult(LtrbBoundingBox(*box), score, label, class_id, track)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{item.label} {item.score:.2f}" for item in self[:5])
@@ -130,23 +139,38 @@ class Detections(ArrayResult[ObjectDetectionResult]):
         return f"<{len(self)} detections: {shown}{rest}>" if len(self) else "<no detections>"
 
     def plot(self, image: Photo | None = None) -> PILImage:
-        """Return the photo with its boxes drawn; see `Result.plot`."""
+        """Return the photo with its boxes drawn; see `Result.plot`.
+
+        The color shows the track of a tracked object, else its class.
+        """
         from .draw import Canvas, class_color
 
         canvas = Canvas.of(self._photo(image))
-        items = list(self)
-        for item in reversed(items):  # the best on top
-            canvas.box(list(item.boundingbox), class_color(item.index))
-        for item in items:  # the best label is placed first
-            score = f" {item.score:.2f}"
-            canvas.label(list(item.boundingbox), item.label, class_color(item.index), end=score)
+        items = [
+            (item, class_color(item.index if item.track_id < 0 else item.track_id)) for item in self
+        ]
+        for item, color in reversed(items):  # the best on top
+            canvas.box(list(item.boundingbox), color)
+        for item, color in items:  # the best label is placed first
+            track = f" #{item.track_id}" if item.track_id >= 0 else ""
+            end = f"{track} {item.score:.2f}"
+            canvas.label(list(item.boundingbox), item.label, color, end=end)
         return canvas.picture
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Return a list of `{"label", "index", "score", "box": [l, t, r, b]}`."""
+        """Return a list of `{"label", "index", "score", "box": [l, t, r, b]}`.
+
+        Tracked objects have a `"track_id"`, too.
+        """
         return [
-            {"label": d.label, "index": d.index, "score": d.score, "box": list(d.boundingbox)}
-            for d in self
+            {
+                "label": d.label,
+                "index": d.index,
+                "score": d.score,
+                "box": list(d.boundingbox),
+                **self._track_fields(i),
+            }
+            for i, d in enumerate(self)
         ]
 
     def filter(
@@ -188,22 +212,29 @@ class Detections(ArrayResult[ObjectDetectionResult]):
                 "category_id": class_id if category_ids is None else category_ids[class_id],
                 "bbox": box,
                 "score": score,
+                **self._track_fields(i),
             }
-            for box, score, class_id in rows
+            for i, (box, score, class_id) in enumerate(rows)
         ]
 
     def to_pandas(self) -> Any:
         """Return a `pandas.DataFrame` with left, top, right, bottom, score, index, label.
+
+        Tracked objects have a column track_id, too.
 
         Raises:
             ExtraRequired: pandas is not installed.
         """
         pandas = require("pandas", "to_pandas() needs pandas")
         frame = pandas.DataFrame(self.boxes, columns=["left", "top", "right", "bottom"])
-        return frame.assign(score=self.scores, index=self.class_ids, label=self.labels)
+        frame = frame.assign(score=self.scores, index=self.class_ids, label=self.labels)
+        return frame.assign(track_id=self.track_ids) if self.is_tracked else frame
 
     def to_supervision(self) -> Any:
-        """Return a `supervision.Detections`.
+        """Return a `supervision.Detections`, with the track ids as its `tracker_id`.
+
+        Supervision's zones and lines take an object without track, of the id -1, for one of their
+        own: select the others first, by `result[result.track_ids >= 0]`.
 
         Raises:
             ExtraRequired: supervision is not installed.
@@ -212,6 +243,7 @@ class Detections(ArrayResult[ObjectDetectionResult]):
             xyxy=self.boxes,
             confidence=self.scores,
             class_id=self.class_ids,
+            tracker_id=self.track_ids if self.is_tracked else None,
             data={"class_name": np.asarray(self.labels, dtype=str)},
         )
 
@@ -231,6 +263,7 @@ class DetectionTask(VisionTask[Detections]):
     task = Task.DETECTION
     task_type = ModelTaskType.OBJECT_DETECTION
     options = ("score_threshold", "iou_threshold")
+    has_boxes = True
     aliases = THRESHOLD_ALIASES
     evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
 
@@ -272,15 +305,33 @@ class DetectionTask(VisionTask[Detections]):
             raise ValueError(msg)
 
         def keep(found: Detections) -> Detections:
-            names = set(found.names)
-            named = [n for n in thresholds if n is not None and not _UNNAMED.fullmatch(str(n))]
-            if unknown := [name for name in named if name not in names]:
-                msg = f"score_threshold names classes that the model does not have: {unknown}"
-                raise ValueError(msg)
-            min_scores = [thresholds.get(label, thresholds[None]) for label in found.labels]
-            return found[found.scores >= np.asarray(min_scores, np.float32)]
+            return found[_exceeds(found, thresholds)]
 
         return {**options, "score_threshold": min(thresholds.values())}, keep
+
+    def above(
+        self, found: Detections, score_threshold: float | Mapping[str | None, float]
+    ) -> npt.NDArray[np.bool_]:
+        """Return which objects have a score above a threshold, or above that of their class."""
+        if isinstance(score_threshold, Mapping):
+            return _exceeds(found, score_threshold)
+        return super().above(found, score_threshold)
+
+
+def _exceeds(found: Detections, thresholds: Mapping[str | None, float]) -> npt.NDArray[np.bool_]:
+    """Return which objects have at least the score of their class.
+
+    Raises:
+        ValueError: A threshold is for a class that the model does not have.
+    """
+    names = set(found.names)
+    named = [n for n in thresholds if n is not None and not _UNNAMED.fullmatch(str(n))]
+    if unknown := [name for name in named if name not in names]:
+        msg = f"score_threshold names classes that the model does not have: {unknown}"
+        raise ValueError(msg)
+    min_scores = [thresholds.get(label, thresholds[None]) for label in found.labels]
+    exceeds: npt.NDArray[np.bool_] = found.scores >= np.asarray(min_scores, np.float32)
+    return exceeds
 
 
 DETECTION = DetectionTask()

@@ -23,6 +23,7 @@ _DECODERS: Mapping[str, str] = MappingProxyType(
     {
         "mobilenet_ssd": r"_[12]_Conv2d_\d",
         "mobilenet_v2_ssd": r"/layer_19_",
+        "movenet": r"/model_1/(conv2d|separable_conv2d)",
         "ssd_resnet34": r"^additional_blocks\.",
         "yolov5": r"^model\.(1\d|2[0-3])\.",
         "yolov7_pose": r"^model\.(4[7-9]|[5-9]\d|1\d\d)\.",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..zoo.detr import *  # noqa: F403
     from ..zoo.efficientnet import *  # noqa: F403
     from ..zoo.mobilenet import *  # noqa: F403
+    from ..zoo.movenet import *  # noqa: F403
+    from ..zoo.nanodet import *  # noqa: F403
     from ..zoo.resnet import *  # noqa: F403
     from ..zoo.selfie import *  # noqa: F403
     from ..zoo.ssd import *  # noqa: F403

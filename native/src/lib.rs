@@ -6,9 +6,11 @@
 //! and boxes, which involve exponentials, to 1e-6 (of the photo's side, for boxes). Kernels must not
 //! panic on any input.
 
+mod assignment;
 mod boxes;
 mod candidates;
 mod canvas;
+mod center_pose;
 mod cpu;
 mod detections;
 mod error;

@@ -1,6 +1,7 @@
 //! Python binding: checks arguments, and releases the GIL while a kernel runs.
 
 mod arrays;
+mod center_pose;
 mod images;
 mod maps;
 mod outputs;
@@ -29,6 +30,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(images::normalize, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::box_iou, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::batched_nms, module)?)?;
+    module.add_function(wrap_pyfunction!(outputs::assign, module)?)?;
+    module.add_function(wrap_pyfunction!(center_pose::decode_center_pose, module)?)?;
     module.add_function(wrap_pyfunction!(ssd::decode_ssd, module)?)?;
     module.add_function(wrap_pyfunction!(yolo::decode_yolo, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::top_k, module)?)?;

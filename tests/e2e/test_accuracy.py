@@ -15,8 +15,9 @@ from furiosa_models import get_model, networks
 from furiosa_models.artifacts import Store
 from furiosa_models.labels import load_labels
 from furiosa_models.runtime.sync import create_runner
+from furiosa_models.tasks.pose import POSE
 from furiosa_models.types import Platform
-from furiosa_models.vision import SSDMobileNet
+from furiosa_models.vision import MoveNetMultiPose, SSDMobileNet
 
 from .independent import (
     SSD,
@@ -112,6 +113,7 @@ SETS: dict[str, tuple[str, str, float, str | None]] = {
     ),
     "YOLOv5s from an ONNX file": ("YOLOv5s", YOLO_ONNX, 0.3702, YOLO_ONNX),
     "YOLOv5s from its package": ("YOLOv5s", "coco", 0.3702, YOLO_ONNX),
+    "NanoDetG from its package": ("NanoDetG", "tfjs", 0.246, None),
     # Its checkpoint runs only at 320 pixels: see the test below.
     "YOLOv5l from its package": ("YOLOv5l", "coco", 0.4894, None),
 }
@@ -167,6 +169,30 @@ def test_yolov5l_is_as_accurate_as_its_checkpoint(
     report(f"mAP at 320 pixels: ours {ours:.4f}, the checkpoint by LiteRT {other:.4f}")
     # The checkpoint decodes boxes with constants in half precision: they are off by 0.02 %.
     assert ours == pytest.approx(other, abs=0.003)
+
+
+@pytest.mark.network
+def test_people_are_found_as_accurately_as_stated(data: Path, report: Report) -> None:
+    truth = POSE.read_truth(data / "coco" / "person_keypoints.json", data / "coco" / "images")
+    cases: list[tuple[Platform, dict[str, Any]]] = [
+        (Platform.RUST, {}),
+        (Platform.PYTHON, {}),
+        (Platform.RUST, {"tiles": "auto"}),
+    ]
+    figures = [
+        POSE.measure(
+            truth,
+            MoveNetMultiPose(postprocessor_type=platform).predict(
+                truth.photos, device="cpu", **POSE.evaluation_options, **options
+            ),
+        )
+        for platform, options in cases
+    ]
+    rust, python, tiled = (each["OKS mAP"] for each in figures)
+    report(f"keypoint mAP: Rust {rust:.4f}, Python {python:.4f}, in tiles {tiled:.4f}")
+    assert_equals_catalog("MoveNetMultiPose", "tfjs", "OKS mAP", rust)
+    assert python == pytest.approx(rust, abs=0.001)
+    assert tiled > rust + 0.05
 
 
 def assert_equals_catalog(name: str, weights: str, metric: str, value: float) -> None:

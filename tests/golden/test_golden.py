@@ -60,5 +60,7 @@ def test_every_network_has_an_independent_implementation() -> None:
         *("deeplab_v3", "selfie_segmentation", "u2net"),  # tests/e2e/test_maps.py
         "fai_cls",  # the tests of torch_sink have one
         "mobilenet_v2_ssd",  # only TensorFlow has one; test_checkpoints runs it on photos
+        "movenet",  # compared with TensorFlow.js in the folder tfjs
+        "nanodet",  # the same
     }
     assert covered | without == set(networks.NETWORKS)

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use super::arrays::{Input, rows};
 use crate::boxes::Xyxy;
 use crate::detections::Detections;
-use crate::{boxes, nms, ranking};
+use crate::{assignment, boxes, nms, ranking};
 
 /// Class ids and scores.
 type Best<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
@@ -65,6 +65,19 @@ pub fn batched_nms<'py>(
         .map(|i| i as i64)
         .collect::<Vec<_>>()
         .into_pyarray(py))
+}
+
+/// Return the column of each row of a cost matrix, with the least total cost.
+#[pyfunction]
+pub fn assign<'py>(
+    py: Python<'py>,
+    costs: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let costs = Input::<f64, 2>::new("costs", costs)?;
+    let ([height, width], values) = (costs.shape, costs.values()?);
+    let found = py.detach(|| assignment::solve(values, height, width))?;
+    let columns: Vec<i64> = found.into_iter().map(|column| column as i64).collect();
+    Ok(columns.into_pyarray(py))
 }
 
 /// Return the options of NMS.

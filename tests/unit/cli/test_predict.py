@@ -261,3 +261,22 @@ def test_masks_need_a_folder_and_a_model_that_has_them(folder: Path, tmp_path: P
     matte = predict("u2netp", photo, "--score-threshold=0.5")
     assert matte.exit_code == 2
     assert "--score-threshold does not apply to U2NetP" in matte.stderr
+
+
+def test_objects_of_a_video_are_tracked(folder: Path, clip: Path, tmp_path: Path) -> None:
+    del folder
+    out = tmp_path / "out"
+    result = run(clip, clip, "-o", out, "--track", "--overwrite", "--score-threshold=0.5")
+    assert result.exit_code == 0, result.output
+    for name in ("clip.json", "clip-2.json"):  # the same video twice has the same tracks
+        frames = json.loads((out / name).read_text())["frames"]
+        ids = [[row["track_id"] for row in frame["results"]] for frame in frames]
+        assert ids[0][0] == 1
+        assert sorted(ids[0]) == sorted(ids[1]) == sorted(ids[2])
+
+
+def test_classes_cannot_be_tracked(folder: Path) -> None:
+    arguments = ["efficientnet-lite0", str(folder), "--weights=random", "--track"]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert "--track does not apply to EfficientNetLite0" in result.output

@@ -122,3 +122,13 @@ def test_infinite_boxes_are_dropped() -> None:
     output[..., 2] = 1e4  # an infinite width
     (found,) = GridHead(SIZE).decode([output], [PHOTO], NAMES, Platform.PYTHON)
     assert np.isfinite(found.boxes).all()
+
+
+@BOTH
+def test_a_cell_gives_one_detection_or_one_for_each_class(platform: Platform) -> None:
+    scores, distances = nanodet(BOX, 1, 8)
+    scores[scores.max(axis=2) > 0.5, 2] = 0.4
+    for several, expected in ((False, ["dog"]), (True, ["dog", "bird"])):
+        head = GridHead(SIZE, "nanodet", bins=8, multi_label=several)
+        (found,) = head.decode([np.concatenate((scores, distances), 2)], [PHOTO], NAMES, platform)
+        assert found.labels == expected

@@ -196,7 +196,8 @@ def test_functions_of_the_command(
     assert api.prettified_task_type(vision.SSDMobileNet) == "Object Detection"
     rows = api.get_model_list(lambda cls: issubclass(cls, types.PoseEstimationModel))
     assert [(row[0], *row[2:]) for row in rows] == [
-        ("YOLOv7w6Pose", "Pose Estimation", "Python, Rust")
+        ("MoveNetMultiPose", "Pose Estimation", "Python, Rust"),
+        ("YOLOv7w6Pose", "Pose Estimation", "Python, Rust"),
     ]
     assert len(api.get_model_list()) == len(vision.__all__)
     assert api.time_with_proper_suffix(0.0123456) == "12.34560 ms"

@@ -27,6 +27,10 @@ SSD34_SHAPES: list[tuple[int, ...]] = [
 POSE_SHAPES: list[tuple[int, ...]] = [
     (channels, 128 // stride, 192 // stride) for stride in (8, 16, 32, 64) for channels in (18, 153)
 ]
+MOVENET_SHAPES: list[tuple[int, ...]] = [(c, 24, 32) for c in (1, 2, 2, 17, 34, 34)]
+NANODET_SHAPES: list[tuple[int, ...]] = [
+    (cells, width) for cells in (192, 48, 12) for width in (80, 44)
+]
 CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     "mobilenet_ssd": ("mobilenet_ssd", {}, SSD_SHAPES),
     "mobilenet_ssd_025": ("mobilenet_ssd", {"depth_multiplier": 0.25}, SSD_SHAPES),
@@ -37,6 +41,8 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     "efficientnet_lite2": ("efficientnet", {"variant": "lite2"}, [(1000,)]),
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 192}, [(1000,)]),
     "mobilenet_v2": ("mobilenet_v2", {}, [(1000,)]),
+    "movenet": ("movenet", {"image_size": [96, 128]}, MOVENET_SHAPES),
+    "nanodet": ("nanodet", {"image_size": [96, 128]}, NANODET_SHAPES),
     "resnet_18": ("resnet", {"variant": "18", "num_classes": 10}, [(10,)]),
     "resnet_50": ("resnet", {"variant": "50"}, [(1000,)]),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}, [(1000,)]),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OddTask(DetectionTask):
-    options = (*DetectionTask.options, "tiles", "mode", "anything", "unexplained")  # type: ignore[assignment]
+    options = (*DetectionTask.options, "parts", "mode", "anything", "unexplained")  # type: ignore[assignment]
 
 
 class Odd(SSDMobileNet):
@@ -26,7 +26,7 @@ class Odd(SSDMobileNet):
         self,
         source: Any,
         *,
-        tiles: int | None = 4,
+        parts: int | None = 4,
         mode: str = "fast",
         anything: Decimal | None = None,
         **options: Any,
@@ -35,7 +35,7 @@ class Odd(SSDMobileNet):
 
         Args:
             source: A photo.
-            tiles: How many parts
+            parts: How many parts
                 it is cut into.
             mode: How.
             anything: Something of a type that is there for type checkers alone.
@@ -52,7 +52,7 @@ def options() -> QueryOptions:
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("tiles", "3", 3),
+        ("parts", "3", 3),
         ("mode", "3", "3"),
         ("anything", "3", 3),
         ("anything", "true", True),
@@ -75,15 +75,15 @@ def test_values_have_the_type_of_the_signature(
 def test_option_aliases_and_invalid_values(options: QueryOptions) -> None:
     assert options.read([("conf_thres", "0.5")]) == {"score_threshold": 0.5}
     with pytest.raises(HTTPException) as caught:
-        options.read([("tiles", "many")])
+        options.read([("parts", "many")])
     assert caught.value.detail == (
-        "invalid query parameter tiles='many': expected a value of type integer"
+        "invalid query parameter parts='many': expected a value of type integer"
     )
 
 
 def test_options_are_described_by_the_docstring(options: QueryOptions) -> None:
     described = {item.pop("name"): item for item in options.described()}
-    assert described["tiles"] == {
+    assert described["parts"] == {
         "in": "query",
         "required": False,
         "description": "How many parts it is cut into.",

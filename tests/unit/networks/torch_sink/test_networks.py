@@ -30,6 +30,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 192}),
     "fai_cls": ("fai_cls", {"size": "nano"}),
     "mobilenet_v2": ("mobilenet_v2", {}),
+    "movenet": ("movenet", {"image_size": [96, 128]}),
+    "nanodet": ("nanodet", {"image_size": [96, 128]}),
     "resnet_18": ("resnet", {"variant": "18"}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}),
     "resnet_50_argmax": ("resnet", {"variant": "50", "argmax": True}),

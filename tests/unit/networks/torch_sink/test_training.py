@@ -33,6 +33,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 64}),
     "fai_cls": ("fai_cls", {"size": "nano", "image_size": 64}),
     "mobilenet_v2": ("mobilenet_v2", {"image_size": 64}),
+    "movenet": ("movenet", {"image_size": 64}),
+    "nanodet": ("nanodet", {"image_size": 64, "num_classes": 3}),
     "resnet_18": ("resnet", {"variant": "18", "image_size": 64}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1", "image_size": 64}),
     "dfine_n": ("dfine", {"image_size": 64, "num_queries": 12, "num_classes": 5}),
