@@ -37,10 +37,13 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "nanodet": ("nanodet", {"image_size": 64, "num_classes": 3}),
     "resnet_18": ("resnet", {"variant": "18", "image_size": 64}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1", "image_size": 64}),
+    "deeplab_v3": ("deeplab_v3", {"image_size": 65, "num_classes": 4}),
     "dfine_n": ("dfine", {"image_size": 64, "num_queries": 12, "num_classes": 5}),
     "rtdetr_r18": ("rtdetr", {"image_size": 64, "num_queries": 20, "num_classes": 5}),
+    "selfie_segmentation": ("selfie_segmentation", {"image_size": 64}),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 400, "num_classes": 4}),
     "yolov5n": ("yolov5", {"variant": "n", "image_size": [64, 96], "num_classes": 3}),
+    "u2net_p": ("u2net", {"variant": "p", "image_size": 64}),
     "yolox_nano": ("yolox", {"variant": "nano", "image_size": 64, "num_classes": 3}),
     "yolov7_pose": ("yolov7_pose", {"image_size": 64}),
 }
