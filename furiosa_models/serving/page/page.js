@@ -9,6 +9,9 @@ const model = () => state.models[$("model").selectedIndex];
 const takes = (parameter) => model().parameters.some((each) => each.name === parameter);
 const threshold = () => Number($("threshold").value);
 const color = (index) => `hsl(${(index * 222.49) % 360} 85% 45%)`;
+// What a result is measured by: its score, or the share of the photo that it covers.
+const measure = (item, digits) =>
+  item.fraction !== undefined ? `${(100 * item.fraction).toFixed(1)} %` : item.score?.toFixed(digits) ?? "–";
 
 function say(text, isError = false) {
   $("status").textContent = text;
@@ -84,15 +87,58 @@ function draw(items) {
   pen.drawImage(state.bitmap, 0, 0);
   const unit = Math.max(2, Math.min(width, height) / 200);
   pen.font = `${Math.max(11, unit * 6)}px system-ui, sans-serif`;
+  for (const [index, item] of items.entries()) {
+    if (item.mask) pen.drawImage(shade(item, color(item.index ?? index)), 0, 0);
+  }
   items.forEach((item, index) => {
     if (!item.box) return;
     const [left, top, right, bottom] = item.box;
     pen.lineWidth = index === state.chosen ? unit * 2.5 : unit;
     pen.strokeStyle = color(item.index ?? index);
-    pen.strokeRect(left, top, right - left, bottom - top);
+    if (!item.mask || index === state.chosen) pen.strokeRect(left, top, right - left, bottom - top);
     joints(pen, item, unit);
-    caption(pen, `${item.label ?? ""} ${item.score.toFixed(2)}`.trim(), left, top, color(item.index ?? index));
+    caption(pen, `${item.label ?? ""} ${measure(item, 2)}`.trim(), left, top, color(item.index ?? index));
   });
+}
+
+// Lengths of the runs of a mask in COCO's compressed encoding, of pixels in columns.
+function runs(text) {
+  const found = [];
+  for (let place = 0; place < text.length; ) {
+    let length = 0;
+    let bits = 0;
+    let code;
+    do {
+      code = text.charCodeAt(place++) - 48;
+      length |= (code & 31) << bits;
+      bits += 5;
+    } while (code & 32);
+    if (code & 16) length |= -1 << bits;
+    found.push(found.length > 2 ? length + found[found.length - 2] : length);
+  }
+  return found;
+}
+
+const shades = new WeakMap(); // canvases of masks by item
+
+function shade(item, fill) {
+  if (shades.has(item)) return shades.get(item);
+  const [height, width] = item.mask.size;
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const pen = canvas.getContext("2d");
+  const pixels = pen.createImageData(width, height);
+  let place = 0;
+  runs(item.mask.counts).forEach((length, number) => {
+    for (const end = place + length; place < end; place++) {
+      if (number % 2) pixels.data[4 * ((place % height) * width + Math.floor(place / height)) + 3] = 128;
+    }
+  });
+  pen.putImageData(pixels, 0, 0);
+  pen.globalCompositeOperation = "source-in";
+  pen.fillStyle = fill;
+  pen.fillRect(0, 0, width, height);
+  shades.set(item, canvas);
+  return canvas;
 }
 
 function joints(pen, item, unit) {
@@ -126,7 +172,7 @@ function caption(pen, text, left, top, background) {
 function fill(items) {
   const cells = (item) => [
     item.label ?? "person",
-    item.score === null || item.score === undefined ? "–" : item.score.toFixed(3),
+    measure(item, 3),
     item.box ? item.box.map(Math.round).join(", ") : "",
   ];
   const rows = items.map((item, index) => {

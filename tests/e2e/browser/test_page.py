@@ -20,6 +20,7 @@ import requests
 from PIL import Image
 
 from furiosa_models import get_model
+from furiosa_models.ops.rle import compress_rle
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = pytest.mark.browser
@@ -203,6 +204,34 @@ def test_joints_and_limbs_are_drawn(browser: Any, url: str, photos: list[Path]) 
     assert changed[200, 35:65].mean() > 0.8  # the limb from a to c; b is not seen
     assert changed[198:203, 28:33].mean() > 0.8
     assert changed[195:205, 48:53].mean() < 0.7
+    context.close()
+
+
+def test_masks_are_drawn_where_they_are(browser: Any, url: str, photos: list[Path]) -> None:
+    """With the answer of a segmentation in place of the server's."""
+    with Image.open(photos[3]) as picture:
+        original = np.asarray(picture.convert("RGB")).astype(int)
+    height, width = original.shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    mask = (rows - 200) ** 2 + (columns - 150) ** 2 < 90**2
+    mask[:40, -7:] = True  # runs that end at the bottom, and touch an edge
+    region = {"label": "cat", "index": 8, "fraction": float(mask.mean()), "box": [60, 0, 500, 290]}
+    region["mask"] = compress_rle(mask)
+    facts = {"models": [{"name": "m", "task": "segmentation", "parameters": []}], "samples": []}
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/page/models.json", lambda route: route.fulfill(json=facts))
+    page.route("**/predict*", lambda route: route.fulfill(json={"result": [region]}))
+    page.goto(url)
+    page.wait_for_selector("#model option", state="attached")
+    give(page, photos[3])
+    changed = np.abs(pixels(page) - original).max(axis=2) > 12
+    free = np.ones_like(mask)
+    free[:30, 55:200] = False  # the caption
+    assert changed[mask & free].mean() > 0.9
+    assert changed[~mask & free].mean() < 0.01
+    share = f"{100 * mask.mean():.1f} %"
+    assert page.locator("#table tbody tr td").all_inner_texts()[:2] == ["cat", share]
     context.close()
 
 
