@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted((EXAMPLES / "notebooks").glob("*.ipynb"))
 MODELS = (
     *("ssd-mobilenet-v2", "mobilenet-v2"),
+    *("deeplabv3-mobilenet-v2", "u2netp", "movenet-multi-pose"),
     *("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"),
 )
 
@@ -64,7 +65,7 @@ def test_notebook_runs(executed: Any) -> None:
 
 
 def test_notebooks_are_found_and_have_no_outputs() -> None:
-    assert len(NOTEBOOKS) == 6
+    assert len(NOTEBOOKS) == 7
     for path in NOTEBOOKS:
         book = nbformat.read(path, as_version=4)
         nbformat.validate(book)
