@@ -15,14 +15,16 @@ TF_READY := $(TF)/.ready-$(STATE)-$(shell cksum < constraints-tensorflow.txt | c
 TORCH  := build/torch-venv
 CLIENTS := build/clients-venv
 CLIENTS_READY := $(CLIENTS)/.ready-$(STATE)-$(shell cksum < constraints-clients.txt | cut -d' ' -f1)
+RAY    := build/ray-venv
+RAY_READY := $(RAY)/.ready-$(STATE)
 NOTEBOOKS := build/notebooks-venv
 NOTEBOOKS_READY := $(NOTEBOOKS)/.ready-$(STATE)-$(shell cksum < constraints-notebooks.txt | cut -d' ' -f1)
 TORCH_READY := $(TORCH)/.ready-$(STATE)-$(shell cksum < constraints-torch.txt | cut -d' ' -f1)
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-OWN_ENV  := tensorflow or torch or triton or browser or notebooks
+OWN_ENV  := tensorflow or torch or triton or browser or notebooks or ray
 UNMARKED := not (accuracy or network or slow or $(OWN_ENV))
 
-.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser test-notebooks lint fuzz format docs bench wheel check-wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser test-notebooks test-ray lint fuzz format docs bench wheel check-wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -82,6 +84,15 @@ test-triton: $(CLIENTS_READY)  ## Test the server with Triton's client, in an en
 
 test-browser: $(CLIENTS_READY)  ## Test the page of the server in Chromium, which must be installed
 	$(CLIENTS)/bin/python -m pytest -m "browser" tests/e2e/browser
+
+test-ray: $(RAY_READY)  ## Run a data set through Ray, in an environment of its own
+	$(RAY)/bin/python -m pytest -m "ray" tests/e2e/ray
+
+$(RAY_READY):
+	@rm -rf $(RAY) && $(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]' \
+		hypothesis pytest pytest-timeout
+	@touch $@
 
 test-notebooks: $(NOTEBOOKS_READY)  ## Run the notebooks, in an environment of their own
 	$(NOTEBOOKS)/bin/python -m pytest -m "notebooks" tests/e2e/test_notebooks.py

@@ -28,7 +28,7 @@ LAYERS = (
     "zoo",
     "registry hub",
     "model_registry overrides focoos_families described manager",
-    "compressor serving",
+    "compressor integrations serving",
     "types quantizer vision __init__",
     "cli client __main__",
 )

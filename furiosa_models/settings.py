@@ -7,6 +7,7 @@
 | `FURIOSA_MODELS_OFFLINE` | `1`: do not use the network | `0` |
 | `FURIOSA_MODELS_MIRROR` | folder or URL prefix that is tried first | none |
 | `FURIOSA_MODELS_PROGRESS` | `0`: no progress bars | `1` |
+| `FURIOSA_MODELS_THREADS` | most threads that a process computes with | its CPUs |
 | `FURIOSA_MODELS_COMPILED` | `0`: do not cache compiled programs | `1` |
 | `FURIOSA_MODELS_COMPILE_TIMEOUT` | time limit of the NPU's compiler, in seconds | `1800` |
 | `FURIOSA_MODELS_AVX2` | `0`: do not use AVX2 in native kernels; results are equal | `1` |
@@ -39,6 +40,7 @@ __all__ = [
     "shared_caches",
     "shows_progress",
     "shows_tracebacks",
+    "threads",
 ]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -100,6 +102,21 @@ def compile_timeout() -> float:
             return seconds
     msg = f"FURIOSA_MODELS_COMPILE_TIMEOUT={value!r} is not a time: set it to a number of seconds"
     raise ValueError(msg)
+
+
+def threads() -> int | None:
+    """Return the most threads to compute with (`FURIOSA_MODELS_THREADS`), or None for no limit.
+
+    Raises:
+        ValueError: It is not a positive number.
+    """
+    value = os.environ.get("FURIOSA_MODELS_THREADS", "")
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        msg = f"FURIOSA_MODELS_THREADS={value!r} is not a positive number of threads"
+        raise ValueError(msg)
+    return int(value)
 
 
 def font() -> str | None:

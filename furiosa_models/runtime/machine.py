@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .. import settings
+
 __all__ = [
     "CUDA_LIBRARY",
     "Fact",
@@ -60,12 +62,13 @@ def available_cpus() -> int:
     """Return the number of CPUs that this process may use: its affinity, limited by its quota.
 
     The quota is rounded up. If a container runs more threads than its quota has CPUs, the kernel
-    throttles all of them.
+    throttles all of them. `FURIOSA_MODELS_THREADS` limits the number further.
     """
     has_affinity = hasattr(os, "sched_getaffinity")
     count = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     quota = _own_quota()
-    return count if quota is None else max(1, min(count, math.ceil(quota)))
+    limits = [settings.threads(), None if quota is None else math.ceil(quota)]
+    return max(1, min([count, *(limit for limit in limits if limit is not None)]))
 
 
 def cpu_quota(root: Path) -> float | None:

@@ -14,6 +14,8 @@ from ..tasks.base import Result
 
 __all__ = ["Answer", "Form", "as_in_0_10", "found_in_0_10", "picture", "plain", "to_json"]
 
+_TRACK = "track_id"
+"""A field of objects that 0.10 did not have."""
 Form = Callable[[Any], bytes]
 """A function that encodes the result of a photo."""
 
@@ -47,7 +49,10 @@ def found_in_0_10(result: Any) -> Any:
     """Return the entry of 0.10 for one of several photos: a label, or a list of objects."""
     if isinstance(result, str):
         return str(result)
-    return [asdict(item) for item in result] if _is_found(result) else plain(result)
+    if not _is_found(result):
+        return plain(result)
+    rows = [asdict(item) for item in result]
+    return [{key: value for key, value in row.items() if key != _TRACK} for row in rows]
 
 
 def plain(result: Any) -> Any:
