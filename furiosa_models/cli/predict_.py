@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 from ..errors import ImageError
-from ..images.live import LiveFrame, Stream, is_live
-from ..images.sources import count, list_files
+from ..images.live import LiveFrame, Stream
+from ..images.sources import count, is_live, list_files
 from ..images.video import VideoFrame, is_video
 from ..model import Model
 from ..tasks.base import Result

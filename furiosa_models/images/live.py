@@ -8,9 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -23,36 +21,13 @@ from ..progress import log_warning
 from .read import DecodedImage
 from .video import VideoFrame, damaged_or_frames, open_video, upright_pixels
 
-__all__ = ["LiveFrame", "Stream", "is_live"]
+__all__ = ["LiveFrame", "Stream"]
 
 logger = logging.getLogger(__name__)
-
-_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
-_HTTP = frozenset({"http", "https"})
-_HTTP_SUFFIXES = frozenset({".m3u8", ".mjpeg", ".mjpg"})
-"""File extensions of HTTP URLs that are streams; other URLs are photos."""
 
 _FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 10.0  # between attempts to reconnect; each is twice the last
 _CLOSE_S = 1.0  # how long to wait for the reading thread, which may wait for the network
 _UNSAFE = re.compile(r"[^\w.-]+")
-
-
-def is_live(source: object) -> bool:
-    """Return whether a source is a camera or a stream: an index, a URL or a `Stream`.
-
-    URLs of the schemes rtsp, rtmp, rtp, srt, tcp and udp are streams, as are http(s) URLs that end
-    in `.mjpg`, `.mjpeg` or `.m3u8`. `Stream(url)` makes any other URL one.
-    """
-    if isinstance(source, Stream):
-        return True
-    if isinstance(source, (int, np.integer)):
-        return not isinstance(source, bool)
-    if not isinstance(source, str) or "://" not in source:
-        return False
-    scheme = source.partition(":")[0].lower()
-    if scheme in _SCHEMES:
-        return True
-    return scheme in _HTTP and Path(_path_of(source)).suffix.lower() in _HTTP_SUFFIXES
 
 
 class LiveFrame(VideoFrame):
@@ -270,10 +245,3 @@ class Stream:
                     self._newest = _Received(frame, self.received, time.monotonic())
                     self.received += 1
                     self._news.notify_all()
-
-
-def _path_of(url: str) -> str:
-    try:
-        return urlsplit(url).path
-    except ValueError:  # such as http://[
-        return ""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -17,17 +18,48 @@ from ..errors import ImageError
 from ..progress import log_warning
 from . import video
 from .formats import suffixes
-from .live import Stream, is_live
+from .live import Stream
 from .read import DecodedImage, EncodedPhoto, ImageSource, is_file_like, is_url
 
-__all__ = ["check_finite", "count", "expand_sources", "is_same_file", "is_single", "is_static"]
+__all__ = [
+    "check_finite",
+    "count",
+    "expand_sources",
+    "is_live",
+    "is_same_file",
+    "is_single",
+    "is_static",
+]
 
 logger = logging.getLogger(__name__)
 
 _NAMED = 5  # maximum number of files named in a log message
 _SEPARATOR = re.compile(r"[/\\]" if os.altsep else "/")
 
+_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
+_HTTP = frozenset({"http", "https"})
+_HTTP_SUFFIXES = frozenset({".m3u8", ".mjpeg", ".mjpg"})
+"""File extensions of HTTP URLs that are streams; other URLs are photos."""
+
 Failed = TypeVar("Failed")
+
+
+def is_live(source: object) -> bool:
+    """Return whether a source is a camera or a stream: an index, a URL or a `Stream`.
+
+    URLs of the schemes rtsp, rtmp, rtp, srt, tcp and udp are streams, as are http(s) URLs that end
+    in `.mjpg`, `.mjpeg` or `.m3u8`. `Stream(url)` makes any other URL one.
+    """
+    if isinstance(source, Stream):
+        return True
+    if isinstance(source, (int, np.integer)):
+        return not isinstance(source, bool)
+    if not isinstance(source, str) or "://" not in source:
+        return False
+    scheme = source.partition(":")[0].lower()
+    if scheme in _SCHEMES:
+        return True
+    return scheme in _HTTP and Path(_path_of(source)).suffix.lower() in _HTTP_SUFFIXES
 
 
 def is_single(source: object) -> bool:
@@ -254,3 +286,10 @@ def _is_glob(source: str | os.PathLike[str]) -> bool:
 def _name(source: str | os.PathLike[str]) -> str:
     """Return the path as a string; path objects may hold bytes."""
     return os.fsdecode(os.fspath(source))
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:  # such as http://[
+        return ""

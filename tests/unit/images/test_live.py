@@ -13,8 +13,8 @@ import pytest
 
 from furiosa_models.errors import ImageError
 from furiosa_models.images import live, video
-from furiosa_models.images.live import LiveFrame, Stream, is_live
-from furiosa_models.images.sources import count, is_single, is_static
+from furiosa_models.images.live import LiveFrame, Stream
+from furiosa_models.images.sources import count, is_live, is_single, is_static
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 from tests.mjpeg import Camera, camera
 
