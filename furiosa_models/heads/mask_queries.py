@@ -93,7 +93,7 @@ class _QueriesHead(Head):
         check_unit("score_threshold", self.score_threshold)
 
     def fit(self, graph: GraphFacts) -> Head:
-        """Return the head for a graph: this one, for the size of its input.
+        """Return the head for a graph: this one, for the size of its input if that is fixed.
 
         Raises:
             ShapeError: The graph does not have one output of masks and one of scores.
@@ -104,7 +104,10 @@ class _QueriesHead(Head):
                 f"{graph.shapes}"
             )
             raise ShapeError(msg)
-        return replace(self, size=graph.image_size)
+        try:
+            return replace(self, size=graph.image_size)
+        except ShapeError:  # it takes images of any size; that of the head counts
+            return self
 
     def input_for(self, graph: GraphFacts) -> ImageInput | None:
         """Return the input specification of networks with weights from ImageNet."""
