@@ -45,7 +45,7 @@ class _Found(NamedTuple):
 
     Attributes:
         scores: (q, classes) float32, between 0 and 1, without the class of no object.
-        masks: (q, h, w) float32, between 0 and 1.
+        masks: (q, h, w) float32, as the network gives them.
         axes: Where the rows and columns of the photo lie on the masks.
     """
 
@@ -156,7 +156,7 @@ class _QueriesHead(Head):
             msg = f"expected scores of {len(names)} classes, got {classes}: {logits.shape}"
             raise ShapeError(msg)
         return [
-            _Found(self._scores(row), self._masks(map_), self._axes(context, map_.shape[1:]))
+            _Found(self._scores(row), map_, self._axes(context, map_.shape[1:]))
             for row, map_, context in zip(
                 logits.astype(np.float32, copy=False),
                 masks.astype(np.float32, copy=False),
@@ -171,7 +171,10 @@ class _QueriesHead(Head):
         # Means of probabilities are at most 1, so that they do not raise a score.
         likely = np.flatnonzero(scores >= least)
         masked = resize_masks(
-            found.masks[likely], *found.axes, self.mask_threshold, platform=platform
+            self._probabilities(found.masks[likely]),
+            *found.axes,
+            self.mask_threshold,
+            platform=platform,
         )
         scores = scores[likely]
         if self.mask_score:
@@ -187,7 +190,7 @@ class _QueriesHead(Head):
         scores = softmax(logits) if self.activation == "softmax" else sigmoid(logits)
         return scores[:, :-1]
 
-    def _masks(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         found = logits if self.mask_activation == "none" else sigmoid(logits)
         return np.ascontiguousarray(found)
 
@@ -310,13 +313,13 @@ class SemanticQueriesHead(_QueriesHead):
 
     def _summed(self, found: _Found, names: Sequence[str], platform: Platform) -> SemanticMap:
         queries, height, width = found.masks.shape
-        flat = found.scores.T @ found.masks.reshape(queries, -1)
+        flat = found.scores.T @ self._probabilities(found.masks).reshape(queries, -1)
         scores = np.ascontiguousarray(flat.reshape(-1, height, width))
         return SemanticMap(choose_classes(scores, *found.axes, platform=platform), names)
 
     def _of_best(self, found: _Found, names: Sequence[str], platform: Platform) -> SemanticMap:
         class_ids, scores = found.scores.argmax(1), found.scores.max(1)
-        weighted = scores[:, None, None] * found.masks
+        weighted = scores[:, None, None] * self._probabilities(found.masks)
         queries = choose_classes(weighted, *found.axes, platform=platform)
         count = len(scores)
         # Row by row, since numpy counts a copy with 64 bits per pixel.
