@@ -469,6 +469,11 @@ class VisionTask(Generic[R]):
         """Return the options for the head, and a function that filters its results, or None."""
         return dict(options), None
 
+    @property
+    def merges_tiles(self) -> bool:
+        """Whether results of the tiles of a photo can be merged: those of boxes without masks."""
+        return self.has_boxes and not self.has_masks
+
     def above(self, found: Any, score_threshold: Any) -> npt.NDArray[np.bool_]:
         """Return which items of a result have a score above the option `score_threshold`."""
         exceeds: npt.NDArray[np.bool_] = found.scores > np.float32(score_threshold)

@@ -41,6 +41,7 @@ class Instance:
         label: Name of its class.
         index: Class id, an index into the table of labels.
         area: Number of pixels of its mask.
+        track_id: Id of its track; -1 for none.
     """
 
     boundingbox: LtrbBoundingBox
@@ -48,6 +49,7 @@ class Instance:
     label: str
     index: int
     area: int
+    track_id: int = -1
 
 
 class Instances(ArrayResult[Instance]):
@@ -67,12 +69,13 @@ class Instances(ArrayResult[Instance]):
         image: The photo, if known (`predict` sets it).
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
+        track_ids: (n,) int64; -1 for an object without track.
     """
 
     __slots__ = (
-        *("bits", "boxes", "class_ids", "image", "image_size", "names", "scores", "speed"),
+        "_tracks", "bits", "boxes", "class_ids", "image", "image_size", "names", "scores", "speed",
         "width",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class Instances(ArrayResult[Instance]):
         self.image = image
         self.image_size = None
         self.speed = None
+        self._tracks = None
         self.boxes = boxes_of(bits, width).astype(np.float32) if boxes is None else boxes
 
     @classmethod
@@ -149,8 +153,8 @@ class Instances(ArrayResult[Instance]):
                 self.image,
                 boxes=self.boxes[index],
             )
-            part.image_size, part.speed = self.image_size, self.speed
-            return part
+            own: Instances = self._copy_facts(part, index)
+            return own
         class_id = int(self.class_ids[index])
         return Instance(
             LtrbBoundingBox(*self.boxes[index].tolist()),
@@ -158,6 +162,7 @@ class Instances(ArrayResult[Instance]):
             self._name(class_id),
             class_id,
             int(areas_of(self.bits[index][None])[0]),
+            int(self.track_ids[index]),
         )
 
     def __iter__(self) -> Iterator[Instance]:
@@ -202,13 +207,17 @@ class Instances(ArrayResult[Instance]):
         return part
 
     def plot(self, image: Photo | None = None) -> PILImage:
-        """Return the photo with its objects in color; see `Result.plot`."""
-        from .draw import Canvas, class_color
+        """Return the photo with its objects in color; see `Result.plot`.
+
+        The color shows the track of a tracked object, else its class.
+        """
+        from .draw import Canvas
 
         canvas = Canvas.of(self._overlay(self._photo(image)))
-        for item in self:  # the best label is placed first
-            score = f" {item.score:.2f}"
-            canvas.label(list(item.boundingbox), item.label, class_color(item.index), end=score)
+        for index, item in enumerate(self):  # the best label is placed first
+            track = f" #{item.track_id}" if item.track_id >= 0 else ""
+            end = f"{track} {item.score:.2f}"
+            canvas.label(list(item.boundingbox), item.label, self._color(index), end=end)
         return canvas.picture
 
     def mask_picture(self) -> PILImage:
@@ -237,7 +246,8 @@ class Instances(ArrayResult[Instance]):
     def to_dict(self) -> list[dict[str, Any]]:
         """Return a list of `{"label", "index", "score", "box", "area", "mask"}`.
 
-        The mask is in COCO's compressed run-length encoding.
+        The mask is in COCO's compressed run-length encoding. Tracked objects have a `"track_id"`,
+        too.
         """
         return [
             {
@@ -247,6 +257,7 @@ class Instances(ArrayResult[Instance]):
                 "box": [int(edge) for edge in item.boundingbox],
                 "area": item.area,
                 "mask": self.rle(index),
+                **self._track_fields(index),
             }
             for index, item in enumerate(self)
         ]
@@ -264,7 +275,7 @@ class Instances(ArrayResult[Instance]):
         if category_ids is None:
             category_ids = coco_ids(tuple(self.names))
         entries = []
-        for row in self.to_dict():
+        for index, row in enumerate(self.to_dict()):
             left, top, right, bottom = row["box"]
             number = row["index"] if category_ids is None else category_ids[row["index"]]
             entries.append(
@@ -275,6 +286,7 @@ class Instances(ArrayResult[Instance]):
                     "area": row["area"],
                     "bbox": [left, top, right - left, bottom - top],
                     "score": row["score"],
+                    **self._track_fields(index),
                 }
             )
         return entries
@@ -282,17 +294,20 @@ class Instances(ArrayResult[Instance]):
     def to_pandas(self) -> Any:
         """Return a `pandas.DataFrame` with left, top, right, bottom, score, index, label, area.
 
+        Tracked objects have a column track_id, too.
+
         Raises:
             ExtraRequired: pandas is not installed.
         """
         pandas = require("pandas", "to_pandas() needs pandas")
         frame = pandas.DataFrame(self.boxes, columns=["left", "top", "right", "bottom"])
-        return frame.assign(
+        frame = frame.assign(
             score=self.scores, index=self.class_ids, label=self.labels, area=self.areas
         )
+        return frame.assign(track_id=self.track_ids) if self.is_tracked else frame
 
     def to_supervision(self) -> Any:
-        """Return a `supervision.Detections` with masks.
+        """Return a `supervision.Detections` with masks, and track ids as its `tracker_id`.
 
         Raises:
             ExtraRequired: supervision is not installed.
@@ -302,13 +317,12 @@ class Instances(ArrayResult[Instance]):
             mask=self.masks,
             confidence=self.scores,
             class_id=self.class_ids,
+            tracker_id=self.track_ids if self.is_tracked else None,
             data={"class_name": np.asarray(self.labels, dtype=str)},
         )
 
     def _overlay(self, photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the photo with the colors of the objects over it, and their edges."""
-        from .draw import class_color
-
         shape = (self.bits.shape[1], self.width)
         if photo.shape[:2] != shape:
             msg = (
@@ -321,10 +335,17 @@ class Instances(ArrayResult[Instance]):
             left, top, right, bottom = (int(edge) for edge in self.boxes[index])
             mask = self.mask(index)[top:bottom, left:right]
             part = drawn[top:bottom, left:right]
-            color = np.array(class_color(int(self.class_ids[index])), np.uint8)
+            color = np.array(self._color(index), np.uint8)
             part[mask] = part[mask] * (1 - _OPACITY) + color * _OPACITY
             part[mask & ~_inner(mask, thickness)] = color
         return drawn
+
+    def _color(self, index: int) -> tuple[int, int, int]:
+        """Return the color of an object: of its track, or else of its class."""
+        from .draw import class_color
+
+        track = int(self.track_ids[index])
+        return class_color(int(self.class_ids[index]) if track < 0 else track)
 
     def _name(self, class_id: int) -> str:
         return self.names[class_id] if 0 <= class_id < len(self.names) else f"class_{class_id}"
@@ -355,6 +376,7 @@ class InstanceTask(VisionTask[Instances]):
     )
     evaluation_options = MappingProxyType({"score_threshold": coco.SCORE_THRESHOLD})
     has_masks = True
+    has_boxes = True
 
     def read_truth(self, labels: Path, images: Path) -> Truth:
         """Read outlines of objects in any layout of `furiosa_models.data.read_dataset`."""

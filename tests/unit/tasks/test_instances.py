@@ -22,6 +22,7 @@ from furiosa_models.tasks import Instance, Instances, LtrbBoundingBox
 from furiosa_models.tasks.base import Truth
 from furiosa_models.tasks.draw import class_color
 from furiosa_models.tasks.instances import INSTANCES
+from furiosa_models.tracking import Tracker
 
 NAMES = ("person", "cat", "dog")
 
@@ -144,6 +145,25 @@ def test_objects_are_drawn(photo: Path, tmp_path: Path) -> None:
         found.plot(np.zeros((5, 5, 3), np.uint8))
     with pytest.raises(FuriosaModelsError, match="no photo"):
         make().plot()
+
+
+def test_tracked_objects_have_ids() -> None:
+    found = make()
+    assert not found.is_tracked
+    tracked = found.with_tracks(np.array([4, -1, 7]))
+    assert [item.track_id for item in tracked] == [4, -1, 7]
+    assert tracked[tracked.track_ids >= 0].track_ids.tolist() == [4, 7]
+    assert [row["track_id"] for row in tracked.to_dict()] == [4, -1, 7]
+    assert tracked.to_coco(1)[0]["track_id"] == 4
+    assert tracked.to_pandas().track_id.tolist() == [4, -1, 7]
+    assert "track_id" not in found.to_dict()[0]
+    large = np.full((48, 61, 3), 9, np.uint8)
+    assert np.asarray(tracked.plot(large)).shape == large.shape
+    tracker = Tracker(high_score=0.4)
+    first, second = tracker.update(found), tracker.update(found)
+    assert first.track_ids.tolist() == second.track_ids.tolist()
+    assert (second.track_ids >= 0).all()
+    np.testing.assert_array_equal(second.masks, found.masks)
 
 
 def test_the_picture_of_masks_counts_objects(tmp_path: Path) -> None:
