@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from .._lazy import require
 from ..data.classes import match_classes
@@ -24,6 +25,8 @@ SCORE_THRESHOLD = 0.001
 
 MAX_DETECTIONS = 100
 """Maximum number of detections per photo that COCO's mAP uses."""
+
+_DECIMALS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +185,18 @@ def _annotations(
         }
         if masks and objects.masks is not None:
             mask = objects.masks[index]
-            row["segmentation"] = (
-                mask if isinstance(mask, dict) else [polygon.ravel().tolist() for polygon in mask]
-            )
+            row["segmentation"] = mask if isinstance(mask, dict) else [*map(_as_listed, mask)]
         if objects.keypoints is not None:
             points = objects.keypoints[index]
             row["keypoints"] = points.ravel().tolist()
             row["num_keypoints"] = int(np.count_nonzero(points[:, 2]))
         yield row
+
+
+def _as_listed(polygon: npt.NDArray[np.float32]) -> list[float]:
+    """Return the numbers of a polygon as they were in the file, which float32 has rounded.
+
+    COCO's have two decimals; pycocotools rounds fifths of pixels, where the last bit counts.
+    """
+    numbers: list[float] = np.round(polygon.astype(np.float64), _DECIMALS).ravel().tolist()
+    return numbers
