@@ -211,14 +211,15 @@ def find_task(name: str | ModelTaskType) -> str:
 
 
 def _tasks_of(name: str | ModelTaskType) -> Sequence[str]:
-    """Return the names of all tasks with a word: "segment" is for two of them.
+    """Return the names of all tasks with a word: "segment" is for semantic ones and instances.
 
     Raises:
         ValueError: No model has such a task.
     """
     text = str(getattr(name, "value", name)).casefold()
     text = _OTHER_WORDS.get(text, text)
-    tasks = [*dict.fromkeys(entry.task for entry in entries())]
+    ours = (each.task.value.lower() for each in zoo().values())  # before those that users add
+    tasks = [*dict.fromkeys([*ours, *(entry.task for entry in entries())])]
     if text in tasks:
         return [text]
     stem = text[:_STEM]
