@@ -67,8 +67,8 @@ class Result(ABC):
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
         picture_suffix: File extension of the format that suits `picture`.
-        is_table: Whether its arrays have a row for each item found, rather than for each row of
-            the photo.
+        is_table: Whether its arrays have a row for each item found, and shapes that do not depend
+            on the photo.
     """
 
     __slots__ = ()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,8 @@ class Instances(ArrayResult[Instance]):
         speed: Time of each stage of the prediction, if known.
         track_ids: (n,) int64; -1 for an object without track.
     """
+
+    is_table: ClassVar[bool] = False
 
     __slots__ = (
         "_tracks", "bits", "boxes", "class_ids", "image", "image_size", "names", "scores", "speed",
