@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from .model_registry import ModelRegistry
     from .runtime import register_backend
     from .spec import Head, ImageInput, ModelSpec, NetworkSpec
-    from .task_models import Classifier, Detector, MatteEstimator, PoseEstimator, Segmenter
+    from .task_models import (
+        Classifier,
+        Detector,
+        InstanceSegmenter,
+        MatteEstimator,
+        PoseEstimator,
+        Segmenter,
+    )
     from .training.args import TrainerArgs
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "Head",
     "ImageInput",
     "InferModel",
+    "InstanceSegmenter",
     "MatteEstimator",
     "Model",
     "ModelFamily",
@@ -88,7 +96,10 @@ __getattr__, __dir__ = lazy(
         "model_registry": "ModelRegistry",
         "runtime": "register_backend",
         "spec": ["Head", "ImageInput", "ModelSpec", "NetworkSpec"],
-        "task_models": ["Classifier", "Detector", "MatteEstimator", "PoseEstimator", "Segmenter"],
+        "task_models": [
+            *("Classifier", "Detector", "InstanceSegmenter", "MatteEstimator", "PoseEstimator"),
+            "Segmenter",
+        ],
         "training.args": "TrainerArgs",
     },
     modules=["registry", "runtime", "vision"],

@@ -25,6 +25,7 @@ __all__ = [
     "prepare",
     "resize",
     "resize_alpha",
+    "resize_masks",
     "top_k",
 ]
 
@@ -163,4 +164,30 @@ def resize_alpha(
     """Return the opacity of each pixel of a photo, for a map `(h, w)` of opacities.
 
     The other arguments are the columns of two axes; see `ops.masks.resize_alpha`.
+    """
+
+def resize_masks(
+    values: NDArray[np.float32],
+    top: NDArray[np.int32],
+    bottom: NDArray[np.int32],
+    down: NDArray[np.float32],
+    left: NDArray[np.int32],
+    right: NDArray[np.int32],
+    across: NDArray[np.float32],
+    windows: NDArray[np.int32],
+    threshold: float,
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the masks of a photo, bit by bit, and the sum of the values in each.
+
+    Args:
+        values: Maps `(n, h, w)`.
+        top: A column of the rows' axis, as the next two; see `ops.packed_masks.resize_masks`.
+        bottom: Samples below.
+        down: Their weights.
+        left: A column of the columns' axis, as the next two.
+        right: Samples to the right.
+        across: Their weights.
+        windows: Top, left, bottom and right of the part of the photo where each mask may be,
+            `(n, 4)`.
+        threshold: Least value of a pixel of a mask.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
@@ -38,6 +38,7 @@ ModelClass = TypeVar("ModelClass", bound="type[Model[Any]]")
 _PACKAGE = "furiosa_models.zoo"
 _STEM = 5
 _OTHER_WORDS = {
+    "instseg": "instance_segmentation",
     "keypoint": "pose_estimation",
     "matting": "matte_estimation",
     "semseg": "semantic_segmentation",
@@ -175,8 +176,8 @@ def list_models(
         licensed = _licensed(license)
         found = [entry for entry in found if entry.name in licensed]
     if task is not None:
-        requested = find_task(task)
-        found = [entry for entry in found if entry.task == requested]
+        requested = _tasks_of(task)
+        found = [entry for entry in found if entry.task in requested]
     return ModelNames(entry.name for entry in found)
 
 
@@ -206,17 +207,27 @@ def find_task(name: str | ModelTaskType) -> str:
     Raises:
         ValueError: No model has such a task.
     """
+    return _tasks_of(name)[0]
+
+
+def _tasks_of(name: str | ModelTaskType) -> Sequence[str]:
+    """Return the names of all tasks with a word: "segment" is for semantic ones and instances.
+
+    Raises:
+        ValueError: No model has such a task.
+    """
     text = str(getattr(name, "value", name)).casefold()
     text = _OTHER_WORDS.get(text, text)
-    tasks = dict.fromkeys(entry.task for entry in entries())
+    ours = (each.task.value.lower() for each in zoo().values())  # before those that users add
+    tasks = [*dict.fromkeys([*ours, *(entry.task for entry in entries())])]
     if text in tasks:
-        return text
+        return [text]
     stem = text[:_STEM]
-    for task in tasks if stem else ():
-        if any(word.startswith(stem) for word in task.split("_")):
-            return task
-    msg = f"unknown task {name!r}; known: {', '.join(tasks)}"
-    raise ValueError(msg)
+    found = [task for task in tasks if stem and any(w.startswith(stem) for w in task.split("_"))]
+    if not found:
+        msg = f"unknown task {name!r}; known: {', '.join(tasks)}"
+        raise ValueError(msg)
+    return found
 
 
 def aliases() -> dict[str, str]:
@@ -300,18 +311,28 @@ def class_for(word: str) -> type[Model[Any]]:
     Raises:
         ValueError: There is no such task.
     """
-    name = find_task(word)
-    found = [cls for cls in _generic_classes() if cls.spec and cls.spec.head.task.name == name]
-    if not found:
+    named = {cls.spec.head.task.name: cls for cls in _generic_classes() if cls.spec}
+    text = word.casefold()
+    name = _OTHER_WORDS.get(text, text)
+    name = name if name in named else find_task(word)
+    if name not in named:
         msg = f"there is no class for the task {name!r}"
         raise ValueError(msg)
-    return found[0]
+    return named[name]
 
 
 def _generic_classes() -> tuple[type[Model[Any]], ...]:
-    from .task_models import Classifier, Detector, MatteEstimator, PoseEstimator, Segmenter
+    from .task_models import (
+        Classifier,
+        Detector,
+        InstanceSegmenter,
+        MatteEstimator,
+        PoseEstimator,
+        Segmenter,
+    )
 
-    return PoseEstimator, Classifier, Detector, Segmenter, MatteEstimator
+    # Outputs of queries fit instance segmentation before semantic segmentation.
+    return PoseEstimator, Classifier, Detector, InstanceSegmenter, Segmenter, MatteEstimator
 
 
 def open_model(weights: Any, **options: Any) -> Model[Any]:

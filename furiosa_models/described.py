@@ -7,23 +7,28 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from . import settings
 from .artifacts.sources import redact
 from .catalog import class_of_task, entries, model_class, open_model
-from .enums import ModelFamily
+from .enums import ModelFamily, Task
 from .errors import ModelNotFound, WeightsError
 from .focoos_families import (
+    BISENET_KEYS,
     CLASSIFIER_KEYS,
     DETECTOR_KEYS,
+    MASK_KEYS,
     fai_cls_spec,
     fai_detr_spec,
+    mask_head,
+    mask_spec,
     with_sigmoid,
 )
 from .frameworks.checkpoints import READERS
 from .heads import BoxesHead
+from .heads.mask_queries import has_queries
 from .labels import BACKGROUNDS, table_of
 from .model import InferModel, Model
 from .model_info import ModelInfo
@@ -32,8 +37,8 @@ from .output import replacement
 from .overrides import combined, make
 from .registry.transports import open_uri
 from .saved import CHECKPOINT, INFO, STATE, Description, read_info, read_saved
-from .spec import NETWORK_FACTS, ImageInput, ModelSpec, NetworkSpec
-from .task_models import Classifier, Detector
+from .spec import NETWORK_FACTS, Head, ImageInput, ModelSpec, NetworkSpec
+from .task_models import Classifier, Detector, InstanceSegmenter, Segmenter
 from .weights import describe
 
 __all__ = ["REMOTE", "downloaded", "model_of"]
@@ -345,21 +350,27 @@ def _of_focoos(source: _Source, overrides: Mapping[str, Any]) -> Model[Any]:
             f"not built here yet. Models for {info.task.value} here: {others}"
         )
         raise ModelNotFound(msg)
-    keys, spec_of, cls = _FAMILIES[family]
+    keys, spec_of, classes = _FAMILIES[family]
+    if info.task not in classes:
+        known = ", ".join(task.value for task in classes)
+        msg = f"{info.name!r} has the task {info.task.value!r}, but its network is for {known}"
+        raise WeightsError(msg)
+    cls = classes[info.task]
     config = {name: value for name, value in overrides.items() if name in keys}
     rest = {name: value for name, value in overrides.items() if name not in keys}
     info = replace(info, config={**info.config, **config})
     weights = source.weights if _has_weights(source) else _export_beside(source)
     weights = source.needed_weights if weights is None else weights
     is_export = str(weights).lower().endswith(".onnx")
-    if is_export and family is ModelFamily.DETR:
+    if is_export and family is not ModelFamily.IMAGE_CLASSIFIER:
+        head_of = _detr_head if family is ModelFamily.DETR else _mask_head
         arguments = {
             "weights": weights,
             "labels": tuple(info.classes),
             "input": ImageInput(info.size),  # the graph normalizes the pixels
-            "head": _detr_head(info, Path(weights)),
+            "head": head_of(info, Path(weights)),
         }
-        return make(Detector, arguments, rest)
+        return make(cls, arguments, rest)
     if is_export:
         weights = with_sigmoid(Path(weights).read_bytes())
     return make(cls, {"weights": weights, "spec": spec_of(info)}, rest)
@@ -382,13 +393,22 @@ def _export_beside(source: _Source) -> str | None:
     return str(path) if path is not None and path.is_file() else None
 
 
-_FAMILIES: Mapping[
-    Any, tuple[Collection[str], Callable[[ModelInfo], ModelSpec], type[Model[Any]]]
-] = {
-    ModelFamily.IMAGE_CLASSIFIER: (CLASSIFIER_KEYS, fai_cls_spec, Classifier),
-    ModelFamily.DETR: (DETECTOR_KEYS, fai_detr_spec, Detector),
+_Classes: TypeAlias = Mapping[Task, type[Model[Any]]]
+_SEGMENTERS: _Classes = {
+    Task.SEMSEG: Segmenter,
+    Task.INSTANCE_SEGMENTATION: InstanceSegmenter,
 }
-"""Keys of the configuration, specification and class of each family that is built here."""
+_FAMILIES: Mapping[Any, tuple[Collection[str], Callable[[ModelInfo], ModelSpec], _Classes]] = {
+    ModelFamily.IMAGE_CLASSIFIER: (
+        CLASSIFIER_KEYS,
+        fai_cls_spec,
+        {Task.CLASSIFICATION: Classifier},
+    ),
+    ModelFamily.DETR: (DETECTOR_KEYS, fai_detr_spec, {Task.DETECTION: Detector}),
+    ModelFamily.MASKFORMER: (MASK_KEYS, mask_spec, _SEGMENTERS),
+    ModelFamily.BISENETFORMER: (BISENET_KEYS, mask_spec, _SEGMENTERS),
+}
+"""Keys of the configuration, specification, and class by task of each family that is built here."""
 
 
 def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
@@ -415,6 +435,22 @@ def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
         max_candidates=None,
         max_detections=int(info.config.get("top_k", 300)),
     )
+
+
+def _mask_head(info: ModelInfo, path: Path) -> Head:
+    """Return the head of an export of masks, whose outputs are found by their dimensions.
+
+    The export of bisenetformer has the names of both outputs exchanged.
+
+    Raises:
+        ModelNotFound: The postprocessing is not built here.
+        WeightsError: The graph has other outputs.
+    """
+    graph = describe(path.read_bytes())
+    if not has_queries(graph):
+        msg = f"{path} is no export of masks of queries and their scores: it has {graph.shapes}"
+        raise WeightsError(msg)
+    return mask_head(info, is_export=True)
 
 
 def downloaded(uri: str, *, cache: bool) -> Path:

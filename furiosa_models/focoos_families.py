@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from .enums import ModelFamily, Task
 from .errors import ModelNotFound, WeightsError
-from .heads import BoxesHead, ClassificationHead
+from .heads import BoxesHead, ClassificationHead, MaskQueriesHead, SemanticQueriesHead
 from .model_info import ModelInfo
 from .networks import edit
 from .networks.resnet_d import DEPTHS
 from .networks.stdc import SIZES
 from .spec import ImageInput, ModelSpec, NetworkSpec
 
-__all__ = ["CLASSIFIER_KEYS", "DETECTOR_KEYS", "fai_cls_spec", "fai_detr_spec", "with_sigmoid"]
+__all__ = [
+    "BISENET_KEYS",
+    "CLASSIFIER_KEYS",
+    "DETECTOR_KEYS",
+    "MASK_KEYS",
+    "fai_cls_spec",
+    "fai_detr_spec",
+    "mask_head",
+    "mask_spec",
+    "with_sigmoid",
+]
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _BLOCK = {"block_num": 4, "block_type": "cat"}
@@ -81,6 +92,59 @@ DETECTOR_KEYS = (
 )
 """Keys of the configuration of `fai_detr`, except for the number of classes."""
 
+_MASK_PARAMS = {
+    "num_queries": "num_queries",
+    "transformer_predictor_dec_layers": "decoder_layers",
+    "transformer_predictor_dim_feedforward": "decoder_width",
+    "transformer_predictor_hidden_dim": "hidden_dim",
+}
+"""Arguments of our builder by the keys of both families of masks."""
+
+_ENCODER_PARAMS = {
+    "pixel_decoder_transformer_dim_feedforward": "encoder_width",
+    "pixel_decoder_transformer_layers": "encoder_layers",
+}
+"""Arguments of our builder by the keys of `fai_mf` alone."""
+
+_MASK_WIDTHS = ("pixel_decoder_feat_dim", "pixel_decoder_out_dim", "transformer_predictor_out_dim")
+"""Keys of widths that must be equal: masks are products of features and queries."""
+
+BISENET_KEYS = (
+    *_MASK_PARAMS,
+    *_MASK_WIDTHS,
+    "backbone_config",
+    "cls_sigmoid",
+    "criterion_deep_supervision",
+    "criterion_eos_coef",
+    "criterion_num_points",
+    "head_out_dim",
+    "mask_threshold",
+    "matcher_cost_class",
+    "matcher_cost_dice",
+    "matcher_cost_mask",
+    "pixel_mean",
+    "pixel_std",
+    "postprocessing_type",
+    "predict_all_pixels",
+    "size_divisibility",
+    "threshold",
+    "top_k",
+    "use_mask_score",
+    "weight_dict_loss_ce",
+    "weight_dict_loss_dice",
+    "weight_dict_loss_mask",
+)
+"""Keys of the configuration of `bisenetformer`, except for the number of classes."""
+
+MASK_KEYS = (
+    *BISENET_KEYS,
+    *_ENCODER_PARAMS,
+    "pixel_decoder_transformer_dropout",
+    "pixel_decoder_transformer_nheads",
+    "resolution",
+)
+"""Keys of the configuration of `fai_mf`, except for the number of classes."""
+
 _HEADS = ("pixel_decoder_nhead", "transformer_predictor_nhead")
 
 
@@ -143,6 +207,79 @@ def fai_detr_spec(info: ModelInfo) -> ModelSpec:
         max_detections=int(config.get("top_k", 300)),
     )
     return ModelSpec(NetworkSpec("rtdetr", params), _input(info), head, tuple(info.classes))
+
+
+def mask_spec(info: ModelInfo) -> ModelSpec:
+    """Return the specification of a network of masks of Focoos, for either of its tasks.
+
+    Photos are stretched to the size of the model, whose graph has a fixed size; Focoos gives photos
+    to the network as they are.
+
+    Raises:
+        ModelNotFound: The backbone, the widths, the number of heads of attention or the
+            postprocessing is not built here.
+        WeightsError: A key of the configuration is unknown.
+    """
+    config = info.config
+    is_bisenet = info.model_family is ModelFamily.BISENETFORMER
+    family = "bisenetformer" if is_bisenet else "fai_mf"
+    _check_keys(family, config, BISENET_KEYS if is_bisenet else MASK_KEYS)
+    nheads = config.get("pixel_decoder_transformer_nheads", 8)
+    if nheads != 8:
+        msg = f"{family} with {nheads} heads of attention is not built here: expected 8"
+        raise ModelNotFound(msg)
+    widths = {key: config.get(key, 256) for key in _MASK_WIDTHS}
+    if len({*widths.values()}) > 1:
+        msg = f"{family} with different widths is not built here: expected equal ones, got {widths}"
+        raise ModelNotFound(msg)
+    names = _MASK_PARAMS if is_bisenet else {**_MASK_PARAMS, **_ENCODER_PARAMS}
+    params = {
+        "family": family,
+        "backbone": _backbone_of(config.get("backbone_config") or {"model_type": "resnet"}),
+        "feature_dim": widths[_MASK_WIDTHS[0]],
+        "num_classes": len(info.classes),
+        "image_size": info.size,
+        **{ours: config[key] for key, ours in names.items() if key in config},
+    }
+    spec = NetworkSpec("maskformer", params)
+    return ModelSpec(spec, _input(info), mask_head(info), tuple(info.classes))
+
+
+def mask_head(info: ModelInfo, *, is_export: bool = False) -> MaskQueriesHead | SemanticQueriesHead:
+    """Return the head of a network of masks, as its task and its configuration say.
+
+    Args:
+        info: The description.
+        is_export: Whether the outputs are those of an export: scores and probabilities.
+
+    Raises:
+        ModelNotFound: The postprocessing is not built here.
+        WeightsError: There is no such type of postprocessing.
+    """
+    config = info.config
+    kind = config.get("postprocessing_type", "semantic")  # which Focoos measures accuracy with
+    if kind not in ("instance", "semantic"):
+        msg = f"expected postprocessing_type 'semantic' or 'instance', got {kind!r}"
+        raise WeightsError(msg)
+    activation = "sigmoid" if config.get("cls_sigmoid") else "softmax"
+    settings: dict[str, Any] = {
+        "size": info.size,
+        "activation": "none" if is_export else activation,
+        "mask_activation": "none" if is_export else "sigmoid",
+        "mask_threshold": float(config.get("mask_threshold", 0.5)),
+        "mask_score": bool(config.get("use_mask_score", False)),
+        "score_threshold": float(config.get("threshold", 0.5)),
+    }
+    fills = bool(config.get("predict_all_pixels", False))
+    if fills and (info.task is not Task.SEMSEG or settings["mask_score"]):
+        msg = (
+            "predict_all_pixels is built here for semantic segmentation without use_mask_score, "
+            f"not for {info.task.value} with use_mask_score={settings['mask_score']}"
+        )
+        raise ModelNotFound(msg)
+    if info.task is Task.SEMSEG:
+        return SemanticQueriesHead(**settings, combine="best" if fills else "masks")
+    return MaskQueriesHead(**settings)
 
 
 def with_sigmoid(origin: bytes) -> bytes:

@@ -1486,7 +1486,7 @@ class Model(Generic[R]):
         from .tiles import Tiling  # not needed for whole photos
 
         tiling = Tiling.of(tiles, overlap)
-        if not self.vision_task.has_boxes:
+        if not self.vision_task.merges_tiles:
             msg = f"unknown argument 'tiles': results of {self.vision_task.name} cannot be merged"
             raise TypeError(msg)
         if draft:

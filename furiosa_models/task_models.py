@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ShapeError
-from .heads.auto import AnyClassifier, AnyDetector, AnyMatte, AnyPose, AnySegmenter
+from .heads.auto import (
+    AnyClassifier,
+    AnyDetector,
+    AnyInstances,
+    AnyMatte,
+    AnyPose,
+    AnySegmenter,
+)
 from .images.read import Background, Color, ImageSource, read_image
 from .images.sources import is_single
 from .model import Model, Outputs, Photos, Tensor, built_in
@@ -17,6 +24,7 @@ from .processors import takes, takes_one_context
 from .spec import UNKNOWN_INPUT, ImageContext, ModelSpec
 from .tasks.classification import Classification
 from .tasks.detection import Detections
+from .tasks.instances import Instances
 from .tasks.matte import Matte
 from .tasks.pose import Poses
 from .tasks.segmentation import SemanticMap
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Classifier",
     "Detector",
+    "InstanceSegmenter",
     "LocalizationModel",
     "MapModel",
     "MatteEstimator",
@@ -282,6 +291,90 @@ class PoseEstimator(LocalizationModel[Poses]):
         image[:] = drawn[:, :, ::-1]
 
 
+class InstanceSegmenter(Model[Instances]):
+    """A model that finds objects with their masks.
+
+    `InstanceSegmenter("net.onnx", labels=[...])` opens an ONNX export of MaskFormer, Mask2Former or
+    a network of Focoos: masks (n, queries, h, w) and scores (n, queries, classes).
+    """
+
+    spec = ModelSpec(None, UNKNOWN_INPUT, AnyInstances())
+
+    @built_in
+    @takes_one_context
+    def postprocess(  # type: ignore[override]  # each task has its own options
+        self,
+        model_outputs: Outputs,
+        contexts: Sequence[ImageContext | Mapping[str, Any]],
+        score_threshold: float | None = None,
+        **aliases: Any,
+    ) -> list[Instances]:
+        """Convert the network's outputs to the objects found in each photo.
+
+        Args:
+            model_outputs: Outputs of the runner.
+            contexts: Contexts from `preprocess`.
+            score_threshold: Score to exceed, between 0 and 1; the model's own by default.
+            aliases: Names of this option in 0.10: `confidence_threshold`, `conf_thres`.
+
+        Raises:
+            ShapeError: Outputs or contexts of the wrong count, shape or dtype.
+            ValueError: The threshold is not between 0 and 1.
+            TypeError: An argument is unknown, or given under two names.
+        """
+        options = {"score_threshold": score_threshold, **aliases}
+        return self._decode(model_outputs, contexts, self.vision_task.resolve_options(options))
+
+    @overload  # type: ignore[override]  # each task has its own options
+    def predict(  # type: ignore[overload-overlap]  # a name is one photo, and iterable
+        self,
+        source: ImageSource,
+        *,
+        stream: Literal[False] = False,
+        score_threshold: float | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> Instances: ...
+    @overload
+    def predict(
+        self,
+        source: Iterable[ImageSource],
+        *,
+        stream: Literal[False] = False,
+        score_threshold: float | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> list[Instances]: ...
+    @overload
+    def predict(
+        self,
+        source: Photos,
+        *,
+        stream: Literal[True],
+        score_threshold: float | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> Iterator[Instances]: ...
+    def predict(
+        self,
+        source: Photos,
+        *,
+        stream: bool = False,
+        score_threshold: float | None = None,
+        **options: Any,
+    ) -> Any:
+        """Find objects in photos.
+
+        Args:
+            source: One photo or many; see `Model.predict`.
+            stream: Return a generator instead of a list.
+            score_threshold: Score to exceed, between 0 and 1; by default the model's.
+            options: `batch_size`, `device`, `precision`, `color`, `draft`, `background`,
+                `on_error`, `progress`; see `Model.predict`.
+        """
+        return self._predict(source, stream=stream, score_threshold=score_threshold, **options)
+
+    if TYPE_CHECKING:
+        __call__ = predict  # type: ignore[assignment]
+
+
 class MapModel(Model[R]):
     """A model that gives a value for each pixel: base of `Segmenter` and `MatteEstimator`."""
 
@@ -346,9 +439,9 @@ class Segmenter(MapModel[SemanticMap]):
     """A model that finds the class of each pixel.
 
     `Segmenter("net.onnx", labels=[...])` opens any ONNX network that gives scores of classes,
-    (n, classes, h, w) or (n, h, w, classes), or class ids, (n, h, w). The graph determines which,
-    and its input size; preprocessing is that of torchvision's networks unless `input=` overrides
-    it.
+    (n, classes, h, w) or (n, h, w, classes), class ids, (n, h, w), or masks and scores of queries.
+    The graph determines which, and its input size; preprocessing is that of torchvision's networks
+    unless `input=` overrides it.
     """
 
     spec = ModelSpec(None, UNKNOWN_INPUT, AnySegmenter())

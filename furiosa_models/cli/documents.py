@@ -102,8 +102,9 @@ class PhotoResults(TypedDict):
     The task decides what an item of `results` has: a classifier's has `label`, `index` and `score`;
     a detector's also `box`, [left, top, right, bottom]; a pose has `score`, `box` and `keypoints`,
     {name: {x, y, confidence}}. A class of a map, and a matte, have `label`, `index`, `area` in
-    pixels, `fraction` of the photo, `box`, and `mask`, COCO's run lengths, {size, counts}. With
-    `--track`, an item has `track_id`; -1 if it has no track.
+    pixels, `fraction` of the photo, `box`, and `mask`, COCO's run lengths, {size, counts}; an
+    instance has what a detector's item has, and `area` and `mask`. With `--track`, an item has
+    `track_id`; -1 if it has no track.
     """
 
     image: str

@@ -207,6 +207,11 @@ def _applicable(
         names = ", ".join(f"--{name}" for name in of_boxes)
         msg = f"{names} does not apply to {task_name}, which has no boxes"
         raise click.UsageError(msg)
+    of_tiles = [name for name in of_boxes if name in ("tiles", "overlap")]
+    if of_tiles and not network.vision_task.merges_tiles:
+        names = ", ".join(f"--{name}" for name in of_tiles)
+        msg = f"{names} does not apply to {task_name}, whose masks cannot be merged"
+        raise click.UsageError(msg)
     return {**given, **of_boxes}
 
 

@@ -13,7 +13,14 @@ from .. import networks
 from ..enums import ExportFormat, Format, RuntimeType
 from ..errors import ArtifactNotFound, ConfigurationError, ShapeError, WeightsError
 from ..exported import described_in_file, described_in_graph
-from ..heads import AnyClassifier, AnyDetector, AnyMatte, AnyPose, AnySegmenter
+from ..heads import (
+    AnyClassifier,
+    AnyDetector,
+    AnyInstances,
+    AnyMatte,
+    AnyPose,
+    AnySegmenter,
+)
 from ..networks.external_data import read_with_weights
 from ..saved import INFO, Description, read_info
 from ..spec import DESCRIPTION_KEY, NETWORK_FACTS, UNKNOWN_INPUT, GraphFacts, ModelSpec
@@ -170,7 +177,8 @@ def _recognized(weights: WeightSet) -> ModelSpec:
     """
     graph = describe(weights.origin)
     problem: ShapeError | None = None
-    for head in (AnyPose(), AnyClassifier(), AnyDetector(), AnySegmenter(), AnyMatte()):
+    kinds = (AnyPose, AnyClassifier, AnyDetector, AnyInstances, AnySegmenter, AnyMatte)
+    for head in (kind() for kind in kinds):
         spec = ModelSpec(None, UNKNOWN_INPUT, head)
         try:
             fitted(spec, graph, weights, {})

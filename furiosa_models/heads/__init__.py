@@ -12,10 +12,11 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .anchor_free import GridHead
-    from .auto import AnyClassifier, AnyDetector, AnyMatte, AnyPose, AnySegmenter
+    from .auto import AnyClassifier, AnyDetector, AnyInstances, AnyMatte, AnyPose, AnySegmenter
     from .boxes import BoxesHead
     from .center_pose import CenterPoseHead
     from .classification import ClassificationHead
+    from .mask_queries import MaskQueriesHead, SemanticQueriesHead
     from .matte import MatteHead
     from .pose import PoseColumnsHead, PoseHead
     from .semantic import SemanticHead
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnyClassifier",
     "AnyDetector",
+    "AnyInstances",
     "AnyMatte",
     "AnyPose",
     "AnySegmenter",
@@ -32,11 +34,13 @@ __all__ = [
     "CenterPoseHead",
     "ClassificationHead",
     "GridHead",
+    "MaskQueriesHead",
     "MatteHead",
     "PoseColumnsHead",
     "PoseHead",
     "SSDHead",
     "SemanticHead",
+    "SemanticQueriesHead",
     "YOLOv5Head",
 ]
 
@@ -47,9 +51,13 @@ __getattr__, __dir__ = lazy(
         "center_pose": "CenterPoseHead",
         "classification": "ClassificationHead",
         "anchor_free": "GridHead",
+        "mask_queries": ["MaskQueriesHead", "SemanticQueriesHead"],
         "matte": "MatteHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
-        "auto": ["AnyClassifier", "AnyDetector", "AnyMatte", "AnyPose", "AnySegmenter"],
+        "auto": [
+            *("AnyClassifier", "AnyDetector", "AnyInstances", "AnyMatte", "AnyPose"),
+            "AnySegmenter",
+        ],
         "semantic": "SemanticHead",
         "ssd": "SSDHead",
         "yolo": "YOLOv5Head",

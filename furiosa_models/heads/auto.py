@@ -8,11 +8,19 @@ from typing import ClassVar
 from ..spec import GraphFacts, Head
 from ..tasks.classification import CLASSIFICATION, ClassificationTask
 from ..tasks.detection import DETECTION, DetectionTask
+from ..tasks.instances import INSTANCES, InstanceTask
 from ..tasks.matte import MATTE, MatteTask
 from ..tasks.pose import POSE, PoseTask
 from ..tasks.segmentation import SEMANTIC, SemanticTask
 
-__all__ = ["AnyClassifier", "AnyDetector", "AnyMatte", "AnyPose", "AnySegmenter"]
+__all__ = [
+    "AnyClassifier",
+    "AnyDetector",
+    "AnyInstances",
+    "AnyMatte",
+    "AnyPose",
+    "AnySegmenter",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +86,16 @@ class AnyMatte(Head):
         from .recognize import matte_head
 
         return matte_head(graph)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyInstances(Head):
+    """Placeholder for the head of instance segmentation, which depends on its graph."""
+
+    task: ClassVar[InstanceTask] = INSTANCES
+
+    def fit(self, graph: GraphFacts) -> Head:
+        """Return the head for a graph; see `recognize.instance_head`."""
+        from .recognize import instance_head
+
+        return instance_head(graph)

@@ -14,12 +14,19 @@ from ..errors import ShapeError
 from ..spec import GraphFacts, Head, TensorFacts
 from .anchor_free import GridHead
 from .boxes import BoxesHead
+from .mask_queries import (
+    ClassActivation,
+    MaskActivation,
+    MaskQueriesHead,
+    SemanticQueriesHead,
+    has_queries,
+)
 from .matte import MatteHead
 from .pose import PoseColumnsHead
 from .semantic import MapLayout, SemanticHead
 from .yolo import YOLOv5Head
 
-__all__ = ["detector_head", "matte_head", "pose_head", "semantic_head"]
+__all__ = ["detector_head", "instance_head", "matte_head", "pose_head", "semantic_head"]
 
 _MANY = 1000  # graphs with NMS, and DETR with its queries, have fewer boxes
 _POSE_COLUMNS = 56  # box, score, and 17 keypoints of 3 values
@@ -65,15 +72,18 @@ def pose_head(graph: GraphFacts) -> Head:
 
 
 def semantic_head(graph: GraphFacts) -> Head:
-    """Return the head for a graph of semantic segmentation: one map of scores, or of class ids.
+    """Return the head for a graph of semantic segmentation.
 
-    Of several maps of one shape, such as those of training with auxiliary losses, that with the
-    name `out`, `output` or `logits` counts.
+    Its output is one map of scores or of class ids; or masks and scores of queries. Of several maps
+    of one shape, such as those of training with auxiliary losses, that with the name `out`,
+    `output` or `logits` counts.
 
     Raises:
         ShapeError: The outputs are no maps, or the order of their dimensions is not clear.
     """
     size = graph.image_size
+    if has_queries(graph):
+        return SemanticQueriesHead(size, *_activations(graph))
     index = _main_map(graph, "SemanticHead", size, ("out", "output", "logits"))
     output = graph.outputs[index]
     is_whole = output.dtype.startswith(("int", "uint"))
@@ -95,6 +105,34 @@ def semantic_head(graph: GraphFacts) -> Head:
         f"such as SemanticHead(size={size}, ...)"
     )
     raise ShapeError(msg)
+
+
+def instance_head(graph: GraphFacts) -> Head:
+    """Return the head for a graph of masks and scores of queries.
+
+    What a softmax or a sigmoid in the graph computed is taken as scores of the classes only, as in
+    exports of Focoos.
+
+    Raises:
+        ShapeError: The outputs are none.
+    """
+    if not has_queries(graph):
+        msg = (
+            f"the graph's outputs fit no known instance segmentation ({graph.shapes}): expected "
+            "masks (n, queries, h, w) and scores (n, queries, classes)"
+        )
+        raise ShapeError(msg)
+    return MaskQueriesHead(graph.image_size, *_activations(graph))
+
+
+def _activations(graph: GraphFacts) -> tuple[ClassActivation, MaskActivation]:
+    """Return what remains to be done with the scores and the masks of queries."""
+    operations = {len(output.shape): output.operations for output in graph.outputs}
+    is_scored = bool(operations[3] & {"Sigmoid", "Softmax"})
+    return (
+        "none" if is_scored else "softmax",
+        "none" if "Sigmoid" in operations[4] else "sigmoid",
+    )
 
 
 def matte_head(graph: GraphFacts) -> Head:

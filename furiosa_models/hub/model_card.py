@@ -28,6 +28,7 @@ _CLASSES = {
     Task.CLASSIFICATION: "Classifier",
     Task.KEYPOINT: "PoseEstimator",
     Task.SEMSEG: "Segmenter",
+    Task.INSTANCE_SEGMENTATION: "InstanceSegmenter",
     Task.MATTE: "MatteEstimator",
 }
 _LICENSES = (

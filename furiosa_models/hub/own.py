@@ -52,6 +52,7 @@ _TASKS: Mapping[Any, str] = {
     Task.CLASSIFICATION: "classify",
     Task.KEYPOINT: "pose",
     Task.SEMSEG: "segment",
+    Task.INSTANCE_SEGMENTATION: "instseg",
     Task.MATTE: "matte",
 }
 

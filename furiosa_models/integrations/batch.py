@@ -165,6 +165,7 @@ class BatchPredictor:
 
 _KEYS: Mapping[str, Sequence[str]] = {
     "image_classification": ("label", "index", "score"),
+    "instance_segmentation": ("label", "index", "score", "box", "area", "mask"),
     "matte_estimation": ("label", "index", "area", "fraction", "box", "mask"),
     "object_detection": ("label", "index", "score", "box"),
     "pose_estimation": ("score", "box", "keypoints"),

@@ -58,6 +58,7 @@ RECIPES = {
     "efficientnet": 1,
     "efficientnet_v2": 1,
     "fai_cls": 1,
+    "maskformer": 1,
     "mobilenet_ssd": 1,
     "mobilenet_v2": 1,
     "mobilenet_v2_ssd": 1,

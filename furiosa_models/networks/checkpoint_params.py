@@ -19,10 +19,13 @@ _SLIM_PREDICTOR = "BoxPredictor_0/ClassPredictor/weights"
 _SLIM_ANCHORS = 3
 _CLASS_LAYERS = {
     "dfine": ("decoder.enc_score_head.weight",),
+    "maskformer": ("head.predictor.forward_prediction_heads.classifier.weight",),
     "rtdetr": ("decoder.enc_score_head.weight", "head.predictor.enc_score_classifier.weight"),
     "yolox": ("head.cls_preds.0.weight",),
 }
-"""Layers of detectors that have an output for each class."""
+"""Layers of detectors and mask networks that have an output for each class."""
+_WITH_NO_OBJECT = frozenset({"maskformer"})
+"""Networks with one more output, for no object."""
 
 
 class InferredParams(NamedTuple):
@@ -72,7 +75,8 @@ def params_of(network: str, arrays: Mapping[str, npt.NDArray[Any]]) -> InferredP
     if network in _CLASSIFIERS or network in _CLASS_LAYERS:
         names = _CLASS_LAYERS.get(network, _CLASSIFIER_LAYERS)
         layers = [arrays[name] for name in names if name in arrays]
-        params = {"num_classes": int(layers[0].shape[0])} if layers else {}
+        others = int(network in _WITH_NO_OBJECT)
+        params = {"num_classes": int(layers[0].shape[0]) - others} if layers else {}
         return InferredParams(params | (_rtdetr(arrays) if network == "rtdetr" else {}), {})
     if _SLIM_PREDICTOR in arrays:
         channels = int(arrays[_SLIM_PREDICTOR].shape[-1])

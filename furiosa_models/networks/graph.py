@@ -275,6 +275,14 @@ class Graph:
         self.inputs.append(Info(name, shape, FLOAT))
         return Value(name, shape)
 
+    def embedding(self, parameter: Parameter, name: str) -> Value:
+        """Return a parameter as a value, which is the same for every item of a batch.
+
+        Its batch dimension is 1 until it meets a value that depends on the input.
+        """
+        axes = Constant(f"{name}/axes", np.array([0], np.int64))
+        return self._add("Unsqueeze", [parameter, axes], name, parameter.shape)
+
     def output(self, value: Value, name: str, dtype: int = FLOAT) -> None:
         """Make `value` an output of the graph, under `name`."""
         self.renamed[value.name] = name
@@ -373,7 +381,7 @@ class Graph:
         return self._add(activation.capitalize(), [x.name], name, x.shape)
 
     def add(self, x: Value, y: Value, name: str) -> Value:
-        """Add two values of the same shape."""
+        """Add `y` to `x`; the dimensions of `y` are equal or 1."""
         return self._add("Add", [x.name, y.name], name, x.shape)
 
     def multiply(self, x: Value, y: Value, name: str) -> Value:
@@ -391,6 +399,11 @@ class Graph:
         if not isinstance(addend, Parameter):
             return self._add("Add", [x.name, _constant(name, "addend", addend)], name, x.shape)
         return self._add("Add", [x.name, addend], name, x.shape)
+
+    def negatives(self, x: Value, name: str) -> Value:
+        """Return -1 where `x` is negative, else 0; the gradient is 0."""
+        sign = self._add("Sign", [x.name], f"{name}/sign", x.shape)
+        return self.clip(sign, -1.0, 0.0, name)
 
     def clip(self, x: Value, low: float, high: float, name: str) -> Value:
         """Limit the values of `x`."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .graph import Activation, Graph, Kernel, Layer, Value
 from .weights import Kind, Parameter
 
-__all__ = ["TransformerLayers", "sine_positions"]
+__all__ = ["TransformerLayers", "interleaved_positions", "sine_positions"]
 
 _EPSILON = 1e-5
 
@@ -41,19 +41,30 @@ class TransformerLayers:
         bias = Parameter(f"{name}.bias", (features,), Kind.BIAS)
         return self._graph.linear(x, Layer(Kernel(weight, (1, 0)), bias), node or name)
 
-    def norm(self, x: Value, name: str) -> Value:
-        """Add layer normalization of the last axis of `x`."""
+    def norm(self, x: Value, name: str, *, node: str | None = None) -> Value:
+        """Add layer normalization of the last axis of `x`; `node` as for `linear`."""
         gamma = Parameter(f"{name}.weight", x.shape[-1:], Kind.GAMMA)
         beta = Parameter(f"{name}.bias", x.shape[-1:], Kind.BETA)
-        return self._graph.layer_norm(x, gamma, beta, name, epsilon=_EPSILON)
+        return self._graph.layer_norm(x, gamma, beta, node or name, epsilon=_EPSILON)
 
-    def mlp(self, x: Value, name: str, widths: Sequence[int], *, node: str | None = None) -> Value:
-        """Add fully connected layers `{name}.layers.0` and so on, with ReLU between them."""
+    def mlp(
+        self,
+        x: Value,
+        name: str,
+        widths: Sequence[int],
+        *,
+        gain: float = 1.0,
+        node: str | None = None,
+    ) -> Value:
+        """Add fully connected layers `{name}.layers.0` and so on, with ReLU between them.
+
+        `gain` is that of the last layer in random weights (see `Parameter`).
+        """
         for index, width in enumerate(widths):
             part = f"{node or name}.layers.{index}"
             is_last = index == len(widths) - 1
-            gain = 1.0 if is_last else 2.0
-            x = self.linear(x, f"{name}.layers.{index}", width, gain=gain, node=part)
+            own = gain if is_last else 2.0
+            x = self.linear(x, f"{name}.layers.{index}", width, gain=own, node=part)
             x = x if is_last else self._graph.activate(x, "relu", f"{part}/act")
         return x
 
@@ -63,7 +74,9 @@ class TransformerLayers:
         y = self._graph.activate(y, activation, f"{name}linear1/act")
         return self.linear(y, f"{name}linear2", x.shape[-1])
 
-    def attention(self, query: Value, key: Value, value: Value, name: str) -> Value:
+    def attention(
+        self, query: Value, key: Value, value: Value, name: str, *, penalty: Value | None = None
+    ) -> Value:
         """Add `nn.MultiheadAttention`.
 
         Args:
@@ -71,6 +84,7 @@ class TransformerLayers:
             key: Keys (S, C).
             value: Values (S, C).
             name: Name of the module.
+            penalty: Addend of the scores of each query and key, (L, S), if any.
         """
         graph, depth = self._graph, query.shape[1] // self._heads
         parts = [
@@ -78,7 +92,11 @@ class TransformerLayers:
             for index, (part, x) in enumerate({"q": query, "k": key, "v": value}.items())
         ]
         q = graph.scale(parts[0], 1 / math.sqrt(depth), f"{name}/scaled")
-        scores = graph.softmax(graph.matmul(q, parts[1], f"{name}/scores"), f"{name}/weights")
+        scores = graph.matmul(q, parts[1], f"{name}/scores")
+        if penalty is not None:
+            of_all = graph.reshape(penalty, (1, *penalty.shape), f"{name}/penalty")
+            scores = graph.add(scores, of_all, f"{name}/masked")
+        scores = graph.softmax(scores, f"{name}/weights")
         y = graph.transpose(graph.matmul(scores, parts[2], f"{name}/heads"), (1, 0, 2), f"{name}/t")
         return self.linear(
             graph.reshape(y, query.shape, f"{name}/joined"), f"{name}.out_proj", query.shape[1]
@@ -169,3 +187,21 @@ def sine_positions(
     waves = [np.asarray(each)[:, None] * frequencies for each in (first, second)]
     blocks = [wave(each) for each in waves for wave in (np.sin, np.cos)]
     return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def interleaved_positions(rows: int, columns: int, channels: int) -> npt.NDArray[np.float32]:
+    """Return the encodings of the pixels of a map, (rows * columns, channels) float32.
+
+    They are those of DETR: positions count from 1 and are divided by the largest one, to 2 pi;
+    sines and cosines alternate, those of rows before those of columns.
+
+    Args:
+        rows: Height of the map.
+        columns: Its width.
+        channels: Number of channels, a multiple of 4.
+    """
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    circle, tiny = 2 * math.pi, 1e-6  # the addend is theirs
+    y, x = (y + 1) / (rows + tiny) * circle, (x + 1) / (columns + tiny) * circle
+    blocks = sine_positions(y, x, channels).reshape(-1, 2, 2, channels // 4)
+    return np.ascontiguousarray(blocks.swapaxes(2, 3)).reshape(-1, channels)

@@ -86,7 +86,7 @@ class RegistryArtifact(BaseModel):
     metadata: Metadata | None = None
     size: int | None = Field(default=None, gt=0, le=_MAX_SIZE)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    task: Literal["classify", "detect", "matte", "pose", "segment"] | None = None
+    task: Literal["classify", "detect", "instseg", "matte", "pose", "segment"] | None = None
     license: str | None = None
     files: tuple[ArtifactFile, ...] = ()
 

@@ -44,7 +44,7 @@ class Model(BaseModel):
         outputs: Descriptions of the outputs, if the registry's code states them.
         compiler_config: Options of the NPU compiler.
         task: What the model does with a photo, if known: `"detect"`, `"classify"`, `"pose"`,
-            `"segment"` or `"matte"`.
+            `"segment"`, `"instseg"` or `"matte"`.
         doc: Documentation of the model.
     """
 

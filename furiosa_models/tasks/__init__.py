@@ -5,6 +5,7 @@ from __future__ import annotations
 from .base import ArrayResult, Photo, Result
 from .classification import Classification, ClassScore
 from .detection import Detections, LtrbBoundingBox, ObjectDetectionResult
+from .instances import Instance, Instances
 from .matte import Matte
 from .pose import KEYPOINT_NAMES, Keypoint, PoseEstimationResult, Poses
 from .segmentation import ClassRegion, SemanticMap
@@ -16,6 +17,8 @@ __all__ = [
     "ClassScore",
     "Classification",
     "Detections",
+    "Instance",
+    "Instances",
     "Keypoint",
     "LtrbBoundingBox",
     "Matte",

@@ -67,8 +67,8 @@ class Result(ABC):
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
         picture_suffix: File extension of the format that suits `picture`.
-        is_table: Whether its arrays have a row for each item found, rather than for each row of
-            the photo.
+        is_table: Whether its arrays have a row for each item found, and shapes that do not depend
+            on the photo.
     """
 
     __slots__ = ()
@@ -468,6 +468,11 @@ class VisionTask(Generic[R]):
     ) -> tuple[dict[str, Any], Callable[[R], R] | None]:
         """Return the options for the head, and a function that filters its results, or None."""
         return dict(options), None
+
+    @property
+    def merges_tiles(self) -> bool:
+        """Whether results of the tiles of a photo can be merged: those of boxes without masks."""
+        return self.has_boxes and not self.has_masks
 
     def above(self, found: Any, score_threshold: Any) -> npt.NDArray[np.bool_]:
         """Return which items of a result have a score above the option `score_threshold`."""

@@ -1,4 +1,4 @@
-"""COCO's mean average precision of boxes and keypoints, for labels of any layout."""
+"""COCO's mean average precision of boxes, masks and keypoints, for labels of any layout."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from .._lazy import require
 from ..data.classes import match_classes
@@ -24,6 +25,8 @@ SCORE_THRESHOLD = 0.001
 
 MAX_DETECTIONS = 100
 """Maximum number of detections per photo that COCO's mAP uses."""
+
+_DECIMALS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,19 @@ class Annotations:
     categories: Mapping[str, int]
 
     @classmethod
-    def of(cls, labels: LabeledPhotos) -> Annotations:
+    def of(cls, labels: LabeledPhotos, *, masks: bool = False) -> Annotations:
         """Return the labels of photos in the form of an annotation file.
 
+        Args:
+            labels: The labels.
+            masks: Whether to include the outlines of the objects.
+
         Raises:
-            DatasetError: The photos have no labeled objects.
+            DatasetError: The photos have no labeled objects, or no outlines.
         """
         numbers = labels.class_numbers or range(1, len(labels.classes) + 1)
         categories = dict(zip(labels.classes, numbers, strict=True))
-        rows = [row for photo in labels for row in _annotations(labels, photo, numbers)]
+        rows = [row for photo in labels for row in _annotations(labels, photo, numbers, masks)]
         for number, row in enumerate(rows, 1):  # pycocotools ignores an annotation of the id 0
             row["id"] = number
         document = {
@@ -104,6 +111,14 @@ class Annotations:
             raise DatasetError(msg)
         return self.ids_of(["person"])["person"]
 
+    def with_sizes(self, sizes: Mapping[int, tuple[int, int]]) -> Annotations:
+        """Return the annotations with the width and height of each photo, which outlines need."""
+        images = [
+            {**each, "width": sizes[each["id"]][0], "height": sizes[each["id"]][1]}
+            for each in self.document["images"]
+        ]
+        return replace(self, document={**self.document, "images": images}, sizes=sizes)
+
     def clipped(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return an entry of a results file with its box clipped to the photo."""
         size = self.sizes.get(row["image_id"])
@@ -115,14 +130,14 @@ class Annotations:
         return {**row, "bbox": [x[0], y[0], x[1] - x[0], y[1] - y[0]]}
 
     def average_precision(
-        self, rows: Iterable[Mapping[str, Any]], kind: Literal["bbox", "keypoints"]
+        self, rows: Iterable[Mapping[str, Any]], kind: Literal["bbox", "keypoints", "segm"]
     ) -> dict[str, float]:
         """Return mAP over IoU 0.50:0.95 and mAP at IoU 0.50, computed by pycocotools.
 
         Args:
             rows: Entries of a COCO results file.
-            kind: `bbox` matches boxes by IoU, `keypoints` matches people by object keypoint
-                similarity.
+            kind: `bbox` matches boxes by IoU, `segm` masks, and `keypoints` matches people by
+                object keypoint similarity.
 
         Raises:
             ExtraRequired: pycocotools is not installed.
@@ -145,7 +160,7 @@ class Annotations:
 
 
 def _annotations(
-    labels: LabeledPhotos, photo: LabeledPhoto, numbers: Sequence[int]
+    labels: LabeledPhotos, photo: LabeledPhoto, numbers: Sequence[int], masks: bool
 ) -> Iterator[dict[str, Any]]:
     """Yield the annotations of a photo, without their ids."""
     objects = photo.objects
@@ -154,6 +169,9 @@ def _annotations(
             f"{labels.source} has labels for {labels.task.value}: expected labeled objects, as in "
             "COCO, YOLO or Pascal VOC data sets"
         )
+        raise DatasetError(msg)
+    if masks and objects.masks is None:
+        msg = f"{labels.source} has boxes only: expected outlines of the objects"
         raise DatasetError(msg)
     boxes = box_convert(objects.boxes, "xyxy", "xywh")
     areas = boxes[:, 2] * boxes[:, 3] if objects.areas is None else objects.areas
@@ -165,8 +183,20 @@ def _annotations(
             "area": float(areas[index]),
             "iscrowd": int(objects.is_crowd[index]),
         }
+        if masks and objects.masks is not None:
+            mask = objects.masks[index]
+            row["segmentation"] = mask if isinstance(mask, dict) else [*map(_as_listed, mask)]
         if objects.keypoints is not None:
             points = objects.keypoints[index]
             row["keypoints"] = points.ravel().tolist()
             row["num_keypoints"] = int(np.count_nonzero(points[:, 2]))
         yield row
+
+
+def _as_listed(polygon: npt.NDArray[np.float32]) -> list[float]:
+    """Return the numbers of a polygon as they were in the file, which float32 has rounded.
+
+    COCO's have two decimals; pycocotools rounds fifths of pixels, where the last bit counts.
+    """
+    numbers: list[float] = np.round(polygon.astype(np.float64), _DECIMALS).ravel().tolist()
+    return numbers

@@ -26,7 +26,9 @@ pub mod images {
 
 /// Maps at the size of the photo.
 pub mod maps {
-    pub use crate::maps::{Axis, MAX_CLASSES, Scores, choose_classes, resize_alpha};
+    pub use crate::maps::{
+        Axis, MAX_CLASSES, Masks, Scores, Window, choose_classes, resize_alpha, resize_masks,
+    };
 }
 
 /// The decoder of SSD heads.

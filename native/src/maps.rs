@@ -1,4 +1,5 @@
-//! Maps of a network at the size of the photo: the best class, or the opacity, of each pixel.
+//! Maps of a network at the size of the photo: the best class, or the opacity, of each pixel; or
+//! whether it belongs to a mask.
 
 use crate::error::Error;
 use crate::parallel;
@@ -165,6 +166,107 @@ pub fn resize_alpha(values: &[f32], width: usize, rows: Axis<'_>, columns: Axis<
     })
 }
 
+/// The part of a photo where a mask may be: rows from `top` to `bottom`, columns from `left` to
+/// `right`, the ends exclusive.
+#[derive(Clone, Copy)]
+pub struct Window {
+    top: usize,
+    bottom: usize,
+    left: usize,
+    right: usize,
+}
+
+impl Window {
+    /// Check that the part lies in a photo of `rows` x `columns` pixels.
+    pub fn new(edges: [i32; 4], rows: usize, columns: usize) -> Result<Self, Error> {
+        let [top, left, bottom, right] = edges.map(|edge| usize::try_from(edge).ok());
+        match (top, left, bottom, right) {
+            (Some(top), Some(left), Some(bottom), Some(right))
+                if top <= bottom && bottom <= rows && left <= right && right <= columns =>
+            {
+                Ok(Self {
+                    top,
+                    bottom,
+                    left,
+                    right,
+                })
+            }
+            _ => {
+                let reason = format!("{edges:?} is no part of {rows} x {columns} pixels");
+                Err(Error::value("a window", reason))
+            }
+        }
+    }
+}
+
+/// Masks of a photo.
+pub struct Masks {
+    /// Rows of `columns.div_ceil(8)` bytes for each mask; the first pixel is the highest bit.
+    pub bits: Vec<u8>,
+    /// Sum of the values in each mask.
+    pub sums: Vec<f64>,
+}
+
+/// Return where the values of each map reach a threshold, within its window of the photo.
+///
+/// `maps` has `height` x `width` values for each window.
+pub fn resize_masks(
+    maps: &[f32],
+    [height, width]: [usize; 2],
+    rows: Axis<'_>,
+    columns: Axis<'_>,
+    windows: &[Window],
+    threshold: f32,
+) -> Masks {
+    let stride = columns.len().div_ceil(8);
+    let plane = height * width;
+    let work = windows.len() * rows.len() * columns.len();
+    let parts = parallel::map(windows.len(), work, |index| {
+        let map = &maps[index * plane..][..plane];
+        one_mask(map, width, rows, columns, windows[index], threshold)
+    });
+    let mut masks = Masks {
+        bits: Vec::with_capacity(windows.len() * rows.len() * stride),
+        sums: Vec::with_capacity(windows.len()),
+    };
+    for (bits, sum) in parts {
+        masks.bits.extend(bits);
+        masks.sums.push(sum);
+    }
+    masks
+}
+
+fn one_mask(
+    map: &[f32],
+    width: usize,
+    rows: Axis<'_>,
+    columns: Axis<'_>,
+    window: Window,
+    threshold: f32,
+) -> (Vec<u8>, f64) {
+    let stride = columns.len().div_ceil(8);
+    let mut bits = vec![0; rows.len() * stride];
+    let mut between = vec![0.0; width];
+    let mut sum = 0.0;
+    for row in window.top..window.bottom {
+        let (top, bottom, down) = rows.at(row);
+        let (above, below) = (&map[top * width..], &map[bottom * width..]);
+        for (value, (&a, &b)) in between.iter_mut().zip(above.iter().zip(below)) {
+            *value = lerp(a, b, down);
+        }
+        let line = &mut bits[row * stride..][..stride];
+        for column in window.left..window.right {
+            let (left, right, across) = columns.at(column);
+            let value = lerp(between[left], between[right], across);
+            if value >= threshold {
+                line[column / 8] |= 0x80 >> (column % 8);
+                sum += f64::from(value);
+            }
+        }
+    }
+    (bits, sum)
+}
+
 /// Return the rows that `fill` appends to an empty band, one after another.
 fn in_bands<T: Copy + Send>(
     rows: usize,
@@ -202,6 +304,37 @@ mod tests {
             prop_assert_eq!(choose_classes(scores, y, x, |id| id), scores.best());
             let alpha = resize_alpha(&values[..3 * shape[2]], shape[2], y, x);
             prop_assert_eq!(alpha.len(), 3 * shape[2]);
+        }
+
+        #[test]
+        fn masks_have_the_samples_that_reach_the_threshold(
+            values in prop::collection::vec(-1.0f32..2.0, 60),
+            left in 0i32..=10,
+            top in 0i32..=3,
+        ) {
+            let (rows, columns): (Vec<i32>, Vec<i32>) = ((0..3).collect(), (0..10).collect());
+            let zeros = [0.0; 10];
+            let y = Axis::new(&rows, &rows, &zeros[..3], 3).unwrap();
+            let x = Axis::new(&columns, &columns, &zeros, 10).unwrap();
+            let windows = [[0, 0, 3, 10], [top, left, 3, 10]].map(|w| Window::new(w, 3, 10).unwrap());
+            let masks = resize_masks(&values, [3, 10], y, x, &windows, 0.5);
+            prop_assert_eq!(masks.bits.len(), 2 * 3 * 2);
+            let mut sums = [0.0, 0.0];
+            for (i, &value) in values.iter().enumerate() {
+                let (mask, row, column) = (i / 30, i % 30 / 10, i % 10);
+                let bit = masks.bits[(mask * 3 + row) * 2 + column / 8] >> (7 - column % 8) & 1;
+                let is_seen = mask == 0 || (row >= top as usize && column >= left as usize);
+                prop_assert_eq!(bit == 1, is_seen && value >= 0.5);
+                sums[mask] += if bit == 1 { f64::from(value) } else { 0.0 };
+            }
+            prop_assert_eq!(&masks.sums[..], &sums[..]);
+        }
+
+        #[test]
+        fn windows_are_checked(edges in prop::array::uniform4(-2i32..9)) {
+            let [top, left, bottom, right] = edges;
+            let is_part = 0 <= top && top <= bottom && bottom <= 5 && 0 <= left && left <= right && right <= 7;
+            prop_assert_eq!(Window::new(edges, 5, 7).is_ok(), is_part);
         }
 
         #[test]

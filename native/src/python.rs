@@ -36,5 +36,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(yolo::decode_yolo, module)?)?;
     module.add_function(wrap_pyfunction!(outputs::top_k, module)?)?;
     module.add_function(wrap_pyfunction!(maps::choose_classes, module)?)?;
-    module.add_function(wrap_pyfunction!(maps::resize_alpha, module)?)
+    module.add_function(wrap_pyfunction!(maps::resize_alpha, module)?)?;
+    module.add_function(wrap_pyfunction!(maps::resize_masks, module)?)
 }

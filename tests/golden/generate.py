@@ -334,7 +334,9 @@ def focoos(sources: Path) -> Iterator[None]:
     record: Any = dataclass(type("Record", (), {}))
     output = make_dataclass("ModelOutput", ["loss"])
     ports = {"ModelConfig": record, "DictClass": record, "ModelOutput": output}
-    names = ("models", "models.fai_detr", "nn", "nn.layers", "nn.backbone", "utils")
+    families = ("bisenetformer", "fai_detr", "fai_mf")
+    own = ("models", *(f"models.{family}" for family in families))
+    names = (*own, "nn", "nn.layers", "nn.backbone", "utils")
     with packages(
         sources / "focoos",
         "focoos",
@@ -370,6 +372,48 @@ def fai_detr(sources: Path, arrays: Arrays, image: Any) -> Outputs:
     sizes = corners[..., 2:] - corners[..., :2]
     boxes = torch.cat((corners[..., :2] + sizes / 2, sizes), -1)
     return [torch.logit(found.logits), boxes]
+
+
+def fai_mf(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    """Build fai-mf with an encoder layer; its normalization is outside ours."""
+    with focoos(sources):
+        backbone = import_module("focoos.nn.backbone.resnet").ResnetConfig(depth=18)
+        config = import_module("focoos.models.fai_mf.config").MaskFormerConfig(
+            backbone_config=backbone,
+            pixel_decoder_transformer_layers=1,
+            transformer_predictor_dec_layers=4,
+            **_masks(),
+        )
+        network = import_module("focoos.models.fai_mf.modelling").FAIMaskFormer(config)
+        return _logits_of_masks(load(network, arrays, partly=True), image)
+
+
+def bisenetformer(sources: Path, arrays: Arrays, image: Any) -> Outputs:
+    """Build bisenetformer with the small backbone; its normalization is outside ours."""
+    with focoos(sources):
+        stdc = import_module("focoos.nn.backbone.stdc").STDCConfig(size="small")
+        config = import_module("focoos.models.bisenetformer.config").BisenetFormerConfig(
+            backbone_config=stdc, transformer_predictor_dec_layers=3, **_masks()
+        )
+        network = import_module("focoos.models.bisenetformer.modelling").BisenetFormer(config)
+        return _logits_of_masks(load(network, arrays, partly=True), image)
+
+
+def _masks() -> dict[str, Any]:
+    widths = ("pixel_decoder_out", "pixel_decoder_feat", "transformer_predictor_out", "head_out")
+    return {
+        "num_classes": 150,
+        "num_queries": _QUERIES,
+        "pixel_mean": [0, 0, 0],
+        "pixel_std": [1, 1, 1],
+        **{f"{name}_dim": 128 for name in widths},
+    }
+
+
+def _logits_of_masks(network: Any, image: Any) -> Outputs:
+    """Return logits of the masks, before they are enlarged, and of the classes."""
+    found = network.head.predictor(*reversed(network.pixel_decoder(image)))
+    return [found["pred_masks"], found["pred_logits"]]
 
 
 def dfine(variant: str) -> Callable[[Path, Arrays, Any], Outputs]:
@@ -451,6 +495,22 @@ CASES = {
         fai_detr,
         {"variant": None, "family": "fai_detr", "backbone": "large", "feature_dim": 128}
         | {"decoder_layers": 3, "num_queries": _QUERIES},
+    ),
+    "fai_mf": Case(
+        "maskformer",
+        "Focoos, commit 26a89867, models/fai_mf on {torch}: logits of its masks before they are "
+        "enlarged, and of its classes",
+        fai_mf,
+        {"family": "fai_mf", "backbone": 18, "encoder_layers": 1, "decoder_layers": 4}
+        | {"num_classes": 150, "num_queries": _QUERIES, "image_size": [320, 480]},
+    ),
+    "bisenetformer": Case(
+        "maskformer",
+        "Focoos, commit 26a89867, models/bisenetformer on {torch}: logits of its masks before they "
+        "are enlarged, and of its classes",
+        bisenetformer,
+        {"family": "bisenetformer", "backbone": "small", "decoder_layers": 3}
+        | {"num_classes": 150, "num_queries": _QUERIES, "image_size": [320, 480]},
     ),
     "rtdetr": Case(
         "rtdetr",

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from furiosa_models import get_model, list_models
+from furiosa_models import InstanceSegmenter, Segmenter, Task, catalog, get_model, list_models
 from furiosa_models.artifacts import zoo
-from furiosa_models.catalog import aliases, model_class
+from furiosa_models.catalog import aliases, class_for, model_class, register
 from furiosa_models.errors import ModelNotFound
 from furiosa_models.types import ModelTaskType
 
@@ -67,3 +67,20 @@ def test_notebooks_show_the_models_as_a_table() -> None:
     assert page.count("<tr>") == len(names) + 1
     assert "<th>name</th><th>task</th><th>summary</th><th>weights</th>" in page
     assert all(f"<td>{name}</td>" in page for name in names)
+
+
+def test_the_word_segment_is_for_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_registered", {})
+    before = list_models("segment")
+    assert "DeepLabV3MobileNetV2" in before
+    assert class_for("segment") is Segmenter
+    assert class_for("instseg") is class_for("instance_segmentation") is InstanceSegmenter
+
+    class AInstances(InstanceSegmenter):
+        """Objects with masks."""
+
+    register(AInstances)
+    assert list_models("segment") == ["AInstances", *before]
+    assert list_models(task="instseg") == ["AInstances"]
+    assert list_models(task=Task.SEMSEG) == before
+    assert class_for("segment") is Segmenter

@@ -17,11 +17,13 @@ import furiosa_models
 from furiosa_models import (
     Detector,
     FocoosModel,
+    InstanceSegmenter,
     Model,
     ModelFamily,
     ModelInfo,
     ModelManager,
     ModelRegistry,
+    Segmenter,
     Task,
     list_models,
     networks,
@@ -40,6 +42,7 @@ from furiosa_models.hub import push
 from furiosa_models.labels import load_labels
 from furiosa_models.model_registry import alternatives
 from furiosa_models.networks.writers import to_pytorch
+from furiosa_models.tasks import SemanticMap
 from furiosa_models.vision import EfficientNetLite0, MobileNetV2, SSDMobileNetV2, YOLOv5n
 
 FOCOOS = ModelRegistry.list_models()[len(list_models()) :]
@@ -383,7 +386,7 @@ def test_models_of_focoos_are_known_and_say_what_to_take_instead(name: str) -> N
         ModelManager.get(name)
     for other in alternatives(info.task):
         assert other in str(caught.value)
-    is_built = info.model_family in (ModelFamily.IMAGE_CLASSIFIER, ModelFamily.DETR)
+    is_built = info.model_family is not ModelFamily.RTMO
     words = "has no weights" if is_built else "not built here yet"
     with pytest.raises(WeightsError if is_built else ModelNotFound, match=words):
         ModelManager.get("any", model_info=info)
@@ -414,9 +417,25 @@ def _export_of_fai_detr(path: Path, *, swapped: bool, classes: int = 2) -> None:
     """Write a graph with the inputs and outputs of an export of fai_detr: two queries."""
     boxes = np.array([[[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 1.0, 1.0]]], np.float32)
     scores = np.array([[[0.9, 0.7], [0.2, 0.6]]], np.float32)[:, :, :classes]
-    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, "h", "w"])
-    outputs = {"boxes": boxes, "logits": scores}
     names = ["logits", "boxes"] if swapped else ["boxes", "logits"]
+    _export(path, {"boxes": boxes, "logits": scores}, names)
+
+
+def _export_of_masks(path: Path, *, swapped: bool) -> None:
+    """Write a graph with the inputs and outputs of an export of masks: two queries.
+
+    The export of bisenetformer has swapped names.
+    """
+    masks = np.full((1, 2, 64, 64), 0.25, np.float32)
+    masks[0, 0, 16:48, :32] = masks[0, 1, :, 32:] = 0.75
+    scores = np.array([[[0.1, 0.9], [0.8, 0.1]]], np.float32)
+    outputs = {"logits": masks, "masks": scores} if swapped else {"masks": masks, "logits": scores}
+    _export(path, outputs, list(outputs))
+
+
+def _export(path: Path, outputs: dict[str, Any], names: list[str]) -> None:
+    """Write a graph that gives constant outputs for any image."""
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, "h", "w"])
     nodes = [helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0)]
     nodes.append(helper.make_node("Mul", ["mean", "zero"], ["nothing"]))
     nodes += [helper.make_node("Add", [f"{name}_", "nothing"], [name]) for name in names]
@@ -426,7 +445,7 @@ def _export_of_fai_detr(path: Path, *, swapped: bool, classes: int = 2) -> None:
     ]
     constants = [onnx.numpy_helper.from_array(array, f"{n}_") for n, array in outputs.items()]
     constants.append(onnx.numpy_helper.from_array(np.float32(0), "zero"))
-    graph = helper.make_graph(nodes, "detr", [image], values, constants)
+    graph = helper.make_graph(nodes, "export", [image], values, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path)
 
@@ -477,6 +496,109 @@ def test_exports_of_fai_detr_run(swapped: bool, tmp_path: Path) -> None:
     head = ModelManager.get(tmp_path, im_size=96).head
     assert isinstance(head, BoxesHead)
     assert head.size == (96, 96)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "cls"),
+    [
+        (
+            "fai-mf-s-coco-ins",
+            {"family": "fai_mf", "backbone": 50, "encoder_layers": 3},
+            InstanceSegmenter,
+        ),
+        (
+            "fai-mf-m-ade",
+            {"family": "fai_mf", "backbone": "large", "decoder_width": 512},
+            Segmenter,
+        ),
+        ("bisenetformer-s-ade", {"family": "bisenetformer", "backbone": "small"}, Segmenter),
+    ],
+)
+def test_weights_of_masks_are_opened(
+    name: str, params: dict[str, Any], cls: type[Any], photos: list[Path], tmp_path: Path
+) -> None:
+    """The networks are compared with those of Focoos by the golden values."""
+    info = ModelRegistry.get_model_info(name).to_dict()
+    info |= {"im_size": 64, "weights_uri": "model_final.pth", "classes": ["cat", "dog"]}
+    info["config"] |= {"num_classes": 2, "num_queries": 12, "transformer_predictor_dec_layers": 2}
+    given = {"feature_dim": 128, "decoder_layers": 2, "num_queries": 12, "num_classes": 2, **params}
+    graph = networks.describe("maskformer", image_size=64, **given)
+    weights = networks.RandomWeights()
+    arrays = {name: weights.get(each) for name, each in graph.parameters.items()}
+    (tmp_path / "model_final.pth").write_bytes(to_pytorch(arrays))
+    (tmp_path / "model_info.json").write_text(json.dumps(info))
+    model = ModelManager.get(tmp_path, threshold=0.1)
+    expected = networks.build("maskformer", networks.NamedWeights(arrays), image_size=64, **given)
+    assert model.origin == networks.to_bytes(expected)
+    assert type(model) is cls
+    assert (model.input.size, model.input.resize) == ((64, 64), "stretch")
+    assert "score_threshold=0.1" in repr(model.head)
+    found = model.predict(photos[0])
+    assert {*found.labels} <= {"cat", "dog"}
+    model.save(tmp_path / "saved")
+    assert ModelManager.get(tmp_path / "saved").predict(photos[0]) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"layers": 3}, WeightsError, "fai_mf has no layers"),
+        ({"pixel_decoder_out_dim": 64}, ModelNotFound, "different widths"),
+        ({"pixel_decoder_transformer_nheads": 4}, ModelNotFound, "4 heads"),
+        ({"backbone_config": {"model_type": "swin"}}, ModelNotFound, "swin"),
+        ({"predict_all_pixels": True}, ModelNotFound, "predict_all_pixels"),
+        ({"postprocessing_type": "panoptic"}, WeightsError, "panoptic"),
+    ],
+)
+def test_other_networks_of_masks_are_refused(
+    changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    info = ModelRegistry.get_model_info("fai-mf-s-coco-ins").to_dict()
+    info["config"] |= changes
+    with pytest.raises(error, match=message):
+        ModelManager.get("x", model_info=ModelInfo.from_json(info), weights="random")
+
+
+def test_networks_of_masks_are_for_segmentation() -> None:
+    info = ModelInfo("x", ModelFamily.BISENETFORMER, ["a"], 64, Task.DETECTION, {})
+    with pytest.raises(WeightsError, match="for semseg, instseg"):
+        ModelManager.get("x", model_info=info, weights="random")
+
+
+@pytest.mark.parametrize(
+    ("family", "swapped"), [(ModelFamily.MASKFORMER, False), (ModelFamily.BISENETFORMER, True)]
+)
+def test_exports_of_masks_run(family: ModelFamily, swapped: bool, tmp_path: Path) -> None:
+    config = {"num_classes": 2, "use_mask_score": True, "postprocessing_type": "instance"}
+    task = Task.INSTANCE_SEGMENTATION
+    ModelInfo("farm", family, ["cow", "hen"], 64, task, config).dump_json(
+        tmp_path / "model_info.json"
+    )
+    _export_of_masks(tmp_path / "model.onnx", swapped=swapped)
+    photo = np.zeros((128, 256, 3), np.uint8)
+    first, second = ModelManager.get(tmp_path).infer(photo)
+    assert (first.label, first.bbox) == ("hen", [0, 32, 128, 96])
+    assert (second.label, second.bbox) == ("cow", [128, 0, 256, 128])
+    assert first.conf == pytest.approx(0.9 * 0.75, rel=0.02)
+    assert first.mask is not None
+    assert len(ModelManager.get(tmp_path, threshold=0.65).predict(photo)) == 1
+    config = {"num_classes": 2, "predict_all_pixels": True}
+    ModelInfo("farm", family, ["cow", "hen"], 64, Task.SEMSEG, config).dump_json(
+        tmp_path / "model_info.json"
+    )
+    found = ModelManager.get(tmp_path).predict(photo)
+    assert isinstance(found, SemanticMap)
+    assert found.areas.keys() == {"cow", "hen"}
+    assert sum(found.areas.values()) == 128 * 256
+
+
+def test_other_graphs_are_no_masks(saved: Path, tmp_path: Path) -> None:
+    task = Task.INSTANCE_SEGMENTATION
+    info = ModelInfo("farm", ModelFamily.MASKFORMER, ["a", "b", "c"], 640, task, {})
+    info.dump_json(tmp_path / "model_info.json")
+    shutil.copy(saved / "model.onnx", tmp_path)
+    with pytest.raises(WeightsError, match="no export of masks"):
+        ModelManager.get(tmp_path)
 
 
 def test_other_graphs_are_no_fai_detr(saved: Path, tmp_path: Path) -> None:

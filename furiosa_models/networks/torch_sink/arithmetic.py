@@ -87,6 +87,7 @@ for _name, _unary in {
     "Relu": torch.relu,
     "Round": torch.round,
     "Sigmoid": torch.sigmoid,
+    "Sign": torch.sign,
     "Sin": torch.sin,
     "Softplus": F.softplus,
     "Softsign": F.softsign,

@@ -1,7 +1,9 @@
-//! Maps at the size of the photo: classes and opacities equal those of a simple loop.
+//! Maps at the size of the photo: classes, opacities and masks equal those of a simple loop.
 
 use arbitrary::{Result, Unstructured};
-use native::fuzzing::maps::{Axis, MAX_CLASSES, Scores, choose_classes, resize_alpha};
+use native::fuzzing::maps::{
+    Axis, MAX_CLASSES, Scores, Window, choose_classes, resize_alpha, resize_masks,
+};
 
 use crate::values::{floats, no_side, seldom, side};
 
@@ -85,6 +87,20 @@ fn check(case: &Case) {
     let (Ok(y), Ok(x), Ok(scores)) = (y, x, scores) else {
         return;
     };
+    let (height_of_photo, width_of_photo) = (case.rows.low.len(), case.columns.low.len());
+    let all = [0, 0, height_of_photo as i32, width_of_photo as i32];
+    let Ok(window) = Window::new(all, height_of_photo, width_of_photo) else {
+        panic!("the whole photo is a part of it");
+    };
+    let windows = vec![window; classes];
+    let masks = resize_masks(&case.values, [height, width], y, x, &windows, 0.5);
+    let stride = width_of_photo.div_ceil(8);
+    for (i, line) in masks.bits.chunks_exact(stride).enumerate() {
+        for column in 0..width_of_photo {
+            let value = between(case, i / height_of_photo, i % height_of_photo, column);
+            assert_eq!(line[column / 8] >> (7 - column % 8) & 1 == 1, value >= 0.5);
+        }
+    }
     let found = choose_classes(scores, y, x, |id| id);
     let plane = height * width;
     let alpha = resize_alpha(&case.values[..plane], width, y, x);

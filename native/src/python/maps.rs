@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use super::arrays::Input;
 use crate::error::Error;
-use crate::maps::{self, Axis, Scores};
+use crate::maps::{self, Axis, Scores, Window};
 
 /// Class ids are 8-bit up to this number of classes; the largest value is for pixels without one.
 const MAX_NARROW: usize = 255;
@@ -64,6 +64,46 @@ pub fn resize_alpha<'py>(
     let map = values.values()?;
     let alpha = py.detach(|| maps::resize_alpha(map, width, y, x));
     array(py, alpha, [rows.length(), columns.length()])
+}
+
+/// Return the masks of a photo, (n, rows, bytes) uint8 of bits, and the sum of the values in each.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)] // three columns of each axis
+pub fn resize_masks<'py>(
+    py: Python<'py>,
+    values: &Bound<'py, PyAny>,
+    top: &Bound<'py, PyAny>,
+    bottom: &Bound<'py, PyAny>,
+    down: &Bound<'py, PyAny>,
+    left: &Bound<'py, PyAny>,
+    right: &Bound<'py, PyAny>,
+    across: &Bound<'py, PyAny>,
+    windows: &Bound<'py, PyAny>,
+    threshold: f32,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let values = Input::<f32, 3>::new("values", values)?;
+    let [count, height, width] = values.shape;
+    let (rows, columns) = (
+        Columns::new([top, bottom, down])?,
+        Columns::new([left, right, across])?,
+    );
+    let (y, x) = (rows.axis(height)?, columns.axis(width)?);
+    let windows = Input::<i32, 2>::new("windows", windows)?;
+    if windows.shape != [count, 4] {
+        let got = format!("{:?}", windows.shape);
+        return Err(Error::shape("windows", format!("({count}, 4)"), got).into());
+    }
+    let (height_of_photo, width_of_photo) = (rows.length(), columns.length());
+    let parts = windows
+        .values()?
+        .chunks_exact(4)
+        .map(|w| Window::new([w[0], w[1], w[2], w[3]], height_of_photo, width_of_photo))
+        .collect::<Result<Vec<_>, _>>()?;
+    let map = values.values()?;
+    let masks = py.detach(|| maps::resize_masks(map, [height, width], y, x, &parts, threshold));
+    let shape = [count, height_of_photo, width_of_photo.div_ceil(8)];
+    let bits = masks.bits.into_pyarray(py).reshape(shape)?.into_any();
+    Ok((bits, masks.sums.into_pyarray(py).into_any()))
 }
 
 /// The columns of an axis: samples before and behind each pixel, and the weight of the latter.

@@ -40,6 +40,16 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     "efficientnet_lite0": ("efficientnet", {"variant": "lite0"}, [(1000,)]),
     "efficientnet_lite2": ("efficientnet", {"variant": "lite2"}, [(1000,)]),
     "efficientnet_v2": ("efficientnet_v2", {"image_size": 192}, [(1000,)]),
+    "fai_mf": (
+        "maskformer",
+        {"backbone": "nano", "num_queries": 9, "image_size": [96, 128]},
+        [(9, 24, 32), (9, 81)],
+    ),
+    "bisenetformer": (
+        "maskformer",
+        {"family": "bisenetformer", "backbone": 18, "num_queries": 9, "image_size": [96, 128]},
+        [(9, 12, 16), (9, 81)],
+    ),
     "mobilenet_v2": ("mobilenet_v2", {}, [(1000,)]),
     "movenet": ("movenet", {"image_size": [96, 128]}, MOVENET_SHAPES),
     "nanodet": ("nanodet", {"image_size": [96, 128]}, NANODET_SHAPES),

@@ -42,6 +42,16 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         {"variant": None, "family": "fai_detr", "backbone": "nano", "image_size": 96}
         | {"feature_dim": 128, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 20},
     ),
+    "fai_mf": (
+        "maskformer",
+        {"backbone": 18, "encoder_layers": 1, "decoder_layers": 4, "image_size": [96, 128]}
+        | {"num_queries": 20},
+    ),
+    "bisenetformer": (
+        "maskformer",
+        {"family": "bisenetformer", "backbone": "nano", "decoder_layers": 3, "image_size": 96}
+        | {"num_queries": 20},
+    ),
     "selfie_segmentation": ("selfie_segmentation", {"image_size": [96, 64]}),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 600}),
     "u2net_p": ("u2net", {"variant": "p", "image_size": [96, 64]}),

@@ -41,6 +41,16 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "dfine_n": ("dfine", {"image_size": 64, "num_queries": 12, "num_classes": 5}),
     "rtdetr_r18": ("rtdetr", {"image_size": 64, "num_queries": 20, "num_classes": 5}),
     "selfie_segmentation": ("selfie_segmentation", {"image_size": 64}),
+    "fai_mf": (
+        "maskformer",
+        {"backbone": "nano", "encoder_layers": 1, "decoder_layers": 2, "image_size": 64}
+        | {"num_queries": 12, "num_classes": 5},
+    ),
+    "bisenetformer": (
+        "maskformer",
+        {"family": "bisenetformer", "backbone": 18, "decoder_layers": 2, "image_size": 64}
+        | {"num_queries": 12, "num_classes": 5},
+    ),
     "ssd_resnet34": ("ssd_resnet34", {"image_size": 400, "num_classes": 4}),
     "yolov5n": ("yolov5", {"variant": "n", "image_size": [64, 96], "num_classes": 3}),
     "u2net_p": ("u2net", {"variant": "p", "image_size": 64}),
