@@ -19,7 +19,7 @@ from layers import layers_table
 from model_pages import model_page, models_page, page_name
 from notebook_pages import notebook_page, notebooks
 from performance import performance_page
-from records import int8_table
+from records import cluster_table, int8_table
 
 from furiosa_models import list_models
 from furiosa_models.cli import COMMANDS, cli
@@ -40,6 +40,7 @@ def main() -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
     tables = {"<!-- layers -->": layers_table(), "<!-- int8 -->": int8_table()}
+    tables["<!-- cluster -->"] = cluster_table()
     for page in folder.rglob("*.md"):
         text = page.read_text()
         for marker, table in tables.items():

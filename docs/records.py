@@ -13,11 +13,24 @@ from typing import Any, NamedTuple
 
 from furiosa_models import get_model, list_models
 
-__all__ = ["Point", "accuracy_of", "int8_table", "metric_of", "photos_of", "points", "speed_of"]
+__all__ = [
+    "Point",
+    "accuracy_of",
+    "cluster_table",
+    "int8_table",
+    "metric_of",
+    "photos_of",
+    "points",
+    "speed_of",
+]
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 DATASETS = {("val227.csv", 325): "ImageNet-1k val", ("instances.json", 113): "COCO val2017"}
 """What the labels of the records are a part of, by their file and number of photos."""
+
+
+_CLUSTER_MODEL, _NODE_CPUS = "SSDMobileNetV2", 16
+_PHOTO_KB = 148  # mean of 113 photos of COCO val2017
 
 
 class Point(NamedTuple):
@@ -86,4 +99,24 @@ def int8_table() -> str:
         loss = f"{1 - new / old:.1%}" if new < old else "none"
         cells = [f"`{name}`/{before['weights']}", f"{metric} {old:.4f}", f"{new:.4f}", loss]
         rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def cluster_table() -> str:
+    """Return a calculation of what clusters do, from the recorded throughput of one machine."""
+    record = speed_of(_CLUSTER_MODEL)
+    assert record is not None
+    each = record["streamed_photos_per_second"] / record["threads"]
+    rows = [
+        f"{_CLUSTER_MODEL} does {each:.1f} photos a second on a CPU ({1000 / each:.0f} ms of a CPU "
+        f"for a photo; measured on {record['threads']} CPUs of {record['hardware']}, "
+        f"{record['date'][:10]}), and a photo of 640x480 pixels has {_PHOTO_KB} kB:",
+        "",
+        f"| nodes of {_NODE_CPUS} CPUs | photos a second | photos an hour | reading |",
+        "|---:|---:|---:|---:|",
+    ]
+    for nodes in (1, 10, 100):
+        speed = each * (_NODE_CPUS * nodes - 1)  # one CPU reads
+        hourly = f"{speed * 3600 / 1e6:.2g} million"
+        rows.append(f"| {nodes} | {speed:,.0f} | {hourly} | {speed * _PHOTO_KB / 1000:,.0f} MB/s |")
     return "\n".join(rows)
