@@ -28,6 +28,8 @@ from furiosa_models.registry import json_schema
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BUILD = ROOT / "build"
+_WIDE = "---\nhide: [toc]\n---\n\n"
+"""Front matter of a page whose tables need the width of the table of contents."""
 
 
 def main() -> None:
@@ -55,7 +57,7 @@ def main() -> None:
 def generated() -> dict[str, str]:
     """Return the texts of the generated files by path."""
     return {
-        "index.md": (ROOT / "README.md").read_text().replace("](docs/", "]("),
+        "index.md": _WIDE + (ROOT / "README.md").read_text().replace("](docs/", "]("),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "artifacts.schema.json": json.dumps(json_schema(), indent=2),
         "guide/cli.md": cli_page(),

@@ -15,6 +15,7 @@ from records import accuracy_of, metric_of, photos_of, points, speed_of
 
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
+from furiosa_models.enums import Task
 from furiosa_models.model import Model
 from furiosa_models.networks import signature
 from furiosa_models.networks.cost import cost_of
@@ -76,7 +77,7 @@ def facts(model: Model[Any]) -> Iterator[str]:
     time = milliseconds(type(model).__name__)
     shown = [
         TASKS[model.vision_task.name],
-        f"{len(model.labels)} classes" if len(model.labels) > 1 else "",
+        f"{len(model.labels)} classes" if _has_classes(model) else "",
         f"{width}x{height} pixels",
         f"{cost.parameters / 1e6:.1f} M parameters",
         "" if cost.gflops is None else f"{cost.gflops:.1f} GFLOPs",
@@ -251,10 +252,15 @@ def license_terms(model: Model[Any]) -> Iterator[str]:
 
 def classes(model: Model[Any]) -> Iterator[str]:
     """Yield the names of the classes, folded; the outputs are in this order."""
-    if len(model.labels) <= 1:
+    if not _has_classes(model):
         return
     names = ", ".join(escape(name) for name in model.labels)
     yield f"<details><summary>{len(model.labels)} classes</summary>{names}</details>"
+
+
+def _has_classes(model: Model[Any]) -> bool:
+    """Return whether results say one of several classes; poses are of people only."""
+    return len(model.labels) > 1 and model.vision_task.task is not Task.KEYPOINT
 
 
 def three_steps(name: str) -> Iterator[str]:

@@ -102,7 +102,10 @@ def at_once(model: Model[Any]) -> str:
     if artifact is None:
         return "bring weights"
     if not is_packaged(artifact):
-        return "no: from FuriosaAI's bucket"
+        sources = artifact.files[0].sources
+        places = {"hf:": "Hugging Face", "github:": "GitHub", "https://github.com/": "GitHub"}
+        found = [name for start, name in places.items() if sources[0].startswith(start)]
+        return f"no: from {found[0] if found else 'the bucket of FuriosaAI'}"
     is_default = next(iter(model.catalog().values())) is artifact
     return "yes" if is_default else f'`weights="{artifact.weights}"`'
 

@@ -33,7 +33,9 @@ def test_every_model_has_a_row() -> None:
         ("SSDMobileNetV2", "yes"),
         ("ResNet50", 'weights="keras-v1"'),
         ("YOLOv5n", "bring weights"),
-        ("SSDResNet34", "bucket"),
+        ("SSDResNet34", "bucket of FuriosaAI"),
+        ("DFineN", "Hugging Face"),
+        ("YOLOXNano", "GitHub"),
     ],
 )
 def test_what_works_at_once(name: str, words: str) -> None:
