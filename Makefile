@@ -57,7 +57,7 @@ test-oldest: wheel  ## Run the unit tests with the oldest allowed versions of de
 	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --only-binary :all: \
 		"furiosa-model-zoo[dev] @ $$(ls $$PWD/$(DIST)/*.whl)" 'numpy<2'
-	$(OLDEST)/bin/python $(PYTEST) -W default -m "$(UNMARKED)" tests/unit
+	FURIOSA_MODELS_TEST_PROFILE=brief $(OLDEST)/bin/python $(PYTEST) -W default -m "$(UNMARKED)" tests/unit
 
 test-tensorflow: $(TF_READY)  ## Run the tests that need TensorFlow, in an environment of their own
 	$(TF)/bin/python -m pytest -m "tensorflow and not slow" tests/e2e/frameworks

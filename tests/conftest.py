@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 # The time of an example depends more on the machine than on the code.
 settings.register_profile("furiosa", deadline=None, print_blob=True)
-settings.load_profile("furiosa")
+settings.register_profile("brief", settings.get_profile("furiosa"), max_examples=15)
+settings.load_profile(os.environ.get("FURIOSA_MODELS_TEST_PROFILE", "furiosa"))
 
 
 @pytest.fixture(autouse=True)
