@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -192,8 +191,8 @@ def serve(line: str, folder: Path, variables: dict[str, str], port: int) -> subp
     pytest.fail(f"{line}: no server: {server.communicate()[1].decode()}")
 
 
-def stop(server: subprocess.Popen[bytes], signals: int = signal.SIGINT) -> None:
-    server.send_signal(signals)
+def stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()  # Ctrl-C is ignored in the background of a shell
     server.communicate(timeout=60)
 
 
