@@ -148,14 +148,18 @@ class _Source:
             return next((str(path) for path in places if path.is_file()), None)
         if urlsplit(uri).scheme in REMOTE:
             return str(downloaded(uri, cache=self.cache))
-        own = [self.folder / uri, self.folder / Path(uri).name] if self.folder else []
-        places = [*own, Path(uri)]
+        places = self.places(uri)
         found = next((path for path in places if path.is_file()), None)
         if found is None:
             looked = ", ".join(str(path.absolute()) for path in dict.fromkeys(places))
             msg = f"the weights of {self.info.name!r}, {uri}, are missing: looked for {looked}"
             raise WeightsError(msg)
         return str(found)
+
+    def places(self, uri: str) -> list[Path]:
+        """Return the files that a local `weights_uri` may mean, the first choice first."""
+        own = [self.folder / uri, self.folder / Path(uri).name] if self.folder else []
+        return [*own, Path(uri)]
 
     @property
     def needed_weights(self) -> Any:
@@ -381,10 +385,7 @@ def _has_weights(source: _Source) -> bool:
     uri = source.info.weights_uri
     if source.given is not None or uri is None or urlsplit(uri).scheme in REMOTE:
         return True
-    places = [Path(uri)]
-    if source.folder is not None:
-        places += [source.folder / uri, source.folder / Path(uri).name]
-    return any(path.is_file() for path in places)
+    return any(path.is_file() for path in source.places(uri))
 
 
 def _export_beside(source: _Source) -> str | None:
