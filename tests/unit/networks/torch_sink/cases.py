@@ -98,7 +98,7 @@ CASES: dict[str, Case] = {
         kind: case(kind, X)
         for kind in (
             *("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "HardSwish", "Identity", "Mish", "Neg"),
-            *("Relu", "Round", "Sigmoid", "Sin", "Softplus", "Softsign", "Tanh"),
+            *("Relu", "Round", "Sigmoid", "Sin", "Softplus", "Softsign", "Sign", "Tanh"),
         )
     },
     "Round halves": case("Round", np.array([[-2.5, -1.5, -0.5], [0.5, 1.5, 2.5]], np.float32)),
