@@ -55,8 +55,7 @@ from .processors import (
 )
 from .programs import FilePrograms, Programs, dequantize, feed, run_in_batches
 from .progress import Bar, progress_bar
-from .runtime.devices import is_shareable, makes_npu_programs
-from .runtime.machine import cpus_per_worker
+from .runtime.devices import makes_npu_programs
 from .runtime.source import ScaledSource
 from .runtime.sync import Runner, create_runner
 from .spec import (
@@ -1606,9 +1605,8 @@ class Model(Generic[R]):
             key = device, precision, shared
             if key not in self._runners:
                 order = None if precision == "fp32" else precision
-                threads = cpus_per_worker() if shared and is_shareable(device) else None
                 self._runners[key] = create_runner(
-                    self, device=device, precision=order, worker_num=threads
+                    self, device=device, precision=order, shared=shared
                 )
             return self._runners[key]
 
@@ -1782,9 +1780,8 @@ class InferModel(Model[R]):
             if key not in runners:
                 while len(runners) >= _MAX_EMBEDDED:  # options of requests may have any value
                     runners.pop(next(iter(runners)))  # freed when its last prediction ends
-                threads = cpus_per_worker() if shared and is_shareable(device) else None
                 program = with_options(self.model_path.read_bytes(), options)
-                runners[key] = create_runner(program, device=device, worker_num=threads)
+                runners[key] = create_runner(program, device=device, shared=shared)
             runner: Runner = runners[key]
             return runner
 

@@ -52,12 +52,13 @@ def create_runner(
     batch_size: int | None = None,
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
+    shared: bool = False,
 ) -> Pending[Runner]:
     """Create a runner: `await` the result, or use it with `async with`.
 
     Arguments and errors are those of `furiosa_models.runtime.sync.create_runner`.
     """
-    options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision, shared=shared)
     return Pending(lambda: _create_runner(choose(device), model, options))
 
 

@@ -25,7 +25,6 @@ __all__ = [
     "NpuSpec",
     "choose",
     "defaults_to_npu",
-    "is_shareable",
     "makes_npu_programs",
     "npu_problem",
     "parse_devices",
@@ -120,14 +119,6 @@ def resolve(
     else:
         msg = f"{choice.backend} does not support this model: device='cpu' may run it"
     raise FuriosaRuntimeError(msg)
-
-
-def is_shareable(device: str | None) -> bool:
-    """Return whether a runner on a device runs inferences of several threads in parallel.
-
-    Other backends run them one after the other. Arguments and errors are those of `choose`.
-    """
-    return _backend(_choice(device).backend).shareable
 
 
 def makes_npu_programs() -> bool:

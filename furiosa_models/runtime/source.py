@@ -75,6 +75,7 @@ class RunnerOptions:
         precision: `"fp32"` or `"int8"` program of a zoo model.
         input_queue_size: Maximum number of waiting submissions.
         output_queue_size: Maximum number of waiting results.
+        shared: Whether several threads run a runner at the same time.
 
     Raises:
         TypeError: A number is not an integer.
@@ -87,6 +88,7 @@ class RunnerOptions:
     precision: Precision | None = None
     input_queue_size: int | None = None
     output_queue_size: int | None = None
+    shared: bool = False
 
     def __post_init__(self) -> None:
         for name in ("worker_num", "batch_size", "input_queue_size", "output_queue_size"):

@@ -63,6 +63,7 @@ def create_runner(
     batch_size: int | None = None,
     compiler_config: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
+    shared: bool = False,
 ) -> Runner:
     """Create a runner for a model, on the NPU if there is one, or else on the CPU.
 
@@ -77,6 +78,9 @@ def create_runner(
             effect.
         precision: `"int8"` for the quantized program of a zoo model on the CPU. An NPU always runs
             int8.
+        shared: Whether several threads will run it at the same time. ONNX Runtime then uses for
+            each inference its share of the CPUs, which has a higher total throughput; other
+            backends run the inferences one after the other, each on all CPUs.
 
     Raises:
         BackendUnavailable: The requested device is not available.
@@ -87,7 +91,7 @@ def create_runner(
         TypeError: An argument has the wrong type.
         ValueError: A number is less than 1, or the device string is invalid.
     """
-    options = RunnerOptions(worker_num, batch_size, compiler_config, precision)
+    options = RunnerOptions(worker_num, batch_size, compiler_config, precision, shared=shared)
     return _create_runner(choose(device), model, options)
 
 

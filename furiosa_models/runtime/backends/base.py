@@ -22,7 +22,7 @@ from ...artifacts.store import Built
 from ...errors import FuriosaModelsError
 from ..compiler import check_compiler_config
 from ..errors import FuriosaRuntimeError
-from ..machine import Fact, available_cpus, cpu_fingerprint, cpu_name
+from ..machine import Fact, available_cpus, cpu_fingerprint, cpu_name, cpus_per_worker
 from ..profiling import inference
 from ..queue import DEFAULT_QUEUE_SIZE, Pipeline, Received
 from ..source import ModelSource, RunnerOptions, is_tflite, is_torchscript, program_of
@@ -173,7 +173,7 @@ class Backend(ABC):
     def open_session(
         self, program: Any, device: str, options: RunnerOptions, connection: Any = None
     ) -> BlockingSession:
-        """Return a session whose threads all work on one inference.
+        """Return a session whose threads all work on one inference, or share it by inferences.
 
         Args:
             program: The result of `program_of`.
@@ -185,7 +185,8 @@ class Backend(ABC):
             FuriosaRuntimeError: The program cannot be loaded.
         """
         del connection
-        threads = options.worker_num or available_cpus()
+        own = cpus_per_worker() if options.shared and self.shareable else available_cpus()
+        threads = options.worker_num or own
         return self._load(program, Setup(threads, 1, options.batch_size, device))
 
     def open_queue(

@@ -16,9 +16,9 @@ from furiosa_models.errors import BackendUnavailable
 from furiosa_models.runtime import backends, compiled, doctor, session
 from furiosa_models.runtime.backends import Backend, Session, Setup, register_backend
 from furiosa_models.runtime.backends.base import Arrays
-from furiosa_models.runtime.devices import choose, is_shareable
+from furiosa_models.runtime.devices import choose
 from furiosa_models.runtime.errors import FuriosaRuntimeError
-from furiosa_models.runtime.machine import available_cpus
+from furiosa_models.runtime.machine import available_cpus, cpus_per_worker
 from furiosa_models.runtime.sync import Runtime, create_queue, create_runner
 from furiosa_models.runtime.tensor import DataType, Model, TensorDesc
 from furiosa_models.vision import EfficientNetLite0
@@ -147,12 +147,23 @@ def test_model_predicts_on_a_registered_backend(monkeypatch: pytest.MonkeyPatch)
     with EfficientNetLite0(weights="random") as model:
         here, there = model.predict(photo, device="echo:7"), model.predict(photo, device="cpu")
         np.testing.assert_array_equal(here.scores, there.scores)
-    assert is_shareable("echo:7")
     monkeypatch.setenv("FURIOSA_MODELS_DEVICE", "echo:7")
     assert choose(None).backend == "echoing"
     found = {fact.topic: fact for fact in doctor.diagnose()}
     assert found["echoing"].finding == "ready"
     assert found["models run on"].finding == "an echo"
+
+
+@pytest.mark.parametrize("shareable", [True, False])
+def test_a_shared_runner_gives_each_inference_its_share_of_the_cpus(
+    monkeypatch: pytest.MonkeyPatch, shareable: bool
+) -> None:
+    monkeypatch.setattr(Negating, "shareable", shareable)
+    register_backend(Negating)
+    with create_runner(make_model(), device="negating", shared=True):
+        assert SETUPS[-1].threads == (cpus_per_worker() if shareable else available_cpus())
+    with create_runner(make_model(), device="negating", worker_num=3, shared=True):
+        assert SETUPS[-1].threads == 3
 
 
 def test_compiled_programs_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
