@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from .focoos import LatencyMetrics
     from .model_info import ModelInfo
     from .quantization.post_training import Quantization
+    from .runtime.tune import Tuning
     from .saved import SavedParts
     from .tiles import Tiles, Tiling
     from .tracking.streams import Tracking
@@ -784,6 +785,49 @@ class Model(Generic[R]):
         photo = _noise(height, width)
         times = latency(lambda: self.infer(photo, device=device), iterations)
         return metrics_of(times, height=height, backend=steps.backend, device=steps.device)
+
+    def tune(
+        self,
+        *,
+        precision: Precision = "fp32",
+        devices: Sequence[str] | None = None,
+        seconds: float | None = None,
+    ) -> Tuning:
+        """Measure what runs this model the fastest on this machine, and use it from now on.
+
+        The answer is kept in the cache, for this program, machine and version of the backend.
+        Predictions, streams and servers for which nobody requests a device use it, in this process
+        and in others.
+
+        Args:
+            precision: As in `predict`. Each program has an answer of its own: int8 is never chosen
+                in place of float32.
+            devices: Device strings to try beside the usual one; by default all that are installed
+                and compute the same. A device that changes results, such as `"openvino:bf16"`, is
+                chosen only if it is named here.
+            seconds: Time for the measurement, 10 by default.
+
+        Raises:
+            ArtifactError: The weights or the int8 program are not available.
+            BackendUnavailable: A device of `devices` is not available, or the machine has an NPU,
+                for which programs are compiled.
+            CacheNotWritable: The answer cannot be kept.
+            ConfigurationError: `seconds` is not a positive number.
+            FuriosaRuntimeError: The model does not run on the usual device, or on one of `devices`.
+            ValueError: A device string or the precision is not valid.
+        """
+        from .runtime.tune import SECONDS, tune
+
+        check_choice("precision", precision, ("fp32", "int8"))
+        found = tune(
+            self,
+            precision=None if precision == "fp32" else precision,
+            devices=devices,
+            seconds=SECONDS if seconds is None else seconds,
+        )
+        with self._lock:  # predictions that run keep their runners until they end
+            self._runners = {key: kept for key, kept in self._runners.items() if key[0] is not None}
+        return found
 
     def quantize(
         self,

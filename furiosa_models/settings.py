@@ -41,6 +41,7 @@ __all__ = [
     "shows_progress",
     "shows_tracebacks",
     "threads",
+    "tuned_home",
 ]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -61,6 +62,11 @@ def cache_home() -> Path:
         return user_cache_path("furiosa-models", appauthor=False)
     except RuntimeError:
         return _passing_home()
+
+
+def tuned_home() -> Path:
+    """Return the folder of what `tune` measured, in the artifact cache."""
+    return cache_home() / "tuned"
 
 
 def shared_caches() -> list[Path]:

@@ -37,6 +37,7 @@ COMMANDS = {
     "bench": (
         "Measure a MODEL on IMAGES (files, folders, globs): latency by stage, throughput, memory."
     ),
+    "tune": "Measure what runs a MODEL the fastest on this machine, and use it from now on.",
     "quantize": "Quantize a MODEL to int8, calibrated on your photos, and save it.",
     "export": "Export a MODEL to a file for another runtime, with its labels and input inside.",
     "info": (

@@ -12,7 +12,7 @@ import click
 from ..artifacts import Store, maintenance
 from ..catalog import get_model, list_models, model_class
 from ..model import Model
-from ..runtime import compiled
+from ..runtime import compiled, tuned
 from . import options
 from .table import print_json, print_table
 
@@ -116,12 +116,15 @@ def remove(models: tuple[str, ...], weights: str | None) -> None:
 
 
 @command.command("prune")
-@click.option("--built", is_flag=True, help="Also remove everything that was built or compiled.")
+@click.option(
+    "--built", is_flag=True, help="Also remove everything that was built, compiled or tuned."
+)
 def prune(built: bool) -> None:
     """Remove leftovers of interrupted work, and old programs. Do not run it during a fetch."""
     freed = maintenance.prune(Store(), built=built)
     stale = [entry for entry in compiled.entries() if built or not entry.is_current]
     freed += compiled.remove(stale) + compiled.remove_leftovers()
+    freed += tuned.remove(entry for entry in tuned.entries() if built or not entry.is_current)
     click.echo(f"{freed / 1e6:.1f} MB freed")
 
 

@@ -194,6 +194,40 @@ class Benched(TypedDict):
     precision: str
 
 
+class TunedSetting(TypedDict):
+    """How a program runs; `threads` are those of an inference."""
+
+    backend: str
+    device: str
+    threads: int
+
+
+class TunedTime(TunedSetting):
+    """The time of a setting; `use` is "one" inference at a time, or a "stream" of them."""
+
+    use: str
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    rounds: int
+    difference: float
+
+
+class Tuned(TypedDict):
+    """The document of `tune`; `gain` is how many times as fast the best setting is as the usual."""
+
+    model: str
+    weights: str
+    precision: str
+    program: str
+    usual: dict[str, TunedSetting]
+    best: dict[str, TunedSetting]
+    gain: dict[str, float]
+    measured: list[TunedTime]
+    left_out: dict[str, str]
+    path: str
+
+
 class FitTrial(TypedDict):
     """A quantized model that was evaluated, with the units that it leaves float."""
 
@@ -390,6 +424,7 @@ DOCUMENTS: dict[str, Any] = {
     "verify": Verified,
     "check-data": CheckedData,
     "bench": Benched,
+    "tune": Tuned,
     "quantize": Quantized,
     "export": Exported,
     "info": Informed,

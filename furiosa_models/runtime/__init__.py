@@ -128,6 +128,6 @@ def _full_version() -> str:
 __getattr__, __dir__ = lazy(
     __name__,
     _NAMES,
-    modules=(*_NAMES, "devices", "doctor", "model", "profiler", "session", "sync"),
+    modules=(*_NAMES, "devices", "doctor", "model", "profiler", "session", "sync", "tune"),
     computed={"__version__": _version, "__full_version__": _full_version},
 )

@@ -444,7 +444,8 @@ async def _create_runner(
     options: RunnerOptions,
     connection: AwaitableConnection | None = None,
 ) -> Runner:
-    choice, backend, program = await asyncio.to_thread(resolve, choice, model, options)
+    found = await asyncio.to_thread(resolve, choice, model, options, may_tune=True)
+    choice, backend, program, options = found
     session: AwaitableSession
     if backend.awaitable is not None:
         opening = backend.awaitable.open_session(program, choice.device, options, connection)
@@ -461,7 +462,8 @@ async def _create_queue(
     options: RunnerOptions,
     connection: AwaitableConnection | None = None,
 ) -> QueuePair:
-    choice, backend, program = await asyncio.to_thread(resolve, choice, model, options)
+    found = await asyncio.to_thread(resolve, choice, model, options)
+    choice, backend, program, options = found
     queue: AwaitableQueue
     if backend.awaitable is not None:
         queue = await backend.awaitable.open_queue(program, choice.device, options, connection)

@@ -30,6 +30,7 @@ from .. import settings
 from ..artifacts.store import Built, hash_file
 from ..networks.external_data import external_weight_files
 from .backends import Backend, find_backend
+from .source import program_digest
 
 __all__ = [
     "Entry",
@@ -250,13 +251,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _digest(model: bytes | str | Built) -> str | None:
     """Return the SHA-256 of a model; None if it is too small to cache, or cannot be read."""
-    if isinstance(model, bytes):
-        return None if len(model) < _MIN_SIZE else hashlib.sha256(model).hexdigest()
-    if not isinstance(model, str):
-        return model.digest
-    path = Path(model)
     try:
-        return None if path.stat().st_size < _MIN_SIZE else hash_file(path, "sha256")
+        if isinstance(model, (bytes, str)):
+            size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
+            if size < _MIN_SIZE:
+                return None
+        return program_digest(model)
     except OSError:
         return None
 

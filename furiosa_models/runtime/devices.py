@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .. import settings
 from .._lazy import lazy
 from ..artifacts.store import Built
 from ..errors import BackendUnavailable
@@ -14,10 +15,11 @@ from .backends import Backend, backends, backends_for, find_backend
 from .compiler import find_compiler
 from .errors import FuriosaRuntimeError
 from .machine import CUDA_LIBRARY, provider_library
-from .source import ModelSource, RunnerOptions, is_tflite
+from .source import ModelSource, RunnerOptions, Use, is_tflite
 
 if TYPE_CHECKING:
     from .backends.furiosa import NpuSpec, npu_problem, parse_devices
+    from .tuned import Setting
 
 __all__ = [
     "ENVIRONMENT",
@@ -54,11 +56,13 @@ class Choice:
             Lite models on the CPU, or that of a registered backend.
         device: The device string.
         reason: Why it was chosen, for display.
+        is_open: Whether nobody requested a device, so that the fastest measured one may be used.
     """
 
     backend: str
     device: str
     reason: str
+    is_open: bool = False
 
 
 def choose(device: str | None) -> Choice:
@@ -74,7 +78,8 @@ def choose(device: str | None) -> Choice:
             `"npu:0:0-1"`, comma-separated); a device string of a registered backend; or `"auto"` or
             None. None means the value of `FURIOSA_MODELS_DEVICE`, `FURIOSA_DEVICES` or
             `NPU_DEVNAME`, in this order. Without these, and for `"auto"`, it is an NPU if there is
-            one, or else a GPU of NVIDIA if onnxruntime-gpu can use one, or else the CPU.
+            one, or else a GPU of NVIDIA if onnxruntime-gpu can use one, or else the CPU; without
+            an NPU, what `tune` measured for a program takes precedence.
 
     Raises:
         BackendUnavailable: The requested device is not available.
@@ -87,14 +92,16 @@ def choose(device: str | None) -> Choice:
 
 
 def resolve(
-    choice: Choice, model: ModelSource, options: RunnerOptions
-) -> tuple[Choice, Backend, Any]:
-    """Return the backend that runs a model on a device, and the model in the form that it takes.
+    choice: Choice, model: ModelSource, options: RunnerOptions, *, may_tune: bool = False
+) -> tuple[Choice, Backend, Any, RunnerOptions]:
+    """Return the backend that runs a model, the model in the form that it takes, and its options.
 
     Args:
         choice: The device; its backend is tried first.
         model: The model.
         options: Options of the runner or the queue.
+        may_tune: Whether to use the fastest setting that `tune` measured, where nobody requested
+            a device or a number of threads.
 
     Raises:
         FuriosaRuntimeError: No backend of the device supports the model, or an option is invalid.
@@ -102,15 +109,23 @@ def resolve(
     """
     first = _backend(choice.backend)
     program = first.program_of(model, choice.device, options)
+    is_open = may_tune and choice.is_open and options.worker_num is None
+    if is_open and (setting := _tuned(program, options.use)) is not None:
+        reason = f"{choice.reason}; measured by `tune` to be the fastest: {setting}"
+        logger.info("running on %s: %s", setting.backend, reason)
+        backend = _backend(setting.backend)
+        choice = Choice(setting.backend, setting.device, reason)
+        options = replace(options, worker_num=setting.threads)
+        return choice, backend, backend.adapt_program(program), options
     if first.takes(program):
-        return choice, first, program
+        return choice, first, program, options
     is_lite = isinstance(program, (bytes, str, Built)) and is_tflite(program)
     for backend in backends_for(choice.device):
         if backend.takes(adapted := backend.adapt_program(program)):
             what = "TensorFlow Lite" if is_lite else f"for {backend.name}"
             reason = f"{choice.reason}; the model is {what}"
             logger.info("running on %s: %s", backend.name, reason)
-            return replace(choice, backend=backend.name, reason=reason), backend, adapted
+            return replace(choice, backend=backend.name, reason=reason), backend, adapted, options
     if is_lite:
         msg = (
             f"{choice.backend} takes ONNX, but the model is TensorFlow Lite: device='cpu' runs it "
@@ -132,6 +147,15 @@ def makes_npu_programs() -> bool:
 def defaults_to_npu() -> bool:
     """Return whether models run on an NPU by default."""
     return _may_default_to_npu() and _npu_answers()
+
+
+def _tuned(program: Any, use: Use) -> Setting | None:
+    """Return the fastest setting that was measured for a program, if any."""
+    if not settings.tuned_home().is_dir():
+        return None
+    from . import tuned  # only where something was measured
+
+    return tuned.find(program, use)
 
 
 def _choice(device: str | None) -> Choice:
@@ -166,11 +190,11 @@ def _preferred() -> Choice:
     reason = f"no NPU: {problem}" if is_expected else "no NPU"
     backend, device = _GPU
     if provider_library(CUDA_LIBRARY) is None:
-        return Choice(*_CPU, reason)
+        return Choice(*_CPU, reason, is_open=True)
     problem = _backend(backend).problem(device)
     if problem is None:
-        return Choice(backend, device, f"a GPU is available, and {reason}")
-    return Choice(*_CPU, f"{reason}; no GPU: {problem}")
+        return Choice(backend, device, f"a GPU is available, and {reason}", is_open=True)
+    return Choice(*_CPU, f"{reason}; no GPU: {problem}", is_open=True)
 
 
 def _requested(device: object) -> tuple[str | None, str]:

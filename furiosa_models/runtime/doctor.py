@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import settings
 from ..errors import BackendUnavailable
-from . import compiled
+from . import compiled, tuned
 from .backends import backends, find_backend
 from .devices import ENVIRONMENT, choose
 from .machine import Fact, available_cpus, cpu_features, cpu_name, cpu_quota, version
@@ -35,6 +35,7 @@ def diagnose() -> list[Fact]:
         *(fact for backend in backends() for fact in backend.facts()),
         _cache(),
         _compiled(),
+        _tuned(),
         *_environment(),
         _verdict(),
     ]
@@ -67,6 +68,18 @@ def _compiled() -> Fact:
         "compiled programs",
         f"{len(entries)} with {size:.0f} MiB in {compiled.home()}"
         + (f", {stale} of another machine or version" if stale else ""),
+    )
+
+
+def _tuned() -> Fact:
+    entries = tuned.entries()
+    stale = sum(not entry.is_current for entry in entries)
+    return Fact(
+        "tuned programs",
+        f"{len(entries) - stale} on this machine"
+        + (f", {stale} of another machine or version" if stale else ""),
+        None,
+        "" if entries else "`furiosa-models tune MODEL` finds the fastest device and threads",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import (
     runtime_checkable,
 )
 
-from ..artifacts.store import Built
+from ..artifacts.store import Built, hash_file
 from ..enums import Format, Precision
 from ..errors import WeightsError
 from ..networks.external_data import external_weight_files, is_too_large, read_with_weights
@@ -31,9 +32,11 @@ __all__ = [
     "Precision",
     "RunnerOptions",
     "ScaledSource",
+    "Use",
     "ZooModel",
     "is_tflite",
     "is_torchscript",
+    "program_digest",
     "program_of",
     "with_batch_size",
 ]
@@ -64,6 +67,10 @@ ModelSource: TypeAlias = (
 )
 
 
+Use: TypeAlias = Literal["one", "stream"]
+"""How a program runs: one inference at a time, or several at the same time."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
     """Options of a runner or a queue; None leaves the choice to the backend.
@@ -89,6 +96,11 @@ class RunnerOptions:
     input_queue_size: int | None = None
     output_queue_size: int | None = None
     shared: bool = False
+
+    @property
+    def use(self) -> Use:
+        """How a runner with these options runs."""
+        return "stream" if self.shared else "one"
 
     def __post_init__(self) -> None:
         for name in ("worker_num", "batch_size", "input_queue_size", "output_queue_size"):
@@ -144,6 +156,17 @@ def program_of(model: ModelSource, precision: Precision | None = None) -> bytes 
     if isinstance(model, (str, os.PathLike)):
         return _of_file(os.fspath(model))
     return _bytes(model)
+
+
+def program_digest(program: bytes | str | Built) -> str:
+    """Return the SHA-256 of a program, in hex; of a path, that of its file.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    if isinstance(program, bytes):
+        return hashlib.sha256(program).hexdigest()
+    return hash_file(Path(program), "sha256") if isinstance(program, str) else program.digest
 
 
 def is_tflite(program: bytes | str | Built) -> bool:

@@ -427,13 +427,13 @@ class QueuePair(NamedTuple):
 def _create_runner(
     choice: Choice, model: ModelSource, options: RunnerOptions, connection: Connection | None = None
 ) -> Runner:
-    choice, backend, program = resolve(choice, model, options)
+    choice, backend, program, options = resolve(choice, model, options, may_tune=True)
     return Runner(backend.open_session(program, choice.device, options, connection), choice)
 
 
 def _create_queue(
     choice: Choice, model: ModelSource, options: RunnerOptions, connection: Connection | None = None
 ) -> QueuePair:
-    choice, backend, program = resolve(choice, model, options)
+    choice, backend, program, options = resolve(choice, model, options)
     queue = backend.open_queue(program, choice.device, options, connection)
     return QueuePair(Submitter(queue), Receiver(queue))

@@ -78,6 +78,8 @@ class Backend(ABC):
         shareable: Whether a session runs inferences of several threads in parallel. Other backends
             run them one after the other.
         awaitable: The backend's own asyncio runtime, if any.
+        exact: Device strings that compute in the precision of the program, for `tune` to try.
+        threaded: Whether the number of threads of an inference changes anything.
     """
 
     name: str = ""
@@ -89,6 +91,8 @@ class Backend(ABC):
     keeps_compiled: bool = False
     shareable: bool = False
     awaitable: AwaitableBackend | None = None
+    exact: tuple[str, ...] = ()
+    threaded: bool = False
 
     def matches(self, device: str) -> bool:
         """Return whether a device string is for this backend. By default it must be its name."""

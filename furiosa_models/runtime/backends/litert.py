@@ -45,6 +45,8 @@ class LiteRtBackend(Backend):
     name, title = "litert", "LiteRT"
     place = "the CPU, by LiteRT"
     hint = "it has the form of a TensorFlow Lite model"
+    threaded = True
+    exact = ("cpu",)
 
     def matches(self, device: str) -> bool:
         """Return whether the device is `cpu`."""

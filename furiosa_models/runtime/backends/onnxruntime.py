@@ -61,6 +61,8 @@ class OnnxRuntimeBackend(Backend):
     name, title = "onnxruntime", "ONNX Runtime"
     place = "the CPU, by ONNX Runtime"
     devices = "'cpu'"
+    threaded = True
+    exact = ("cpu",)
     engine = "onnx.CPUExecutionProvider"
     hint = "a runner on the CPU takes ONNX or TFLite; ENF needs an NPU"
     keeps_compiled = True

@@ -67,6 +67,8 @@ class OpenVinoBackend(Backend):
     name, title = "openvino", "OpenVINO"
     place = "the CPU, by OpenVINO"
     devices = "'openvino', 'openvino:bf16', 'openvino:GPU'"
+    threaded = True
+    exact = ("openvino",)
     hint = "a runner on OpenVINO takes ONNX; ENF needs an NPU"
     keeps_compiled = True
 

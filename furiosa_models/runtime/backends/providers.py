@@ -171,6 +171,7 @@ class CudaBackend(_NvidiaBackend):
     name, title = "cuda", "ONNX Runtime on CUDA"
     place = "a GPU of NVIDIA, by ONNX Runtime"
     devices = "'cuda', 'cuda:1'"
+    exact = ("cuda",)
     engine = "onnx.CUDAExecutionProvider"
     provider = "CUDAExecutionProvider"
     library = CUDA_LIBRARY

@@ -1,0 +1,81 @@
+"""`furiosa-models tune`."""
+
+from __future__ import annotations
+
+import click
+
+from ..enums import Precision
+from ..runtime.tune import SECONDS, Tuning
+from . import options
+from .models import open_model
+from .table import print_json, print_table
+
+__all__ = ["command"]
+
+_USES = {"one": "one at a time", "stream": "stream"}
+
+
+@click.command("tune")
+@options.model
+@options.weights
+@options.labels
+@options.task
+@options.precision
+@click.option(
+    "--device",
+    "--devices",
+    "devices",
+    multiple=True,
+    help="Try this device beside the usual one, whatever it computes, such as openvino:bf16; "
+    "repeatable. By default all that are installed and compute the same.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=SECONDS,
+    show_default=True,
+    help="Time for the measurement; loading takes longer.",
+)
+@options.json_output
+def command(
+    model: str,
+    weights: str | None,
+    labels: str | None,
+    task: str | None,
+    precision: Precision,
+    devices: tuple[str, ...],
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure what runs a MODEL the fastest on this machine, and use it from now on.
+
+    Measured are devices and numbers of threads, for one photo at a time and for streams. The answer
+    is kept in the cache; it applies wherever no device is requested.
+    """
+    with open_model(model, weights, labels=labels, task=task) as network:
+        found = network.tune(precision=precision, devices=devices or None, seconds=seconds)
+        name, used = type(network).__name__, network.weights
+    if as_json:
+        print_json({"model": name, "weights": used, "precision": precision, **found.to_dict()})
+    else:
+        click.secho(f"{name}/{used}, {precision}", bold=True)
+        _print(found)
+
+
+def _print(found: Tuning) -> None:
+    rows = []
+    for one in found.measured:
+        marks = ["usual"] * (one.setting == found.usual[one.use])
+        marks += ["fastest"] * (one.setting == found.best[one.use])
+        times = [f"{1e3 * value:.2f}" for value in (one.median, one.low, one.high)]
+        setting = one.setting
+        rows.append(
+            [_USES[one.use], setting.device, str(setting.threads), *times, ", ".join(marks)]
+        )
+    print_table(["use", "device", "threads", "ms", "least", "greatest", ""], rows)
+    for device, reason in found.left_out.items():
+        click.echo(f"left out: {device}: {reason}")
+    for use, setting in found.best.items():
+        gain = f"{found.gain(use):.2f} times as fast as {found.usual[use]}"
+        is_usual = setting == found.usual[use]
+        click.echo(f"{_USES[use]}: {setting}, {'as usual' if is_usual else gain}")

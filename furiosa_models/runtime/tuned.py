@@ -1,0 +1,188 @@
+"""What `tune` measured on this machine: the fastest device and number of threads of programs.
+
+One JSON file a program, under `FURIOSA_MODELS_CACHE_HOME`: `tuned/<key>.json`. The key is a hash of
+the program, the CPU, and the number of CPUs that the process may use. An answer of another version
+of the backend is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import settings
+from ..artifacts.store import Built
+from .backends import find_backend
+from .machine import available_cpus, cpu_fingerprint, cpu_name
+from .source import Use, program_digest
+
+__all__ = ["Entry", "Setting", "entries", "find", "forget", "keep", "remove"]
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How to run a program.
+
+    Attributes:
+        backend: Name of the backend.
+        device: Device string.
+        threads: Number of threads of an inference.
+    """
+
+    backend: str
+    device: str
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.device} with {self.threads} thread{'s' * (self.threads != 1)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kept answer.
+
+    Attributes:
+        path: Its file.
+        program: SHA-256 of the program.
+        best: The fastest setting of each use.
+        is_current: Whether it is of this machine, and of the installed versions.
+    """
+
+    path: Path
+    program: str
+    best: dict[Use, Setting]
+    is_current: bool
+
+
+def find(program: bytes | str | Built, use: Use) -> Setting | None:
+    """Return the fastest setting of a program, or None if it was not measured on this machine.
+
+    Args:
+        program: ONNX or TensorFlow Lite: bytes, a path, or the builder of the bytes.
+        use: How it will run.
+    """
+    try:
+        path = _file(program_digest(program))
+    except OSError:  # the backend that loads it reports the error
+        return None
+    kept = _read(path)
+    if kept is None:
+        return None
+    if not _is_current(kept, use):
+        logger.info("%s was measured with another version: run `furiosa-models tune` again", path)
+        return None
+    return Setting(**kept["best"][use])
+
+
+def keep(
+    program: str,
+    best: Mapping[Use, Setting],
+    measured: Iterable[Mapping[str, Any]],
+) -> Path:
+    """Keep the answer for a program; return its file.
+
+    Args:
+        program: SHA-256 of the program.
+        best: The fastest setting of each use.
+        measured: What was measured, for people.
+
+    Raises:
+        CacheNotWritable: The cache cannot be written.
+    """
+    from ..artifacts.transfer import write_atomically
+    from ..errors import CacheNotWritable
+
+    kept = {
+        "format": _FORMAT,
+        "program": program,
+        "cpu": cpu_name(),
+        "cpus": available_cpus(),
+        "best": {use: asdict(setting) for use, setting in best.items()},
+        "fingerprints": {use: _fingerprint(setting) for use, setting in best.items()},
+        "measured": list(measured),
+    }
+    path = _file(program)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(kept, indent=1) + "\n").encode())
+    except OSError as error:
+        msg = f"the answer cannot be kept in {path.parent} ({error}): set FURIOSA_MODELS_CACHE_HOME"
+        raise CacheNotWritable(msg) from error
+    return path
+
+
+def forget(program: bytes | str | Built) -> bool:
+    """Remove the answer for a program on this machine; return whether there was one."""
+    path = _file(program_digest(program))
+    was_there = path.is_file()
+    path.unlink(missing_ok=True)
+    return was_there
+
+
+def entries() -> list[Entry]:
+    """Return all answers, by name of the file."""
+    found = []
+    for path in sorted(settings.tuned_home().glob("*.json")):
+        kept = _read(path)
+        if kept is None:
+            found.append(Entry(path, "", {}, is_current=False))
+            continue
+        best: dict[Use, Setting] = {use: Setting(**kept["best"][use]) for use in kept["best"]}
+        current = path == _file(kept["program"]) and all(_is_current(kept, use) for use in best)
+        found.append(Entry(path, kept["program"], best, current))
+    return found
+
+
+def remove(which: Iterable[Entry]) -> int:
+    """Remove answers; return the number of bytes freed."""
+    freed = 0
+    for entry in which:
+        with suppress(FileNotFoundError):
+            freed += entry.path.stat().st_size
+            entry.path.unlink()
+    return freed
+
+
+def _file(program: str) -> Path:
+    facts = [_FORMAT, program, cpu_fingerprint(), cpu_name(), available_cpus()]
+    return (
+        settings.tuned_home()
+        / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}.json"
+    )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return an answer; None if there is none, or not in this form."""
+    try:
+        kept: dict[str, Any] = json.loads(path.read_bytes())
+        _ = [Setting(**setting) for setting in kept["best"].values()]
+        _ = str(kept["program"]), dict(kept["fingerprints"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return kept
+
+
+def _is_current(kept: Mapping[str, Any], use: Use) -> bool:
+    """Return whether the backend is available in the version with which it was measured."""
+    if use not in kept["best"]:
+        return False
+    now = _fingerprint(Setting(**kept["best"][use]))
+    return now is not None and kept["fingerprints"].get(use) == now
+
+
+def _fingerprint(setting: Setting) -> str | None:
+    """Return the fingerprint of a backend; None if it is not available."""
+    backend = find_backend(setting.backend)
+    if backend is None or backend.problem(setting.device) is not None:
+        return None
+    return backend.fingerprint()
