@@ -136,7 +136,7 @@ def test_compiled_programs_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     (entry,) = compiled.entries()
     assert entry.is_current
     assert entry.made_by.startswith("openvino 20")
-    assert entry.made_by.endswith(" f32")
+    assert entry.made_by.endswith(" fused CPU:f32")
     assert {path.name for path in entry.path.iterdir()} == {"entry.json", "model.blob"}
     monkeypatch.setattr(openvino._Loader, "load", None)  # compilation would fail now
     np.testing.assert_array_equal(outputs(), first)
