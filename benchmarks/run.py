@@ -1,6 +1,6 @@
 """Run the benchmarks that the page "Performance" of the documentation shows, from one commit.
 
-    make bench                                   # all scripts, about thirty-five minutes
+    make bench                                   # all scripts, about forty minutes
     make bench BENCH="decode preprocess"         # some scripts
     make bench BENCH="--quick"                   # a few rounds; results go to build/
 
@@ -35,6 +35,7 @@ SCRIPTS = (
     "preprocess",
     "end_to_end",
     "inference",
+    "busy",
     "load",
     "throughput",
     "stream",
