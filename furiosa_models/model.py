@@ -841,6 +841,7 @@ class Model(Generic[R]):
         timeout: float = 0,
         method: Any = "PERCENTILE_ASYM",
         percentage: float = 99.99,
+        reduce_range: bool = True,
         device: str | None = None,
     ) -> Self:
         """Return the model in int8, calibrated on photos; `quantization` is the report.
@@ -862,6 +863,8 @@ class Model(Generic[R]):
             timeout: Seconds after which no further int8 model is evaluated; 0 for no limit.
             method: How to choose ranges: a `CalibrationMethod` or its name.
             percentage: Percentage of values that the percentile methods keep.
+            reduce_range: Whether weights have 7 bits, so that results are the same on all CPUs;
+                False for NPUs. See `furiosa_models.quantization.quantize`.
             device: Device to measure the accuracy on, as for `predict`.
 
         Raises:
@@ -909,6 +912,7 @@ class Model(Generic[R]):
             baseline=None if before is None else next(iter(before.values())),
             criterion=None if max_loss is None else Criterion(max_loss),
             limits=Limits(max_trials, timeout),
+            reduce_range=reduce_range,
         )
         if labels is not None and fitted.program not in figures:
             accuracy_of(fitted.program)

@@ -192,7 +192,7 @@ class Programs:
 
     def _quantized(self) -> Built:
         """Return the int8 program for the vendor's compiler: batch size 1 and an old opset."""
-        program = self._int8()
+        program = self._int8(reduce_range=False)
         key = recipe_key("npu", program.digest, _COMPILERS_OPSET, networks.EDITS)
 
         def build() -> bytes:
@@ -302,7 +302,8 @@ class Programs:
         digest = self._weights.resolve().digest
         return recipe_key(digest, spec.mean, spec.std, *color, networks.EDITS)
 
-    def _int8(self) -> Built:
+    def _int8(self, *, reduce_range: bool = True) -> Built:
+        """Return the builder of the int8 program; an NPU has no need for a reduced range."""
         from .quantization import calibrated
 
         program, path = self.cpu(), self._calibration_file()
@@ -314,9 +315,10 @@ class Programs:
                 if path
                 else calibrated.Calibration(self.tensor_ranges())
             )
-            return calibration.quantize(program.take())
+            return calibration.quantize(program.take(), reduce_range=reduce_range)
 
-        key = _int8_key(program.digest, calibrated.RECIPE, origin)
+        recipe = calibrated.RECIPE if reduce_range else calibrated.FULL_RANGE_RECIPE
+        key = _int8_key(program.digest, recipe, origin)
         return Built(self._weights.store, key, build)
 
     def built(self) -> dict[str, str]:

@@ -46,6 +46,11 @@ __all__ = ["command"]
 )
 @click.option("--max-trials", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--max-photos", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option(
+    "--full-range",
+    is_flag=True,
+    help="Use all 8 bits for weights, for NPUs; without VNNI, products overflow on CPUs then.",
+)
 @options.weights
 @options.labels
 @options.task
@@ -59,6 +64,7 @@ def command(
     max_loss: float | None,
     max_trials: int,
     max_photos: int,
+    full_range: bool,
     weights: str | None,
     labels: str | None,
     task: str | None,
@@ -76,6 +82,7 @@ def command(
             max_loss=max_loss,
             max_trials=max_trials,
             max_photos=max_photos,
+            reduce_range=not full_range,
         )
         folder = int8.save(output)
     report = int8.quantization

@@ -323,7 +323,8 @@ class PostTrainingQuantConfig(_Checked):
             the criterion is met.
         op_type_dict: Settings of operations by their type.
         op_name_dict: Settings of operations by their name or a regular expression.
-        reduce_range: Whether weights have 7 bits, for CPUs without VNNI.
+        reduce_range: Whether weights have 7 bits, so that products do not overflow on CPUs without
+            VNNI. None is True; Neural Compressor decides by the CPU on which it runs.
         example_inputs: Inputs of a PyTorch module; by default those of the first batch.
         excluded_precisions: Accepted for compatibility; there is no half precision to exclude.
         quant_level: Accepted for compatibility; the search begins with all operations in int8.

@@ -311,7 +311,7 @@ class _Job:
             criterion=self._criterion(),
             limits=limits,
             exclude=settings.floats,
-            reduce_range=bool(self._conf.reduce_range),
+            reduce_range=self._conf.reduce_range is not False,
             quantizer_options=settings.options,
         )
         return report, self._written_back(report.program)

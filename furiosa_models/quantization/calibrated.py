@@ -9,6 +9,7 @@ from ..errors import ArtifactNotFound
 
 __all__ = [
     "DIGEST_LENGTH",
+    "FULL_RANGE_RECIPE",
     "RECIPE",
     "Calibration",
     "calibration_file",
@@ -19,9 +20,12 @@ __all__ = [
 DIGEST_LENGTH = 12
 """Number of sha256 digits in the file name of a calibration for weights outside the zoo."""
 
-RECIPE = 1
+RECIPE = 2
 """Recipe number of `quantize`. Increment it when the same calibration gives another program.
 Programs that were built with an older number are then rebuilt once."""
+
+FULL_RANGE_RECIPE = 1
+"""Recipe number of `quantize` with 8-bit weights, for NPUs."""
 
 _FOLDER = Path(__file__).with_name("ranges")
 
@@ -39,11 +43,22 @@ class Calibration(NamedTuple):
     means: dict[str, list[float]] | None = None
     floats: tuple[str, ...] = ()
 
-    def quantize(self, program: bytes) -> bytes:
-        """Quantize a float32 program with uint8 input, and return the int8 program."""
+    def quantize(self, program: bytes, *, reduce_range: bool = True) -> bytes:
+        """Quantize a float32 program with uint8 input, and return the int8 program.
+
+        Args:
+            program: The program.
+            reduce_range: Whether weights have 7 bits, as for CPUs.
+        """
         from .quantizer import quantize
 
-        return quantize(program, self.ranges, channel_means=self.means, exclude=self.floats)
+        return quantize(
+            program,
+            self.ranges,
+            channel_means=self.means,
+            exclude=self.floats,
+            reduce_range=reduce_range,
+        )
 
 
 def calibration_file(model: str, weights: str, digest: str) -> Path:

@@ -86,7 +86,7 @@ def fit_on(
         percentage: Percentage of the values that the percentile methods keep, in (0, 100].
         evaluate: Function that returns the accuracy of a program, to leave operations float until
             the criterion is met.
-        search: Options of `fit`: `baseline`, `criterion`, `limits`.
+        search: Options of `fit`: `baseline`, `criterion`, `limits`; and of `quantize`.
 
     Returns:
         The int8 program with its report, and the number of inputs.

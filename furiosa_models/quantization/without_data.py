@@ -88,7 +88,7 @@ def quantize_dynamic(
     quantizer = ONNXQuantizer(
         proto,
         per_channel=False,
-        reduce_range=False,
+        reduce_range=True,  # as in `quantize`
         mode=QuantizationMode.IntegerOps,
         static=False,
         weight_qType=QuantType.QInt8,

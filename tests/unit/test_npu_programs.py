@@ -132,7 +132,7 @@ def test_compiler_input_is_a_quantized_opset_13_graph(
     pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224), np.uint8)
     with (
         create_runner(fake.model, device="cpu") as compiled,
-        create_runner(model, device="cpu", precision="int8") as here,
+        create_runner(model._programs._int8(reduce_range=False), device="cpu") as here,
     ):
         np.testing.assert_array_equal(compiled.run(pixels)[0], here.run(pixels)[0])
 

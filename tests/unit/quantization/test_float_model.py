@@ -74,7 +74,7 @@ def check_forms(model: onnx.ModelProto) -> None:
     exact = run(model)
     for form in quantized_forms(model):
         error = run(form) - exact
-        assert 0 < np.mean(error**2) < 1e-3 * np.mean(exact**2)
+        assert 0 < np.mean(error**2) < 2e-3 * np.mean(exact**2)
 
 
 @pytest.mark.parametrize("opset", [7, 9, 11, 12, 21])
@@ -131,7 +131,7 @@ def test_biases_of_gemm_have_any_shape_and_factor(
             tensor.CopyFrom(weight("b3", *shape))
     exact = run(model)
     error = run(calibrated(model)) - exact
-    assert 0 < np.mean(error**2) < 1e-3 * np.mean(exact**2)
+    assert 0 < np.mean(error**2) < 2e-3 * np.mean(exact**2)
 
 
 def with_branches(model: onnx.ModelProto) -> onnx.ModelProto:

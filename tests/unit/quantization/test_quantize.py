@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from furiosa_models.errors import FuriosaModelsError, ShapeError, WeightsError
 from furiosa_models.quantization import (
@@ -117,11 +117,33 @@ def test_bias_correction_restores_the_means(calibrator: Calibrator, ranges: Rang
 
 
 def test_weights_with_seven_bits(ranges: Ranges) -> None:
-    program = quantize(network(), ranges, reduce_range=True)
-    weights = onnx.load_from_string(program).graph.initializer
-    (w3,) = [numpy_helper.to_array(t) for t in weights if t.name == "w3_quantized"]
-    assert np.abs(w3).max() <= 64
-    assert error(program) < 0.1
+    for greatest, reduce_range in ((64, True), (127, False)):
+        program = quantize(network(), ranges, reduce_range=reduce_range)
+        weights = onnx.load_from_string(program).graph.initializer
+        (w3,) = [numpy_helper.to_array(t) for t in weights if t.name == "w3_quantized"]
+        assert greatest - 1 <= np.abs(w3).max() <= greatest
+    assert error(quantize(network(), ranges)) < 0.1
+
+
+def test_products_do_not_overflow() -> None:
+    """With 8-bit weights, x86 CPUs without VNNI would saturate the sum of two products."""
+    weights = np.ones((8, 16, 3, 3), np.float32)
+    weights[1::2] *= -1
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, 8, 8])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8, 6, 6])
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], "conv")],
+        "bright",
+        [x],
+        [y],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    program = quantize(model, {"x": (0.0, 1.0), "y": (-144.0, 144.0)})
+    with create_runner(program, device="cpu") as runner:
+        (found,) = runner.run(np.ones((1, 16, 8, 8), np.float32))
+    np.testing.assert_allclose(found[0, ::2], 144, rtol=0.01)
+    np.testing.assert_allclose(found[0, 1::2], -144, rtol=0.01)
 
 
 @pytest.mark.parametrize("scaled_inside", [True, False])
