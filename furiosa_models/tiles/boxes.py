@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ops.nms import batched_nms
 from ..tasks.base import ArrayResult
-from .tiling import Tile
+from .tiling import Part
 
-__all__ = ["best_of", "uncut"]
+__all__ = ["EDGE", "cut_edges", "merge_boxes"]
 
-_EDGE = 2.0  # pixels from the edge of a tile where a box is cut off
+EDGE = 2.0
+"""Pixels from the edge of a tile where an object is cut off."""
+
+R = TypeVar("R", bound=ArrayResult[Any])
 
 
-def uncut(part: Any, tile: Tile, width: int, height: int) -> Any:
-    """Return the objects of a tile without those that end at an edge inside the photo.
+def merge_boxes(whole: R, parts: Sequence[Part], iou_threshold: float) -> R:
+    """Return the objects of a photo and of its tiles, best first.
 
-    Such a box shows a part of an object, which is whole in the next tile or in the photo.
+    A box that ends at an edge of its tile shows a part of an object, which is whole in the next
+    tile or in the photo: it is left out. The others are suppressed within classes.
     """
-    left, top, right, bottom = part.boxes.T
-    cut = np.zeros(len(part), bool)
-    if tile.left > 0:
-        cut |= left < _EDGE
-    if tile.top > 0:
-        cut |= top < _EDGE
-    if tile.right < width:
-        cut |= right > tile.right - tile.left - _EDGE
-    if tile.bottom < height:
-        cut |= bottom > tile.bottom - tile.top - _EDGE
-    return part[~cut]
+    moved = []
+    for part in parts:
+        uncut = part.result[~cut_edges(part).any(1)]
+        moved.append(uncut.moved(part.tile.left, part.tile.top))
+    every: Any = whole.joined(moved)
+    kept: R = every[_best(every, iou_threshold)]
+    return kept
 
 
-def best_of(found: ArrayResult[Any], iou_threshold: float) -> npt.NDArray[np.int64]:
+def cut_edges(part: Part) -> npt.NDArray[np.bool_]:
+    """Return at which edges inside the photo a tile cuts its objects off, (n, 4)."""
+    left, top, right, bottom = part.result.boxes.T
+    tile = part.tile
+    beside = (
+        left < EDGE,
+        top < EDGE,
+        right > tile.right - tile.left - EDGE,
+        bottom > tile.bottom - tile.top - EDGE,
+    )
+    cut: npt.NDArray[np.bool_] = np.stack(beside, axis=1) & part.inner
+    return cut
+
+
+def _best(found: ArrayResult[Any], iou_threshold: float) -> npt.NDArray[np.int64]:
     """Return the indices of the objects that suppression within classes keeps, best first."""
     class_ids = getattr(found, "class_ids", None)
     if class_ids is None:

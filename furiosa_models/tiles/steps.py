@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..images.pipeline import Speed, Steps
 from ..images.read import DecodedImage
-from .boxes import best_of, uncut
-from .tiling import OVERLAP, Tile, Tiling
+from ..tasks.base import ArrayResult
+from ..tasks.instances import Instances
+from ..tasks.matte import Matte
+from ..tasks.segmentation import SemanticMap
+from .boxes import merge_boxes
+from .instances import merge_instances
+from .maps import merge_maps, merge_mattes
+from .tiling import OVERLAP, Part, Tile, Tiling
 
 __all__ = ["TiledSteps"]
 
 _TOGETHER = 8  # tiles that run in one batch
+_AUTOMATIC = Tiling(None, OVERLAP)
 _IOU = 0.5  # boxes of one object in two tiles differ more than those in one
+
+_Merger: TypeAlias = Callable[[Any, Sequence[Part], float], Any]
+
+_MERGERS: Sequence[tuple[type[Any], _Merger]] = (
+    (Instances, merge_instances),
+    (SemanticMap, merge_maps),
+    (Matte, merge_mattes),
+    (ArrayResult, merge_boxes),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +45,7 @@ class TiledSteps(Steps[Any]):
         iou_threshold: Maximum IoU of two objects of one class.
     """
 
-    tiling: Tiling = Tiling(None, OVERLAP)
+    tiling: Tiling = _AUTOMATIC
     input_size: tuple[int, int] = (0, 0)
     iou_threshold: float = _IOU
 
@@ -71,17 +87,33 @@ class TiledSteps(Steps[Any]):
         whole, *found = [each for batch in _batches([image, *parts]) for each in self._run(batch)]
         if not tiles:
             return whole
-        pairs = zip(found, tiles, strict=True)
-        moved = [uncut(part, tile, width, height) for part, tile in pairs]
-        every = whole.joined(
-            [part.moved(t.left, t.top) for part, t in zip(moved, tiles, strict=True)]
+        merged = _merger(whole)(
+            whole,
+            [
+                Part(part, tile, tile.inner_edges(width, height))
+                for part, tile in zip(found, tiles, strict=True)
+            ],
+            self.iou_threshold,
         )
-        kept = every[best_of(every, self.iou_threshold)]
-        kept.speed = _total([whole.speed, *(part.speed for part in found)])
-        return kept
+        merged.speed = _total([whole.speed, *(part.speed for part in found)])
+        return merged
 
     def _run(self, batch: Sequence[DecodedImage]) -> list[Any]:
         return Steps.results(self, batch)  # super() does not work with slots
+
+
+def _merger(result: Any) -> _Merger:
+    """Return the function that merges results of this type.
+
+    Raises:
+        TypeError: There is none.
+    """
+    for kind, merger in _MERGERS:
+        if isinstance(result, kind):
+            return merger
+    known = ", ".join(kind.__name__ for kind, _ in _MERGERS)
+    msg = f"tiles cannot be merged: expected a result of type {known}, got {type(result).__name__}"
+    raise TypeError(msg)
 
 
 def _batches(images: Sequence[DecodedImage]) -> Iterator[Sequence[DecodedImage]]:

@@ -8,9 +8,12 @@ from itertools import product
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from ..ops.checks import check_unit
 
-__all__ = ["OVERLAP", "Tile", "Tiles", "Tiling"]
+__all__ = ["OVERLAP", "Part", "Tile", "Tiles", "Tiling"]
 
 Tiles: TypeAlias = 'Literal["auto"] | tuple[int, int]'
 """The argument `tiles` of `predict`: `"auto"`, or width and height of a tile in pixels."""
@@ -30,6 +33,24 @@ class Tile(NamedTuple):
     top: int
     right: int
     bottom: int
+
+    def inner_edges(self, width: int, height: int) -> npt.NDArray[np.bool_]:
+        """Return which edges lie inside a photo, (4,), in the order of the fields."""
+        return np.array([self.left > 0, self.top > 0, self.right < width, self.bottom < height])
+
+
+class Part(NamedTuple):
+    """What was found in a tile, in pixels of the tile.
+
+    Attributes:
+        result: The result.
+        tile: The tile.
+        inner: (4,) bool: which edges of the tile lie inside the photo; see `Tile`.
+    """
+
+    result: Any
+    tile: Tile
+    inner: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
