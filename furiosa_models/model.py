@@ -693,8 +693,9 @@ class Model(Generic[R]):
             dynamic_axes: Whether the file takes batches of any size, if the network does. Height
                 and width are fixed, which is faster.
             embed: Whether the file, `model_embedded.onnx`, takes a uint8 RGB photo of any size and
-                gives boxes, scores and classes, so that other programs need nothing but an ONNX
-                runtime; see `furiosa_models.export.embedded.embed`.
+                gives boxes, scores and classes, or a class map or matte of the photo's size, so
+                that other programs need nothing but an ONNX runtime; see
+                `furiosa_models.export.embedded.embed`.
 
         Raises:
             ArtifactNotFound: The weights have no int8 calibration (`quantize` makes one), or no
