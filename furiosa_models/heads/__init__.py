@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .matte import MatteHead
     from .pose import PoseColumnsHead, PoseHead
     from .semantic import SemanticHead
+    from .single_pose import SinglePoseHead
     from .ssd import SSDHead
     from .yolo import YOLOv5Head
 
@@ -41,6 +42,7 @@ __all__ = [
     "SSDHead",
     "SemanticHead",
     "SemanticQueriesHead",
+    "SinglePoseHead",
     "YOLOv5Head",
 ]
 
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy(
             "AnySegmenter",
         ],
         "semantic": "SemanticHead",
+        "single_pose": "SinglePoseHead",
         "ssd": "SSDHead",
         "yolo": "YOLOv5Head",
     },

@@ -17,7 +17,7 @@ from furiosa_models.labels import load_labels
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.tasks.pose import POSE
 from furiosa_models.types import Platform
-from furiosa_models.vision import MoveNetMultiPose, SSDMobileNet
+from furiosa_models.vision import MoveNetMultiPose, MoveNetThunder, SSDMobileNet
 
 from .independent import (
     SSD,
@@ -193,6 +193,15 @@ def test_people_are_found_as_accurately_as_stated(data: Path, report: Report) ->
     assert_equals_catalog("MoveNetMultiPose", "tfjs", "OKS mAP", rust)
     assert python == pytest.approx(rust, abs=0.001)
     assert tiled > rust + 0.05
+
+
+@pytest.mark.network
+def test_one_person_is_found_as_accurately_as_stated(data: Path, report: Report) -> None:
+    truth = POSE.read_truth(data / "coco" / "person_keypoints.json", data / "coco" / "images")
+    found = MoveNetThunder().predict(truth.photos, device="cpu", **POSE.evaluation_options)
+    value = POSE.measure(truth, found)["OKS mAP"]
+    report(f"keypoint mAP of one person a photo: {value:.4f}")
+    assert_equals_catalog("MoveNetThunder", "tfjs", "OKS mAP", value)
 
 
 def assert_equals_catalog(name: str, weights: str, metric: str, value: float) -> None:

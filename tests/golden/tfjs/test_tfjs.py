@@ -11,8 +11,9 @@ import pytest
 
 from furiosa_models.enums import Platform
 from furiosa_models.heads.center_pose import decode_center_pose
+from furiosa_models.heads.single_pose import decode_single_pose
 from furiosa_models.runtime.sync import create_runner
-from furiosa_models.vision import MoveNetMultiPose, NanoDetG
+from furiosa_models.vision import MoveNetMultiPose, MoveNetThunder, NanoDetG
 from tests.platforms import BOTH
 
 pytestmark = [
@@ -49,6 +50,14 @@ def test_movenet_finds_the_same_people_and_joints(platform: Platform) -> None:
         people.keypoints[sure][..., [1, 0]] / side, joints[sure][..., :2], atol=1e-4
     )
     np.testing.assert_allclose(people.keypoints[sure][..., 2], joints[sure][..., 2], atol=1e-4)
+
+
+def test_movenet_thunder_finds_the_same_joints() -> None:
+    (golden,) = GOLDEN["models"]["MoveNetThunder"]["outputs"]
+    rows = np.array(golden["values"], np.float32).reshape(17, 3)
+    (joints,) = decode_single_pose(outputs(MoveNetThunder()))
+    np.testing.assert_allclose(joints[:, [1, 0]] / 64, rows[:, :2], atol=1e-4)
+    np.testing.assert_allclose(joints[:, 2], rows[:, 2], atol=1e-4)
 
 
 def test_nanodet_gives_the_same_scores_and_sides() -> None:

@@ -52,6 +52,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     ),
     "mobilenet_v2": ("mobilenet_v2", {}, [(1000,)]),
     "movenet": ("movenet", {"image_size": [96, 128]}, MOVENET_SHAPES),
+    "movenet_thunder": (
+        "movenet",
+        {"variant": "thunder", "image_size": [96, 128]},
+        [MOVENET_SHAPES[i] for i in (0, 3, 4, 5)],
+    ),
     "nanodet": ("nanodet", {"image_size": [96, 128]}, NANODET_SHAPES),
     "resnet_18": ("resnet", {"variant": "18", "num_classes": 10}, [(10,)]),
     "resnet_50": ("resnet", {"variant": "50"}, [(1000,)]),
