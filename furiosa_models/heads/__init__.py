@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .classification import ClassificationHead
     from .mask_queries import MaskQueriesHead, SemanticQueriesHead
     from .matte import MatteHead
+    from .part_pose import PartPoseHead
     from .pose import PoseColumnsHead, PoseHead
     from .semantic import SemanticHead
     from .single_pose import SinglePoseHead
@@ -37,6 +38,7 @@ __all__ = [
     "GridHead",
     "MaskQueriesHead",
     "MatteHead",
+    "PartPoseHead",
     "PoseColumnsHead",
     "PoseHead",
     "SSDHead",
@@ -55,6 +57,7 @@ __getattr__, __dir__ = lazy(
         "anchor_free": "GridHead",
         "mask_queries": ["MaskQueriesHead", "SemanticQueriesHead"],
         "matte": "MatteHead",
+        "part_pose": "PartPoseHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
         "auto": [
             *("AnyClassifier", "AnyDetector", "AnyInstances", "AnyMatte", "AnyPose"),

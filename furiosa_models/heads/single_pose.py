@@ -19,7 +19,7 @@ from ..errors import ShapeError
 from ..ops.checks import check_contexts, check_count, check_maps, check_unit
 from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
-from .pose import KEYPOINTS, PoseArrays
+from .pose import KEYPOINTS, PoseArrays, box_of_joints
 
 __all__ = ["SinglePoseHead", "decode_single_pose"]
 
@@ -92,13 +92,14 @@ class SinglePoseHead(Head):
 
     def _person(self, joints: Floats) -> PoseArrays:
         """Return joints (17, 3) as a person with a score and a box; nobody if none is sure."""
-        sure = joints[joints[:, 2] > np.float32(self.keypoint_threshold)]
+        confidence = joints[:, 2]
+        sure = confidence[confidence > np.float32(self.keypoint_threshold)]
         if not len(sure):
             empty = np.zeros((0, KEYPOINTS, 3), np.float32)
             return PoseArrays(empty[:, :4, 0], empty[:, 0, 0], empty)
-        corners = np.concatenate((sure[:, :2].min(0), sure[:, :2].max(0)))
-        score = sure[:, 2].mean(dtype=np.float32)
-        return PoseArrays(corners[None], np.array([score], np.float32), joints[None])
+        box = box_of_joints(joints, self.keypoint_threshold)
+        score = sure.mean(dtype=np.float32)
+        return PoseArrays(box[None], np.array([score], np.float32), joints[None])
 
 
 def decode_single_pose(maps: Sequence[npt.NDArray[Any]]) -> Floats:

@@ -198,6 +198,7 @@ def test_functions_of_the_command(
     assert [(row[0], *row[2:]) for row in rows] == [
         ("MoveNetMultiPose", "Pose Estimation", "Python, Rust"),
         ("MoveNetThunder", "Pose Estimation", "Python, Rust"),
+        ("PoseNet", "Pose Estimation", "Python, Rust"),
         ("YOLOv7w6Pose", "Pose Estimation", "Python, Rust"),
     ]
     assert len(api.get_model_list()) == len(vision.__all__)
