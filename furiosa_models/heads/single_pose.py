@@ -21,16 +21,22 @@ from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
 from .pose import KEYPOINTS, PoseArrays, box_of_joints
 
-__all__ = ["SinglePoseHead", "decode_single_pose"]
+__all__ = [
+    "CHANNELS",
+    "NEAR_JOINT",
+    "SinglePoseHead",
+    "center_weights",
+    "decode_single_pose",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-_CHANNELS = (1, KEYPOINTS, 2 * KEYPOINTS, 2 * KEYPOINTS)
+CHANNELS = (1, KEYPOINTS, 2 * KEYPOINTS, 2 * KEYPOINTS)
 _NAMES = ("center", "keypoint_heat", "keypoint_guess", "keypoint_offset")
 
 # The graph has the weights of the cells around the middle, and this constant, in float16.
 _NEAR = 1.8
-_NEAR_JOINT = np.float32(np.float16(_NEAR))
+NEAR_JOINT = np.float32(np.float16(_NEAR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ def decode_single_pose(maps: Sequence[npt.NDArray[Any]]) -> Floats:
     check_count(maps, len(_NAMES))
     check_maps("maps", maps)
     count, _, height, width = maps[0].shape
-    for name, channels, value in zip(_NAMES, _CHANNELS, maps, strict=True):
+    for name, channels, value in zip(_NAMES, CHANNELS, maps, strict=True):
         if value.shape != (count, channels, height, width) or not value.size:
             expected = (count, channels, height, width)
             msg = f"{name} must have shape {expected} and at least one cell, got {value.shape}"
@@ -131,12 +137,10 @@ def _joints(center: Floats, heat: Floats, guess: Floats, shift: Floats) -> Float
     """Return the joints in an image; its maps are (channels, h, w)."""
     height, width = center.shape[1:]
     y, x = np.indices((height, width), np.float32)
-    from_middle = np.sqrt(np.square(y - height // 2) + np.square(x - width // 2)) + _NEAR
-    weights = (1 / from_middle).astype(np.float16).astype(np.float32)
-    row, column = np.divmod(int((center[0] * weights).argmax()), width)
+    row, column = np.divmod(int((center[0] * center_weights(height, width)).argmax()), width)
     expected = guess[:, row, column].reshape(KEYPOINTS, 2, 1, 1)
     away = np.square(y - (expected[:, 0] + row)) + np.square(x - (expected[:, 1] + column))
-    scores = heat / (np.sqrt(away) + _NEAR_JOINT)
+    scores = heat / (np.sqrt(away) + NEAR_JOINT)
     rows, columns = np.divmod(scores.reshape(KEYPOINTS, -1).argmax(1), width)
     places = np.arange(KEYPOINTS)
     found = (
@@ -145,3 +149,11 @@ def _joints(center: Floats, heat: Floats, guess: Floats, shift: Floats) -> Float
         heat[places, rows, columns],
     )
     return np.stack(found, axis=1).astype(np.float32)
+
+
+def center_weights(height: int, width: int) -> Floats:
+    """Return the weights of scores of centers, which fall off from the middle, (h, w)."""
+    y, x = np.indices((height, width), np.float32)
+    from_middle = np.sqrt(np.square(y - height // 2) + np.square(x - width // 2)) + _NEAR
+    weights: Floats = (1 / from_middle).astype(np.float16).astype(np.float32)
+    return weights

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import ConversionError
 from ...heads.center_pose import CHANNELS, REACH, SAME, SPREAD, SURE, CenterPoseHead
 from ...heads.pose import KEYPOINTS
-from .outputs import Scene
+from .outputs import Scene, map_size
 from .suppression import Candidates, Limits, suppress
 from .values import Value
 
@@ -17,7 +16,7 @@ __all__ = ["decode_center_pose"]
 def decode_center_pose(scene: Scene, head: CenterPoseHead) -> dict[str, Value]:
     """Return `boxes`, `scores` and `keypoints`, best first."""
     g, options = scene.g, scene.options
-    height, width = _size(scene)
+    height, width = map_size(scene)
     cells = height * width
     scale, offset, heat, guess, shift = (
         output.value.reshape(count, cells)
@@ -70,16 +69,6 @@ def decode_center_pose(scene: Scene, head: CenterPoseHead) -> dict[str, Value]:
     }
 
 
-def _size(scene: Scene) -> tuple[int, int]:
-    """Return height and width of the maps."""
-    height, width = scene.outputs[0].shape[2:4]
-    if height is None or width is None:
-        shapes = [output.shape for output in scene.outputs]
-        msg = f"the size of maps must be known, got {shapes}: export the network with fixed shapes"
-        raise ConversionError(msg)
-    return height, width
-
-
 def _peaks(scene: Scene) -> Value:
     """Return the score of each cell that is the highest around it, and 0 elsewhere, `(cells,)`."""
     center = scene.outputs[0].value
@@ -91,7 +80,7 @@ def _peaks(scene: Scene) -> Value:
 
 def _weighted(scene: Scene, heat: Value, expected: Value, low: Value, high: Value) -> Value:
     """Return the score of each cell for each joint of each person, `(people, 17, cells)`."""
-    height, width = _size(scene)
+    height, width = map_size(scene)
     y, x = np.indices((height, width), np.float32).reshape(2, -1)
     rows, columns = (scene.g.constant(each, np.float32) for each in (y, x))
     people = expected.transpose(2, 0, 1)

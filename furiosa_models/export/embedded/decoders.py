@@ -17,6 +17,8 @@ from ...heads.classification import TOP_K, ClassificationHead
 from ...heads.matte import MatteHead
 from ...heads.pose import PoseColumnsHead, PoseHead
 from ...heads.semantic import SemanticHead
+from ...heads.single_pose import CHANNELS as SINGLE_CHANNELS
+from ...heads.single_pose import SinglePoseHead
 from ...heads.ssd import SSDHead
 from ...heads.yolo import YOLOv5Head
 from ...ops.checks import check_count
@@ -26,6 +28,7 @@ from .classification import decode_classes
 from .columns import decode_boxes, decode_cells, decode_pose_columns
 from .maps import decode_matte, decode_semantic
 from .outputs import Scene
+from .single_pose import decode_single_pose
 from .ssd import decode_ssd
 from .values import LIMITLESS, Value
 from .yolo import decode_pose_maps, decode_yolo
@@ -43,6 +46,7 @@ _DECODERS: Mapping[type[Head], Callable[[Scene, Any], dict[str, Value]]] = Mappi
         PoseHead: decode_pose_maps,
         SSDHead: decode_ssd,
         SemanticHead: decode_semantic,
+        SinglePoseHead: decode_single_pose,
         YOLOv5Head: decode_yolo,
     }
 )
@@ -68,6 +72,8 @@ def _output_count(head: Head) -> int | None:
         return 1
     if isinstance(head, CenterPoseHead):
         return len(CHANNELS)
+    if isinstance(head, SinglePoseHead):
+        return len(SINGLE_CHANNELS)
     if isinstance(head, SSDHead):
         return 2 * len(head.feature_maps)
     if isinstance(head, (PoseHead, YOLOv5Head)):
@@ -89,6 +95,8 @@ def default_options(head: Head) -> dict[str, npt.NDArray[Any]]:
         return {}
     known: Any = head.boxes_head() if isinstance(head, GridHead) else head
     options = {"score_threshold": np.array(known.score_threshold, np.float32)}
+    if isinstance(head, SinglePoseHead):
+        return options
     if getattr(known, "suppress", True):
         options["iou_threshold"] = np.array(known.iou_threshold, np.float32)
     limit = LIMITLESS if known.max_detections is None else known.max_detections
