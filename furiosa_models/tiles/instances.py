@@ -29,6 +29,7 @@ class _Object:
         top: Row of the photo where the window begins.
         first: Byte of a row of the photo's mask where it begins: 8 pixels each.
         box: Box of the mask in pixels of the photo.
+        area: Number of pixels of the mask.
         score: Confidence.
         class_id: Class id.
     """
@@ -37,6 +38,7 @@ class _Object:
     top: int
     first: int
     box: Tile
+    area: int
     score: np.float32
     class_id: int
 
@@ -65,9 +67,9 @@ class _Object:
             return 0.0
         rows, columns = (min(lengths) for lengths in zip(*(w.shape for w in windows), strict=True))
         both = windows[0][:rows, :columns] & windows[1][:rows, :columns]
-        areas = areas_of(both[None]).sum(), areas_of(self.bits[None]), areas_of(other.bits[None])
-        union = int(areas[1].sum() + areas[2].sum() - areas[0])
-        return int(areas[0]) / union if union else 0.0
+        shared = _area(both)
+        union = self.area + other.area - shared
+        return shared / union if union else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class _Cut:
         """
         a, b = self.tile, other.tile
         if self.found.class_id != other.found.class_id or a == b:
+            return False
+        if not (_touch(self.found.box, b) and _touch(other.found.box, a)):
             return False
         places = (
             _shared(a.left, a.right, b.left, b.right),
@@ -153,7 +157,19 @@ def _windowed(result: Instances, index: int, tile: Tile) -> _Object:
     first, before = divmod(tile.left + left, 8)
     bits = np.packbits(np.pad(mask, ((0, 0), (before, 0))), axis=-1)
     box = Tile(tile.left + left, tile.top + top, tile.left + right, tile.top + bottom)
-    return _Object(bits, box.top, first, box, result.scores[index], int(result.class_ids[index]))
+    facts = result.scores[index], int(result.class_ids[index])
+    return _Object(bits, box.top, first, box, _area(bits), *facts)
+
+
+def _area(bits: Bits) -> int:
+    """Return the number of pixels of a mask, (h, bytes)."""
+    return int(areas_of(bits[None])[0])
+
+
+def _touch(box: Tile, other: Tile) -> bool:
+    """Return whether two boxes overlap, or have a part of an edge in common."""
+    across = box.left <= other.right and other.left <= box.right
+    return across and box.top <= other.bottom and other.top <= box.bottom
 
 
 def _shared(
@@ -197,7 +213,7 @@ def _united(objects: Sequence[_Object]) -> _Object:
     for each in objects:
         _draw(each, bits, top, first)
     box, best = Tile(left, top, right, bottom), max(each.score for each in objects)
-    return _Object(bits, top, first, box, best, objects[0].class_id)
+    return _Object(bits, top, first, box, _area(bits), best, objects[0].class_id)
 
 
 def _draw(found: _Object, bits: Bits, top: int, first: int) -> None:
