@@ -693,8 +693,9 @@ class Model(Generic[R]):
             dynamic_axes: Whether the file takes batches of any size, if the network does. Height
                 and width are fixed, which is faster.
             embed: Whether the file, `model_embedded.onnx`, takes a uint8 RGB photo of any size and
-                gives boxes, scores and classes, so that other programs need nothing but an ONNX
-                runtime; see `furiosa_models.export.embedded.embed`.
+                gives boxes, scores and classes, or a class map or matte of the photo's size, so
+                that other programs need nothing but an ONNX runtime; see
+                `furiosa_models.export.embedded.embed`.
 
         Raises:
             ArtifactNotFound: The weights have no int8 calibration (`quantize` makes one), or no
@@ -1303,10 +1304,13 @@ class Model(Generic[R]):
                   results of those before it; `"skip"` it with a log message; or call a function
                   with the photo and the error.
                 - progress: Show a progress bar; by default only when returning a list.
-                - tiles: Run large photos in tiles, too, for tasks with boxes, so that small objects
-                  are found: `"auto"` for about the size of the network's input (at most 64 tiles),
-                  or width and height of a tile in pixels. The results of the photo and of all tiles
-                  are merged by suppression within classes; boxes that a tile cuts off are left out.
+                - tiles: Run large photos in tiles, too, for tasks with boxes or masks, so that
+                  small objects are found: `"auto"` for about the size of the network's input (at
+                  most 64 tiles), or width and height of a tile in pixels. The results of the photo
+                  and of all tiles are merged by suppression within classes; boxes that a tile cuts
+                  off are left out, and masks are joined across its edge. Of class maps, the tile
+                  counts at whose edges a pixel is farthest away; mattes of tiles fade into each
+                  other.
                 - overlap: Part of a tile that the next one shares, 0 to 0.9; 0.2 by default.
                 - track: Follow objects through the frames, for tasks with boxes: True or the name
                   of an algorithm (`"bytetrack"`), or a `furiosa_models.tracking.Tracker`. Each
@@ -1527,7 +1531,7 @@ class Model(Generic[R]):
         """Return how photos are cut into tiles.
 
         Raises:
-            TypeError: The task has no boxes, or an argument has another type.
+            TypeError: The task has neither boxes nor masks, or an argument has another type.
             ValueError: An argument has a wrong value, or excludes another one.
         """
         from .tiles import Tiling  # not needed for whole photos

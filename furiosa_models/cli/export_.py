@@ -45,7 +45,7 @@ def _size(
 @click.option("--onnx-opset", type=int, help="Version of the ONNX operations.")
 @click.option("--one-image", is_flag=True, help="Export for batches of one image only.")
 @click.option(
-    "--embed", is_flag=True, help="Write one graph from the photo to the boxes, for any runtime."
+    "--embed", is_flag=True, help="Write one graph from the photo to the results, for any runtime."
 )
 @click.option("--keep", is_flag=True, help="Keep a file that exists, if it is of this network.")
 @options.weights

@@ -89,7 +89,7 @@ def _tiles(
     "--tiles",
     callback=_tiles,
     help=(
-        "Run large photos in tiles, too, to find small objects: 'auto', or the size of a tile as "
+        "Run large photos in tiles, too, to see small things: 'auto', or the size of a tile as "
         "WIDTHxHEIGHT."
     ),
 )
@@ -139,7 +139,7 @@ def command(
         if save_masks and not frames and any(map(_is_moving, images)):
             msg = "--save-masks of a video needs --frames, which writes each frame"
             raise click.UsageError(msg)
-        set_options = _applicable(network, task_options, {"track": track or None, "tiles": tiles})
+        set_options = _applicable(network, task_options, track=track, tiles=tiles)
         report = _Report(
             OutputFolder(output, images, overwrite=overwrite) if output else None,
             frames=frames,
@@ -184,14 +184,19 @@ def command(
 
 
 def _applicable(
-    network: Model[Any], task_options: Mapping[str, Any], box_options: Mapping[str, Any]
+    network: Model[Any],
+    task_options: Mapping[str, Any],
+    *,
+    track: bool,
+    tiles: str | tuple[int, int] | None,
 ) -> dict[str, Any]:
     """Return the options that are given.
 
     Args:
         network: The model.
         task_options: Options that some tasks have.
-        box_options: Options of tasks with boxes.
+        track: Whether to follow objects.
+        tiles: How to cut photos into tiles.
 
     Raises:
         click.UsageError: The task of the model does not have one of them.
@@ -202,17 +207,13 @@ def _applicable(
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
         msg = f"{names} does not apply to {task_name}"
         raise click.UsageError(msg)
-    of_boxes = {name: value for name, value in box_options.items() if value is not None}
-    if of_boxes and not network.vision_task.has_boxes:
-        names = ", ".join(f"--{name}" for name in of_boxes)
-        msg = f"{names} does not apply to {task_name}, which has no boxes"
+    if track and not network.vision_task.has_boxes:
+        msg = f"--track does not apply to {task_name}, which has no boxes"
         raise click.UsageError(msg)
-    of_tiles = [name for name in of_boxes if name in ("tiles", "overlap")]
-    if of_tiles and not network.vision_task.merges_tiles:
-        names = ", ".join(f"--{name}" for name in of_tiles)
-        msg = f"{names} does not apply to {task_name}, whose masks cannot be merged"
+    if tiles is not None and not network.vision_task.merges_tiles:
+        msg = f"--tiles does not apply to {task_name}, which has neither boxes nor masks"
         raise click.UsageError(msg)
-    return {**given, **of_boxes}
+    return {**given, **({"track": track} if track else {}), **({"tiles": tiles} if tiles else {})}
 
 
 def _is_moving(image: str) -> bool:

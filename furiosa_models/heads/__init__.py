@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from .classification import ClassificationHead
     from .mask_queries import MaskQueriesHead, SemanticQueriesHead
     from .matte import MatteHead
+    from .part_pose import PartPoseHead
     from .pose import PoseColumnsHead, PoseHead
     from .semantic import SemanticHead
+    from .single_pose import SinglePoseHead
     from .ssd import SSDHead
     from .yolo import YOLOv5Head
 
@@ -36,11 +38,13 @@ __all__ = [
     "GridHead",
     "MaskQueriesHead",
     "MatteHead",
+    "PartPoseHead",
     "PoseColumnsHead",
     "PoseHead",
     "SSDHead",
     "SemanticHead",
     "SemanticQueriesHead",
+    "SinglePoseHead",
     "YOLOv5Head",
 ]
 
@@ -53,12 +57,14 @@ __getattr__, __dir__ = lazy(
         "anchor_free": "GridHead",
         "mask_queries": ["MaskQueriesHead", "SemanticQueriesHead"],
         "matte": "MatteHead",
+        "part_pose": "PartPoseHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
         "auto": [
             *("AnyClassifier", "AnyDetector", "AnyInstances", "AnyMatte", "AnyPose"),
             "AnySegmenter",
         ],
         "semantic": "SemanticHead",
+        "single_pose": "SinglePoseHead",
         "ssd": "SSDHead",
         "yolo": "YOLOv5Head",
     },

@@ -24,11 +24,19 @@ from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
 from .pose import KEYPOINTS, PoseArrays
 
-__all__ = ["CenterPoseHead", "decode_center_pose"]
+__all__ = [
+    "CHANNELS",
+    "REACH",
+    "SAME",
+    "SPREAD",
+    "SURE",
+    "CenterPoseHead",
+    "decode_center_pose",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-_CHANNELS = (1, 2, 2, KEYPOINTS, 2 * KEYPOINTS, 2 * KEYPOINTS)
+CHANNELS = (1, 2, 2, KEYPOINTS, 2 * KEYPOINTS, 2 * KEYPOINTS)
 _NAMES = (
     "center",
     "box_scale",
@@ -39,10 +47,10 @@ _NAMES = (
 )
 
 # Constants of the graph, where they are float16.
-_SAME = np.float32(1.0132789611816406e-06)  # a peak may be that much below the maximum
-_SPREAD = np.float32(0.300048828125)  # of the fall-off, as a fraction of the side of the maps
-_SURE = np.float32(0.126953125)  # joints that count for the score of a person exceed it
-_REACH = 2  # cells around a peak that must not be higher
+SAME = np.float32(1.0132789611816406e-06)  # a peak may be that much below the maximum
+SPREAD = np.float32(0.300048828125)  # of the fall-off, as a fraction of the side of the maps
+SURE = np.float32(0.126953125)  # joints that count for the score of a person exceed it
+REACH = 2  # cells around a peak that must not be higher
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def decode_center_pose(
     check_maps("maps", maps)
     check_limit("max_detections", max_detections)
     count, _, height, width = maps[0].shape
-    for name, channels, value in zip(_NAMES, _CHANNELS, maps, strict=True):
+    for name, channels, value in zip(_NAMES, CHANNELS, maps, strict=True):
         if value.shape != (count, channels, height, width):
             expected = (count, channels, height, width)
             msg = f"{name} must have shape {expected}, got {value.shape}"
@@ -147,7 +155,7 @@ def _people(maps: Sequence[Floats], limit: int) -> PoseArrays:
     """Return the people of an image; its maps are (channels, h, w)."""
     center, scale, offset, heat, guess, shift = maps
     height, width = heat.shape[1:]
-    peaks = np.where(np.abs(center[0] - _highest(center[0])) < _SAME, center[0], 0).ravel()
+    peaks = np.where(np.abs(center[0] - _highest(center[0])) < SAME, center[0], 0).ravel()
     order = np.argsort(-peaks, kind="stable")[:limit]
     order = order[peaks[order] > 0]
     if not len(order):
@@ -166,7 +174,7 @@ def _people(maps: Sequence[Floats], limit: int) -> PoseArrays:
     confidence = scores.max(axis=0, initial=0)[places, best]
     y, x = np.divmod(best, max(width, 1))
     points = np.stack((x + shift[2 * places + 1, y, x], y + shift[2 * places, y, x]), axis=2)
-    sure = confidence > _SURE
+    sure = confidence > SURE
     means = np.where(sure, confidence, 0).sum(axis=1, dtype=np.float32)
     own = peaks[order] * (means / np.maximum(sure.sum(axis=1), 1).astype(np.float32))
     ranked = np.argsort(-own, kind="stable")
@@ -177,9 +185,9 @@ def _people(maps: Sequence[Floats], limit: int) -> PoseArrays:
 
 def _highest(values: Floats) -> Floats:
     """Return the maximum around each cell."""
-    padded = np.pad(values, _REACH, constant_values=-np.inf)
+    padded = np.pad(values, REACH, constant_values=-np.inf)
     height, width = values.shape
-    span = range(2 * _REACH + 1)
+    span = range(2 * REACH + 1)
     rows = np.maximum.reduce([padded[:, i : i + width] for i in span])
     found: Floats = np.maximum.reduce([rows[i : i + height] for i in span])
     return found
@@ -195,7 +203,7 @@ def _weighted(heat: Floats, expected: Floats, low: Floats, high: Floats) -> Floa
         high: Their lower right corners.
     """
     height, width = heat.shape[1:]
-    spread = _SPREAD * np.float32(min(height, width))
+    spread = SPREAD * np.float32(min(height, width))
     y = np.arange(height, dtype=np.float32)[:, None]
     x = np.arange(width, dtype=np.float32)
     ey, ex = (expected[:, i].T[..., None, None] for i in (0, 1))

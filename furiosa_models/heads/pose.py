@@ -24,7 +24,14 @@ from ..spec import GraphFacts, Head, ImageContext, ImageInput
 from ..tasks.pose import POSE, Poses, PoseTask
 from .yolo import YoloMaps, YoloRules, check_levels, decode_yolo
 
-__all__ = ["KEYPOINTS", "PoseArrays", "PoseColumnsHead", "PoseHead", "decode_pose"]
+__all__ = [
+    "KEYPOINTS",
+    "PoseArrays",
+    "PoseColumnsHead",
+    "PoseHead",
+    "box_of_joints",
+    "decode_pose",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +135,18 @@ class PoseArrays(NamedTuple):
         keypoints = np.concatenate((to_photo(positions, context), confidence), axis=2)
         boxes = to_photo(self.boxes, context)
         return Poses(boxes, self.scores, keypoints, keypoint_threshold=keypoint_threshold)
+
+
+def box_of_joints(joints: Floats, threshold: float) -> Floats:
+    """Return the box around the sure joints of a person, or the best joint, if none is sure.
+
+    Args:
+        joints: (17, 3): x, y and confidence.
+        threshold: Confidence that sure joints exceed.
+    """
+    sure = joints[:, 2] > np.float32(threshold)
+    points = joints[sure if sure.any() else [int(joints[:, 2].argmax())], :2]
+    return np.concatenate((points.min(0), points.max(0)))
 
 
 def decode_pose(

@@ -64,6 +64,7 @@ RECIPES = {
     "mobilenet_v2_ssd": 1,
     "movenet": 1,
     "nanodet": 1,
+    "posenet": 1,
     "resnet": 1,
     "rtdetr": 1,
     "selfie_segmentation": 1,

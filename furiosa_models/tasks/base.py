@@ -471,8 +471,8 @@ class VisionTask(Generic[R]):
 
     @property
     def merges_tiles(self) -> bool:
-        """Whether results of the tiles of a photo can be merged: those of boxes without masks."""
-        return self.has_boxes and not self.has_masks
+        """Whether results of the tiles of a photo can be merged: those with boxes or masks."""
+        return self.has_boxes or self.has_masks
 
     def above(self, found: Any, score_threshold: Any) -> npt.NDArray[np.bool_]:
         """Return which items of a result have a score above the option `score_threshold`."""

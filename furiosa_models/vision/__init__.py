@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..zoo.mobilenet import *  # noqa: F403
     from ..zoo.movenet import *  # noqa: F403
     from ..zoo.nanodet import *  # noqa: F403
+    from ..zoo.posenet import *  # noqa: F403
     from ..zoo.resnet import *  # noqa: F403
     from ..zoo.selfie import *  # noqa: F403
     from ..zoo.ssd import *  # noqa: F403

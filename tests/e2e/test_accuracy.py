@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from furiosa_models import get_model, networks
+from furiosa_models import PoseEstimator, get_model, networks
 from furiosa_models.artifacts import Store
 from furiosa_models.labels import load_labels
 from furiosa_models.runtime.sync import create_runner
 from furiosa_models.tasks.pose import POSE
 from furiosa_models.types import Platform
-from furiosa_models.vision import MoveNetMultiPose, SSDMobileNet
+from furiosa_models.vision import MoveNetMultiPose, MoveNetThunder, PoseNet, SSDMobileNet
 
 from .independent import (
     SSD,
@@ -193,6 +193,18 @@ def test_people_are_found_as_accurately_as_stated(data: Path, report: Report) ->
     assert_equals_catalog("MoveNetMultiPose", "tfjs", "OKS mAP", rust)
     assert python == pytest.approx(rust, abs=0.001)
     assert tiled > rust + 0.05
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("network", "weights"), [(MoveNetThunder, "tfjs"), (PoseNet, "tflite")])
+def test_joints_are_found_as_accurately_as_stated(
+    network: type[PoseEstimator], weights: str, data: Path, report: Report
+) -> None:
+    truth = POSE.read_truth(data / "coco" / "person_keypoints.json", data / "coco" / "images")
+    found = network().predict(truth.photos, device="cpu", **POSE.evaluation_options)
+    value = POSE.measure(truth, found)["OKS mAP"]
+    report(f"keypoint mAP of {network.__name__}: {value:.4f}")
+    assert_equals_catalog(network.__name__, weights, "OKS mAP", value)
 
 
 def assert_equals_catalog(name: str, weights: str, metric: str, value: float) -> None:

@@ -62,5 +62,6 @@ def test_every_network_has_an_independent_implementation() -> None:
         "mobilenet_v2_ssd",  # only TensorFlow has one; test_checkpoints runs it on photos
         "movenet",  # compared with TensorFlow.js in the folder tfjs
         "nanodet",  # the same
+        "posenet",  # tests/unit/networks/test_checkpoints.py
     }
     assert covered | without == set(networks.NETWORKS)

@@ -21,7 +21,8 @@ from ..platforms import BOTH
 
 MODELS = list_models()
 BRING_YOUR_OWN = {"RTDETR", "YOLOv5n"}  # in no package, and published without a digest
-EMPTY_AT_RANDOM = {"MoveNetMultiPose"}  # random weights give boxes without an area
+# Random weights give boxes without an area, and joints with middling scores.
+EMPTY_AT_RANDOM = {"MoveNetMultiPose", "MoveNetThunder", "PoseNet"}
 NEVER_MEASURED = {("YOLOv7w6Pose", "published")}  # 0.10 states no accuracy for it
 
 

@@ -212,3 +212,8 @@ def test_command(tmp_path: Path) -> None:
     classifier = ["efficientnet-lite0", str(path), "--weights=random", "--tiles=auto"]
     result = CliRunner().invoke(command, classifier)
     assert "--tiles does not apply to EfficientNetLite0" in result.output
+    matte = ["selfie-segmentation", str(path), "--weights=random", "--device=cpu"]
+    result = CliRunner().invoke(command, [*matte, "--tiles=400x480"])
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(command, [*matte, "--track"])
+    assert "--track does not apply to SelfieSegmentation" in result.output

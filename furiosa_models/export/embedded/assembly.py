@@ -33,6 +33,8 @@ _SHAPES: Mapping[str, list[int | str]] = {
     "scores": ["found"],
     "classes": ["found"],
     "keypoints": ["found", 17, 3],
+    "class_map": ["height", "width"],
+    "alpha": ["height", "width"],
 }
 
 
@@ -46,7 +48,10 @@ def embed(origin: bytes, spec: ModelSpec, labels: Sequence[str]) -> onnx.ModelPr
       `scores` `(n,)` float32 and `classes` `(n,)` int64, indices into the labels;
     - of pose estimators: `boxes`, `scores` and `keypoints` `(n, 17, 3)` float32, x, y and
       confidence;
-    - of classifiers: `scores` `(k,)` float32 and `classes` `(k,)` int64.
+    - of classifiers: `scores` `(k,)` float32 and `classes` `(k,)` int64;
+    - of semantic segmentation: `class_map` `(height, width)` of the photo, uint8 or, for more than
+      255 classes, uint16, whose largest value is no class;
+    - of mattes: `alpha` `(height, width)` of the photo, uint8.
 
     Options of `predict` and the limit of detections are further inputs, which may be left out:
     their defaults are initializers of that name. All operations are of the standard domain, in the
@@ -54,10 +59,11 @@ def embed(origin: bytes, spec: ModelSpec, labels: Sequence[str]) -> onnx.ModelPr
 
     The network's uint8 input has the bits of `preprocess`, and the results are decoded by the same
     rules in the same precision, also where scores are equal. With the ONNX Runtime of `predict`,
-    results were equal bit for bit on all photos measured; elsewhere exponentials and the network
-    itself differ in their last bits: by 1.4e-6 in scores and 1e-4 pixels in boxes with ONNX Runtime
-    1.16. OpenVINO computes float64 in float32: 4 % of the pixels differ, by 1 or 2 gray levels, and
-    scores by up to 0.003.
+    results were equal bit for bit on all photos measured, except for MoveNet, whose joints differ
+    by 6e-5 pixels and scores by 3e-7. Elsewhere exponentials and the network itself differ in their
+    last bits: by 1.4e-6 in scores and 1e-4 pixels in boxes with ONNX Runtime 1.16. OpenVINO
+    computes float64 in float32: 4 % of the pixels differ, by 1 or 2 gray levels, and scores by up
+    to 0.003.
 
     Args:
         origin: The network as ONNX: one image as input, of float32, float16 or uint8. Other than

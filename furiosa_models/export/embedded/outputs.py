@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...errors import ConversionError
 from ...spec import ImageInput
 from .builder import Builder
 from .photo import Placement
 from .suppression import Candidates
 from .values import Value
 
-__all__ = ["Raw", "Scene", "best_detections"]
+__all__ = ["Raw", "Scene", "best_detections", "map_size"]
 
 
 class Raw(NamedTuple):
@@ -65,3 +66,17 @@ def best_detections(scene: Scene, found: Candidates, kept: Value) -> dict[str, V
         "scores": best.scores,
         "classes": best.classes.cast(np.int64),
     }
+
+
+def map_size(scene: Scene) -> tuple[int, int]:
+    """Return height and width of the maps of a network, which all have the same.
+
+    Raises:
+        ConversionError: The graph does not tell them.
+    """
+    height, width = scene.outputs[0].shape[2:4]
+    if height is None or width is None:
+        shapes = [output.shape for output in scene.outputs]
+        msg = f"the size of maps must be known, got {shapes}: export the network with fixed shapes"
+        raise ConversionError(msg)
+    return height, width

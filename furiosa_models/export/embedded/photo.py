@@ -25,8 +25,8 @@ class Placement(NamedTuple):
 
     Attributes:
         size: float32 `(2,)`: width and height of the photo.
-        scale: float32 `(2,)`: length on the input over length in the photo, for x and y.
-        pad: float32 `(2,)`: what to subtract from x and y on the input.
+        scale: float64 `(2,)`: length on the input over length in the photo, for x and y.
+        pad: float64 `(2,)`: what to subtract from x and y on the input.
     """
 
     size: Value
@@ -35,7 +35,7 @@ class Placement(NamedTuple):
 
     def to_photo(self, points: Value) -> Value:
         """Convert points `(..., 2)` from pixels of the input to pixels of the photo."""
-        return (points - self.pad) / self.scale
+        return (points - self.pad.cast(np.float32)) / self.scale.cast(np.float32)
 
 
 class _Lengths(NamedTuple):
@@ -130,16 +130,15 @@ def _center(margin: Value, spec: ImageInput) -> Value:
 def _to_photo(
     g: Builder, down: _Lengths, across: _Lengths, scale: Value, spec: ImageInput
 ) -> tuple[Value, Value]:
-    """Return `pad` and `scale` of the placement, float32 `(2,)`, for x and y."""
+    """Return `pad` and `scale` of the placement, float64 `(2,)`, for x and y."""
     if spec.resize == "stretch":
-        pad = g.constant([0.0, 0.0], np.float32)
+        pad = g.constant([0.0, 0.0], np.float64)
         factors = [axis.resized / axis.photo for axis in (across, down)]
-        return pad, g.stack(factors).cast(np.float32).reshape(2)
+        return pad, g.stack(factors).reshape(2)
     offsets = [across.offset, down.offset]
     if spec.resize == "letterbox" and spec.pad_at == "both":  # the exact margin, with halves
         offsets = [
             (place - axis.resized) / 2.0
             for axis, place in zip((across, down), spec.size[::-1], strict=True)
         ]
-    pad = g.stack(offsets).cast(np.float32).reshape(2)
-    return pad, scale.cast(np.float32).reshape(1).expand(2)
+    return g.stack(offsets).reshape(2), scale.reshape(1).expand(2)

@@ -13,7 +13,9 @@ from ...errors import ConversionError
 from ...networks import edit
 from ...tasks.classification import Classification
 from ...tasks.detection import Detections
+from ...tasks.matte import Matte
 from ...tasks.pose import Poses
+from ...tasks.segmentation import SemanticMap
 
 __all__ = ["results_of", "with_options"]
 
@@ -47,13 +49,17 @@ def with_options(model: bytes, options: Mapping[str, Any]) -> bytes:
 
 def results_of(
     outputs: Mapping[str, npt.NDArray[Any]], labels: Sequence[str]
-) -> Detections | Poses | Classification:
+) -> Detections | Poses | Classification | SemanticMap | Matte:
     """Return the outputs of an embedded graph for one photo as a result.
 
     Args:
         outputs: The outputs by name.
         labels: The names of the classes.
     """
+    if "class_map" in outputs:
+        return SemanticMap(outputs["class_map"], labels)
+    if "alpha" in outputs:
+        return Matte(outputs["alpha"], *labels[:1])
     scores = outputs["scores"]
     if "keypoints" in outputs:
         return Poses(outputs["boxes"], scores, outputs["keypoints"])

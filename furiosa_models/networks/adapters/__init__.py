@@ -14,6 +14,7 @@ from ...errors import WeightsError
 from ..options import choose
 from ._arrays import Array, Arrays
 from .efficientnet import efficientnet_tfjs
+from .posenet import posenet_tflite
 from .resnet import resnet_tfjs
 from .segmentation import deeplab_tflite, selfie_tflite, u2netp_onnx
 from .slim import slim_fake_quant
@@ -49,6 +50,7 @@ LAYOUTS: dict[str, Callable[[Arrays], dict[str, Array]]] = {
     "native": _native,
     "deeplab_tflite": deeplab_tflite,
     "efficientnet_tfjs": efficientnet_tfjs,
+    "posenet_tflite": posenet_tflite,
     "resnet_tfjs": resnet_tfjs,
     "selfie_tflite": selfie_tflite,
     "slim_fake_quant": slim_fake_quant,

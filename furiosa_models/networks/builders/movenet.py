@@ -1,4 +1,4 @@
-"""MoveNet MultiPose: CenterNet on MobileNet v2 with a feature pyramid, as published by Google.
+"""MoveNet: CenterNet on MobileNet v2 with a feature pyramid, as published by Google.
 
 The network predicts centers of people, their boxes and joints on a grid of 4 pixels (Zhou et al.
 2019, "Objects as Points", arXiv:1904.07850).
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..graph import Activation, Graph, Kernel, Layer, Value
 from ..layers import image_shape
+from ..options import choose
 from ..weights import Kind, Parameter
 
 __all__ = ["build"]
@@ -18,33 +20,55 @@ __all__ = ["build"]
 _MODEL = "StatefulPartitionedCall/center_net_mobile_net_v2fpn_feature_extractor/model_1"
 _HEADS = "StatefulPartitionedCall"
 
-# Expansion, output channels, repeats and first stride of the stages of inverted residuals.
-_STAGES = (
-    (1, 24, 1, 1),
-    (6, 40, 2, 2),
-    (6, 48, 3, 2),
-    (6, 96, 4, 2),
-    (6, 144, 3, 1),
-    (6, 240, 3, 2),
-    (6, 480, 1, 1),
-)
+# Expansion, repeats and first stride of the stages of inverted residuals.
+_STAGES = ((1, 1, 1), (6, 2, 2), (6, 3, 2), (6, 4, 2), (6, 3, 1), (6, 3, 2), (6, 1, 1))
 # Index of the last block at strides 4, 8 and 16, and channels of the pyramid at these strides.
 _LEVELS = ((2, 24), (5, 32), (9, 64))
 
-# Output, scope, index of its first layer in the checkpoint, and channels. The last layer of a head
-# has the index of the first plus 1.
-_OUTPUTS = (
-    ("center", "center_0", 3, 1),
-    ("box_scale", "box_scale_0", 4, 2),
-    ("box_offset", "box_offset_0", 5, 2),
-    ("keypoint_heat", "kpt_heatmap_0", 6, 17),
-    ("keypoint_guess", "kpt_regress_0", 7, 34),
-    ("keypoint_offset", "kpt_offset_0", 8, 34),
-)
+# Scope in the checkpoint, and channels, of each map. Its first layer has the index of the map among
+# the outputs after those of the pyramid, and the last one the next index.
+_MAPS = {
+    "center": ("center_0", 1),
+    "box_scale": ("box_scale_0", 2),
+    "box_offset": ("box_offset_0", 2),
+    "keypoint_heat": ("kpt_heatmap_0", 17),
+    "keypoint_guess": ("kpt_regress_0", 34),
+    "keypoint_offset": ("kpt_offset_0", 34),
+}
+_FIRST_INDEX = 3
+
+
+class _Variant(NamedTuple):
+    """A network of the family.
+
+    Attributes:
+        stem: Channels of the first layer.
+        stages: Channels of each stage.
+        maps: Names of the outputs.
+    """
+
+    stem: int
+    stages: tuple[int, ...]
+    maps: tuple[str, ...]
+
+
+_VARIANTS = {
+    "multipose": _Variant(48, (24, 40, 48, 96, 144, 240, 480), tuple(_MAPS)),
+    "thunder": _Variant(
+        56,
+        (32, 40, 56, 112, 168, 280, 560),
+        ("center", "keypoint_heat", "keypoint_guess", "keypoint_offset"),
+    ),
+}
 _SCORES = ("center", "keypoint_heat")
 
 
-def build(*, image_size: int | Sequence[int] = 256, batch_size: int | None = None) -> Graph:
+def build(
+    *,
+    variant: str = "multipose",
+    image_size: int | Sequence[int] = 256,
+    batch_size: int | None = None,
+) -> Graph:
     """Describe the network up to its maps: without the search for peaks.
 
     The input `image` is float32 (N, 3, H, W), RGB in [-1, 1]. All outputs have a fourth of its
@@ -52,24 +76,26 @@ def build(*, image_size: int | Sequence[int] = 256, batch_size: int | None = Non
     people and of joints; `box_scale` and `box_offset` (N, 2, ...), height and width of the box, and
     offset of its center; `keypoint_guess` (N, 34, ...), joints relative to the center of their
     person; `keypoint_offset` (N, 34, ...), offset of a joint of that cell. Vectors are y, x in
-    cells.
+    cells. `thunder`, which is wider and finds one person, has no boxes.
 
     Parameters have the names of the TensorFlow.js graph model, which has folded normalization into
     the convolutions.
 
     Args:
+        variant: `"multipose"` (MultiPose Lightning) or `"thunder"` (SinglePose Thunder).
         image_size: Height and width of the input, multiples of 32.
         batch_size: Fixed batch size, or None for a dynamic one.
     """
+    stem, stages, outputs = choose(_VARIANTS, variant, "variant of MoveNet")
     graph = Graph("movenet", batch_size)
     layers = _Layers(graph)
     x = graph.input("image", image_shape(image_size, 32))
     model = f"{_MODEL}/model"
-    x = layers.conv(x, f"{model}/Conv1/Conv2D", 48, 3, stride=2, activation="relu6")
+    x = layers.conv(x, f"{model}/Conv1/Conv2D", stem, 3, stride=2, activation="relu6")
     last = {block for block, _ in _LEVELS}
     maps = []
     index = 0
-    for expansion, channels, repeats, first_stride in _STAGES:
+    for (expansion, repeats, first_stride), channels in zip(_STAGES, stages, strict=True):
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             x = layers.block(x, model, index, expansion, channels, stride)
@@ -89,7 +115,8 @@ def build(*, image_size: int | Sequence[int] = 256, batch_size: int | None = Non
         fine = _LEVELS[-level - 2][1] if level + 1 < len(_LEVELS) else channels
         scope = f"{_MODEL}/separable_conv2d" + (f"_{level}" if level else "")
         x = layers.separable(x, scope, fine)
-    for name, scope, index, channels in _OUTPUTS:
+    for index, name in enumerate(outputs, _FIRST_INDEX):
+        scope, channels = _MAPS[name]
         y = layers.predictor(x, f"{_HEADS}/{scope}", index, channels)
         if name in _SCORES:
             y = graph.activate(y, "sigmoid", f"{_HEADS}/{scope}/Sigmoid")

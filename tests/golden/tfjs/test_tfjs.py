@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from furiosa_models.enums import Platform
 from furiosa_models.heads.center_pose import decode_center_pose
+from furiosa_models.heads.part_pose import decode_part_pose
+from furiosa_models.heads.single_pose import decode_single_pose
 from furiosa_models.runtime.sync import create_runner
-from furiosa_models.vision import MoveNetMultiPose, NanoDetG
+from furiosa_models.vision import MoveNetMultiPose, MoveNetThunder, NanoDetG, PoseNet
 from tests.platforms import BOTH
 
 pytestmark = [
@@ -26,8 +29,11 @@ GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden.json").read
 PHOTO = Path(__file__).parents[3] / "examples" / "images" / "astronaut.png"
 
 
-def outputs(model: Any) -> list[np.ndarray]:
-    tensor, _ = model.preprocess(PHOTO)
+POSENET: dict[str, Any] = json.loads(Path(__file__).with_name("posenet.json").read_text())
+
+
+def outputs(model: Any, photo: Any = PHOTO) -> list[np.ndarray]:
+    tensor, _ = model.preprocess(photo)
     with create_runner(model, device="cpu") as runner:
         return [np.asarray(output) for output in runner.run(tensor)]
 
@@ -49,6 +55,26 @@ def test_movenet_finds_the_same_people_and_joints(platform: Platform) -> None:
         people.keypoints[sure][..., [1, 0]] / side, joints[sure][..., :2], atol=1e-4
     )
     np.testing.assert_allclose(people.keypoints[sure][..., 2], joints[sure][..., 2], atol=1e-4)
+
+
+def test_movenet_thunder_finds_the_same_joints() -> None:
+    (golden,) = GOLDEN["models"]["MoveNetThunder"]["outputs"]
+    rows = np.array(golden["values"], np.float32).reshape(17, 3)
+    (joints,) = decode_single_pose(outputs(MoveNetThunder()))
+    np.testing.assert_allclose(joints[:, [1, 0]] / 64, rows[:, :2], atol=1e-4)
+    np.testing.assert_allclose(joints[:, 2], rows[:, 2], atol=1e-4)
+
+
+def test_posenet_finds_the_same_people_and_joints() -> None:
+    photo = np.asarray(Image.open(PHOTO).convert("RGB"))
+    pair = np.concatenate([photo, photo[:, ::-1]], axis=1)
+    model = PoseNet()
+    ((joints, scores),) = decode_part_pose(outputs(model, pair))
+    people = POSENET["people"]
+    np.testing.assert_allclose(scores, [each["score"] for each in people], atol=1e-4)
+    expected = np.array([each["joints"] for each in people])
+    np.testing.assert_allclose(joints[..., 2], expected[..., 2], atol=1e-4)
+    np.testing.assert_allclose(joints[..., :2], expected[..., :2], atol=5e-3)  # pixels
 
 
 def test_nanodet_gives_the_same_scores_and_sides() -> None:

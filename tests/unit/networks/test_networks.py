@@ -52,7 +52,13 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]]]] = {
     ),
     "mobilenet_v2": ("mobilenet_v2", {}, [(1000,)]),
     "movenet": ("movenet", {"image_size": [96, 128]}, MOVENET_SHAPES),
+    "movenet_thunder": (
+        "movenet",
+        {"variant": "thunder", "image_size": [96, 128]},
+        [MOVENET_SHAPES[i] for i in (0, 3, 4, 5)],
+    ),
     "nanodet": ("nanodet", {"image_size": [96, 128]}, NANODET_SHAPES),
+    "posenet": ("posenet", {"image_size": [97, 129]}, [(c, 7, 9) for c in (17, 34, 32, 32)]),
     "resnet_18": ("resnet", {"variant": "18", "num_classes": 10}, [(10,)]),
     "resnet_50": ("resnet", {"variant": "50"}, [(1000,)]),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}, [(1000,)]),

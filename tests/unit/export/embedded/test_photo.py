@@ -16,7 +16,7 @@ from furiosa_models.catalog import list_models, model_class
 from furiosa_models.images.preprocess import prepare
 from furiosa_models.spec import ImageInput, Interpolation, Resize
 
-from .running import placing, run
+from .running import PLACEMENT, placing, run
 
 SPECS = {name: model_class(name).spec for name in list_models()}
 ZOO = {name: spec.input for name, spec in SPECS.items() if spec is not None}
@@ -54,7 +54,7 @@ def check(session: ort.InferenceSession, spec: ImageInput, height: int, width: i
         ("scale", scale),
         ("pad", context.pad),
     ):
-        np.testing.assert_array_equal(found[name], np.array(value, np.float32), err_msg=name)
+        np.testing.assert_array_equal(found[name], np.array(value, PLACEMENT[name]), err_msg=name)
 
 
 LENGTHS = st.integers(1, 90)

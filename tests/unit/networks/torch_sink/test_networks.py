@@ -32,6 +32,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_v2": ("mobilenet_v2", {}),
     "movenet": ("movenet", {"image_size": [96, 128]}),
     "nanodet": ("nanodet", {"image_size": [96, 128]}),
+    "posenet": ("posenet", {"image_size": [97, 129]}),
     "resnet_18": ("resnet", {"variant": "18"}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1"}),
     "resnet_50_argmax": ("resnet", {"variant": "50", "argmax": True}),

@@ -35,6 +35,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_v2": ("mobilenet_v2", {"image_size": 64}),
     "movenet": ("movenet", {"image_size": 64}),
     "nanodet": ("nanodet", {"image_size": 64, "num_classes": 3}),
+    "posenet": ("posenet", {"image_size": 65}),
     "resnet_18": ("resnet", {"variant": "18", "image_size": 64}),
     "resnet_50_v1": ("resnet", {"variant": "50_v1", "image_size": 64}),
     "deeplab_v3": ("deeplab_v3", {"image_size": 65, "num_classes": 4}),
