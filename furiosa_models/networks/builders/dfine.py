@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..detr import encoded_map, flattened, limited, query_anchors
-from ..graph import Activation, Graph, Value
+from ..detr import QueryNames, chosen_queries, conv_norm, encoded_map, fused, limited
+from ..graph import Graph, Value
 from ..hgnet_v2 import hgnet_v2
 from ..layers import TorchLayers, image_shape
 from ..options import choose
@@ -30,6 +30,14 @@ _BEST = 4
 """Probabilities of the most likely bins, from which the quality of a box is estimated."""
 _QUALITY_WIDTH = 64
 _POSITION_LIMIT = 10.0
+_QUERIES = QueryNames(
+    scope="decoder",
+    projection="enc_output.proj",
+    norm="enc_output.norm",
+    scores="enc_score_head",
+    boxes="enc_bbox_head",
+    logits="start/boxes",
+)
 
 
 class _Variant(NamedTuple):
@@ -111,7 +119,7 @@ class _Neck:
     def encoded(self, maps: Sequence[Value]) -> list[Value]:
         """Project the maps to the same channels, and encode the coarsest one."""
         found = [
-            self._conv(x, f"encoder.input_proj.{i}", self._variant.channels)
+            conv_norm(self._layers, x, f"encoder.input_proj.{i}", self._variant.channels)
             for i, x in enumerate(maps)
         ]
         width = self._variant.width
@@ -121,49 +129,24 @@ class _Neck:
         return found
 
     def fused(self, maps: Sequence[Value]) -> list[Value]:
-        """Fuse the maps from coarse to fine, then from fine to coarse; return the finest first."""
-        graph, channels = self._graph, self._variant.channels
-        inner = [maps[-1]]
-        for index, fine in enumerate(reversed(maps[:-1])):
-            inner[0] = self._conv(inner[0], f"encoder.lateral_convs.{index}", channels)
-            name = f"encoder.fpn_blocks.{index}"
-            wide = graph.resize_nearest(inner[0], 2, f"{name}/up")
-            inner.insert(0, self._block(graph.concat([wide, fine], f"{name}/concat"), name))
-        outputs = [inner[0]]
-        for index, coarse in enumerate(inner[1:]):
-            down, name = f"encoder.downsample_convs.{index}.0", f"encoder.pan_blocks.{index}"
-            small = self._conv(outputs[-1], f"{down}.cv1", channels)
-            small = self._conv(small, f"{down}.cv2", channels, 3, stride=2, groups=channels)
-            outputs.append(self._block(graph.concat([small, coarse], f"{name}/concat"), name))
-        return outputs
+        """Fuse the maps; return the finest first."""
+        return fused(self._graph, maps, "encoder", self)
 
-    def _conv(
-        self,
-        x: Value,
-        name: str,
-        channels: int,
-        size: int = 1,
-        *,
-        stride: int = 1,
-        groups: int = 1,
-        activation: Activation | None = None,
-    ) -> Value:
-        """Add a convolution and normalization."""
-        return self._layers.conv(
-            x,
-            f"{name}.conv",
-            channels,
-            size,
-            norm=f"{name}.norm",
-            activation=activation,
-            stride=stride,
-            groups=groups,
-        )
+    def lateral(self, x: Value, name: str) -> Value:
+        """See `NeckParts`, as for the other parts."""
+        return conv_norm(self._layers, x, name, self._variant.channels)
 
-    def _unit(self, x: Value, name: str, channels: int, size: int = 1) -> Value:
-        return self._conv(x, name, channels, size, activation="swish")
+    def widened(self, x: Value, fine: Value, name: str) -> Value:
+        del fine  # it is twice as large
+        return self._graph.resize_nearest(x, 2, name)
 
-    def _block(self, x: Value, name: str) -> Value:
+    def shrunk(self, x: Value, coarse: Value, index: int) -> Value:
+        del coarse  # it is half as large
+        down, channels = f"encoder.downsample_convs.{index}.0", self._variant.channels
+        x = conv_norm(self._layers, x, f"{down}.cv1", channels)
+        return conv_norm(self._layers, x, f"{down}.cv2", channels, 3, stride=2, groups=channels)
+
+    def block(self, x: Value, name: str) -> Value:
         """Add a block (RepNCSPELAN4): the result of each of its parts is concatenated."""
         graph, channels = self._graph, self._variant.channels
         x = self._unit(x, f"{name}.cv1", 2 * channels)
@@ -174,6 +157,10 @@ class _Neck:
             x = self._unit(x, f"{name}.{part}.1", self._inner, 3)
             parts.append(x)
         return self._unit(graph.concat(parts, f"{name}/parts"), f"{name}.cv4", channels)
+
+    def _unit(self, x: Value, name: str, channels: int, size: int = 1) -> Value:
+        """Add a convolution, normalization and swish."""
+        return conv_norm(self._layers, x, name, channels, size, activation="swish")
 
     def _csp(self, x: Value, name: str) -> Value:
         """Add RepVGG blocks in a row, and a convolution that bypasses them."""
@@ -196,7 +183,9 @@ class _Decoder:
     def add(self, maps: Sequence[Value], num_queries: int) -> None:
         """Add the decoder, and the outputs of the graph."""
         graph, layers = self._graph, self._layers
-        target, logits = self._queries(maps, num_queries)
+        target, logits = chosen_queries(
+            graph, maps, _QUERIES, count=num_queries, num_classes=self._num_classes
+        )
         boxes = graph.activate(logits, "sigmoid", "decoder/boxes")
         start, edges, before = boxes, None, None
         last = self._variant.layers - 1
@@ -221,25 +210,6 @@ class _Decoder:
         quality = self._quality(shares, f"decoder.decoder.lqe_layers.{last}.reg_conf")
         graph.output(graph.add(scores, quality, "decoder/logits"), "logits")
         graph.output(boxes, "pred_boxes")
-
-    def _queries(self, maps: Sequence[Value], count: int) -> tuple[Value, Value]:
-        """Return the best positions of the maps: their features, and the logits of their boxes."""
-        graph, layers = self._graph, self._layers
-        anchors, valid = query_anchors([x.shape[1:] for x in maps])
-        flat = [flattened(graph, x, f"decoder/flat{i}") for i, x in enumerate(maps)]
-        memory = graph.concat(flat, "decoder/memory", axis=1)
-        memory = graph.scale(
-            graph.transpose(memory, (1, 0), "decoder/tokens"), valid, "decoder/valid"
-        )
-        memory = layers.linear(memory, "decoder.enc_output.proj", self._variant.channels)
-        memory = layers.norm(memory, "decoder.enc_output.norm")
-        scores = layers.linear(memory, "decoder.enc_score_head", self._num_classes)
-        best = graph.top_k(graph.max_last(scores, "decoder/best"), count, "decoder/chosen")
-        target = graph.gather(memory, best, "decoder/target")
-        boxes = self._perceptron(target, "decoder.enc_bbox_head", 4)
-        return target, graph.add(
-            boxes, graph.take(anchors, best, "decoder/anchors"), "decoder/start/boxes"
-        )
 
     def _perceptron(self, x: Value, name: str, features: int) -> Value:
         channels = self._variant.channels
