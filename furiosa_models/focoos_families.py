@@ -7,7 +7,7 @@ from typing import Any
 
 from .enums import ModelFamily, Task
 from .errors import ModelNotFound, WeightsError
-from .heads import BoxesHead, ClassificationHead, MaskQueriesHead, SemanticQueriesHead
+from .heads import ClassificationHead, MaskQueriesHead, QueryHead, SemanticQueriesHead
 from .model_info import ModelInfo
 from .networks import edit
 from .networks.resnet_d import DEPTHS
@@ -194,16 +194,9 @@ def fai_detr_spec(info: ModelInfo) -> ModelSpec:
         "image_size": info.size,
         **given,
     }
-    head = BoxesHead(
+    head = QueryHead(
         info.size,
-        boxes=1,
-        scores=0,
-        unit="fraction",
-        activation="sigmoid",
-        multi_label=True,
-        suppress=False,
         score_threshold=float(config.get("threshold", 0.5)),
-        max_candidates=None,
         max_detections=int(config.get("top_k", 300)),
     )
     return ModelSpec(NetworkSpec("rtdetr", params), _input(info), head, tuple(info.classes))

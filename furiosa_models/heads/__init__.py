@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .mask_queries import MaskQueriesHead, SemanticQueriesHead
     from .matte import MatteHead
     from .pose import PoseColumnsHead, PoseHead
+    from .queries import QueryHead
     from .semantic import SemanticHead
     from .ssd import SSDHead
     from .yolo import YOLOv5Head
@@ -38,6 +39,7 @@ __all__ = [
     "MatteHead",
     "PoseColumnsHead",
     "PoseHead",
+    "QueryHead",
     "SSDHead",
     "SemanticHead",
     "SemanticQueriesHead",
@@ -54,6 +56,7 @@ __getattr__, __dir__ = lazy(
         "mask_queries": ["MaskQueriesHead", "SemanticQueriesHead"],
         "matte": "MatteHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
+        "queries": "QueryHead",
         "auto": [
             *("AnyClassifier", "AnyDetector", "AnyInstances", "AnyMatte", "AnyPose"),
             "AnySegmenter",

@@ -14,6 +14,7 @@ from ...heads.anchor_free import GridHead
 from ...heads.boxes import BoxesHead
 from ...heads.classification import TOP_K, ClassificationHead
 from ...heads.pose import PoseColumnsHead, PoseHead
+from ...heads.queries import QueryHead
 from ...heads.ssd import SSDHead
 from ...heads.yolo import YOLOv5Head
 from ...ops.checks import check_count
@@ -34,6 +35,7 @@ _DECODERS: Mapping[type[Head], Callable[[Scene, Any], dict[str, Value]]] = Mappi
         GridHead: decode_cells,
         PoseColumnsHead: decode_pose_columns,
         PoseHead: decode_pose_maps,
+        QueryHead: decode_boxes,
         SSDHead: decode_ssd,
         YOLOv5Head: decode_yolo,
     }
