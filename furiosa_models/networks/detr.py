@@ -14,10 +14,12 @@ from .transformer import TransformerLayers, sine_positions
 
 __all__ = [
     "NeckParts",
+    "Queries",
     "QueryNames",
     "chosen_queries",
     "conv_norm",
     "encoded_map",
+    "encoder_outputs",
     "flattened",
     "fused",
     "limited",
@@ -145,6 +147,20 @@ class QueryNames(NamedTuple):
     logits: str
 
 
+class Queries(NamedTuple):
+    """The best positions of maps.
+
+    Attributes:
+        features: Their features, (Q, C).
+        boxes: The logits of their boxes, (Q, 4).
+        scores: The logits of their classes, (Q, classes), if they are auxiliary outputs.
+    """
+
+    features: Value
+    boxes: Value
+    scores: Value | None
+
+
 def chosen_queries(
     graph: Graph,
     maps: Sequence[Value],
@@ -154,8 +170,9 @@ def chosen_queries(
     num_classes: int,
     coarse_first: bool = False,
     invalid: float = float("inf"),
-) -> tuple[Value, Value]:
-    """Return the best positions of maps: their features, and the logits of their boxes.
+    auxiliary: bool = False,
+) -> Queries:
+    """Choose the best positions of maps as queries.
 
     Args:
         graph: The graph.
@@ -165,6 +182,7 @@ def chosen_queries(
         num_classes: Number of classes, without a background.
         coarse_first: See `query_anchors`.
         invalid: See `query_anchors`.
+        auxiliary: Whether to return the logits of the classes.
     """
     scope, layers, channels = names.scope, TransformerLayers(graph), maps[0].shape[0]
     shapes = [x.shape[1:] for x in maps]
@@ -180,7 +198,25 @@ def chosen_queries(
     target = graph.gather(memory, best, f"{scope}/target")
     boxes = layers.mlp(target, f"{scope}.{names.boxes}", (channels, channels, 4))
     start = graph.take(anchors, best, f"{scope}/anchors")
-    return target, graph.add(boxes, start, f"{scope}/{names.logits}")
+    logits = graph.add(boxes, start, f"{scope}/{names.logits}")
+    chosen = graph.gather(scores, best, f"{scope}/chosen/scores") if auxiliary else None
+    return Queries(target, logits, chosen)
+
+
+def encoder_outputs(graph: Graph, queries: Queries, scope: str) -> Queries:
+    """Make the queries auxiliary outputs; return those that the decoder starts from.
+
+    As in the originals, the decoder's losses do not train the choice of the queries.
+    """
+    if queries.scores is None:
+        return queries
+    boxes = graph.activate(queries.boxes, "sigmoid", f"{scope}/encoder/boxes")
+    graph.output(queries.scores, "encoder_logits", auxiliary=True)
+    graph.output(boxes, "encoder_boxes", auxiliary=True)
+    return queries._replace(
+        features=graph.stop_gradient(queries.features, f"{scope}/target/stopped"),
+        boxes=graph.stop_gradient(queries.boxes, f"{scope}/logits/stopped"),
+    )
 
 
 def flattened(graph: Graph, x: Value, name: str) -> Value:

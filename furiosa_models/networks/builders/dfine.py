@@ -12,20 +12,29 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..detr import QueryNames, chosen_queries, conv_norm, encoded_map, fused, limited
+from ..detr import (
+    QueryNames,
+    chosen_queries,
+    conv_norm,
+    encoded_map,
+    encoder_outputs,
+    fused,
+    limited,
+)
 from ..graph import Graph, Value
 from ..hgnet_v2 import hgnet_v2
 from ..layers import TorchLayers, image_shape
 from ..options import choose
 from ..transformer import TransformerLayers
 
-__all__ = ["VARIANTS", "build"]
+__all__ = ["BINS", "SCALE", "VARIANTS", "bin_distances", "build"]
 
 _STRIDE = 32
-_BINS = 33
+BINS = 33
 """Bins of the distribution of the distance of an edge."""
-_SCALE, _UPPER = 4.0, 0.5
-"""Parameters of the distances of the bins, which the authors do not train."""
+SCALE, _UPPER = 4.0, 0.5
+"""Parameters of the distances of the bins, which the authors do not train: a distance of `SCALE` is
+the width or height of a box."""
 _BEST = 4
 """Probabilities of the most likely bins, from which the quality of a box is estimated."""
 _QUALITY_WIDTH = 64
@@ -77,6 +86,7 @@ def build(
     num_queries: int = 300,
     image_size: int | Sequence[int] = 640,
     batch_size: int | None = None,
+    auxiliary: bool = False,
 ) -> Graph:
     """Describe the network up to its logits and boxes.
 
@@ -92,6 +102,10 @@ def build(
         num_queries: Number of queries, each of which is a candidate.
         image_size: Height and width of the input, multiples of 32; one number for a square.
         batch_size: Fixed batch size, or None for a dynamic one.
+        auxiliary: Whether to add outputs for training: logits and boxes of the chosen queries;
+            those that the distributions start from; logits, boxes, and logits of the bins (N,
+            num_queries, 4 * 33) of each decoder layer but the last; and the bins of the last one.
+            Gradients stop where those of the authors do.
 
     Raises:
         ModelNotFound: There is no such variant.
@@ -103,7 +117,7 @@ def build(
     maps = hgnet_v2(graph, image, "backbone", found.backbone)[-len(found.points) :]
     neck = _Neck(graph, found)
     decoder = _Decoder(graph, found, num_classes)
-    decoder.add(neck.fused(neck.encoded(maps)), num_queries)
+    decoder.add(neck.fused(neck.encoded(maps)), num_queries, auxiliary=auxiliary)
     return graph
 
 
@@ -180,36 +194,62 @@ class _Decoder:
         self._variant = variant
         self._num_classes = num_classes
 
-    def add(self, maps: Sequence[Value], num_queries: int) -> None:
+    def add(self, maps: Sequence[Value], num_queries: int, *, auxiliary: bool) -> None:
         """Add the decoder, and the outputs of the graph."""
-        graph, layers = self._graph, self._layers
-        target, logits = chosen_queries(
-            graph, maps, _QUERIES, count=num_queries, num_classes=self._num_classes
+        graph = self._graph
+        queries = chosen_queries(
+            graph,
+            maps,
+            _QUERIES,
+            count=num_queries,
+            num_classes=self._num_classes,
+            auxiliary=auxiliary,
         )
+        target, logits, _ = encoder_outputs(graph, queries, "decoder")
         boxes = graph.activate(logits, "sigmoid", "decoder/boxes")
         start, edges, before = boxes, None, None
         last = self._variant.layers - 1
         for index in range(self._variant.layers):
             target = self._layer(target, boxes, maps, f"decoder.decoder.layers.{index}")
+            scores = None
             if index == 0:
                 moved = self._perceptron(target, "decoder.pre_bbox_head", 4)
                 begin = limited(graph, logits, "decoder/begin")
                 start = graph.add(moved, begin, "decoder/start/logits")
                 start = graph.activate(start, "sigmoid", "decoder/start")
+                if auxiliary:
+                    scores = self._scores(target, index)
+                    graph.output(scores, "start_logits", auxiliary=True)
+                    graph.output(start, "start_boxes", auxiliary=True)
+                    start = graph.stop_gradient(start, "decoder/start/stopped")
             both = target
             if before is not None:
                 both = graph.add(target, before, f"decoder/both{index}")
-            more = self._perceptron(both, f"decoder.dec_bbox_head.{index}", 4 * _BINS)
+            more = self._perceptron(both, f"decoder.dec_bbox_head.{index}", 4 * BINS)
             edges = more if edges is None else graph.add(more, edges, f"decoder/edges{index}")
-            shares = graph.reshape(edges, (num_queries, 4, _BINS), f"decoder/bins{index}")
+            shares = graph.reshape(edges, (num_queries, 4, BINS), f"decoder/bins{index}")
             shares = graph.softmax(shares, f"decoder/shares{index}")
             final = "decoder/pred_boxes" if index == last else f"decoder/boxes{index}"
             boxes = self._moved(start, shares, final)
             before = target
-        scores = layers.linear(target, f"decoder.dec_score_head.{last}", self._num_classes)
-        quality = self._quality(shares, f"decoder.decoder.lqe_layers.{last}.reg_conf")
-        graph.output(graph.add(scores, quality, "decoder/logits"), "logits")
-        graph.output(boxes, "pred_boxes")
+            if index == last or auxiliary:
+                scores = scores or self._scores(target, index)
+                name = "decoder/logits" if index == last else f"decoder/logits{index}"
+                quality = self._quality(shares, f"decoder.decoder.lqe_layers.{index}.reg_conf")
+                scores = graph.add(scores, quality, name)
+                part, is_auxiliary = ("", False) if index == last else (str(index), True)
+                graph.output(scores, f"logits{part}", auxiliary=is_auxiliary)
+                graph.output(boxes, f"pred_boxes{part}", auxiliary=is_auxiliary)
+            if auxiliary:
+                graph.output(edges, f"bins{index}", auxiliary=True)
+            if auxiliary and index != last:
+                boxes = graph.stop_gradient(boxes, f"decoder/boxes{index}/stopped")
+                before = graph.stop_gradient(target, f"decoder/before{index}")
+
+    def _scores(self, target: Value, index: int) -> Value:
+        """Return the logits of the classes of a decoder layer."""
+        name = f"decoder.dec_score_head.{index}"
+        return self._layers.linear(target, name, self._num_classes)
 
     def _perceptron(self, x: Value, name: str, features: int) -> Value:
         channels = self._variant.channels
@@ -252,16 +292,16 @@ class _Decoder:
     def _moved(self, start: Value, shares: Value, name: str) -> Value:
         """Return boxes whose edges are moved by the mean of the distances of the bins."""
         graph = self._graph
-        weighted = graph.scale(shares, _distances(), f"{name}/weighted")
+        weighted = graph.scale(shares, bin_distances(), f"{name}/weighted")
         distances = graph.sum_last(weighted, f"{name}/distances")
         low = graph.slice(distances, 1, 0, 2, f"{name}/low")
         high = graph.slice(distances, 1, 2, 4, f"{name}/high")
         center = graph.slice(start, 1, 0, 2, f"{name}/start/center")
         size = graph.slice(start, 1, 2, 4, f"{name}/start/size")
-        size = graph.scale(size, 1 / _SCALE, f"{name}/unit")
+        size = graph.scale(size, 1 / SCALE, f"{name}/unit")
         apart = graph.add(high, graph.scale(low, -1.0, f"{name}/negated"), f"{name}/apart")
         apart = graph.multiply(graph.scale(apart, 0.5, f"{name}/half"), size, f"{name}/by")
-        together = graph.shift(graph.add(low, high, f"{name}/both"), _SCALE, f"{name}/wide")
+        together = graph.shift(graph.add(low, high, f"{name}/both"), SCALE, f"{name}/wide")
         return graph.concat(
             [
                 graph.add(center, apart, f"{name}/center"),
@@ -280,10 +320,10 @@ class _Decoder:
         return self._layers.mlp(both, name, (_QUALITY_WIDTH, 1))
 
 
-def _distances() -> npt.NDArray[np.float32]:
+def bin_distances() -> npt.NDArray[np.float32]:
     """Return the distance of each bin, (33,) in quarters of a box: dense around 0."""
-    half = (_BINS - 1) // 2
-    step = (_UPPER * _SCALE + 1) ** (2 / (_BINS - 3))
+    half = (BINS - 1) // 2
+    step = (_UPPER * SCALE + 1) ** (2 / (BINS - 3))
     outward = step ** np.arange(1, half) - 1
-    end = 2 * _UPPER * _SCALE
+    end = 2 * _UPPER * SCALE
     return np.array([-end, *-outward[::-1], 0, *outward, end], np.float32)

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..detr import QueryNames, chosen_queries, conv_norm, encoded_map, fused, limited
+from ..detr import (
+    QueryNames,
+    chosen_queries,
+    conv_norm,
+    encoded_map,
+    encoder_outputs,
+    fused,
+    limited,
+)
 from ..graph import Graph, Kernel, Layer, Value
 from ..layers import TorchLayers, image_shape
 from ..options import choose
@@ -119,6 +127,7 @@ def build(
     num_classes: int = 80,
     image_size: int | Sequence[int] = 640,
     batch_size: int | None = None,
+    auxiliary: bool = False,
 ) -> Graph:
     """Describe the network up to its logits and boxes.
 
@@ -146,6 +155,8 @@ def build(
         num_classes: Number of classes, without a background.
         image_size: Height and width of the input, multiples of 32; one number for a square.
         batch_size: Fixed batch size, or None for a dynamic one.
+        auxiliary: Whether to add the logits and boxes of the chosen queries, and then of each
+            decoder layer but the last, for training; gradients stop where those of the authors do.
 
     Raises:
         ModelNotFound: There is no such variant, family or backbone.
@@ -167,7 +178,7 @@ def build(
     levels = [maps[name] for name in _LEVELS]
     levels = neck.fused(neck.encoded(levels, encoder_layers, encoder_width))
     decoder = _Decoder(graph, found, hidden_dim, num_classes, decoder_width)
-    decoder.add(levels, num_queries, decoder_layers)
+    decoder.add(levels, num_queries, decoder_layers, auxiliary=auxiliary)
     return graph
 
 
@@ -255,7 +266,9 @@ class _Decoder:
         self._num_classes = num_classes
         self._width = width
 
-    def add(self, levels: Sequence[Value], num_queries: int, count: int) -> None:
+    def add(
+        self, levels: Sequence[Value], num_queries: int, count: int, *, auxiliary: bool
+    ) -> None:
         """Add the decoder, and the outputs of the graph."""
         graph, family, scope = self._graph, self._family, self._scope
         ordered = list(reversed(levels)) if family.coarse_first else list(levels)
@@ -266,7 +279,7 @@ class _Decoder:
         names = QueryNames(
             scope, "enc_output.0", "enc_output.1", family.scores, family.boxes, "logits"
         )
-        target, logits = chosen_queries(
+        queries = chosen_queries(
             graph,
             maps,
             names,
@@ -274,16 +287,35 @@ class _Decoder:
             num_classes=self._num_classes,
             coarse_first=family.coarse_first,
             invalid=family.invalid,
+            auxiliary=auxiliary,
         )
+        target, logits, _ = encoder_outputs(graph, queries, scope)
+        before = logits
         for index in range(count):
             boxes = graph.activate(logits, "sigmoid", f"{scope}/boxes{index}")
             target = self._layer(target, boxes, maps, f"{scope}.decoder.layers.{index}")
             moved = self._boxes(target, f"{scope}.{family.decoder_boxes}.{index}")
             start = limited(graph, logits, f"{scope}/start{index}")
-            logits = graph.add(moved, start, f"{scope}/logits{index}")
-        name = f"{scope}.{family.decoder_scores}.{count - 1}"
-        graph.output(self._layers.linear(target, name, self._num_classes), "logits")
-        graph.output(graph.activate(logits, "sigmoid", f"{scope}/pred_boxes"), "pred_boxes")
+            logits = own = graph.add(moved, start, f"{scope}/logits{index}")
+            if auxiliary and index:  # equal, but the loss trains the layer before, too
+                start = limited(graph, before, f"{scope}/before{index}")
+                own = graph.add(moved, start, f"{scope}/trained{index}")
+            if index == count - 1:
+                self._outputs(target, own, index)
+            elif auxiliary:
+                self._outputs(target, own, index, auxiliary=True)
+                before, logits = logits, graph.stop_gradient(logits, f"{scope}/stopped{index}")
+
+    def _outputs(self, target: Value, boxes: Value, index: int, *, auxiliary: bool = False) -> None:
+        """Add the outputs of a decoder layer."""
+        graph, scope, family = self._graph, self._scope, self._family
+        part = str(index) if auxiliary else ""
+        scores = self._layers.linear(
+            target, f"{scope}.{family.decoder_scores}.{index}", self._num_classes
+        )
+        graph.output(scores, f"logits{part}", auxiliary=auxiliary)
+        boxes = graph.activate(boxes, "sigmoid", f"{scope}/pred_boxes{part}")
+        graph.output(boxes, f"pred_boxes{part}", auxiliary=auxiliary)
 
     def _boxes(self, x: Value, name: str) -> Value:
         return self._layers.mlp(x, name, (self._channels, self._channels, 4))
