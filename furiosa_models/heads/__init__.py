@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .mask_queries import MaskQueriesHead, SemanticQueriesHead
     from .matte import MatteHead
     from .pose import PoseColumnsHead, PoseHead
-    from .queries import QueryHead
+    from .queries import DFineHead, QueryHead
     from .semantic import SemanticHead
     from .ssd import SSDHead
     from .yolo import YOLOv5Head
@@ -34,6 +34,7 @@ __all__ = [
     "BoxesHead",
     "CenterPoseHead",
     "ClassificationHead",
+    "DFineHead",
     "GridHead",
     "MaskQueriesHead",
     "MatteHead",
@@ -56,7 +57,7 @@ __getattr__, __dir__ = lazy(
         "mask_queries": ["MaskQueriesHead", "SemanticQueriesHead"],
         "matte": "MatteHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
-        "queries": "QueryHead",
+        "queries": ["DFineHead", "QueryHead"],
         "auto": [
             *("AnyClassifier", "AnyDetector", "AnyInstances", "AnyMatte", "AnyPose"),
             "AnySegmenter",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ..spec import ClassChannels, TensorFacts
 from .boxes import BoxesHead
 
-__all__ = ["QueryHead"]
+__all__ = ["DFineHead", "QueryHead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +40,19 @@ class QueryHead(BoxesHead):
     suppress: bool = False
     score_threshold: float = 0.5
     max_candidates: int | None = None
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`."""
+        own = ClassChannels(
+            background=int(self.background == "first"), after=int(self.background == "last")
+        )
+        return [own if index == self.scores else None for index in range(len(outputs))]
+
+
+@dataclass(frozen=True, slots=True)
+class DFineHead(QueryHead):
+    """Head of D-FINE, whose boxes are means of distributions of their edges.
+
+    The network that runs has decoded boxes, which it reads as `QueryHead` does. Training learns the
+    distributions, too.
+    """

@@ -14,7 +14,7 @@ from ...heads.anchor_free import GridHead
 from ...heads.boxes import BoxesHead
 from ...heads.classification import TOP_K, ClassificationHead
 from ...heads.pose import PoseColumnsHead, PoseHead
-from ...heads.queries import QueryHead
+from ...heads.queries import DFineHead, QueryHead
 from ...heads.ssd import SSDHead
 from ...heads.yolo import YOLOv5Head
 from ...ops.checks import check_count
@@ -31,6 +31,7 @@ __all__ = ["decode", "default_options"]
 _DECODERS: Mapping[type[Head], Callable[[Scene, Any], dict[str, Value]]] = MappingProxyType(
     {
         BoxesHead: decode_boxes,
+        DFineHead: decode_boxes,
         ClassificationHead: decode_classes,
         GridHead: decode_cells,
         PoseColumnsHead: decode_pose_columns,
