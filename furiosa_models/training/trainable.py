@@ -104,7 +104,7 @@ class Trainable:
         if network is not None:
             network = replace(network, params={**network.params, "num_classes": len(rows)})
         if checkpoint is not None and network is not None and network.name in networks.AUXILIARY:
-            arrays = _with_rows(checkpoint, network, found[0], rows, auxiliary=bool(self.auxiliary))
+            arrays = _with_rows(checkpoint, found[0], rows, auxiliary=bool(self.auxiliary))
             return _of_checkpoint(Checkpoint(network, arrays), auxiliary=bool(self.auxiliary))
         replace_classes(model, channels, rows)
         return replace(self, model=model, network=network)
@@ -244,7 +244,6 @@ def _shapes(network: NetworkSpec, *, auxiliary: bool) -> dict[str, tuple[int, ..
 
 def _with_rows(
     checkpoint: Checkpoint,
-    network: NetworkSpec,
     arrangement: ClassChannels,
     rows: Sequence[Source],
     *,
@@ -256,15 +255,16 @@ def _with_rows(
 
     Args:
         checkpoint: The arrays for the old classes.
-        network: The network with the new number of classes.
         arrangement: Arrangement of the channels of the layers, which are their first axis.
         rows: For each new class, the old classes that it starts from.
         auxiliary: Whether the network has auxiliary outputs.
     """
-    arrays = {**checkpoint.arrays}
-    shapes = _shapes(network, auxiliary=auxiliary)
-    before = _shapes(checkpoint.network, auxiliary=auxiliary)
-    for name in [name for name, shape in before.items() if shapes[name] != shape]:
+    arrays, network = {**checkpoint.arrays}, checkpoint.network
+    few, many = (
+        _shapes(replace(network, params={**network.params, "num_classes": n}), auxiliary=auxiliary)
+        for n in (1, 2)
+    )
+    for name in [name for name, shape in few.items() if many[name] != shape]:
         arrays[name] = replaced(arrays[name], 0, arrangement, rows, name)
     for name in [name for name in arrays if name.endswith(_NOISY_CLASSES)]:
         arrays[name] = replaced(arrays[name], 0, ClassChannels(after=1), rows, name)

@@ -52,7 +52,8 @@ class Prediction(NamedTuple):
 class DETRLoss:
     """Varifocal loss of the classes, and L1 and GIoU losses of the boxes, of matched queries.
 
-    Each is a sum over queries and predictions, divided by the number of objects in the batch.
+    Each is a sum over queries and predictions, divided by the number of objects in the batch, of
+    which several processes count their own.
 
     Attributes:
         head: Head of the network.
