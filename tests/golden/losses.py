@@ -28,7 +28,7 @@ import torch
 
 from furiosa_models import networks
 
-from .generate import REPOSITORIES, Recorder, _unregistered, focoos, load, packages
+from .generate import REPOSITORIES, Recorder, focoos, load, packages, unregistered
 
 FOLDER = Path(__file__).parents[1] / "unit/training/losses/vectors"
 GRADIENTS = FOLDER / "gradients.json"
@@ -175,7 +175,7 @@ def dfine(sources: Path) -> dict[str, Array]:
     with packages(
         sources / "dfine",
         *("src", "src.zoo", zoo),
-        src__core={"register": _unregistered},
+        src__core={"register": unregistered},
         src__misc__dist_utils=_ALONE,
     ):
         matcher = import_module(f"{zoo}.matcher").HungarianMatcher(_COSTS, use_focal_loss=True)
@@ -290,7 +290,7 @@ def _dfine(sources: Path, arrays: Mapping[str, Array]) -> Any:
     zoo = "src.zoo.dfine"
     names = ("src", "src.nn", "src.nn.backbone", "src.zoo", zoo)
     settings: dict[str, Any] = {"feat_strides": [16, 32], "hidden_dim": 128, "dim_feedforward": 512}
-    with packages(sources / "dfine", *names, src__core={"register": _unregistered}):
+    with packages(sources / "dfine", *names, src__core={"register": unregistered}):
         backbone = import_module("src.nn.backbone.hgnetv2").HGNetv2(
             "B0", use_lab=True, return_idx=[2, 3], freeze_norm=False, pretrained=False
         )

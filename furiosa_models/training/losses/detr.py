@@ -78,11 +78,12 @@ class DETRLoss:
 
     def __post_init__(self) -> None:
         head = self.head
-        if head.scores is None or head.activation == "softmax" or head.unit != "fraction":
+        is_other = head.scores is None or head.classes is not None or head.objectness
+        is_unlike = head.activation == "softmax" or head.unit != "fraction" or head.transposed
+        if is_other or is_unlike or head.box_format not in ("cxcywh", "xyxy"):
             msg = (
-                "queries are trained if the head has scores of an output of their own, with a "
-                f"sigmoid, and boxes as fractions, got scores={head.scores}, "
-                f"activation={head.activation!r} and unit={head.unit!r}"
+                "queries are trained if an output has sigmoid scores of all classes, and another "
+                f"boxes cxcywh or xyxy as fractions, got {head}"
             )
             raise ConfigurationError(msg)
 

@@ -128,6 +128,13 @@ def test_wrong_arguments() -> None:
         DETRLoss(HEAD)(outputs, [], SIZE)
     with pytest.raises(ShapeError, match="boxes"):
         DETRLoss(HEAD)([outputs[0], outputs[1][:, :1]], [target(BOXES, [0, 1])], SIZE)
-    for wrong in ({"activation": "softmax"}, {"unit": "pixels"}, {"scores": None}):
+    others: list[dict[str, Any]] = [
+        {"activation": "softmax"},
+        {"box_format": "xywh"},
+        {"classes": 2},
+        {"scores": None},
+        {"unit": "pixels"},
+    ]
+    for wrong in others:
         with pytest.raises(ConfigurationError, match="queries are trained if"):
             DETRLoss(QueryHead(SIZE, **wrong))
