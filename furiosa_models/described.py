@@ -27,7 +27,7 @@ from .focoos_families import (
     with_sigmoid,
 )
 from .frameworks.checkpoints import READERS
-from .heads import BoxesHead
+from .heads import QueryHead
 from .heads.mask_queries import has_queries
 from .labels import BACKGROUNDS, table_of
 from .model import InferModel, Model
@@ -412,7 +412,7 @@ _FAMILIES: Mapping[Any, tuple[Collection[str], Callable[[ModelInfo], ModelSpec],
 """Keys of the configuration, specification, and class by task of each family that is built here."""
 
 
-def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
+def _detr_head(info: ModelInfo, path: Path) -> QueryHead:
     """Return the head of an export of fai_detr: boxes and sigmoid scores of queries, without NMS.
 
     Raises:
@@ -424,16 +424,13 @@ def _detr_head(info: ModelInfo, path: Path) -> BoxesHead:
     if len(shapes) != 2 or not boxes:
         msg = f"{path} is no export of fai_detr, whose outputs are boxes and scores: it has "
         raise WeightsError(msg + graph.shapes)
-    return BoxesHead(
+    return QueryHead(
         info.size,
         boxes=boxes[0],
         scores=1 - boxes[0],
         box_format="xyxy",
-        unit="fraction",
-        multi_label=True,
-        suppress=False,
+        activation="none",
         score_threshold=float(info.config.get("threshold", 0.5)),
-        max_candidates=None,
         max_detections=int(info.config.get("top_k", 300)),
     )
 

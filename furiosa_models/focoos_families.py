@@ -7,7 +7,7 @@ from typing import Any
 
 from .enums import ModelFamily, Task
 from .errors import ModelNotFound, WeightsError
-from .heads import BoxesHead, ClassificationHead, MaskQueriesHead, SemanticQueriesHead
+from .heads import ClassificationHead, MaskQueriesHead, QueryHead, SemanticQueriesHead
 from .model_info import ModelInfo
 from .networks import edit
 from .networks.resnet_d import DEPTHS
@@ -145,7 +145,12 @@ MASK_KEYS = (
 )
 """Keys of the configuration of `fai_mf`, except for the number of classes."""
 
-_HEADS = ("pixel_decoder_nhead", "transformer_predictor_nhead")
+_HEADS = (
+    "pixel_decoder_nhead",
+    "pixel_decoder_transformer_nheads",
+    "transformer_predictor_nhead",
+)
+"""Keys of the number of heads of attention, of which only one is built here."""
 
 
 def fai_cls_spec(info: ModelInfo) -> ModelSpec:
@@ -182,9 +187,7 @@ def fai_detr_spec(info: ModelInfo) -> ModelSpec:
     """
     config = info.config
     _check_keys("fai_detr", config, DETECTOR_KEYS)
-    if heads := [key for key in _HEADS if config.get(key, 8) != 8]:
-        msg = f"fai_detr with {heads[0]}={config[heads[0]]!r} is not built here: expected 8"
-        raise ModelNotFound(msg)
+    _check_heads("fai_detr", config)
     given = {ours: config[key] for key, ours in _DETECTOR_PARAMS.items() if key in config}
     params = {
         "variant": None,
@@ -194,16 +197,9 @@ def fai_detr_spec(info: ModelInfo) -> ModelSpec:
         "image_size": info.size,
         **given,
     }
-    head = BoxesHead(
+    head = QueryHead(
         info.size,
-        boxes=1,
-        scores=0,
-        unit="fraction",
-        activation="sigmoid",
-        multi_label=True,
-        suppress=False,
         score_threshold=float(config.get("threshold", 0.5)),
-        max_candidates=None,
         max_detections=int(config.get("top_k", 300)),
     )
     return ModelSpec(NetworkSpec("rtdetr", params), _input(info), head, tuple(info.classes))
@@ -224,10 +220,7 @@ def mask_spec(info: ModelInfo) -> ModelSpec:
     is_bisenet = info.model_family is ModelFamily.BISENETFORMER
     family = "bisenetformer" if is_bisenet else "fai_mf"
     _check_keys(family, config, BISENET_KEYS if is_bisenet else MASK_KEYS)
-    nheads = config.get("pixel_decoder_transformer_nheads", 8)
-    if nheads != 8:
-        msg = f"{family} with {nheads} heads of attention is not built here: expected 8"
-        raise ModelNotFound(msg)
+    _check_heads(family, config)
     widths = {key: config.get(key, 256) for key in _MASK_WIDTHS}
     if len({*widths.values()}) > 1:
         msg = f"{family} with different widths is not built here: expected equal ones, got {widths}"
@@ -311,6 +304,17 @@ def _check_keys(family: str, config: Mapping[str, Any], keys: Collection[str]) -
     if unknown := [key for key in config if key not in known]:
         msg = f"{family} has no {', '.join(unknown)} in its config; it has {', '.join(known)}"
         raise WeightsError(msg)
+
+
+def _check_heads(family: str, config: Mapping[str, Any]) -> None:
+    """Check the number of heads of attention.
+
+    Raises:
+        ModelNotFound: It is not built here.
+    """
+    if heads := [key for key in _HEADS if config.get(key, 8) != 8]:
+        msg = f"{family} with {heads[0]}={config[heads[0]]!r} is not built here: expected 8"
+        raise ModelNotFound(msg)
 
 
 def _input(info: ModelInfo) -> ImageInput:

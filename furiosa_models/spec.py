@@ -589,13 +589,15 @@ class ClassChannels(NamedTuple):
         groups: Number of groups, such as the default boxes of a cell; each has every class once.
         before: Number of a group's channels before its classes, such as those of a box.
         background: Number of classes before the first one in the table of labels.
+        after: Number of a group's channels after its classes, such as that of no object.
         is_class_major: Whether channel `class * groups + group` is a class of a group, rather than
-            `group * (before + classes) + before + class`.
+            `group * (before + classes + after) + before + class`.
     """
 
     groups: int = 1
     before: int = 0
     background: int = 0
+    after: int = 0
     is_class_major: bool = False
 
 

@@ -109,6 +109,7 @@ _TRAIN = {
     Task.DETECTION: replace(_COMMON, square=1.0),
     Task.SEMSEG: _COMMON,
     Task.INSTANCE_SEGMENTATION: _COMMON,
+    Task.MATTE: _COMMON,
     Task.CLASSIFICATION: _COMMON,
     Task.KEYPOINT: replace(_COMMON, horizontal_flip=0.0),
 }

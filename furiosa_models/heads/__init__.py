@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .matte import MatteHead
     from .part_pose import PartPoseHead
     from .pose import PoseColumnsHead, PoseHead
+    from .queries import DFineHead, QueryHead
     from .semantic import SemanticHead
     from .single_pose import SinglePoseHead
     from .ssd import SSDHead
@@ -35,12 +36,14 @@ __all__ = [
     "BoxesHead",
     "CenterPoseHead",
     "ClassificationHead",
+    "DFineHead",
     "GridHead",
     "MaskQueriesHead",
     "MatteHead",
     "PartPoseHead",
     "PoseColumnsHead",
     "PoseHead",
+    "QueryHead",
     "SSDHead",
     "SemanticHead",
     "SemanticQueriesHead",
@@ -59,6 +62,7 @@ __getattr__, __dir__ = lazy(
         "matte": "MatteHead",
         "part_pose": "PartPoseHead",
         "pose": ["PoseColumnsHead", "PoseHead"],
+        "queries": ["DFineHead", "QueryHead"],
         "auto": [
             *("AnyClassifier", "AnyDetector", "AnyInstances", "AnyMatte", "AnyPose"),
             "AnySegmenter",

@@ -21,7 +21,7 @@ from ..ops.checks import check_choice, check_contexts, check_unit
 from ..ops.masks import Axis, ClassMap, choose_classes, no_class, photo_axes
 from ..ops.packed_masks import Bits, resize_masks, unpack
 from ..ops.scores import min_score, sigmoid, softmax
-from ..spec import GraphFacts, Head, ImageContext, ImageInput
+from ..spec import ClassChannels, GraphFacts, Head, ImageContext, ImageInput, TensorFacts
 from ..tasks.instances import INSTANCES, Instances, InstanceTask
 from ..tasks.segmentation import SEMANTIC, SemanticMap, SemanticTask
 
@@ -128,6 +128,11 @@ class _QueriesHead(Head):
         if count is None:
             return self, labels or ()
         return self, class_names(labels, count - (self.activation != "none"))
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`."""
+        own = ClassChannels(after=int(self.activation != "none"))
+        return [own if len(output.shape) == 3 else None for output in outputs]
 
     def _found(
         self,

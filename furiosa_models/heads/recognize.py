@@ -23,6 +23,7 @@ from .mask_queries import (
 )
 from .matte import MatteHead
 from .pose import PoseColumnsHead
+from .queries import QueryHead
 from .semantic import MapLayout, SemanticHead
 from .yolo import YOLOv5Head
 
@@ -260,17 +261,8 @@ def _tensorflow(
     )
 
 
-def _detr(boxes: int, logits: int, size: tuple[int, int]) -> BoxesHead:
-    return BoxesHead(
-        size,
-        boxes=boxes,
-        scores=logits,
-        box_format="cxcywh",
-        unit="fraction",
-        activation="sigmoid",
-        suppress=False,
-        score_threshold=0.5,
-    )
+def _detr(boxes: int, logits: int, size: tuple[int, int]) -> QueryHead:
+    return QueryHead(size, boxes=boxes, scores=logits, multi_label=False)
 
 
 def _raw_yolov5(graph: GraphFacts) -> Head | None:

@@ -14,7 +14,7 @@ from ..errors import ShapeError
 from ..labels import class_names
 from ..ops.checks import check_contexts
 from ..ops.masks import choose_classes, nearest_classes, photo_axes
-from ..spec import GraphFacts, Head, ImageContext, ImageInput
+from ..spec import ClassChannels, GraphFacts, Head, ImageContext, ImageInput, TensorFacts
 from ..tasks.segmentation import SEMANTIC, SemanticMap, SemanticTask
 
 __all__ = ["MapLayout", "SemanticHead", "map_of"]
@@ -83,6 +83,21 @@ class SemanticHead(Head):
         if count is None:
             return self, labels or ()
         return self, class_names(labels, count)
+
+    def class_channels(self, outputs: Sequence[TensorFacts]) -> list[ClassChannels | None]:
+        """Return how the channels are arranged; see `Head.class_channels`.
+
+        Raises:
+            ShapeError: The output has class ids, or its channels are the last axis.
+        """
+        if self.kind == "classes" or self.layout == "channels_last":
+            msg = (
+                "the classes of a semantic network can be replaced if its output has scores, "
+                f"(n, classes, h, w), got {self.kind} with {self.layout}"
+            )
+            raise ShapeError(msg)
+        count = len(outputs)
+        return [ClassChannels() if index == self.output else None for index in range(count)]
 
     def decode(
         self,

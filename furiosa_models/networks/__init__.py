@@ -77,6 +77,9 @@ RECIPES = {
 """Recipe number of each builder. Increment it if the same weights give another graph, because the
 builder, its shared code, or the reader of the weights has changed."""
 
+AUXILIARY = frozenset({"dfine", "maskformer", "rtdetr", "u2net"})
+"""Networks whose `build` has an argument `auxiliary`, which adds outputs that training needs."""
+
 EDITS = 1
 """Recipe number of `edit`. Increment it if an edit or a query returns another result.
 Models that were built with an older number are then rebuilt once."""

@@ -15,11 +15,11 @@ from ..errors import ConversionError
 from ..spec import ClassChannels
 from . import edit
 
-__all__ = ["LastLayer", "Source", "last_layer", "replace_classes"]
+__all__ = ["LastLayer", "Source", "last_layer", "replace_classes", "replaced"]
 
 _MOVES = frozenset(
-    {"AveragePool", "Dropout", "Flatten", "GlobalAveragePool", "Identity", "ReduceMean"}
-    | {"Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+    {"AveragePool", "Dropout", "Flatten", "GatherND", "GlobalAveragePool", "Identity"}
+    | {"ReduceMean", "Reshape", "Resize", "Squeeze", "Transpose", "Unsqueeze"}
 )
 _ACTIVATIONS = frozenset({"Sigmoid", "Softmax"})
 _SPREAD = 0.01
@@ -96,25 +96,25 @@ def replace_classes(
         ConversionError: An output does not come from such a layer, or has no such class.
     """
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    replaced: dict[str, tuple[int, int]] = {}
+    channels_of: dict[str, tuple[int, int]] = {}
     resized: set[str] = set()
     for value, arrangement in zip(model.graph.output, channels, strict=True):
         if arrangement is None:
             continue
         layer = last_layer(model.graph, value.name)
         for name, axis in _rows_of(model.graph, layer, initializers):
-            if name not in replaced:  # outputs of several levels share a layer
+            if name not in channels_of:  # outputs of several levels share a layer
                 array = numpy_helper.to_array(initializers[name])
-                made = _replaced(array, axis, arrangement, sources, name)
+                made = replaced(array, axis, arrangement, sources, name)
                 initializers[name].CopyFrom(numpy_helper.from_array(made, name))
-                replaced[name] = array.shape[axis], made.shape[axis]
-        targets = [node.input[1] for node in layer.after if node.op_type == "Reshape"]
-        if not any(target in resized for target in targets):
-            _resize_reshapes(layer, initializers, arrangement.groups, replaced[name])
-            resized.update(targets)
+                channels_of[name] = array.shape[axis], made.shape[axis]
+        targets = [_shape_input(node) for node in layer.after]
+        if resized.isdisjoint(targets):
+            _resize_reshapes(layer, initializers, arrangement.groups, channels_of[name])
+            resized.update(filter(None, targets))
     del model.graph.value_info[:]
     _infer_outputs(model)
-    return list(replaced)
+    return list(channels_of)
 
 
 def _rows_of(
@@ -138,14 +138,25 @@ def _rows_of(
         yield layer.bias, -1
 
 
-def _replaced(
+def replaced(
     array: _Array,
     axis: int,
     arrangement: ClassChannels,
     sources: Sequence[Source],
     name: str,
 ) -> _Array:
-    """Return the weights or biases of a layer for the new classes."""
+    """Return the weights or biases of a layer for new classes.
+
+    Args:
+        array: Those for the old classes.
+        axis: Axis that counts the channels.
+        arrangement: Arrangement of the channels.
+        sources: As for `replace_classes`.
+        name: Name of the array, for messages; it is also the seed of classes without a source.
+
+    Raises:
+        ConversionError: The channels are not so arranged, or there is no such old class.
+    """
     groups, before = arrangement.groups, arrangement.before
     rows = np.moveaxis(array, axis, 0)
     if len(rows) % groups:
@@ -154,7 +165,8 @@ def _replaced(
     shape = (-1, groups) if arrangement.is_class_major else (groups, -1)
     by_group = rows.reshape(*shape, *rows.shape[1:])
     by_group = np.moveaxis(by_group, 0, 1) if arrangement.is_class_major else by_group
-    kept, classes = by_group[:, :before], by_group[:, before:]
+    end = by_group.shape[1] - arrangement.after
+    kept, classes, rest = np.split(by_group, [before, end], axis=1)
     _check_sources(sources, classes.shape[1], name)
     random = np.random.default_rng(zlib.crc32(name.encode()))
     mean = classes.mean(1)
@@ -167,7 +179,7 @@ def _replaced(
             made.append(classes[:, source])
         else:
             made.append(classes[:, list(source)].mean(1))
-    both = np.concatenate([kept, np.stack(made, 1)], 1).astype(array.dtype)
+    both = np.concatenate([kept, np.stack(made, 1), rest], 1).astype(array.dtype)
     both = np.moveaxis(both, 0, 1) if arrangement.is_class_major else both
     result = both.reshape(-1, *rows.shape[1:])
     return np.ascontiguousarray(np.moveaxis(result, 0, axis))
@@ -196,7 +208,7 @@ def _resize_reshapes(
     is_last = layer.node.op_type != "Conv"  # whether the channels are the last axis
     for node in reversed(layer.after):
         is_last = is_last or node.op_type == "Transpose"
-        target = initializers.get(node.input[1]) if node.op_type == "Reshape" else None
+        target = initializers.get(_shape_input(node) or "")
         if target is None:
             continue
         shape = numpy_helper.to_array(target).tolist()
@@ -205,6 +217,12 @@ def _resize_reshapes(
             axis = axes[-1 if is_last else 0]
             shape[axis] = new if shape[axis] == old else new // groups
             target.CopyFrom(numpy_helper.from_array(np.array(shape, np.int64), target.name))
+
+
+def _shape_input(node: onnx.NodeProto) -> str | None:
+    """Return the name of the shape that an operation gives to its input, if any."""
+    place = {"Reshape": 1, "Resize": 3}.get(node.op_type, len(node.input))
+    return node.input[place] if place < len(node.input) else None
 
 
 def _infer_outputs(model: onnx.ModelProto) -> None:

@@ -250,6 +250,8 @@ class Graph:
         inputs: The inputs.
         outputs: The outputs.
         renamed: Name of each output by the name of the node that computes it.
+        auxiliary: Outputs that only training needs.
+        stopped: Names of the nodes whose results have no gradient in training.
     """
 
     def __init__(self, name: str, batch_size: int | None = None) -> None:
@@ -259,6 +261,8 @@ class Graph:
         self.inputs: list[Info] = []
         self.outputs: list[Info] = []
         self.renamed: dict[str, str] = {}
+        self.auxiliary: list[Info] = []
+        self.stopped: set[str] = set()
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -283,10 +287,25 @@ class Graph:
         axes = Constant(f"{name}/axes", np.array([0], np.int64))
         return self._add("Unsqueeze", [parameter, axes], name, parameter.shape)
 
-    def output(self, value: Value, name: str, dtype: int = FLOAT) -> None:
-        """Make `value` an output of the graph, under `name`."""
+    def output(
+        self, value: Value, name: str, dtype: int = FLOAT, *, auxiliary: bool = False
+    ) -> None:
+        """Make `value` an output of the graph, under `name`.
+
+        Args:
+            value: The value, which has no other name as an output.
+            name: Its name.
+            dtype: Its element type.
+            auxiliary: Whether only training needs it; such outputs follow all others.
+        """
         self.renamed[value.name] = name
-        self.outputs.append(Info(name, value.shape, dtype))
+        outputs = self.auxiliary if auxiliary else self.outputs
+        outputs.append(Info(name, value.shape, dtype))
+
+    def stop_gradient(self, x: Value, name: str) -> Value:
+        """Return `x`, through which training does not propagate gradients."""
+        self.stopped.add(name)
+        return self._add("Identity", [x.name], name, x.shape)
 
     def conv(
         self,

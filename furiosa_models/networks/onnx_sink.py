@@ -87,7 +87,7 @@ class _Sink:
             self._nodes,
             self._graph.name,
             [self._info(info) for info in self._graph.inputs],
-            [self._info(info) for info in self._graph.outputs],
+            [self._info(info) for info in [*self._graph.outputs, *self._graph.auxiliary]],
             list(self._initializers.values()),
         )
         opset = helper.make_opsetid("", OPSET)

@@ -310,7 +310,7 @@ class MatteTask(VisionTask[Matte]):
                 expected = read_matte(label, result.alpha.shape)
                 counts = np.ones(expected.shape, np.bool_)
             else:
-                wanted = _classes(truth.labels, result.label)
+                wanted = foreground_classes(truth.labels, result.label)
                 found, crowd = covered(truth.labels, label, wanted, result.alpha.shape)
                 expected, counts = found.astype(np.uint8) * 255, ~crowd
             difference = expected[counts].astype(np.float32) - result.alpha[counts]
@@ -323,8 +323,16 @@ class MatteTask(VisionTask[Matte]):
         return {"IoU": float(np.mean(overlaps)), "mean absolute error": float(np.mean(errors))}
 
 
-def _classes(labels: LabeledPhotos, label: str) -> frozenset[int] | None:
-    """Return the classes that are foreground; None for all."""
+def foreground_classes(labels: LabeledPhotos, label: str) -> frozenset[int] | None:
+    """Return the classes of a data set that are the foreground of a matte; None for all.
+
+    Args:
+        labels: The data set.
+        label: Class of the matte.
+
+    Raises:
+        DatasetError: The data set does not have that class.
+    """
     return None if label == FOREGROUND else frozenset(match_classes(labels, [label]).values())
 
 

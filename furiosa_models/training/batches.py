@@ -19,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..data.masks import load_mask
 from ..data.records import LabeledPhoto, LabeledPhotos
 from ..errors import DatasetError
 from ..images.read import read_image
 from ..ops.boxes import to_input
 from ..spec import ImageContext, as_context
+from .mask_targets import MASK_TASKS, mask_target_of
 from .targets import Target
 
 __all__ = ["Augment", "Batch", "Batches", "Place", "Sampler", "load_photo", "target_of"]
@@ -107,6 +109,7 @@ class Batches:
         size: Height and width of the network's input. JPEGs of at least four times that size are
             decoded and augmented at a half, a quarter or an eighth of their size; by default all
             photos at full size.
+        names: Names of the model's classes, which maps of classes need.
     """
 
     def __init__(
@@ -118,9 +121,11 @@ class Batches:
         augment: Augment | None = None,
         workers: int = 4,
         size: tuple[int, int] | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self._photos = photos
         self._size = size
+        self._names = names
         self._sampler = sampler
         self._place = place
         self._augment = augment
@@ -153,17 +158,22 @@ class Batches:
             executor.shutdown(wait=True, cancel_futures=True)
 
     def _item(self, epoch: int, index: int) -> tuple[npt.NDArray[np.float32], Target]:
-        photo = self._photos[index]
-        image, photo = self._loaded(photo)
+        image, photo = self._loaded(load_mask(self._photos, self._photos[index]))
         if self._augment is not None:
             image, photo = self._augment(image, photo, epoch=epoch, index=index)
         tensor, contexts = self._place([np.ascontiguousarray(image)])
-        return tensor[0], target_of(photo, contexts[0], tensor.shape[2:])
+        height, width = tensor.shape[2:]
+        if self._photos.task in MASK_TASKS:
+            context = as_context(contexts[0])
+            place = (self._photos, photo, context, (height, width), self._names)
+            return tensor[0], mask_target_of(*place)
+        return tensor[0], target_of(photo, contexts[0], (height, width))
 
     def _loaded(self, photo: LabeledPhoto) -> tuple[_Pixels, LabeledPhoto]:
         """Return the pixels of a photo, and its labels for them."""
         size = self._size
-        if size is None or (photo.objects is not None and photo.objects.masks is not None):
+        has_masks = photo.objects is not None and photo.objects.masks is not None
+        if size is None or has_masks or photo.mask is not None:
             return load_photo(photo), photo
         height, width = size
         image = read_image(photo.path, draft=lambda *_: (_DETAIL * height, _DETAIL * width))

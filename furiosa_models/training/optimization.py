@@ -21,9 +21,12 @@ __all__ = ["Average", "make_optimizer", "part_of"]
 
 _DECODERS: Mapping[str, str] = MappingProxyType(
     {
+        "dfine": r"^(encoder|decoder)\.",
+        "maskformer": r"^(pixel_decoder\.(?!backbone\.)|head\.)",
         "mobilenet_ssd": r"_[12]_Conv2d_\d",
         "mobilenet_v2_ssd": r"/layer_19_",
         "movenet": r"/model_1/(conv2d|separable_conv2d)",
+        "rtdetr": r"^(encoder\.|decoder\.|pixel_decoder\.(?!backbone\.)|head\.)",
         "ssd_resnet34": r"^additional_blocks\.",
         "yolov5": r"^model\.(1\d|2[0-3])\.",
         "yolov7_pose": r"^model\.(4[7-9]|[5-9]\d|1\d\d)\.",
@@ -71,9 +74,11 @@ def make_optimizer(
 
     Raises:
         ValueError: Everything is frozen, an argument of the optimizer is unknown, or a weight decay
-            is for embeddings, which networks of convolutions do not have.
+            is for embeddings, which only networks of masks have.
     """
-    if args.weight_decay_embed:
+    nodes = trainable.model.graph.node
+    embeddings = {node.input[0] for node in nodes if node.op_type == "Unsqueeze"} & module.learned
+    if args.weight_decay_embed and not embeddings:
         msg = "weight_decay_embed is for embeddings, which this network does not have: expected 0"
         raise ValueError(msg)
     if "weight_decay" in (args.optimizer_extra or {}):
@@ -81,6 +86,11 @@ def make_optimizer(
         raise ValueError(msg)
     heads = head_parameters(trainable)
     norms = {name for names in module.norms.values() for name in names}
+    norms.update(
+        n for node in nodes if node.op_type == "LayerNormalization" for n in node.input[1:]
+    )
+    decays = dict.fromkeys(norms, args.weight_decay_norm)
+    decays.update(dict.fromkeys(embeddings, args.weight_decay_embed))
     factors = {
         "backbone": args.backbone_multiplier,
         "decoder": args.decoder_multiplier,
@@ -92,7 +102,7 @@ def make_optimizer(
         factor = factors[part_of(name, trainable, heads)]
         tensor.requires_grad_(factor > 0)
         if factor > 0:
-            decay = args.weight_decay_norm if name in norms else args.weight_decay
+            decay = decays.get(name, args.weight_decay)
             groups.setdefault((factor, decay), []).append(tensor)
     if not groups:
         msg = "every part of the network is frozen: expected one multiplier above 0"

@@ -16,6 +16,8 @@ from ..data.records import LabeledPhotos
 from ..errors import ConfigurationError, ConversionError, DatasetError, WeightsError
 from ..frameworks.checkpoints import READERS
 from ..heads.classification import ClassificationHead
+from ..heads.matte import MatteHead
+from ..heads.semantic import SemanticHead
 from ..heads.ssd import SSDHead
 from ..labels import table_of
 from ..networks import read_weights
@@ -28,7 +30,7 @@ from ..weights import Weights, WeightSet
 from .args import TrainerArgs
 from .batches import Augment
 from .checkpoints import Checkpoints
-from .losses.table import Loss, loss_of
+from .losses.table import Loss, loss_of, takes_auxiliary
 from .processes import Processes
 from .records import DATA_REPORT, files_of, recorded_seed
 from .reports import Report
@@ -83,7 +85,7 @@ def train(
     args = _seeded(args)
     spec = weights.spec
     _check_size(args, spec)
-    trainable, table = _with_classes(weights, spec, photos.classes, class_sources)
+    trainable, table = _with_classes(weights, spec, photos, class_sources)
     if args.init_checkpoint is not None:
         trainable = _from_checkpoint(trainable, args.init_checkpoint, spec)
     head = _trained_head(spec.head)
@@ -93,7 +95,10 @@ def train(
     if augment is None and args.augmentations is not False:
         settings = args.augmentations or get_default_by_task(photos.task, spec.input.size)[0]
         augment = Augmenter(settings, args.seed, keypoints=photos.keypoints)
-    job = Job(network, trainable, loss or loss_of(fitted), photos, val, augment)
+    minimized = loss or loss_of(fitted)
+    if not takes_auxiliary(minimized):
+        trainable = trainable.without_auxiliary()
+    job = Job(network, trainable, minimized, photos, val, augment)
     trainer = Trainer(job, args, report)
     if trainer.is_first and not args.resume:
         _report_problems(args, photos, val)
@@ -172,21 +177,30 @@ def _check_size(args: TrainerArgs, spec: ModelSpec) -> None:
 def _with_classes(
     weights: Weights,
     spec: ModelSpec,
-    classes: Sequence[str],
+    photos: LabeledPhotos,
     given: Mapping[str, str | Sequence[str]],
 ) -> tuple[Trainable, tuple[str, ...]]:
     """Return the network with the classes of a data set, and its table of labels."""
     old = table_of(spec.labels)
-    new = tuple(classes)
-    if isinstance(spec.head, SSDHead) and new[:1] != (_BACKGROUND,):  # whose table begins with it
-        new = (_BACKGROUND, *new)
-    trainable = trainable_of(weights.origin, weights.checkpoint())
+    new = _table(spec.head, old, photos)
+    trainable = trainable_of(weights.origin, weights.checkpoint()).with_auxiliary()
     if trainable.network is None and _trained_head(spec.head) is not spec.head:
         msg = "the graph ends in ArgMax, which has no gradient: train it without, up to its logits"
         raise ConversionError(msg)
     if new == old:
         return trainable, old
     return trainable.with_classes(_trained_head(spec.head), match_classes(old, new, given)), new
+
+
+def _table(head: Head, old: tuple[str, ...], photos: LabeledPhotos) -> tuple[str, ...]:
+    """Return the table of labels of a model with a head that is trained on photos."""
+    if isinstance(head, MatteHead):  # whatever the classes: one of them, or all, is in front
+        return old
+    new = tuple(photos.classes)
+    has_background = isinstance(head, SSDHead)
+    if isinstance(head, SemanticHead):  # the background is what no object covers
+        has_background = old[:1] == (_BACKGROUND,) and any(photo.objects for photo in photos)
+    return (_BACKGROUND, *new) if has_background and new[:1] != (_BACKGROUND,) else new
 
 
 def _from_checkpoint(trainable: Trainable, path: Any, spec: ModelSpec) -> Trainable:

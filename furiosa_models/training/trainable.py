@@ -7,6 +7,7 @@ same kind of module. Trained arrays go back into the builder, or into the graph.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +22,11 @@ from .. import networks
 from ..errors import ConversionError, LabelsError
 from ..labels import plain_name
 from ..networks import edit
-from ..networks.classes import Source, last_layer, replace_classes
+from ..networks.classes import Source, last_layer, replace_classes, replaced
 from ..networks.onnx_sink import trainable
-from ..networks.weights import Checkpoint, Kind, NamedWeights
+from ..networks.weights import Checkpoint, Kind, NamedWeights, Parameter
 from ..runtime.source import is_tflite
-from ..spec import Head, NetworkSpec
+from ..spec import ClassChannels, Head, NetworkSpec
 
 if TYPE_CHECKING:
     from ..networks.torch_sink import GraphModule
@@ -35,6 +36,9 @@ __all__ = ["Trainable", "match_classes", "trainable_of"]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _NOT_TRAINED = frozenset({"argmax", "batch_size"})
 """Arguments of builders that training does not use."""
+_NOISY_CLASSES = "denoising_class_embed.weight"
+"""Embedding of the classes, which the authors of RT-DETR and D-FINE train with noise added to the
+labels. It is not trained here, but remains in checkpoints."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,8 @@ class Trainable:
         extra: Arrays of its checkpoint that the graph does not use.
         learned: Names of the initializers that are trained; None for the weights of all layers.
         live_norms: Names of the nodes whose statistics training updates.
+        auxiliary: Names of the outputs that only training needs.
+        stopped: Names of the nodes whose results have no gradient.
     """
 
     model: onnx.ModelProto
@@ -54,6 +60,26 @@ class Trainable:
     extra: _Arrays | None = None
     learned: frozenset[str] | None = None
     live_norms: frozenset[str] = frozenset()
+    auxiliary: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
+
+    def with_auxiliary(self) -> Trainable:
+        """Return the network with auxiliary outputs, if it is one of the zoo that has some.
+
+        Layers that the checkpoint lacks, because the network that runs does not need them, start as
+        copies of those of the last decoder layer.
+        """
+        checkpoint = self.checkpoint
+        if checkpoint is None or checkpoint.network.name not in networks.AUXILIARY:
+            return self
+        return _of_checkpoint(checkpoint, auxiliary=True)
+
+    def without_auxiliary(self) -> Trainable:
+        """Return the network without auxiliary outputs; their layers remain in its checkpoint."""
+        checkpoint = self.checkpoint
+        if checkpoint is None or not self.auxiliary:
+            return self
+        return _of_checkpoint(checkpoint)
 
     def with_classes(self, head: Head, sources: Sequence[Source]) -> Trainable:
         """Return the network with other classes; see `replace_classes`.
@@ -68,15 +94,19 @@ class Trainable:
             ShapeError: The classes of this kind of head cannot be replaced.
         """
         model = edit.parse(self.model)
-        channels = head.class_channels(edit.describe(model).outputs)
-        offsets = [each.background for each in channels if each is not None]
-        offset = max(offsets, default=0)
+        outputs = edit.describe(model).outputs
+        channels = head.class_channels([o for o in outputs if o.name not in self.auxiliary])
+        found = [each for each in channels if each is not None]
+        offset = max((each.background for each in found), default=0)
         rows: list[Source] = list(range(offset))
         rows += [_shifted(source, offset) for source in sources]
-        replace_classes(model, channels, rows)
-        network = self.network
+        checkpoint, network = self.checkpoint, self.network
         if network is not None:
             network = replace(network, params={**network.params, "num_classes": len(rows)})
+        if checkpoint is not None and network is not None and network.name in networks.AUXILIARY:
+            arrays = _with_rows(checkpoint, found[0], rows, auxiliary=bool(self.auxiliary))
+            return _of_checkpoint(Checkpoint(network, arrays), auxiliary=bool(self.auxiliary))
+        replace_classes(model, channels, rows)
         return replace(self, model=model, network=network)
 
     def with_last_layer(
@@ -116,6 +146,8 @@ class Trainable:
 
         module = GraphModule(self.model, self.extra, self.learned)
         module.live_norms = self.live_norms
+        module.auxiliary = self.auxiliary
+        module.stopped = self.stopped
         return module
 
     def with_arrays(self, arrays: _Arrays) -> Trainable:
@@ -136,7 +168,7 @@ class Trainable:
         """The arrays under the names of the public checkpoint; None for a graph of a user."""
         if self.network is None:
             return None
-        parameters = networks.describe(self.network.name, **self.network.params).parameters
+        parameters = _shapes(self.network, auxiliary=bool(self.auxiliary))
         arrays = {name: array for name, array in self.arrays().items() if name in parameters}
         return Checkpoint(self.network, {**(self.extra or {}), **arrays})
 
@@ -175,10 +207,13 @@ def trainable_of(origin: bytes, checkpoint: Checkpoint | None) -> Trainable:
     return Trainable(edit.named(model))
 
 
-def _of_checkpoint(checkpoint: Checkpoint) -> Trainable:
+def _of_checkpoint(checkpoint: Checkpoint, *, auxiliary: bool = False) -> Trainable:
     network, arrays = checkpoint
     params = {name: v for name, v in network.params.items() if name not in _NOT_TRAINED}
-    graph = networks.describe(network.name, **params)
+    own = {"auxiliary": True} if auxiliary else {}
+    graph = networks.describe(network.name, **params, **own)
+    if auxiliary:
+        arrays = {**_copies(graph.parameters, arrays), **arrays}
     model = trainable(graph, NamedWeights(arrays))
     statistics = (Kind.MEAN, Kind.VARIANCE)
     learned = {p.name for p in graph.parameters.values() if p.kind not in statistics}
@@ -195,7 +230,58 @@ def _of_checkpoint(checkpoint: Checkpoint) -> Trainable:
         {name: array for name, array in arrays.items() if name not in graph.parameters},
         frozenset(learned),
         frozenset(live),
+        frozenset(info.name for info in graph.auxiliary),
+        frozenset(graph.stopped),
     )
+
+
+def _shapes(network: NetworkSpec, *, auxiliary: bool) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each parameter of a network, by name."""
+    own = {"auxiliary": True} if auxiliary else {}
+    graph = networks.describe(network.name, **network.params, **own)
+    return {name: parameter.shape for name, parameter in graph.parameters.items()}
+
+
+def _with_rows(
+    checkpoint: Checkpoint,
+    arrangement: ClassChannels,
+    rows: Sequence[Source],
+    *,
+    auxiliary: bool,
+) -> dict[str, npt.NDArray[Any]]:
+    """Return arrays with other classes in all layers whose shape depends on their number.
+
+    Networks with queries have such layers that compute no output.
+
+    Args:
+        checkpoint: The arrays for the old classes.
+        arrangement: Arrangement of the channels of the layers, which are their first axis.
+        rows: For each new class, the old classes that it starts from.
+        auxiliary: Whether the network has auxiliary outputs.
+    """
+    arrays, network = {**checkpoint.arrays}, checkpoint.network
+    few, many = (
+        _shapes(replace(network, params={**network.params, "num_classes": n}), auxiliary=auxiliary)
+        for n in (1, 2)
+    )
+    for name in [name for name, shape in few.items() if many[name] != shape]:
+        arrays[name] = replaced(arrays[name], 0, arrangement, rows, name)
+    for name in [name for name in arrays if name.endswith(_NOISY_CLASSES)]:
+        arrays[name] = replaced(arrays[name], 0, ClassChannels(after=1), rows, name)
+    return arrays
+
+
+def _copies(parameters: Mapping[str, Parameter], arrays: _Arrays) -> dict[str, npt.NDArray[Any]]:
+    """Return arrays that are missing, as copies of those of the last layer of the same kind."""
+    found = {}
+    for name, parameter in parameters.items():
+        if name not in arrays:
+            pattern = re.compile(re.sub(r"\d+", r"\\d+", re.escape(name)))
+            alike = [other for other in parameters if other in arrays and pattern.fullmatch(other)]
+            same = [other for other in alike if arrays[other].shape == parameter.shape]
+            if same:
+                found[name] = arrays[same[-1]].copy()
+    return found
 
 
 def _untie(graph: onnx.GraphProto) -> None:

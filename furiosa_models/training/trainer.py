@@ -52,6 +52,10 @@ class Network(Protocol):
         """Input specification of the network."""
 
     @property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes."""
+
+    @property
     def scaled_input(self) -> Callable[..., tuple[npt.NDArray[np.float32], Any]]:
         """Function that converts RGB photos to the network's input; see `Model.scaled_input`."""
 
@@ -166,6 +170,7 @@ class Trainer:
             augment=job.augment,
             workers=args.workers,
             size=job.network.input.size if job.augment is not None else None,
+            names=job.network.labels,
         )
 
     @property
@@ -256,7 +261,10 @@ class Trainer:
         outputs = [output.float() for output in outputs]
         targets = [target.to(self._device) for target in batch.targets]
         height, width = images.shape[2:]
-        losses = self._job.loss(outputs, targets, (height, width))
+        trainable = self._job.trainable
+        count = len(outputs) - len(trainable.auxiliary)
+        options = {"auxiliary": outputs[count:]} if trainable.auxiliary else {}
+        losses = self._job.loss(outputs[:count], targets, (height, width), **options)
         _check_losses(losses)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         if not torch.isfinite(total):

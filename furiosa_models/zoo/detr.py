@@ -6,7 +6,7 @@ Lv et al. 2023, arXiv:2304.08069; Peng et al. 2024, arXiv:2410.13842.
 from __future__ import annotations
 
 from ..catalog import register
-from ..heads import BoxesHead
+from ..heads import DFineHead, QueryHead
 from ..spec import ImageInput, ModelSpec, NetworkSpec
 from ..task_models import Detector
 
@@ -16,22 +16,11 @@ _SIZE = (640, 640)
 _INPUT = ImageInput(
     size=_SIZE, resize="stretch", interpolation="opencv_linear", std=(255.0, 255.0, 255.0)
 )
-_QUERIES = BoxesHead(
-    _SIZE,
-    boxes=1,
-    scores=0,
-    unit="fraction",
-    activation="sigmoid",
-    multi_label=True,
-    suppress=False,
-    score_threshold=0.5,
-    max_candidates=None,
-)
-"""Head of class logits, and of centers and sizes of boxes."""
 
 
 def _dfine(variant: str) -> ModelSpec:
-    return ModelSpec(NetworkSpec("dfine", {"variant": variant}), _INPUT, _QUERIES, labels="coco80")
+    network = NetworkSpec("dfine", {"variant": variant})
+    return ModelSpec(network, _INPUT, DFineHead(_SIZE), labels="coco80")
 
 
 @register
@@ -51,4 +40,4 @@ class DFineM(Detector):
 
 @register
 class RTDETR(Detector):
-    spec = ModelSpec(NetworkSpec("rtdetr"), _INPUT, _QUERIES, labels="coco80")
+    spec = ModelSpec(NetworkSpec("rtdetr"), _INPUT, QueryHead(_SIZE), labels="coco80")

@@ -427,7 +427,7 @@ def dfine(variant: str) -> Callable[[Path, Arrays, Any], Outputs]:
             points, maps = [6, 6], [2, 3]
         channels = [[64, 256, 512, 1024][index] for index in maps]
         names = ("src", "src.nn", "src.nn.backbone", "src.zoo", zoo)
-        with packages(sources / "dfine", *names, src__core={"register": _unregistered}):
+        with packages(sources / "dfine", *names, src__core={"register": unregistered}):
             backbone = import_module("src.nn.backbone.hgnetv2").HGNetv2(
                 "B0", use_lab=True, return_idx=maps, freeze_norm=False, pretrained=False
             )
@@ -451,7 +451,7 @@ def dfine(variant: str) -> Callable[[Path, Arrays, Any], Outputs]:
     return run
 
 
-def _unregistered() -> Callable[[Any], Any]:
+def unregistered() -> Callable[[Any], Any]:
     return lambda kind: kind
 
 

@@ -544,7 +544,7 @@ def test_weights_of_masks_are_opened(
     [
         ({"layers": 3}, WeightsError, "fai_mf has no layers"),
         ({"pixel_decoder_out_dim": 64}, ModelNotFound, "different widths"),
-        ({"pixel_decoder_transformer_nheads": 4}, ModelNotFound, "4 heads"),
+        ({"pixel_decoder_transformer_nheads": 4}, ModelNotFound, "nheads=4"),
         ({"backbone_config": {"model_type": "swin"}}, ModelNotFound, "swin"),
         ({"predict_all_pixels": True}, ModelNotFound, "predict_all_pixels"),
         ({"postprocessing_type": "panoptic"}, WeightsError, "panoptic"),

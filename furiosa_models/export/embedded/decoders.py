@@ -16,6 +16,7 @@ from ...heads.center_pose import CHANNELS, CenterPoseHead
 from ...heads.classification import TOP_K, ClassificationHead
 from ...heads.matte import MatteHead
 from ...heads.pose import PoseColumnsHead, PoseHead
+from ...heads.queries import DFineHead, QueryHead
 from ...heads.semantic import SemanticHead
 from ...heads.single_pose import CHANNELS as SINGLE_CHANNELS
 from ...heads.single_pose import SinglePoseHead
@@ -40,10 +41,12 @@ _DECODERS: Mapping[type[Head], Callable[[Scene, Any], dict[str, Value]]] = Mappi
         BoxesHead: decode_boxes,
         CenterPoseHead: decode_center_pose,
         ClassificationHead: decode_classes,
+        DFineHead: decode_boxes,
         GridHead: decode_cells,
         MatteHead: decode_matte,
         PoseColumnsHead: decode_pose_columns,
         PoseHead: decode_pose_maps,
+        QueryHead: decode_boxes,
         SSDHead: decode_ssd,
         SemanticHead: decode_semantic,
         SinglePoseHead: decode_single_pose,

@@ -12,24 +12,41 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..detr import encoded_map, flattened, limited, query_anchors
-from ..graph import Activation, Graph, Value
+from ..detr import (
+    QueryNames,
+    chosen_queries,
+    conv_norm,
+    encoded_map,
+    encoder_outputs,
+    fused,
+    limited,
+)
+from ..graph import Graph, Value
 from ..hgnet_v2 import hgnet_v2
 from ..layers import TorchLayers, image_shape
 from ..options import choose
 from ..transformer import TransformerLayers
 
-__all__ = ["VARIANTS", "build"]
+__all__ = ["BINS", "SCALE", "VARIANTS", "bin_distances", "build"]
 
 _STRIDE = 32
-_BINS = 33
+BINS = 33
 """Bins of the distribution of the distance of an edge."""
-_SCALE, _UPPER = 4.0, 0.5
-"""Parameters of the distances of the bins, which the authors do not train."""
+SCALE, _UPPER = 4.0, 0.5
+"""Parameters of the distances of the bins, which the authors do not train: a distance of `SCALE` is
+the width or height of a box."""
 _BEST = 4
 """Probabilities of the most likely bins, from which the quality of a box is estimated."""
 _QUALITY_WIDTH = 64
 _POSITION_LIMIT = 10.0
+_QUERIES = QueryNames(
+    scope="decoder",
+    projection="enc_output.proj",
+    norm="enc_output.norm",
+    scores="enc_score_head",
+    boxes="enc_bbox_head",
+    logits="start/boxes",
+)
 
 
 class _Variant(NamedTuple):
@@ -69,6 +86,7 @@ def build(
     num_queries: int = 300,
     image_size: int | Sequence[int] = 640,
     batch_size: int | None = None,
+    auxiliary: bool = False,
 ) -> Graph:
     """Describe the network up to its logits and boxes.
 
@@ -84,6 +102,10 @@ def build(
         num_queries: Number of queries, each of which is a candidate.
         image_size: Height and width of the input, multiples of 32; one number for a square.
         batch_size: Fixed batch size, or None for a dynamic one.
+        auxiliary: Whether to add outputs for training: logits and boxes of the chosen queries;
+            those that the distributions start from; logits, boxes, and logits of the bins (N,
+            num_queries, 4 * 33) of each decoder layer but the last; and the bins of the last one.
+            Gradients stop where those of the authors do.
 
     Raises:
         ModelNotFound: There is no such variant.
@@ -95,7 +117,7 @@ def build(
     maps = hgnet_v2(graph, image, "backbone", found.backbone)[-len(found.points) :]
     neck = _Neck(graph, found)
     decoder = _Decoder(graph, found, num_classes)
-    decoder.add(neck.fused(neck.encoded(maps)), num_queries)
+    decoder.add(neck.fused(neck.encoded(maps)), num_queries, auxiliary=auxiliary)
     return graph
 
 
@@ -111,7 +133,7 @@ class _Neck:
     def encoded(self, maps: Sequence[Value]) -> list[Value]:
         """Project the maps to the same channels, and encode the coarsest one."""
         found = [
-            self._conv(x, f"encoder.input_proj.{i}", self._variant.channels)
+            conv_norm(self._layers, x, f"encoder.input_proj.{i}", self._variant.channels)
             for i, x in enumerate(maps)
         ]
         width = self._variant.width
@@ -121,49 +143,24 @@ class _Neck:
         return found
 
     def fused(self, maps: Sequence[Value]) -> list[Value]:
-        """Fuse the maps from coarse to fine, then from fine to coarse; return the finest first."""
-        graph, channels = self._graph, self._variant.channels
-        inner = [maps[-1]]
-        for index, fine in enumerate(reversed(maps[:-1])):
-            inner[0] = self._conv(inner[0], f"encoder.lateral_convs.{index}", channels)
-            name = f"encoder.fpn_blocks.{index}"
-            wide = graph.resize_nearest(inner[0], 2, f"{name}/up")
-            inner.insert(0, self._block(graph.concat([wide, fine], f"{name}/concat"), name))
-        outputs = [inner[0]]
-        for index, coarse in enumerate(inner[1:]):
-            down, name = f"encoder.downsample_convs.{index}.0", f"encoder.pan_blocks.{index}"
-            small = self._conv(outputs[-1], f"{down}.cv1", channels)
-            small = self._conv(small, f"{down}.cv2", channels, 3, stride=2, groups=channels)
-            outputs.append(self._block(graph.concat([small, coarse], f"{name}/concat"), name))
-        return outputs
+        """Fuse the maps; return the finest first."""
+        return fused(self._graph, maps, "encoder", self)
 
-    def _conv(
-        self,
-        x: Value,
-        name: str,
-        channels: int,
-        size: int = 1,
-        *,
-        stride: int = 1,
-        groups: int = 1,
-        activation: Activation | None = None,
-    ) -> Value:
-        """Add a convolution and normalization."""
-        return self._layers.conv(
-            x,
-            f"{name}.conv",
-            channels,
-            size,
-            norm=f"{name}.norm",
-            activation=activation,
-            stride=stride,
-            groups=groups,
-        )
+    def lateral(self, x: Value, name: str) -> Value:
+        """See `NeckParts`, as for the other parts."""
+        return conv_norm(self._layers, x, name, self._variant.channels)
 
-    def _unit(self, x: Value, name: str, channels: int, size: int = 1) -> Value:
-        return self._conv(x, name, channels, size, activation="swish")
+    def widened(self, x: Value, fine: Value, name: str) -> Value:
+        del fine  # it is twice as large
+        return self._graph.resize_nearest(x, 2, name)
 
-    def _block(self, x: Value, name: str) -> Value:
+    def shrunk(self, x: Value, coarse: Value, index: int) -> Value:
+        del coarse  # it is half as large
+        down, channels = f"encoder.downsample_convs.{index}.0", self._variant.channels
+        x = conv_norm(self._layers, x, f"{down}.cv1", channels)
+        return conv_norm(self._layers, x, f"{down}.cv2", channels, 3, stride=2, groups=channels)
+
+    def block(self, x: Value, name: str) -> Value:
         """Add a block (RepNCSPELAN4): the result of each of its parts is concatenated."""
         graph, channels = self._graph, self._variant.channels
         x = self._unit(x, f"{name}.cv1", 2 * channels)
@@ -174,6 +171,10 @@ class _Neck:
             x = self._unit(x, f"{name}.{part}.1", self._inner, 3)
             parts.append(x)
         return self._unit(graph.concat(parts, f"{name}/parts"), f"{name}.cv4", channels)
+
+    def _unit(self, x: Value, name: str, channels: int, size: int = 1) -> Value:
+        """Add a convolution, normalization and swish."""
+        return conv_norm(self._layers, x, name, channels, size, activation="swish")
 
     def _csp(self, x: Value, name: str) -> Value:
         """Add RepVGG blocks in a row, and a convolution that bypasses them."""
@@ -193,53 +194,62 @@ class _Decoder:
         self._variant = variant
         self._num_classes = num_classes
 
-    def add(self, maps: Sequence[Value], num_queries: int) -> None:
+    def add(self, maps: Sequence[Value], num_queries: int, *, auxiliary: bool) -> None:
         """Add the decoder, and the outputs of the graph."""
-        graph, layers = self._graph, self._layers
-        target, logits = self._queries(maps, num_queries)
+        graph = self._graph
+        queries = chosen_queries(
+            graph,
+            maps,
+            _QUERIES,
+            count=num_queries,
+            num_classes=self._num_classes,
+            auxiliary=auxiliary,
+        )
+        target, logits, _ = encoder_outputs(graph, queries, "decoder")
         boxes = graph.activate(logits, "sigmoid", "decoder/boxes")
         start, edges, before = boxes, None, None
         last = self._variant.layers - 1
         for index in range(self._variant.layers):
             target = self._layer(target, boxes, maps, f"decoder.decoder.layers.{index}")
+            scores = None
             if index == 0:
                 moved = self._perceptron(target, "decoder.pre_bbox_head", 4)
                 begin = limited(graph, logits, "decoder/begin")
                 start = graph.add(moved, begin, "decoder/start/logits")
                 start = graph.activate(start, "sigmoid", "decoder/start")
+                if auxiliary:
+                    scores = self._scores(target, index)
+                    graph.output(scores, "start_logits", auxiliary=True)
+                    graph.output(start, "start_boxes", auxiliary=True)
+                    start = graph.stop_gradient(start, "decoder/start/stopped")
             both = target
             if before is not None:
                 both = graph.add(target, before, f"decoder/both{index}")
-            more = self._perceptron(both, f"decoder.dec_bbox_head.{index}", 4 * _BINS)
+            more = self._perceptron(both, f"decoder.dec_bbox_head.{index}", 4 * BINS)
             edges = more if edges is None else graph.add(more, edges, f"decoder/edges{index}")
-            shares = graph.reshape(edges, (num_queries, 4, _BINS), f"decoder/bins{index}")
+            shares = graph.reshape(edges, (num_queries, 4, BINS), f"decoder/bins{index}")
             shares = graph.softmax(shares, f"decoder/shares{index}")
             final = "decoder/pred_boxes" if index == last else f"decoder/boxes{index}"
             boxes = self._moved(start, shares, final)
             before = target
-        scores = layers.linear(target, f"decoder.dec_score_head.{last}", self._num_classes)
-        quality = self._quality(shares, f"decoder.decoder.lqe_layers.{last}.reg_conf")
-        graph.output(graph.add(scores, quality, "decoder/logits"), "logits")
-        graph.output(boxes, "pred_boxes")
+            if index == last or auxiliary:
+                scores = scores or self._scores(target, index)
+                name = "decoder/logits" if index == last else f"decoder/logits{index}"
+                quality = self._quality(shares, f"decoder.decoder.lqe_layers.{index}.reg_conf")
+                scores = graph.add(scores, quality, name)
+                part, is_auxiliary = ("", False) if index == last else (str(index), True)
+                graph.output(scores, f"logits{part}", auxiliary=is_auxiliary)
+                graph.output(boxes, f"pred_boxes{part}", auxiliary=is_auxiliary)
+            if auxiliary:
+                graph.output(edges, f"bins{index}", auxiliary=True)
+            if auxiliary and index != last:
+                boxes = graph.stop_gradient(boxes, f"decoder/boxes{index}/stopped")
+                before = graph.stop_gradient(target, f"decoder/before{index}")
 
-    def _queries(self, maps: Sequence[Value], count: int) -> tuple[Value, Value]:
-        """Return the best positions of the maps: their features, and the logits of their boxes."""
-        graph, layers = self._graph, self._layers
-        anchors, valid = query_anchors([x.shape[1:] for x in maps])
-        flat = [flattened(graph, x, f"decoder/flat{i}") for i, x in enumerate(maps)]
-        memory = graph.concat(flat, "decoder/memory", axis=1)
-        memory = graph.scale(
-            graph.transpose(memory, (1, 0), "decoder/tokens"), valid, "decoder/valid"
-        )
-        memory = layers.linear(memory, "decoder.enc_output.proj", self._variant.channels)
-        memory = layers.norm(memory, "decoder.enc_output.norm")
-        scores = layers.linear(memory, "decoder.enc_score_head", self._num_classes)
-        best = graph.top_k(graph.max_last(scores, "decoder/best"), count, "decoder/chosen")
-        target = graph.gather(memory, best, "decoder/target")
-        boxes = self._perceptron(target, "decoder.enc_bbox_head", 4)
-        return target, graph.add(
-            boxes, graph.take(anchors, best, "decoder/anchors"), "decoder/start/boxes"
-        )
+    def _scores(self, target: Value, index: int) -> Value:
+        """Return the logits of the classes of a decoder layer."""
+        name = f"decoder.dec_score_head.{index}"
+        return self._layers.linear(target, name, self._num_classes)
 
     def _perceptron(self, x: Value, name: str, features: int) -> Value:
         channels = self._variant.channels
@@ -282,16 +292,16 @@ class _Decoder:
     def _moved(self, start: Value, shares: Value, name: str) -> Value:
         """Return boxes whose edges are moved by the mean of the distances of the bins."""
         graph = self._graph
-        weighted = graph.scale(shares, _distances(), f"{name}/weighted")
+        weighted = graph.scale(shares, bin_distances(), f"{name}/weighted")
         distances = graph.sum_last(weighted, f"{name}/distances")
         low = graph.slice(distances, 1, 0, 2, f"{name}/low")
         high = graph.slice(distances, 1, 2, 4, f"{name}/high")
         center = graph.slice(start, 1, 0, 2, f"{name}/start/center")
         size = graph.slice(start, 1, 2, 4, f"{name}/start/size")
-        size = graph.scale(size, 1 / _SCALE, f"{name}/unit")
+        size = graph.scale(size, 1 / SCALE, f"{name}/unit")
         apart = graph.add(high, graph.scale(low, -1.0, f"{name}/negated"), f"{name}/apart")
         apart = graph.multiply(graph.scale(apart, 0.5, f"{name}/half"), size, f"{name}/by")
-        together = graph.shift(graph.add(low, high, f"{name}/both"), _SCALE, f"{name}/wide")
+        together = graph.shift(graph.add(low, high, f"{name}/both"), SCALE, f"{name}/wide")
         return graph.concat(
             [
                 graph.add(center, apart, f"{name}/center"),
@@ -310,10 +320,10 @@ class _Decoder:
         return self._layers.mlp(both, name, (_QUALITY_WIDTH, 1))
 
 
-def _distances() -> npt.NDArray[np.float32]:
+def bin_distances() -> npt.NDArray[np.float32]:
     """Return the distance of each bin, (33,) in quarters of a box: dense around 0."""
-    half = (_BINS - 1) // 2
-    step = (_UPPER * _SCALE + 1) ** (2 / (_BINS - 3))
+    half = (BINS - 1) // 2
+    step = (_UPPER * SCALE + 1) ** (2 / (BINS - 3))
     outward = step ** np.arange(1, half) - 1
-    end = 2 * _UPPER * _SCALE
+    end = 2 * _UPPER * SCALE
     return np.array([-end, *-outward[::-1], 0, *outward, end], np.float32)

@@ -58,6 +58,7 @@ def build(
     num_classes: int = 80,
     image_size: int | Sequence[int] = 640,
     batch_size: int | None = None,
+    auxiliary: bool = False,
 ) -> Graph:
     """Describe the network up to its logits.
 
@@ -85,6 +86,8 @@ def build(
         num_classes: Number of classes.
         image_size: Height and width of the input, multiples of 32; one number for a square.
         batch_size: Fixed batch size, or None for a dynamic one.
+        auxiliary: Whether to add the masks and logits before each decoder layer, for training;
+            those of the first one, whose queries are constants, may have a batch size of 1.
 
     Raises:
         ModelNotFound: There is no such family or backbone.
@@ -104,7 +107,7 @@ def build(
         maps = stdc(graph, image, f"{_SCOPE}.backbone", base, blocks)
     features = neck(graph, maps, feature_dim, encoder_layers, encoder_width)
     decoder = _Decoder(graph, features, hidden_dim, num_classes)
-    decoder.add(num_queries, decoder_layers, decoder_width)
+    decoder.add(num_queries, decoder_layers, decoder_width, auxiliary=auxiliary)
     return graph
 
 
@@ -216,7 +219,7 @@ class _Decoder:
         self._channels = channels
         self._num_classes = num_classes
 
-    def add(self, num_queries: int, count: int, width: int) -> None:
+    def add(self, num_queries: int, count: int, width: int, *, auxiliary: bool) -> None:
         """Add the decoder, and the outputs of the graph."""
         graph, scope = self._graph, self._scope
         shape = (num_queries, self._channels)
@@ -230,7 +233,12 @@ class _Decoder:
         levels = [self._level(x, index) for index, x in enumerate(used)]
         for index in range(count):
             keys, values, small = levels[index % len(levels)]
-            penalty = self._penalty(target, small, f"{scope}/mask{index}")
+            part = f"{scope}/mask{index}"
+            normed = self._layers.norm(target, f"{self._heads}.decoder_norm", node=f"{part}/norm")
+            embedded = self._embedded(normed, part)
+            penalty = self._penalty(embedded, small, part)
+            if auxiliary:
+                self._outputs(normed, f"{scope}/layer{index}", embedded, str(index))
             name = f"{scope}.transformer_cross_attention_layers.{index}"
             y = self._layers.norm(target, f"{name}.norm")
             placed = graph.add(y, place, f"{name}/placed")
@@ -243,7 +251,9 @@ class _Decoder:
             y = self._layers.norm(target, f"{name}.norm")
             y = self._layers.feed_forward(y, f"{name}.", width, "relu")
             target = graph.add(target, y, f"{name}/fed")
-        self._outputs(target)
+        part = f"{scope}/last"
+        normed = self._layers.norm(target, f"{self._heads}.decoder_norm", node=f"{part}/norm")
+        self._outputs(normed, part)
 
     def _level(self, x: Value, index: int) -> tuple[Value, Value, Value]:
         """Return the keys and values (S, C) of a map, and the features (C, S) of its masks."""
@@ -264,10 +274,9 @@ class _Decoder:
         y = self._layers.attention(placed, placed, y, f"{name}.self_attn")
         return graph.add(target, y, f"{name}/related")
 
-    def _penalty(self, target: Value, features: Value, name: str) -> Value:
+    def _penalty(self, embedded: Value, features: Value, name: str) -> Value:
         """Return what keeps queries within their masks; one with an empty mask sees all pixels."""
         graph = self._graph
-        embedded = self._embedded(self._normed(target, name), name)
         logits = graph.matmul(embedded, features, f"{name}/logits")
         outside = graph.negatives(logits, f"{name}/outside")
         nothing = graph.max_last(outside, f"{name}/nothing")  # -1 if all are outside, else 0
@@ -275,21 +284,23 @@ class _Decoder:
         back = graph.scale(nothing, -1.0, f"{name}/back")
         return graph.scale(graph.add(outside, back, f"{name}/blocked"), _BLOCKED, name)
 
-    def _normed(self, target: Value, name: str) -> Value:
-        return self._layers.norm(target, f"{self._heads}.decoder_norm", node=f"{name}/norm")
-
     def _embedded(self, normed: Value, name: str) -> Value:
         """Return the factors of the masks' features, (Q, C)."""
         widths = (self._channels, self._channels, self._features.masks.shape[0])
         head, gain = f"{self._heads}.mask_classifier", 1 / widths[-1]  # for moderate logits
         return self._layers.mlp(normed, head, widths, gain=gain, node=f"{name}/mask_classifier")
 
-    def _outputs(self, target: Value) -> None:
-        graph, name, masks = self._graph, f"{self._scope}/last", self._features.masks
-        normed = self._normed(target, name)
+    def _outputs(
+        self, normed: Value, name: str, embedded: Value | None = None, layer: str = ""
+    ) -> None:
+        """Add the masks and logits of queries as outputs; auxiliary ones if `layer` is given."""
+        graph, masks = self._graph, self._features.masks
         flat = flattened(graph, masks, f"{name}/features")
-        found = graph.matmul(self._embedded(normed, name), flat, f"{name}/masks")
-        shape = (target.shape[0], *masks.shape[1:])
-        graph.output(graph.reshape(found, shape, f"{name}/masks/map"), "masks")
+        factors = embedded or self._embedded(normed, name)
+        found = graph.matmul(factors, flat, f"{name}/masks")
+        found = graph.reshape(found, (normed.shape[0], *masks.shape[1:]), f"{name}/masks/map")
+        graph.output(found, f"masks{layer}", auxiliary=bool(layer))
         classifier = f"{self._heads}.classifier"
-        graph.output(self._layers.linear(normed, classifier, self._num_classes + 1), "logits")
+        node = f"{name}/classifier" if layer else None
+        logits = self._layers.linear(normed, classifier, self._num_classes + 1, node=node)
+        graph.output(logits, f"logits{layer}", auxiliary=bool(layer))

@@ -11,8 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..detr import encoded_map, flattened, limited, query_anchors
-from ..graph import Activation, Graph, Kernel, Layer, Value
+from ..detr import (
+    QueryNames,
+    chosen_queries,
+    conv_norm,
+    encoded_map,
+    encoder_outputs,
+    fused,
+    limited,
+)
+from ..graph import Graph, Kernel, Layer, Value
 from ..layers import TorchLayers, image_shape
 from ..options import choose
 from ..resnet_d import resnet_d
@@ -119,6 +127,7 @@ def build(
     num_classes: int = 80,
     image_size: int | Sequence[int] = 640,
     batch_size: int | None = None,
+    auxiliary: bool = False,
 ) -> Graph:
     """Describe the network up to its logits and boxes.
 
@@ -146,6 +155,8 @@ def build(
         num_classes: Number of classes, without a background.
         image_size: Height and width of the input, multiples of 32; one number for a square.
         batch_size: Fixed batch size, or None for a dynamic one.
+        auxiliary: Whether to add the logits and boxes of the chosen queries, and then of each
+            decoder layer but the last, for training; gradients stop where those of the authors do.
 
     Raises:
         ModelNotFound: There is no such variant, family or backbone.
@@ -167,7 +178,7 @@ def build(
     levels = [maps[name] for name in _LEVELS]
     levels = neck.fused(neck.encoded(levels, encoder_layers, encoder_width))
     decoder = _Decoder(graph, found, hidden_dim, num_classes, decoder_width)
-    decoder.add(levels, num_queries, decoder_layers)
+    decoder.add(levels, num_queries, decoder_layers, auxiliary=auxiliary)
     return graph
 
 
@@ -202,55 +213,28 @@ class _Neck:
         return found
 
     def fused(self, maps: Sequence[Value]) -> list[Value]:
-        """Fuse the maps from coarse to fine, then from fine to coarse; return the finest first."""
-        scope, graph = self._family.encoder, self._graph
-        inner = [maps[-1]]
-        for index, fine in enumerate(reversed(maps[:-1])):
-            coarse = self._unit(inner[0], f"{scope}.lateral_convs.{index}", self._channels)
-            inner[0] = coarse
-            name = f"{scope}.fpn_blocks.{index}"
-            if self._family.linear:
-                wide = graph.resize_linear(coarse, (fine.shape[1], fine.shape[2]), f"{name}/up")
-            else:
-                wide = graph.resize_nearest(coarse, 2, f"{name}/up")
-            inner.insert(0, self._block(graph.concat([wide, fine], f"{name}/concat"), name))
-        outputs = [inner[0]]
-        for index, coarse in enumerate(inner[1:]):
-            name, down = f"{scope}.pan_blocks.{index}", f"{scope}.downsample_convs.{index}"
-            if self._family.linear:
-                size = (coarse.shape[1], coarse.shape[2])
-                small = graph.resize_linear(outputs[-1], size, f"{name}/down")
-                small = self._unit(small, down, self._channels, 3)
-            else:
-                small = self._unit(outputs[-1], down, self._channels, 3, stride=2)
-            outputs.append(self._block(graph.concat([small, coarse], f"{name}/concat"), name))
-        return outputs
+        """Fuse the maps; return the finest first."""
+        return fused(self._graph, maps, self._family.encoder, self)
 
-    def _unit(self, x: Value, name: str, channels: int, size: int = 1, *, stride: int = 1) -> Value:
-        """Add a convolution, normalization and swish."""
-        return self._conv(x, name, channels, size, stride=stride, activation="swish")
+    def lateral(self, x: Value, name: str) -> Value:
+        """See `NeckParts`, as for the other parts."""
+        return self._unit(x, name, self._channels)
 
-    def _conv(
-        self,
-        x: Value,
-        name: str,
-        channels: int,
-        size: int = 1,
-        *,
-        stride: int = 1,
-        activation: Activation | None = None,
-    ) -> Value:
-        return self._layers.conv(
-            x,
-            f"{name}.conv",
-            channels,
-            size,
-            norm=f"{name}.norm",
-            activation=activation,
-            stride=stride,
-        )
+    def widened(self, x: Value, fine: Value, name: str) -> Value:
+        if self._family.linear:
+            return self._graph.resize_linear(x, (fine.shape[1], fine.shape[2]), name)
+        return self._graph.resize_nearest(x, 2, name)
 
-    def _block(self, x: Value, name: str) -> Value:
+    def shrunk(self, x: Value, coarse: Value, index: int) -> Value:
+        scope = self._family.encoder
+        down = f"{scope}.downsample_convs.{index}"
+        if not self._family.linear:
+            return self._unit(x, down, self._channels, 3, stride=2)
+        size = (coarse.shape[1], coarse.shape[2])
+        x = self._graph.resize_linear(x, size, f"{scope}.pan_blocks.{index}/down")
+        return self._unit(x, down, self._channels, 3)
+
+    def block(self, x: Value, name: str) -> Value:
         """Add a CSP block: half of the convolutions see three RepVGG blocks, half bypass them."""
         y = self._unit(x, f"{name}.conv1", self._hidden)
         for index in range(3):
@@ -261,6 +245,10 @@ class _Neck:
         if self._hidden == self._channels:
             return y
         return self._unit(y, f"{name}.conv3", self._channels)
+
+    def _unit(self, x: Value, name: str, channels: int, size: int = 1, *, stride: int = 1) -> Value:
+        """Add a convolution, normalization and swish."""
+        return conv_norm(self._layers, x, name, channels, size, stride=stride, activation="swish")
 
 
 class _Decoder:
@@ -278,50 +266,56 @@ class _Decoder:
         self._num_classes = num_classes
         self._width = width
 
-    def add(self, levels: Sequence[Value], num_queries: int, count: int) -> None:
+    def add(
+        self, levels: Sequence[Value], num_queries: int, count: int, *, auxiliary: bool
+    ) -> None:
         """Add the decoder, and the outputs of the graph."""
         graph, family, scope = self._graph, self._family, self._scope
         ordered = list(reversed(levels)) if family.coarse_first else list(levels)
         maps = [
-            self._convs.conv(
-                x,
-                f"{scope}.input_proj.{i}.conv",
-                self._channels,
-                norm=f"{scope}.input_proj.{i}.norm",
-            )
+            conv_norm(self._convs, x, f"{scope}.input_proj.{i}", self._channels)
             for i, x in enumerate(ordered)
         ]
-        target, logits = self._queries(maps, num_queries)
+        names = QueryNames(
+            scope, "enc_output.0", "enc_output.1", family.scores, family.boxes, "logits"
+        )
+        queries = chosen_queries(
+            graph,
+            maps,
+            names,
+            count=num_queries,
+            num_classes=self._num_classes,
+            coarse_first=family.coarse_first,
+            invalid=family.invalid,
+            auxiliary=auxiliary,
+        )
+        target, logits, _ = encoder_outputs(graph, queries, scope)
+        before = logits
         for index in range(count):
             boxes = graph.activate(logits, "sigmoid", f"{scope}/boxes{index}")
             target = self._layer(target, boxes, maps, f"{scope}.decoder.layers.{index}")
             moved = self._boxes(target, f"{scope}.{family.decoder_boxes}.{index}")
             start = limited(graph, logits, f"{scope}/start{index}")
-            logits = graph.add(moved, start, f"{scope}/logits{index}")
-        name = f"{scope}.{family.decoder_scores}.{count - 1}"
-        graph.output(self._layers.linear(target, name, self._num_classes), "logits")
-        graph.output(graph.activate(logits, "sigmoid", f"{scope}/pred_boxes"), "pred_boxes")
+            logits = own = graph.add(moved, start, f"{scope}/logits{index}")
+            if auxiliary and index:  # equal, but the loss trains the layer before, too
+                start = limited(graph, before, f"{scope}/before{index}")
+                own = graph.add(moved, start, f"{scope}/trained{index}")
+            if index == count - 1:
+                self._outputs(target, own, index)
+            elif auxiliary:
+                self._outputs(target, own, index, auxiliary=True)
+                before, logits = logits, graph.stop_gradient(logits, f"{scope}/stopped{index}")
 
-    def _queries(self, maps: Sequence[Value], count: int) -> tuple[Value, Value]:
-        """Return the best positions of the maps: their features, and the logits of their boxes."""
-        graph, scope, layers = self._graph, self._scope, self._layers
-        anchors, valid = query_anchors(
-            [x.shape[1:] for x in maps],
-            coarse_first=self._family.coarse_first,
-            invalid=self._family.invalid,
+    def _outputs(self, target: Value, boxes: Value, index: int, *, auxiliary: bool = False) -> None:
+        """Add the outputs of a decoder layer."""
+        graph, scope, family = self._graph, self._scope, self._family
+        part = str(index) if auxiliary else ""
+        scores = self._layers.linear(
+            target, f"{scope}.{family.decoder_scores}.{index}", self._num_classes
         )
-        flat = [flattened(graph, x, f"{scope}/flat{i}") for i, x in enumerate(maps)]
-        memory = graph.concat(flat, f"{scope}/memory", axis=1)
-        memory = graph.transpose(memory, (1, 0), f"{scope}/tokens")
-        memory = graph.scale(memory, valid, f"{scope}/valid")
-        memory = layers.linear(memory, f"{scope}.enc_output.0", self._channels)
-        memory = layers.norm(memory, f"{scope}.enc_output.1")
-        scores = layers.linear(memory, f"{scope}.{self._family.scores}", self._num_classes)
-        best = graph.top_k(graph.max_last(scores, f"{scope}/best"), count, f"{scope}/chosen")
-        target = graph.gather(memory, best, f"{scope}/target")
-        boxes = self._boxes(target, f"{scope}.{self._family.boxes}")
-        start = graph.take(anchors, best, f"{scope}/anchors")
-        return target, graph.add(boxes, start, f"{scope}/logits")
+        graph.output(scores, f"logits{part}", auxiliary=auxiliary)
+        boxes = graph.activate(boxes, "sigmoid", f"{scope}/pred_boxes{part}")
+        graph.output(boxes, f"pred_boxes{part}", auxiliary=auxiliary)
 
     def _boxes(self, x: Value, name: str) -> Value:
         return self._layers.mlp(x, name, (self._channels, self._channels, 4))

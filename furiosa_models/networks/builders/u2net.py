@@ -48,13 +48,13 @@ def build(
     variant: str = "full",
     image_size: int | Sequence[int] = 320,
     batch_size: int | None = None,
+    auxiliary: bool = False,
 ) -> Graph:
     """Describe the network up to its fused map, with the sigmoid.
 
     The input `image` is float32 (N, 3, H, W), RGB of any scale: as by its authors, an image is
     divided by its brightest value and standardized with ImageNet's statistics, here in the graph.
-    The output `matte` is float32 (N, 1, H, W), between 0 and 1. The six maps beside it, which only
-    training needs, are left out.
+    The output `matte` is float32 (N, 1, H, W), between 0 and 1.
 
     Parameters have the names of the authors' checkpoints (`stage1.rebnconvin.conv_s1.weight`).
 
@@ -62,6 +62,7 @@ def build(
         variant: `"full"` (U-2-Net, 44 M parameters) or `"p"` (1.1 M).
         image_size: Height and width of the input, in multiples of 32 pixels.
         batch_size: Fixed batch size, or None for a dynamic one.
+        auxiliary: Whether to add the six maps beside it, `side1/matte` and so on, for training.
     """
     encoder, decoder = choose(_VARIANTS, variant, "variant of U-2-Net")
     graph = Graph("u2net", batch_size)
@@ -83,6 +84,9 @@ def build(
     resized = [net.resized(each, size, f"side{i}/resized") for i, each in enumerate(fine, 1)]
     fused = net.layers.conv(graph.concat(resized, "sides"), "outconv", 1, gain=1.0)
     graph.output(graph.activate(fused, "sigmoid", "fused"), "matte")
+    for i, each in enumerate(resized if auxiliary else (), 1):
+        side = graph.activate(each, "sigmoid", f"side{i}/sigmoid")
+        graph.output(side, f"side{i}/matte", auxiliary=True)
     return graph
 
 

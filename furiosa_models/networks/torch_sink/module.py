@@ -32,7 +32,8 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
     """A module that executes an ONNX graph.
 
     In training mode, batch normalizations in `live_norms` use the statistics of the batch, and
-    update the running ones; all others use the running ones, and change nothing.
+    update the running ones; all others use the running ones, and change nothing. Only in training
+    mode are there auxiliary outputs.
 
     Args:
         model: The graph.
@@ -46,6 +47,8 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
         output_names: Names of the outputs.
         learned: Names of the initializers that need gradients.
         live_norms: Names of the nodes whose statistics training updates; by default none.
+        auxiliary: Names of the outputs that only training needs; by default none.
+        stopped: Names of the nodes whose results have no gradient; by default none.
 
     Raises:
         ConversionError: An operation is not supported; the message names all of them.
@@ -65,6 +68,8 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
         self.output_names = edit.get_output_names(proto)
         self.learned = frozenset(learned_tensors(proto.graph) if learned is None else learned)
         self.live_norms: frozenset[str] = frozenset()
+        self.auxiliary: frozenset[str] = frozenset()
+        self.stopped: frozenset[str] = frozenset()
         self._constants: dict[str, Any] = {}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
         settings, statistics = _settings(proto), _statistics(proto)
@@ -95,8 +100,12 @@ class GraphModule(nn.Module):  # type: ignore[misc]  # torch has no stubs here
             if is_live:
                 self._count_batch(node)
             results = results if isinstance(results, tuple) else (results,)
+            if node.name in self.stopped:
+                results = tuple(result.detach() for result in results)
             values.update(zip(node.outputs, results, strict=False))
-        outputs = tuple(_finished(values[name]) for name in self.output_names)
+        left_out = () if self.training else self.auxiliary
+        names = [name for name in self.output_names if name not in left_out]
+        outputs = tuple(_finished(values[name]) for name in names)
         return outputs[0] if len(outputs) == 1 else outputs
 
     @property

@@ -8,15 +8,30 @@ from typing import Any, Protocol, TypeAlias
 
 from ..._lazy import require
 from ...errors import ConfigurationError
-from ...heads import ClassificationHead, SSDHead, YOLOv5Head
+from ...heads import (
+    ClassificationHead,
+    DFineHead,
+    MaskQueriesHead,
+    MatteHead,
+    QueryHead,
+    SemanticHead,
+    SemanticQueriesHead,
+    SSDHead,
+    YOLOv5Head,
+)
 from ...spec import Head
 from ..targets import Target, Tensor
 
-__all__ = ["Loss", "LossFactory", "loss_of", "register_loss"]
+__all__ = ["Loss", "LossFactory", "loss_of", "register_loss", "takes_auxiliary"]
 
 
 class Loss(Protocol):
-    """What training minimizes: a function of the outputs and labels of a batch."""
+    """What training minimizes: a function of the outputs and labels of a batch.
+
+    A loss with a true attribute `takes_auxiliary` is called with another argument, `auxiliary`: the
+    outputs that only training needs, of networks that have some, such as those of each decoder
+    layer (`networks.AUXILIARY`).
+    """
 
     def __call__(
         self, outputs: Sequence[Tensor], targets: Sequence[Target], size: tuple[int, int]
@@ -64,6 +79,11 @@ def loss_of(head: Head, **options: Any) -> Loss:
     return factory(head, **options)
 
 
+def takes_auxiliary(loss: Loss) -> bool:
+    """Return whether a loss takes the outputs that only training needs."""
+    return bool(getattr(loss, "takes_auxiliary", False))
+
+
 def register_loss(head_type: type[Head], factory: LossFactory) -> None:
     """Make a loss known for a type of head, and for its subclasses.
 
@@ -87,6 +107,12 @@ def _from(module: str, name: str) -> LossFactory:
 
 _FACTORIES: dict[type[Head], LossFactory] = {
     ClassificationHead: _from("classification", "ClassificationLoss"),
+    DFineHead: _from("dfine", "DFineLoss"),
+    MaskQueriesHead: _from("masks", "MaskQueriesLoss"),
+    MatteHead: _from("pixels", "MatteLoss"),
+    QueryHead: _from("detr", "DETRLoss"),
+    SemanticHead: _from("pixels", "SemanticLoss"),
+    SemanticQueriesHead: _from("masks", "MaskQueriesLoss"),
     SSDHead: _from("ssd", "SSDLoss"),
     YOLOv5Head: _from("yolov5", "YOLOv5Loss"),
 }

@@ -149,3 +149,26 @@ def losses(folder: Path) -> list[dict[str, float]]:
         for entry in entries
         if "total_loss" in entry
     ]
+
+
+def outlined(photos: LabeledPhotos, task: Task, classes: Sequence[str] = NAMES) -> LabeledPhotos:
+    """Return photos of objects for a task of masks: with the box of each object as its outline."""
+    made = []
+    for photo in photos:
+        objects = photo.objects
+        assert objects is not None
+        corners = objects.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+        outlines = tuple([polygon] for polygon in corners)
+        made.append(replace(photo, objects=replace(objects, masks=outlines)))
+    return replace(photos, task=task, classes=tuple(classes), photos=tuple(made))
+
+
+def resized(kind: Any, side: int, **params: Any) -> Any:
+    """Return a model of the zoo with random weights, and another size and parameters."""
+    declared: Any = kind.spec
+    size = (side, side)
+    network = NetworkSpec(
+        declared.network.name, {**declared.network.params, "image_size": side, **params}
+    )
+    head, placed = replace(declared.head, size=size), replace(declared.input, size=size)
+    return kind("random", spec=replace(declared, network=network, head=head, input=placed))

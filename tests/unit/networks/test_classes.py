@@ -343,3 +343,24 @@ def test_the_last_layer_is_found_behind_moves_and_activations() -> None:
     found = last_layer(with_nodes(*nodes), "y")
     assert (found.node.name, found.bias, found.result) == ("layer", None, "g")
     assert [node.op_type for node in found.after] == ["Flatten", "Softmax"]
+
+
+def test_classes_behind_a_resize_with_sizes() -> None:
+    """PyTorch's exporter writes the number of channels into the sizes of a `Resize`."""
+    random = np.random.default_rng(0)
+    constants: dict[str, Array] = {
+        "kernel": random.normal(size=(3, 3, 1, 1)).astype(np.float32),
+        "sizes": np.array([2, 3, 8, 8], np.int64),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "kernel"], ["small"], "conv"),
+        helper.make_node("Resize", ["small", "", "", "sizes"], ["y"], "resize", mode="linear"),
+    ]
+    shapes = {"x": (2, 3, 4, 4), "y": (2, 3, 8, 8)}
+    x, y = (helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes.items())
+    initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "map", [x], [y], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (before,) = run(model)
+    (after,) = run(replaced(model, [ClassChannels(after=1)], [1, 0, 0]))
+    np.testing.assert_allclose(after, before[:, [1, 0, 0, 2]], atol=1e-6)

@@ -7,6 +7,7 @@ NEEDING_TORCH = [
     "test_batches.py",
     "test_checkpoints.py",
     "test_interrupts.py",
+    "test_mask_targets.py",
     "test_optimization.py",
     "test_records.py",
 ]

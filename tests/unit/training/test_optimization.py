@@ -76,6 +76,46 @@ def test_detectors_have_three_parts(kind: str) -> None:
         assert {n for n, part in numbers.items() if part == "decoder"} <= {*range(10, 24)}
 
 
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("dfine", {}),
+        ("rtdetr", {}),
+        ("rtdetr", {"variant": None, "family": "fai_detr", "backbone": "nano"}),
+        ("maskformer", {"backbone": "nano"}),
+    ],
+)
+def test_networks_with_queries_have_three_parts(kind: str, params: dict[str, Any]) -> None:
+    params = {"image_size": 64, "num_queries": 9, **params}
+    parameters = networks.describe(kind, **params).parameters
+    arrays = {name: RandomWeights().get(parameter) for name, parameter in parameters.items()}
+    network = trainable_of(b"", Checkpoint(NetworkSpec(kind, params), arrays))
+    heads = head_parameters(network)
+    parts = {name: part_of(name, network, heads) for name in parameters}
+    assert {*parts.values()} == {"backbone", "decoder"} | ({"head"} if heads else set())
+    backbone = [name for name, part in parts.items() if part == "backbone"]
+    assert backbone == [name for name in parameters if "backbone." in name]
+
+
+def test_embeddings_and_normalization_have_decays_of_their_own() -> None:
+    params = {"image_size": 64, "num_queries": 9, "backbone": "nano", "decoder_layers": 1}
+    parameters = networks.describe("maskformer", **params).parameters
+    arrays = {name: RandomWeights().get(parameter) for name, parameter in parameters.items()}
+    network = trainable_of(b"", Checkpoint(NetworkSpec("maskformer", params), arrays))
+    module = network.module()
+    given = args(weight_decay=0.1, weight_decay_norm=0.2, weight_decay_embed=0.3)
+    norms = {name for names in module.norms.values() for name in names}
+    groups = make_optimizer(module, network, given).param_groups
+    found = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    for name in module.learned:
+        expected = 0.1
+        if "query_" in name:
+            expected = 0.3
+        elif "norm" in name or name in norms:
+            expected = 0.2
+        assert found[id(module.tensor(name))] == expected, name
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_learned_parameter_has_the_rate_and_decay_of_its_part_and_kind(kind: str) -> None:
     network = trainable(kind)

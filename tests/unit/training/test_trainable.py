@@ -16,7 +16,14 @@ from onnx import helper, numpy_helper
 
 from furiosa_models import networks
 from furiosa_models.errors import ConversionError, LabelsError, ShapeError, WeightsError
-from furiosa_models.heads import ClassificationHead, SSDHead, YOLOv5Head
+from furiosa_models.heads import (
+    ClassificationHead,
+    DFineHead,
+    MaskQueriesHead,
+    QueryHead,
+    SSDHead,
+    YOLOv5Head,
+)
 from furiosa_models.networks.weights import Checkpoint, RandomWeights
 from furiosa_models.spec import NetworkSpec
 from furiosa_models.training.trainable import Trainable, match_classes, trainable_of
@@ -87,6 +94,75 @@ def test_a_network_with_other_classes_runs_and_keeps_known_ones(name: str) -> No
         np.testing.assert_allclose(new[:, :, shift + 2], old[:, :, shift], atol=1e-4)
         mean = old[:, :, [shift + 1, shift + 2]].mean(2)
         np.testing.assert_allclose(new[:, :, shift + 3], mean, rtol=1e-3, atol=1e-3)
+
+
+QUERIES: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "dfine": ("dfine", {"num_queries": 9}, DFineHead((64, 64))),
+    "rtdetr": ("rtdetr", {"num_queries": 9}, QueryHead((64, 64))),
+    "masks": ("maskformer", {"backbone": "nano", "num_queries": 9}, MaskQueriesHead((64, 64))),
+}
+
+
+@pytest.mark.parametrize("is_trained_at_all_layers", [False, True])
+@pytest.mark.parametrize("name", QUERIES)
+def test_classes_of_queries_are_replaced_in_all_layers(
+    name: str, is_trained_at_all_layers: bool
+) -> None:
+    """Queries are chosen by their best class, so that another order changes nothing else."""
+    kind, params, head = QUERIES[name]
+    network = trainable_of(b"", checkpoint(kind, image_size=64, num_classes=4, **params))
+    program = network.program()
+    if is_trained_at_all_layers:
+        network = network.with_auxiliary()
+        assert network.auxiliary
+        assert network.program() == program  # of which training is no part
+    changed = network.with_classes(head, [3, 0, 2, 1])
+    before, after = run(program, 64), run(changed.program(), 64)
+    for one, other in zip(before, after, strict=True):
+        is_class = one.shape[2] in (4, 5) and one.shape == (2, 9, 4 + (name == "masks"))
+        is_class = is_class and one is before[1 if name == "masks" else 0]
+        order = [3, 0, 2, 1, *range(4, one.shape[2])] if is_class else slice(None)
+        np.testing.assert_allclose(other, one[:, :, order], atol=1e-5)
+    fewer = network.with_classes(head, [None, [0, 1]])
+    assert fewer.network is not None
+    assert fewer.network.params["num_classes"] == 2
+    assert fewer.auxiliary == network.auxiliary
+    arrays = fewer.arrays()
+    graph = networks.describe(
+        kind, **fewer.network.params, **({"auxiliary": True} if network.auxiliary else {})
+    )
+    assert all(arrays[key].shape == each.shape for key, each in graph.parameters.items())
+    run(fewer.program(), 64)
+
+
+def test_layers_that_only_training_needs_start_as_the_last_one() -> None:
+    given = checkpoint("dfine", image_size=64, num_queries=9)
+    network = trainable_of(b"", given).with_auxiliary()
+    arrays = network.arrays()
+    for part in ("dec_score_head.{}.weight", "decoder.lqe_layers.{}.reg_conf.layers.1.bias"):
+        first, last = (arrays[f"decoder.{part.format(index)}"] for index in (0, 2))
+        np.testing.assert_array_equal(first, last)
+        assert f"decoder.{part.format(0)}" not in given.arrays
+    own = np.full((80, 128), 0.5, np.float32)
+    name = "decoder.dec_score_head.0.weight"
+    again = trainable_of(b"", Checkpoint(given.network, {**given.arrays, name: own}))
+    np.testing.assert_array_equal(again.with_auxiliary().arrays()[name], own)
+    kept = network.without_auxiliary()
+    assert not kept.auxiliary
+    assert kept.checkpoint is not None
+    assert name in kept.checkpoint.arrays  # for the next training
+    plain = trainable_of(b"", CASES["mobilenet_v2"][0])
+    assert plain.with_auxiliary() is plain is plain.without_auxiliary()
+
+
+def test_the_embedding_of_noisy_labels_keeps_its_classes_in_step() -> None:
+    given = checkpoint("rtdetr", image_size=64, num_queries=9, num_classes=4)
+    name = "decoder.denoising_class_embed.weight"
+    rows = np.arange(5, dtype=np.float32)[:, None].repeat(256, axis=1)
+    network = trainable_of(b"", Checkpoint(given.network, {**given.arrays, name: rows}))
+    changed = network.with_classes(QueryHead((64, 64)), [2, 0]).checkpoint
+    assert changed is not None
+    assert changed.arrays[name][:, 0].tolist() == [2, 0, 4]  # the last one is of no class
 
 
 def test_classes_of_a_head_that_has_none_cannot_be_replaced() -> None:

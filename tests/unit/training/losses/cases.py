@@ -61,10 +61,14 @@ def leaves(outputs: Sequence[Array]) -> list[Tensor]:
 
 
 def call(
-    loss: Loss, outputs: Sequence[Tensor], targets: Sequence[Target], size: tuple[int, int]
+    loss: Loss,
+    outputs: Sequence[Tensor],
+    targets: Sequence[Target],
+    size: tuple[int, int],
+    **options: Any,
 ) -> dict[str, float]:
     """Return the values of a loss, after it has computed the gradients of the outputs."""
-    values = loss(outputs, targets, size)
+    values = loss(outputs, targets, size, **options)
     torch.stack(list(values.values())).sum().backward()
     return {name: value.item() for name, value in values.items()}
 
@@ -90,6 +94,12 @@ class Vectors:
 
     @property
     def targets(self) -> list[Target]:
+        if "masks.0" in self.arrays:
+            height, width = self.size
+            ids = [torch.tensor(each) for each in self.several("class_ids")]
+            bits = [np.unpackbits(each) for each in self.several("masks")]
+            masks = [torch.tensor(each.reshape(-1, height, width) > 0) for each in bits]
+            return [Target(*pair[:1], masks=pair[1]) for pair in zip(ids, masks, strict=True)]
         pairs = zip(self.several("boxes"), self.several("class_ids"), strict=True)
         return [target(boxes, ids) for boxes, ids in pairs]
 
@@ -98,12 +108,20 @@ class Vectors:
         height, width = self.arrays["size"].tolist()
         return height, width
 
-    def check(self, loss: Loss, tolerance: float = 1e-5) -> None:
-        """Compare the values and gradients of a loss with these."""
+    def check(
+        self, loss: Loss, tolerance: float = 1e-5, *, main: int | None = None
+    ) -> dict[str, float]:
+        """Compare the values and gradients of a loss with these; return the values.
+
+        Outputs from `main` on are auxiliary ones.
+        """
         outputs = self.outputs
-        for name, value in call(loss, outputs, self.targets, self.size).items():
+        options = {} if main is None else {"auxiliary": outputs[main:]}
+        values = call(loss, outputs[:main], self.targets, self.size, **options)
+        for name, value in values.items():
             np.testing.assert_allclose(value, self.arrays[name].item(), tolerance, err_msg=name)
         for i, (output, expected) in enumerate(zip(outputs, self.several("gradient"), strict=True)):
             np.testing.assert_allclose(
                 output.grad.numpy(), expected, rtol=1e-4, atol=1e-6, err_msg=f"gradient of {i}"
             )
+        return values
