@@ -45,7 +45,7 @@ def test_points_are_of_one_task() -> None:
 
 def test_int8_table_shows_the_loss() -> None:
     (row,) = [row for row in int8_table().splitlines() if "`YOLOv5s`/coco" in row]
-    assert [cell.strip() for cell in row.split("|")[2:5]] == ["mAP 0.3702", "0.3641", "1.6%"]
+    assert [cell.strip() for cell in row.split("|")[2:5]] == ["mAP 0.3702", "0.3612", "2.4%"]
 
 
 @pytest.mark.parametrize("name", ["SSDMobileNetV2", "YOLOv7w6Pose", "YOLOv5n", "ResNet50"])
