@@ -230,7 +230,8 @@ def test_head_object_is_fitted_to_the_graph(detector: Path, photos: list[Path]) 
     expected = Detector(detector, head={"score_threshold": 0.3}).predict(photos[0], device="cpu")
     model = Detector(raw, head=YOLOv5Head(score_threshold=0.3))
     found = model.predict(photos[0], device="cpu")
-    assert found.class_ids.tolist() == expected.class_ids.tolist()
+    # Almost equal scores may change places: one sigmoid is in the graph, the other is ours.
+    assert sorted(found.class_ids.tolist()) == sorted(expected.class_ids.tolist())
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     assert found.scores.max() <= 1
 
