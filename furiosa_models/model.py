@@ -30,7 +30,13 @@ import numpy.typing as npt
 from .artifacts.descriptor import ModelEntry, zoo
 from .artifacts.store import Built
 from .enums import Format, ModelTaskType, Platform, Precision, RuntimeType, Task
-from .errors import BackendUnavailable, ConversionError, FuriosaModelsError, ShapeError
+from .errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    ConversionError,
+    FuriosaModelsError,
+    ShapeError,
+)
 from .images.pipeline import (
     OnError,
     Steps,
@@ -827,7 +833,9 @@ class Model(Generic[R]):
             seconds=SECONDS if seconds is None else seconds,
         )
         with self._lock:  # predictions that run keep their runners until they end
-            self._runners = {key: kept for key, kept in self._runners.items() if key[0] is not None}
+            self._runners = {
+                key: kept for key, kept in self._runners.items() if key[0] not in (None, "auto")
+            }
         return found
 
     def quantize(
@@ -1778,6 +1786,26 @@ class InferModel(Model[R]):
             if backend is not None and (problem := backend.problem()):
                 raise BackendUnavailable(problem)
         return super().steps(device=device or self._device, **options)
+
+    def tune(
+        self,
+        *,
+        precision: Precision = "fp32",
+        devices: Sequence[str] | None = None,
+        seconds: float | None = None,
+    ) -> Tuning:
+        """Measure what runs the file the fastest on this machine; see `Model.tune`.
+
+        Raises:
+            ConfigurationError: The file runs on the device that it was opened for.
+        """
+        if self._device is not None:
+            msg = (
+                f"{self} always runs on {self._device!r}: open the file without a runtime type and "
+                f"a device, InferModel({str(self.model_path)!r}), to choose the fastest one"
+            )
+            raise ConfigurationError(msg)
+        return super().tune(precision=precision, devices=devices, seconds=seconds)
 
     def _embedded_steps(
         self,

@@ -317,8 +317,7 @@ class Programs:
             )
             return calibration.quantize(program.take(), reduce_range=reduce_range)
 
-        recipe = calibrated.RECIPE if reduce_range else calibrated.FULL_RANGE_RECIPE
-        key = _int8_key(program.digest, recipe, origin)
+        key = _int8_key(program.digest, calibrated.RECIPE, origin, reduce_range=reduce_range)
         return Built(self._weights.store, key, build)
 
     def built(self) -> dict[str, str]:
@@ -338,7 +337,7 @@ class Programs:
         with suppress(ArtifactNotFound):
             path = self._calibration_file()
             origin = hash_file(path, "sha256") if path else self._published_ranges().digest
-            int8 = store.digest(_int8_key(program, calibrated.RECIPE, origin))
+            int8 = store.digest(_int8_key(program, calibrated.RECIPE, origin, reduce_range=True))
             if int8 is not None:
                 found[int8] = "program, int8"
         return found
@@ -504,8 +503,9 @@ def _pixel_range(spec: ImageInput) -> list[float]:
     return [min(ends), max(ends)]
 
 
-def _int8_key(program: str, recipe: int, calibration: str) -> str:
-    return recipe_key("int8", program, recipe, calibration)
+def _int8_key(program: str, recipe: int, calibration: str, *, reduce_range: bool) -> str:
+    bits = 7 if reduce_range else 8
+    return recipe_key("int8", program, recipe, calibration, bits)
 
 
 def _check_num_pe(num_pe: int) -> None:

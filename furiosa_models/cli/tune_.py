@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from ..enums import Precision
+from ..runtime import tuned
+from ..runtime.source import program_of
 from ..runtime.tune import SECONDS, Tuning
 from . import options
 from .models import open_model
@@ -36,6 +38,7 @@ _USES = {"one": "one at a time", "stream": "stream"}
     show_default=True,
     help="Time for the measurement; loading takes longer.",
 )
+@click.option("--forget", is_flag=True, help="Remove the answer, and measure nothing.")
 @options.json_output
 def command(
     model: str,
@@ -45,6 +48,7 @@ def command(
     precision: Precision,
     devices: tuple[str, ...],
     seconds: float,
+    forget: bool,
     as_json: bool,
 ) -> None:
     """Measure what runs a MODEL the fastest on this machine, and use it from now on.
@@ -52,9 +56,16 @@ def command(
     Measured are devices and numbers of threads, for one photo at a time and for streams. The answer
     is kept in the cache; it applies wherever no device is requested.
     """
+    if forget and as_json:
+        msg = "--forget has no JSON"
+        raise click.UsageError(msg)
     with open_model(model, weights, labels=labels, task=task) as network:
-        found = network.tune(precision=precision, devices=devices or None, seconds=seconds)
         name, used = type(network).__name__, network.weights
+        if forget:
+            was_there = tuned.forget(program_of(network, precision))
+            click.echo(f"{name}/{used}, {precision}: {'forgotten' if was_there else 'no answer'}")
+            return
+        found = network.tune(precision=precision, devices=devices or None, seconds=seconds)
     if as_json:
         print_json({"model": name, "weights": used, "precision": precision, **found.to_dict()})
     else:

@@ -111,7 +111,7 @@ def _remove_unused(graph: onnx.GraphProto) -> None:
     for node in reversed(graph.node):
         if used.intersection(node.output):
             kept.append(node)
-            used.update(node.input)
+            used.update(taken_names(node))
     initializers = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(reversed(kept))

@@ -9,7 +9,6 @@ from ..errors import ArtifactNotFound
 
 __all__ = [
     "DIGEST_LENGTH",
-    "FULL_RANGE_RECIPE",
     "RECIPE",
     "Calibration",
     "calibration_file",
@@ -23,9 +22,6 @@ DIGEST_LENGTH = 12
 RECIPE = 2
 """Recipe number of `quantize`. Increment it when the same calibration gives another program.
 Programs that were built with an older number are then rebuilt once."""
-
-FULL_RANGE_RECIPE = 1
-"""Recipe number of `quantize` with 8-bit weights, for NPUs."""
 
 _FOLDER = Path(__file__).with_name("ranges")
 

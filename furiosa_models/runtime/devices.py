@@ -30,6 +30,7 @@ __all__ = [
     "makes_npu_programs",
     "npu_problem",
     "parse_devices",
+    "requested_by",
     "resolve",
 ]
 
@@ -109,7 +110,7 @@ def resolve(
     """
     first = _backend(choice.backend)
     program = first.program_of(model, choice.device, options)
-    is_open = may_tune and choice.is_open and options.worker_num is None
+    is_open = may_tune and choice.is_open and options.are_open
     if is_open and (setting := _tuned(program, options.use)) is not None:
         reason = f"{choice.reason}; measured by `tune` to be the fastest: {setting}"
         logger.info("running on %s: %s", setting.backend, reason)
@@ -134,6 +135,12 @@ def resolve(
     else:
         msg = f"{choice.backend} does not support this model: device='cpu' may run it"
     raise FuriosaRuntimeError(msg)
+
+
+def requested_by() -> str | None:
+    """Return the environment variable that requests a device, if any."""
+    requested, name = _requested(None)
+    return None if requested is None else name
 
 
 def makes_npu_programs() -> bool:

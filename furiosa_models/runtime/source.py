@@ -98,6 +98,11 @@ class RunnerOptions:
     shared: bool = False
 
     @property
+    def are_open(self) -> bool:
+        """Whether nobody requested what `tune` does not measure or chooses itself."""
+        return self.worker_num is None and self.batch_size is None and self.compiler_config is None
+
+    @property
     def use(self) -> Use:
         """How a runner with these options runs."""
         return "stream" if self.shared else "one"

@@ -12,6 +12,7 @@ import math
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -22,9 +23,9 @@ from ..artifacts.store import Built
 from ..errors import BackendUnavailable, ConfigurationError
 from ..progress import progress_bar
 from . import tuned
-from .backends import Backend, backends
-from .devices import choose, defaults_to_npu, resolve
-from .errors import FuriosaRuntimeError
+from .backends import Backend, backends, is_shipped
+from .devices import choose, defaults_to_npu, requested_by, resolve
+from .errors import FuriosaRuntimeError, FuriosaRuntimeWarning
 from .machine import available_cpus, cpus_per_worker
 from .source import ModelSource, Precision, RunnerOptions, Use, program_digest, program_of
 from .tuned import Setting
@@ -154,8 +155,10 @@ def tune(
         BackendUnavailable: A device of `devices` is not available, or the machine has an NPU, for
             which programs are compiled.
         CacheNotWritable: The answer cannot be kept.
-        ConfigurationError: `seconds` is not a positive number.
-        FuriosaRuntimeError: The program cannot run on the usual device, or not on one of `devices`.
+        ConfigurationError: `seconds` is not a positive number, or a backend of `devices` was
+            registered by this process.
+        FuriosaRuntimeError: The program takes any size of photos, or cannot run on the usual
+            device, or not on one of `devices`.
         ValueError: A device string is not valid.
     """
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
@@ -168,6 +171,13 @@ def tune(
             "compiled: there is nothing to choose"
         )
         raise BackendUnavailable(msg)
+    if name := requested_by():
+        warnings.warn(
+            f"{name} requests a device, so that only device='auto' will use the answer",
+            FuriosaRuntimeWarning,
+            stacklevel=3,
+        )
+    tuned.check_writable()
     program = program_of(model, precision)
     choice, usual_backend, program, _ = resolve(choose("auto"), program, RunnerOptions())
     usual = {use: _setting(usual_backend, choice.device, use) for use in _USES}
@@ -184,10 +194,11 @@ def tune(
         try:
             first = [start(Job(usual[use], use)) for use in _USES]
         except ProcessFailed as error:
-            msg = f"the program does not run on {choice.device}: {error}"
+            msg = f"the program cannot be measured on {choice.device}: {error}"
             raise FuriosaRuntimeError(msg) from error
-        others = _started(candidates, start, first[0], left_out, is_named=devices is not None)
-        measured = _measured([*first, *others], seconds)
+        is_named = devices is not None
+        others = list(_started(candidates, start, first[0], left_out, is_named=is_named))
+        measured = _measured(first, others, seconds, left_out)
     best = {use: _best([one for one in measured if one.use == use], usual[use]) for use in _USES}
     digest = program_digest(program)
     path = tuned.keep(digest, best, [one.to_dict() for one in measured])
@@ -220,6 +231,12 @@ def _named(program: Any, devices: Sequence[str]) -> Iterator[tuple[Backend, str]
         raise TypeError(msg)
     for device in devices:
         choice, backend, _, _ = resolve(choose(device), program, RunnerOptions())
+        if not is_shipped(backend.name):
+            msg = (
+                f"{device!r} is a registered backend, which the processes that measure do not "
+                "know: `furiosa-models bench` measures it"
+            )
+            raise ConfigurationError(msg)
         yield backend, choice.device
 
 
@@ -262,7 +279,7 @@ def _started(
             process = start(job)
         except ProcessFailed as error:
             if is_named:
-                msg = f"the program does not run on {device}: {error}"
+                msg = f"the program cannot be measured on {device}: {error}"
                 raise FuriosaRuntimeError(msg) from error
             left_out[device] = str(error)
             continue
@@ -277,20 +294,38 @@ def _started(
             )
 
 
-def _measured(processes: Iterable[Process], seconds: float) -> list[Measured]:
-    """Return the times of all processes, which take turns; the fastest of each use first."""
-    every = list(processes)
-    times: dict[Process, list[float]] = {process: [] for process in every}
+def _measured(
+    usual: Sequence[Process], others: Iterable[Process], seconds: float, left_out: dict[str, str]
+) -> list[Measured]:
+    """Return the times of processes, which take turns; the fastest of each use first.
+
+    Raises:
+        ProcessFailed: A process with the usual setting has ended.
+    """
+    times: dict[Process, list[float]] = {process: [] for process in (*usual, *others)}
+
+    def turn(process: Process) -> None:
+        try:
+            times[process].append(process.turn(_TURN))
+        except ProcessFailed as error:
+            if process in usual:
+                raise
+            left_out[str(process.job.setting)] = str(error)
+            del times[process]
+
     start = time.perf_counter()
-    for process in every:  # warm up, and see how long a round takes
-        process.turn(_TURN)
+    for process in [*times]:  # warm up, and see how long a round takes
+        turn(process)
     passed = time.perf_counter() - start
+    for values in times.values():
+        values.clear()
     rounds = min(max(math.ceil(seconds / passed), _ROUNDS.start), _ROUNDS.stop - 1)
     with progress_bar("Tune", rounds, unit="round") as bar:
         for number in range(rounds):
+            every = [*times]
             shift = number % len(every)
             for process in (*every[shift:], *every[:shift]):
-                times[process].append(process.turn(_TURN))
+                turn(process)
             bar.update()
     found = [
         Measured(
@@ -299,7 +334,7 @@ def _measured(processes: Iterable[Process], seconds: float) -> list[Measured]:
             statistics.median(values),
             min(values),
             max(values),
-            rounds,
+            len(values),
             process.difference,
         )
         for process, values in times.items()

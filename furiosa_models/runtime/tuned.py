@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from .backends import find_backend
 from .machine import available_cpus, cpu_fingerprint, cpu_name
 from .source import Use, program_digest
 
-__all__ = ["Entry", "Setting", "entries", "find", "forget", "keep", "remove"]
+__all__ = ["Entry", "Setting", "check_writable", "entries", "find", "forget", "keep", "remove"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +117,25 @@ def keep(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, (json.dumps(kept, indent=1) + "\n").encode())
     except OSError as error:
-        msg = f"the answer cannot be kept in {path.parent} ({error}): set FURIOSA_MODELS_CACHE_HOME"
-        raise CacheNotWritable(msg) from error
+        raise CacheNotWritable(_not_kept(path.parent, error)) from error
     return path
+
+
+def check_writable() -> None:
+    """Check that answers can be kept, before they are measured.
+
+    Raises:
+        CacheNotWritable: The cache cannot be written.
+    """
+    from ..errors import CacheNotWritable
+
+    folder = settings.tuned_home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CacheNotWritable(_not_kept(folder, error)) from error
 
 
 def forget(program: bytes | str | Built) -> bool:
@@ -153,6 +170,10 @@ def remove(which: Iterable[Entry]) -> int:
     return freed
 
 
+def _not_kept(folder: Path, error: OSError) -> str:
+    return f"the answer cannot be kept in {folder} ({error}): set FURIOSA_MODELS_CACHE_HOME"
+
+
 def _file(program: str) -> Path:
     facts = [_FORMAT, program, cpu_fingerprint(), cpu_name(), available_cpus()]
     return (
@@ -165,11 +186,21 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Return an answer; None if there is none, or not in this form."""
     try:
         kept: dict[str, Any] = json.loads(path.read_bytes())
-        _ = [Setting(**setting) for setting in kept["best"].values()]
-        _ = str(kept["program"]), dict(kept["fingerprints"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        settings_of = [Setting(**setting) for setting in kept["best"].values()]
+        is_whole = isinstance(kept["program"], str) and isinstance(kept["fingerprints"], dict)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return kept
+    return kept if settings_of and is_whole and all(map(_is_valid, settings_of)) else None
+
+
+def _is_valid(setting: Setting) -> bool:
+    """Return whether the values of a setting that was read have the right types and ranges."""
+    texts = isinstance(setting.backend, str) and isinstance(setting.device, str)
+    if not texts or type(setting.threads) is not int:
+        return False
+    backend = find_backend(setting.backend)
+    matches = backend is not None and backend.matches(setting.device)
+    return matches and 1 <= setting.threads <= available_cpus()
 
 
 def _is_current(kept: Mapping[str, Any], use: Use) -> bool:

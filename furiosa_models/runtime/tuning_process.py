@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import FuriosaModelsError
 from .errors import FuriosaRuntimeError
 from .machine import workers
 from .source import Use
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Process", "ProcessFailed", "serve"]
 
-_PACKAGE = Path(__file__).resolve().parents[2]
-# The package may be found by the path of this process only.
-_CODE = f"import sys; sys.path.append({str(_PACKAGE)!r})\nfrom {__name__} import serve\nserve()"
+_CODE = f"""import json, sys
+sys.path[:] = json.loads(sys.argv[1])["path"]  # modules are found where this process finds them
+from {__name__} import serve
+serve()
+"""
 _REPLY = "reply: "
+_BLOB = 16  # pixels
+_LEAST = 0.01  # outputs below that are as good as 0
 _GRACE = 10.0  # seconds in which a process ends by itself
 
 
@@ -74,14 +80,22 @@ class Process:
         self.difference = 0.0
         name = f"{job.use}-{setting.backend}-{setting.device}-{setting.threads}.npz"
         self._outputs = folder / name.replace(":", "-")
-        order = {**asdict(setting), "use": job.use, "file": str(file), "out": str(self._outputs)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        self._errors = self._outputs.with_suffix(".txt")
+        order = {
+            **asdict(setting),
+            "path": sys.path,
+            "use": job.use,
+            "file": str(file),
+            "out": str(self._outputs),
+        }
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _CODE, json.dumps(order)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         try:
             self._reply()
         except BaseException:
@@ -139,7 +153,9 @@ class Process:
 
     def _end(self) -> str:
         code = self._process.wait()
-        return f"the process that ran {self.job.setting} ended with the code {code}"
+        lines = self._errors.read_text(errors="replace").split("\n")
+        said = next((f": {line}" for line in reversed(lines) if line.strip()), "")
+        return f"the process that ran {self.job.setting} ended with the code {code}{said}"
 
 
 def serve() -> None:
@@ -155,10 +171,12 @@ def serve() -> None:
         runner = create_runner(
             order["file"], device=order["device"], worker_num=int(order["threads"])
         )
-        inputs = [_noise(desc) for desc in runner.model.inputs()]
+        inputs = [_blobs(desc) for desc in runner.model.inputs()]
+        _check_sizes(runner.model.inputs())
         np.savez(order["out"], *runner.run(inputs))
     except Exception as error:  # whatever a library raises, it is the candidate's
-        reply(error=f"{type(error).__name__}: {error}")
+        is_own = isinstance(error, FuriosaModelsError)
+        reply(error=str(error) if is_own else f"{type(error).__name__}: {error}")
         return
     count = workers() if order["use"] == "stream" else 1
     reply(ready=True)
@@ -185,15 +203,30 @@ def _turn(runner: Runner, inputs: list[npt.NDArray[Any]], seconds: float, count:
     return (time.perf_counter() - start) / sum(done)
 
 
-def _noise(desc: TensorDesc) -> npt.NDArray[Any]:
-    """Return an input, which is equal in all processes; open sizes are 1."""
-    rng = np.random.default_rng(0)
+def _check_sizes(inputs: Sequence[TensorDesc]) -> None:
+    """Check that only the batch size is open, since the time depends on the others.
+
+    Raises:
+        FuriosaRuntimeError: Another size is open.
+    """
+    for desc in inputs:
+        if set(desc.open_dims) - {0}:
+            msg = (
+                f"its input {desc.name!r} takes any size, on which the time depends: fix it, for "
+                "example by exporting the network for one size"
+            )
+            raise FuriosaRuntimeError(msg)
+
+
+def _blobs(desc: TensorDesc) -> npt.NDArray[Any]:
+    """Return an input that is equal in all processes, with large areas as in a photo."""
     shape, dtype = desc.shape, np.dtype(desc.numpy_dtype)
+    values = np.random.default_rng(0).random([-(-size // _BLOB) for size in shape])
+    for axis, size in enumerate(shape):
+        values = np.repeat(values, _BLOB, axis).take(range(size), axis)
     if dtype == np.uint8:
-        return rng.integers(0, 256, shape, np.uint8)
-    if np.issubdtype(dtype, np.floating):
-        return rng.standard_normal(shape).astype(dtype)
-    return np.zeros(shape, dtype)
+        return (values * 255).astype(np.uint8)
+    return values.astype(dtype) if np.issubdtype(dtype, np.floating) else np.zeros(shape, dtype)
 
 
 def _difference(mine: npt.NDArray[Any], usual: npt.NDArray[Any]) -> float:
@@ -203,5 +236,5 @@ def _difference(mine: npt.NDArray[Any], usual: npt.NDArray[Any]) -> float:
         return 0.0
     apart = np.abs(mine.astype(np.float64) - usual)
     greatest = float(np.abs(usual.astype(np.float64)).max())
-    found = float(apart.max()) / (greatest or 1.0)
+    found = float(apart.max()) / max(greatest, _LEAST)
     return found if np.isfinite(found) else float("inf")

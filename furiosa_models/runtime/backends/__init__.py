@@ -29,6 +29,7 @@ __all__ = [
     "backends",
     "backends_for",
     "find_backend",
+    "is_shipped",
     "register_backend",
 ]
 
@@ -77,6 +78,11 @@ def register_backend(backend: Registered, name: str | None = None) -> Registered
         raise ValueError(msg)
     _registered[row.name] = row
     return backend
+
+
+def is_shipped(name: str) -> bool:
+    """Return whether a backend is of this package, rather than registered."""
+    return name in _SHIPPED
 
 
 def find_backend(name: str) -> Backend | None:

@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from ..._lazy import install_hint
-from ...errors import BackendUnavailable
+from ...errors import BackendUnavailable, WeightsError
 from ...networks.external_data import external_weight_files
 from .. import compiled
 from ..errors import FuriosaRuntimeError
@@ -234,7 +234,10 @@ def _fused(model: bytes | str) -> bytes | str:
         return model
     from ...networks.qdq import without_inner_rounding  # imports onnx
 
-    return without_inner_rounding(data)
+    try:
+        return without_inner_rounding(data)
+    except WeightsError:  # OpenVINO reports what is wrong
+        return model
 
 
 def _has(core: Any, device: str) -> bool:

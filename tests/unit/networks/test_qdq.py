@@ -139,6 +139,23 @@ def test_a_result_that_something_else_reads_stays_rounded() -> None:
     assert without_inner_rounding(made_by("nothing")) != made_by("nothing")
 
 
+def test_what_only_branches_read_is_kept(tmp_path: Path) -> None:
+    made = Maker()
+    made.add("Relu", [made.rounded(made.convolution())], "y")
+    made.rounded("y")
+    value = helper.make_tensor_value_info("b", TensorProto.FLOAT, None)
+    made.initializers += [numpy_helper.from_array(np.array(True), "yes")]
+    made.initializers += [numpy_helper.from_array(np.float32(2), "two")]
+    body = helper.make_graph([helper.make_node("Mul", ["y/dq", "two"], ["b"])], "g", [], [value])
+    before = made.model(made.add("If", ["yes"], "z", then_branch=body, else_branch=body))
+    after = without_inner_rounding(before)
+    assert len(kinds(after)) == len(kinds(before)) - 2
+    np.testing.assert_allclose(run(after), run(before), atol=0.0401)
+    (tmp_path / "model.onnx").write_bytes(before)
+    with create_runner(str(tmp_path / "model.onnx"), device="openvino") as runner:
+        np.testing.assert_allclose(runner.run(PHOTO)[0], run(before), atol=0.0401)
+
+
 def test_gates_of_other_results_and_sums_stay_as_they_are() -> None:
     made = Maker()
     x = made.rounded(made.convolution())

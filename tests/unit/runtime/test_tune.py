@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from furiosa_models import settings
 from furiosa_models.cli.cache_ import command as cache_command
 from furiosa_models.cli.tune_ import command
 from furiosa_models.errors import BackendUnavailable, CacheNotWritable, ConfigurationError
-from furiosa_models.runtime import doctor, tune, tuned, tuning_process
-from furiosa_models.runtime.backends import Session, Setup, find_backend
-from furiosa_models.runtime.errors import FuriosaRuntimeError
+from furiosa_models.model import InferModel
+from furiosa_models.runtime import backends, doctor, tune, tuned, tuning_process
+from furiosa_models.runtime.backends import Backend, Session, Setup, find_backend, register_backend
+from furiosa_models.runtime.errors import FuriosaRuntimeError, FuriosaRuntimeWarning
 from furiosa_models.runtime.machine import available_cpus, cpus_per_worker
 from furiosa_models.runtime.source import Use, program_digest
 from furiosa_models.runtime.sync import create_queue, create_runner
@@ -92,7 +94,7 @@ def test_an_answer_is_used_where_nothing_is_requested(monkeypatch: pytest.Monkey
     with create_runner(PROGRAM, shared=True) as runner:
         assert runner.backend == "onnxruntime"
         assert "fastest" in runner.choice.reason
-    requests: list[dict[str, Any]] = [{"device": "cpu"}, {"worker_num": 2}]
+    requests: list[dict[str, Any]] = [{"device": "cpu"}, {"worker_num": 2}, {"batch_size": 1}]
     for request in requests:
         with create_runner(PROGRAM, **request) as runner:
             assert runner.backend == "onnxruntime"
@@ -135,10 +137,31 @@ def test_an_answer_of_another_version_or_machine_is_not_used(
     assert not tuned.forget(PROGRAM)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"best": {"one": {"device": 1}}}', "null"])
-def test_a_damaged_answer_is_none(text: str) -> None:
+VALUES: tuple[Any, ...] = ({}, [], 1)
+DAMAGED: list[dict[str, Any]] = [
+    *({"threads": threads} for threads in (0, -1, "2", 1.5, None, 100_000, True)),
+    *({"device": device} for device in ("bogus", None, ["cpu"], "cpu")),
+    *({"backend": backend} for backend in ("bogus", None, ["cpu"], "onnxruntime")),
+]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("", "[]", "{", '{"best": {"one": {"device": 1}}}', "null", "[" * 100_000),
+        *DAMAGED,
+        *({name: value} for name in ("best", "fingerprints", "program") for value in VALUES),
+    ],
+    ids=str,
+)
+def test_a_damaged_answer_is_none(damage: str | dict[str, Any]) -> None:
     path = keep(one=VINO)
-    path.write_text(text)
+    if isinstance(damage, str):
+        path.write_text(damage)
+    else:
+        kept = json.loads(path.read_text())
+        (kept["best"]["one"] if damage in DAMAGED else kept).update(damage)
+        path.write_text(json.dumps(kept))
     assert tuned.find(PROGRAM, "one") is None
     with create_runner(PROGRAM) as runner:
         assert runner.backend == "onnxruntime"
@@ -164,7 +187,7 @@ def test_a_device_with_other_outputs_is_chosen_only_by_name(tmp_path: Path) -> N
         made = Process.__new__(Process)
         made.job = Job(setting, "one")
         made._outputs = tmp_path / f"{setting.device}.npz"
-        np.savez(made._outputs, X * factor, np.zeros(0))
+        np.savez(made._outputs, X * factor, np.zeros(0), X * 1e-6 * factor)
         return made
 
     usual, closed = run(CPU, 1.0), []
@@ -195,7 +218,9 @@ def test_a_device_that_fails_is_left_out_unless_it_was_named() -> None:
     jobs = [Job(VINO, "one"), Job(VINO, "stream")]
     assert [*tune._started(jobs, start, usual, left_out, is_named=False)] == []
     assert left_out == {"openvino": "no such operation"}
-    with pytest.raises(FuriosaRuntimeError, match="does not run on openvino: no such operation"):
+    with pytest.raises(
+        FuriosaRuntimeError, match="cannot be measured on openvino: no such operation"
+    ):
         [*tune._started(jobs, start, usual, {}, is_named=True)]
 
 
@@ -207,16 +232,21 @@ def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         tune.tune(PROGRAM, devices="openvino")
     with pytest.raises(ValueError, match="'abacus' is not a device"):
         tune.tune(PROGRAM, devices=["abacus"])
-    with pytest.raises(FuriosaRuntimeError, match="does not run on cpu: .*cannot load"):
+    with pytest.raises(FuriosaRuntimeError, match="cannot be measured on cpu: .*cannot load"):
         tune.tune(b"no model", devices=[])
     with monkeypatch.context() as machine:
         machine.setattr(tune, "defaults_to_npu", lambda: True)
         with pytest.raises(BackendUnavailable, match="has an NPU"):
             tune.tune(PROGRAM)
+    register_backend(type("Mine", (Backend,), {"name": "mine", "load": None})())
+    with pytest.raises(ConfigurationError, match="registered backend.*bench"):
+        tune.tune(PROGRAM, devices=["mine"])
+    backends._registered.clear()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(CacheNotWritable, match="FURIOSA_MODELS_CACHE_HOME"):
-        keep(one=VINO)
+    for keeping in (lambda: keep(one=VINO), lambda: tune.tune(PROGRAM)):
+        with pytest.raises(CacheNotWritable, match="FURIOSA_MODELS_CACHE_HOME"):
+            keeping()
 
 
 def test_a_process_that_dies_is_an_error(tmp_path: Path) -> None:
@@ -228,6 +258,70 @@ def test_a_process_that_dies_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(ProcessFailed, match="cpu with 1 thread ended with the code -9"):
             process.turn(0.01)
     assert process._process.returncode == -signal.SIGKILL
+
+
+def test_a_candidate_that_dies_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "program"
+    file.write_bytes(PROGRAM)
+    fewer = Job(Setting("onnxruntime", "cpu", 2), "one")
+    with (
+        Process(Job(CPU, "one"), file, tmp_path) as usual,
+        Process(fewer, file, tmp_path) as other,
+    ):
+        os.kill(other._process.pid, signal.SIGKILL)
+        left_out: dict[str, str] = {}
+        (found,) = tune._measured([usual], [other], 0.1, left_out)
+        assert found.setting == CPU
+        assert "ended with the code -9" in left_out["cpu with 2 threads"]
+        os.kill(usual._process.pid, signal.SIGKILL)
+        with pytest.raises(FuriosaRuntimeError, match="ended with the code -9"):
+            tune._measured([usual], [], 0.1, {})
+
+
+def test_what_a_process_says_last_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning_process, "_CODE", "raise RuntimeError('no such library')")
+    with pytest.raises(ProcessFailed, match="the code 1: RuntimeError: no such library"):
+        Process(Job(CPU, "one"), tmp_path / "program", tmp_path)
+
+
+def test_modules_of_the_current_folder_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not yours')")
+    file = tmp_path / "program"
+    file.write_bytes(PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    with Process(Job(CPU, "one"), file, tmp_path) as process:
+        assert process.turn(0.01) > 0
+
+
+def test_a_network_for_any_size_cannot_be_measured() -> None:
+    model = make_model()
+    for value in (*model.graph.input, *model.graph.output):
+        for axis in (2, 3):
+            value.type.tensor_type.shape.dim[axis].dim_param = f"size{axis}"
+    with pytest.raises(FuriosaRuntimeError, match="its input 'x' takes any size"):
+        tune.tune(model.SerializeToString(), devices=[])
+
+
+def test_an_environment_variable_that_requests_a_device_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FURIOSA_DEVICES", "cpu")
+    with pytest.warns(FuriosaRuntimeWarning, match="FURIOSA_DEVICES requests a device"):
+        tune.tune(PROGRAM, devices=[], seconds=0.05)
+
+
+def test_a_file_that_was_opened_for_a_device_is_not_measured(tmp_path: Path) -> None:
+    with EfficientNetLite0(weights="random") as model:
+        exported = model.export("onnx_cpu", out_dir=tmp_path / "exported")
+        with pytest.raises(ConfigurationError, match="always runs on 'cpu': open the file without"):
+            exported.tune()
+        opened = InferModel(exported.model_path)
+        found = opened.tune(devices=[], seconds=0.05)
+        assert "measured by `tune`" in opened.steps().where
+        assert found.best["one"].device == "cpu"
 
 
 def test_what_a_library_prints_is_no_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,3 +358,5 @@ def test_the_command_prints_a_table_or_json() -> None:
     assert document["best"]["one"]["device"] == "cpu"
     failed = CliRunner().invoke(command, [*arguments, "--seconds", "0"])
     assert failed.exit_code == 2
+    for answer in ("forgotten", "no answer"):
+        assert answer in CliRunner().invoke(command, [*arguments, "--forget"]).output
