@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,11 +83,26 @@ def call(function: Any, tensors: Sequence[Any] = (), **named: Any) -> list[Array
     """
     tf = tensorflow("running a model")
     try:
-        outputs = function(*tensors, **named)
+        try:
+            outputs = function(*tensors, **named)
+        except tf.errors.UnimplementedError:  # without oneDNN, it fuses what it has no kernel for
+            with _unfused(tf):
+                outputs = function(*tensors, **named)
     except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         msg = f"TensorFlow rejects the inputs: {first_line(error)}"
         raise ShapeError(msg) from error
     return [np.asarray(output) for output in tf.nest.flatten(outputs)]
+
+
+@contextmanager
+def _unfused(tf: Any) -> Iterator[None]:
+    """Let TensorFlow fuse no operations."""
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
 
 
 def served(graph: FrozenGraph) -> Any:
