@@ -1775,7 +1775,8 @@ class InferModel(Model[R]):
 
         Raises:
             BackendUnavailable: The runtime is not installed.
-            ConversionError: An embedded graph does not have an option.
+            ConversionError: An embedded graph cannot have the precision, or `draft`.
+            ValueError: The value of an option is out of range.
         """
         if self._embedded is not None:
             return self._embedded_steps(device or self._device, **options)

@@ -8,8 +8,10 @@ was found before is no new person.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +19,14 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..ops.checks import check_contexts, check_count, check_limit, check_maps, check_unit
+from ..ops.checks import (
+    check_at_least,
+    check_contexts,
+    check_count,
+    check_limit,
+    check_maps,
+    check_unit,
+)
 from ..ops.nms import nms
 from ..ops.scores import sigmoid
 from ..spec import Head, ImageContext
@@ -54,6 +63,10 @@ class PartPoseHead(Head):
         root_threshold: Least score of the joint from which a person is found.
         radius: Distance in pixels of the input below which two joints are one.
         keypoint_threshold: Confidence from which on joints are drawn and are in the box.
+
+    Raises:
+        TypeError: A threshold is not a number, or `stride` or `max_detections` not an integer.
+        ValueError: A threshold is not in 0..1, or another value is out of range.
     """
 
     task: ClassVar[PoseTask] = POSE
@@ -67,7 +80,14 @@ class PartPoseHead(Head):
     keypoint_threshold: float = 0.2
 
     def __post_init__(self) -> None:
-        check_unit("root_threshold", self.root_threshold)
+        check_at_least("stride", self.stride, 1)
+        check_at_least("max_detections", self.max_detections, 0)
+        for name in ("score_threshold", "iou_threshold", "root_threshold", "keypoint_threshold"):
+            check_unit(name, getattr(self, name))
+        radius: object = self.radius
+        if not isinstance(radius, Real) or not 0 <= float(radius) < math.inf:
+            msg = f"radius must be a finite number of pixels, at least 0, got {radius!r}"
+            raise ValueError(msg)
 
     def decode(
         self,

@@ -72,7 +72,8 @@ def train(
     Raises:
         ConfigurationError: No loss is known for the head.
         ConversionError: An operation has no PyTorch form, or the classes cannot be replaced.
-        DatasetError: The photos are for another task, or the classes of both sets differ.
+        DatasetError: The photos are for another task, the classes of both sets differ, or a
+            semantic network would have a single class.
         LabelsError: A name in `class_sources` is unknown.
         TrainingError: The run exists already, cannot be resumed, or does not converge.
         ValueError: An argument does not fit the machine or the data.
@@ -193,14 +194,27 @@ def _with_classes(
 
 
 def _table(head: Head, old: tuple[str, ...], photos: LabeledPhotos) -> tuple[str, ...]:
-    """Return the table of labels of a model with a head that is trained on photos."""
+    """Return the table of labels of a model with a head that is trained on photos.
+
+    Raises:
+        DatasetError: A single class is left to choose from.
+    """
     if isinstance(head, MatteHead):  # whatever the classes: one of them, or all, is in front
         return old
     new = tuple(photos.classes)
     has_background = isinstance(head, SSDHead)
     if isinstance(head, SemanticHead):  # the background is what no object covers
         has_background = old[:1] == (_BACKGROUND,) and any(photo.objects for photo in photos)
-    return (_BACKGROUND, *new) if has_background and new[:1] != (_BACKGROUND,) else new
+    table = (_BACKGROUND, *new) if has_background and new[:1] != (_BACKGROUND,) else new
+    if isinstance(head, SemanticHead) and len(table) < 2:  # its softmax is constant
+        msg = (
+            f"a semantic network chooses between two or more classes, but {photos.source} has only "
+            f"{', '.join(table) or 'none'}, and the model no background. If the labels are "
+            "outlines, name the first class of the model for what they do not cover, "
+            f"labels=[{_BACKGROUND!r}, ...]; or train a MatteEstimator"
+        )
+        raise DatasetError(msg)
+    return table
 
 
 def _from_checkpoint(trainable: Trainable, path: Any, spec: ModelSpec) -> Trainable:

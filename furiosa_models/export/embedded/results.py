@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import numpy_helper
 
-from ...errors import ConversionError
 from ...networks import edit
+from ...ops.checks import check_at_least, check_unit
 from ...tasks.classification import Classification
 from ...tasks.detection import Detections
 from ...tasks.matte import Matte
@@ -25,18 +25,22 @@ def with_options(model: bytes, options: Mapping[str, Any]) -> bytes:
 
     Args:
         model: The graph; options that are not given keep their defaults.
-        options: Values by name; those that are None keep their defaults, too.
+        options: Options of the task by name; those that are None keep their defaults, too. Those
+            that the graph lacks change nothing, as in `decode` of its head, which does not use
+            them either: a graph that finds one person does not suppress others.
 
     Raises:
-        ConversionError: The graph has no such option.
+        TypeError: A value is not a number.
+        ValueError: A threshold is not between 0 and 1, or `top_k` is less than 1.
     """
     proto = edit.parse(model)
-    image, *inputs = proto.graph.input
-    known = {value.name for value in inputs}
+    image, *_ = proto.graph.input
     given = {name: value for name, value in options.items() if value is not None}
-    if unknown := [name for name in given if name not in known]:
-        msg = f"the embedded graph has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
-        raise ConversionError(msg)
+    for name, value in given.items():
+        if name.endswith("_threshold"):
+            check_unit(name, value)
+        else:
+            check_at_least(name, value, 1)
     for tensor in proto.graph.initializer:
         if tensor.name in given:
             dtype = numpy_helper.to_array(tensor).dtype

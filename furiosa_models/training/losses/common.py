@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 
-from ...errors import LabelsError, ShapeError
+from ...errors import ConfigurationError, LabelsError, ShapeError
 from ..targets import Target, Tensor
 
 __all__ = [
@@ -16,7 +18,9 @@ __all__ = [
     "as_logits",
     "check_batch",
     "check_class_ids",
+    "check_weight",
     "labeled_boxes",
+    "pairs_of",
 ]
 
 _MIN_PROBABILITY = 1e-12
@@ -66,6 +70,29 @@ def check_class_ids(class_ids: Tensor, classes: int) -> None:
             f"classes, got {sorted(set(wrong.tolist()))[:5]}"
         )
         raise LabelsError(msg)
+
+
+def check_weight(name: str, value: object) -> None:
+    """Check a weight of a loss: less than 0 would reward mistakes.
+
+    Raises:
+        ConfigurationError: It is not a finite number of at least 0.
+    """
+    if not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        msg = f"{name} must be a finite number of at least 0, got {value!r}"
+        raise ConfigurationError(msg)
+
+
+def pairs_of(auxiliary: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Return auxiliary outputs that alternate as the two outputs of each layer.
+
+    Raises:
+        ShapeError: Their number is odd.
+    """
+    if len(auxiliary) % 2:
+        msg = f"expected two auxiliary outputs of each layer, got {len(auxiliary)} outputs"
+        raise ShapeError(msg)
+    return list(zip(auxiliary[::2], auxiliary[1::2], strict=True))
 
 
 def labeled_boxes(

@@ -25,7 +25,7 @@ import torch.nn.functional as F  # its customary name
 from ...errors import ConfigurationError, ShapeError
 from ...heads.queries import QueryHead
 from ..targets import Target, Tensor
-from .common import LabeledBoxes, as_logits, check_batch, labeled_boxes
+from .common import LabeledBoxes, as_logits, check_batch, check_weight, labeled_boxes, pairs_of
 from .matching import Matches, match
 
 __all__ = ["DETRLoss", "Prediction", "box_losses", "class_loss", "labeled_batch", "pair_iou"]
@@ -64,7 +64,8 @@ class DETRLoss:
         gamma: Exponent that reduces the weight of scores that are almost 0.
 
     Raises:
-        ConfigurationError: The outputs are not scores and boxes of queries that can be trained.
+        ConfigurationError: The outputs are not scores and boxes of queries that can be trained; or
+            another option is not a finite number of at least 0.
     """
 
     takes_auxiliary: ClassVar[bool] = True
@@ -77,6 +78,8 @@ class DETRLoss:
     gamma: float = _GAMMA
 
     def __post_init__(self) -> None:
+        for name in ("class_weight", "box_weight", "giou_weight", "alpha", "gamma"):
+            check_weight(name, getattr(self, name))
         head = self.head
         is_other = head.scores is None or head.classes is not None or head.objectness
         is_unlike = head.activation == "softmax" or head.unit != "fraction" or head.transposed
@@ -107,7 +110,7 @@ class DETRLoss:
             LabelsError: A class id does not belong to the network's classes.
         """
         last = self.prediction(outputs, targets)
-        others = [self.checked(*pair) for pair in zip(auxiliary[::2], auxiliary[1::2], strict=True)]
+        others = [self.checked(*pair) for pair in pairs_of(auxiliary)]
         objects, counts = labeled_batch(targets, size, last)
         total = {"loss_class": 0.0, "loss_box": 0.0, "loss_giou": 0.0}
         for each in (last, *others):

@@ -20,7 +20,7 @@ import torch.nn.functional as F  # its customary name
 from ...errors import ShapeError
 from ...networks.builders.dfine import BINS, SCALE, bin_distances
 from ..targets import Target, Tensor
-from .common import LabeledBoxes
+from .common import LabeledBoxes, check_weight
 from .detr import DETRLoss, Prediction, box_losses, labeled_batch, pair_iou
 from .matching import Matches
 
@@ -65,6 +65,11 @@ class DFineLoss(DETRLoss):
 
     edge_weight: float = 0.15
     distillation_weight: float = 1.5
+
+    def __post_init__(self) -> None:
+        DETRLoss.__post_init__(self)
+        for name in ("edge_weight", "distillation_weight"):
+            check_weight(name, getattr(self, name))
 
     def __call__(
         self,
@@ -116,7 +121,7 @@ class DFineLoss(DETRLoss):
         encoder, start, layers = auxiliary[:2], auxiliary[2:4], auxiliary[4:-1]
         bins = [*layers[2::3], auxiliary[-1]]
         shape = (*last.boxes.shape[:2], 4 * BINS)
-        if len(layers) % 3 or any(each.shape != shape for each in bins):
+        if len(auxiliary) < 5 or len(layers) % 3 or any(each.shape != shape for each in bins):
             got = [tuple(each.shape) for each in auxiliary]
             msg = f"expected the auxiliary outputs of dfine, with bins {shape}, got {got}"
             raise ShapeError(msg)

@@ -26,7 +26,7 @@ from ...errors import ConfigurationError, ShapeError
 from ...heads.mask_queries import MaskQueriesHead, SemanticQueriesHead
 from ...ops.checks import check_at_least
 from ..targets import Target, Tensor
-from .common import check_batch, check_class_ids
+from .common import check_batch, check_class_ids, check_weight, pairs_of
 from .matching import Matches, match
 
 __all__ = ["MaskQueriesLoss"]
@@ -78,7 +78,8 @@ class MaskQueriesLoss:
         points: Number of points of each mask.
 
     Raises:
-        ConfigurationError: The outputs are no logits.
+        ConfigurationError: The outputs are no logits, or a weight is not a finite number of at
+            least 0.
         ValueError: `points` is less than 1.
     """
 
@@ -93,6 +94,8 @@ class MaskQueriesLoss:
 
     def __post_init__(self) -> None:
         check_at_least("points", self.points, 1)
+        for name in ("class_weight", "mask_weight", "dice_weight", "no_object_weight"):
+            check_weight(name, getattr(self, name))
         if self.head.activation == "none" or self.head.mask_activation == "none":
             msg = (
                 "the graph ends in scores without the class of no object, or in probabilities of "
@@ -121,8 +124,7 @@ class MaskQueriesLoss:
         """
         check_batch(outputs, 2, targets)
         count = len(targets)
-        pairs = zip(auxiliary[::2], auxiliary[1::2], strict=True)
-        predictions = [_prediction(pair, count) for pair in (outputs, *pairs)]
+        predictions = [_prediction(pair, count) for pair in (outputs, *pairs_of(auxiliary))]
         labels = _labels(targets, predictions[0])
         names = ("loss_class", "loss_mask", "loss_dice")
         weights = (self.class_weight, self.mask_weight, self.dice_weight)
@@ -218,27 +220,43 @@ def _labels(targets: Sequence[Target], prediction: _Prediction) -> _Labels:
     """Return the masks of a batch.
 
     Raises:
-        ShapeError: A target has neither masks with a class each, nor the class of each pixel.
+        ShapeError: A target has neither masks with a class each, nor the class of each pixel; or
+            the targets have different sizes.
         LabelsError: A class id does not belong to the network's classes.
     """
     logits = prediction.logits
     ids, masks = [], []
     for target in targets:
-        if target.class_map is not None:
+        if target.class_map is not None and target.class_map.ndim == 2:
             found = target.class_map.unique()
             found = found[found >= 0]
             ids.append(found)
             masks.append(target.class_map[None] == found[:, None, None])
-        elif target.masks is not None and target.masks.shape[:1] == target.class_ids.shape:
+        elif _has_masks(target):
             ids.append(target.class_ids)
             masks.append(target.masks)
         else:
-            shape = None if target.masks is None else tuple(target.masks.shape)
-            msg = f"a target of masks has a class id for each, got {tuple(target.class_ids.shape)} "
-            raise ShapeError(msg + f"class ids and masks {shape}")
+            labels = (target.class_ids, target.masks, target.class_map)
+            shapes = [None if each is None else tuple(each.shape) for each in labels]
+            msg = (
+                "a target has masks (n, height, width) with a class id for each, or a class map "
+                f"(height, width), got class ids {shapes[0]}, masks {shapes[1]} and class map "
+                f"{shapes[2]}"
+            )
+            raise ShapeError(msg)
+    sizes = [tuple(each.shape[1:]) for each in masks]
+    if len(set(sizes)) > 1:
+        msg = f"the masks of all targets must have the size of the input, got {sizes}"
+        raise ShapeError(msg)
     class_ids = torch.cat(ids).long().to(logits.device)
     check_class_ids(class_ids, logits.shape[2] - 1)
     return _Labels(class_ids, torch.cat(masks).to(logits), [len(each) for each in ids])
+
+
+def _has_masks(target: Target) -> bool:
+    """Return whether a target has masks, and a class id for each."""
+    masks = None if target.class_map is not None else target.masks
+    return masks is not None and masks.ndim == 3 and masks.shape[:1] == target.class_ids.shape
 
 
 def _sampled(masks: Tensor, places: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F  # its customary name
@@ -19,7 +19,7 @@ from ...errors import ConfigurationError, LabelsError, ShapeError
 from ...heads.matte import MatteHead
 from ...heads.semantic import SemanticHead
 from ..targets import Target, Tensor
-from .common import as_log_probabilities, as_logits, check_batch, check_class_ids
+from .common import as_log_probabilities, as_logits, check_batch, check_class_ids, check_weight
 
 __all__ = ["MatteLoss", "SemanticLoss"]
 
@@ -35,10 +35,12 @@ class SemanticLoss:
 
     Attributes:
         head: Head of the network.
-        class_weights: Weight of each class; None for equal weights. The mean is weighted, too.
+        class_weights: Weight of each class; None for equal weights. The mean is weighted, too, so
+            that only their proportions count; 0 leaves a class out.
 
     Raises:
-        ConfigurationError: The graph returns class ids, which have no gradient.
+        ConfigurationError: The graph returns class ids, which have no gradient; or a weight is not
+            a finite number of at least 0.
     """
 
     head: SemanticHead
@@ -51,6 +53,9 @@ class SemanticLoss:
                 "ArgMax, whose output has scores"
             )
             raise ConfigurationError(msg)
+        weights: Any = () if self.class_weights is None else self.class_weights
+        for i, weight in enumerate(weights.tolist() if torch.is_tensor(weights) else weights):
+            check_weight(f"class_weights[{i}]", weight)
 
     def __call__(
         self, outputs: Sequence[Tensor], targets: Sequence[Target], size: tuple[int, int]
@@ -76,8 +81,8 @@ class SemanticLoss:
         weights = self._weights(scores)
         total = F.cross_entropy(scores, expected, weights, ignore_index=_UNLABELED, reduction="sum")
         known = expected[expected != _UNLABELED]
-        count = len(known) if weights is None else weights[known].sum()
-        return {"loss_class": total / max(float(count), 1.0)}
+        count = float(len(known) if weights is None else weights[known].sum())
+        return {"loss_class": total / (count or 1.0)}
 
     def _weights(self, scores: Tensor) -> Tensor | None:
         if self.class_weights is None:
@@ -122,7 +127,11 @@ class MatteLoss:
             ShapeError: Outputs or targets have the wrong count or shape.
         """
         head, channel = self.head, self.head.channel
-        maps = [_map(outputs, head, targets)[:, channel : channel + 1]]
+        found = _map(outputs, head, targets)
+        if channel >= found.shape[1]:
+            msg = f"expected the foreground in channel {channel}, got a map {tuple(found.shape)}"
+            raise ShapeError(msg)
+        maps = [found[:, channel : channel + 1]]
         maps += [each.float() for each in auxiliary]
         logits = [each if head.activation == "sigmoid" else as_logits(each) for each in maps]
         expected = _class_maps(targets, size, maps[0].device)[:, None]

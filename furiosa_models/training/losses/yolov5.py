@@ -23,7 +23,7 @@ from ...errors import ConfigurationError, ShapeError
 from ...heads.yolo import BOX_CHANNELS, YOLOv5Head
 from ...ops.checks import check_unit
 from ..targets import Target, Tensor
-from .common import as_logits, check_batch, labeled_boxes
+from .common import as_logits, check_batch, check_weight, labeled_boxes
 
 __all__ = ["YOLOv5Loss"]
 
@@ -66,9 +66,7 @@ class YOLOv5Loss:
     def __post_init__(self) -> None:
         check_unit("label_smoothing", self.label_smoothing)
         for name in ("box_gain", "objectness_gain", "class_gain"):
-            if not 0 <= getattr(self, name) < math.inf:
-                msg = f"{name} must be a finite number of at least 0, got {getattr(self, name)!r}"
-                raise ConfigurationError(msg)
+            check_weight(name, getattr(self, name))
         if not self.anchor_ratio > 1:
             msg = f"anchor_ratio must be above 1, got {self.anchor_ratio!r}"
             raise ConfigurationError(msg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from furiosa_models import Classifier
-from furiosa_models.errors import ConfigurationError, TrainingError
+from furiosa_models import Classifier, Segmenter
+from furiosa_models.data import LabeledPhoto, Objects
+from furiosa_models.enums import Task
+from furiosa_models.errors import ConfigurationError, DatasetError, TrainingError
 from furiosa_models.networks.torch_sink import GraphModule
 from furiosa_models.spec import ImageInput
 
-from .scenes import COLORS, SIDE, args, classifier, squares, yolo
+from .scenes import COLORS, SIDE, args, boxes, classifier, losses, outlined, squares, yolo
 
 pytestmark = pytest.mark.torch
 
@@ -25,14 +29,18 @@ SCALED = ImageInput(size=(SIDE, SIDE), std=(255.0, 255.0, 255.0))
 
 
 def graph(
-    nodes: list[onnx.NodeProto], arrays: dict[str, Any], shape: list[Any], classes: int = 4
+    nodes: list[onnx.NodeProto],
+    arrays: dict[str, Any],
+    shape: list[Any],
+    classes: int = 4,
+    cells: Sequence[int] = (),
 ) -> onnx.ModelProto:
-    """Return a network of an image `x` and scores `y`."""
+    """Return a network of an image `x` and scores `y`, of each cell of a map if it has some."""
     made = helper.make_graph(
         nodes,
         "net",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", classes])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", classes, *cells])],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()],
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -43,6 +51,14 @@ def graph(
 def dense(rank: int, *shape: int) -> Any:
     values = np.random.default_rng(rank).normal(size=shape) / np.sqrt(np.prod(shape[1:]))
     return values.astype(np.float32)
+
+
+def with_first_object(photo: LabeledPhoto) -> LabeledPhoto:
+    objects = photo.objects
+    assert objects is not None
+    assert objects.masks is not None
+    one = Objects(objects.boxes[:1], objects.class_ids[:1], masks=objects.masks[:1])
+    return replace(photo, objects=one)
 
 
 def learned(model: onnx.ModelProto, folder: Path) -> tuple[Any, Classifier]:
@@ -113,6 +129,22 @@ def test_a_convolution_before_an_average_gets_other_classes(tmp_path: Path) -> N
     network.train(args(tmp_path / "run", 2), photos, photos)
     assert network.labels == tuple(COLORS)
     assert len(network.predict(photos[0].path, device="cpu", top_k=9).top) == 4
+
+
+def test_a_single_class_of_pixels_is_learned_with_a_background_only(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "k", "b"], ["y"], "classes", pads=[1] * 4)]
+    arrays = {"k": dense(4, 3, 3, 3, 3), "b": np.zeros(3, np.float32)}
+    model = graph(nodes, arrays, ["n", 3, SIDE, SIDE], 3, (SIDE, SIDE))
+    photos = outlined(boxes(tmp_path / "photos", 2, side=SIDE), Task.SEMSEG, ["box"])
+    photos = replace(photos, photos=tuple(map(with_first_object, photos)))
+    network = Segmenter(model, labels=["road", "sea", "sky"], input=SCALED)
+    with pytest.raises(DatasetError, match="has only box, and the model no background"):
+        network.train(args(tmp_path / "run", 2), photos, photos)
+    assert not (tmp_path / "run").exists()
+    network = Segmenter(model, labels=["background", "sea", "sky"], input=SCALED)
+    network.train(args(tmp_path / "run", 2), photos, photos)
+    assert network.labels == ("background", "box")
+    assert all(entry["loss_class"] > 0 for entry in losses(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("kind", ["Expand", "Tile", "Mod"])

@@ -36,6 +36,7 @@ from furiosa_models.spec import DESCRIPTION_KEY
 from furiosa_models.vision import (
     EfficientNetLite0,
     MobileNetV2,
+    MoveNetThunder,
     SSDMobileNet,
     YOLOv5n,
     YOLOv7w6Pose,
@@ -629,6 +630,23 @@ def test_embedded_graphs_take_photos_and_give_the_same_results(
         exported.save(tmp_path / "copy")
     with pytest.raises(ConversionError, match="photos as they are"):
         exported.predict(photos[0], precision="int8")
+
+
+def test_options_without_an_effect_are_checked_in_embedded_graphs_too(
+    photos: list[Path], tmp_path: Path
+) -> None:
+    model: Model[Any] = MoveNetThunder("random")  # one person, whom nothing suppresses
+    exported: Model[Any] = model.export("onnx_cpu", out_dir=tmp_path, embed=True)
+    photo, device = photos[0], "cpu"
+    for each in (model, exported):
+        person = each.predict(photo, device=device, score_threshold=0.0)
+        assert len(person) == 1
+        found = each.predict(photo, device=device, score_threshold=0.0, iou_threshold=0.2)
+        assert_same(found, person)
+        with pytest.raises(ValueError, match="iou_threshold must lie between 0 and 1"):
+            each.predict(photo, device=device, iou_threshold=2)
+        with pytest.raises(ValueError, match="score_threshold must lie between 0 and 1"):
+            each.predict(photo, device=device, score_threshold=-1)
 
 
 def test_embedding_is_for_onnx_and_for_our_own_methods(

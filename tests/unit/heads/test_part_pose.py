@@ -113,14 +113,34 @@ def test_people_who_overlap_are_suppressed_if_wanted(platform: Platform) -> None
         assert len(found) == count
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("stride", 0, ValueError),
+        ("stride", 16.5, TypeError),
+        ("max_detections", -1, ValueError),
+        ("max_detections", None, TypeError),
+        ("score_threshold", 2, ValueError),
+        ("iou_threshold", -1, ValueError),
+        ("root_threshold", 2, ValueError),
+        ("keypoint_threshold", -0.1, ValueError),
+        ("keypoint_threshold", "0.2", TypeError),
+        ("radius", -1, ValueError),
+        ("radius", np.nan, ValueError),
+        ("radius", "20", ValueError),
+    ],
+)
+def test_wrong_numbers_of_the_head(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"{name} must"):
+        PartPoseHead(**{name: value})
+
+
 def test_wrong_maps_and_damaged_ones() -> None:
     head = PartPoseHead()
     with pytest.raises(ShapeError, match="expected 4 outputs"):
         head.decode(empty()[:3], [PLACE], (), Platform.RUST)
     with pytest.raises(ShapeError, match="offset must have shape"):
         head.decode([empty()[0]] * 4, [PLACE], (), Platform.RUST)
-    with pytest.raises(ValueError, match="root_threshold"):
-        PartPoseHead(root_threshold=2)
     with pytest.raises(ValueError, match="iou_threshold"):
         head.decode(empty(), [PLACE], (), Platform.RUST, iou_threshold=-1)
     maps: list[Any] = empty()

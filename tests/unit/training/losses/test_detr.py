@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 from typing import Any
 
@@ -128,6 +129,8 @@ def test_wrong_arguments() -> None:
         DETRLoss(HEAD)(outputs, [], SIZE)
     with pytest.raises(ShapeError, match="boxes"):
         DETRLoss(HEAD)([outputs[0], outputs[1][:, :1]], [target(BOXES, [0, 1])], SIZE)
+    with pytest.raises(ShapeError, match="two auxiliary outputs of each layer, got 1"):
+        DETRLoss(HEAD)(outputs, [target(BOXES, [0, 1])], SIZE, auxiliary=outputs[:1])
     others: list[dict[str, Any]] = [
         {"activation": "softmax"},
         {"box_format": "xywh"},
@@ -138,3 +141,11 @@ def test_wrong_arguments() -> None:
     for wrong in others:
         with pytest.raises(ConfigurationError, match="queries are trained if"):
             DETRLoss(QueryHead(SIZE, **wrong))
+
+
+@pytest.mark.parametrize("name", ["class_weight", "box_weight", "giou_weight", "alpha", "gamma"])
+@pytest.mark.parametrize("value", [-1, "5", math.nan, math.inf, None])
+def test_weights_are_numbers_of_at_least_0(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be a finite number of at least 0"):
+        DETRLoss(HEAD, **{name: value})
+    DETRLoss(HEAD, **{name: np.float32(0)})

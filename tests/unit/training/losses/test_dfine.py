@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from furiosa_models.errors import ShapeError
+from furiosa_models.errors import ConfigurationError, ShapeError
 from furiosa_models.heads import DFineHead
 from furiosa_models.networks.builders.dfine import BINS, bin_distances
 from furiosa_models.training.losses import DETRLoss, DFineLoss, loss_of
@@ -65,6 +67,15 @@ def test_wrong_auxiliary_outputs() -> None:
     outputs = vectors.outputs
     with pytest.raises(ShapeError, match="auxiliary outputs of dfine"):
         DFineLoss(HEAD)(outputs[:2], vectors.targets, vectors.size, auxiliary=outputs[2:-1])
+    with pytest.raises(ShapeError, match="auxiliary outputs of dfine"):
+        DFineLoss(HEAD)(outputs[:2], vectors.targets, vectors.size, auxiliary=outputs[-1:])
+
+
+@pytest.mark.parametrize("name", ["box_weight", "edge_weight", "distillation_weight"])
+def test_negative_weights_are_errors(name: str) -> None:
+    options: Any = {name: -1}
+    with pytest.raises(ConfigurationError, match=f"{name} must be a finite number"):
+        DFineLoss(HEAD, **options)
 
 
 def test_bins_are_symmetric() -> None:

@@ -96,6 +96,20 @@ def test_wrong_arguments() -> None:
         loss(outputs, [Target(ids, boxes=torch.zeros(2, 4))], SIZE)
     with pytest.raises(ShapeError, match="of the same queries|got"):
         loss([outputs[0], outputs[1][:, :2]], [Target(ids, masks=masks)], SIZE)
+    with pytest.raises(ShapeError, match="class id for each"):
+        loss(outputs, [Target(ids, masks=masks[:, 0])], SIZE)
+    with pytest.raises(ShapeError, match=r"\(height, width\), got .* class map \(48,\)"):
+        loss(outputs, [Target(ids, class_map=torch.zeros(SIZE[1]))], SIZE)
+    two = [output.expand(2, *output.shape[1:]) for output in outputs]
+    sizes = [Target(ids, masks=masks), Target(ids, masks=masks[:, ::2])]
+    with pytest.raises(ShapeError, match=r"the size of the input, got \[\(32, 48\), \(16, 48\)"):
+        loss(two, sizes, SIZE)
+    with pytest.raises(ShapeError, match="two auxiliary outputs of each layer, got 3"):
+        loss(outputs, [Target(ids, masks=masks)], SIZE, auxiliary=[*outputs, outputs[0]])
+    for name in ("class_weight", "mask_weight", "dice_weight", "no_object_weight"):
+        options: Any = {name: -1}
+        with pytest.raises(ConfigurationError, match=f"{name} must be a finite number"):
+            MaskQueriesLoss(MaskQueriesHead(SIZE), **options)
     with pytest.raises(ConfigurationError, match="logits"):
         MaskQueriesLoss(MaskQueriesHead(SIZE, activation="none"))
     with pytest.raises(ValueError, match="points"):

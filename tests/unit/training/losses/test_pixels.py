@@ -75,6 +75,31 @@ def test_weights_of_classes() -> None:
         SemanticLoss(HEAD, class_weights=[1.0])([logits], [labels(class_map)], SIZE)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e3])
+def test_only_the_proportions_of_weights_count(scale: float) -> None:
+    logits = torch.tensor(scores(1, 2, *SIZE), dtype=torch.float32)
+    class_map = np.random.default_rng(1).integers(0, 2, SIZE)
+    weights = torch.tensor([1.0, 3.0]) * scale
+    expected = F.cross_entropy(logits, torch.tensor(class_map[None]), torch.tensor([1.0, 3.0]))
+    loss = SemanticLoss(HEAD, class_weights=weights)
+    found = loss([logits], [labels(class_map)], SIZE)["loss_class"].item()
+    assert found == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_classes_of_weight_0_have_no_loss() -> None:
+    (output,) = leaves([scores(1, 2, *SIZE)])
+    loss = SemanticLoss(HEAD, class_weights=[0, 1])
+    found = call(loss, [output], [labels(np.zeros(SIZE, np.int64))], SIZE)
+    assert found["loss_class"] == 0
+    assert not output.grad.any()
+
+
+@pytest.mark.parametrize("wrong", [-1, "2", math.nan, math.inf])
+def test_negative_weights_are_errors(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"class_weights\[1\] must be a finite number"):
+        SemanticLoss(HEAD, class_weights=[1, wrong, 1])
+
+
 def test_photos_without_a_labeled_pixel_have_no_loss() -> None:
     nothing = labels(np.full(SIZE, -1))
     for loss, channels in ((SemanticLoss(HEAD), 3), (MatteLoss(MatteHead(SIZE)), 1)):
@@ -112,5 +137,7 @@ def test_wrong_arguments() -> None:
         SemanticLoss(HEAD)([logits], [labels(np.zeros((3, 3)))], SIZE)
     with pytest.raises(ShapeError, match="class of each pixel"):
         MatteLoss(MatteHead(SIZE))([logits], [Target(torch.zeros(0))], SIZE)
+    with pytest.raises(ShapeError, match=r"channel 3, got a map \(1, 2, 12, 16\)"):
+        MatteLoss(MatteHead(SIZE, channel=3))([logits], [good], SIZE)
     with pytest.raises(ConfigurationError, match="ArgMax"):
         SemanticLoss(SemanticHead(SIZE, kind="classes"))
