@@ -1808,6 +1808,16 @@ class InferModel(Model[R]):
             raise ConfigurationError(msg)
         return super().tune(precision=precision, devices=devices, seconds=seconds)
 
+    def _tiled(self, steps: Steps[R], tiling: Tiling, options: Mapping[str, Any]) -> Steps[R]:
+        if self._embedded is not None and getattr(self.head, "normalize", False):
+            msg = (
+                "tiles cannot be merged: this embedded graph stretches each matte to the whole "
+                "range, which makes a foreground of the noise of an empty tile. Predict without "
+                "tiles, or with the model that was exported"
+            )
+            raise ConversionError(msg)
+        return super()._tiled(steps, tiling, options)
+
     def _embedded_steps(
         self,
         device: str | None,

@@ -119,19 +119,24 @@ class MatteHead(Head):
             place = photo_axes(
                 context, self.size, (height, width), align_corners=self.align_corners
             )
-            alpha = resize_alpha(self._opacity(values), *place, platform=platform)
-            found.append(Matte(alpha, label))
+            opacity, limits = self._opacity(values)
+            alpha = resize_alpha(opacity, *place, platform=platform)
+            found.append(Matte(alpha, label, stretched_from=limits))
         return found
 
-    def _opacity(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the opacities of a map."""
+    def _opacity(
+        self, values: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], tuple[float, float] | None]:
+        """Return the opacities of a map, and what they were stretched from, if they were."""
         if self.activation == "sigmoid":
             values = sigmoid(values)
         if not self.normalize:
-            return values
+            return values, None
         known = values[np.isfinite(values)]
-        if not known.size or known.min() == known.max():
-            return np.zeros_like(values)
+        if not known.size:
+            return np.zeros_like(values), (0.0, 0.0)
         low, high = known.min(), known.max()
-        stretched: npt.NDArray[np.float32] = (values - low) / (high - low)
-        return stretched
+        limits = float(low), float(high)
+        if low == high:
+            return np.zeros_like(values), limits
+        return (values - low) / (high - low), limits

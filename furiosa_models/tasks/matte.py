@@ -45,12 +45,14 @@ class Matte(Result):
         alpha: (h, w) uint8, of the photo's size: 0 for the background, 255 for the foreground, and
             values between them at edges and for hair.
         label: What the foreground is, such as `person`.
+        stretched_from: Lowest and highest opacity that the network gave, if the head has stretched
+            those between them to the whole range; else None.
         image: The photo, if known (`predict` sets it).
         image_size: Its width and height in pixels, if known.
         speed: Time of each stage of the prediction, if known.
     """
 
-    __slots__ = ("alpha", "image", "image_size", "label", "speed")
+    __slots__ = ("alpha", "image", "image_size", "label", "speed", "stretched_from")
 
     picture_suffix: ClassVar[str] = ".png"
     is_table: ClassVar[bool] = False
@@ -60,9 +62,12 @@ class Matte(Result):
         alpha: npt.NDArray[np.uint8],
         label: str = FOREGROUND,
         image: Photo | None = None,
+        *,
+        stretched_from: tuple[float, float] | None = None,
     ) -> None:
         self.alpha = alpha
         self.label = label
+        self.stretched_from = stretched_from
         self.image = image
         self.image_size = None
         self.speed = None

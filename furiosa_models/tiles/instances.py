@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -32,6 +32,8 @@ class _Object:
         area: Number of pixels of the mask.
         score: Confidence.
         class_id: Class id.
+        tiles: The tiles that show it; none for the whole photo.
+        is_of_parts: Whether it was made of what the edges of tiles cut off.
     """
 
     bits: Bits
@@ -41,6 +43,8 @@ class _Object:
     area: int
     score: np.float32
     class_id: int
+    tiles: frozenset[Tile] = frozenset()
+    is_of_parts: bool = False
 
     def within(self, place: Tile) -> npt.NDArray[np.bool_]:
         """Return the mask in a part of the photo."""
@@ -55,8 +59,8 @@ class _Object:
             )
         return mask
 
-    def overlap(self, other: _Object) -> float:
-        """Return the intersection over union of two masks."""
+    def shared(self, other: _Object) -> int:
+        """Return the number of pixels that are in both masks."""
         top, first = max(self.top, other.top), max(self.first, other.first)
         windows = [
             each.bits[top - each.top :, first - each.first :]
@@ -64,12 +68,28 @@ class _Object:
             if top < each.top + each.bits.shape[0] and first < each.first + each.bits.shape[1]
         ]
         if len(windows) < 2:
-            return 0.0
+            return 0
         rows, columns = (min(lengths) for lengths in zip(*(w.shape for w in windows), strict=True))
-        both = windows[0][:rows, :columns] & windows[1][:rows, :columns]
-        shared = _area(both)
-        union = self.area + other.area - shared
-        return shared / union if union else 0.0
+        return _area(windows[0][:rows, :columns] & windows[1][:rows, :columns])
+
+    def overlap(self, other: _Object) -> float:
+        """Return the intersection of two masks over their union.
+
+        It is that over the smaller area if one was made of parts, which may not be all of it. But
+        what the same tile shows are two objects.
+        """
+        shared = self.shared(other)
+        if (self.is_of_parts or other.is_of_parts) and not self.tiles & other.tiles:
+            area = min(self.area, other.area)
+        else:
+            area = self.area + other.area - shared
+        return shared / area if area else 0.0
+
+    def lies_in(self, other: _Object) -> bool:
+        """Return whether this is mostly a part of an object of its class that other tiles show."""
+        if self.class_id != other.class_id or self.tiles & other.tiles:
+            return False
+        return self.shared(other) >= _AGREEMENT * self.area
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +106,19 @@ class _Cut:
     tile: Tile
     edges: npt.NDArray[np.bool_]
 
-    def agrees(self, other: _Cut) -> bool:
+    def agrees(self, other: _Cut, tiles: Sequence[Tile]) -> bool:
         """Return whether this and a part in another tile are one object.
 
-        They are if the masks agree where both tiles see it, or, of tiles without an overlap, on
-        both sides of their border.
+        They are if the masks agree where both tiles see it, or on both sides of their border if
+        they do not overlap, and none of all the tiles does it with both.
         """
         a, b = self.tile, other.tile
         if self.found.class_id != other.found.class_id or a == b:
             return False
         if not (_touch(self.found.box, b) and _touch(other.found.box, a)):
+            return False
+        edges = [e for e in range(4) if a[e] == b[(e + 2) % 4]]
+        if any(self.is_seen_across(edge, tiles) for edge in edges):
             return False
         places = (
             _shared(a.left, a.right, b.left, b.right),
@@ -107,47 +130,54 @@ class _Cut:
         both, least = int((ours & theirs).sum()), min(int(ours.sum()), int(theirs.sum()))
         return least > 0 and both >= _AGREEMENT * least
 
-    def is_followed(self, others: Sequence[_Cut]) -> bool:
-        """Return whether tiles of other parts show what is behind all edges of this part."""
-        box, tile, deep = self.found.box, self.tile, int(EDGE)
-        behind = (
-            Tile(tile.left - deep, box.top, tile.left, box.bottom),
-            Tile(box.left, tile.top - deep, box.right, tile.top),
-            Tile(tile.right, box.top, tile.right + deep, box.bottom),
-            Tile(box.left, tile.bottom, box.right, tile.bottom + deep),
-        )
-        return all(
-            any(other.shows(place) for other in others)
-            for place, is_cut in zip(behind, self.edges, strict=True)
-            if is_cut
-        )
+    def open_edges(self, others: Sequence[_Cut]) -> list[int]:
+        """Return the edges where it is cut and no tile of other parts shows what is behind."""
+        cut = np.flatnonzero(self.edges).tolist()
+        return [
+            edge
+            for edge in cut
+            if not any(_intersect(other.tile, self._line(edge, 1)) for other in others)
+        ]
 
-    def shows(self, place: Tile) -> bool:
-        """Return whether the tile has a part of a place."""
-        across = min(self.tile.right, place.right) > max(self.tile.left, place.left)
-        down = min(self.tile.bottom, place.bottom) > max(self.tile.top, place.top)
-        return across and down
+    def is_seen_across(self, edge: int, tiles: Sequence[Tile]) -> bool:
+        """Return whether a tile shows both sides of an edge: there is none without an overlap."""
+        lines = self._line(edge, int(EDGE)), self._line(edge, -int(EDGE))
+        return any(all(_intersect(tile, line) for line in lines) for tile in tiles)
+
+    def _line(self, edge: int, distance: int) -> Tile:
+        """Return a line of pixels along the part: the first behind an edge is at the distance 1.
+
+        The first before it is at the distance -1.
+        """
+        border, axis = self.tile[edge], edge % 2
+        outward = distance if edge >= 2 else -distance
+        place = list(self.found.box)
+        place[axis] = border + outward - (outward > 0)
+        place[axis + 2] = place[axis] + 1
+        return Tile(*place)
 
 
 def merge_instances(whole: Instances, parts: Sequence[Part], iou_threshold: float) -> Instances:
     """Return the objects of a photo and of its tiles, best first.
 
     An object that an edge of its tile cuts off is joined with its parts in the next tiles: their
-    masks are united, and the best score counts. As of boxes, what ends at an edge without a part
-    behind it is left out, and the others are suppressed within classes, by the IoU of their masks.
+    masks are united, and the best score counts. What mostly lies in an object that is whole in
+    another tile is a part of it, and left out. So is, as of boxes, what ends at an edge without a
+    part behind it, where a tile shows both sides of the edge. The others are suppressed within
+    classes, by the IoU of their masks, or by the smaller mask if one was joined.
     """
     corner = Tile(0, 0, 0, 0)
     found = [_windowed(whole, index, corner) for index in range(len(whole))]
     cut: list[_Cut] = []
     for part in parts:
         for index, edges in enumerate(cut_edges(part)):
-            each = _windowed(part.result, index, part.tile)
+            each = replace(_windowed(part.result, index, part.tile), tiles=frozenset([part.tile]))
             if edges.any():
                 cut.append(_Cut(each, part.tile, edges))
             else:
                 found.append(each)
-    found += _joined(cut)
-    return _result(whole, _best(found, iou_threshold))
+    joined = _joined(cut, found, [part.tile for part in parts])
+    return _result(whole, _best([*found, *joined], iou_threshold))
 
 
 def _windowed(result: Instances, index: int, tile: Tile) -> _Object:
@@ -164,6 +194,12 @@ def _windowed(result: Instances, index: int, tile: Tile) -> _Object:
 def _area(bits: Bits) -> int:
     """Return the number of pixels of a mask, (h, bytes)."""
     return int(areas_of(bits[None])[0])
+
+
+def _intersect(box: Tile, other: Tile) -> bool:
+    """Return whether two boxes have pixels in common."""
+    across = min(box.right, other.right) > max(box.left, other.left)
+    return across and min(box.bottom, other.bottom) > max(box.top, other.top)
 
 
 def _touch(box: Tile, other: Tile) -> bool:
@@ -188,19 +224,34 @@ def _shared(
     return (at_end, at_start) if end == low else (at_start, at_end)
 
 
-def _joined(cut: Sequence[_Cut]) -> Iterator[_Object]:
-    """Yield the objects of parts, without those of which a tile shows no part that it should."""
+def _joined(
+    cut: Sequence[_Cut], found: Sequence[_Object], tiles: Sequence[Tile]
+) -> Iterator[_Object]:
+    """Yield the objects of parts, without those of which a tile shows no part that it should.
+
+    Args:
+        cut: The parts.
+        found: The objects that are whole, in the photo or in a tile.
+        tiles: All tiles.
+    """
     groups = [{index} for index in range(len(cut))]
     for i, j in combinations(range(len(cut)), 2):
-        if groups[i] is not groups[j] and cut[i].agrees(cut[j]):
+        if groups[i] is not groups[j] and cut[i].agrees(cut[j], tiles):
             groups[i] |= groups[j]
             for index in groups[j]:
                 groups[index] = groups[i]
     for first, group in enumerate(groups):
-        if first == min(group) and len(group) > 1:
-            parts = [cut[index] for index in sorted(group)]
-            if all(part.is_followed(parts) for part in parts):
-                yield _united([part.found for part in parts])
+        if first != min(group):
+            continue
+        parts = [cut[index] for index in sorted(group)]
+        edges = [(part, edge) for part in parts for edge in part.open_edges(parts)]
+        if any(part.is_seen_across(edge, tiles) for part, edge in edges):
+            continue
+        joined = _united([part.found for part in parts])
+        # What ends at edges that no tile shows may go on behind them: the photo tells.
+        whole = [each for each in found if each.tiles or edges]
+        if not any(joined.lies_in(each) for each in whole):
+            yield joined
 
 
 def _united(objects: Sequence[_Object]) -> _Object:
@@ -213,7 +264,9 @@ def _united(objects: Sequence[_Object]) -> _Object:
     for each in objects:
         _draw(each, bits, top, first)
     box, best = Tile(left, top, right, bottom), max(each.score for each in objects)
-    return _Object(bits, top, first, box, _area(bits), best, objects[0].class_id)
+    tiles = frozenset[Tile]().union(*(each.tiles for each in objects))
+    facts = _area(bits), best, objects[0].class_id
+    return _Object(bits, top, first, box, *facts, tiles, is_of_parts=True)
 
 
 def _draw(found: _Object, bits: Bits, top: int, first: int) -> None:

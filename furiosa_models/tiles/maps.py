@@ -41,23 +41,32 @@ def merge_maps(whole: SemanticMap, parts: Sequence[Part], iou_threshold: float) 
     return SemanticMap(np.where(is_shown, nearest, classes), whole.names)
 
 
-def merge_mattes(whole: Matte, parts: Sequence[Part], iou_threshold: float) -> Matte:
+def merge_mattes(whole: object, parts: Sequence[Part], iou_threshold: float) -> Matte:
     """Return the mattes of tiles; where they overlap, one fades into the next.
 
-    The matte of the whole photo does not count: it is coarser than those of its tiles.
+    The matte of the whole photo does not count: it is coarser than those of its tiles. Opacities
+    that the head stretches to the whole range are stretched once, from the lowest to the highest of
+    all tiles: that of each tile by itself would make the noise of an empty one a foreground.
     """
-    del iou_threshold
-    total = np.zeros(whole.alpha.shape, np.float32)
+    del whole, iou_threshold
+    size = max(part.tile.bottom for part in parts), max(part.tile.right for part in parts)
+    limits = [part.result.stretched_from or (0.0, 1.0) for part in parts]
+    low, high = min(low for low, _ in limits), max(high for _, high in limits)
+    total = np.zeros(size, np.float32)
     weights = np.zeros_like(total)
-    for part in parts:
+    for part, (lowest, highest) in zip(parts, limits, strict=True):
         down, across = _depths(part)
         place = np.s_[part.tile.top : part.tile.bottom, part.tile.left : part.tile.right]
         # Of two tiles, one weight falls and the other rises linearly through the overlap.
         weight = down[:, None] * across
-        total[place] += weight * part.result.alpha
+        opacity = part.result.alpha * np.float32(highest - lowest)
+        total[place] += weight * (opacity + np.float32(255 * (lowest - low)))
         weights[place] += weight
-    alpha: npt.NDArray[np.uint8] = np.rint(total / weights).astype(np.uint8)
-    return Matte(alpha, whole.label)
+    stretched = total / (weights * np.float32(high - low)) if low < high else total
+    alpha = np.rint(stretched).astype(np.uint8)
+    first: Matte = parts[0].result
+    span = None if first.stretched_from is None else (low, high)
+    return Matte(alpha, first.label, stretched_from=span)
 
 
 def _depths(part: Part) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -37,7 +37,7 @@ _MERGERS: Sequence[tuple[type[Any], _Merger]] = (
 
 @dataclass(frozen=True, slots=True)
 class TiledSteps(Steps[Any]):
-    """Steps that run each photo as a whole and in tiles, and merge the results.
+    """Steps that run each photo in tiles and, but for mattes, as a whole, and merge the results.
 
     Attributes:
         tiling: How photos are cut.
@@ -83,19 +83,18 @@ class TiledSteps(Steps[Any]):
     def _merged(self, image: DecodedImage) -> Any:
         height, width = image.pixels.shape[:2]
         tiles = self.tiling.cut(width, height, self.input_size)
-        parts = [_cut(image, tile) for tile in tiles]
-        whole, *found = [each for batch in _batches([image, *parts]) for each in self._run(batch)]
         if not tiles:
-            return whole
-        merged = _merger(whole)(
-            whole,
-            [
-                Part(part, tile, tile.inner_edges(width, height))
-                for part, tile in zip(found, tiles, strict=True)
-            ],
-            self.iou_threshold,
-        )
-        merged.speed = _total([whole.speed, *(part.speed for part in found)])
+            return self._run([image])[0]
+        cut = [_cut(image, tile) for tile in tiles]
+        found = [each for batch in _batches(cut) for each in self._run(batch)]
+        merge = _merger(found[0])
+        whole = None if merge is merge_mattes else self._run([image])[0]
+        parts = [
+            Part(result, tile, tile.inner_edges(width, height))
+            for result, tile in zip(found, tiles, strict=True)
+        ]
+        merged = merge(whole, parts, self.iou_threshold)
+        merged.speed = _total([each.speed for each in (whole, *found) if each is not None])
         return merged
 
     def _run(self, batch: Sequence[DecodedImage]) -> list[Any]:
