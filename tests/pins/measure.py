@@ -254,6 +254,14 @@ def _measured(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return pins
 
 
+def chooses_queries(name: str) -> bool:
+    """Return whether a network keeps the best queries: another CPU may choose others."""
+    from furiosa_models import get_model
+    from furiosa_models.heads.queries import QueryHead
+
+    return isinstance(get_model(name, weights=SEED_SETS).head, QueryHead)
+
+
 def main() -> None:
     """Write the values of this checkout."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -268,7 +276,9 @@ def main() -> None:
         pins["environment"] = environment()
         pins["graphs"] = {name: graph_pin(name) for name in list_models()}
         pins["start_up"] = {name: loaded_packages(name) for name in START_UP}
-        pins["seeded"] = _measured((name, SEED_SETS) for name in list_models())
+        pins["seeded"] = _measured(
+            (name, SEED_SETS) for name in list_models() if not chooses_queries(name)
+        )
         if arguments.network:
             pins["packages"] = _measured(package_sets())
     if names := unraised(old, pins):
