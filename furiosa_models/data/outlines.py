@@ -34,10 +34,9 @@ def clip_polygon(polygon: Polygon, width: float, height: float) -> Polygon:
         cuts[:, axis] = limit  # without the rounding error
         rows = np.stack((points, cuts), axis=1).reshape(-1, 2)
         points = rows[np.stack((is_inside, is_crossing), axis=1).reshape(-1)]
-    return (points if _area(points) > 0 else points[:0]).astype(np.float32)
+    return (points if _has_area(points) else points[:0]).astype(np.float32)
 
 
-def _area(points: npt.NDArray[np.float64]) -> float:
-    """Return the area of a polygon."""
-    x, y = points.T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+def _has_area(points: npt.NDArray[np.float64]) -> bool:
+    """Return whether points are not all on a line; lobes of a crossing polygon may cancel out."""
+    return len(points) > 2 and int(np.linalg.matrix_rank(points - points[0])) == 2

@@ -49,6 +49,11 @@ def test_a_polygon_inside_the_image_is_unchanged() -> None:
     np.testing.assert_array_equal(clip_polygon(polygon, WIDTH, HEIGHT), polygon)
 
 
+def test_a_polygon_that_crosses_itself_is_kept() -> None:
+    polygon = np.array([[0, 3], [0, 1], [2, 1], [1, 0]], np.float32)  # its lobes have equal areas
+    np.testing.assert_array_equal(clip_polygon(polygon, WIDTH, HEIGHT), polygon)
+
+
 @pytest.mark.parametrize("shift", [(0, -12), (0, 13), (-21, 0), (21, 0), (20, 0)])
 def test_nothing_is_left_of_a_polygon_outside_the_image(shift: tuple[int, int]) -> None:
     polygon = np.array([[0, 0], [18, 1], [9, 11]], np.float32) + np.array(shift, np.float32)
