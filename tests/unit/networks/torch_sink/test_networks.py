@@ -115,7 +115,8 @@ def test_an_int8_program_differs_no_more_than_optimization_changes_it(name: str)
     optimized = session.run(None, feed)
     expected = onnx_runtime(program, feed)
     for one, other, fast in zip(call(module, feed), expected, optimized, strict=True):
-        assert float(np.abs(one - other).mean()) <= 1.2 * float(np.abs(fast - other).mean())
+        changed = float(np.abs(fast - other).mean())  # nothing on some CPUs
+        assert float(np.abs(one - other).mean()) <= max(1.2 * changed, 1e-6)
 
 
 def test_an_int8_layer_is_equal() -> None:
@@ -127,7 +128,7 @@ def test_an_int8_layer_is_equal() -> None:
     calibrator.collect_data([[*feed.values()]])
     program = onnx.load_from_string(quantize(networks.to_bytes(first), calibrator.compute_range()))
     (found,), (expected,) = call(GraphModule(program).eval(), feed), onnx_runtime(program, feed)
-    step = np.diff(np.unique(expected)).min()
+    step = np.median(np.diff(np.unique(expected)))  # the last one, at 6, is cut off
     different = np.abs(found - expected) > step / 2
     assert different.mean() < 1e-4
     assert float(np.abs(found - expected).max()) <= step * 1.01
