@@ -16,9 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..enums import Platform
-from ..errors import ShapeError
 from ..ops import native
-from ..ops.checks import check_contexts, check_count, check_limit, check_maps, check_unit
+from ..ops.checks import (
+    check_contexts,
+    check_count,
+    check_limit,
+    check_named_maps,
+    check_unit,
+)
 from ..ops.nms import nms
 from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
@@ -135,20 +140,13 @@ def decode_center_pose(
         ShapeError: Maps have the wrong count, shape or dtype.
         ValueError: The limit is negative.
     """
-    check_count(maps, len(_NAMES))
-    check_maps("maps", maps)
+    check_named_maps(maps, dict(zip(_NAMES, CHANNELS, strict=True)))
     check_limit("max_detections", max_detections)
-    count, _, height, width = maps[0].shape
-    for name, channels, value in zip(_NAMES, CHANNELS, maps, strict=True):
-        if value.shape != (count, channels, height, width):
-            expected = (count, channels, height, width)
-            msg = f"{name} must have shape {expected}, got {value.shape}"
-            raise ShapeError(msg)
     if native.is_selected(platform):
         batch = native.load().decode_center_pose(*maps, max_detections=max_detections)
         return [PoseArrays(*people) for people in batch]
     with np.errstate(all="ignore"):  # outputs of damaged networks
-        return [_people([value[i] for value in maps], max_detections) for i in range(count)]
+        return [_people([value[i] for value in maps], max_detections) for i in range(len(maps[0]))]
 
 
 def _people(maps: Sequence[Floats], limit: int) -> PoseArrays:

@@ -18,13 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..enums import Platform
-from ..errors import ShapeError
 from ..ops.checks import (
     check_at_least,
     check_contexts,
-    check_count,
     check_limit,
-    check_maps,
+    check_named_maps,
     check_unit,
 )
 from ..ops.nms import nms
@@ -170,15 +168,8 @@ def decode_part_pose(
         ShapeError: Maps have the wrong count, shape or dtype.
         ValueError: The limit is negative.
     """
-    check_count(maps, len(_NAMES))
-    check_maps("maps", maps)
+    check_named_maps(maps, dict(zip(_NAMES, _CHANNELS, strict=True)))
     check_limit("max_detections", max_detections)
-    count, _, height, width = maps[0].shape
-    for name, channels, value in zip(_NAMES, _CHANNELS, maps, strict=True):
-        if value.shape != (count, channels, height, width):
-            expected = (count, channels, height, width)
-            msg = f"{name} must have shape {expected}, got {value.shape}"
-            raise ShapeError(msg)
     found = []
     for heat, offset, forward, backward in zip(*maps, strict=True):
         own = _Maps(sigmoid(heat), offset, forward, backward)

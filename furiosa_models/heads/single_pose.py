@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..ops.checks import check_contexts, check_count, check_maps, check_unit
+from ..ops.checks import check_contexts, check_named_maps, check_unit
 from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
 from .pose import KEYPOINTS, PoseArrays, box_of_joints
@@ -121,14 +121,11 @@ def decode_single_pose(maps: Sequence[npt.NDArray[Any]]) -> Floats:
     Raises:
         ShapeError: Maps have the wrong count, shape or dtype.
     """
-    check_count(maps, len(_NAMES))
-    check_maps("maps", maps)
-    count, _, height, width = maps[0].shape
-    for name, channels, value in zip(_NAMES, CHANNELS, maps, strict=True):
-        if value.shape != (count, channels, height, width) or not value.size:
-            expected = (count, channels, height, width)
-            msg = f"{name} must have shape {expected} and at least one cell, got {value.shape}"
-            raise ShapeError(msg)
+    check_named_maps(maps, dict(zip(_NAMES, CHANNELS, strict=True)))
+    count = len(maps[0])
+    if not maps[0].size:
+        msg = f"maps must have at least one cell, got {maps[0].shape}"
+        raise ShapeError(msg)
     with np.errstate(all="ignore"):  # outputs of damaged networks
         return np.stack([_joints(*(value[i] for value in maps)) for i in range(count)])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ __all__ = [
     "check_image",
     "check_limit",
     "check_maps",
+    "check_named_maps",
     "check_unit",
 ]
 
@@ -50,6 +52,22 @@ def check_array(
     dimensions = ", ".join(str(length) for length in shape) + ("," if len(shape) == 1 else "")
     msg = f"{name} must be a {np.dtype(dtype)} array of shape ({dimensions}), got {got}"
     raise ShapeError(msg)
+
+
+def check_named_maps(maps: Sequence[npt.NDArray[Any]], channels: Mapping[str, int]) -> None:
+    """Check that there is a map (n, channels, h, w) for each name, all of the first one's size.
+
+    Raises:
+        ShapeError: Their number, or a shape or dtype is wrong.
+    """
+    check_count(maps, len(channels))
+    check_maps("maps", maps)
+    count, _, height, width = maps[0].shape
+    for (name, number), value in zip(channels.items(), maps, strict=True):
+        expected = (count, number, height, width)
+        if value.shape != expected:
+            msg = f"{name} must have shape {expected}, got {value.shape}"
+            raise ShapeError(msg)
 
 
 def check_maps(name: str, maps: Sequence[object]) -> None:

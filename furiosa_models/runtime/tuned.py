@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import settings
 from ..artifacts.store import Built
+from ..errors import CacheNotWritable
 from .backends import find_backend
 from .machine import available_cpus, cpu_fingerprint, cpu_name
 from .source import Use, program_digest
@@ -101,7 +102,6 @@ def keep(
         CacheNotWritable: The cache cannot be written.
     """
     from ..artifacts.transfer import write_atomically
-    from ..errors import CacheNotWritable
 
     kept = {
         "format": _FORMAT,
@@ -127,8 +127,6 @@ def check_writable() -> None:
     Raises:
         CacheNotWritable: The cache cannot be written.
     """
-    from ..errors import CacheNotWritable
-
     folder = settings.tuned_home()
     try:
         folder.mkdir(parents=True, exist_ok=True)
