@@ -286,7 +286,8 @@ class Tracker:
         with np.errstate(invalid="ignore", over="ignore"):
             sizes = boxes[:, 2:] - boxes[:, :2]
         usable: Mask = np.isfinite(boxes).all(axis=1) & np.isfinite(sizes).all(axis=1)
-        usable &= (sizes > 0).all(axis=1) & (scores > np.float32(self.low_score))
+        usable &= (sizes > 0).all(axis=1) & np.isfinite(scores)
+        usable &= scores > np.float32(self.low_score)
         if np.count_nonzero(usable) > self.max_objects:
             places = np.flatnonzero(usable)
             ranked = places[np.argsort(-scores[places], kind="stable")]

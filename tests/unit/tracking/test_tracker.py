@@ -184,6 +184,14 @@ def test_wrong_arrays() -> None:
         found((1, 2, 3, 4)).with_tracks(np.zeros(2, np.int64))
 
 
+def test_infinite_scores_are_not_tracked() -> None:
+    tracker = Tracker()
+    boxes = np.array([[0, 0, 1, 1], [5, 5, 9, 9]], np.float32)
+    classes = np.zeros(2, np.int64)
+    assert tracker.follow(boxes, np.array([1, 0.9], np.float32), classes).tolist() == [1, 2]
+    assert tracker.follow(boxes, np.array([np.inf, 0.9], np.float32), classes).tolist() == [-1, 2]
+
+
 frames = st.lists(
     st.integers(0, 6).flatmap(
         lambda count: st.tuples(
