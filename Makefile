@@ -24,7 +24,7 @@ PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 OWN_ENV  := tensorflow or torch or triton or browser or notebooks or ray
 UNMARKED := not (accuracy or network or slow or $(OWN_ENV))
 
-.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser test-notebooks test-ray lint fuzz format docs bench wheel check-wheel test-wheel constraints clean
+.PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser test-notebooks test-ray lint explore fuzz format docs bench wheel check-wheel test-wheel constraints clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -118,6 +118,9 @@ lint: setup  ## Run ruff, mypy, clippy, rustfmt, stubtest and the Rust tests
 	$(BIN)/python native/notice.py --check
 	cd native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 	cd native/fuzz && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
+
+explore: setup  ## Run the property tests with many new examples; takes long
+	FURIOSA_MODELS_TEST_PROFILE=explore $(BIN)/python $(PYTEST) --timeout 1800 -m "hypothesis and $(UNMARKED)"
 
 fuzz: SECONDS ?= 60
 fuzz: setup  ## Fuzz the file readers and the kernels, SECONDS each; needs a nightly toolchain

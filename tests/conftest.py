@@ -12,9 +12,13 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
-# The time of an example depends more on the machine than on the code.
-settings.register_profile("furiosa", deadline=None, print_blob=True)
+# The time of an example depends more on the machine than on the code. Each run takes the same
+# examples, so that a change fails by what it changes; `make explore` looks for new ones.
+settings.register_profile("furiosa", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("brief", settings.get_profile("furiosa"), max_examples=15)
+settings.register_profile(
+    "explore", settings.get_profile("furiosa"), derandomize=False, max_examples=1000
+)
 settings.load_profile(os.environ.get("FURIOSA_MODELS_TEST_PROFILE", "furiosa"))
 
 
