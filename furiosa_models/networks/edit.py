@@ -1,6 +1,7 @@
 """Queries and edits of ONNX models, from this package or from users.
 
-Models are bytes or a `ModelProto`, which is never modified, except by `constants_to_initializers`.
+Models are bytes or a `ModelProto`, which is never modified, except by `constants_to_initializers`
+and `remove_unused`.
 Edits return deterministic bytes: the same bytes for the same model in every process.
 """
 
@@ -42,6 +43,7 @@ __all__ = [
     "name_nodes",
     "named",
     "parse",
+    "remove_unused",
     "rename",
     "serialized_size",
     "set_batch_size",
@@ -547,6 +549,20 @@ def taken_names(node: onnx.NodeProto) -> Iterator[str]:
         for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
             for inner in body.node:
                 yield from taken_names(inner)
+
+
+def remove_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes and initializers that nothing reads, in place."""
+    used = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            kept.append(node)
+            used.update(taken_names(node))
+    initializers = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(initializers)
 
 
 @_reporting_invalid_graphs

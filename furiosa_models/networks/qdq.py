@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import onnx
 
-from .edit import Model, parse, taken_names, to_bytes
+from .edit import Model, parse, remove_unused, taken_names, to_bytes
 
 __all__ = ["without_inner_rounding"]
 
@@ -48,7 +48,7 @@ def without_inner_rounding(model: Model) -> bytes:
             count += reads.fuse(node.output[0])
     if not count:
         return model if isinstance(model, bytes) else to_bytes(model)
-    _remove_unused(proto.graph)
+    remove_unused(proto.graph)
     return to_bytes(proto)
 
 
@@ -102,17 +102,3 @@ class _Reads:
 def _read(uses: list[_Use], name: str) -> None:
     for node, position in uses:
         node.input[position] = name
-
-
-def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes and initializers that nothing reads."""
-    used = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if used.intersection(node.output):
-            kept.append(node)
-            used.update(taken_names(node))
-    initializers = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
-    graph.initializer.extend(initializers)
