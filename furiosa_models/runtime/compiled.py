@@ -46,7 +46,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 4
+_FORMAT = 5
 _MIN_SIZE = 1 << 20
 _ENTRY = "entry.json"
 _TEMPORARY_PREFIX = "new-"

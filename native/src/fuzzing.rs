@@ -24,6 +24,11 @@ pub mod images {
     pub use crate::resize::{Interpolation, resize};
 }
 
+/// Functions of one byte.
+pub mod lookup {
+    pub use crate::lookup::{Table, look_up};
+}
+
 /// Maps at the size of the photo.
 pub mod maps {
     pub use crate::maps::{

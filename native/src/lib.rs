@@ -17,8 +17,11 @@ mod error;
 mod feature_maps;
 pub mod fuzzing;
 mod image;
+mod lookup;
 mod maps;
 mod nms;
+#[cfg(feature = "python")]
+mod onnxruntime;
 mod opencv;
 mod parallel;
 mod pillow;

@@ -1,7 +1,9 @@
-//! AVX2 versions of the loops that compilers do not vectorize: those over adjacent RGB pixels.
+//! AVX2 versions of the loops that compilers do not vectorize: those over adjacent RGB pixels, and
+//! through tables.
 //!
-//! Each function returns the number of output pixels that it has written. It stops before the last
-//! few, where its wide loads or stores would cross the end of a slice, and returns 0 without AVX2.
+//! Each function returns the number of outputs (pixels, or bytes) that it has written. It stops
+//! before the last few, where its wide loads or stores would cross the end of a slice, and returns 0
+//! without AVX2.
 
 use crate::resample_weights::{Pairs, Quads};
 
@@ -38,6 +40,11 @@ on_avx2! {
     fn halve_rows(upper: &[u8], lower: &[u8], out: &mut [u8])
 }
 
+on_avx2! {
+    /// The entries of a table at the places that `source` gives.
+    fn look_up(table: &[u8; 256], source: &[u8], out: &mut [u8])
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
@@ -45,11 +52,12 @@ mod avx2 {
         _mm_cvtsi128_si64, _mm_loadl_epi64, _mm_loadu_si128, _mm_maddubs_epi16, _mm_max_epu32,
         _mm_movemask_epi8, _mm_packs_epi32, _mm_packus_epi16, _mm_set_epi64x, _mm_set1_epi8,
         _mm_set1_epi16, _mm_set1_epi32, _mm_setr_epi8, _mm_shuffle_epi8, _mm_slli_epi32,
-        _mm_srai_epi32, _mm_srli_epi16, _mm_storeu_si128, _mm256_add_epi32,
-        _mm256_broadcastsi128_si256, _mm256_castsi128_si256, _mm256_castsi256_si128,
-        _mm256_extracti128_si256, _mm256_madd_epi16, _mm256_packs_epi32,
-        _mm256_permutevar8x32_epi32, _mm256_set_m128i, _mm256_setr_epi8, _mm256_setr_epi32,
-        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
+        _mm_srai_epi32, _mm_srli_epi16, _mm_storeu_si128, _mm256_add_epi32, _mm256_and_si256,
+        _mm256_blendv_epi8, _mm256_broadcastsi128_si256, _mm256_castsi128_si256,
+        _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16,
+        _mm256_packs_epi32, _mm256_permutevar8x32_epi32, _mm256_set_m128i, _mm256_set1_epi8,
+        _mm256_setr_epi8, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8,
+        _mm256_slli_epi16, _mm256_srli_epi32, _mm256_storeu_si256,
     };
 
     use crate::resample_weights::{PILLOW_BITS, PILLOW_HALF, Pairs, QUAD_LOW_BITS, Quads};
@@ -202,6 +210,40 @@ mod avx2 {
             *place = _mm_cvtsi128_si64(_mm_packus_epi16(mean, mean)).to_le_bytes();
             done += 2;
         }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub fn look_up(table: &[u8; 256], source: &[u8], out: &mut [u8]) -> usize {
+        let rows = table.as_chunks::<16>().0;
+        let row = |k: usize| {
+            let row = rows.get(k).copied().unwrap_or_default();
+            let [low, high] = [0, 8].map(|at| row[at..].first_chunk().copied().unwrap_or_default());
+            let row = _mm_set_epi64x(i64::from_le_bytes(high), i64::from_le_bytes(low));
+            _mm256_broadcastsi128_si256(row)
+        };
+        let rows: [__m256i; 16] = std::array::from_fn(row);
+        let (sources, outs) = (source.as_chunks::<32>().0, out.as_chunks_mut::<32>().0);
+        for (places, out) in sources.iter().zip(&mut *outs) {
+            // SAFETY: `places` has the 32 bytes that this unaligned load reads.
+            let places = unsafe { _mm256_loadu_si256(places.as_ptr().cast()) };
+            let columns = _mm256_and_si256(places, _mm256_set1_epi8(15));
+            // The four high bits choose the row: each halves the candidates. A blend looks at the
+            // highest bit of each byte.
+            let found = rows.map(|row| _mm256_shuffle_epi8(row, columns));
+            let bit = _mm256_slli_epi16::<3>(places);
+            let found: [__m256i; 8] =
+                std::array::from_fn(|k| _mm256_blendv_epi8(found[2 * k], found[2 * k + 1], bit));
+            let bit = _mm256_slli_epi16::<2>(places);
+            let found: [__m256i; 4] =
+                std::array::from_fn(|k| _mm256_blendv_epi8(found[2 * k], found[2 * k + 1], bit));
+            let bit = _mm256_slli_epi16::<1>(places);
+            let [low, high]: [__m256i; 2] =
+                std::array::from_fn(|k| _mm256_blendv_epi8(found[2 * k], found[2 * k + 1], bit));
+            let found = _mm256_blendv_epi8(low, high, places);
+            // SAFETY: `out` has the 32 bytes that this unaligned store writes.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), found) };
+        }
+        sources.len().min(outs.len()) * 32
     }
 
     /// Load 8 bytes of `source` at offset `at` into the lower half.

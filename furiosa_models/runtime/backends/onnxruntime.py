@@ -8,11 +8,13 @@ many small operators are up to a third slower.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ...ops import native
 from .. import compiled
 from ..errors import FuriosaRuntimeError
 from ..machine import Fact, cpu_fingerprint, installed_version, library_version
@@ -31,6 +33,8 @@ __all__ = [
     "inference_session",
     "session_options",
 ]
+
+logger = logging.getLogger(__name__)
 
 PACKAGE, GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -138,7 +142,12 @@ class _Loader:
         options.optimized_model_filepath = str(folder / _MODEL)
         for name, value in settings.items():
             options.add_session_config_entry(name, value)
-        return _session(model, options)
+        session = _session(model, options)
+        if not _can_look_up():
+            return session
+        from .. import lookups
+
+        return self.open(folder) if lookups.replace(folder / _MODEL) else session
 
     def open(self, folder: Path) -> Any:
         """Return a session of the files that `compile` wrote."""
@@ -146,6 +155,8 @@ class _Loader:
 
         options = session_options(self._threads)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if _can_look_up():
+            options.register_custom_ops_library(native.load().__file__)
         return _session(str(folder / _MODEL), options)
 
 
@@ -207,6 +218,19 @@ def _spin_options() -> dict[str, str]:
         "session.force_spinning_stop": "1",
         "session.intra_op.spin_duration_us": _SPIN_US,
     }
+
+
+@cache
+def _can_look_up() -> bool:
+    """Return whether ONNX Runtime can load the native module's operation; see `lookups`."""
+    import onnxruntime
+
+    try:
+        onnxruntime.SessionOptions().register_custom_ops_library(native.load().__file__)
+    except Exception as error:  # ONNX Runtime has its own exceptions
+        logger.info("int8 programs run without tables: %s", error)
+        return False
+    return True
 
 
 def _describe(node: Any) -> TensorDesc:

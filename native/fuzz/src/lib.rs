@@ -3,6 +3,7 @@
 //! A target builds a case from the fuzzer's bytes, runs the kernel and compares the result with a
 //! simple reference. Invalid arguments must give an error, never a panic.
 
+pub mod lookup;
 pub mod maps;
 pub mod nms;
 pub mod normalize;
@@ -17,7 +18,8 @@ pub mod yolo;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
+    ("lookup", lookup::run),
     ("maps", maps::run),
     ("nms", nms::run),
     ("normalize", normalize::run),
