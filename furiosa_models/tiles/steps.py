@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
@@ -85,8 +85,10 @@ class TiledSteps(Steps[Any]):
         tiles = self.tiling.cut(width, height, self.input_size)
         if not tiles:
             return self._run([image])[0]
-        cut = [_cut(image, tile) for tile in tiles]
-        found = [each for batch in _batches(cut) for each in self._run(batch)]
+        found: list[Any] = []
+        for start in range(0, len(tiles), _TOGETHER):  # tiles that overlap are copies
+            batch = tiles[start : start + _TOGETHER]
+            found += self._run([_cut(image, tile) for tile in batch])
         merge = _merger(found[0])
         whole = None if merge is merge_mattes else self._run([image])[0]
         parts = [
@@ -113,11 +115,6 @@ def _merger(result: Any) -> _Merger:
     known = ", ".join(kind.__name__ for kind, _ in _MERGERS)
     msg = f"tiles cannot be merged: expected a result of type {known}, got {type(result).__name__}"
     raise TypeError(msg)
-
-
-def _batches(images: Sequence[DecodedImage]) -> Iterator[Sequence[DecodedImage]]:
-    for start in range(0, len(images), _TOGETHER):
-        yield images[start : start + _TOGETHER]
 
 
 def _cut(image: DecodedImage, tile: Tile) -> DecodedImage:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,11 @@ from PIL import Image
 
 from furiosa_models import Detector
 from furiosa_models.cli.predict_ import command
+from furiosa_models.images.read import DecodedImage
 from furiosa_models.spec import Head, ImageInput, ModelSpec
 from furiosa_models.tasks import Detections, Poses
 from furiosa_models.tasks.detection import DETECTION
-from furiosa_models.tiles import Tiling
+from furiosa_models.tiles import Tiling, steps
 from furiosa_models.vision import EfficientNetLite0, MoveNetMultiPose, SSDMobileNet
 
 
@@ -170,6 +172,24 @@ def test_the_edge_of_the_photo_cuts_nothing_off(model: Detector) -> None:
     found = model.predict(photo, tiles=(200, 200), device="cpu")
     assert [round(float(s), 1) for s in found.scores] == [0.9]
     np.testing.assert_allclose(found.boxes, [[988, 0, 1000, 12]], atol=2)
+
+
+def test_tiles_that_overlap_are_not_copied_all_at_once(
+    model: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, cut = [], steps._cut
+    tiles: list[weakref.ref[Any]] = []
+
+    def counting(*arguments: Any) -> DecodedImage:
+        tile = cut(*arguments)
+        tiles.append(weakref.ref(tile.pixels))
+        alive.append(sum(tile() is not None for tile in tiles))
+        return tile
+
+    monkeypatch.setattr(steps, "_cut", counting)
+    model.predict(square(440, 610, 12), tiles=(200, 200), overlap=0.8, device="cpu")
+    assert len(alive) > 400
+    assert max(alive) <= 16
 
 
 def test_people_are_found_in_tiles() -> None:
