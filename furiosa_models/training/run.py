@@ -19,7 +19,7 @@ from ..heads.classification import ClassificationHead
 from ..heads.matte import MatteHead
 from ..heads.semantic import SemanticHead
 from ..heads.ssd import SSDHead
-from ..labels import table_of
+from ..labels import BACKGROUNDS, table_of
 from ..networks import read_weights
 from ..networks.checkpoint_params import state_of
 from ..networks.writers import to_pytorch
@@ -38,8 +38,6 @@ from .trainable import Trainable, match_classes, trainable_of
 from .trainer import Job, Network, Trained, Trainer
 
 __all__ = ["save_run", "train"]
-
-_BACKGROUND = "background"
 
 
 def train(
@@ -202,16 +200,17 @@ def _table(head: Head, old: tuple[str, ...], photos: LabeledPhotos) -> tuple[str
     if isinstance(head, MatteHead):  # whatever the classes: one of them, or all, is in front
         return old
     new = tuple(photos.classes)
+    background = old[0] if old and old[0] in BACKGROUNDS else "background"
     has_background = isinstance(head, SSDHead)
     if isinstance(head, SemanticHead):  # the background is what no object covers
-        has_background = old[:1] == (_BACKGROUND,) and any(photo.objects for photo in photos)
-    table = (_BACKGROUND, *new) if has_background and new[:1] != (_BACKGROUND,) else new
+        has_background = old[:1] == (background,) and any(photo.objects for photo in photos)
+    table = (background, *new) if has_background and BACKGROUNDS.isdisjoint(new[:1]) else new
     if isinstance(head, SemanticHead) and len(table) < 2:  # its softmax is constant
         msg = (
             f"a semantic network chooses between two or more classes, but {photos.source} has only "
             f"{', '.join(table) or 'none'}, and the model no background. If the labels are "
             "outlines, name the first class of the model for what they do not cover, "
-            f"labels=[{_BACKGROUND!r}, ...]; or train a MatteEstimator"
+            f"labels=['background', ...]; or train a MatteEstimator"
         )
         raise DatasetError(msg)
     return table

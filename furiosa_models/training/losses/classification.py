@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # its customary name
@@ -52,8 +54,10 @@ class ClassificationLoss:
                 "without it, whose outputs are logits"
             )
             raise ConfigurationError(msg)
-        weights = self.class_weights
-        if weights is not None and not all(0 < weight < math.inf for weight in weights):
+        weights: Any = self.class_weights
+        if weights is not None and not all(
+            isinstance(weight, Real) and 0 < float(weight) < math.inf for weight in weights
+        ):
             msg = f"class_weights must be finite numbers above 0, got {list(weights)}"
             raise ConfigurationError(msg)
 

@@ -172,7 +172,9 @@ class MaskQueriesLoss:
             return loss / max(len(labels.class_ids), 1)
         weight = logits.new_ones(classes + 1)
         weight[-1] = self.no_object_weight
-        return F.cross_entropy(logits.transpose(1, 2), expected, weight)
+        loss = F.cross_entropy(logits.transpose(1, 2), expected, weight, reduction="sum")
+        total = weight[expected].sum()
+        return loss / total.where(total > 0, 1)  # a weight of 0, and no objects
 
     def _mask_losses(
         self, prediction: _Prediction, labels: _Labels, matches: Matches

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -113,8 +115,8 @@ def test_class_indices_cannot_be_trained() -> None:
         loss_of(ClassificationHead(activation="argmax"))
 
 
-@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
-def test_weights_are_finite_and_above_0(weight: float) -> None:
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf"), "1", None])
+def test_weights_are_finite_and_above_0(weight: Any) -> None:
     with pytest.raises(ConfigurationError, match="class_weights"):
         ClassificationLoss(ClassificationHead(), class_weights=[1.0, weight])
 

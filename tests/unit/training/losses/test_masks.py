@@ -87,6 +87,15 @@ def test_photos_without_objects_learn_that_there_is_none() -> None:
     assert leaves[1].grad.abs().sum() > 0
 
 
+def test_queries_without_object_may_count_nothing() -> None:
+    outputs, masks, ids = drawn()
+    empty = Target(ids[:0], masks=masks[:0])
+    leaves = [output.clone().requires_grad_() for output in outputs]
+    loss = MaskQueriesLoss(MaskQueriesHead(SIZE), no_object_weight=0)
+    assert call(loss, leaves, [empty], SIZE)["loss_class"] == 0
+    assert leaves[1].grad.abs().sum() == 0
+
+
 def test_wrong_arguments() -> None:
     outputs, masks, ids = drawn()
     loss = MaskQueriesLoss(MaskQueriesHead(SIZE))
