@@ -12,8 +12,9 @@ from .settings import shows_progress
 
 if TYPE_CHECKING:
     import logging
+    from typing import TextIO
 
-__all__ = ["Bar", "in_notebook", "log_warning", "progress_bar"]
+__all__ = ["Bar", "in_notebook", "is_terminal", "log_warning", "progress_bar"]
 
 
 class Bar(Protocol):
@@ -50,7 +51,7 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
         unit: Name of the unit. `B` is displayed in multiples of 1024; for `s` the elapsed time is
             shown.
     """
-    if not (shows_progress() and (_on_terminal() or in_notebook())):
+    if not (shows_progress() and (is_terminal(sys.stderr) or in_notebook())):
         yield _Silent()
         return
     from tqdm import TqdmWarning
@@ -72,10 +73,10 @@ def progress_bar(description: str, total: int | None, *, unit: str = "B") -> Ite
         yield bar
 
 
-def _on_terminal() -> bool:
-    """Return whether stderr is a terminal. Applications without a console have no stderr."""
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal. Applications without a console have no streams."""
     try:
-        return bool(sys.stderr.isatty())
+        return stream is not None and bool(stream.isatty())
     except (AttributeError, OSError, ValueError):  # None, not a file, or closed
         return False
 

@@ -21,6 +21,7 @@ from ..images.live import LiveFrame, Stream
 from ..images.sources import count, is_live, list_files
 from ..images.video import VideoFrame, is_video
 from ..model import Model
+from ..progress import is_terminal
 from ..tasks.base import Result
 from . import options
 from .messages import note
@@ -394,7 +395,7 @@ def _keep_classes(result: Any, classes: Collection[str]) -> Any:
 
 def _shows_progress(images: tuple[str, ...], *, silent: bool) -> bool:
     """Return whether to show a progress bar: for many photos, unless results go to the terminal."""
-    return (silent or not sys.stdout.isatty()) and count(images) != 1
+    return (silent or not is_terminal(sys.stdout)) and count(images) != 1
 
 
 def _stem(name: str) -> str:

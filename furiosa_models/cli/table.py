@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from ..progress import is_terminal
+
 __all__ = ["print_json", "print_table", "short"]
 
 _GAP = "  "
@@ -38,7 +40,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under column names: wrapped to fit a terminal, unwrapped into a pipe."""
     table = [columns, *rows]
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         widths = fitted(widths, shutil.get_terminal_size().columns)
     for number, row in enumerate(table):
         for line in _lines(row, widths):

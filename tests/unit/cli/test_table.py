@@ -30,6 +30,11 @@ def test_lines_are_wrapped_to_the_terminal_width(
     assert max(map(len, lines[1:])) <= 26
 
 
+def test_a_program_without_console_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    print_table(["model", "what it is"], ROWS)
+
+
 def test_widest_columns_shrink_first() -> None:
     assert fitted([8, 20, 30], 100) == [8, 20, 30]
     assert fitted([8, 20, 30], 42) == [8, 15, 15]
