@@ -1546,7 +1546,7 @@ class Model(Generic[R]):
 
         tiling = Tiling.of(tiles, overlap)
         if not self.vision_task.merges_tiles:
-            msg = f"unknown argument 'tiles': results of {self.vision_task.name} cannot be merged"
+            msg = f"tiles: results of {self.vision_task.name} in parts of a photo cannot be merged"
             raise TypeError(msg)
         if draft:
             msg = "tiles are cut from photos at full size: draft=True is not supported"
@@ -1574,7 +1574,7 @@ class Model(Generic[R]):
             return None
         task = self.vision_task
         if not task.has_boxes:
-            msg = f"unknown argument 'track': results of {task.name} have no boxes to track"
+            msg = f"track: results of {task.name} have no boxes to track"
             raise TypeError(msg)
         from .tracking.streams import Tracking  # not needed for photos
 
