@@ -1,9 +1,10 @@
 """Functions of bytes as tables, in int8 programs that ONNX Runtime has optimized.
 
-ONNX Runtime computes swish, `x * sigmoid(x)`, of a quantized tensor in two passes, hard swish in
-four, and each in portable code. A function of one byte has 256 values. So `replace` substitutes the
-operation `Lookup` for each chain of elementwise operations between two tensors of uint8; the native
-module implements it. The tables contain what ONNX Runtime itself computes: results do not change.
+ONNX Runtime computes swish, `x * sigmoid(x)`, of a quantized tensor in two passes, and other
+functions in as many as the graph has operations. A function of one byte has 256 values. So
+`replace` substitutes the operation `Lookup` for each chain of elementwise operations between two
+tensors of uint8; the native module implements it. The tables contain what ONNX Runtime itself
+computes: results do not change.
 """
 
 from __future__ import annotations
