@@ -24,7 +24,6 @@ from ..ops.checks import (
     check_named_maps,
     check_unit,
 )
-from ..ops.nms import nms
 from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
 from .pose import KEYPOINTS, PoseArrays
@@ -114,8 +113,7 @@ class CenterPoseHead(Head):
         found = []
         with np.errstate(over="ignore", invalid="ignore"):  # outputs of damaged networks
             for people, context in zip(batch, contexts, strict=True):
-                kept = nms(people.boxes, people.scores, overlap, platform=platform)
-                kept = kept[people.scores[kept] > np.float32(least)]
+                kept = people.distinct(least, overlap, platform=platform)
                 own = people.take(kept, np.float32(self.stride))
                 found.append(own.in_photo(context, self.keypoint_threshold))
         return found

@@ -25,7 +25,6 @@ from ..ops.checks import (
     check_named_maps,
     check_unit,
 )
-from ..ops.nms import nms
 from ..ops.scores import sigmoid
 from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
@@ -127,8 +126,7 @@ class PartPoseHead(Head):
         for (joints, scores), context in zip(batch, contexts, strict=True):
             boxes = [box_of_joints(person, self.keypoint_threshold) for person in joints]
             people = PoseArrays(np.array(boxes, np.float32).reshape(-1, 4), scores, joints)
-            kept = nms(people.boxes, people.scores, overlap, platform=platform)
-            kept = kept[people.scores[kept] > np.float32(least)]
+            kept = people.distinct(least, overlap, platform=platform)
             own = people.take(kept, np.float32(1))
             found.append(own.in_photo(context, self.keypoint_threshold))
         return found

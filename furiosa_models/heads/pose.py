@@ -129,6 +129,17 @@ class PoseArrays(NamedTuple):
         points[:, :, :2] *= scale
         return PoseArrays(self.boxes[places] * scale, self.scores[places], points)
 
+    def distinct(
+        self, score_threshold: float, iou_threshold: float, *, platform: Platform
+    ) -> npt.NDArray[np.int64]:
+        """Return the indices of the people whose scores exceed a threshold, best first.
+
+        Of people who overlap by more than the IoU threshold, the best one is kept.
+        """
+        kept = nms(self.boxes, self.scores, iou_threshold, platform=platform)
+        above: npt.NDArray[np.int64] = kept[self.scores[kept] > np.float32(score_threshold)]
+        return above
+
     def in_photo(self, context: ImageContext, keypoint_threshold: float = 0.5) -> Poses:
         """Return the people in pixels of the photo; for the threshold see `Poses`."""
         positions, confidence = self.keypoints[:, :, :2], self.keypoints[:, :, 2:]
