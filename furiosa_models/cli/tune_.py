@@ -7,14 +7,12 @@ import click
 from ..enums import Precision
 from ..runtime import tuned
 from ..runtime.source import program_of
-from ..runtime.tune import SECONDS, Tuning
+from ..runtime.tune import SECONDS, USES, Tuning
 from . import options
 from .models import open_model
 from .table import print_json, print_table
 
 __all__ = ["command"]
-
-_USES = {"one": "one at a time", "stream": "stream"}
 
 
 @click.command("tune")
@@ -80,13 +78,9 @@ def _print(found: Tuning) -> None:
         marks += ["fastest"] * (one.setting == found.best[one.use])
         times = [f"{1e3 * value:.2f}" for value in (one.median, one.low, one.high)]
         setting = one.setting
-        rows.append(
-            [_USES[one.use], setting.device, str(setting.threads), *times, ", ".join(marks)]
-        )
+        rows.append([USES[one.use], setting.device, str(setting.threads), *times, ", ".join(marks)])
     print_table(["use", "device", "threads", "ms", "least", "greatest", ""], rows)
     for device, reason in found.left_out.items():
         click.echo(f"left out: {device}: {reason}")
-    for use, setting in found.best.items():
-        gain = f"{found.gain(use):.2f} times as fast as {found.usual[use]}"
-        is_usual = setting == found.usual[use]
-        click.echo(f"{_USES[use]}: {setting}, {'as usual' if is_usual else gain}")
+    for use in found.best:
+        click.echo(found.verdict(use))

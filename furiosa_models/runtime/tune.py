@@ -31,16 +31,18 @@ from .source import ModelSource, Precision, RunnerOptions, Use, program_digest, 
 from .tuned import Setting
 from .tuning_process import Job, Process, ProcessFailed
 
-__all__ = ["SECONDS", "Measured", "Tuning", "tune"]
+__all__ = ["SECONDS", "USES", "Measured", "Tuning", "tune"]
 
 SECONDS = 10.0
 """Time for the measurement of a program, without that for loading it."""
+
+USES: dict[Use, str] = {"one": "one at a time", "stream": "stream"}
+"""What people call the uses."""
 
 _TURN = 0.05  # seconds, or one inference
 _ROUNDS = range(5, 201)
 _GAIN = 1.03  # less is noise
 _TIMES = ("median", "low", "high")
-_USES: tuple[Use, ...] = ("one", "stream")
 _MAX_DIFFERENCE = 1e-3  # of the greatest output
 
 
@@ -117,13 +119,14 @@ class Tuning:
             "path": str(self.path),
         }
 
+    def verdict(self, use: Use) -> str:
+        """Return the best setting of a use in words, and how it compares with the usual one."""
+        best, usual = self.best[use], self.usual[use]
+        gain = f"{self.gain(use):.2f} times as fast as {usual}"
+        return f"{USES[use]}: {best}, {'as usual' if best == usual else gain}"
+
     def __str__(self) -> str:
-        uses = {"one": "one at a time", "stream": "in a stream"}
-        return "; ".join(
-            f"{uses[use]}: {setting}"
-            + ("" if setting == self.usual[use] else f", {self.gain(use):.2f} times as fast")
-            for use, setting in self.best.items()
-        )
+        return "; ".join(map(self.verdict, self.best))
 
 
 def tune(
@@ -180,7 +183,7 @@ def tune(
     tuned.check_writable()
     program = program_of(model, precision)
     choice, usual_backend, program, _ = resolve(choose("auto"), program, RunnerOptions())
-    usual = {use: _setting(usual_backend, choice.device, use) for use in _USES}
+    usual = {use: _setting(usual_backend, choice.device, use) for use in USES}
     left_out: dict[str, str] = {}
     found = _installed(program, left_out) if devices is None else _named(program, devices)
     candidates = [job for job in _jobs(found) if job.setting != usual[job.use]]
@@ -192,14 +195,14 @@ def tune(
             return stack.enter_context(Process(job, file, folder))
 
         try:
-            first = [start(Job(usual[use], use)) for use in _USES]
+            first = [start(Job(usual[use], use)) for use in USES]
         except ProcessFailed as error:
             msg = f"the program cannot be measured on {choice.device}: {error}"
             raise FuriosaRuntimeError(msg) from error
         is_named = devices is not None
         others = list(_started(candidates, start, first[0], left_out, is_named=is_named))
         measured = _measured(first, others, seconds, left_out)
-    best = {use: _best([one for one in measured if one.use == use], usual[use]) for use in _USES}
+    best = {use: _best([one for one in measured if one.use == use], usual[use]) for use in USES}
     digest = program_digest(program)
     path = tuned.keep(digest, best, [one.to_dict() for one in measured])
     return Tuning(digest, usual, best, measured, left_out, path)
@@ -339,7 +342,7 @@ def _measured(
         )
         for process, values in times.items()
     ]
-    return sorted(found, key=lambda one: (_USES.index(one.use), one.median))
+    return sorted(found, key=lambda one: ([*USES].index(one.use), one.median))
 
 
 def _best(measured: Sequence[Measured], usual: Setting) -> Setting:
