@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -150,12 +151,15 @@ def main() -> None:
     """Run the command line interface.
 
     Exit with a code of `EXIT_CODES`. Expected errors are printed as one line;
-    `FURIOSA_MODELS_TRACEBACK=1` shows their tracebacks.
+    `FURIOSA_MODELS_TRACEBACK=1` shows their tracebacks. The signal to terminate ends the process as
+    usual, once temporary files are removed.
     """
     from ..settings import shows_tracebacks
 
     warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
     try:
+        with suppress(ValueError):  # only the main thread may handle signals
+            signal.signal(signal.SIGTERM, _terminate)
         sys.exit(cli.main(prog_name="furiosa-models", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
@@ -163,6 +167,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
     except BrokenPipeError:
         # The reader has closed the pipe: prevent a second error when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -172,6 +179,15 @@ def main() -> None:
             raise
         print_error(error)
         sys.exit(1)
+
+
+class _Terminated(BaseException):
+    """The process was asked to end."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    del number, frame
+    raise _Terminated
 
 
 def _is_expected(error: Exception) -> bool:

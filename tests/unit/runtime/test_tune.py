@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +346,21 @@ def test_a_model_uses_what_was_measured(photos: list[Path]) -> None:
         np.testing.assert_array_equal(after.scores, before.scores)
         with pytest.raises(ValueError, match="precision must be"):
             model.tune(precision="int4")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes end at once")
+def test_a_command_that_is_terminated_leaves_no_files(tmp_path: Path) -> None:
+    arguments = ["tune", "efficientnet-lite0", "--weights", "random", "--seconds", "300"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "furiosa_models", *arguments]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("furiosa-tune-*/*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(tmp_path.glob("furiosa-tune-*/*"))
+        process.terminate()
+        assert process.wait(timeout=60) == -signal.SIGTERM
+    assert not list(tmp_path.glob("furiosa-tune-*"))
 
 
 def test_the_command_prints_a_table_or_json() -> None:
