@@ -77,7 +77,11 @@ def main() -> None:
         start = time.monotonic()
         for script in scripts:
             script_start = time.monotonic()
-            _measure(python, script, {**facts, "order": SCRIPTS.index(script)}, Path(folder))
+            done = _measure(python, script, {**facts, "order": SCRIPTS.index(script)}, Path(folder))
+            if not done:
+                failed = ROOT / "build" / "bench-failed"
+                shutil.copytree(folder, failed, dirs_exist_ok=True)
+                sys.exit(f"{script} failed; the results so far are in {failed.relative_to(ROOT)}")
             print(f"[{script}: {time.monotonic() - script_start:.0f} s]", flush=True)
         target = ROOT / "build" / "bench-quick" if options.quick else RESULTS
         if not options.scripts:
@@ -101,7 +105,8 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
-def _measure(python: Path, script: str, facts: dict[str, object], folder: Path) -> None:
+def _measure(python: Path, script: str, facts: dict[str, object], folder: Path) -> bool:
+    """Run a script, which writes its results into a folder; return whether it succeeded."""
     environment = {
         **os.environ,
         "BENCH_RESULTS": str(folder),
@@ -114,8 +119,7 @@ def _measure(python: Path, script: str, facts: dict[str, object], folder: Path) 
     process = subprocess.run(
         [str(python), str(HERE / f"{script}.py")], env=environment, check=False
     )
-    if process.returncode:
-        sys.exit(f"{script} failed; no results were written")
+    return process.returncode == 0
 
 
 def _environment() -> Path:

@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -79,14 +80,18 @@ def served(name: str, max_batch: int) -> Iterator[int]:
         port: int = free.getsockname()[1]
     command = [sys.executable, "-m", "furiosa_models", "serve", name, "--weights", "random"]
     options = ["--device", "cpu", "--port", str(port), "--max-batch", str(max_batch)]
-    process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
-    try:
-        while not is_ready(port):
-            time.sleep(0.1)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen([*command, *options], stderr=log)
+        try:
+            while not is_ready(port):
+                if process.poll() is not None:
+                    log.seek(0)
+                    raise RuntimeError(log.read())
+                time.sleep(0.1)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def is_ready(port: int) -> bool:
