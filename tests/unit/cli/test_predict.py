@@ -266,7 +266,7 @@ def test_masks_need_a_folder_and_a_model_that_has_them(folder: Path, tmp_path: P
 def test_objects_of_a_video_are_tracked(folder: Path, clip: Path, tmp_path: Path) -> None:
     del folder
     out = tmp_path / "out"
-    result = run(clip, clip, "-o", out, "--track", "--overwrite", "--score-threshold=0.5")
+    result = run(clip, clip, "-o", out, "--track", "--overwrite", "--score-threshold=0.78")
     assert result.exit_code == 0, result.output
     for name in ("clip.json", "clip-2.json"):  # the same video twice has the same tracks
         frames = json.loads((out / name).read_text())["frames"]
