@@ -22,6 +22,9 @@ NOTEBOOKS_READY := $(NOTEBOOKS)/.ready-$(STATE)-$(shell cksum < constraints-note
 TORCH_READY := $(TORCH)/.ready-$(STATE)-$(shell cksum < constraints-torch.txt | cut -d' ' -f1)
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 OWN_ENV  := tensorflow or torch or triton or browser or notebooks or ray
+# What calls the dependencies; the rest is made of it, and `make test` runs all with the newest ones.
+CALLING  := $(addprefix tests/unit/,artifacts cli data frameworks hub images networks ops \
+	quantization registry runtime serving tasks test_imports.py test_settings.py)
 UNMARKED := not (accuracy or network or slow or $(OWN_ENV))
 
 .PHONY: help setup demo test test-marked test-oldest test-tensorflow test-torch test-triton test-browser test-notebooks test-ray lint explore fuzz format docs bench wheel check-wheel test-wheel constraints clean
@@ -53,11 +56,11 @@ test: setup  ## Run the tests (no network needed beyond the set-up)
 test-marked: setup  ## Run the tests that need package indexes, labeled photos, or a long time
 	$(BIN)/python $(PYTEST) -m "(accuracy or network or slow) and not ($(OWN_ENV))"
 
-test-oldest: wheel  ## Run the unit tests with the oldest allowed versions of dependencies
+test-oldest: wheel  ## Run what calls dependencies with their oldest allowed versions
 	@rm -rf $(OLDEST) && $(PYTHON) -m venv --without-pip $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --only-binary :all: \
 		"furiosa-model-zoo[dev] @ $$(ls $$PWD/$(DIST)/*.whl)" 'numpy<2'
-	FURIOSA_MODELS_TEST_PROFILE=brief $(OLDEST)/bin/python $(PYTEST) -W default -m "$(UNMARKED)" tests/unit
+	FURIOSA_MODELS_TEST_PROFILE=brief $(OLDEST)/bin/python $(PYTEST) -W default -m "$(UNMARKED)" $(CALLING)
 
 test-tensorflow: $(TF_READY)  ## Run the tests that need TensorFlow, in an environment of their own
 	$(TF)/bin/python -m pytest -m "tensorflow and not slow" tests/e2e/frameworks
