@@ -63,23 +63,25 @@ test-oldest: wheel  ## Run what calls dependencies with their oldest allowed ver
 	FURIOSA_MODELS_TEST_PROFILE=brief $(OLDEST)/bin/python $(PYTEST) -W default -m "$(UNMARKED)" $(CALLING)
 
 test-tensorflow: $(TF_READY)  ## Run the tests that need TensorFlow, in an environment of their own
-	$(TF)/bin/python -m pytest -m "tensorflow and not slow" tests/e2e/frameworks
+	$(TF)/bin/python $(PYTEST) -m "tensorflow and not slow" tests/e2e/frameworks
 
 $(TF_READY):
 	@rm -rf $(TF) && $(PYTHON) -m venv $(TF)
 	$(TF)/bin/python -m pip install --quiet --constraint constraints.txt \
-		--constraint constraints-tensorflow.txt --editable '.[tensorflow]' hypothesis pytest pytest-timeout
+		--constraint constraints-tensorflow.txt --editable '.[tensorflow]' hypothesis pytest \
+		pytest-timeout pytest-xdist
 	@touch $@
 
 test-torch: $(TORCH_READY)  ## Run the tests that need PyTorch, in an environment of their own
-	$(TORCH)/bin/python -m pytest -m "torch and not accuracy" tests/e2e/frameworks/torch \
+	OMP_NUM_THREADS=1 $(TORCH)/bin/python $(PYTEST) -m "torch and not accuracy" tests/e2e/frameworks/torch \
 		tests/e2e/training tests/e2e/test_focoos_document.py tests/unit/networks/torch_sink \
 		tests/unit/training tests/unit/data tests/unit/export
 
 $(TORCH_READY):
 	@rm -rf $(TORCH) && $(PYTHON) -m venv $(TORCH)
 	$(TORCH)/bin/python -m pip install --quiet --no-cache-dir --constraint constraints.txt \
-		--constraint constraints-torch.txt --editable '.[train]' hypothesis pytest pytest-timeout
+		--constraint constraints-torch.txt --editable '.[train]' hypothesis pytest pytest-timeout \
+		pytest-xdist
 	@touch $@
 
 test-triton: $(CLIENTS_READY)  ## Test the server with Triton's client, in an environment of its own

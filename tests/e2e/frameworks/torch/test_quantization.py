@@ -82,7 +82,8 @@ def test_a_quantized_module_is_saved_and_loaded_exactly(
     for key, value in differences.items():
         record_property(f"{name}: {key}", value)
     scale = max(float(np.abs(array).max()) for array in expected)
-    bound = 0.1 if name in SMALL else 0.5  # deep networks with random weights amplify noise
+    # Weights have 7 bits; deep networks with random weights amplify noise.
+    bound = 0.2 if name in SMALL else 0.5
     assert 0 < differences["to float"] <= bound * scale
     assert differences["to ONNX Runtime"] <= differences["to float"]
     assert [each.name for each in folder.iterdir()] == ["best_model.pt"]
