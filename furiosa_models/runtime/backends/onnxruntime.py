@@ -41,6 +41,7 @@ CPU_PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
 _SPIN_US = "20"
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
+_LOOKS_UP = "lookups"  # empty file beside a graph that needs the native module
 _MIN_EXTERNAL_SIZE = str(1 << 15)  # bytes; mapping smaller tensors is slower than reading them
 _DTYPES = {
     "tensor(bfloat16)": "BFLOAT16",
@@ -147,7 +148,10 @@ class _Loader:
             return session
         from .. import lookups
 
-        return self.open(folder) if lookups.replace(folder / _MODEL) else session
+        if not lookups.replace(folder / _MODEL):
+            return session
+        (folder / _LOOKS_UP).touch()
+        return self.open(folder)
 
     def open(self, folder: Path) -> Any:
         """Return a session of the files that `compile` wrote."""
@@ -155,7 +159,7 @@ class _Loader:
 
         options = session_options(self._threads)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        if _can_look_up():
+        if (folder / _LOOKS_UP).exists():
             options.register_custom_ops_library(native.load().__file__)
         return _session(str(folder / _MODEL), options)
 
