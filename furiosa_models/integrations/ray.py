@@ -10,7 +10,7 @@ predict_dataset("photos/", "SSDMobileNetV2", output="found/")  # Parquet; run it
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchPredictor", "predict_dataset"]
 
-_BATCH = 16
+_ROWS = 16
+"""Rows of a batch whose photos are in memory."""
+_FILES = 64
+"""Most rows of a batch of files: decoding and computing overlap in a batch, not between batches."""
+_BATCHES = 16
+"""Most batches of a block of files, which is the unit of an output file."""
 _PATH = "path"
 
 
@@ -40,7 +45,7 @@ def predict_dataset(
     concurrency: int | None = None,
     threads: int | None = None,
     num_gpus: float = 0,
-    batch_size: int = _BATCH,
+    batch_size: int | None = None,
     key: str = _PATH,
     **options: Any,
 ) -> Any:
@@ -48,12 +53,14 @@ def predict_dataset(
 
     An actor holds the model. By default there is one for each CPU of the cluster but one, which
     reads the photos; on two CPUs that is one actor that computes with both, so that reading and
-    computing never wait for each other's CPU. An actor that dies is started again, and its batch is
-    repeated. Weights are fetched once on each machine.
+    computing never wait for each other's CPU. Photos in a folder are read by the actors themselves,
+    while they compute: their bytes never pass between processes. An actor that dies is started
+    again, and its batch is repeated. Weights are fetched once on each machine.
 
     Args:
-        source: A folder or bucket of photos (`photos/`, `s3://...`), Parquet files, or a
-            `ray.data.Dataset` with a column that `BatchPredictor` reads.
+        source: A folder (that each machine has under this name) or bucket of photos (`photos/`,
+            `s3://...`), Parquet files, or a `ray.data.Dataset` with a column that `BatchPredictor`
+            reads.
         model: See `BatchPredictor`.
         weights: See `BatchPredictor`.
         output: Folder or bucket for Parquet files. Photos whose key is in them already are left
@@ -64,7 +71,8 @@ def predict_dataset(
         concurrency: Number of actors.
         threads: Threads of an actor; by default the CPUs of the cluster over the number of actors.
         num_gpus: GPUs of an actor, for devices such as `cuda`.
-        batch_size: Photos of a batch.
+        batch_size: Photos of a batch. By default 16, and up to 64 for photos in a folder, which
+            are read one after another.
         key: Column that identifies a photo, for `output`.
         options: Options of the task, such as `score_threshold`.
 
@@ -84,20 +92,22 @@ def predict_dataset(
     actors = max(1, cpus - 1) if concurrency is None else concurrency
     threads = max(1, cpus // actors) if threads is None and not num_gpus else threads
     for name, value in (("concurrency", actors), ("batch_size", batch_size)):
-        if value < 1:
+        if value is not None and value < 1:
             msg = f"{name} must be at least 1, got {value}"
             raise ConfigurationError(msg)
     done = set() if output is None else _finished(os.fspath(output), key)
-    photos = _without(source, key, done) if isinstance(source, data.Dataset) else None
-    if photos is None:
-        photos = _read(data, os.fspath(source), key, done)
+    if isinstance(source, data.Dataset):
+        photos = _without(source, key, done)
+        rows = _ROWS if batch_size is None else batch_size
+    else:
+        photos, rows = _read(data, os.fspath(source), key, done, batch_size, actors)
     if photos is None and output is not None:  # nothing is left to do
         return data.read_parquet(os.fspath(output))
     predictor = BatchPredictor(model, weights, device, precision, threads, **options)
     found = photos.map_batches(
         _Actor,
         fn_constructor_args=(predictor,),
-        batch_size=batch_size,
+        batch_size=rows,
         batch_format="pyarrow",
         num_cpus=1,
         num_gpus=num_gpus,
@@ -151,8 +161,15 @@ def _types(pa: Any) -> dict[str, Any]:
     }
 
 
-def _read(data: Any, source: str, key: str, done: Collection[Any]) -> Any:
-    """Return a data set of what is to be done, or None if that is nothing.
+def _read(
+    data: Any,
+    source: str,
+    key: str,
+    done: Collection[Any],
+    batch_size: int | None,
+    actors: int,
+) -> tuple[Any, int]:
+    """Return a data set of what is to be done, or None if that is nothing; and rows of a batch.
 
     Raises:
         ConfigurationError: There are no photos or Parquet files.
@@ -163,8 +180,9 @@ def _read(data: Any, source: str, key: str, done: Collection[Any]) -> Any:
     info = system.get_file_info(path)
     files = [info] if info.is_file else system.get_file_info(fs.FileSelector(path, recursive=True))
     names = sorted(file.path for file in files if file.is_file)
+    rows = _ROWS if batch_size is None else batch_size
     if any(name.endswith(".parquet") for name in names):
-        return _without(data.read_parquet(source), key, done)
+        return _without(data.read_parquet(source), key, done), rows
     known = tuple(suffixes(readable=True))
     photos = [name for name in names if name.lower().endswith(known)]
     if not photos:
@@ -172,8 +190,20 @@ def _read(data: Any, source: str, key: str, done: Collection[Any]) -> Any:
         raise ConfigurationError(msg)
     left = [name for name in photos if name not in done]
     if not left:
-        return None
-    return data.read_binary_files(left, filesystem=system, include_paths=True)
+        return None, rows
+    if not isinstance(system, fs.LocalFileSystem):
+        return data.read_binary_files(left, filesystem=system, include_paths=True), rows
+    rows = min(_FILES, -(-len(left) // actors)) if batch_size is None else batch_size
+    return _files(data, left, rows, actors), rows
+
+
+def _files(data: Any, names: Sequence[str], rows: int, actors: int) -> Any:
+    """Return a data set of file names, in blocks that keep the actors equally busy."""
+    import pyarrow as pa
+
+    size = rows * min(max(1, len(names) // (rows * actors * 4)), _BATCHES)
+    blocks = [names[start : start + size] for start in range(0, len(names), size)]
+    return data.from_arrow([pa.table({_PATH: block}) for block in blocks])
 
 
 def _place(uri: str) -> tuple[Any, str]:
