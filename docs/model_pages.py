@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from charts import scatter
-from models_table import TASKS, at_once, best, milliseconds, models_table
+from models_table import TASKS, at_once, best, cost_by_name, milliseconds, models_table
 from pictures import PHOTOS, picture_of
 from records import accuracy_of, metric_of, photos_of, points, speed_of
 
@@ -18,7 +18,6 @@ from furiosa_models.artifacts import Artifact
 from furiosa_models.enums import Task
 from furiosa_models.model import Model
 from furiosa_models.networks import signature
-from furiosa_models.networks.cost import cost_of
 
 __all__ = ["model_page", "models_page", "page_name"]
 
@@ -72,7 +71,7 @@ def model_page(name: str) -> str:
 
 def facts(model: Model[Any]) -> Iterator[str]:
     """Yield a line of what a user compares models by."""
-    cost, artifact = cost_of(model.origin), best(model)
+    cost, artifact = cost_by_name(type(model).__name__), best(model)
     height, width = model.input.size
     time = milliseconds(type(model).__name__)
     shown = [

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,9 @@ from records import speed_of
 from furiosa_models import get_model, list_models
 from furiosa_models.artifacts import Artifact
 from furiosa_models.model import Model
-from furiosa_models.networks.cost import cost_of
+from furiosa_models.networks.cost import Cost, cost_of
 
-__all__ = ["models_table", "with_table"]
+__all__ = ["cost_by_name", "models_table", "with_table"]
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- models -->", "<!-- /models -->"
@@ -40,8 +41,7 @@ def models_table(link: Callable[[str], str] = lambda name: f"`{name}`") -> str:
     """
     rows = [f"| {' | '.join(HEADER)} |", "|---|---|---|---:|---:|---:|---|---|"]
     for name in list_models():
-        model = get_model(name, weights="random")
-        cost = cost_of(model.origin)
+        model, cost = get_model(name), cost_by_name(name)
         cells = [
             link(name),
             TASKS[model.vision_task.name],
@@ -54,6 +54,12 @@ def models_table(link: Callable[[str], str] = lambda name: f"`{name}`") -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+@functools.cache
+def cost_by_name(name: str) -> Cost:
+    """Return parameters and operations of a model: its network is built once for all pages."""
+    return cost_of(get_model(name, weights="random").origin)
 
 
 def with_table(text: str, table: str) -> str:

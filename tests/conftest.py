@@ -3,12 +3,16 @@ from __future__ import annotations
 import http.server
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from furiosa_models import weights
+from furiosa_models.spec import NetworkSpec
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,6 +35,26 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DEFAULT_HOST_URL", raising=False)
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FURIOSA_MODELS_PROGRESS", "0")
+
+
+_built_random: OrderedDict[str, bytes] = OrderedDict()
+_build_random = weights.build_random
+
+
+@pytest.fixture(autouse=True)
+def _random_networks_are_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the networks with random weights that this process built last: each takes seconds."""
+
+    def build(network: NetworkSpec) -> bytes:
+        key = repr(network)
+        if key not in _built_random:
+            _built_random[key] = _build_random(network)
+        _built_random.move_to_end(key)
+        while len(_built_random) > 8:
+            _built_random.popitem(last=False)
+        return _built_random[key]
+
+    monkeypatch.setattr(weights, "build_random", build)
 
 
 @pytest.fixture(scope="session")

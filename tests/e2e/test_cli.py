@@ -41,7 +41,7 @@ def test_predict_as_json(photos: list[Path]) -> None:
 
 
 def test_pose_results_are_printed(photos: list[Path]) -> None:
-    result = run("predict", "yolov7w6pose", photos[0], "--weights=random", "--iou-threshold=0.01")
+    result = run("predict", "posenet", photos[0], "--weights=random")
     assert result.returncode == 0, result.stderr
     assert "  person  [" in result.stdout
 

@@ -17,8 +17,6 @@ from furiosa_models.networks import signature
 from furiosa_models.types import Platform
 from furiosa_models.vision import __all__ as vision_names
 
-from ..platforms import BOTH
-
 MODELS = list_models()
 BRING_YOUR_OWN = {"RTDETR", "YOLOv5n"}  # in no package, and published without a digest
 # Random weights give boxes without an area, and joints with middling scores.
@@ -70,12 +68,9 @@ def test_every_set_fits_the_model(name: str) -> None:
         assert set(artifact.head) <= {field.name for field in fields(model.head)}
 
 
-@BOTH
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_runs_from_photo_to_result(
-    name: str, platform: Platform, photos: list[Path]
-) -> None:
-    model: Any = get_model(name, weights="random", postprocessor_type=platform)
+def test_every_model_runs_from_photo_to_result(name: str, photos: list[Path]) -> None:
+    model: Any = get_model(name, weights="random")
     onnx.checker.check_model(model.origin, full_check=True)
     inputs, _ = signature(model.origin)
     assert inputs[0].shape[1:] == (3, *model.input.size)
@@ -84,8 +79,10 @@ def test_every_model_runs_from_photo_to_result(
     # Networks with random weights detect objects everywhere: keep the best scores.
     thresholds = {"score_threshold": 0.8, "iou_threshold": 0.1}
     options = {k: v for k, v in thresholds.items() if k in model.vision_task.options}
-    results = model.predict(photos[:2], device="cpu", **options)
-    assert len(results) == 2
-    assert len(results[0].to_dict()) > 0 or name in EMPTY_AT_RANDOM
-    with Image.open(photos[0]) as photo:
-        assert results[0].plot().size == photo.size
+    for platform in (Platform.RUST, Platform.PYTHON):  # one test: both run the same program
+        model = get_model(name, weights="random", postprocessor_type=platform)
+        results = model.predict(photos[:2], device="cpu", **options)
+        assert len(results) == 2
+        assert len(results[0].to_dict()) > 0 or name in EMPTY_AT_RANDOM
+        with Image.open(photos[0]) as photo:
+            assert results[0].plot().size == photo.size

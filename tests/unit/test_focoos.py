@@ -13,7 +13,7 @@ from PIL import Image
 
 from furiosa_models.errors import ImageError
 from furiosa_models.focoos import FocoosDet, FocoosDetections, InferLatency, as_photo
-from furiosa_models.vision import EfficientNetLite0, MobileNetV2, SSDMobileNet, YOLOv7w6Pose
+from furiosa_models.vision import EfficientNetLite0, MobileNetV2, PoseNet, SSDMobileNet
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_classes_and_people_have_their_fields(rgb: np.ndarray) -> None:
     classes = EfficientNetLite0("random").infer(rgb, threshold=0, device="cpu")
     assert len(classes) == 1000
     assert all(each.bbox is None and each.label for each in classes)
-    people = YOLOv7w6Pose("random").infer(rgb, threshold=0.01, device="cpu")
+    people = PoseNet("random").infer(rgb, threshold=0.01, device="cpu")
     for each in people:
         assert (each.label, each.cls_id) == ("person", 0)
         assert each.keypoints is not None
@@ -167,9 +167,9 @@ def test_fractions_of_a_photo_are_rejected(rgb: np.ndarray) -> None:
 
 
 def test_keypoints_threshold_hides_joints_in_the_drawing(photos: list[Path]) -> None:
-    model = YOLOv7w6Pose("random").resized(128)
-    shown = model.infer(photos[0], 0.5, True, 0.0)
-    hidden = model.infer(photos[0], 0.5, True, 1.0)
+    model = PoseNet("random").resized(128)
+    shown = model.infer(photos[0], 0.1, True, 0.0)
+    hidden = model.infer(photos[0], 0.1, True, 1.0)
     assert shown.detections == hidden.detections
     assert len(shown)
     assert not np.array_equal(shown.image, hidden.image)

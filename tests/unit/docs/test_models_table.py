@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from model_pages import models_page
 from models_table import at_once, models_table, with_table
 from onnx import TensorProto, helper
 
@@ -19,6 +20,13 @@ README = Path(__file__).parents[3] / "README.md"
 def test_the_readme_is_up_to_date() -> None:
     text = README.read_text()
     assert with_table(text, models_table()) == text, "run: python docs/models_table.py"
+
+
+def test_index_has_charts_and_every_model() -> None:
+    page = models_page()
+    assert page.count("<svg") == 2
+    for name in list_models():
+        assert f"[`{name}`]({name.lower()}.md)" in page
 
 
 def test_every_model_has_a_row() -> None:

@@ -37,9 +37,9 @@ from furiosa_models.vision import (
     EfficientNetLite0,
     MobileNetV2,
     MoveNetThunder,
+    PoseNet,
     SSDMobileNet,
     YOLOv5n,
-    YOLOv7w6Pose,
 )
 
 
@@ -498,7 +498,7 @@ def test_an_enf_needs_a_compiler(classifier: MobileNetV2, tmp_path: Path) -> Non
 
 
 def test_poses_are_exported(photos: list[Path], tmp_path: Path) -> None:
-    model = YOLOv7w6Pose("random")
+    model = PoseNet("random")
     exported = model.export("onnx_cpu", out_dir=tmp_path, image_size=(128, 128))
     assert_same(exported.predict(photos[0]), model.resized(128).predict(photos[0]))
 

@@ -15,7 +15,7 @@ from furiosa_models import settings
 from furiosa_models.errors import ConfigurationError
 from furiosa_models.integrations.batch import BatchPredictor
 from furiosa_models.runtime.machine import available_cpus
-from furiosa_models.vision import SSDMobileNet, YOLOv7w6Pose
+from furiosa_models.vision import PoseNet, SSDMobileNet
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_contract_of_spark(predictor: BatchPredictor, encoded: list[bytes]) -> N
 def test_other_tasks(encoded: list[bytes]) -> None:
     classes = BatchPredictor("efficientnet-lite0", "random", "cpu", top_k=3)({"bytes": encoded})
     assert [len(scores) for scores in classes["scores"]] == [3, 3, 3]
-    poses = BatchPredictor(YOLOv7w6Pose("random"), device="cpu", score_threshold=0.01)
+    poses = BatchPredictor(PoseNet("random"), device="cpu", score_threshold=0.01)
     found: dict[str, Any] = poses({"bytes": encoded[:1]})
     assert np.shape(found["keypoints"][0])[1:] == (17, 3)
     maps = BatchPredictor("deeplabv3-mobilenet-v2", "random", "cpu")({"bytes": encoded[:1]})

@@ -25,7 +25,7 @@ from furiosa_models.processors import (
 from furiosa_models.quantization import quantize
 from furiosa_models.runtime import session, sync
 from furiosa_models.spec import ImageContext, ModelTensor
-from furiosa_models.vision import EfficientNetLite0, SSDMobileNet, YOLOv5n, YOLOv7w6Pose
+from furiosa_models.vision import EfficientNetLite0, PoseNet, SSDMobileNet, YOLOv5n
 from furiosa_models.weights import _recipe_key
 
 pytestmark = pytest.mark.filterwarnings("ignore:session:FutureWarning")
@@ -99,9 +99,9 @@ def test_user_defined_processor_is_called(detector: SSDMobileNet, photos: list[P
     assert isinstance(detector.preprocessor, Gray)
 
 
-@pytest.mark.parametrize("name", ["SSDMobileNet", "YOLOv5n", "YOLOv7w6Pose"])
+@pytest.mark.parametrize("name", ["SSDMobileNet", "YOLOv5n", "PoseNet"])
 def test_single_context_gives_the_results_of_one_photo(name: str, photos: list[Path]) -> None:
-    cls = {"SSDMobileNet": SSDMobileNet, "YOLOv5n": YOLOv5n, "YOLOv7w6Pose": YOLOv7w6Pose}[name]
+    cls = {"SSDMobileNet": SSDMobileNet, "YOLOv5n": YOLOv5n, "PoseNet": PoseNet}[name]
     model: Any = cls(weights="random")
     tensor, contexts = model.preprocess([photos[0]])
     with sync.create_runner(model) as runner:
