@@ -38,9 +38,8 @@ def main() -> None:
     from furiosa_models.images.formats import suffixes
     from furiosa_models.runtime.machine import available_cpus
 
-    photos = [
-        path for path in sorted(options.photos.iterdir()) if path.suffix.lower() in suffixes()
-    ]
+    known = suffixes(readable=True)
+    photos = [path for path in sorted(options.photos.iterdir()) if path.suffix.lower() in known]
     model = get_model(options.model, weights=options.weights)
     model.predict(photos[0], device="cpu")  # fetches and compiles
     ray.init(num_cpus=available_cpus(), log_to_driver=False, include_dashboard=False)
