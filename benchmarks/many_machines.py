@@ -35,20 +35,20 @@ def main() -> None:
     import ray
 
     from furiosa_models import get_model
-    from furiosa_models.images.formats import suffixes
+    from furiosa_models.data.files import list_photos
     from furiosa_models.runtime.machine import available_cpus
 
-    known = suffixes(readable=True)
-    photos = [path for path in sorted(options.photos.iterdir()) if path.suffix.lower() in known]
+    photos = list_photos(options.photos)
     model = get_model(options.model, weights=options.weights)
     model.predict(photos[0], device="cpu")  # fetches and compiles
     ray.init(num_cpus=available_cpus(), log_to_driver=False, include_dashboard=False)
     logging.disable(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
     stream, whole, running = [], [], []
+    part = options.count // SHARE
     with (
         _repeated(photos, options.count) as many,
-        _repeated(photos, options.count // SHARE) as few,
+        _repeated(photos, part) as few,
     ):
         _seconds(options, few)  # the first run starts parts of Ray
         for _ in range(options.rounds):
@@ -58,7 +58,7 @@ def main() -> None:
             stream.append(options.count / (time.perf_counter() - start))
             short, long = _seconds(options, few), _seconds(options, many)
             whole.append(options.count / long)
-            running.append((options.count - options.count // SHARE) / (long - short))
+            running.append((options.count - part) / (long - short))
     ray.shutdown()
     reference = statistics.median(stream)
     print(f"{options.model}, {options.count} photos, {available_cpus()} CPUs; photos per second:")

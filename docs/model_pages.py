@@ -71,9 +71,9 @@ def model_page(name: str) -> str:
 
 def facts(model: Model[Any]) -> Iterator[str]:
     """Yield a line of what a user compares models by."""
-    cost, artifact = cost_by_name(type(model).__name__), best(model)
+    name = type(model).__name__
+    cost, artifact, time = cost_by_name(name), best(model), milliseconds(name)
     height, width = model.input.size
-    time = milliseconds(type(model).__name__)
     shown = [
         TASKS[model.vision_task.name],
         f"{len(model.labels)} classes" if _has_classes(model) else "",

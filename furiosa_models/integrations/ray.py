@@ -51,8 +51,8 @@ def predict_dataset(
 ) -> Any:
     """Run a model on the photos of a data set, and return a data set of the results.
 
-    An actor holds the model. By default there is one for each CPU of the cluster but one, which
-    reads the photos; on two CPUs that is one actor that computes with both, so that reading and
+    An actor holds the model. By default there is one for each CPU of the cluster but one, which is
+    left for Ray; on two CPUs that is one actor that computes with both, so that reading and
     computing never wait for each other's CPU. Photos in a folder are read by the actors themselves,
     while they compute: their bytes never pass between processes. An actor that dies is started
     again, and its batch is repeated. Weights are fetched once on each machine.
@@ -96,11 +96,7 @@ def predict_dataset(
             msg = f"{name} must be at least 1, got {value}"
             raise ConfigurationError(msg)
     done = set() if output is None else _finished(os.fspath(output), key)
-    if isinstance(source, data.Dataset):
-        photos = _without(source, key, done)
-        rows = _ROWS if batch_size is None else batch_size
-    else:
-        photos, rows = _read(data, os.fspath(source), key, done, batch_size, actors)
+    photos, rows = _read(data, source, key, done, batch_size, actors)
     if photos is None and output is not None:  # nothing is left to do
         return data.read_parquet(os.fspath(output))
     predictor = BatchPredictor(model, weights, device, precision, threads, **options)
@@ -163,7 +159,7 @@ def _types(pa: Any) -> dict[str, Any]:
 
 def _read(
     data: Any,
-    source: str,
+    source: Any,
     key: str,
     done: Collection[Any],
     batch_size: int | None,
@@ -176,11 +172,14 @@ def _read(
     """
     from pyarrow import fs
 
+    rows = batch_size or _ROWS
+    if isinstance(source, data.Dataset):
+        return _without(source, key, done), rows
+    source = os.fspath(source)
     system, path = _place(source)
     info = system.get_file_info(path)
     files = [info] if info.is_file else system.get_file_info(fs.FileSelector(path, recursive=True))
     names = sorted(file.path for file in files if file.is_file)
-    rows = _ROWS if batch_size is None else batch_size
     if any(name.endswith(".parquet") for name in names):
         return _without(data.read_parquet(source), key, done), rows
     known = tuple(suffixes(readable=True))
@@ -193,7 +192,7 @@ def _read(
         return None, rows
     if not isinstance(system, fs.LocalFileSystem):
         return data.read_binary_files(left, filesystem=system, include_paths=True), rows
-    rows = min(_FILES, -(-len(left) // actors)) if batch_size is None else batch_size
+    rows = batch_size or min(_FILES, -(-len(left) // actors))
     return _files(data, left, rows, actors), rows
 
 
