@@ -254,12 +254,27 @@ def _measured(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return pins
 
 
-def chooses_queries(name: str) -> bool:
-    """Return whether a network keeps the best queries: another CPU may choose others."""
-    from furiosa_models import get_model
+def seeded_models() -> list[str]:
+    """Return the smallest model of each builder that no package has weights for.
+
+    The graphs of the other models are pinned; their operations are those of a pinned model.
+    Networks that keep the best queries are left out: another CPU may choose others.
+    """
+    from furiosa_models import get_model, list_models
     from furiosa_models.heads.queries import QueryHead
 
-    return isinstance(get_model(name, weights=SEED_SETS).head, QueryHead)
+    models = {name: get_model(name, weights=SEED_SETS) for name in list_models()}
+    builders = {name: model.network.name for name, model in models.items() if model.network}
+    published = {builders[name] for name, _ in package_sets()}
+    rest = [
+        name
+        for name, model in models.items()
+        if builders.get(name, "") not in {"", *published} and not isinstance(model.head, QueryHead)
+    ]
+    smallest: dict[str, str] = {}
+    for name in sorted(rest, key=lambda name: len(models[name].origin)):
+        smallest.setdefault(builders[name], name)
+    return sorted(smallest.values())
 
 
 def main() -> None:
@@ -276,9 +291,7 @@ def main() -> None:
         pins["environment"] = environment()
         pins["graphs"] = {name: graph_pin(name) for name in list_models()}
         pins["start_up"] = {name: loaded_packages(name) for name in START_UP}
-        pins["seeded"] = _measured(
-            (name, SEED_SETS) for name in list_models() if not chooses_queries(name)
-        )
+        pins["seeded"] = _measured((name, SEED_SETS) for name in seeded_models())
         if arguments.network:
             pins["packages"] = _measured(package_sets())
     if names := unraised(old, pins):

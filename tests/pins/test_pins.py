@@ -71,6 +71,11 @@ def test_weights_of_every_package_are_pinned() -> None:
     )
 
 
+@pytest.mark.slow
+def test_every_builder_is_pinned() -> None:
+    assert [f"{name}/random" for name in measure.seeded_models()] == sorted(PINS["seeded"])
+
+
 def compare(found: dict[str, Any], pinned: dict[str, Any]) -> None:
     if SAME_MACHINE:
         assert found == pinned
