@@ -15,7 +15,9 @@ from ._raw import Budget
 
 __all__ = ["Table"]
 
-_OFFSET = 4
+_TABLE = 16
+"""What a table of a vector takes from the budget of 4 bytes for each byte of the file: a valid file
+has an offset of 4 bytes for each."""
 _ITEM_SIZES = {"B": 1, "H": 2, "i": 4, "f": 4, "q": 8, "I": 4}
 
 
@@ -88,5 +90,5 @@ class Table:
         if position is not None:
             start = position + self._unpack("I", position) + 4
             for i, (offset,) in enumerate(struct.iter_unpack("<I", offsets)):
-                self._entries.take(_OFFSET, "its tables")
+                self._entries.take(_TABLE, "its tables")
                 yield Table(self._data, start + 4 * i + offset, self._entries)

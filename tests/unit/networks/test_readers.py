@@ -235,7 +235,7 @@ def test_tflite_reading_time_is_linear_in_the_file_size() -> None:
     data = writers.tflite("a", 9, np.array([1], np.int8), shape=[1] * 50_000)
     with pytest.raises(WeightsError, match="no valid shape"):
         read_weights("tflite", {"m": data})
-    data = writers.tflite("a", 9, np.array([1], np.int8), repeated=300)
+    data = writers.tflite("a", 9, np.array([1], np.int8), repeated=100)
     assert read_weights("tflite", {"m": data})["a"].tolist() == [1]
 
 
