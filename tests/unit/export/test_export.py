@@ -71,6 +71,7 @@ def test_exported_onnx_gives_the_same_results(
 ) -> None:
     model = cls("random")
     expected = model.predict(photos[0], device="cpu")
+    inferred = len(model.infer(photos[0]))
     exported = model.export("onnx_cpu", out_dir=tmp_path)
     assert exported.model_path == tmp_path / "model.onnx"
     assert exported.labels == model.labels
@@ -90,7 +91,7 @@ def test_exported_onnx_gives_the_same_results(
         assert opened.labels == model.labels
         assert_same(opened.predict(photos[0]), expected)
         assert_same(opened(photos[0]), expected)
-        assert len(opened.infer(photos[0])) == len(model.infer(photos[0]))
+        assert len(opened.infer(photos[0])) == inferred
 
 
 def test_the_file_alone_has_the_description(
