@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import http.server
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -37,37 +37,43 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_PROGRESS", "0")
 
 
-_built_random: OrderedDict[str, bytes] = OrderedDict()
 _build_random = weights.build_random
 
 
+@pytest.fixture(scope="session")
+def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes of a run share: the parent of their folders."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(autouse=True)
-def _random_networks_are_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the networks with random weights that this process built last: each takes seconds."""
+def _random_networks_are_built_once(
+    monkeypatch: pytest.MonkeyPatch, folder_of_the_run: Path
+) -> None:
+    """Keep the networks with random weights for the other tests of this run."""
 
     def build(network: NetworkSpec) -> bytes:
-        key = repr(network)
-        if key not in _built_random:
-            _built_random[key] = _build_random(network)
-        _built_random.move_to_end(key)
-        while len(_built_random) > 8:
-            _built_random.popitem(last=False)
-        return _built_random[key]
+        name = hashlib.sha256(repr(network).encode()).hexdigest()
+        path = folder_of_the_run / "networks" / name
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            scratch = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+            scratch.write_bytes(_build_random(network))
+            scratch.replace(path)
+        return path.read_bytes()
 
     monkeypatch.setattr(weights, "build_random", build)
 
 
 @pytest.fixture(scope="session")
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the tests that fetch real weights, so that each is fetched once per run.
-
-    The processes of a run share it, because they share the parent of their folders.
-    """
+def warm_cache(folder_of_the_run: Path) -> Path:
+    """One cache for the tests that fetch real weights, so that each is fetched once per run."""
     if given := os.environ.get("FURIOSA_MODELS_TEST_CACHE"):
         return Path(given)
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return tmp_path_factory.getbasetemp().parent / "warm"
-    return tmp_path_factory.mktemp("warm")
+    folder = folder_of_the_run / "warm"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -138,12 +138,11 @@ def test_compiler_input_is_a_quantized_opset_13_graph(
 
 
 @pytest.mark.usefixtures("_calibrated")
-@pytest.mark.parametrize("mode", ["fail", "empty"])
-def test_failed_compilation_is_not_cached(
-    fake: FakeCompiler, model: EfficientNetLite0, mode: str
-) -> None:
-    fake.behave(mode)
-    for use in (model.fetch_enf, model.model_source, model.npu_program):
+def test_failed_compilation_is_not_cached(fake: FakeCompiler, model: EfficientNetLite0) -> None:
+    modes = ("fail", "empty", "fail")
+    uses = (model.fetch_enf, model.model_source, model.npu_program)
+    for mode, use in zip(modes, uses, strict=True):
+        fake.behave(mode)
         with pytest.raises(CompilationError, match="furiosa-compiler 0.10.1_8b00177dc"):
             use()
     fake.behave("well")
