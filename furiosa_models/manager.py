@@ -77,6 +77,9 @@ class ModelManager:
         if not isinstance(name, (str, os.PathLike)):
             return make(partial(open_model, name), {}, given)
         text = os.fspath(name)
+        if not text.strip():
+            msg = "the name of the model is empty: see ModelRegistry.list_models() for the names"
+            raise ModelNotFound(msg)
         if _is_file_by_url(text):
             file = downloaded(text, cache=cache)
             return make(partial(open_model, str(file)), {}, given)

@@ -10,7 +10,6 @@ import click
 from ..catalog import class_for, get_model, is_file
 from ..errors import ModelNotFound, WeightsError
 from ..export.opened import is_embedded, is_export
-from ..manager import ModelManager
 from ..model import InferModel, Model
 from ..saved import INFO
 
@@ -47,11 +46,11 @@ def open_model(
         if task is not None:
             msg = "--task applies only to files; a model of the catalog has a fixed task"
             raise click.UsageError(msg)
-        if Path(name).is_dir():
+        if name and Path(name).is_dir():
             msg = f"{name} is a folder without {INFO}: expected a folder of Model.save, or a file"
             raise ModelNotFound(msg)
         if weights is None and "://" in name:  # a model on a hub
-            return ModelManager.get(name, **options)
+            return _managed(name, **options)
         return get_model(name, weights, **options)
     if weights is not None:
         msg = f"--weights applies only to names of the catalog; {name} has its own weights"
@@ -59,11 +58,19 @@ def open_model(
     if task is None and labels is None and (is_embedded(Path(name)) or is_export(Path(name))):
         return InferModel(name, postprocessor_type=postprocess)
     if (Path(name) / INFO).is_file() and task is None:  # a saved model, also of Focoos
-        return ModelManager.get(name, **options)
+        return _managed(name, **options)
     word = task or _task_in_metadata(name)
     if word is None:
         return get_model(name, **options)
     return class_for(word)(name, **options).fitted()
+
+
+def _managed(name: str, **options: Any) -> Model[Any]:
+    """Return the model of `ModelManager.get`."""
+    # Its imports, of hubs and registries, take longer than those of all else that commands need.
+    from ..manager import ModelManager
+
+    return ModelManager.get(name, **options)
 
 
 def _task_in_metadata(name: str) -> str | None:
