@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..enums import Platform
 from ..ops import native
 from ..ops.checks import (
+    check_at_least,
     check_contexts,
     check_count,
     check_limit,
@@ -78,6 +79,12 @@ class CenterPoseHead(Head):
     iou_threshold: float = 1.0
     max_detections: int = 6
     keypoint_threshold: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_at_least("stride", self.stride, 1)
+        check_limit("max_detections", self.max_detections)
+        for name in ("score_threshold", "iou_threshold", "keypoint_threshold"):
+            check_unit(name, getattr(self, name))
 
     def decode(
         self,

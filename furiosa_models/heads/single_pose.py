@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..enums import Platform
 from ..errors import ShapeError
-from ..ops.checks import check_contexts, check_named_maps, check_unit
+from ..ops.checks import check_at_least, check_contexts, check_named_maps, check_unit
 from ..spec import Head, ImageContext
 from ..tasks.pose import POSE, Poses, PoseTask
 from .pose import KEYPOINTS, PoseArrays, box_of_joints
@@ -57,6 +57,11 @@ class SinglePoseHead(Head):
     stride: int = 4
     score_threshold: float = 0.3
     keypoint_threshold: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_at_least("stride", self.stride, 1)
+        for name in ("score_threshold", "keypoint_threshold"):
+            check_unit(name, getattr(self, name))
 
     def decode(
         self,

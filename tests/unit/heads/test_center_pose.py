@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,6 +125,22 @@ def test_any_values_are_survived(platform: Platform, seed: int) -> None:
         for channels in CHANNELS
     ]
     CenterPoseHead(score_threshold=0).decode(maps, [PLACE, PLACE], (), platform)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("stride", 0, ValueError),
+        ("max_detections", -1, ValueError),
+        ("max_detections", 6.5, TypeError),
+        ("score_threshold", 2, ValueError),
+        ("iou_threshold", -1, ValueError),
+        ("keypoint_threshold", "0.2", TypeError),
+    ],
+)
+def test_wrong_numbers_of_the_head(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"{name} must"):
+        CenterPoseHead(**{name: value})
 
 
 @BOTH

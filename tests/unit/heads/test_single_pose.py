@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,20 @@ def test_only_sure_joints_count() -> None:
     for threshold, count in ((0.59, 1), (0.61, 0)):
         (found,) = head.decode(maps, [PLACE], (), Platform.RUST, score_threshold=threshold)
         assert len(found) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("stride", 0, ValueError),
+        ("stride", 4.5, TypeError),
+        ("score_threshold", 2, ValueError),
+        ("keypoint_threshold", "0.2", TypeError),
+    ],
+)
+def test_wrong_numbers_of_the_head(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"{name} must"):
+        SinglePoseHead(**{name: value})
 
 
 def test_wrong_maps_and_thresholds() -> None:
