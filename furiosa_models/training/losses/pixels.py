@@ -132,6 +132,10 @@ class MatteLoss:
             msg = f"expected the foreground in channel {channel}, got a map {tuple(found.shape)}"
             raise ShapeError(msg)
         maps = [found[:, channel : channel + 1]]
+        for each in auxiliary:
+            if each.ndim != 4 or each.shape[:2] != (len(targets), 1):
+                msg = f"expected auxiliary maps ({len(targets)}, 1, h, w), got {tuple(each.shape)}"
+                raise ShapeError(msg)
         maps += [each.float() for each in auxiliary]
         logits = [each if head.activation == "sigmoid" else as_logits(each) for each in maps]
         expected = _class_maps(targets, size, maps[0].device)[:, None]

@@ -139,5 +139,8 @@ def test_wrong_arguments() -> None:
         MatteLoss(MatteHead(SIZE))([logits], [Target(torch.zeros(0))], SIZE)
     with pytest.raises(ShapeError, match=r"channel 3, got a map \(1, 2, 12, 16\)"):
         MatteLoss(MatteHead(SIZE, channel=3))([logits], [good], SIZE)
+    for wrong in (torch.zeros(1, 2, 6, 8), torch.zeros(2, 1, 6, 8), torch.zeros(1, 6, 8)):
+        with pytest.raises(ShapeError, match=r"expected auxiliary maps \(1, 1, h, w\), got"):
+            MatteLoss(MatteHead(SIZE))([logits], [good], SIZE, [wrong])
     with pytest.raises(ConfigurationError, match="ArgMax"):
         SemanticLoss(SemanticHead(SIZE, kind="classes"))
