@@ -81,6 +81,12 @@ def use_warm_cache(monkeypatch: pytest.MonkeyPatch, warm_cache: Path) -> None:
     monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(warm_cache))
 
 
+@pytest.fixture
+def random_cache(monkeypatch: pytest.MonkeyPatch, folder_of_the_run: Path) -> None:
+    """Share one cache between tests that start processes, so that each builds less."""
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(folder_of_the_run / "random"))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The labeled photos of the accuracy tests."""

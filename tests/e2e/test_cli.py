@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.usefixtures("random_cache")
+
 RANDOM = ["--weights=random", "--score-threshold=0.8"]
 
 

@@ -14,6 +14,8 @@ from PIL import Image
 from furiosa_models.vision import EfficientNetLite0, SSDMobileNet
 from tests.unit.runtime.tiny import make_model
 
+pytestmark = pytest.mark.usefixtures("random_cache")
+
 COMMAND = [sys.executable, "-m", "furiosa_models"]
 
 
@@ -29,6 +31,17 @@ def one_line(result: subprocess.CompletedProcess[bytes], code: int = 1) -> str:
         row for row in result.stderr.decode().splitlines() if not row.startswith("Warning: ")
     ]
     return line
+
+
+@pytest.fixture
+def own_cache(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
+    """An empty cache."""
+    request.getfixturevalue("random_cache")  # before this one, which replaces it
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("FURIOSA_MODELS_CACHE_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -275,6 +288,7 @@ def test_help_works_without_docstrings() -> None:
         assert text in shown
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_cache_ls_names_the_model_of_each_file(photo: Path) -> None:
     assert run(*LITE, photo).returncode == 0
     listed = run("cache", "ls").stdout.decode()
@@ -286,10 +300,10 @@ def test_cache_ls_names_the_model_of_each_file(photo: Path) -> None:
     assert document["compiled"][0]["of"] == "EfficientNetLite0/random (program)"
 
 
-def test_damaged_built_files_are_found_and_rebuilt(photo: Path, tmp_path: Path) -> None:
+def test_damaged_built_files_are_found_and_rebuilt(photo: Path, own_cache: Path) -> None:
     assert run(*LITE, photo).returncode == 0
     assert run("cache", "verify").stdout == b"all files are intact\n"
-    notes = list((tmp_path / "cache" / "derived").glob("*/*"))
+    notes = list((own_cache / "derived").glob("*/*"))
     assert len(notes) == 3  # the graph, the program and the metadata
     for note in notes:
         note.chmod(0o644)

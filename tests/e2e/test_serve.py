@@ -23,6 +23,8 @@ from PIL import Image
 
 from furiosa_models import get_model
 
+pytestmark = pytest.mark.usefixtures("random_cache")
+
 ENABLE_CONTROL_C = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from furiosa_models.cli import main; sys.exit(main())"
