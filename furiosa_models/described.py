@@ -35,7 +35,6 @@ from .model_info import ModelInfo
 from .model_registry import ModelRegistry, alternatives
 from .output import replacement
 from .overrides import combined, make
-from .registry.transports import open_uri
 from .saved import CHECKPOINT, INFO, STATE, Description, read_info, read_saved
 from .spec import NETWORK_FACTS, Head, ImageInput, ModelSpec, NetworkSpec
 from .task_models import Classifier, Detector, InstanceSegmenter, Segmenter
@@ -466,6 +465,8 @@ def downloaded(uri: str, *, cache: bool) -> Path:
     path = settings.cache_home() / "urls" / key / file_name
     if cache and path.is_file():
         return path
+    from .registry.transports import open_uri  # loads more than all else here
+
     with open_uri(uri) as stream, replacement(path) as file:
         first = stream.read(_CHUNK)
         if first.lstrip()[:1] in (b"", b"<"):

@@ -13,12 +13,10 @@ from .catalog import model_class, open_model
 from .described import REMOTE, downloaded, model_of
 from .errors import ConfigurationError, ModelNotFound, WeightsError
 from .export.targets import default_folder
-from .hub import pull
 from .model import Model
 from .model_info import ModelInfo
 from .model_registry import ModelRegistry, alternatives
 from .overrides import as_dict, combined, make
-from .registry import sync as registry
 from .saved import INFO
 
 __all__ = ["ModelManager"]
@@ -84,6 +82,8 @@ class ModelManager:
             file = downloaded(text, cache=cache)
             return make(partial(open_model, str(file)), {}, given)
         if "://" in text and "#" not in text:
+            from .hub import pull  # hubs and registries load more than all else here
+
             return _in_folder(pull(text, hub=hub, cache=cache), given, cache=cache)
         path = next((p for p in (Path(text), default_folder(text)) if p.exists()), None)
         if isinstance(name, str) and ModelRegistry.exists(name) and not Path(name).exists():
@@ -128,6 +128,8 @@ def _in_folder(folder: Path, given: Mapping[str, Any], *, cache: bool) -> Model[
     if (folder / INFO).is_file():
         return model_of(ModelInfo.from_json(folder / INFO), given, folder, cache=cache)
     if (folder / _DESCRIPTOR).is_file():
+        from .registry import sync as registry
+
         names = ", ".join(entry.name for entry in registry.list(str(folder)))
         msg = f"{folder} is a registry: choose one of its models, {folder}#NAME, of {names}"
         raise ModelNotFound(msg)
@@ -142,6 +144,8 @@ def _in_registry(uri: str, given: Mapping[str, Any]) -> Any:
     Raises:
         ConfigurationError: There are overrides.
     """
+    from .registry import sync as registry
+
     place, _, name = uri.rpartition("#")
     name, _, version = name.partition("@")
     if given:
