@@ -79,10 +79,10 @@ def test_every_model_runs_from_photo_to_result(name: str, photos: list[Path]) ->
     # Networks with random weights detect objects everywhere: keep the best scores.
     thresholds = {"score_threshold": 0.8, "iou_threshold": 0.1}
     options = {k: v for k, v in thresholds.items() if k in model.vision_task.options}
-    for platform in (Platform.RUST, Platform.PYTHON):  # one test: both run the same program
+    for platform, count in ((Platform.RUST, 2), (Platform.PYTHON, 1)):  # both run the same program
         model = get_model(name, weights="random", postprocessor_type=platform)
-        results = model.predict(photos[:2], device="cpu", **options)
-        assert len(results) == 2
+        results = model.predict(photos[:count], device="cpu", **options)
+        assert len(results) == count
         assert len(results[0].to_dict()) > 0 or name in EMPTY_AT_RANDOM
         with Image.open(photos[0]) as photo:
             assert results[0].plot().size == photo.size
