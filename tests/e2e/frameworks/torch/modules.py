@@ -139,6 +139,9 @@ def detection() -> Any:
     return make(weights=None, weights_backbone=None).backbone
 
 
+BLOCKS = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 1, 2]]
+"""Blocks of a MobileNetV2 that is exported quickly, one of each kind."""
+
 KINDS: dict[str, Kind] = {
     "two": Kind(
         Two,
@@ -175,7 +178,7 @@ KINDS: dict[str, Kind] = {
         ["output"],
         ("up", "Linear"),
     ),
-    "mobilenet_v2": vision("mobilenet_v2", 96, "features.0.0"),
+    "mobilenet_v2": vision("mobilenet_v2", 96, "features.0.0", inverted_residual_setting=BLOCKS),
     "resnet18": vision("resnet18", 96, "layer1.0.conv1"),
     "efficientnet_b0": vision("efficientnet_b0", 96, "features.0.0"),
     "segmentation": Kind(segmentation, images(96), ["input"], ["out"], ("backbone.0.0", "Conv2d")),
