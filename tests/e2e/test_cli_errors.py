@@ -194,6 +194,7 @@ def test_model_file_instead_of_a_model_name(photos: list[Path], tmp_path: Path) 
     )
     assert "model_info.json" in one_line(run("predict", tmp_path, photos[0]))
     assert "none.onnx" in one_line(run("predict", tmp_path / "none.onnx", photos[0]))
+    assert "unknown model ''" in one_line(run("predict", "", photos[0]))
     tiny = tmp_path / "tiny.onnx"
     tiny.write_bytes(make_model().SerializeToString())
     assert "fit no known detector" in one_line(run("predict", tiny, photos[0]))

@@ -86,6 +86,9 @@ def test_relative_names_are_looked_up_here_and_at_home(
     monkeypatch.chdir(tmp_path)
     home = tmp_path / "home"
     monkeypatch.setattr(Path, "home", lambda: home)
+    for empty in ("", " "):
+        with pytest.raises(ModelNotFound, match="name of the model is empty"):
+            ModelManager.get(empty)
     with pytest.raises(ModelNotFound, match="unknown model 'farm'"):
         ModelManager.get("farm")
     shutil.copytree(saved, home / "FocoosAI" / "models" / "farm")
