@@ -37,7 +37,7 @@ def test_changed_bytes_without_a_new_recipe_number_are_found() -> None:
     assert measure.unraised(PINS, new) == set()
     new["graphs"]["ResNet50"]["origin"] = "other"
     new["graphs"]["YOLOv5s"]["uint8_program"] = "other"
-    new["seeded"]["ResNet50/random"]["int8"]["program"] = "other"
+    new["seeded"]["SSDResNet34/random"]["int8"]["program"] = "other"
     assert measure.unraised(PINS, new) == {"builder resnet", "edits", "quantization"}
     raised = ("builder resnet", "edits", "quantization")
     new["recipes"] |= {name: PINS["recipes"][name] + 1 for name in raised}
