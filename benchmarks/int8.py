@@ -21,13 +21,14 @@ import numpy as np
 import numpy.typing as npt
 from common import interleave, timed
 from fit import CALIBRATION, COCO, IMAGENET
+from inference import HINTS
 
 MODELS = {
     "EfficientNetB0": ("tfjs", IMAGENET),
     "MobileNetV2": ("torchvision", IMAGENET),
     "YOLOv5s": ("coco", COCO),
 }
-FLOAT, OPENVINO, OURS = "float32, ONNX Runtime", "float32, OpenVINO", "int8, our runner"
+FLOAT = "float32, ONNX Runtime"
 SECONDS = 20.0
 
 Pixels: TypeAlias = "npt.NDArray[np.uint8]"
@@ -50,11 +51,7 @@ def openvino_run(graph: Any) -> Run:
     """Return a function that runs a request of OpenVINO in float32 or int8."""
     import openvino
 
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": 1,
-    }
+    settings = {**HINTS, "INFERENCE_NUM_THREADS": 1}
     request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
     return lambda pixels: [np.array(output) for output in request.infer([pixels]).values()]
 
@@ -111,9 +108,9 @@ def measure(name: str) -> None:
 
         runs = {
             FLOAT: onnxruntime_run(exact),
-            OPENVINO: openvino_run(read_openvino(exact, shape)),
+            "float32, OpenVINO": openvino_run(read_openvino(exact, shape)),
             "int8, ONNX Runtime": onnxruntime_run(int8),
-            OURS: ours("cpu"),
+            "int8, our runner": ours("cpu"),
             "int8, OpenVINO": openvino_run(read_openvino(int8, shape)),
             "int8, our runner on OpenVINO": ours("openvino"),
             "int8 by NNCF, OpenVINO": openvino_run(
